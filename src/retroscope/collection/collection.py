@@ -1,0 +1,72 @@
+"""Collection: passages, queries and judgments, joined and checked once, at the door."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What is searched, and what should be found. Make one with `make_collection`.
+
+    Attributes:
+        name: a short name for tables.
+        passages: id -> Passage, in the order of the source; may be backed by a file on disk,
+            so iterate over it and look ids up, but do not copy it into a list.
+        queries: id -> Query, in the order of the source.
+        judgments: graded relevance, every id known.
+        candidates: hard negatives given by the source; empty when they must be mined.
+        title_separator: what joins a title and its text (the recipe prints it).
+        ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
+        source: where it was read from.
+        mapping: which field of the source became what; printed when it was detected.
+    """
+
+    name: str
+    passages: Mapping[str, Passage]
+    queries: Mapping[str, Query]
+    judgments: Sequence[Judgment]
+    candidates: Sequence[Candidates] = ()
+    title_separator: str = " "
+    ignore_identical_ids: bool = False
+    source: str = ""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+    def passage_text(self, passage_id: str) -> str:
+        """Title and text as one string: what an encoder reads, before the recipe's prompt."""
+        return join_title(self.passages[passage_id], self.title_separator)
+
+    @cached_property
+    def qrels(self) -> dict[str, dict[str, int]]:
+        """Query id -> passage id -> relevance."""
+        table: dict[str, dict[str, int]] = {}
+        for j in self.judgments:
+            table.setdefault(j.query_id, {})[j.passage_id] = j.relevance
+        return table
+
+    @cached_property
+    def judged_queries(self) -> tuple[str, ...]:
+        """Ids of the queries with at least one relevant passage, in the collection's order."""
+        return tuple(q for q in self.queries if any(r > 0 for r in self.qrels.get(q, {}).values()))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every id, text and judgment, in order."""
+        digest = hashlib.sha256(repr((self.title_separator, self.ignore_identical_ids)).encode())
+        for p in self.passages.values():
+            digest.update(repr((p.id, p.title, p.text)).encode())
+        for q in self.queries.values():
+            digest.update(repr((q.id, q.text)).encode())
+        for j in self.judgments:
+            digest.update(repr((j.query_id, j.passage_id, j.relevance)).encode())
+        for c in self.candidates:
+            digest.update(repr((c.query_id, c.positive, c.negatives)).encode())
+        return digest.hexdigest()
+
+
+def join_title(passage: Passage, separator: str) -> str:
+    """The passage as one string; a passage without a title is its text alone."""
+    return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text

@@ -1,0 +1,67 @@
+"""One family of errors: what is wrong, where, and what to do about it."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+SHOWN = 10  # problems of one kind that a message spells out before it counts the rest
+
+
+class RetroscopeError(Exception):
+    """A mistake that a user can mend: `what` is wrong, `where`, and the `fix`."""
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f"\n  fix: {self.fix}" if self.fix else ""
+        return f"{place}{self.what}{advice}"
+
+
+class CollectionError(RetroscopeError):
+    """Data on disk or in memory that is not a sound retrieval collection."""
+
+
+class EncoderError(RetroscopeError):
+    """A checkpoint that cannot be loaded as what it is, or fails its self-tests."""
+
+
+class RepresentationError(RetroscopeError):
+    """A vector store that is damaged, or was made from something else."""
+
+
+class AnalysisError(RetroscopeError):
+    """An analysis asked of scores or vectors that cannot carry it."""
+
+
+class SettingsError(RetroscopeError):
+    """A name or value that is not one of those that exist."""
+
+
+class MissingExtraError(RetroscopeError):
+    """A feature whose optional dependency is not installed."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Advice for a misspelt name: the nearest known names first, else all of them."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(name) for name in near)}? Known: {', '.join(names)}"
+    return f"use one of: {', '.join(names)}"
+
+
+def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
+    """The error for a `word` that names no `kind` (pooling, probe, measure, family ...)."""
+    return SettingsError(f"unknown {kind} {word!r}", fix=did_you_mean(word, known))
+
+
+def listed(problems: Sequence[str]) -> str:
+    """All found problems of one kind as one text: the first `SHOWN`, then how many more."""
+    lines = [f"\n  - {problem}" for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f"\n  - ... and {len(problems) - SHOWN} more")
+    return "".join(lines)

@@ -1,0 +1,130 @@
+"""Scores: one number per query, labelled by layer, probe, measure ...; the currency of every room.
+
+Dimensions have names and the first is always `query`, so that two retrievers are
+paired by query id and never by position. Nothing here imports torch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from retroscope.errors import AnalysisError, listed
+
+QUERY = "query"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an analysis says about each query.
+
+    Attributes:
+        name: what was measured, e.g. "retrieval" or "probing".
+        values: float array, first dimension `query` (coordinate: query ids, distinct);
+            NaN marks a query that was not measured under that label.
+        recipe: how the numbers were made (JSON-like); stored with them.
+        warnings: reasons not to trust them, e.g. a failed self-test; never dropped.
+    """
+
+    name: str
+    values: xr.DataArray
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.values.dims or self.values.dims[0] != QUERY:
+            raise AnalysisError(
+                f"scores need {QUERY!r} as their first dimension, got {self.values.dims}",
+                where=self.name,
+                fix="transpose the array: values.transpose('query', ...)",
+            )
+        ids = self.values.indexes.get(QUERY)
+        if ids is None:
+            raise AnalysisError("scores carry no query ids", where=self.name, fix="give the array a 'query' coordinate")
+        if not ids.is_unique:
+            repeated = [str(i) for i in ids[ids.duplicated()].unique()]
+            raise AnalysisError(f"query ids occur more than once:{listed(repeated)}", where=self.name)
+
+    @property
+    def query_ids(self) -> list[str]:
+        """The ids of the queries, in order."""
+        return [str(i) for i in self.values.coords[QUERY].values]
+
+    def select(self, **labels: object) -> "Scores":
+        """The scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
+        try:
+            return replace(self, values=self.values.sel(labels))
+        except (KeyError, ValueError) as error:
+            have = {dim: [str(v) for v in self.values.coords[dim].values] for dim in labels if dim in self.values.coords}
+            raise AnalysisError(
+                f"no scores at {labels}",
+                where=self.name,
+                fix=f"choose from {have}" if have else f"dimensions are {self.values.dims[1:]}",
+            ) from error
+
+    def mean(self) -> xr.DataArray:
+        """The mean over the measured queries, for every label."""
+        return self.values.mean(QUERY, skipna=True)
+
+    def save(self, store: Path, group: str) -> None:
+        """Write to `group` of the zarr store at `store`, replacing what that group held."""
+        attrs = {
+            "retroscope_name": self.name,
+            "retroscope_recipe": json.dumps(self.recipe, sort_keys=True),
+            "retroscope_warnings": json.dumps(list(self.warnings)),
+        }
+        plain = self.values.drop_attrs().rename("values").astype(np.float64)
+        plain.assign_coords(_text_coords(plain)).to_dataset().assign_attrs(attrs).to_zarr(
+            store, group=group, mode="a" if not (store / group).exists() else "w", consolidated=False
+        )
+
+
+def _text_coords(array: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
+    """String coordinates as zarr's variable-length strings, the one string type of its specification."""
+    return {
+        str(dim): (str(dim), array.coords[dim].values.astype(np.dtypes.StringDType()))
+        for dim in array.dims
+        if dim in array.coords and array.coords[dim].dtype.kind in "OUT"
+    }
+
+
+def load_scores(store: Path, group: str) -> Scores:
+    """Read what `Scores.save` wrote."""
+    if not (store / group).exists():
+        raise AnalysisError(f"no scores in group {group!r}", where=str(store), fix="run the analysis that writes them")
+    with xr.open_zarr(store, group=group, consolidated=False) as data:
+        loaded = data.load()
+    values = loaded["values"]
+    names = {d: values.coords[d].values.astype(object) for d in values.dims if values.coords[d].dtype.kind in "OUT"}
+    return Scores(
+        name=loaded.attrs["retroscope_name"],
+        values=values.assign_coords({d: (d, v) for d, v in names.items()}),
+        recipe=json.loads(loaded.attrs["retroscope_recipe"]),
+        warnings=tuple(json.loads(loaded.attrs["retroscope_warnings"])),
+    )
+
+
+def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """The two, paired: same queries and labels in the order of `first`.
+
+    Raises:
+        AnalysisError: if either holds queries or labels that the other lacks; a comparison
+            of different query sets would not be paired.
+    """
+    for dim in first.values.dims:
+        if dim not in second.values.dims:
+            raise AnalysisError(f"{second.name} has no dimension {dim!r}", fix="compare scores of the same analysis")
+        mine, theirs = first.values.indexes[dim], second.values.indexes[dim]
+        lost = [str(x) for x in mine.symmetric_difference(theirs)]
+        if lost:
+            raise AnalysisError(
+                f"these labels of {dim!r} are in one of the two only:{listed(lost)}",
+                where=f"{first.name} and {second.name}",
+                fix="measure both on the same collection with the same settings",
+            )
+    same = {dim: first.values.indexes[dim] for dim in first.values.dims}
+    return first, replace(second, values=second.values.reindex(same).transpose(*first.values.dims))
