@@ -1,0 +1,98 @@
+"""Encoder = backbone + tokenizer + recipe; Retriever = query tower + passage tower + similarity."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class LoadingProof:
+    """Evidence that every weight came from the checkpoint.
+
+    Attributes:
+        source: folder or name that was read, with its revision or file hash where known.
+        loaded: number of tensors that came from the checkpoint.
+        missing: model tensors that the checkpoint lacks and that are known not to matter
+            (unused heads, e.g. BERT's pooler under mean pooling); any other is an error on load.
+        unexpected: checkpoint tensors that the model does not use (known unused heads).
+        notes: what else was found, in words (adapter merged, tied weights ...).
+    """
+
+    source: str
+    loaded: int
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """One tower: a text goes in, a vector comes out. Make one with `load_encoder`.
+
+    Attributes:
+        name: for tables.
+        backbone: the bare transformer (no LM or classification head), in eval mode, no parameter requires grad.
+        tokenizer: its tokenizer, with a pad token.
+        recipe: how a text becomes a vector.
+        anatomy: where the backbone keeps its blocks; proved on load.
+        head: applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` when there is none.
+        proof: that the weights are the checkpoint's.
+    """
+
+    name: str
+    backbone: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    recipe: Recipe
+    anatomy: Anatomy
+    head: nn.Module
+    proof: LoadingProof
+
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone lives."""
+        return self.backbone.device
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Labels of layers 0..L; the last says when a final norm is included."""
+        last = self.anatomy.n_blocks
+        names = [str(k) for k in range(last + 1)]
+        if self.anatomy.post_norm:
+            names[-1] = f"{last} (post-norm)"
+        return tuple(names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of every weight, the head, the tokenizer and the recipe: what makes a vector."""
+        digest = hashlib.sha256(json.dumps(self.recipe.identity(), sort_keys=True).encode())
+        digest.update(tokenizer_state(self.tokenizer).encode())
+        for module in (self.backbone, self.head):
+            for name, tensor in sorted(module.state_dict().items()):
+                digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Retriever:
+    """Two towers (possibly the same encoder) and how their vectors are compared ("dot" or "cosine")."""
+
+    name: str
+    query: Encoder
+    passage: Encoder
+    similarity: str
+
+    def tower(self, name: str) -> Encoder:
+        """The encoder of the "query" or the "passage" tower."""
+        return {"query": self.query, "passage": self.passage}[name]

@@ -1,0 +1,62 @@
+"""Recipe: everything that turns a text into a vector besides the weights.
+
+A number about an embedding means nothing without its recipe, so a recipe says where each
+of its fields came from, is printed, and is stored with every result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from retroscope.errors import SettingsError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a tower reads a text.
+
+    Attributes:
+        pooling: a name in `POOLINGS`.
+        max_length: tokens kept of a text, special tokens and prompt included.
+        prompt: put before every text, e.g. "query: ".
+        suffix: put after every text.
+        append_eos: end every tokenised text with the EOS token, also when it was cut (RepLLaMA).
+        padding_side: where a batch is padded, "right" or "left".
+        pad_to_max: pad every batch to `max_length` instead of to its longest text.
+        pool_prompt: count the prompt's tokens in the pooling (False: INSTRUCTOR-style models).
+        causal: attention looks back only; None means that the architecture decides.
+        head: what is applied to the pooled last layer, in order, e.g. ("dense", "normalize").
+        normalize_layers: L2-normalise the pooled vector of every layer.
+        truncate_dim: leading dimensions kept of the final vector (Matryoshka); None keeps all.
+        sources: field -> where its value came from ("checkpoint: 1_Pooling/config.json", "user", "default", ...).
+    """
+
+    pooling: str
+    max_length: int
+    prompt: str = ""
+    suffix: str = ""
+    append_eos: bool = False
+    padding_side: str = "right"
+    pad_to_max: bool = False
+    pool_prompt: bool = True
+    causal: bool | None = None
+    head: tuple[str, ...] = ()
+    normalize_layers: bool = False
+    truncate_dim: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def but(self, source: str, **changes: Any) -> "Recipe":
+        """A copy with fields changed, each remembering its `source`."""
+        for name in changes:
+            if name not in self.__dataclass_fields__ or name == "sources":
+                fields = [f for f in self.__dataclass_fields__ if f != "sources"]
+                raise SettingsError(f"a recipe has no field {name!r}", fix=did_you_mean(name, fields))
+        return replace(self, **changes, sources={**self.sources, **dict.fromkeys(changes, source)})
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like, for artefacts."""
+        return {**asdict(self), "head": list(self.head), "sources": dict(self.sources)}
+
+    def identity(self) -> dict[str, Any]:
+        """What changes a vector: every field except where it came from. Keys caches."""
+        return {k: v for k, v in self.as_dict().items() if k != "sources"}
