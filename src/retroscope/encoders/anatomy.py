@@ -1,0 +1,197 @@
+"""Where each model family keeps its parts, and the proof, by a forward pass, that it is so.
+
+Layer 0 is what the first block is given; layer k is what block k returns (blocks count from 1 as layers do).
+The last layer passes through the final norm where the family has one: `post_norm`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from retroscope.encoders.capture import Calls, capture_calls
+from retroscope.encoders.families import FAMILIES, Layout
+from retroscope.errors import EncoderError, did_you_mean, listed
+
+PARTS = ("attention", "ffn_in", "ffn_gate", "ffn_out", "norm", "embedding", "final_norm", "other")
+PROOF_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The layout of one model, its paths resolved.
+
+    Attributes:
+        family: the `model_type` of its configuration.
+        layout: where its parts are.
+        n_blocks: blocks L; there are L + 1 layers.
+        post_norm: the last layer includes the final norm, the others do not.
+        causal: attention looks back only.
+    """
+
+    family: str
+    layout: Layout
+    n_blocks: int
+    post_norm: bool
+    causal: bool
+
+    def path(self, part: str, block: int) -> str:
+        """Dotted path of a `part` of `Layout.in_block` in block 0 .. n_blocks - 1, from the backbone."""
+        return f"{self.layout.blocks}.{block}.{self.layout.in_block()[part]}"
+
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        """The blocks in order."""
+        return [model.get_submodule(f"{self.layout.blocks}.{k}") for k in range(self.n_blocks)]
+
+    def ffn(self, model: nn.Module) -> dict[str, nn.Module]:
+        """Path -> module of every FFN matrix, block by block."""
+        paths = [self.path(part, k) for k in range(self.n_blocks) for part in self.layout.ffn()]
+        return {path: model.get_submodule(path) for path in paths}
+
+    def part_of(self, parameter: str) -> tuple[int | None, str]:
+        """Block (0-based; None outside) and part (one of `PARTS`) that a parameter of the backbone belongs to."""
+        prefix = f"{self.layout.blocks}."
+        if parameter.startswith(prefix):
+            block, _, rest = parameter.removeprefix(prefix).partition(".")
+            return int(block), _longest(rest, self.layout.in_block())
+        outside = {f"embedding.{i}": path for i, path in enumerate(self.layout.embeddings)}
+        if self.layout.final_norm:
+            outside["final_norm"] = self.layout.final_norm
+        return None, _longest(parameter, outside)
+
+
+def _longest(parameter: str, parts: Mapping[str, str]) -> str:
+    fitting = {len(path): part for part, path in parts.items() if f"{parameter}.".startswith(f"{path}.")}
+    return fitting[max(fitting)].partition(".")[0] if fitting else "other"
+
+
+def find_anatomy(model: PreTrainedModel) -> Anatomy:
+    """Look the model's family up and resolve its paths; `prove_anatomy` says whether they are what they seem."""
+    family = model.config.model_type
+    if family not in FAMILIES:
+        raise EncoderError(
+            f"unknown model family {family!r} ({type(model).__name__})",
+            fix=f"{did_you_mean(family, FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
+        )
+    for layout in FAMILIES[family]:
+        if not _absent(model, layout):
+            blocks = model.get_submodule(layout.blocks)
+            n_blocks = len(list(blocks.children()))
+            return Anatomy(family, layout, n_blocks, post_norm=layout.final_norm is not None, causal=layout.causal)
+    absent = _absent(model, FAMILIES[family][-1])
+    raise EncoderError(
+        f"{type(model).__name__} of family {family!r} lacks modules that the family keeps:{listed(absent)}",
+        fix="load the bare backbone of the family; if the library renamed its modules, mend FAMILIES in encoders/families.py",
+    )
+
+
+def _absent(model: nn.Module, layout: Layout) -> list[str]:
+    outside = [layout.blocks, *layout.embeddings, *([layout.final_norm] if layout.final_norm else [])]
+    absent = [path for path in outside if not _exists(model, path)]
+    if layout.blocks in absent:
+        return absent
+    # the last block: a first block may lack a norm that all others have (ModernBERT's attn_norm is an Identity there)
+    last = len(list(model.get_submodule(layout.blocks).children())) - 1
+    inside = [f"{layout.blocks}.{last}.{path}" for path in layout.in_block().values()]
+    return absent + [path for path in inside if not _exists(model, path)]
+
+
+def _exists(model: nn.Module, path: str) -> bool:
+    module: nn.Module | None = model
+    for name in path.split("."):
+        module = dict(module.named_children()).get(name) if module is not None else None
+    return module is not None
+
+
+def prove_anatomy(model: PreTrainedModel) -> Anatomy:
+    """Run a few tokens and check that layers, final norm and FFN matrices are where the table says.
+
+    Proved: there are L + 1 hidden states; layer 0 is the input of the first block; layer k the output of block k;
+    the last layer that output, through the final norm or not (`post_norm`); every FFN matrix ran, once, and narrows
+    to the hidden size. Measured: whether an early position sees a later token (`causal`). All comparisons are exact.
+    """
+    anatomy = find_anatomy(model)
+    ids = _proof_ids(model)
+    modules = _watched(model, anatomy)
+    with torch.no_grad(), capture_calls(modules) as calls:
+        output = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
+    layers: tuple[Tensor, ...] = output.hidden_states
+    problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
+    if problems:
+        raise EncoderError(
+            f"{type(model).__name__} is not built as the table of family {anatomy.family!r} says:{listed(problems)}",
+            fix="mend its row of FAMILIES, see docs/how-to/add-a-family.md",
+        )
+    return replace(anatomy, post_norm=_post_norm(anatomy, layers, calls), causal=_looks_back_only(model, ids, layers))
+
+
+def _proof_ids(model: PreTrainedModel) -> Int[Tensor, "1 token"]:
+    """Distinct ids that are no padding (RoBERTa counts positions by them)."""
+    pad = model.config.pad_token_id
+    ids = [i for i in range(min(model.config.vocab_size, PROOF_TOKENS + 1)) if i != pad][:PROOF_TOKENS]
+    return torch.tensor([ids], device=model.device)
+
+
+def _watched(model: nn.Module, anatomy: Anatomy) -> dict[str, nn.Module]:
+    blocks = {str(k + 1): block for k, block in enumerate(anatomy.blocks(model))}
+    norm = anatomy.layout.final_norm
+    return {**blocks, **anatomy.ffn(model), **({"final norm": model.get_submodule(norm)} if norm else {})}
+
+
+def _layer_problems(anatomy: Anatomy, layers: tuple[Tensor, ...], last: Tensor, calls: Calls) -> list[str]:
+    n = anatomy.n_blocks
+    watched = [str(k + 1) for k in range(n)] + (["final norm"] if anatomy.layout.final_norm else [])
+    problems = [f"block or norm {name} ran {len(calls.of[name])} times" for name in watched if len(calls.of[name]) != 1]
+    if len(layers) != n + 1:
+        problems.append(f"{len(layers)} hidden states for {n} blocks (expected {n + 1})")
+    if problems:
+        return problems
+    if not torch.equal(layers[0], calls.only("1").input):
+        problems.append("layer 0 is not the input of the first block")
+    wrong = [k for k in range(1, n) if not torch.equal(layers[k], calls.only(str(k)).value)]
+    problems += [f"layer {k} is not the output of block {k}" for k in wrong]
+    if not torch.equal(layers[n], last):
+        problems.append(f"layer {n} is not the last hidden state")
+    return problems + _last_problems(anatomy, layers[n], calls)
+
+
+def _last_problems(anatomy: Anatomy, last: Tensor, calls: Calls) -> list[str]:
+    n = anatomy.n_blocks
+    block = calls.only(str(n)).value
+    if anatomy.layout.final_norm is None:
+        return [] if torch.equal(last, block) else [f"layer {n} is not the output of block {n}, and there is no norm"]
+    norm = calls.only("final norm")
+    problems = [] if torch.equal(norm.input, block) else [f"the final norm is not given the output of block {n}"]
+    if not torch.equal(last, norm.value):
+        problems.append(f"layer {n} is not the output of the final norm")
+    return problems
+
+
+def _ffn_problems(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> list[str]:
+    problems = []
+    for k in range(anatomy.n_blocks):
+        for part in anatomy.layout.ffn():
+            path = anatomy.path(part, k)
+            if len(calls.of[path]) != 1:
+                problems.append(f"{path} ran {len(calls.of[path])} times (expected 1)")
+            elif part == "ffn_out" and calls.only(path).value.shape[-1] != layers[0].shape[-1]:
+                problems.append(f"{path} does not return the hidden size {layers[0].shape[-1]}")
+    return problems
+
+
+def _post_norm(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> bool:
+    if anatomy.layout.final_norm is None:
+        return False
+    return torch.equal(layers[-1], calls.only("final norm").value)
+
+
+def _looks_back_only(model: PreTrainedModel, ids: Int[Tensor, "1 token"], layers: tuple[Tensor, ...]) -> bool:
+    """Whether another last token leaves every earlier position as it was, bit for bit (same shapes, same kernels)."""
+    other = ids.clone()
+    other[0, -1] = ids[0, 0]
+    with torch.no_grad():
+        changed = model(input_ids=other, attention_mask=torch.ones_like(ids)).last_hidden_state
+    return torch.equal(changed[:, :-1], layers[-1][:, :-1])

@@ -1,0 +1,119 @@
+"""Hooks: the only file that registers them. Every context manager removes its own, whatever happens inside.
+
+transformers keeps hooks of its own on the blocks (they fill `hidden_states`) from the first call that asks for them.
+Those that rewrite a value are therefore put in front, so that `hidden_states` shows the rewritten value as well.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from retroscope.errors import AnalysisError
+
+Edit = Callable[[str, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module: what it was given and what it returned, with their graph if there is one."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Any
+
+    @property
+    def input(self) -> Tensor:
+        """The first tensor given: the hidden states."""
+        return first_tensor((*self.args, *self.kwargs.values()))
+
+    @property
+    def value(self) -> Tensor:
+        """The first tensor returned."""
+        return first_tensor(self.output)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Module name -> its calls in order."""
+
+    of: dict[str, list[Call]] = field(default_factory=dict)
+
+    def only(self, name: str) -> Call:
+        """The single call of a module; an AnalysisError when it ran never or more than once."""
+        calls = self.of[name]
+        if len(calls) != 1:
+            raise AnalysisError(
+                f"module {name!r} ran {len(calls)} times where once was expected",
+                fix="encode one batch per capture, with a model that does not share blocks",
+            )
+        return calls[0]
+
+
+def first_tensor(value: Any) -> Tensor:
+    """The tensor itself, or the first one of a tuple (blocks return `(hidden states, ...)` in some families)."""
+    if isinstance(value, Tensor):
+        return value
+    for item in value:
+        if isinstance(item, Tensor):
+            return item
+    raise AnalysisError("a module was given or returned no tensor", fix="capture another module")
+
+
+@contextmanager
+def capture_calls(modules: Mapping[str, nn.Module]) -> Iterator[Calls]:
+    """Record every call of the named modules while the context is open."""
+    calls = Calls({name: [] for name in modules})
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            handle = module.register_forward_hook(_recorder(calls.of[name]), with_kwargs=True)
+            stack.callback(handle.remove)
+        yield calls
+
+
+@contextmanager
+def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
+    """Replace the (first) output tensor of each named module by `edit(name, output)` while the context is open."""
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            handle = module.register_forward_hook(_output_editor(name, edit), prepend=True)
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
+    """Replace the first input tensor of each named module by `edit(name, input)` while the context is open."""
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            handle = module.register_forward_pre_hook(_input_editor(name, edit), with_kwargs=True, prepend=True)
+            stack.callback(handle.remove)
+        yield
+
+
+def _recorder(calls: list[Call]) -> Callable[..., None]:
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        calls.append(Call(args, dict(kwargs), output))
+
+    return record
+
+
+def _output_editor(name: str, edit: Edit) -> Callable[..., Any]:
+    def replace_output(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return edit(name, output)
+        return (edit(name, first_tensor(output[:1])), *output[1:])
+
+    return replace_output
+
+
+def _input_editor(name: str, edit: Edit) -> Callable[..., Any]:
+    def replace_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (edit(name, first_tensor(args[:1])), *args[1:]), kwargs
+        key = next(key for key, value in kwargs.items() if isinstance(value, Tensor))
+        return args, {**kwargs, key: edit(name, kwargs[key])}
+
+    return replace_input
