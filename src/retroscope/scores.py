@@ -59,7 +59,9 @@ class Scores:
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:
-            have = {dim: [str(v) for v in self.values.coords[dim].values] for dim in labels if dim in self.values.coords}
+            have = {
+                dim: [str(v) for v in self.values.coords[dim].values] for dim in labels if dim in self.values.coords
+            }
             raise AnalysisError(
                 f"no scores at {labels}",
                 where=self.name,

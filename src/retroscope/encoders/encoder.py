@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.anatomy import Anatomy
@@ -61,7 +58,7 @@ class Encoder:
     @property
     def device(self) -> torch.device:
         """Where the backbone lives."""
-        return self.backbone.device
+        return torch.device(self.backbone.device)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -80,7 +77,7 @@ class Encoder:
         for module in (self.backbone, self.head):
             for name, tensor in sorted(module.state_dict().items()):
                 digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -96,3 +93,14 @@ class Retriever:
     def tower(self, name: str) -> Encoder:
         """The encoder of the "query" or the "passage" tower."""
         return {"query": self.query, "passage": self.passage}[name]
+
+
+def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer does to a text, as JSON.
+
+    The truncation and padding that its last call left in it are not part of that.
+    """
+    if not tokenizer.is_fast:
+        return json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    return json.dumps({k: v for k, v in state.items() if k not in ("truncation", "padding")}, sort_keys=True)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Retriever x collection -> the pooled vectors of every layer, on disk."""

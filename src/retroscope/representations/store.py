@@ -1,18 +1,44 @@
 """Vectors on disk: a zarr group per tower, checksummed, keyed by what made it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
-from zarr.storage import MemoryStore
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore, MemoryStore
 
 from retroscope.errors import RepresentationError, listed
 
 Vectors = Float[np.ndarray, "text dim"]
+
+
+@dataclass(frozen=True, eq=False)
+class VectorStore:
+    """An open zarr group and its two arrays.
+
+    Attributes:
+        vectors: (text, layer, dim).
+        final: (text, out).
+    """
+
+    group: zarr.Group
+    vectors: zarr.Array[Any]
+    final: zarr.Array[Any]
+
+    @property
+    def done(self) -> int:
+        """Number of texts whose vectors are written."""
+        return int(self.attributes["done"])
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is recorded about the vectors: key, recipe, layer names, texts done."""
+        return dict(self.group.attrs.asdict())
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,29 +47,45 @@ class Representations:
 
     Attributes:
         ids: id of each text, in the order of the rows.
-        group: zarr group with `vectors` (text, layer, dim) and `final` (text, out_dim).
+        store: where the vectors are.
     """
 
-    ids: tuple[str, ...]
-    group: zarr.Group
+    ids: Sequence[str]
+    store: VectorStore
 
     @property
     def layer_names(self) -> tuple[str, ...]:
         """Labels of layers 0..L."""
-        return tuple(self.group.attrs["layer_names"])
+        return tuple(self.store.attributes["layer_names"])
 
     @property
     def n_layers(self) -> int:
         """Number of layers with a vector: blocks + 1."""
-        return int(self.group["vectors"].shape[1])
+        return self.store.vectors.shape[1]
 
     def layer(self, k: int) -> Vectors:
         """Every text's pooled vector at layer k, float32."""
-        return np.asarray(self.group["vectors"][:, k, :], dtype=np.float32)
+        return self._read(k, slice(None))
 
     def final(self) -> Vectors:
         """Every text's final vector (head and truncation applied): what the retriever searches with."""
-        return np.asarray(self.group["final"][:], dtype=np.float32)
+        return self._read(None, slice(None))
+
+    def blocks(self, k: int | None, size: int = 65536) -> Iterator[Vectors]:
+        """The vectors of layer k (None: the final ones) in consecutive blocks, for corpora beyond memory."""
+        for start in range(0, len(self.ids), size):
+            yield self._read(k, slice(start, start + size))
+
+    def _read(self, k: int | None, rows: slice) -> Vectors:
+        try:
+            found = self.store.final[rows] if k is None else self.store.vectors[rows, k]
+            return np.asarray(found, dtype=np.float32)
+        except (ValueError, RuntimeError, OSError) as damage:
+            raise RepresentationError(
+                f"the stored vectors cannot be read: {damage}",
+                where=str(self.store.group.store_path),
+                fix="remove this folder and run again",
+            ) from damage
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -54,7 +96,9 @@ class Representations:
         """The rows of these ids."""
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
-            raise RepresentationError(f"no vectors for these ids:{listed(unknown)}", fix="represent the whole collection")
+            raise RepresentationError(
+                f"no vectors for these ids:{listed(unknown)}", fix="represent the whole collection"
+            )
         return np.fromiter((self.row_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 
@@ -77,6 +121,64 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
 
+def create_arrays(
+    folder: Path,
+    *,
+    shapes: tuple[tuple[int, int, int], tuple[int, int]],
+    window: int,
+    dtype: str,
+    attrs: Mapping[str, Any],
+) -> None:
+    """A new group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
+
+    A window of texts is one shard (one file, written atomically); inside it each layer is a
+    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C.
+    """
+    (n, depth, dim), (_, out) = shapes
+    group = zarr.open_group(LocalStore(folder), mode="w-", attributes=dict(attrs))
+    arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]] = {
+        "vectors": ((n, depth, dim), (window, 1, dim), ("text", "layer", "dim")),
+        "final": ((n, out), (window, out), ("text", "out")),
+    }
+    for name, (shape, chunks, dims) in arrays.items():
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=chunks,
+            shards=(window, *shape[1:]),
+            dtype=dtype,
+            serializer=BytesCodec(),
+            compressors=(ZstdCodec(level=1), Crc32cCodec()),
+            dimension_names=dims,
+        )
+
+
+def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
+    """The store at `folder`."""
+    try:
+        group = zarr.open_group(LocalStore(folder, read_only=mode == "r"), mode=mode)
+        return _store(group)
+    except (FileNotFoundError, KeyError, ValueError) as damage:
+        raise RepresentationError(
+            f"this is no vector store: {damage}", where=str(folder), fix="remove this folder and run again"
+        ) from damage
+
+
+def _store(group: zarr.Group) -> VectorStore:
+    vectors, final = group["vectors"], group["final"]
+    if not isinstance(vectors, zarr.Array) or not isinstance(final, zarr.Array):
+        raise ValueError("vectors and final must be arrays")
+    return VectorStore(group, vectors, final)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the store at `folder` holds the vectors of all its texts."""
+    if not folder.exists():
+        return False
+    store = open_store(folder)
+    return store.done == store.vectors.shape[0]
+
+
 def representations_in_memory(
     ids: Sequence[str], vectors: Float[np.ndarray, "text layer dim"], final: Vectors | None = None
 ) -> Representations:
@@ -85,4 +187,4 @@ def representations_in_memory(
     group.create_array("vectors", data=vectors.astype(np.float32))
     group.create_array("final", data=(vectors[:, -1] if final is None else final).astype(np.float32))
     group.attrs["layer_names"] = [str(k) for k in range(vectors.shape[1])]
-    return Representations(tuple(ids), group)
+    return Representations(tuple(ids), _store(group))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Does it find the right passages? Exact search, TREC runs, measures per query, per layer too."""

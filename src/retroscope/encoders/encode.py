@@ -1,0 +1,162 @@
+"""Texts in, the pooled vector of every layer out."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.pooling import pooling
+from retroscope.errors import EncoderError
+
+TokenIds = list[int]
+
+# These derive positions from the padding token and count from padding_idx + 1: leave it to them.
+POSITIONS_FROM_IDS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+
+
+@dataclass(frozen=True)
+class LayerVectors:
+    """Pooled vectors of some texts.
+
+    Attributes:
+        layers: layer 0 is the embedding output, layer k the output of block k.
+        final: the head applied to the last layer: what the retriever searches with.
+    """
+
+    layers: Float[Tensor, "text layer dim"]
+    final: Float[Tensor, "text out"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded token ids of some texts.
+
+    Attributes:
+        mask: True for real tokens, which are all that attention sees.
+        pooled: True for the tokens that the pooling reads.
+    """
+
+    ids: Int[Tensor, "text token"]
+    mask: Bool[Tensor, "text token"]
+    pooled: Bool[Tensor, "text token"]
+
+
+def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
+    """Token ids of each text: prompt and suffix added, cut to the recipe's length, not padded."""
+    recipe = encoder.recipe
+    dressed = [f"{recipe.prompt}{text}{recipe.suffix}" for text in texts]
+    room = recipe.max_length - 1 if recipe.append_eos else recipe.max_length
+    rows: list[TokenIds] = encoder.tokenizer(
+        dressed, truncation=True, max_length=room, padding=False, return_attention_mask=False
+    )["input_ids"]
+    if recipe.append_eos:
+        eos = encoder.tokenizer.eos_token_id
+        rows = [row if row and row[-1] == eos else [*row, eos] for row in rows]
+    empty = [text for text, row in zip(texts, rows, strict=True) if not row]
+    if empty:
+        raise EncoderError(
+            f"{len(empty)} texts have no token at all, the first is {empty[0]!r}",
+            where=encoder.name,
+            fix="drop them from the collection, or append an end token (append_eos)",
+        )
+    return rows
+
+
+def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
+    """One batch, padded as the recipe says; `side` and `extra` columns are for the self-tests."""
+    recipe = encoder.recipe
+    side = side or recipe.padding_side
+    width = recipe.max_length if recipe.pad_to_max else max(map(len, rows))
+    ids = torch.full((len(rows), width + extra), int(encoder.tokenizer.pad_token_id), dtype=torch.long)
+    mask = torch.zeros(ids.shape, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        span = slice(0, len(row)) if side == "right" else slice(ids.shape[1] - len(row), ids.shape[1])
+        ids[i, span] = torch.tensor(row)
+        mask[i, span] = True
+    pooled = mask if recipe.pool_prompt else mask & (mask.cumsum(1) > prompt_length(encoder))
+    return Batch(*(t.to(encoder.device) for t in (ids, mask, pooled)))
+
+
+def prompt_length(encoder: Encoder) -> int:
+    """Number of leading tokens that belong to the prompt, special tokens before it included."""
+    if not encoder.recipe.prompt:
+        return 0
+    ids: TokenIds = encoder.tokenizer(encoder.recipe.prompt)["input_ids"]
+    closing = {encoder.tokenizer.sep_token_id, encoder.tokenizer.eos_token_id} - {None}
+    return len(ids) - (1 if ids[-1] in closing else 0)
+
+
+def forward(encoder: Encoder, batch: Batch) -> LayerVectors:
+    """Run one batch and pool every layer as it is, in float32."""
+    output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
+    pool = pooling(encoder.recipe.pooling)
+    layers = torch.stack([pool(h.float(), batch.pooled) for h in output.hidden_states], dim=1)
+    final = finish(encoder, layers[:, -1])
+    if encoder.recipe.normalize_layers:
+        layers = torch.nn.functional.normalize(layers, dim=-1)
+    return LayerVectors(layers, final)
+
+
+def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
+    """The keyword arguments of the backbone's forward pass.
+
+    Positions are counted from the first real token, so that padding on the left changes nothing
+    in models with absolute positions.
+    """
+    inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+    takes = inspect.signature(encoder.backbone.forward).parameters
+    padded_left = not bool(batch.mask[:, 0].all())
+    if padded_left and "position_ids" in takes and encoder.backbone.config.model_type not in POSITIONS_FROM_IDS:
+        inputs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
+    return inputs
+
+
+def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "text out"]:
+    """The final vector from the pooled last layer: pooler, head, truncation."""
+    recipe = encoder.recipe
+    if recipe.pooling == "pooler":
+        last = encoder.backbone.pooler(last[:, None].to(encoder.backbone.dtype)).float()
+    vector: Tensor = encoder.head(last)
+    if recipe.truncate_dim is not None and recipe.truncate_dim < vector.shape[1]:
+        vector = vector[:, : recipe.truncate_dim]
+        if recipe.head and recipe.head[-1] == "normalize":
+            vector = torch.nn.functional.normalize(vector, dim=-1)
+    return vector
+
+
+def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Indices of texts in batches of similar length, none of more than `tokens` padded tokens.
+
+    Longest first, so that too large a batch fails at once and not at the end.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // lengths[order[start]])
+        yield order[start : start + size]
+        start += size
+
+
+@torch.inference_mode()
+def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 4096) -> LayerVectors:
+    """Pooled vectors of tokenised texts, in the order given, on the CPU."""
+    recipe = encoder.recipe
+    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
+    order: list[int] = []
+    parts: list[LayerVectors] = []
+    for chosen in batches_by_length(lengths, tokens):
+        order.extend(chosen)
+        parts.append(forward(encoder, pad(encoder, [rows[i] for i in chosen])))
+    back = torch.argsort(torch.tensor(order))
+    layers = torch.cat([part.layers for part in parts]).cpu()
+    final = torch.cat([part.final for part in parts]).cpu()
+    return LayerVectors(layers[back], final[back])
+
+
+def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = 4096) -> LayerVectors:
+    """Pooled vectors of every layer, and the final vectors, of `texts` in the order given."""
+    return encode_rows(encoder, tokenise(encoder, texts), tokens)

@@ -1,0 +1,201 @@
+"""Every layer's pooled vector of every text: streaming, resumable, checksummed.
+
+Texts are taken in windows of consecutive texts; inside a window they are batched by length.
+A window is one shard of the store, written whole and atomically, so a run that is stopped
+resumes at its last window and ends with the same bytes. Memory holds one window, whatever
+the size of the corpus.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+from jaxtyping import Float
+
+from retroscope.encoders.encode import LayerVectors, encode_rows, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import RepresentationError
+from retroscope.representations.inventory import Inventory, take_inventory, windows
+from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
+
+VERSION = 1  # raise it when a change here changes a vector
+WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
+WINDOW_TEXTS = (32, 1024)  # the least and the most texts of a window
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionSettings:
+    """How vectors are made and kept.
+
+    Attributes:
+        dtype: of the stored vectors; computing is always in the model's own precision.
+        batch_tokens: padded tokens of one forward pass.
+    """
+
+    dtype: Literal["float32", "float16"] = "float32"
+    batch_tokens: int = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What an extraction will do, known before it starts.
+
+    Attributes:
+        key: SHA-256 of weights, recipe, texts, number format and code version.
+        n_bytes: size of the vectors on disk before compression.
+        window: texts in one shard.
+    """
+
+    encoder: Encoder
+    inventory: Inventory
+    settings: ExtractionSettings
+    key: str
+    n_bytes: int
+    window: int
+
+
+def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> Plan:
+    """Read the texts once and say what encoding them will take."""
+    inventory = take_inventory(encoder, texts)
+    depth, dim, out = _shape(encoder)
+    row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
+    window = int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS))
+    made_of = {
+        "encoder": encoder.fingerprint,
+        "texts": inventory.fingerprint,
+        "dtype": settings.dtype,
+        "batch_tokens": settings.batch_tokens,  # float rounding depends on the batch
+        "code": [VERSION, version("torch"), version("transformers"), version("tokenizers")],
+        "device": str(encoder.device),
+    }
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return Plan(encoder, inventory, settings, key, row * len(inventory.first), window)
+
+
+def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
+    """Time that the forward passes of a plan will take, from timing one batch of `texts`."""
+    rows = tokenise(plan.encoder, texts)
+    encode_rows(plan.encoder, rows[:1], plan.settings.batch_tokens)  # first call pays for warming up
+    start = time.perf_counter()
+    encode_rows(plan.encoder, rows, plan.settings.batch_tokens)
+    rate = sum(map(len, rows)) / (time.perf_counter() - start)
+    return plan.inventory.tokens / rate
+
+
+def extract(
+    plan: Plan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Progress | None = None
+) -> Representations:
+    """Make, resume or just open the vectors of `texts` in the zarr group at `folder`.
+
+    Args:
+        plan: made by `plan` from the same texts.
+        ids: one id a text.
+        texts: the texts again; read once more, in order.
+        folder: where the group is; what it holds already must have been made by the same plan.
+        progress: told (texts done, texts in all) after every window.
+
+    Raises:
+        RepresentationError: if the folder holds something else, is damaged, or is being written.
+    """
+    if not folder.exists():
+        _create(plan, folder)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _fill(plan, texts, _open_own(plan, folder), progress)
+    except Timeout as busy:
+        raise RepresentationError(
+            "another run is writing these vectors", where=str(folder), fix="wait for it"
+        ) from busy
+    return Representations(ids, open_store(folder))
+
+
+def _create(plan: Plan, folder: Path) -> None:
+    """Make the empty store beside `folder` and rename it, so that a half-made one is never seen."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    attrs = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
+    attrs["recipe"] = plan.encoder.recipe.as_dict()
+    n, (depth, dim, out) = len(plan.inventory.first), _shape(plan.encoder)
+    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
+        made = Path(scratch) / "store"
+        shapes = ((n, depth, dim), (n, out))
+        create_arrays(made, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+        made.rename(folder)
+
+
+def _open_own(plan: Plan, folder: Path) -> VectorStore:
+    store = open_store(folder, mode="r+")
+    if store.attributes["key"] != plan.key:
+        raise RepresentationError(
+            "this folder holds vectors of another model, recipe or set of texts",
+            where=str(folder),
+            fix="choose another folder, or remove this one",
+        )
+    return store
+
+
+def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Progress | None) -> None:
+    total, done = len(plan.inventory.first), store.done
+    for number, window in enumerate(windows(texts, plan.window)):
+        start = number * plan.window
+        if start < done:
+            continue
+        layers, final = _window_vectors(plan, window, start, store)
+        stop = start + len(window)
+        store.vectors[start:stop] = layers
+        store.final[start:stop] = final
+        store.group.attrs["done"] = stop
+        if progress:
+            progress(stop, total)
+
+
+def _window_vectors(
+    plan: Plan, window: Sequence[str], start: int, store: VectorStore
+) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
+    """The vectors of one window: new inputs through the model, repeated ones copied."""
+    first = plan.inventory.first[start : start + len(window)]
+    position = np.arange(start, start + len(window))
+    fresh = np.flatnonzero(first == position)
+    rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
+    depth, dim, out = _shape(plan.encoder)
+    layers = np.empty((len(window), depth, dim), dtype=plan.settings.dtype)
+    final = np.empty((len(window), out), dtype=plan.settings.dtype)
+    if len(fresh):
+        made = encode_rows(plan.encoder, rows, plan.settings.batch_tokens)
+        layers[fresh], final[fresh] = _checked(made, plan)
+    for i in np.flatnonzero(first != position):
+        source = int(first[i])
+        here = source >= start
+        layers[i] = layers[source - start] if here else store.vectors[source]
+        final[i] = final[source - start] if here else store.final[source]
+    return layers, final
+
+
+def _checked(made: LayerVectors, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors in the stored number format; infinite or undefined ones are an error, not data."""
+    with np.errstate(over="ignore"):
+        layers = made.layers.numpy().astype(plan.settings.dtype)
+        final = made.final.numpy().astype(plan.settings.dtype)
+    for name, array in (("layers", layers), ("final", final)):
+        if not np.isfinite(array).all():
+            raise RepresentationError(
+                f"{name} hold NaN or infinite values in {plan.settings.dtype}",
+                where=plan.encoder.name,
+                fix="store float32, and compute in float32 or bfloat16",
+            )
+    return layers, final
+
+
+def _shape(encoder: Encoder) -> tuple[int, int, int]:
+    """(layers, dim, out) of one text's vectors, from one short forward pass."""
+    probe = encode_rows(encoder, tokenise(encoder, ["a"]))
+    return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

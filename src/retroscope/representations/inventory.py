@@ -1,0 +1,84 @@
+"""What is to be encoded: one streaming pass over the texts before any forward pass.
+
+It finds repeated inputs, the length of each, and the fingerprint of them all, in memory of
+about 30 bytes a text.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Int
+
+from retroscope.encoders.encode import TokenIds, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import RepresentationError
+
+CHUNK = 1024  # texts tokenised at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """The distinct inputs among some texts.
+
+    Attributes:
+        first: for each text, the position of the first text with the same token ids.
+        lengths: tokens of each text, special tokens included.
+        truncated: number of texts that reach the maximum length (cut there, or just that long).
+        fingerprint: SHA-256 over the token ids of every text, in order.
+    """
+
+    first: Int[np.ndarray, "text"]
+    lengths: Int[np.ndarray, "text"]
+    truncated: int
+    fingerprint: str
+
+    @property
+    def n_distinct(self) -> int:
+        """Number of texts that need a forward pass."""
+        return int(np.sum(self.first == np.arange(len(self.first))))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the distinct texts."""
+        return int(self.lengths[self.first == np.arange(len(self.first))].sum())
+
+
+def take_inventory(encoder: Encoder, texts: Iterable[str]) -> Inventory:
+    """Tokenise every text once and note what repeats.
+
+    Repetition is decided on token ids (128-bit digests of them), which is what the model sees:
+    texts that differ only beyond the cut get the very same vector, hence exact ties.
+    """
+    digest = hashlib.sha256()
+    keys: list[bytes] = []
+    lengths: list[int] = []
+    for rows in tokenised(encoder, texts):
+        for row in rows:
+            key = hashlib.blake2b(np.asarray(row, dtype=np.int64).tobytes(), digest_size=16).digest()
+            digest.update(key)
+            keys.append(key)
+            lengths.append(len(row))
+    if not keys:
+        raise RepresentationError("there is no text to encode", where=encoder.name)
+    packed = np.frombuffer(b"".join(keys), dtype=np.dtype("V16"))
+    _, first, inverse = np.unique(packed.view([("a", "<u8"), ("b", "<u8")]), return_index=True, return_inverse=True)
+    sizes = np.asarray(lengths, dtype=np.int32)
+    reached = int(np.sum(sizes >= encoder.recipe.max_length))
+    return Inventory(first[inverse].astype(np.int64), sizes, reached, digest.hexdigest())
+
+
+def tokenised(encoder: Encoder, texts: Iterable[str]) -> Iterator[list[TokenIds]]:
+    """Token ids of the texts, a chunk at a time."""
+    stream = iter(texts)
+    while chunk := list(islice(stream, CHUNK)):
+        yield tokenise(encoder, chunk)
+
+
+def windows(texts: Iterable[str], size: int) -> Iterator[Sequence[str]]:
+    """The texts in consecutive runs of `size`."""
+    stream = iter(texts)
+    while chunk := list(islice(stream, size)):
+        yield chunk

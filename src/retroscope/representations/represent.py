@@ -1,0 +1,112 @@
+"""Both towers of a retriever over a collection, through a cache of vector stores."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from retroscope.collection.collection import Collection, join_title
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
+from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
+
+SAMPLE = 64  # texts timed for the estimate
+
+TowerProgress = Callable[[str, int, int], None]  # (tower, texts done, texts in all)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts that can be streamed as often as they are asked for."""
+
+    make: Callable[[], Iterator[str]]
+
+    def __iter__(self) -> Iterator[str]:
+        return self.make()
+
+
+@dataclass(frozen=True, eq=False)
+class TowerPlan:
+    """One tower's share: which texts, through which encoder, into which folder of the cache."""
+
+    tower: str
+    plan: Plan
+    ids: Sequence[str]
+    texts: Texts
+    folder: Path
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether an earlier run finished it."""
+        return is_finished(self.folder)
+
+    def seconds(self) -> float:
+        """Estimated time of the forward passes; 0 when the vectors are stored."""
+        return 0.0 if self.is_stored else estimate_seconds(self.plan, list(islice(self.texts, SAMPLE)))
+
+    def extract(self, progress: TowerProgress | None = None) -> Representations:
+        """Make, resume or open the vectors."""
+        told = None if progress is None else (lambda done, total: progress(self.tower, done, total))
+        return extract(self.plan, self.ids, self.texts, self.folder, told)
+
+
+def plan_towers(
+    retriever: Retriever, collection: Collection, cache: Path, settings: ExtractionSettings | None = None
+) -> tuple[TowerPlan, TowerPlan]:
+    """The plans of the query and of the passage tower; reads and tokenises every text once."""
+    settings = settings or ExtractionSettings()
+    separator = collection.title_separator
+    queries = Texts(lambda: (query.text for query in collection.queries.values()))
+    passages = Texts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
+
+    def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: Texts) -> TowerPlan:
+        made = plan(encoder, texts, settings)
+        return TowerPlan(name, made, ids, texts, cache / f"{made.key[:32]}.zarr")
+
+    return (
+        tower("query", retriever.query, list(collection.queries), queries),
+        tower("passage", retriever.passage, list(collection.passages), passages),
+    )
+
+
+def represent(
+    retriever: Retriever,
+    collection: Collection,
+    cache: Path,
+    settings: ExtractionSettings | None = None,
+    progress: TowerProgress | None = None,
+) -> RetrieverRepresentations:
+    """Every layer's pooled vector of every query and passage; stored vectors are reused.
+
+    Args:
+        retriever: both towers.
+        collection: the texts.
+        cache: folder of the vector stores; a store is named by a hash of all that made it.
+        settings: number format and batch size.
+        progress: told (tower, texts done, texts in all).
+    """
+    return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), progress)
+
+
+def extract_towers(
+    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: TowerProgress | None = None
+) -> RetrieverRepresentations:
+    """The vectors that `plan_towers` planned."""
+    query, passage = (tower.extract(progress) for tower in towers)
+    recipe = {
+        "retriever": retriever.name,
+        "similarity": retriever.similarity,
+        **{
+            tower.tower: {
+                "recipe": tower.plan.encoder.recipe.as_dict(),
+                "fingerprint": tower.plan.encoder.fingerprint,
+                "vectors": tower.plan.key,
+                "dtype": tower.plan.settings.dtype,
+                "texts": len(tower.ids),
+                "distinct": tower.plan.inventory.n_distinct,
+                "at_max_length": tower.plan.inventory.truncated,
+            }
+            for tower in towers
+        },
+    }
+    return RetrieverRepresentations(retriever.name, query, passage, retriever.similarity, recipe)

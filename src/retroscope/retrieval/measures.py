@@ -1,0 +1,51 @@
+"""Measures by their ir-measures names, per query."""
+
+from collections.abc import Sequence
+
+import ir_measures
+import numpy as np
+import xarray as xr
+
+from retroscope.errors import SettingsError, did_you_mean
+from retroscope.retrieval.runs import Run
+
+DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@10", "R@100")
+
+# What people type most; any other name that ir-measures knows is accepted too.
+FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", "AP", "Success@1", "Success@10")
+
+
+def parse_measure(name: str) -> ir_measures.Measure:
+    """The measure of that name, e.g. "nDCG@10"."""
+    try:
+        measure = ir_measures.parse_measure(name)
+    except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
+        raise SettingsError(f"unknown measure {name!r}", fix=did_you_mean(name, FAMILIAR)) from error
+    if not any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers):
+        raise SettingsError(f"no installed provider computes {name!r}", fix=did_you_mean(name, FAMILIAR))
+    return measure
+
+
+def depth(names: Sequence[str], least: int = 100) -> int:
+    """How many passages a query must be ranked to compute these measures."""
+    cutoffs = [parse_measure(name).params.get("cutoff") for name in names]
+    return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
+
+
+def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
+    """The value of each measure for each judged query, dims (query, measure).
+
+    The order of the run decides, not its scores: tied scores are ranked as the run ranks them,
+    whatever the provider of a measure would do with a tie. A query without results scores 0.
+    """
+    measures = {parse_measure(name): name for name in names}
+    ranked = {q: {hit[0]: float(len(hits) - i) for i, hit in enumerate(hits)} for q, hits in run.items()}
+    query_ids = list(qrels)
+    place = {q: i for i, q in enumerate(query_ids)}
+    column = {measure: i for i, measure in enumerate(measures)}
+    values = np.zeros((len(query_ids), len(measures)))
+    for metric in ir_measures.iter_calc(list(measures), qrels, ranked):
+        values[place[metric.query_id], column[metric.measure]] = metric.value
+    return xr.DataArray(
+        values, dims=("query", "measure"), coords={"query": query_ids, "measure": list(measures.values())}
+    )
