@@ -1,0 +1,188 @@
+"""Findings: everything a report of `compare(before, after)` says, in one frozen value.
+
+The study room fills it; nothing here computes. "Before" is the backbone, "after" the
+retriever fine-tuned from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from retroscope.errors import AnalysisError, unknown_name
+
+if TYPE_CHECKING:
+    from retroscope.statistics.difference import Difference
+
+BEFORE = "before"
+AFTER = "after"
+SEED_COLUMNS = ("side", "probe", "control", "n_passages", "layer", "sd")
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """One check that a tower had to pass before its numbers count.
+
+    Attributes:
+        name: what was checked, e.g. "padding changes nothing".
+        passed: whether it held.
+        value: what was measured, in the units of the check.
+        tolerance: the largest value that passes.
+        detail: what to know about it, in words.
+    """
+
+    name: str
+    passed: bool
+    value: float
+    tolerance: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What made the vectors of one tower.
+
+    Attributes:
+        role: "query", "passage", or "query and passage" when one encoder serves both.
+        recipe: `Recipe.as_dict()`, with its `sources`.
+        proof: `LoadingProof` as a mapping: source, loaded, missing, unexpected, notes.
+        layer_names: labels of layers 0..L, e.g. "6 (post-norm)".
+        fingerprint: SHA-256 of weights, tokenizer and recipe.
+        self_tests: the checks of this tower.
+    """
+
+    role: str
+    recipe: Mapping[str, Any]
+    proof: Mapping[str, Any]
+    layer_names: tuple[str, ...]
+    fingerprint: str
+    self_tests: tuple[SelfTest, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """One side of the comparison: its name, its towers, and how their vectors are compared ("dot" or "cosine")."""
+
+    name: str
+    similarity: str
+    towers: tuple[Tower, ...]
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Labels of the layers (both towers have the same)."""
+        return self.towers[0].layer_names if self.towers else ()
+
+    @property
+    def failed_tests(self) -> tuple[str, ...]:
+        """The self-tests that did not hold, as "tower: test"."""
+        return tuple(f"{tower.role} tower: {t.name}" for tower in self.towers for t in tower.self_tests if not t.passed)
+
+
+@dataclass(frozen=True)
+class CollectionFacts:
+    """What was searched.
+
+    Attributes:
+        name: for tables.
+        source: where it was read from.
+        counts: e.g. passages, queries, judged queries, judgments.
+        mapping: which field of the source became what.
+        negatives: how the hard negatives of the probes were found.
+        fingerprint: SHA-256 over ids, texts and judgments.
+    """
+
+    name: str
+    source: str
+    counts: Mapping[str, int]
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    negatives: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class RankedPassage:
+    """A passage that a retriever put near the top."""
+
+    id: str
+    text: str
+    score: float
+    relevant: bool
+
+
+@dataclass(frozen=True)
+class TopPassages:
+    """The top of both rankings for one query, best first."""
+
+    before: tuple[RankedPassage, ...]
+    after: tuple[RankedPassage, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What one comparison found.
+
+    Attributes:
+        title: of the report.
+        protocol: "default" or "ielab-2025".
+        before: the backbone.
+        after: the retriever fine-tuned from it.
+        collection: what was searched.
+        retrieval: paired difference over `measure`.
+        primary_measure: the measure of the headline.
+        flip_measure: the measure by which queries are listed as gained or lost.
+        layer_retrieval: over (layer, measure).
+        probing: over (probe, control, passages, layer); accuracy per query.
+        seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds.
+        query_texts: query id -> text, for the flips table.
+        top_passages: query id -> both rankings' tops, for the flips table.
+        caveats: what a reader must know before any number.
+        command: the command line that repeats the study.
+        settings: the resolved settings of the study.
+        versions: library -> version.
+        timings: stage -> seconds.
+    """
+
+    title: str
+    protocol: str
+    before: Model
+    after: Model
+    collection: CollectionFacts
+    retrieval: "Difference"
+    primary_measure: str
+    flip_measure: str
+    layer_retrieval: "Difference | None" = None
+    probing: "Difference | None" = None
+    seed_spread: pd.DataFrame | None = None
+    query_texts: Mapping[str, str] = field(default_factory=dict)
+    top_passages: Mapping[str, TopPassages] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+    command: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        measures = [str(m) for m in self.retrieval.table.coords["measure"].values]
+        for wanted in (self.primary_measure, self.flip_measure):
+            if wanted not in measures:
+                raise unknown_name("measure of the retrieval findings", wanted, measures)
+        if self.seed_spread is not None:
+            _demand_columns(self.seed_spread)
+
+    def side(self, name: str) -> Model:
+        """The model of the "before" or the "after" side."""
+        return {BEFORE: self.before, AFTER: self.after}[name]
+
+    def layer_label(self, layer: int) -> str:
+        """How a layer is printed, e.g. "6 (post-norm)"; its number where no label is known."""
+        names = self.after.layer_names
+        return names[layer] if 0 <= layer < len(names) else str(layer)
+
+
+def _demand_columns(frame: pd.DataFrame) -> None:
+    lost = [c for c in SEED_COLUMNS if c not in frame.columns]
+    if lost:
+        raise AnalysisError(
+            f"the seed spread lacks the columns {lost}", where="findings", fix=f"give it {list(SEED_COLUMNS)}"
+        )

@@ -1,0 +1,50 @@
+"""Numbers in words: one way to print a score, an effect, an interval and a p-value."""
+
+import math
+
+MISSING = "n/a"
+SMALLEST_P = 0.001
+
+
+def score(value: float) -> str:
+    """A score between 0 and 1, three decimals."""
+    return MISSING if math.isnan(value) else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """An effect with its sign, three decimals."""
+    return MISSING if math.isnan(value) else f"{value:+.3f}"
+
+
+def interval(low: float, high: float, *, effect: bool = False) -> str:
+    """An interval in brackets; of effects when `effect`, so with signs."""
+    show = signed if effect else score
+    return f"[{show(low)}, {show(high)}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value with its relation: "p = 0.012", "p < 0.001"; never "p = 0"."""
+    if math.isnan(p):
+        return f"p {MISSING}"
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
+
+
+def marks(p: float, alpha: float) -> str:
+    """Stars of a corrected p-value: one below alpha, two below alpha/5, three below alpha/50."""
+    return "*" * sum(p < alpha / part for part in (1, 5, 50))
+
+
+def count(number: int, thing: str) -> str:
+    """A number with its noun: "1 query", "2 queries"."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else plural}"
+
+
+def seconds(value: float) -> str:
+    """A duration as people say it: "8.1 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(value)
+    if value < 60:
+        return f"{value:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

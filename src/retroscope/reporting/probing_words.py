@@ -1,0 +1,92 @@
+"""What the probes say: where the retriever's own question is read, and what explains it."""
+
+from typing import Any
+
+import pandas as pd
+
+from retroscope.reporting.findings import AFTER, BEFORE, Findings
+from retroscope.reporting.frames import PLAIN, alpha, hardest, own_rows, probe_rows
+from retroscope.reporting.numbers import count, p_value, score, signed
+from retroscope.reporting.statements import CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
+from retroscope.reporting.words import best, effect_limits, is_equivalent, layer, limits
+
+BLIND = "passage_only"
+
+
+def own_question(findings: Findings) -> list[Statement]:
+    """Where does the retriever's own question, its similarity as a probe, become readable?"""
+    if findings.probing is None:
+        return []
+    name, own, n = findings.after.similarity, own_rows(findings), hardest(findings.probing)
+    if own.empty:
+        return [Statement("probing", CAUTION, f"The retriever's own question ({name}) was not probed.", ())]
+    opening = f"The retriever's own question ({name}, N={n}, chance {score(1 / n)})"
+    return [_where(findings, opening, own), _peaks(findings, opening, own)]
+
+
+def _where(findings: Findings, opening: str, own: pd.DataFrame) -> Statement:
+    if findings.probing is None:
+        raise ValueError("the retriever's own question needs probing findings")
+    changed = own[own["p_corrected"] < alpha(findings.probing)]
+    gains = changed[changed["effect"] > 0]
+    undecided = own.drop(index=changed.index)
+    equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
+    rest = f"{equal} equivalent, {len(undecided) - equal} without evidence either way"
+    if changed.empty:
+        tone = EQUIVALENT if equal == len(own) else NO_EVIDENCE
+        text = f"{opening}: a difference is shown at none of {count(len(own), 'layer')} ({rest})."
+        return Statement("probing", tone, text)
+    tally = f"Of {count(len(own), 'layer')}, {len(gains)} gain and {len(changed) - len(gains)} lose; {rest}."
+    return Statement("probing", CHANGED, f"{opening} {_onset(findings, gains)}. {tally}")
+
+
+def _onset(findings: Findings, gains: pd.DataFrame) -> str:
+    if gains.empty:
+        return "is read better at no layer after fine-tuning, and worse at some"
+    first, largest = gains.iloc[0], best(gains, "effect")
+    text = f"is first read better at {_gain(findings, first)}"
+    return text if largest["layer"] == first["layer"] else f"{text}; the largest gain is at {_gain(findings, largest)}"
+
+
+def _gain(findings: Findings, row: "pd.Series[Any]") -> str:
+    sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
+    effect = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
+    return f"{layer(findings, row)} ({sides}, {effect})"
+
+
+def _peaks(findings: Findings, opening: str, own: pd.DataFrame) -> Statement:
+    tops = {side: best(own, side) for side in (BEFORE, AFTER)}
+    parts = [f"at {layer(findings, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
+    return Statement("probing", NOTE, f"{opening} peaks {parts[0]} and {parts[1]}.")
+
+
+def passage_only(findings: Findings) -> list[Statement]:
+    """Does a probe that never reads the query explain what is read at the peak?"""
+    own = own_rows(findings)
+    if own.empty or findings.probing is None:
+        return []
+    peak = best(own, AFTER)
+    n = hardest(findings.probing)
+    blind = probe_rows(findings, probe=BLIND, control=PLAIN, passages=n, layer=peak["layer"])
+    if blind.empty:
+        text = f"{BLIND} was not probed: how much can be read without the query is unknown."
+        return [Statement("probing", CAUTION, text, ())]
+    return [_explained(findings, peak, blind.iloc[0])]
+
+
+def _explained(findings: Findings, peak: "pd.Series[Any]", blind: "pd.Series[Any]") -> Statement:
+    name = findings.after.similarity
+    sizes = (
+        f"at {layer(findings, peak)} {BLIND} reads {score(blind[AFTER])} {limits(blind, AFTER)} "
+        f"and {name} {score(peak[AFTER])} {limits(peak, AFTER)}"
+    )
+    if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
+        text = f"A probe that never reads the query may explain this: {sizes}. Relevance is not shown to be readable."
+        return Statement("probing", CAUTION, text)
+    claim = "do not explain" if blind["ci_high"] < peak["ci_low"] else "may explain part of"
+    text = (
+        f"Reading the passage alone does not reach this: {sizes}. There {BLIND} moved by {signed(blind['effect'])} "
+        f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}, "
+        f"so the passages alone {claim} the gain."
+    )
+    return Statement("probing", NOTE, text)

@@ -1,0 +1,46 @@
+"""Statement: one conclusion in plain words, with what it rests on."""
+
+from dataclasses import dataclass, replace
+
+from retroscope.reporting.findings import AFTER, BEFORE, Findings
+
+ALARM = "alarm"  # the instrument is in doubt: said first
+CAUTION = "caution"  # a limit of what was measured
+CHANGED = "changed"  # a difference that the tests support
+EQUIVALENT = "equivalent"  # no larger than the stated margin, tested
+NO_EVIDENCE = "no evidence"  # neither a difference nor equivalence was shown
+NOTE = "note"  # a fact without a test
+TONES = (ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A conclusion.
+
+    Attributes:
+        topic: what it is about, e.g. "retrieval".
+        tone: one of `TONES`.
+        text: short sentences with numbers.
+        rests_on: the sides whose numbers it uses.
+        doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
+    """
+
+    topic: str
+    tone: str
+    text: str
+    rests_on: tuple[str, ...] = (BEFORE, AFTER)
+    doubts: tuple[str, ...] = ()
+
+    def doubted(self, *reasons: str) -> "Statement":
+        """The same statement with more reasons for doubt."""
+        return replace(self, doubts=(*self.doubts, *reasons))
+
+
+def with_self_tests(statement: Statement, findings: Findings) -> Statement:
+    """The statement, marked with every failed self-test of the sides it rests on."""
+    failed = [
+        f"rests on a failed self-test of {findings.side(side).name}: {test}"
+        for side in statement.rests_on
+        for test in findings.side(side).failed_tests
+    ]
+    return statement.doubted(*failed)

@@ -1,0 +1,103 @@
+"""The verdict in words: what changed, how sure that is, and whether the instrument can be trusted.
+
+Rules, each tested:
+- a difference is claimed only when its corrected p is below alpha; two are called equivalent only
+  when the equivalence test says so; anything else is "no evidence", never "no difference";
+- controls and self-tests that failed come first, and every conclusion that rests on them is marked.
+"""
+
+from dataclasses import dataclass
+
+from retroscope.reporting.controls import control_statements
+from retroscope.reporting.findings import AFTER, BEFORE, Findings
+from retroscope.reporting.frames import alpha, rows
+from retroscope.reporting.numbers import count, score
+from retroscope.reporting.probing_words import own_question, passage_only
+from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
+from retroscope.reporting.words import best, effect_words, layer, limits
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison says: the `headline` on retrieval, the `alarms`, then every other statement in order."""
+
+    headline: Statement
+    alarms: tuple[Statement, ...]
+    statements: tuple[Statement, ...]
+
+    def everything(self) -> tuple[Statement, ...]:
+        """In reading order: alarms, headline, the rest."""
+        return (*self.alarms, self.headline, *self.statements)
+
+
+def verdict(findings: Findings) -> Verdict:
+    """The verdict of a comparison."""
+    controls = [with_self_tests(s, findings) for s in control_statements(findings)]
+    broken = [s for s in controls if s.tone == ALARM]
+    doubts = [f"{s.text.split(':')[0]} (see above)" for s in broken]
+    probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
+    rest = [with_self_tests(s, findings) for s in (*probing, *layers(findings))]
+    warnings = carried_warnings(findings)
+    calm = [s for s in (*controls, *warnings) if s.tone != ALARM]
+    return Verdict(
+        headline=with_self_tests(retrieval(findings), findings),
+        alarms=(*broken, *self_tests(findings), *(w for w in warnings if w.tone == ALARM)),
+        statements=(*rest, *calm),
+    )
+
+
+def retrieval(findings: Findings) -> Statement:
+    """Did retrieval change, by the primary measure?"""
+    table = rows(findings.retrieval, measure=findings.primary_measure)
+    if table.empty:
+        text = f"{findings.primary_measure} was not measured on both sides: nothing is known about retrieval."
+        return Statement("retrieval", CAUTION, text)
+    row = table.iloc[0]
+    text, tone = effect_words(findings.retrieval, row, findings.primary_measure)
+    tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
+    return Statement("retrieval", tone, f"{text} Of {count(int(row['n']), 'query')}, {tally}.")
+
+
+def layers(findings: Findings) -> list[Statement]:
+    """Which layer retrieves best, before and after?"""
+    if findings.layer_retrieval is None:
+        return []
+    table = rows(findings.layer_retrieval, measure=findings.primary_measure)
+    if table.empty:
+        return []
+    tops = {side: best(table, side) for side in (BEFORE, AFTER)}
+    parts = [f"{layer(findings, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
+    changed = table[table["p_corrected"] < alpha(findings.layer_retrieval)]
+    gains = int((changed["effect"] > 0).sum())
+    text = (
+        f"Searching with one layer's vectors ({findings.primary_measure}), the best is {parts[0]} and {parts[1]}. "
+        f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose."
+    )
+    return [Statement("layers", NOTE, text)]
+
+
+def self_tests(findings: Findings) -> list[Statement]:
+    """An alarm for each side with failed self-tests."""
+    return [
+        Statement(
+            "self-tests",
+            ALARM,
+            f"SELF-TEST FAILED on the {side} side ({findings.side(side).name}): "
+            f"{'; '.join(findings.side(side).failed_tests)}. Every conclusion that rests on this side is marked.",
+            (side,),
+        )
+        for side in (BEFORE, AFTER)
+        if findings.side(side).failed_tests
+    ]
+
+
+def carried_warnings(findings: Findings) -> list[Statement]:
+    """The warnings of the measurements, once each: an alarm where the scores bring it, else a caution."""
+    found: dict[str, str] = {}
+    for difference in (findings.retrieval, findings.layer_retrieval, findings.probing):
+        if difference is None:
+            continue
+        sides = ((BEFORE, difference.before), (AFTER, difference.after))
+        carried = {f"{side}: {w}" for side, scores in sides for w in scores.warnings}
+        found.update({f"{difference.name}: {w}": ALARM if w in carried else CAUTION for w in difference.warnings})
+    return [Statement("warnings", tone, f"Warning of {text}", ()) for text, tone in found.items()]
