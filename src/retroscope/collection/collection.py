@@ -1,11 +1,21 @@
 """Collection: passages, queries and judgments, joined and checked once, at the door."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypedDict, Unpack
 
+from retroscope.collection.checks import (
+    check_candidates,
+    check_judgments,
+    check_passages,
+    check_passages_distinct,
+    check_queries,
+)
+from retroscope.collection.passages import store_passages
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.errors import CollectionError
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class Collection:
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
         source: where it was read from.
         mapping: which field of the source became what; printed when it was detected.
+        notes: what the reader left out or mended, with counts, in words; never empty when it did.
     """
 
     name: str
@@ -34,6 +45,7 @@ class Collection:
     ignore_identical_ids: bool = False
     source: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def passage_text(self, passage_id: str) -> str:
         """Title and text as one string: what an encoder reads, before the recipe's prompt."""
@@ -70,3 +82,39 @@ class Collection:
 def join_title(passage: Passage, separator: str) -> str:
     """The passage as one string; a passage without a title is its text alone."""
     return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
+
+
+class CollectionSettings(TypedDict, total=False):
+    """What `make_collection` takes by name; the attributes of `Collection` say what each means."""
+
+    title_separator: str
+    ignore_identical_ids: bool
+    source: str
+    mapping: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def make_collection(
+    name: str,
+    passages: Iterable[Passage],
+    queries: Iterable[Query],
+    judgments: Iterable[Judgment],
+    candidates: Iterable[Candidates] = (),
+    **settings: Unpack[CollectionSettings],
+) -> Collection:
+    """Join and check; every stream is read once, the passages first and never held whole.
+
+    Raises:
+        CollectionError: with all problems of one kind together: repeated ids, empty texts, dangling or
+            repeated judgments, no judged query, candidates that are not one positive and other negatives.
+    """
+    try:
+        table = store_passages(check_passages(passages))
+        check_passages_distinct(table)
+        asked = check_queries(queries)
+        judged = check_judgments(judgments, asked, table)
+        offered = check_candidates(candidates, judged, table)
+    except CollectionError as error:
+        error.where = error.where or settings.get("source", "") or name
+        raise
+    return Collection(name, table, asked, judged, offered, **settings)

@@ -1,0 +1,126 @@
+"""What makes a collection sound; each check gathers every problem of its kind before it speaks."""
+
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+from retroscope.collection.passages import PassageTable, encodable
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.errors import CollectionError, listed
+
+
+def refuse(what: str, problems: Sequence[str], fix: str) -> None:
+    """Raise one error about all these problems, if there are any."""
+    if problems:
+        raise CollectionError(f"{what}:{listed(problems)}", fix=fix)
+
+
+def check_passages(passages: Iterable[Passage]) -> Iterator[Passage]:
+    """The same passages; at their end, an error about those without id or text."""
+    nameless, empty, total = [], [], 0
+    for total, p in enumerate(passages, 1):
+        if not p.id:
+            nameless.append(f"passage {total}: {p.text[:60]!r}")
+        if not (p.text.strip() or p.title.strip()):
+            empty.append(repr(p.id))
+        yield p
+    refuse("passages without an id", nameless, "give each an id")
+    refuse("passages without title or text", empty, "remove them from the corpus and from the qrels")
+    if not total:
+        raise CollectionError("there are no passages", fix="give the file that holds the corpus")
+
+
+def check_passages_distinct(table: PassageTable) -> None:
+    """An error about the ids that several passages share."""
+    refuse("passage ids occur more than once", [repr(i) for i in table.repeated_ids()], "keep one passage per id")
+
+
+def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
+    """Id -> Query, every id once, every text non-empty."""
+    table: dict[str, Query] = {}
+    nameless, empty, repeated, broken = [], [], [], []
+    for q in queries:
+        if not q.id:
+            nameless.append(repr(q.text[:60]))
+        if not q.text.strip():
+            empty.append(repr(q.id))
+        if not encodable(q.id + q.text):
+            broken.append(repr(q.id))
+        if q.id in table:
+            repeated.append(repr(q.id))
+        table[q.id] = q
+    refuse("queries without an id", nameless, "give each an id")
+    refuse("queries without text", empty, "remove them from the queries and from the qrels")
+    refuse("queries hold half a character (a lone UTF-16 surrogate)", broken, "remove these characters")
+    refuse("query ids occur more than once", repeated, "keep one query per id")
+    return table
+
+
+def check_judgments(
+    judgments: Iterable[Judgment], queries: Container[str], passages: Container[str]
+) -> tuple[Judgment, ...]:
+    """The judgments, each of a known query and passage, one for a pair, at least one of them relevant."""
+    kept = tuple(judgments)
+    lost_queries = dict.fromkeys(repr(j.query_id) for j in kept if j.query_id not in queries)
+    lost_passages = dict.fromkeys(repr(j.passage_id) for j in kept if j.passage_id not in passages)
+    refuse("judgments of queries that do not exist", list(lost_queries), "add the queries, or remove these judgments")
+    refuse(
+        "judgments of passages that do not exist", list(lost_passages), "add the passages, or remove these judgments"
+    )
+    _check_judged_once(kept)
+    if not any(j.relevance > 0 for j in kept):
+        raise CollectionError("no query has a relevant passage", fix="give judgments with a relevance of 1 or more")
+    return kept
+
+
+def _check_judged_once(judgments: Sequence[Judgment]) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    repeated: list[str] = []
+    conflicting: list[str] = []
+    for j in judgments:
+        pair = (j.query_id, j.passage_id)
+        if pair in seen:
+            shown = f"query {j.query_id!r}, passage {j.passage_id!r}: {seen[pair]} and {j.relevance}"
+            (repeated if seen[pair] == j.relevance else conflicting).append(shown)
+        seen[pair] = j.relevance
+    refuse("judgments contradict one another", conflicting, "keep one relevance for each query and passage")
+    refuse("judgments are repeated", repeated, "keep one line for each query and passage")
+
+
+def check_candidates(
+    candidates: Iterable[Candidates], judgments: Iterable[Judgment], passages: Container[str]
+) -> tuple[Candidates, ...]:
+    """The candidates: a relevant passage of a query and other, known passages, each once; one for a pair."""
+    kept = tuple(candidates)
+    relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
+    pairs = [(c.query_id, c.positive) for c in kept]
+    refuse(
+        "candidates name passages that do not exist",
+        list(dict.fromkeys(repr(i) for c in kept for i in (c.positive, *c.negatives) if i not in passages)),
+        "add the passages, or remove these candidates",
+    )
+    refuse(
+        "candidates whose positive is not a relevant passage of their query",
+        [_shown(c) for c, pair in zip(kept, pairs, strict=True) if pair not in relevant],
+        "add the judgment, or remove these candidates",
+    )
+    refuse(
+        "candidates whose positive is among their negatives",
+        [_shown(c) for c in kept if c.positive in c.negatives],
+        "remove it from the negatives",
+    )
+    refuse(
+        "candidates that repeat a negative",
+        [_shown(c) for c in kept if len(set(c.negatives)) < len(c.negatives)],
+        "list every negative once",
+    )
+    counts = Counter(pairs)
+    refuse(
+        "several candidates for one query and positive",
+        [f"query {q!r}, positive {p!r}: {n}" for (q, p), n in counts.items() if n > 1],
+        "join their negatives",
+    )
+    return kept
+
+
+def _shown(c: Candidates) -> str:
+    return f"query {c.query_id!r}, positive {c.positive!r}"

@@ -1,0 +1,230 @@
+"""PassageTable: passages by id, in Arrow columns that live on disk once they are many.
+
+In memory it keeps 16 bytes a passage (a hash of the id and a row number), whatever the texts' length.
+"""
+
+import hashlib
+import tempfile
+import weakref
+from collections.abc import Hashable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int, UInt64
+
+from retroscope.collection.records import Passage
+from retroscope.errors import CollectionError, listed
+
+IN_MEMORY_BYTES = 64 * 2**20  # a corpus with more text than this goes to a temporary file
+BATCH_ROWS = 4096
+BATCH_CHARACTERS = 8 * 2**20
+SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
+
+
+class PassageTable(Mapping[str, Passage]):
+    """Id -> Passage, in the order of the source. Make one with `store_passages`.
+
+    Iteration streams; a look-up costs a binary search over hashes, verified against the id itself.
+    """
+
+    def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
+        """Columns id, title, text in batches, and `hash_of` every id, in the same order."""
+        self._batches = list(batches)
+        self._starts = np.cumsum([0, *(b.num_rows for b in batches)])
+        self._rows: Int[np.ndarray, "n"] = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[self._rows]
+
+    def __len__(self) -> int:
+        """How many passages."""
+        return int(self._starts[-1])
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids."""
+        for batch in self._batches:
+            yield from batch.column(0).to_pylist()
+
+    def __getitem__(self, key: str) -> Passage:
+        """The passage of this id."""
+        row = self._find(key)
+        if row is None:
+            raise KeyError(key)
+        batch, k = self._locate(row)
+        return Passage(id=key, title=batch.column(1)[k].as_py(), text=batch.column(2)[k].as_py())
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a passage has this id; reads no text."""
+        return isinstance(key, str) and self._find(key) is not None
+
+    def values(self) -> ValuesView[Passage]:
+        """The passages, streamed."""
+        return _Passages(self)
+
+    def items(self) -> ItemsView[str, Passage]:
+        """Id and passage, streamed."""
+        return _Items(self)
+
+    def stream(self) -> Iterator[Passage]:
+        """The passages, one batch of them in memory at a time."""
+        for batch in self._batches:
+            ids, titles, texts = (column.to_pylist() for column in batch.columns)
+            for key, title, text in zip(ids, titles, texts, strict=True):
+                yield Passage(id=key, title=title, text=text)
+
+    def repeated_ids(self) -> list[str]:
+        """Ids that more than one passage has, in order of their second appearance."""
+        suspects = self._hashes[1:][self._hashes[1:] == self._hashes[:-1]]
+        rows = np.sort(self._rows[np.isin(self._hashes, suspects)])
+        seen: set[str] = set()
+        repeated: dict[str, None] = {}
+        for key in map(self._id_at, rows):
+            if key in seen:
+                repeated[key] = None
+            seen.add(key)
+        return list(repeated)
+
+    def _find(self, key: str) -> int | None:
+        wanted = np.uint64(hash_of(key))
+        at = int(np.searchsorted(self._hashes, wanted))
+        while at < len(self._hashes) and self._hashes[at] == wanted:
+            if self._id_at(self._rows[at]) == key:
+                return int(self._rows[at])
+            at += 1
+        return None
+
+    def _locate(self, row: int) -> tuple[pa.RecordBatch, int]:
+        batch = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._batches[batch], int(row - self._starts[batch])
+
+    def _id_at(self, row: int) -> str:
+        batch, k = self._locate(row)
+        return str(batch.column(0)[k].as_py())
+
+
+class _Passages(ValuesView[Passage]):
+    def __init__(self, table: PassageTable) -> None:
+        super().__init__(table)
+        self._table = table
+
+    def __iter__(self) -> Iterator[Passage]:
+        return self._table.stream()
+
+
+class _Items(ItemsView[str, Passage]):
+    def __init__(self, table: PassageTable) -> None:
+        super().__init__(table)
+        self._table = table
+
+    def __iter__(self) -> Iterator[tuple[str, Passage]]:
+        return ((p.id, p) for p in self._table.stream())
+
+
+def hash_of(key: str) -> int:
+    """64 bits of BLAKE2b: the same in every process, unlike `hash`, so that a table can be pickled."""
+    return int.from_bytes(hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
+
+
+def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEMORY_BYTES) -> PassageTable:
+    """The passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
+
+    The stream is read once and never held whole. The file goes when the table does.
+
+    Raises:
+        CollectionError: if an id or text cannot be written as UTF-8 (a lone surrogate).
+    """
+    hashes: list[np.ndarray] = []
+    with _Shelf(in_memory_bytes) as shelf:
+        for block in _blocks(passages):
+            shelf.add(_as_batch(block))
+            hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
+        batches = shelf.close()
+        table = PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
+        shelf.hand_over(table)
+    return table
+
+
+class _Shelf:
+    """Record batches, kept in memory until they are too many, then in one Arrow IPC file."""
+
+    def __init__(self, in_memory_bytes: int) -> None:
+        self._limit = in_memory_bytes
+        self._batches: list[pa.RecordBatch] = []
+        self._held = 0
+        self._path: Path | None = None
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if self._writer is None:
+            self._batches.append(batch)
+            self._held += batch.nbytes
+            if self._held > self._limit:
+                self._spill()
+        else:
+            self._writer.write_batch(batch)
+
+    def _spill(self) -> None:
+        with tempfile.NamedTemporaryFile(prefix="retroscope-", suffix=".arrow", delete=False) as file:
+            self._path = Path(file.name)
+        self._writer = pa.ipc.new_file(str(self._path), SCHEMA)
+        for batch in self._batches:
+            self._writer.write_batch(batch)
+        self._batches = []
+
+    def close(self) -> list[pa.RecordBatch]:
+        """Everything that was added; memory-mapped where it went to disk."""
+        if self._writer is None:
+            return self._batches
+        self._writer.close()
+        file = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        return [file.get_batch(k) for k in range(file.num_record_batches)]
+
+    def hand_over(self, owner: Hashable) -> None:
+        """From here on the file lives as long as `owner`."""
+        if self._path is not None:
+            weakref.finalize(owner, self._path.unlink, missing_ok=True)
+            self._path = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._path is not None:
+            if self._writer is not None:
+                self._writer.close()
+            self._path.unlink(missing_ok=True)
+
+
+def _blocks(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
+    """Lists of at most `BATCH_ROWS` passages, cut short by about `BATCH_CHARACTERS` of text."""
+    stream = iter(passages)
+    while block := list(islice(stream, 1)):
+        size = len(block[0].text)
+        for passage in islice(stream, BATCH_ROWS - 1):
+            block.append(passage)
+            size += len(passage.text)
+            if size > BATCH_CHARACTERS:
+                break
+        yield block
+
+
+def _as_batch(block: Sequence[Passage]) -> pa.RecordBatch:
+    try:
+        columns = [[p.id for p in block], [p.title for p in block], [p.text for p in block]]
+        return pa.record_batch([pa.array(c, type=pa.large_string()) for c in columns], schema=SCHEMA)
+    except UnicodeEncodeError as error:
+        bad = [repr(p.id) for p in block if not encodable(p.id + p.title + p.text)]
+        raise CollectionError(
+            f"passages hold half a character (a lone UTF-16 surrogate):{listed(bad)}",
+            fix="remove these characters or mend the program that wrote the file",
+        ) from error
+
+
+def encodable(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,160 @@
+"""From rows that carry texts (a query, its positives, its negatives) to a collection with ids.
+
+Identical query texts are one query and identical (title, text) one passage, unless the source gives
+ids. New ids count in order of first appearance: q0, q1 ... and p0, p1 ...
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.readers.fields import Words, resolve_columns
+from retroscope.collection.readers.options import ReadOptions, collection_name
+from retroscope.collection.readers.rows import Row, first_row, rows
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.errors import CollectionError
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row in our words; a query or passage whose id is "" gets one."""
+
+    query: Query
+    positives: tuple[Passage, ...]
+    negatives: tuple[Passage, ...] = ()
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """What the rows of a format look like.
+
+    Attributes:
+        name: for messages.
+        required: our word -> column names that mean it; a row that has them all is of this format.
+        optional: the same, for columns that may be absent.
+        example: row and resolved columns (our word -> column) -> Example.
+    """
+
+    name: str
+    required: Words
+    example: Callable[[Row, Mapping[str, str]], Example]
+    optional: Words = field(default_factory=dict)
+
+    def fits(self, row: Row | None) -> bool:
+        """Whether a row has every required column."""
+        return row is not None and all(any(n in row.values for n in names) for names in self.required.values())
+
+
+def recognises_rows(path: Path, form: RowFormat) -> bool:
+    """Whether the first row of a file is of this format."""
+    return form.fits(first_row(path))
+
+
+def read_rows(path: Path, form: RowFormat, options: ReadOptions) -> Collection:
+    """A file of rows as a collection."""
+    return collect(rows(path), form, options, name=collection_name(path), source=str(path))
+
+
+def collect(stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, name: str, source: str) -> Collection:
+    """Rows as a collection; the stream is read once.
+
+    Raises:
+        CollectionError: if a column is missing, an id has two texts, or the result is not sound.
+    """
+    options.refuse_split(form.name)
+    columns: dict[str, str] = {}
+    gathered = Gathering()
+
+    def passages() -> Iterator[Passage]:
+        for row in stream:
+            if not columns:
+                columns.update(resolve_columns(row, form.required, form.optional, options.columns))
+            yield from gathered.add(form.example(row, columns), row.where)
+
+    # `make_collection` exhausts the passages before it looks at the rest, which they fill.
+    collection = make_collection(
+        name, passages(), gathered.queries, gathered.judgments(), gathered.candidates(), source=source
+    )
+    return replace(collection, mapping={"format": form.name, **columns}, notes=gathered.notes())
+
+
+@dataclass
+class Names:
+    """Ids of texts: the source's own where it gives them, else `prefix` and a count.
+
+    Keeps 16 bytes of every text, not the text.
+    """
+
+    prefix: str
+    by_text: dict[bytes, str] = field(default_factory=dict)
+    by_id: dict[str, bytes] = field(default_factory=dict)
+
+    def name(self, given: str, content: tuple[str, ...], where: str) -> tuple[str, bool]:
+        """The id of a text, and whether it is new."""
+        digest = hashlib.blake2b(repr(content).encode(errors="surrogatepass"), digest_size=16).digest()
+        own = given or self.by_text.setdefault(digest, f"{self.prefix}{len(self.by_text)}")
+        known = self.by_id.setdefault(own, digest)
+        if known != digest:
+            raise CollectionError(
+                f"the id {own!r} already belongs to another text", where=where, fix="give it its own id"
+            )
+        return own, known is digest
+
+
+@dataclass
+class Gathering:
+    """What the rows said so far, apart from the passages' texts."""
+
+    queries: list[Query] = field(default_factory=list)
+    query_names: Names = field(default_factory=lambda: Names("q"))
+    passage_names: Names = field(default_factory=lambda: Names("p"))
+    negatives: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, example: Example, where: str) -> list[Passage]:
+        """Take in one row; the passages in it that are new."""
+        if not example.positives:
+            self.left_out["rows without a relevant passage, left out with their other passages"] += 1
+            return []
+        query_id, new = self.query_names.name(example.query.id, (example.query.text,), where)
+        if new:
+            self.queries.append(Query(query_id, example.query.text))
+        fresh: list[Passage] = []
+        positives = [self._name(p, fresh, where) for p in example.positives]
+        negatives = [self._name(p, fresh, where) for p in example.negatives]
+        for positive in dict.fromkeys(positives):
+            self._join(self.negatives.setdefault((query_id, positive), {}), negatives, set(positives))
+        return fresh
+
+    def _name(self, passage: Passage, fresh: list[Passage], where: str) -> str:
+        own, new = self.passage_names.name(passage.id, (passage.title, passage.text), where)
+        if new:
+            fresh.append(Passage(own, passage.text, passage.title))
+        return own
+
+    def _join(self, known: dict[str, None], negatives: Iterable[str], positives: set[str]) -> None:
+        for negative in negatives:
+            if negative in positives:
+                self.left_out["negatives that are a positive of the same row, left out"] += 1
+            elif negative in known:
+                self.left_out["negatives given twice for a query and positive, kept once"] += 1
+            else:
+                known[negative] = None
+
+    def judgments(self) -> Iterator[Judgment]:
+        """Every (query, positive) pair."""
+        for query, positive in self.negatives:
+            yield Judgment(query, positive)
+
+    def candidates(self) -> Iterator[Candidates]:
+        """Every pair that came with negatives."""
+        for pair, negatives in self.negatives.items():
+            if negatives:
+                yield Candidates(*pair, tuple(negatives))
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, with counts."""
+        return tuple(f"{count} {what}" for what, count in sorted(self.left_out.items()))

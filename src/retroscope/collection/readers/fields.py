@@ -1,0 +1,129 @@
+"""Which column of a row carries what, and what it says; a missing one is named with its nearest neighbour."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retroscope.collection.readers.rows import Row
+from retroscope.errors import CollectionError, did_you_mean, unknown_name
+
+Words = Mapping[str, Sequence[str]]  # our word for a field -> the column names that mean it
+
+
+def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
+    """Our word -> the column of this file that carries it; `columns` overrides by word.
+
+    Raises:
+        SettingsError: if `columns` names a word that the format does not have.
+        CollectionError: if a required column is not there.
+    """
+    words = {**required, **optional}
+    for word in columns:
+        if word not in words:
+            raise unknown_name("field in columns", word, words)
+    found = {}
+    for word, names in words.items():
+        wanted = [columns[word]] if word in columns else names
+        present = [name for name in wanted if name in row.values]
+        if present:
+            found[word] = present[0]
+        elif word in required or word in columns:
+            raise missing_column(row, wanted, word)
+    return found
+
+
+def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionError:
+    """The error for a row without any of the `wanted` columns."""
+    return CollectionError(
+        f"no column {' or '.join(repr(name) for name in wanted)}; found: {', '.join(map(str, row.values))}",
+        where=row.where,
+        fix=f"{did_you_mean(wanted[0], map(str, row.values))}; or say which column it is: columns={{{word!r}: '...'}}",
+    )
+
+
+def text_of(row: Row, column: str | None) -> str:
+    """The text in a column; "" where it is null or `column` is None."""
+    value = None if column is None else row.values.get(column)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _wrong(row, str(column), "text", value)
+    return value
+
+
+def required_text(row: Row, column: str) -> str:
+    """The text in a column that every row must have."""
+    if column not in row.values:
+        raise missing_column(row, [column], column)
+    return text_of(row, column)
+
+
+def id_of(row: Row, column: str | None) -> str:
+    """The id in a column, text or whole number, as text; "" where there is none."""
+    value = None if column is None else row.values.get(column)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _wrong(row, str(column), "an id (text or a whole number)", value)
+    return str(value)
+
+
+def required_id(row: Row, column: str) -> str:
+    """The id in a column that every row must have."""
+    found = id_of(row, column)
+    if not found:
+        raise CollectionError(f"no id in {column!r}", where=row.where, fix="give every record an id")
+    return found
+
+
+def texts_of(row: Row, column: str) -> list[str]:
+    """The list of texts in a column; a single text counts as a list of one."""
+    value = _list_of(row, column)
+    for item in value:
+        if not isinstance(item, str):
+            raise _wrong(row, column, "a list of texts", value)
+    return value
+
+
+def ids_of(row: Row, column: str) -> list[str]:
+    """The list of ids in a column."""
+    return [id_of(Row({column: item}, row.file, row.number, row.unit), column) for item in _list_of(row, column)]
+
+
+def records_of(row: Row, column: str) -> list[Row]:
+    """The list of objects in a column, each as a row at the same place."""
+    value = _list_of(row, column)
+    for item in value:
+        if not isinstance(item, Mapping):
+            raise _wrong(row, column, "a list of objects", value)
+    return [Row(item, row.file, row.number, row.unit) for item in value]
+
+
+def _list_of(row: Row, column: str) -> list[Any]:
+    if column not in row.values:
+        raise missing_column(row, [column], column)
+    value = row.values[column]
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list | tuple):
+        raise _wrong(row, column, "a list", value)
+    return list(value)
+
+
+def numbered(row: Row, stem: str) -> list[str]:
+    """The texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers, empty ones left out."""
+    pattern = re.compile(rf"{re.escape(stem)}(?:_(\d+))?")
+    matches = [m for m in map(pattern.fullmatch, row.values) if m]
+    ordered = sorted(matches, key=lambda m: int(m.group(1) or -1))
+    texts = [text_of(row, m.group(0)) for m in ordered]
+    return [t for t in texts if t.strip()]
+
+
+def _wrong(row: Row, column: str, wanted: str, value: object) -> CollectionError:
+    return CollectionError(
+        f"column {column!r} must be {wanted}, found {type(value).__name__}: {str(value)[:60]!r}",
+        where=row.where,
+        fix="mend the file, or name another column with columns={...}",
+    )

@@ -1,0 +1,67 @@
+"""MS MARCO question answering, v1.1 and v2.1 (Bajaj et al. 2016): a query and the passages Bing found for it.
+
+Columns `query` and `passages`, the latter {`passage_text`: [...], `is_selected`: [...]} or a list of
+{`passage_text`, `is_selected`}; recognised by these two in the first row. Selected passages are
+relevant, the others are the query's negatives. A query without a selected passage is left out with
+its passages, and counted in the notes. `query_id` is kept.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
+from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, texts_of
+from retroscope.collection.readers.options import ReadOptions
+from retroscope.collection.readers.rows import Row
+from retroscope.collection.records import Passage, Query
+from retroscope.errors import CollectionError
+
+
+def recognises(path: Path) -> bool:
+    """Whether the first row has a query and its passages."""
+    return recognises_rows(path, FORMAT)
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read a file of rows."""
+    return read_rows(path, FORMAT, options)
+
+
+def _example(row: Row, columns: Mapping[str, str]) -> Example:
+    found = _passages(row, columns["passages"])
+    return Example(
+        Query(id_of(row, columns.get("query_id")), required_text(row, columns["query"])),
+        tuple(Passage("", text) for text, selected in found if selected),
+        tuple(Passage("", text) for text, selected in found if not selected),
+    )
+
+
+def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
+    """Text and whether it was selected, from either shape of the column."""
+    value = row.values.get(column)
+    if not isinstance(value, Mapping):
+        return [(required_text(p, "passage_text"), _selected(p)) for p in records_of(row, column)]
+    inner = Row(value, row.file, row.number, row.unit)
+    texts, marks = texts_of(inner, "passage_text"), value.get("is_selected")
+    if not isinstance(marks, list) or len(marks) != len(texts):
+        raise CollectionError(
+            f"{len(texts)} texts in passage_text, but is_selected is {marks!r}",
+            where=row.where,
+            fix="give one mark, 0 or 1, for each passage",
+        )
+    return [(text, bool(mark)) for text, mark in zip(texts, marks, strict=True)]
+
+
+def _selected(passage: Row) -> bool:
+    if "is_selected" not in passage.values:
+        raise missing_column(passage, ["is_selected"], "passages")
+    return bool(passage.values["is_selected"])
+
+
+FORMAT = RowFormat(
+    name="msmarco",
+    required={"query": ["query"], "passages": ["passages"]},
+    optional={"query_id": ["query_id"]},
+    example=_example,
+)

@@ -1,0 +1,37 @@
+"""What a caller may tell every reader."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from retroscope.errors import SettingsError
+
+# Their queries are themselves passages of the corpus, under the same id; BEIR's and MTEB's evaluation
+# drops those. Dropping them elsewhere lowers scores where ids coincide by chance (mteb issue 642).
+QUERIES_ARE_PASSAGES = frozenset({"arguana", "quora"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Attributes: the `split` of the judgments, and `columns`: our word for a field -> the file's column."""
+
+    split: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def refuse_split(self, form: str) -> None:
+        """Raise an error if a split is asked of a format that has none."""
+        if self.split is not None:
+            raise SettingsError(
+                f"a {form} file has no splits, but split={self.split!r} was given", fix="give the file of that split"
+            )
+
+
+def collection_name(path: Path) -> str:
+    """A short name for tables: the file's or folder's own, without endings."""
+    name = path.name or path.resolve().name
+    return name if path.is_dir() else name.split(".")[0] or name
+
+
+def queries_are_passages(name: str) -> bool:
+    """Whether a data set, by any part of its name (folder or ids with slashes), is one of those."""
+    return any(part.lower() in QUERIES_ARE_PASSAGES for part in PurePath(name).parts)

@@ -1,0 +1,248 @@
+"""Rows of a file, whatever its form: .jsonl, .json (one list), .csv, .tsv or .parquet, each also gzipped.
+
+Every row knows its file and line, so that whatever is wrong with it can be found.
+"""
+
+import codecs
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retroscope.errors import CollectionError, did_you_mean
+
+GZIP_MAGIC = b"\x1f\x8b"
+CHUNK = 2**20
+LONGEST_CELL = 2**28  # characters; the csv module's own limit of 131,072 is less than a long document
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record and where it stands; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
+
+    values: Mapping[str, Any]
+    file: str
+    number: int
+    unit: str = "line"
+
+    @property
+    def where(self) -> str:
+        """File and line."""
+        return f"{self.file}, {self.unit} {self.number}"
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a file, streamed.
+
+    Raises:
+        CollectionError: with file, line and reason: broken JSON, wrong encoding, ragged CSV,
+            damaged gzip or parquet, or a form that is not one of `FORMS`.
+    """
+    form = form_of(path)
+    if form is None:
+        raise CollectionError(
+            "this is not a file of rows", where=str(path), fix=f"give a file that ends in one of {', '.join(FORMS)}"
+        )
+    return FORMS[form](path)
+
+
+def first_row(path: Path) -> Row | None:
+    """The first row; None if this is no file of rows, or an empty one."""
+    if not path.is_file() or form_of(path) is None:
+        return None
+    return next(rows(path), None)
+
+
+def form_of(path: Path) -> str | None:
+    """The file's ending, without .gz; None if it is not one of `FORMS`."""
+    endings = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
+    return endings[-1] if endings and endings[-1] in FORMS else None
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of every line, UTF-8 with or without byte-order mark, gzipped or not."""
+    offset = 0
+    with open_bytes(path) as file:
+        for number, raw in enumerate(file, 1):
+            if number == 1:
+                raw = raw.removeprefix(codecs.BOM_UTF8)
+            try:
+                yield number, raw.decode()
+            except UnicodeDecodeError as error:
+                raise CollectionError(
+                    f"not UTF-8: {error.reason} (byte {offset + error.start} of the file)",
+                    where=f"{path}, line {number}",
+                    fix="save the file as UTF-8, e.g. iconv -f latin1 -t utf-8",
+                ) from error
+            offset += len(raw)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked when its first two say that it is gzipped."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == GZIP_MAGIC
+            raw.seek(0)
+            if packed:
+                with gzip.open(raw) as file:
+                    yield file  # type: ignore[misc]  # a GzipFile reads bytes
+            else:
+                yield raw
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise CollectionError(f"damaged gzip: {error}", where=str(path), fix="fetch or pack the file again") from error
+    except FileNotFoundError as error:
+        known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise CollectionError("no such file", where=str(path), fix=did_you_mean(path.name, known)) from error
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    for number, line in lines(path):
+        if not line.strip():
+            continue
+        try:
+            yield _object(json.loads(line), path, number, "line")
+        except json.JSONDecodeError as error:
+            raise CollectionError(
+                f"broken JSON: {error.msg} (column {error.colno})",
+                where=f"{path}, line {number}",
+                fix="a .jsonl file holds one complete JSON object on each line",
+            ) from error
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """A JSON list, one item in memory at a time; a .json file of JSON lines is read as such."""
+    with open_bytes(path) as file:
+        start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
+    if start[:1] == b"[":
+        return _json_list(path)
+    return _jsonl(path)
+
+
+def _json_list(path: Path) -> Iterator[Row]:
+    with open_bytes(path) as file:
+        reader = codecs.getreader("utf-8-sig")(file)
+        for number, item in enumerate(_items(lambda: _decoded(reader, path), path), 1):
+            yield _object(item, path, number, "item")
+
+
+def _decoded(reader: codecs.StreamReader, path: Path) -> str:
+    try:
+        return reader.read(CHUNK)
+    except UnicodeDecodeError as error:
+        raise CollectionError(
+            f"not UTF-8: {error.reason}", where=str(path), fix="save the file as UTF-8, e.g. iconv -f latin1 -t utf-8"
+        ) from error
+
+
+def _items(more: Callable[[], str], path: Path) -> Iterator[Any]:
+    """The items of a JSON list that comes in pieces; `more` gives the next piece, "" at the end."""
+    decoder = json.JSONDecoder()
+    text = more().lstrip()[1:].lstrip()
+    line = 1
+    while not text.startswith("]"):
+        try:
+            item, end = decoder.raw_decode(text)
+        except json.JSONDecodeError as error:
+            grown = _grow(text, more)
+            if grown == text:
+                raise CollectionError(
+                    f"broken JSON: {error.msg} ({error.pos} characters into this item)",
+                    where=f"{path}, item {line}",
+                    fix="the file must be one JSON list of objects",
+                ) from error
+            text = grown
+            continue
+        yield item
+        line += 1
+        text = text[end:].lstrip()
+        text = _after_comma(text or _grow(text, more), more, f"{path}, item {line}")
+    return
+
+
+def _grow(text: str, more: Callable[[], str]) -> str:
+    """Twice the text, so that an item of any length is parsed a bounded number of times."""
+    wanted = 2 * len(text)
+    while piece := more():
+        text += piece
+        if len(text) >= wanted:
+            break
+    return text
+
+
+def _after_comma(text: str, more: Callable[[], str], where: str) -> str:
+    text = text.lstrip()
+    if text.startswith(","):
+        rest = text[1:].lstrip()
+        return rest or _grow(rest, more).lstrip()
+    if text.startswith("]"):
+        return text
+    raise CollectionError(
+        "broken JSON: expected ',' or ']' before this item",
+        where=where,
+        fix="the file must be one JSON list of objects",
+    )
+
+
+def _object(item: object, path: Path, number: int, unit: str) -> Row:
+    if not isinstance(item, dict):
+        raise CollectionError(
+            f"expected a JSON object, found {type(item).__name__}",
+            where=f"{path}, {unit} {number}",
+            fix='every record is an object with named fields, e.g. {"query": "...", "positive": "..."}',
+        )
+    return Row(item, str(path), number, unit)
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    return _delimited(path, ",")
+
+
+def _tsv(path: Path) -> Iterator[Row]:
+    return _delimited(path, "\t")
+
+
+def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
+    reader = csv.reader((line for _, line in lines(path)), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        for cells in reader:
+            if len(cells) != len(header) and cells:
+                raise CollectionError(
+                    f"{len(cells)} cells where the header has {len(header)}",
+                    where=f"{path}, line {reader.line_num}",
+                    fix="quote cells that hold the delimiter, a quotation mark or a line break",
+                )
+            if cells:
+                yield Row(dict(zip(header, cells, strict=True)), str(path), reader.line_num)
+    except csv.Error as error:
+        raise CollectionError(
+            f"broken CSV: {error}", where=f"{path}, line {reader.line_num}", fix="check the quotation marks"
+        ) from error
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        with open_bytes(path) as raw, pq.ParquetFile(raw) as file:
+            batches = file.iter_batches(batch_size=1024)
+            for number, values in enumerate((v for batch in batches for v in batch.to_pylist()), 1):
+                yield Row(values, str(path), number, "row")
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CollectionError(f"damaged parquet: {error}", where=str(path), fix="fetch the file again") from error
+
+
+FORMS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _jsonl,
+    ".json": _json,
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".parquet": _parquet,
+}
