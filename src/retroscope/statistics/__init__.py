@@ -1,1 +1,33 @@
-"""TODO."""
+"""Is the difference real? Paired tests, corrections, intervals, equivalence. No torch."""
+
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.correction import CORRECTIONS, correct
+from retroscope.statistics.difference import Difference, Flip
+from retroscope.statistics.equivalence import tost
+from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.intervals import Interval, IntervalSettings, bootstrap_mean
+from retroscope.statistics.paired import PAIRED_TESTS, mcnemar, paired_t, sign_flip, wilcoxon
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.summaries import summarise
+from retroscope.statistics.together import correct_together
+
+__all__ = [
+    "CORRECTIONS",
+    "PAIRED_TESTS",
+    "ComparisonSettings",
+    "Difference",
+    "Flip",
+    "Interval",
+    "IntervalSettings",
+    "SignFlips",
+    "bootstrap_mean",
+    "compare_scores",
+    "correct",
+    "correct_together",
+    "mcnemar",
+    "paired_t",
+    "sign_flip",
+    "summarise",
+    "tost",
+    "wilcoxon",
+]

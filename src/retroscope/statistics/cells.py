@@ -1,0 +1,60 @@
+"""Scores as a plain table (query, cell) for the statistics, and back to labels."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+from retroscope.errors import AnalysisError, listed, unknown_name
+from retroscope.scores import QUERY, Scores
+
+
+def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
+    """One row per query, in the order of the ids, so that no result depends on the order of the file.
+
+    Raises:
+        AnalysisError: if a score is infinite; NaN is how a missing one is marked.
+    """
+    infinite = np.isinf(scores.values.values).reshape(len(scores.query_ids), -1).any(axis=1)
+    if infinite.any():
+        ids = [i for i, bad in zip(scores.query_ids, infinite, strict=True) if bad]
+        raise AnalysisError(
+            f"these queries have infinite scores, which have no mean:{listed(ids)}",
+            where=scores.name,
+            fix="mark what was not measured with NaN, or bound the measure",
+        )
+    order = np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable")
+    values = np.asarray(scores.values.values, dtype=np.float64)[order]
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+
+
+def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """One number per cell and column as a data set over the labels of `scores`."""
+    dims, shape = scores.values.dims[1:], scores.values.shape[1:]
+    coords = {name: coord for name, coord in scores.values.coords.items() if QUERY not in coord.dims}
+    return xr.Dataset({name: (dims, column.reshape(shape)) for name, column in columns.items()}, coords=coords)
+
+
+def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
+    """How messages call these cells, e.g. "layer=6, probe=cosine"."""
+    dims, shape = scores.values.dims[1:], scores.values.shape[1:]
+    found = []
+    for cell in cells:
+        at = zip(dims, np.unravel_index(cell, shape), strict=True) if dims else ()
+        found.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
+    return found
+
+
+def families(scores: Scores, per: Sequence[str]) -> Int[np.ndarray, "cell"]:
+    """The number of the family each cell belongs to: one for each label of the dimensions `per`."""
+    dims = [str(dim) for dim in scores.values.dims[1:]]
+    for name in per:
+        if name not in dims:
+            raise unknown_name("dimension", name, dims)
+    shape = scores.values.shape[1:]
+    axes = [dims.index(name) for name in per]
+    number = np.zeros(shape, dtype=np.int64)
+    for axis in axes:
+        number = number * shape[axis] + np.indices(shape)[axis]
+    return number.ravel()

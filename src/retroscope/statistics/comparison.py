@@ -1,0 +1,161 @@
+"""Compare two sets of scores: the one entry to every test, interval and correction of this room."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from retroscope.scores import Scores, align
+from retroscope.statistics.cells import cell_values, families, to_table
+from retroscope.statistics.correction import correct
+from retroscope.statistics.difference import Difference
+from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_few
+from retroscope.statistics.equivalence import tost
+from retroscope.statistics.flips import Differences, PValues, SignFlips
+from retroscope.statistics.intervals import bootstrap_mean
+from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, differences, pairs
+from retroscope.statistics.settings import AUTO, ComparisonSettings
+
+UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
+
+Columns = dict[str, np.ndarray]
+
+
+def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
+    """The effect of what lies between `before` and `after`, paired by query id.
+
+    Each query must be one number and independent of the others: scores of several passages or
+    paraphrases of one question are averaged before they come here.
+
+    Raises:
+        AnalysisError: if the two hold different queries or labels.
+    """
+    chosen = settings or ComparisonSettings()
+    before, after = align(before, after)
+    old, new = _paired(cell_values(before), cell_values(after))
+    change = differences(old, new)
+    family = families(before, chosen.family_per)
+    columns = (
+        _means(old, new, change, chosen)
+        | _tested(old, new, family, chosen)
+        | _equivalence(old, new, family, chosen)
+        | _counts(change)
+    )
+    sizes = _family_sizes(columns["p"], family)
+    return Difference(
+        name=before.name if before.name == after.name else f"{before.name} to {after.name}",
+        before=before,
+        after=after,
+        table=to_table(before, columns),
+        method=_method(before, columns, sizes, chosen),
+        warnings=_doubts(before, after, columns, sizes, chosen),
+    )
+
+
+def _paired(old: Values, new: Values) -> tuple[Values, Values]:
+    missing = np.isnan(old) | np.isnan(new)
+    return np.where(missing, np.nan, old), np.where(missing, np.nan, new)
+
+
+def _means(old: Values, new: Values, change: Differences, settings: ComparisonSettings) -> Columns:
+    first, second, effect = (bootstrap_mean(values, settings.intervals) for values in (old, new, change))
+    return {
+        "before": first.mean,
+        "before_low": first.low,
+        "before_high": first.high,
+        "after": second.mean,
+        "after_low": second.low,
+        "after_high": second.high,
+        "effect": effect.mean,
+        "ci_low": effect.low,
+        "ci_high": effect.high,
+    }
+
+
+def _tested(old: Values, new: Values, family: Int[np.ndarray, "cell"], settings: ComparisonSettings) -> Columns:
+    change = differences(old, new)
+    used = _tests(old, new, settings.test)
+    p = np.full(len(used), np.nan)
+    for name in sorted(set(used.tolist()) - {UNTESTED}):
+        cells = used == name
+        p[cells] = PAIRED_TESTS[name](old[:, cells], new[:, cells], settings.flips)
+    corrected = _within(family, settings.correction, p, change, settings.flips)
+    return {"p": p, "p_corrected": corrected, "test_used": used}
+
+
+def _tests(old: Values, new: Values, test: str) -> np.ndarray:
+    """The test of every cell; zeros and ones are asked about cell by cell."""
+    chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
+    return np.where(pairs(differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
+
+
+def _within(
+    family: Int[np.ndarray, "cell"], correction: str, p: PValues, change: Differences, flips: SignFlips
+) -> PValues:
+    corrected = np.full(len(p), np.nan)
+    for number in np.unique(family):
+        cells = family == number
+        corrected[cells] = correct(correction, p[cells], change[:, cells], flips)
+    return corrected
+
+
+def _equivalence(old: Values, new: Values, family: Int[np.ndarray, "cell"], settings: ComparisonSettings) -> Columns:
+    p = np.full(old.shape[1], np.nan)
+    corrected = p
+    if settings.margin is not None:
+        p = tost(old, new, settings.margin)
+        corrected = _within(family, _equivalence_correction(settings), p, differences(old, new), settings.flips)
+    with np.errstate(invalid="ignore"):
+        equivalent = corrected <= 1 - settings.level
+    return {"p_equivalence": p, "p_equivalence_corrected": corrected, "equivalent": equivalent}
+
+
+def _equivalence_correction(settings: ComparisonSettings) -> str:
+    """Max-T flips signs around 0, which is not the null of equivalence; Holm stands in for it."""
+    return "holm" if settings.correction == "max_t" else settings.correction
+
+
+def _counts(change: Differences) -> Columns:
+    return {
+        "wins": (change > 0).sum(axis=0),
+        "ties": (change == 0).sum(axis=0),
+        "losses": (change < 0).sum(axis=0),
+        "n": pairs(change),
+    }
+
+
+def _method(
+    scores: Scores, columns: Columns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
+) -> dict[str, Any]:
+    """The settings and what they came to; with the scores, enough to repeat every number."""
+    names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
+    return asdict(settings) | {
+        "family_per": list(settings.family_per),
+        "family_labels": {str(dim): scores.values.sizes[dim] for dim in scores.values.dims[1:]},
+        "family_sizes": sizes.tolist(),
+        "tests_used": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "equivalence_correction": _equivalence_correction(settings) if settings.margin is not None else None,
+        "interval": "expanded percentile bootstrap over queries",
+        "queries": len(scores.query_ids),
+        "versions": {name: version(name) for name in ("retroscope", "numpy", "scipy", "statsmodels")},
+    }
+
+
+def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
+    """Cells that were tested, for each family."""
+    return np.bincount(family, weights=np.isfinite(p)).astype(np.int64) if len(family) else np.zeros(0, np.int64)
+
+
+def _doubts(
+    before: Scores, after: Scores, columns: Columns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
+) -> tuple[str, ...]:
+    flipped_cells = int((columns["test_used"] == "sign_flip").sum())
+    found = (
+        *inherited(before, after),
+        too_few(before, columns["n"]),
+        one_sided(before, after),
+        too_coarse(flipped_cells, int(sizes.max(initial=0)), settings),
+    )
+    return tuple(warning for warning in found if warning)

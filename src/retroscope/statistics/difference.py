@@ -1,0 +1,81 @@
+"""Difference: what changed from one retriever to the other, query by query, cell by cell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.errors import AnalysisError, unknown_name
+from retroscope.scores import QUERY, Scores
+from retroscope.statistics.paired import differences
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A query whose score changed."""
+
+    query_id: str
+    before: float
+    after: float
+    change: float
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """The effect of whatever lies between `before` and `after`.
+
+    Attributes:
+        name: what was measured.
+        before, after: the scores, paired by query id.
+        table: one entry per label, over the queries measured on both sides:
+            `before`, `after` (means) with `_low` and `_high`; `effect` (after - before) with
+            `ci_low`, `ci_high`; `p`, `p_corrected`, `test_used`; `wins` (after is higher), `ties`,
+            `losses`, `n`; `p_equivalence`, `p_equivalence_corrected`, `equivalent` (NaN, NaN and
+            False without a margin).
+        method: all that is needed to repeat it (JSON-like): test, correction, family, level ...
+        warnings: reasons not to trust it, those of the scores included.
+    """
+
+    name: str
+    before: Scores
+    after: Scores
+    table: xr.Dataset
+    method: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
+        """The queries that changed in one cell, biggest change first, ties by id: `flips(10, layer=6)`.
+
+        Raises:
+            AnalysisError: if the labels name no cell, or more than one.
+        """
+        for dim in labels:
+            if dim not in self.before.values.dims[1:]:
+                raise unknown_name("dimension", dim, [str(d) for d in self.before.values.dims[1:]])
+        before = _one_cell(self.before.select(**labels))
+        after = _one_cell(self.after.select(**labels))
+        change = differences(before[:, None], after[:, None])[:, 0]
+        rows = zip(self.before.query_ids, before, after, change, strict=True)
+        moved = [Flip(i, float(b), float(a), float(c)) for i, b, a, c in rows if np.isfinite(c) and c != 0]
+        return sorted(moved, key=lambda flip: (-abs(flip.change), flip.query_id))[:limit]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table with one row per cell: labels first, then the numbers."""
+        rows = self.table if self.table.dims else self.table.expand_dims("cell")
+        frame = rows.to_dataframe().reset_index()
+        return frame if self.table.dims else frame.drop(columns="cell")
+
+
+def _one_cell(scores: Scores) -> np.ndarray:
+    values = scores.values
+    open_dims = [str(dim) for dim in values.dims if dim != QUERY and values.sizes[dim] > 1]
+    if open_dims:
+        raise AnalysisError(
+            f"flips are those of one cell, but {', '.join(open_dims)} was left open",
+            where=scores.name,
+            fix=f"name one label of each, e.g. flips({open_dims[0]}={values[open_dims[0]].values[0]!r})",
+        )
+    return np.asarray(values.values, dtype=np.float64).reshape(len(values))

@@ -1,0 +1,127 @@
+"""Is the difference real? Tests of the same queries before and after, for every cell at once.
+
+A cell is one label of a table (layer 6 of the probe "cosine", say). Each test takes the values
+before and after, both (query, cell), drops a query in a cell where either is NaN, and gives one
+two-sided p-value per cell: NaN below two pairs, 1 where nothing differs, and never 0.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
+
+from retroscope.errors import AnalysisError
+from retroscope.statistics.flips import Differences, PValues, SignFlips, sign_flip_p
+
+Values = Float[np.ndarray, "query cell"]
+PairedTest = Callable[[Values, Values, SignFlips], PValues]
+
+DRAWN = SignFlips()
+ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an analysis stores, and some room
+
+
+def differences(before: Values, after: Values) -> Differences:
+    """After minus before; NaN where either is, 0 where they differ by no more than float rounding."""
+    change = after - before
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
+
+
+def pairs(change: Differences) -> Int[np.ndarray, "cell"]:
+    """Number of queries measured on both sides."""
+    return np.asarray(np.isfinite(change).sum(axis=0))
+
+
+def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+    """Student's t test of the mean difference (scipy.stats.ttest_1samp); draws no flips.
+
+    Where every query changed by the same amount the variance is 0 and t does not exist; the
+    cell then gets the exact sign-flip p-value 2 / 2^n.
+    """
+    change = differences(before, after)
+    same = constant(change)
+    p = t_test_p(change, 0.0, "two-sided")
+    p[same] = 2 * 0.5 ** pairs(change)[same]
+    return _reported(p, change)
+
+
+def sign_flip(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+    """Randomisation test of the mean difference: signs of whole queries flipped at random (Fisher's test)."""
+    change = differences(before, after)
+    return _reported(sign_flip_p(change, flips), change)
+
+
+def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+    """McNemar's exact test of 0/1 outcomes (statsmodels): queries gained against queries lost; draws no flips.
+
+    Exact at every size, not below 25 discordant queries only: it costs nothing more, and the
+    chi-square form exists to save work by hand.
+
+    Raises:
+        AnalysisError: if a value is neither 0 nor 1.
+    """
+    if not binary(before, after).all():
+        raise AnalysisError(
+            "McNemar's test needs outcomes of 0 or 1",
+            where="mcnemar",
+            fix="use test='paired_t' or 'sign_flip' for other values; 'auto' chooses for every cell",
+        )
+    change = differences(before, after)
+    gained, lost = (change > 0).sum(axis=0), (change < 0).sum(axis=0)
+    tables, cells = np.unique(np.stack([gained, lost]), axis=1, return_inverse=True)
+    p = np.array([mcnemar_of_table([[0, up], [down, 0]], exact=True).pvalue for up, down in tables.T])
+    return _reported(p[cells.ravel()], change)
+
+
+def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+    """Wilcoxon's signed-rank test, zero differences dropped (scipy.stats.wilcoxon); draws no flips."""
+    change = differences(before, after)
+    p = np.ones(change.shape[1])
+    for cell, column in enumerate(change.T):
+        moved = column[np.isfinite(column) & (column != 0)]
+        if len(moved):
+            p[cell] = stats.wilcoxon(moved).pvalue
+    return _reported(p, change)
+
+
+PAIRED_TESTS: dict[str, PairedTest] = {
+    "paired_t": paired_t,
+    "sign_flip": sign_flip,
+    "mcnemar": mcnemar,
+    "wilcoxon": wilcoxon,
+}
+
+
+def binary(before: Values, after: Values) -> Bool[np.ndarray, "cell"]:
+    """Whether a cell holds nothing but 0 and 1 on both sides, unpaired values left out."""
+    missing = np.isnan(before) | np.isnan(after)
+    zero_or_one = ((before == 0) | (before == 1)) & ((after == 0) | (after == 1))
+    return np.asarray((zero_or_one | missing).all(axis=0))
+
+
+def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
+    """Whether all queries of a cell changed by the same amount, up to float rounding."""
+    measured = np.isfinite(change)
+    top = np.where(measured, change, -np.inf).max(axis=0, initial=-np.inf)
+    bottom = np.where(measured, change, np.inf).min(axis=0, initial=np.inf)
+    # scipy calls a variance imprecise where deviations fall below 10 eps of the mean; this is wider
+    return np.asarray(top <= bottom + 16 * ROUNDING * np.maximum(np.abs(top), np.abs(bottom)))
+
+
+def t_test_p(change: Differences, centre: float, alternative: str) -> PValues:
+    """p-value of `mean = centre` where t exists; NaN elsewhere."""
+    p = np.full(change.shape[1], np.nan)
+    usable = (pairs(change) >= 2) & ~constant(change)
+    if usable.any():
+        test = stats.ttest_1samp(change[:, usable], centre, axis=0, nan_policy="omit", alternative=alternative)
+        p[usable] = test.pvalue
+    return p
+
+
+def _reported(p: PValues, change: Differences) -> PValues:
+    """NaN below two pairs, 1 where nothing differs, and the smallest double in place of 0."""
+    unmoved = ~(np.nan_to_num(change) != 0).any(axis=0)
+    bounded = np.clip(np.where(unmoved, 1.0, p), np.finfo(np.float64).tiny, 1.0)
+    return np.where(pairs(change) >= 2, bounded, np.nan)

@@ -1,0 +1,59 @@
+"""How two retrievers are compared: one settings object for the whole room."""
+
+from dataclasses import dataclass
+
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.statistics.correction import CORRECTIONS
+from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.paired import PAIRED_TESTS
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSettings:
+    """How two retrievers are compared.
+
+    Attributes:
+        test: a name in `PAIRED_TESTS`, or "auto": McNemar where both sides are 0/1, else paired t.
+        correction: a name in `CORRECTIONS`.
+        level: of the intervals; 1 - level is the error rate of equivalence.
+        resamples: bootstrap resamples.
+        permutations: sign flips, where they are used.
+        margin: the smallest difference that matters; None claims no equivalence.
+        seed: of resamples and flips.
+        family: in words, what claim the corrected cells serve together; stored with the result.
+        family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one.
+    """
+
+    test: str = AUTO
+    correction: str = "holm"
+    level: float = 0.95
+    resamples: int = 2000
+    permutations: int = 10_000
+    margin: float | None = None
+    seed: int = 0
+    family: str = "all cells of this table"
+    family_per: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.test not in (AUTO, *PAIRED_TESTS):
+            raise unknown_name("test", self.test, (AUTO, *PAIRED_TESTS))
+        if self.correction not in CORRECTIONS:
+            raise unknown_name("correction", self.correction, CORRECTIONS)
+        if self.margin is not None and not self.margin > 0:
+            raise SettingsError(
+                f"the margin of equivalence is {self.margin}", fix="state the smallest difference that matters, or None"
+            )
+        _ = self.intervals, self.flips  # they check their own fields
+
+    @property
+    def intervals(self) -> IntervalSettings:
+        """The part that intervals need."""
+        return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
+
+    @property
+    def flips(self) -> SignFlips:
+        """The part that sign flips need."""
+        return SignFlips(permutations=self.permutations, seed=self.seed)

@@ -1,0 +1,35 @@
+"""One claim over several tables: p-values of many differences corrected as one family."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from retroscope.errors import SettingsError
+from retroscope.statistics.correction import correct
+from retroscope.statistics.difference import Difference
+from retroscope.statistics.flips import SignFlips
+
+
+def correct_together(found: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
+    """The same differences, corrected over all their cells at once, e.g. over data sets or candidate counts.
+
+    `family` says in words what the cells are together. Equivalence keeps its own correction.
+
+    Raises:
+        SettingsError: for "max_t", which needs the same queries in every cell.
+    """
+    if correction == "max_t":
+        raise SettingsError("max_t flips the same queries in all cells, which tables may not share", fix="use 'holm'")
+    every = np.concatenate([one.table["p"].values.ravel() for one in found]) if found else np.zeros(0)
+    corrected = correct(correction, every, np.zeros((0, len(every))), SignFlips())
+    size = int(np.isfinite(every).sum())
+    ends = np.cumsum([one.table["p"].size for one in found])[:-1]
+    parts = np.split(corrected, ends) if found else []
+    return tuple(_with(one, part, correction, family, size) for one, part in zip(found, parts, strict=True))
+
+
+def _with(one: Difference, corrected: np.ndarray, correction: str, family: str, size: int) -> Difference:
+    column = one.table["p"].copy(data=corrected.reshape(one.table["p"].shape))
+    method = {**one.method, "correction": correction, "family": family, "family_per": [], "family_sizes": [size]}
+    return replace(one, table=one.table.assign(p_corrected=column), method=method)
