@@ -1,0 +1,74 @@
+# The commands of a contributor; `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+# Stamps: each step runs again only when what it was made from changes.
+HAS_TORCH := $(VENV)/.has-torch
+HAS_RUNTIME := $(VENV)/.has-runtime
+HAS_DEV := $(VENV)/.has-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check lint types imports docs constraints clean distclean
+
+help:  ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+install: $(HAS_DEV)  ## make .venv with everything a contributor needs
+
+demo: $(HAS_RUNTIME)  ## compare two small retrievers and write runs/demo
+	$(BIN)/retroscope demo --out runs/demo
+	@echo runs/demo/report.html
+
+test: $(HAS_DEV)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: lint types imports docs test  ## all that must be green before a commit
+
+lint: $(HAS_DEV)  ## style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(HAS_DEV)  ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(HAS_DEV)  ## the layers of docs/architecture.md
+	$(BIN)/lint-imports
+
+docs: $(HAS_DEV)  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+constraints: $(HAS_DEV)  ## write constraints.txt from what .venv holds
+	@{ sed -n '/^#/p' constraints.txt; \
+	   $(PIP) freeze --all --exclude-editable --exclude pip --exclude retroscope \
+	   | sed 's/^\(torch==[0-9.]*\)+.*/\1/'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove caches, built documentation and the demo
+	rm -rf site build dist runs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv, too
+	rm -rf $(VENV) src/retroscope.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v[:2] <= (3, 13) or sys.exit( \
+	"Retroscope needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is %d.%d.\n  fix: make PYTHON=python3.11 ..." % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and under its exact version: any looser wish can pull gigabytes of GPU libraries.
+$(HAS_TORCH): constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt $(TORCH)
+	@touch $@
+
+$(HAS_RUNTIME): $(HAS_TORCH) pyproject.toml
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(HAS_DEV): $(HAS_RUNTIME)
+	$(PIP) install --quiet -c constraints.txt -e ".[dev,real]"
+	@touch $@
