@@ -17,7 +17,7 @@ from retroscope.reporting.findings import (
     Tower,
 )
 from retroscope.scores import Scores
-from retroscope.statistics.comparison import ComparisonSettings, compare_scores
+from retroscope.statistics import ComparisonSettings, compare_scores
 
 N_QUERIES = 240
 LAYERS = tuple(range(7))

@@ -6,14 +6,12 @@ retriever fine-tuned from it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from retroscope.errors import AnalysisError, unknown_name
-
-if TYPE_CHECKING:
-    from retroscope.statistics.difference import Difference
+from retroscope.statistics import Difference
 
 BEFORE = "before"
 AFTER = "after"
@@ -148,11 +146,11 @@ class Findings:
     before: Model
     after: Model
     collection: CollectionFacts
-    retrieval: "Difference"
+    retrieval: Difference
     primary_measure: str
     flip_measure: str
-    layer_retrieval: "Difference | None" = None
-    probing: "Difference | None" = None
+    layer_retrieval: Difference | None = None
+    probing: Difference | None = None
     seed_spread: pd.DataFrame | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)
     top_passages: Mapping[str, TopPassages] = field(default_factory=dict)

@@ -1,20 +1,18 @@
 """Rows of a Difference as data frames: the measured ones, by label and by side."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from retroscope.errors import AnalysisError
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
-
-if TYPE_CHECKING:
-    from retroscope.statistics.difference import Difference
+from retroscope.statistics import Difference
 
 PLAIN = "none"  # the name of "no control": the probe itself
 
 
-def rows(difference: "Difference", **labels: object) -> pd.DataFrame:
+def rows(difference: Difference, **labels: object) -> pd.DataFrame:
     """One row per label with both sides measured, in the order of the labels; only those at `labels`."""
     frame = difference.table.to_dataframe().reset_index().dropna(subset=["before", "after"])
     for dim, label in labels.items():
@@ -31,23 +29,23 @@ def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def alpha(difference: "Difference") -> float:
+def alpha(difference: Difference) -> float:
     """The error rate that the tests allow: what the level of the intervals leaves."""
-    return 1 - float(_of_method(difference, "level"))
+    return round(1 - float(_of_method(difference, "level")), 12)
 
 
-def margin(difference: "Difference") -> float:
+def margin(difference: Difference) -> float:
     """The margin of the equivalence test; NaN when none was stated."""
     stated = difference.method.get("margin")
     return math.nan if stated is None else float(stated)
 
 
-def correction(difference: "Difference") -> str:
+def correction(difference: Difference) -> str:
     """The name of the correction for many tests, e.g. "holm"."""
     return str(_of_method(difference, "correction"))
 
 
-def hardest(probing: "Difference") -> int:
+def hardest(probing: Difference) -> int:
     """The largest number of candidate passages: the N at which the report speaks."""
     return int(rows(probing)["passages"].max())
 
@@ -67,7 +65,7 @@ def own_rows(findings: Findings) -> pd.DataFrame:
     return rows(findings.probing, probe=findings.after.similarity, control=PLAIN, passages=n)
 
 
-def _of_method(difference: "Difference", key: str) -> Any:
+def _of_method(difference: Difference, key: str) -> Any:
     if key not in difference.method:
         raise AnalysisError(
             f"the method of this difference does not state {key!r}",

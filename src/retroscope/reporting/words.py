@@ -1,6 +1,6 @@
 """One tested row of a Difference in words: what it claims, and what it does not."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -8,34 +8,29 @@ from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import alpha, correction, margin
 from retroscope.reporting.numbers import interval, p_value, score, signed
 from retroscope.reporting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE
-
-if TYPE_CHECKING:
-    from retroscope.statistics.difference import Difference
+from retroscope.statistics import Difference
 
 
-def effect_words(difference: "Difference", row: "pd.Series[Any]", measure: str) -> tuple[str, str]:
+def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) -> tuple[str, str]:
     """What the tests say about one effect, in words, and its tone.
 
     A difference needs a corrected p below alpha, equivalence a passed equivalence test;
     anything else is no evidence of either.
     """
-    tests = f"{signed(row['effect'])} {effect_limits(row)}, {correction(difference)}-corrected {p_value(row['p_corrected'])}"
-    numbers = f"{score(row[BEFORE])} to {score(row[AFTER])}, {tests}"
+    corrected = f"{correction(difference)}-corrected {p_value(row['p_corrected'])}"
+    tests = f"{signed(row['effect'])} {effect_limits(row)}, {corrected}"
+    sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
     within = f"within a margin of {margin(difference):g} (equivalence test, {p_value(row['p_equivalence_corrected'])})"
     if row["p_corrected"] < alpha(difference):
         verb = "raised" if row["effect"] > 0 else "lowered"
         small = f" The change is real but negligible: both are equivalent {within}." if is_equivalent(row) else ""
-        return (
-            f"Fine-tuning {verb} {measure} from {score(row[BEFORE])} to {score(row[AFTER])}: {tests}.{small}",
-            CHANGED,
-        )
+        return f"Fine-tuning {verb} {measure} from {sides}: {tests}.{small}", CHANGED
     if is_equivalent(row):
-        return f"{measure} is equivalent before and after fine-tuning, {within}: {numbers}.", EQUIVALENT
-    untested = pd.isna(row["p_equivalence"])
-    more = (
-        "Equivalence was not tested" if untested else f"Equivalence within {margin(difference):g} is not shown either"
-    )
-    return f"No evidence that fine-tuning changed {measure}: {numbers}. {more}.", NO_EVIDENCE
+        return f"{measure} is equivalent before and after fine-tuning, {within}: {sides}, {tests}.", EQUIVALENT
+    more = f"Equivalence within {margin(difference):g} is not shown either"
+    if pd.isna(row["p_equivalence"]):
+        more = "Equivalence was not tested"
+    return f"No evidence that fine-tuning changed {measure}: {sides}, {tests}. {more}.", NO_EVIDENCE
 
 
 def is_equivalent(row: "pd.Series[Any]") -> bool:

@@ -1,0 +1,66 @@
+"""Figures: one specification each, for the page (interactive) and for paper (PDF, SVG)."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from retroscope.reporting.figure import Figure
+from retroscope.reporting.files import whole_folder, write_whole
+from retroscope.reporting.findings import Findings
+from retroscope.reporting.palette import style
+from retroscope.reporting.probing_figures import effect_figure, family_figure, own_question_figure, selectivity_figure
+from retroscope.reporting.retrieval_figures import flips_figure, layer_retrieval_figure, retrieval_figure
+
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+FIGURES: dict[str, Callable[[Findings], Figure | None]] = {
+    "retrieval": retrieval_figure,
+    "layer_retrieval": layer_retrieval_figure,
+    "own_question": own_question_figure,
+    "probes": family_figure,
+    "effects": effect_figure,
+    "selectivity": selectivity_figure,
+    "flips": flips_figure,
+}
+
+
+def draw(findings: Findings) -> list[Figure]:
+    """Every figure that the findings can carry."""
+    return [figure for make in FIGURES.values() if (figure := make(findings)) is not None]
+
+
+def specification(figure: Figure) -> dict[str, Any]:
+    """The Vega-Lite specification of a figure: all data inside, no address to fetch from."""
+    spec: dict[str, Any] = style(figure.chart.properties(description=figure.alt)).to_dict()
+    return spec
+
+
+def svg(spec: dict[str, Any]) -> str:
+    """The figure as SVG; nothing may be fetched."""
+    return str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VEGA_LITE, allowed_base_urls=[]))
+
+
+def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
+    """Write every figure as SVG, PDF and Vega-Lite JSON; the folder is replaced as a whole."""
+    names: list[str] = []
+    with whole_folder(folder) as new:
+        for figure in figures:
+            spec = specification(figure)
+            drawn = svg(spec | {"background": "white"})
+            contents = {
+                ".svg": drawn.encode(),
+                ".pdf": bytes(vl_convert.svg_to_pdf(drawn)),
+                ".vl.json": json.dumps(spec, indent=1).encode(),
+            }
+            names += [write_whole(new / f"{figure.name}{end}", content).name for end, content in contents.items()]
+    return [folder / name for name in names]
+
+
+def script_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, for the page to work offline."""
+    exposed = "window.vegaEmbed=vegaEmbed;"
+    return str(vl_convert.javascript_bundle(exposed, VEGA_LITE))

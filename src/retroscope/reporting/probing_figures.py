@@ -1,0 +1,134 @@
+"""Figures of the probes: curves against controls, effects with their tests, selectivity."""
+
+import altair as alt
+import pandas as pd
+
+from retroscope.reporting.curves import PANEL, choosing_n, curves, facets, layer_axis, tooltips
+from retroscope.reporting.figure import Figure
+from retroscope.reporting.findings import Findings
+from retroscope.reporting.frames import PLAIN, alpha, by_side, correction, probe_rows
+from retroscope.reporting.palette import CHANCE, CONTROL_NAMES, LOOKS
+from retroscope.reporting.selectivity import selectivity
+from retroscope.reporting.words import is_equivalent
+
+ACCURACY = alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
+DIFFERS, EQUAL, NEITHER = "differs", "equivalent", "no evidence"
+
+
+def own_question_figure(findings: Findings) -> Figure | None:
+    """The retriever's own question at every N, with its controls."""
+    frame = probe_curves(findings)
+    frame = frame[frame["probe"] == findings.after.similarity] if len(frame) else frame
+    if frame.empty:
+        return None
+    numbers = sorted(int(n) for n in frame["passages"].unique())
+    frame = frame.assign(panel=[f"N = {n}" for n in frame["passages"]]).drop(columns=["probe", "passages"])
+    probe = findings.after.similarity
+    chart = facets(curves(findings, frame, ACCURACY), frame, "panel", [f"N = {n}" for n in numbers])
+    return Figure(
+        "own_question",
+        f"The retriever's own question: {probe}",
+        "Accuracy of choosing the relevant passage among N by the similarity itself. No parameters are trained. "
+        "Grey lines are controls, of both sides.",
+        f"Accuracy of the probe {probe} by layer for N = {', '.join(map(str, numbers))}, before, after and controls.",
+        chart.properties(title=f"The retriever's own question ({probe})"),
+    )
+
+
+def family_figure(findings: Findings) -> Figure | None:
+    """Every probe against its controls, with a selector of N."""
+    frame = probe_curves(findings)
+    if frame.empty:
+        return None
+    probes = list(dict.fromkeys(frame["probe"]))
+    chart = facets(curves(findings, frame, ACCURACY), frame, "probe", probes)
+    return Figure(
+        "probes",
+        "Probes and controls",
+        "One panel per probe. passage_only never reads the query: what is above it needed the query.",
+        f"Accuracy by layer of the probes {', '.join(probes)}, before, after and controls.",
+        choosing_n(chart, _numbers(frame), "Probes and controls"),
+    )
+
+
+def effect_figure(findings: Findings) -> Figure | None:
+    """The effect of fine-tuning on every probe and layer, and what its tests say."""
+    frame = effect_points(findings)
+    if frame.empty or findings.probing is None:
+        return None
+    probes = list(dict.fromkeys(frame["probe"]))
+    outcomes = [DIFFERS, EQUAL, NEITHER]
+    fills = alt.Scale(domain=outcomes, range=[LOOKS["after"].colour, "#009E73", "#9a9a9a"])
+    shapes = alt.Scale(domain=outcomes, range=["square", "diamond", "circle"])
+    base = alt.Chart().encode(x=layer_axis(findings), color=alt.Color("outcome:N", scale=fills, title=None))
+    zero = alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
+    bars = base.mark_rule(strokeWidth=1.6).encode(y=alt.Y("low:Q", title="after - before"), y2="high:Q")
+    points = base.mark_point(filled=True, size=48, opacity=1).encode(
+        y="value:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tooltips("layer", "outcome")
+    )
+    chart = facets(alt.layer(zero, bars, points).properties(**PANEL), frame, "probe", probes)
+    rule = f"{correction(findings.probing)}-corrected p below {alpha(findings.probing):g}"
+    return Figure(
+        "effects",
+        "Effect of fine-tuning by layer",
+        f"Bars are intervals of the paired difference. Differs: {rule}. Equivalent: the equivalence test says so. "
+        "No evidence: neither.",
+        f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
+        choosing_n(chart, _numbers(frame), "Effect of fine-tuning"),
+    )
+
+
+def selectivity_figure(findings: Findings) -> Figure | None:
+    """What every probe reads beyond shuffled queries."""
+    found = selectivity(findings)
+    if found.empty:
+        return None
+    frame = found.rename(columns={"side": "series"}).assign(line=found["side"])
+    probes = list(dict.fromkeys(frame["probe"]))
+    y = alt.Y("value:Q", title="selectivity")
+    chart = facets(curves(findings, frame, y), frame, "probe", probes)
+    return Figure(
+        "selectivity",
+        "Selectivity",
+        "Accuracy minus the accuracy with shuffled queries, paired by query. Zero: the probe does not use the query.",
+        f"Selectivity by layer of the probes {', '.join(probes)}, before and after.",
+        choosing_n(chart, _numbers(frame), "Selectivity"),
+    )
+
+
+def probe_curves(findings: Findings) -> pd.DataFrame:
+    """Rows of curves: probe, passages, layer, series, line, value, low, high; controls and chance included."""
+    found = probe_rows(findings)
+    if found.empty:
+        return found
+    sides = by_side(found, ["probe", "control", "passages", "layer"])
+    named = sides["control"].map(lambda c: CONTROL_NAMES.get(str(c), str(c)))
+    plain = sides["control"] == PLAIN
+    sides["series"] = sides["side"].where(plain, named)
+    sides["line"] = sides["side"].where(plain, named + ", " + sides["side"])
+    bands = sides.assign(low=sides["low"].where(plain), high=sides["high"].where(plain))
+    return pd.concat([bands.drop(columns=["control", "side"]), _chance(found)], ignore_index=True)
+
+
+def effect_points(findings: Findings) -> pd.DataFrame:
+    """Rows of effects without control: probe, passages, layer, value, low, high, outcome."""
+    found = probe_rows(findings, control=PLAIN)
+    if found.empty or findings.probing is None:
+        return pd.DataFrame()
+    level = alpha(findings.probing)
+    outcome = [
+        DIFFERS if row["p_corrected"] < level else EQUAL if is_equivalent(row) else NEITHER
+        for _, row in found.iterrows()
+    ]
+    columns = {"effect": "value", "ci_low": "low", "ci_high": "high"}
+    kept = found.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
+    return kept.assign(outcome=outcome)
+
+
+def _chance(found: pd.DataFrame) -> pd.DataFrame:
+    places = found[["probe", "passages", "layer"]].drop_duplicates()
+    return places.assign(series=CHANCE, line=CHANCE, value=1 / places["passages"], low=float("nan"), high=float("nan"))
+
+
+def _numbers(frame: pd.DataFrame) -> list[int]:
+    return sorted(int(n) for n in frame["passages"].unique())

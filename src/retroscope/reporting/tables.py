@@ -1,0 +1,117 @@
+"""Tables: every number as parquet and CSV, the ones a paper prints as LaTeX too."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from retroscope.reporting.files import whole_folder, write_whole
+from retroscope.reporting.findings import AFTER, BEFORE, SEED_COLUMNS, Findings
+from retroscope.reporting.frames import rows
+from retroscope.reporting.latex import booktabs
+from retroscope.reporting.paper_tables import PAPER_TABLES
+from retroscope.reporting.selectivity import selectivity
+from retroscope.reporting.verdict import verdict
+from retroscope.statistics import Difference
+
+
+def write_tables(findings: Findings, folder: Path) -> list[Path]:
+    """Write `TABLES` as parquet and CSV and `PAPER_TABLES` as LaTeX; the folder is replaced as a whole.
+
+    Tables without rows are left out.
+    """
+    names: list[str] = []
+    with whole_folder(folder) as new:
+        for name, make in TABLES.items():
+            frame = make(findings)
+            if not frame.empty:
+                names += [write_whole(new / f"{name}{end}", encode(frame)).name for end, encode in ENCODINGS.items()]
+        for name, print_table in PAPER_TABLES.items():
+            table = print_table(findings)
+            if not table.frame.empty:
+                names.append(write_whole(new / f"{name}.tex", booktabs(table, name).encode()).name)
+    return [folder / name for name in names]
+
+
+def retrieval_table(findings: Findings) -> pd.DataFrame:
+    """One row per measure."""
+    return rows(findings.retrieval)
+
+
+def layer_table(findings: Findings) -> pd.DataFrame:
+    """One row per layer and measure."""
+    return _labelled(findings, findings.layer_retrieval)
+
+
+def probing_table(findings: Findings) -> pd.DataFrame:
+    """One row per probe, control, number of passages and layer."""
+    return _labelled(findings, findings.probing)
+
+
+def selectivity_table(findings: Findings) -> pd.DataFrame:
+    """One row per side, probe, number of passages and layer: accuracy - shuffled-query accuracy."""
+    return selectivity(findings).copy()
+
+
+def seed_table(findings: Findings) -> pd.DataFrame:
+    """The spread over seeds."""
+    if findings.seed_spread is None:
+        return pd.DataFrame(columns=list(SEED_COLUMNS))
+    return findings.seed_spread[list(SEED_COLUMNS)].copy()
+
+
+def flips_table(findings: Findings) -> pd.DataFrame:
+    """One row per query that changed, biggest change first, with its text."""
+    flips = findings.retrieval.flips(measure=findings.flip_measure)
+    found = [(f.query_id, findings.query_texts.get(f.query_id, ""), f.before, f.after, f.change) for f in flips]
+    return pd.DataFrame(found, columns=["query_id", "query", "before", "after", "change"])
+
+
+def self_test_table(findings: Findings) -> pd.DataFrame:
+    """One row per self-test of every tower."""
+    found = [
+        (side, findings.side(side).name, tower.role, t.name, t.passed, t.value, t.tolerance, t.detail)
+        for side in (BEFORE, AFTER)
+        for tower in findings.side(side).towers
+        for t in tower.self_tests
+    ]
+    return pd.DataFrame(found, columns=["side", "model", "tower", "test", "passed", "value", "tolerance", "detail"])
+
+
+def verdict_table(findings: Findings) -> pd.DataFrame:
+    """One row per statement of the verdict, in reading order."""
+    found = [(s.topic, s.tone, s.text, "; ".join(s.doubts)) for s in verdict(findings).everything()]
+    return pd.DataFrame(found, columns=["topic", "tone", "text", "doubts"])
+
+
+def _labelled(findings: Findings, difference: Difference | None) -> pd.DataFrame:
+    if difference is None:
+        return pd.DataFrame()
+    frame = rows(difference)
+    place = list(frame.columns).index("layer") + 1
+    frame.insert(place, "layer_name", [findings.layer_label(int(k)) for k in frame["layer"]])
+    return frame
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return str(frame.to_csv(index=False, lineterminator="\n")).encode()
+
+
+TABLES: dict[str, Callable[[Findings], pd.DataFrame]] = {
+    "retrieval": retrieval_table,
+    "layer_retrieval": layer_table,
+    "probing": probing_table,
+    "selectivity": selectivity_table,
+    "seed_spread": seed_table,
+    "flips": flips_table,
+    "self_tests": self_test_table,
+    "verdict": verdict_table,
+}
+ENCODINGS: dict[str, Callable[[pd.DataFrame], bytes]] = {".parquet": _parquet, ".csv": _csv}
