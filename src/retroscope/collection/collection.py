@@ -37,15 +37,20 @@ class Collection:
     """
 
     name: str
-    passages: Mapping[str, Passage]
-    queries: Mapping[str, Query]
-    judgments: Sequence[Judgment]
-    candidates: Sequence[Candidates] = ()
+    passages: Mapping[str, Passage] = field(repr=False)
+    queries: Mapping[str, Query] = field(repr=False)
+    judgments: Sequence[Judgment] = field(repr=False)
+    candidates: Sequence[Candidates] = field(default=(), repr=False)
     title_separator: str = " "
     ignore_identical_ids: bool = False
     source: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Its name and sizes, in one line."""
+        sizes = f"{len(self.queries)} queries, {len(self.passages)} passages, {len(self.judgments)} judgments"
+        return f"{self.name}: {sizes}"
 
     def passage_text(self, passage_id: str) -> str:
         """Title and text as one string: what an encoder reads, before the recipe's prompt."""

@@ -1,10 +1,10 @@
 """What a caller may tell every reader."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from retroscope.errors import SettingsError
+from retroscope.errors import CollectionError, SettingsError, unknown_name
 
 # Their queries are themselves passages of the corpus, under the same id; BEIR's and MTEB's evaluation
 # drops those. Dropping them elsewhere lowers scores where ids coincide by chance (mteb issue 642).
@@ -24,6 +24,26 @@ class ReadOptions:
             raise SettingsError(
                 f"a {form} file has no splits, but split={self.split!r} was given", fix="give the file of that split"
             )
+
+
+def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str:
+    """The wanted split; by default "test", else the only one there is.
+
+    Raises:
+        SettingsError: if there is no such split.
+        CollectionError: if none was asked for, there are several, and none is called "test".
+    """
+    if wanted is not None:
+        if wanted not in splits:
+            raise unknown_name("split", wanted, splits)
+        return wanted
+    if "test" in splits:
+        return "test"
+    if len(splits) == 1:
+        return next(iter(splits))
+    if not splits:
+        raise CollectionError("there are no judgments here", where=where, fix="put the qrels there, one file a split")
+    raise CollectionError(f"several splits: {', '.join(sorted(splits))}", where=where, fix="choose one with split=...")
 
 
 def collection_name(path: Path) -> str:

@@ -1,0 +1,57 @@
+"""BM25 over a collection, through bm25s (Lù 2024, arXiv 2407.03618), with ties broken by id."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from retroscope.collection.collection import Collection, join_title
+
+# Words of two characters and more, as bm25s and scikit-learn split them; Chinese and Japanese characters
+# one by one, because those scripts put no space between words.
+TOKEN = r"(?u)[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|\b\w\w+\b"
+BM25_RECIPE: dict[str, Any] = {
+    "method": "lucene",
+    "k1": 1.5,
+    "b": 0.75,
+    "stop_words": "english",
+    "stemmer": None,
+    "token_pattern": TOKEN,
+    "text": "title and text",
+    "bm25s": version("bm25s"),
+}
+
+
+def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
+    """A function of query id and depth: ids of the best passages that share a word, ties by id.
+
+    Holds the index, which grows with the corpus: about 8 bytes for each distinct word of each passage.
+    """
+    import bm25s
+    from bm25s.tokenization import Tokenizer
+
+    tokenizer = Tokenizer(splitter=TOKEN, stopwords=BM25_RECIPE["stop_words"])
+    index = bm25s.BM25(method=BM25_RECIPE["method"], k1=BM25_RECIPE["k1"], b=BM25_RECIPE["b"])
+    texts = (join_title(p, collection.title_separator) for p in collection.passages.values())
+    corpus = list(tokenizer.streaming_tokenize(texts, update_vocab=True))
+    index.index((corpus, tokenizer.get_vocab_dict()), show_progress=False)
+    ids = np.array(list(collection.passages), dtype=object)
+    place = np.argsort(np.argsort(ids, kind="stable"), kind="stable")  # of an id among all ids, in order
+
+    def ranking(query_id: str, depth: int) -> Sequence[str]:
+        text = collection.queries[query_id].text
+        words = next(iter(tokenizer.streaming_tokenize([text], update_vocab=False, allow_empty=False)))
+        return list(ids[best(index.get_scores_from_ids(words), place, depth)]) if words else []
+
+    return ranking
+
+
+def best(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
+    """Rows of the `depth` highest scores above 0, in order, ties by `place`; exact, also at the last rank."""
+    rows = np.flatnonzero(scores > 0)
+    if len(rows) > depth:
+        worst = np.partition(scores[rows], len(rows) - depth)[len(rows) - depth]
+        rows = rows[scores[rows] >= worst]
+    return rows[np.lexsort((place[rows], -scores[rows]))][:depth]

@@ -1,0 +1,106 @@
+"""load_collection: any data set on disk, by prefix or by what it looks like."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers import READERS, Reader
+from retroscope.collection.readers.options import ReadOptions
+from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
+
+NAMES_NOT_PATHS = ("hf", "ir_datasets")  # what follows these prefixes need not exist on disk
+
+
+def load_collection(
+    spec: str | Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    title_separator: str | None = None,
+    limit_queries: int | None = None,
+    ignore_identical_ids: bool | None = None,
+    name: str | None = None,
+) -> Collection:
+    """Read a collection from `PREFIX:PATH` (a prefix of `READERS`), or from a path that one reader recognises.
+
+    Args:
+        spec: e.g. "beir:data/nq", "data/train.jsonl", "ir_datasets:beir/nq/test".
+        split: whose judgments; by default "test", else the only one.
+        columns: our word for a field -> the file's column, where it differs from the format's own.
+        title_separator: joins title and text; a space unless given, as BEIR and the ielab set do.
+        limit_queries: keep the first so many queries with a relevant passage; the corpus stays whole.
+        ignore_identical_ids: drop a passage whose id is the query's; by default for arguana and quora only.
+        name: for tables; by default the file's or folder's.
+
+    Raises:
+        SettingsError: if a prefix, split or column word does not exist.
+        CollectionError: if nothing, or more than one reader, recognises the path, or the data are not sound.
+    """
+    reader, path = resolve_spec(spec)
+    collection = reader.read(path, ReadOptions(split=split, columns=columns or {}))
+    given: dict[str, Any] = {
+        "name": name,
+        "title_separator": title_separator,
+        "ignore_identical_ids": ignore_identical_ids,
+    }
+    collection = replace(collection, **{key: value for key, value in given.items() if value is not None})
+    return collection if limit_queries is None else first_queries(collection, limit_queries)
+
+
+def first_queries(collection: Collection, n: int) -> Collection:
+    """The collection with its first `n` judged queries, and the whole corpus."""
+    if n < 1:
+        raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
+    kept = set(collection.judged_queries[:n])
+    return replace(
+        collection,
+        queries={key: query for key, query in collection.queries.items() if key in kept},
+        judgments=tuple(j for j in collection.judgments if j.query_id in kept),
+        candidates=tuple(c for c in collection.candidates if c.query_id in kept),
+        notes=(*collection.notes, f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"),
+    )
+
+
+def resolve_spec(spec: str | Path) -> tuple[Reader, Path]:
+    """The reader that a spec asks for or that recognises its path, and the path."""
+    prefix, path = split_prefix(spec)
+    if prefix is not None and prefix not in READERS:
+        raise unknown_name("prefix", prefix, READERS)
+    if prefix not in NAMES_NOT_PATHS:
+        _check_exists(path)
+    return (READERS[prefix] if prefix else detect(path)), path
+
+
+def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
+    """Prefix and path. A colon belongs to the path after a drive letter or a slash, or if the path exists."""
+    text = str(spec)
+    prefix, colon, rest = text.partition(":")
+    known = prefix in READERS
+    plain = len(prefix) == 1 or "/" in prefix or "\\" in prefix or Path(text).exists()
+    if isinstance(spec, Path) or not colon or (plain and not known):
+        return None, Path(text).expanduser()
+    return prefix, Path(rest).expanduser()
+
+
+def detect(path: Path) -> Reader:
+    """The one reader that recognises what is at this path."""
+    fitting = [prefix for prefix, reader in READERS.items() if reader.recognises(path)]
+    if len(fitting) == 1:
+        return READERS[fitting[0]]
+    if fitting:
+        raise CollectionError(
+            f"several formats fit: {', '.join(fitting)}", where=str(path), fix=f"say which, e.g. {fitting[0]}:{path}"
+        )
+    raise CollectionError(
+        f"no format fits; tried: {', '.join(READERS)}",
+        where=str(path),
+        fix=f"say which it is, e.g. st:{path}, and which columns it has: columns={{'query': '...'}}",
+    )
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise CollectionError("no such file or folder", where=str(path), fix=did_you_mean(path.name, known))

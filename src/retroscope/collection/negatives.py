@@ -1,0 +1,134 @@
+"""Hard negatives: passages that look relevant to a query and are not judged so.
+
+By BM25 (Robertson et al. 1995, in Lucene's variant, through bm25s), from a run file, or as the source
+gave them. A passage that nobody judged may still be relevant; no miner can know.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers.trec_files import read_run
+from retroscope.collection.records import Candidates
+from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
+
+Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> passage ids and scores
+Ranking = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
+
+
+@dataclass(frozen=True)
+class MinedNegatives:
+    """Hard negatives of every judged (query, relevant passage) pair, in the collection's order.
+
+    Attributes:
+        candidates: one for each pair; fewer than `n` negatives where there are no more, possibly none.
+        how: "bm25", "given" or "run".
+        short: how many pairs have fewer than the `n` asked for.
+        recipe: how they were found (JSON-like).
+    """
+
+    candidates: tuple[Candidates, ...]
+    how: str
+    short: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def hard_negatives(
+    collection: Collection, n: int, *, how: str = "bm25", run: Run | Path | None = None, pool: int = 100
+) -> MinedNegatives:
+    """Up to `n` hard negatives for every judged pair, hardest first, ties by id.
+
+    Never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
+    collection ignores identical ids, the query's own passage.
+
+    Args:
+        n: negatives for each pair; ask for 50 or more where a later split will filter them.
+        how: a name in `RANKINGS`.
+        run: for how="run": a ranking for each query, or the path of a run file.
+        pool: how deep a ranking is looked into (at least `n` beyond the relevant passages).
+
+    Raises:
+        SettingsError: if `n` or `how` is not possible, or `run` is missing or superfluous.
+        CollectionError: if the source gave no negatives, or the run ranks unknown passages.
+    """
+    if n < 1:
+        raise SettingsError(f"n must be at least 1, got {n}", fix="a probe among N passages needs N - 1 negatives")
+    if how not in RANKINGS:
+        raise unknown_name("way to find hard negatives", how, RANKINGS)
+    if (run is not None) != (how == "run"):
+        raise SettingsError(
+            f"how={how!r} with{'out' if run is None else ''} a run", fix="give both how='run' and run=..., or neither"
+        )
+    ranking, recipe = RANKINGS[how](collection, run)
+    candidates = tuple(_mine(collection, ranking, n, max(pool, n)))
+    short = sum(len(c.negatives) < n for c in candidates)
+    return MinedNegatives(candidates, how, short, {"how": how, "n": n, "pool": max(pool, n), **recipe})
+
+
+def _mine(collection: Collection, ranking: Ranking, n: int, pool: int) -> Iterator[Candidates]:
+    text_of = _remembered_texts(collection)
+    for query in collection.judged_queries:
+        relevant = [p for p, grade in collection.qrels[query].items() if grade > 0]
+        refused = {*relevant, *([query] if collection.ignore_identical_ids else [])}
+        refused_texts = {text_of(p) for p in relevant}
+        for positive in relevant:
+            ranked = ranking(query, positive, pool + len(refused))
+            allowed = (p for p in ranked if p not in refused and text_of(p) not in refused_texts)
+            yield Candidates(query, positive, tuple(islice(dict.fromkeys(allowed), n)))
+
+
+def _remembered_texts(collection: Collection) -> Callable[[str], int]:
+    """Passage id -> hash of its full text, each computed once."""
+    known: dict[str, int] = {}
+
+    def text_of(passage_id: str) -> int:
+        if passage_id not in known:
+            known[passage_id] = hash(collection.passage_text(passage_id))
+        return known[passage_id]
+
+    return text_of
+
+
+def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dict[str, Any]]:
+    ranking = bm25_ranking(collection)
+    return (lambda query, _, depth: ranking(query, depth)), dict(BM25_RECIPE)
+
+
+def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dict[str, Any]]:
+    if not collection.candidates:
+        raise CollectionError(
+            "the source gives no negatives", where=collection.name, fix="mine them: how='bm25', or how='run' with a run"
+        )
+    given = {(c.query_id, c.positive): c.negatives for c in collection.candidates}
+    return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}
+
+
+def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dict[str, Any]]:
+    found = read_run(run) if isinstance(run, Path) else (run or {})
+    mine = {query: found.get(query, ()) for query in collection.judged_queries}
+    unknown = dict.fromkeys(repr(p) for ranked in mine.values() for p, _ in ranked if p not in collection.passages)
+    if unknown:
+        raise CollectionError(
+            f"the run ranks passages that are not in the collection:{listed(list(unknown))}",
+            where=str(run) if isinstance(run, Path) else "run",
+            fix="give a run over this corpus",
+        )
+    ordered = {query: sorted(ranked, key=lambda item: (-item[1], item[0])) for query, ranked in mine.items()}
+    ranking = partial(_top, {query: [p for p, _ in ranked] for query, ranked in ordered.items()})
+    return ranking, {"run": str(run) if isinstance(run, Path) else "given in memory"}
+
+
+def _top(ranked: Mapping[str, Sequence[str]], query: str, _: str, depth: int) -> Sequence[str]:
+    return ranked[query][:depth]
+
+
+RANKINGS: dict[str, Callable[[Collection, Run | Path | None], tuple[Ranking, dict[str, Any]]]] = {
+    "bm25": _bm25,
+    "given": _given,
+    "run": _from_run,
+}

@@ -1,0 +1,173 @@
+"""Hugging Face data sets: on disk, or by their name on the Hub.
+
+Three layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
+folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name.
+Or one data set saved with `save_to_disk`, whose rows are of one of `ROW_FORMATS`. Recognised by the
+three folders, or by the files that `save_to_disk` leaves. Everything but parquet needs the extra
+`datasets`. No loading script is ever run.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers import dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
+from retroscope.collection.readers.examples import collect
+from retroscope.collection.readers.fields import missing_column, required_id
+from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
+from retroscope.collection.readers.parts import RowReader, join_parts
+from retroscope.collection.readers.rows import Row, rows
+from retroscope.collection.readers.trec_files import relevance_of
+from retroscope.collection.records import Judgment
+from retroscope.errors import CollectionError, MissingExtraError
+
+ROW_FORMATS = (
+    ielab.FORMAT,
+    dpr.FORMAT,
+    tevatron.LEGACY,
+    sentence_transformers.FORMAT,
+    ms_marco.FORMAT,
+    flag_embedding.FORMAT,
+)
+JUDGMENTS = ("qrels", "default", "data")  # the configuration that holds them, in order of preference
+SAVED = ("dataset_info.json", "dataset_dict.json")
+QRELS_COLUMNS = {
+    "query": ("query-id", "query_id"),
+    "passage": ("corpus-id", "corpus_id", "doc_id"),
+    "relevance": ("score", "relevance"),
+}
+
+
+RowSource = Callable[[], Iterator[Row]]
+Splits = Mapping[str, RowSource]
+
+
+def recognises(path: Path) -> bool:
+    """Whether this is a folder that `save_to_disk` wrote, or BEIR's three as folders."""
+    return path.is_dir() and (_saved(path) or _has_parts([p.name for p in path.iterdir() if p.is_dir()]))
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read a folder, or a Hub name where no such folder exists."""
+    if not path.is_dir():
+        name = path.as_posix()
+        return _from_parts(_hub(name).get_dataset_config_names(name), partial(_hub_splits, name), name, options)
+    if _saved(path):
+        return _from_rows(_saved_splits(path), path, options)
+    folders = sorted(p.name for p in path.iterdir() if p.is_dir())
+    return _from_parts(folders, lambda part: _folder_splits(path / part), str(path), options)
+
+
+def _saved(path: Path) -> bool:
+    return any((path / name).is_file() for name in SAVED)
+
+
+def _has_parts(names: Sequence[str]) -> bool:
+    return {"corpus", "queries"} <= set(names) and any(name in names for name in JUDGMENTS)
+
+
+def _from_parts(
+    names: Sequence[str], splits_of: Callable[[str], Splits], source: str, options: ReadOptions
+) -> Collection:
+    if not _has_parts(names):
+        raise CollectionError(
+            f"expected corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'nothing'}",
+            where=source,
+            fix="give a folder or Hub name in BEIR's layout, or the folder that save_to_disk wrote",
+        )
+    part = next(name for name in JUDGMENTS if name in names)
+    judgments = splits_of(part)
+    split = choose_split(options.split, judgments, f"{source}, {part}")
+    reader = RowReader(options.columns)
+    collection = join_parts(
+        collection_name(Path(source)),
+        reader.passages(_only(splits_of("corpus"), "corpus", split, source)()),
+        reader.queries(_only(splits_of("queries"), "queries", split, source)()),
+        [_judgment(row) for row in judgments[split]()],
+        source,
+    )
+    mapping = {"format": "hf", "judgments": part, "split": split, **reader.mapping}
+    return replace(collection, mapping=mapping, ignore_identical_ids=queries_are_passages(source))
+
+
+def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
+    """The only split of the corpus or the queries, or the one that the judgments have."""
+    name = next(iter(splits)) if len(splits) == 1 else split
+    if name not in splits:
+        raise CollectionError(
+            f"{part} has the splits {', '.join(splits) or '(none)'}, but not {split!r}",
+            where=source,
+            fix=f"choose one with split=..., or keep one split of {part}",
+        )
+    return splits[name]
+
+
+def _judgment(row: Row) -> Judgment:
+    found = {w: next((n for n in names if n in row.values), None) for w, names in QRELS_COLUMNS.items()}
+    query, passage, relevance = found["query"], found["passage"], found["relevance"]
+    if query is None or passage is None or relevance is None:
+        word = next(w for w, column in found.items() if column is None)
+        raise missing_column(row, QRELS_COLUMNS[word], word)
+    grade = relevance_of(row.values[relevance], row.where)
+    return Judgment(required_id(row, query), required_id(row, passage), grade)
+
+
+def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
+    split = choose_split(options.split, splits, str(path))
+    first = next(splits[split](), None)
+    fitting = [form for form in ROW_FORMATS if form.fits(first)]
+    if len(fitting) != 1:
+        columns = ", ".join(first.values) if first else "none"
+        raise CollectionError(
+            f"its rows are of {len(fitting)} known formats, not of one; columns: {columns}",
+            where=str(path),
+            fix="rename the columns before saving: query, positive, negative_1, negative_2",
+        )
+    plain = replace(options, split=None)
+    collection = collect(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
+    return replace(collection, mapping={**collection.mapping, "split": split})
+
+
+def _folder_splits(folder: Path) -> Splits:
+    """Split -> rows: of a saved data set, else of parquet files SPLIT-00000-of-00002.parquet or SPLIT.parquet."""
+    if _saved(folder):
+        return _saved_splits(folder)
+    shards: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.parquet")):
+        shards.setdefault(re.sub(r"-\d+-of-\d+$", "", file.stem), []).append(file)
+    return {name: partial(_chained, files) for name, files in shards.items()}
+
+
+def _chained(files: Sequence[Path]) -> Iterator[Row]:
+    for file in files:
+        yield from rows(file)
+
+
+def _saved_splits(folder: Path) -> Splits:
+    loaded = _hub(str(folder)).load_from_disk(str(folder))
+    datasets = loaded if (folder / "dataset_dict.json").is_file() else {"all": loaded}
+    return {str(name): partial(_numbered, dataset, str(folder)) for name, dataset in datasets.items()}
+
+
+def _hub_splits(name: str, part: str) -> Splits:
+    loaded = _hub(name).load_dataset(name, part)
+    return {str(split): partial(_numbered, dataset, f"{name}, {part}") for split, dataset in loaded.items()}
+
+
+def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
+    for number, values in enumerate(dataset, 1):
+        yield Row(values, source, number, "row")
+
+
+def _hub(source: str) -> Any:
+    """The library `datasets`."""
+    if find_spec("datasets") is None:
+        raise MissingExtraError("datasets is not installed", where=source, fix="pip install 'retroscope[datasets]'")
+    import datasets
+
+    return datasets

@@ -1,0 +1,64 @@
+"""ir_datasets: any data set of ir-datasets.com by its id, e.g. ir_datasets:beir/nq (extra `ir-datasets`).
+
+Never recognised by itself, because an id like beir/nq is also a plausible path. Titles stay apart where
+a document has `title` and `text`; otherwise the document's default text is read, as for queries.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers.options import ReadOptions, queries_are_passages
+from retroscope.collection.readers.parts import join_parts
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.errors import CollectionError, MissingExtraError
+
+
+def recognises(path: Path) -> bool:
+    """Never: the prefix must say it."""
+    return False
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read the data set whose id is the path."""
+    name = path.as_posix()
+    options.refuse_split("ir_datasets")
+    return collection_of(_load(name), name)
+
+
+def collection_of(dataset: Any, name: str) -> Collection:
+    """A loaded ir_datasets data set as a collection."""
+    parts = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
+    if parts:
+        raise CollectionError(
+            f"this data set has no {', '.join(parts)}", where=name, fix="name a subset that has them, e.g. beir/nq/test"
+        )
+    judgments = [Judgment(q.query_id, q.doc_id, int(q.relevance)) for q in dataset.qrels_iter()]
+    queries = (Query(q.query_id, q.text if "text" in q._fields else q.default_text()) for q in dataset.queries_iter())
+    collection = join_parts(name, _passages(dataset), queries, judgments, f"ir_datasets:{name}")
+    mapping = {"format": "ir_datasets"}
+    return replace(collection, mapping=mapping, ignore_identical_ids=queries_are_passages(name))
+
+
+def _passages(dataset: Any) -> Iterator[Passage]:
+    for doc in dataset.docs_iter():
+        if "title" in doc._fields and "text" in doc._fields:
+            yield Passage(doc.doc_id, doc.text, doc.title or "")
+        else:
+            yield Passage(doc.doc_id, doc.text if "text" in doc._fields else doc.default_text())
+
+
+def _load(name: str) -> Any:
+    if find_spec("ir_datasets") is None:
+        raise MissingExtraError("ir_datasets is not installed", where=name, fix="pip install 'retroscope[ir-datasets]'")
+    import ir_datasets
+
+    try:
+        return ir_datasets.load(name)
+    except KeyError as error:
+        raise CollectionError(
+            "ir_datasets knows no such data set", where=name, fix="see https://ir-datasets.com"
+        ) from error

@@ -1,0 +1,83 @@
+"""A collection from its parts: rows of passages, rows of queries, and judgments."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.readers.fields import required_id, required_text, resolve_columns, text_of
+from retroscope.collection.readers.rows import Row
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.errors import unknown_name
+
+PASSAGE_WORDS = {
+    "passage_id": ["_id", "id", "docid", "doc_id", "document_id", "pid"],
+    "passage_text": ["text", "contents", "content", "document_text"],
+}
+TITLE_WORDS = {"title": ["title"]}
+QUERY_WORDS = {"query_id": ["_id", "id", "query_id", "qid"], "query_text": ["text", "query", "query_text"]}
+WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS}
+
+
+@dataclass
+class RowReader:
+    """Rows -> records, remembering in `mapping` which column was what."""
+
+    columns: Mapping[str, str]
+    mapping: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for word in self.columns:
+            if word not in WORDS:
+                raise unknown_name("field in columns", word, WORDS)
+
+    def passages(self, rows: Iterable[Row]) -> Iterator[Passage]:
+        """One passage a row; its columns are those of the first row."""
+        for row in rows:
+            if "passage_id" not in self.mapping:
+                self._resolve(row, PASSAGE_WORDS, TITLE_WORDS)
+            yield Passage(
+                id=required_id(row, self.mapping["passage_id"]),
+                title=text_of(row, self.mapping.get("title", "title")),
+                text=required_text(row, self.mapping["passage_text"]),
+            )
+
+    def queries(self, rows: Iterable[Row]) -> Iterator[Query]:
+        """One query a row."""
+        for row in rows:
+            if "query_id" not in self.mapping:
+                self._resolve(row, QUERY_WORDS, {})
+            yield Query(required_id(row, self.mapping["query_id"]), required_text(row, self.mapping["query_text"]))
+
+    def _resolve(self, row: Row, required: Mapping[str, Sequence[str]], optional: Mapping[str, Sequence[str]]) -> None:
+        mine = {word: column for word, column in self.columns.items() if word in required or word in optional}
+        self.mapping.update(resolve_columns(row, required, optional, mine))
+
+
+@dataclass
+class Judged:
+    """The queries that have a judgment, as BEIR's loader keeps them; counts the others."""
+
+    judgments: Sequence[Judgment]
+    left_out: int = 0
+
+    def among(self, queries: Iterable[Query]) -> Iterator[Query]:
+        """Those of the queries that are judged."""
+        judged = {j.query_id for j in self.judgments}
+        for query in queries:
+            if query.id in judged:
+                yield query
+            else:
+                self.left_out += 1
+
+    def notes(self) -> tuple[str, ...]:
+        """How many were left out."""
+        return (f"{self.left_out} queries without any judgment here, left out",) if self.left_out else ()
+
+
+def join_parts(
+    name: str, passages: Iterable[Passage], queries: Iterable[Query], judgments: Sequence[Judgment], source: str
+) -> Collection:
+    """The collection of these parts, with the judged queries only."""
+    judged = Judged(judgments)
+    collection = make_collection(name, passages, judged.among(queries), judgments, source=source)
+    return replace(collection, notes=judged.notes())

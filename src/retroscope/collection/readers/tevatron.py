@@ -1,0 +1,103 @@
+"""Tevatron training data, both generations (Gao et al. 2022).
+
+Legacy: rows of `query_id`, `query`, `positive_passages` and `negative_passages`, lists of {`docid`,
+`title`, `text`}; recognised by `query` and `positive_passages`. Version 2: rows of `query_id`,
+`query_text`, `positive_document_ids`, `negative_document_ids`, recognised by the middle two, and a
+corpus (`docid`, `text`, `title`) in a file called corpus.jsonl (.parquet, .gz ...) beside them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.readers.examples import Example, Gathering, RowFormat, read_rows
+from retroscope.collection.readers.fields import id_of, ids_of, records_of, required_text, resolve_columns, text_of
+from retroscope.collection.readers.options import ReadOptions, collection_name
+from retroscope.collection.readers.parts import RowReader
+from retroscope.collection.readers.rows import Row, first_row, form_of, rows
+from retroscope.collection.records import Passage, Query
+from retroscope.errors import CollectionError
+
+
+def recognises(path: Path) -> bool:
+    """Whether the first row is of either generation."""
+    row = first_row(path)
+    return LEGACY.fits(row) or VERSION_2.fits(row)
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read a file of rows; of version 2 with the corpus beside it."""
+    if not VERSION_2.fits(first_row(path)):
+        return read_rows(path, LEGACY, options)
+    options.refuse_split(VERSION_2.name)
+    gathered, mapping = _gather(path, options.columns)
+    corpus = RowReader({})
+    collection = make_collection(
+        collection_name(path),
+        corpus.passages(rows(_corpus_beside(path))),
+        gathered.queries,
+        gathered.judgments(),
+        gathered.candidates(),
+        source=str(path),
+    )
+    mapping = {"format": VERSION_2.name, **mapping, **corpus.mapping}
+    return replace(collection, mapping=mapping, notes=gathered.notes())
+
+
+def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
+    gathered, mapping = Gathering(), dict[str, str]()
+    for row in rows(path):
+        mapping = mapping or resolve_columns(row, VERSION_2.required, VERSION_2.optional, columns)
+        gathered.add(VERSION_2.example(row, mapping), row.where)
+    return gathered, mapping
+
+
+def _corpus_beside(path: Path) -> Path:
+    found = [p for p in sorted(path.parent.glob("corpus.*")) if form_of(p)]
+    if len(found) != 1:
+        raise CollectionError(
+            f"passages are given by id, and {len(found)} files called corpus.* are beside this one",
+            where=str(path),
+            fix="put the corpus beside it as corpus.jsonl, with docid, text and title",
+        )
+    return found[0]
+
+
+def _legacy(row: Row, columns: Mapping[str, str]) -> Example:
+    return Example(
+        Query(id_of(row, columns.get("query_id")), required_text(row, columns["query"])),
+        _passages(row, columns["positive_passages"]),
+        _passages(row, columns["negative_passages"]) if "negative_passages" in columns else (),
+    )
+
+
+def _passages(row: Row, column: str) -> tuple[Passage, ...]:
+    return tuple(
+        Passage(id=id_of(p, "docid"), title=text_of(p, "title"), text=required_text(p, "text"))
+        for p in records_of(row, column)
+    )
+
+
+def _version_2(row: Row, columns: Mapping[str, str]) -> Example:
+    return Example(
+        Query(id_of(row, columns.get("query_id")), required_text(row, columns["query_text"])),
+        tuple(Passage(i, "") for i in ids_of(row, columns["positive_document_ids"])),
+        tuple(Passage(i, "") for i in ids_of(row, columns["negative_document_ids"]))
+        if "negative_document_ids" in columns
+        else (),
+    )
+
+
+LEGACY = RowFormat(
+    name="tevatron",
+    required={"query": ["query"], "positive_passages": ["positive_passages"]},
+    optional={"query_id": ["query_id"], "negative_passages": ["negative_passages"]},
+    example=_legacy,
+)
+VERSION_2 = RowFormat(
+    name="tevatron version 2",
+    required={"query_text": ["query_text"], "positive_document_ids": ["positive_document_ids"]},
+    optional={"query_id": ["query_id"], "negative_document_ids": ["negative_document_ids"]},
+    example=_version_2,
+)

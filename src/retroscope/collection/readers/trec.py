@@ -1,0 +1,132 @@
+"""TREC: a folder with qrels, topics and a corpus, told apart by their names.
+
+A name with "qrels" in it is qrels (`qid 0 docid rel`), one with "topics" or "queries" is the topics
+(<top> blocks, `qid<TAB>text`, or rows), one with "corpus", "collection", "docs" or "passages" is the
+corpus (`docid<TAB>text`, or rows); each plain or gzipped. Recognised by one file of each kind whose
+qrels parse. Several qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
+from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
+from retroscope.collection.readers.rows import Row, form_of, lines, rows
+from retroscope.collection.readers.trec_files import cells_of, is_qrels_header, read_qrels, read_topics
+from retroscope.collection.records import Passage, Query
+from retroscope.errors import CollectionError
+
+ROLES = {"qrels": r"qrels?", "topics": r"topics?|quer(y|ies)", "corpus": r"corpus|collection|docs?|documents|passages"}
+
+
+def recognises(path: Path) -> bool:
+    """Whether the folder has qrels, topics and a corpus."""
+    if not path.is_dir():
+        return False
+    found = _files(path)
+    return all(found.values()) and all(_looks_like_qrels(p) for p in found["qrels"])
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read the folder; by default the qrels named "test", else the only ones."""
+    found = _files(path)
+    absent = [role for role, files in found.items() if not files]
+    if absent:
+        raise CollectionError(
+            f"no file is named as {' or '.join(absent)}",
+            where=str(path),
+            fix="name them qrels.*, topics.* and corpus.*",
+        )
+    splits = {_split_of(p): p for p in found["qrels"]}
+    split = choose_split(options.split, splits, str(path))
+    topics, corpus = _one(found["topics"], split), _one(found["corpus"], split)
+    reader = RowReader(options.columns)
+    collection = join_parts(
+        collection_name(path),
+        _passages(corpus, reader),
+        _queries(topics, reader),
+        read_qrels(splits[split]),
+        str(path),
+    )
+    files = {"qrels": splits[split].name, "topics": topics.name, "corpus": corpus.name}
+    return replace(collection, mapping={"format": "trec", "split": split, **files, **reader.mapping})
+
+
+def _files(path: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {role: [] for role in ROLES}
+    for file in sorted(p for p in path.iterdir() if p.is_file()):
+        role = next((r for r, pattern in ROLES.items() if set(_words(file)) & set(_matches(pattern, file))), None)
+        if role:
+            found[role].append(file)
+    return found
+
+
+def _words(file: Path) -> list[str]:
+    return re.split(r"[^a-z0-9]+", file.name.lower())
+
+
+def _matches(pattern: str, file: Path) -> list[str]:
+    return [word for word in _words(file) if re.fullmatch(pattern, word)]
+
+
+def _split_of(file: Path) -> str:
+    """What remains of a name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
+    endings = {"tsv", "txt", "gz", "trec", "tab"}
+    words = [w for w in _words(file) if w not in endings and not re.fullmatch(ROLES["qrels"], w)]
+    return ".".join(words) or "all"
+
+
+def _one(files: list[Path], split: str) -> Path:
+    """The only file, or the one that has the split in its name."""
+    fitting = files if len(files) == 1 else [p for p in files if set(split.split(".")) <= set(_words(p))]
+    if len(fitting) != 1:
+        raise CollectionError(
+            f"which of these belongs to the split {split!r}: {', '.join(p.name for p in files)}?",
+            where=str(files[0].parent),
+            fix="put the split into the name of exactly one, e.g. topics.test.tsv",
+        )
+    return fitting[0]
+
+
+def _looks_like_qrels(file: Path) -> bool:
+    cells = next((cells_of(line) for _, line in lines(file)), [])
+    number = re.fullmatch(r"-?\d+(\.0)?", cells[-1]) if cells else None
+    return len(cells) in (3, 4) and (number is not None or is_qrels_header(cells))
+
+
+def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
+    if _has_rows(file, PASSAGE_WORDS):
+        return reader.passages(rows(file))
+    return reader.passages(_pairs(file, "docid", "text"))
+
+
+def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
+    if _has_rows(file, QUERY_WORDS):
+        return reader.queries(rows(file))
+    if any("<top>" in line.lower() for _, line in lines(file)):
+        return iter(read_topics(file, reader.columns.get("query_text", "title")))
+    return reader.queries(_pairs(file, "qid", "text"))
+
+
+def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
+    """Whether columns have names: in every form but tab-separated lines that lack a header."""
+    form = form_of(file)
+    if form not in (".tsv", None):
+        return True
+    header = next((cells_of(line) for _, line in lines(file)), [])
+    return form == ".tsv" and all(any(name in header for name in names) for names in words.values())
+
+
+def _pairs(file: Path, first: str, second: str) -> Iterator[Row]:
+    for number, line in lines(file):
+        if not line.strip():
+            continue
+        key, tab, text = line.rstrip("\r\n").partition("\t")
+        if not tab:
+            raise CollectionError(
+                "no tab in this line", where=f"{file}, line {number}", fix=f"each line is: {first}<TAB>{second}"
+            )
+        yield Row({first: key.strip(), second: text}, str(file), number)
