@@ -45,6 +45,11 @@ def curves(findings: Findings, frame: pd.DataFrame, y: Any) -> Any:
     return alt.layer(band, line, points).properties(**PANEL)
 
 
+def zero_line() -> Any:
+    """Where nothing changed."""
+    return alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
+
+
 def tooltips(*labels: str) -> list[Any]:
     """What hovering over a point says: its labels, then value and interval."""
     numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
@@ -63,8 +68,8 @@ def choosing_n(chart: Any, numbers: Sequence[int], title: str) -> Any:
     """The chart with a selector of N, the number of candidate passages; print shows the largest."""
     largest = max(numbers)
     if len(numbers) == 1:
-        return chart.properties(title=f"{title} (N = {largest}, chance {1 / largest:.3f})")
+        return chart.properties(title=f"{title} (N = {largest})")
     options = alt.binding_select(options=sorted(numbers), name="N, candidate passages: ")
     chosen = alt.param(name="N", value=largest, bind=options)
-    words = alt.expr(f"{json.dumps(title)} + ' (N = ' + N + ', chance ' + format(1 / N, '.3f') + ')'")
+    words = alt.expr(f"{json.dumps(title)} + ' (N = ' + N + ')'")
     return chart.add_params(chosen).transform_filter("datum.passages == N").properties(title=alt.Title(words))

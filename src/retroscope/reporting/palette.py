@@ -51,15 +51,16 @@ def style(chart: Any) -> Any:
 
 
 def series_channels(names: list[str]) -> dict[str, Any]:
-    """Encodings of colour, dash and shape by the column `series`, with one legend for the three."""
+    """Encodings of colour, dash and shape by the column `series`, with one legend."""
     shown = [name for name in LOOKS if name in names]
     looks = [LOOKS[name] for name in shown]
+    opaque = alt.Legend(symbolOpacity=1)
 
     def scale(values: list[Any]) -> Any:
         return alt.Scale(domain=shown, range=values)
 
     return {
-        "color": alt.Color("series:N", scale=scale([look.colour for look in looks]), title=None),
-        "strokeDash": alt.StrokeDash("series:N", scale=scale([list(look.dash) for look in looks]), title=None),
-        "shape": alt.Shape("series:N", scale=scale([look.shape for look in looks]), title=None),
+        "color": alt.Color("series:N", scale=scale([look.colour for look in looks]), title=None, legend=opaque),
+        "strokeDash": alt.StrokeDash("series:N", scale=scale([list(look.dash) for look in looks]), legend=None),
+        "shape": alt.Shape("series:N", scale=scale([look.shape for look in looks]), title=None, legend=opaque),
     }

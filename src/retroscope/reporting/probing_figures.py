@@ -1,18 +1,26 @@
 """Figures of the probes: curves against controls, effects with their tests, selectivity."""
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
-from retroscope.reporting.curves import PANEL, choosing_n, curves, facets, layer_axis, tooltips
+from retroscope.reporting.curves import PANEL, choosing_n, curves, facets, layer_axis, tooltips, zero_line
 from retroscope.reporting.figure import Figure
-from retroscope.reporting.findings import Findings
+from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import PLAIN, alpha, by_side, correction, probe_rows
 from retroscope.reporting.palette import CHANCE, CONTROL_NAMES, LOOKS
 from retroscope.reporting.selectivity import selectivity
 from retroscope.reporting.words import is_equivalent
 
 ACCURACY = alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
-DIFFERS, EQUAL, NEITHER = "differs", "equivalent", "no evidence"
+GAIN, LOSS, EQUAL, NEITHER = "gain", "loss", "equivalent", "no evidence"
+OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"
+    GAIN: (LOOKS[AFTER].colour, "square"),
+    LOSS: (LOOKS[BEFORE].colour, "circle"),
+    EQUAL: ("#009E73", "diamond"),
+    NEITHER: ("#8a8a8a", "cross"),
+}
 
 
 def own_question_figure(findings: Findings) -> Figure | None:
@@ -57,25 +65,29 @@ def effect_figure(findings: Findings) -> Figure | None:
     if frame.empty or findings.probing is None:
         return None
     probes = list(dict.fromkeys(frame["probe"]))
-    outcomes = [DIFFERS, EQUAL, NEITHER]
-    fills = alt.Scale(domain=outcomes, range=[LOOKS["after"].colour, "#009E73", "#9a9a9a"])
-    shapes = alt.Scale(domain=outcomes, range=["square", "diamond", "circle"])
-    base = alt.Chart().encode(x=layer_axis(findings), color=alt.Color("outcome:N", scale=fills, title=None))
-    zero = alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
-    bars = base.mark_rule(strokeWidth=1.6).encode(y=alt.Y("low:Q", title="after - before"), y2="high:Q")
-    points = base.mark_point(filled=True, size=48, opacity=1).encode(
-        y="value:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tooltips("layer", "outcome")
-    )
-    chart = facets(alt.layer(zero, bars, points).properties(**PANEL), frame, "probe", probes)
+    chart = facets(effect_panel(findings), frame, "probe", probes)
     rule = f"{correction(findings.probing)}-corrected p below {alpha(findings.probing):g}"
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Bars are intervals of the paired difference. Differs: {rule}. Equivalent: the equivalence test says so. "
-        "No evidence: neither.",
+        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: shown by the equivalence "
+        "test. No evidence: neither was shown.",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
-        choosing_n(chart, _numbers(frame), "Effect of fine-tuning"),
+        choosing_n(chart, _numbers(frame), "Effect of fine-tuning on accuracy"),
     )
+
+
+def effect_panel(findings: Findings) -> Any:
+    """One panel of effects: the zero line, intervals, and points whose shape is the outcome."""
+    names = list(OUTCOMES)
+    colours = alt.Scale(domain=names, range=[colour for colour, _ in OUTCOMES.values()])
+    shapes = alt.Scale(domain=names, range=[shape for _, shape in OUTCOMES.values()])
+    base = alt.Chart().encode(x=layer_axis(findings), color=alt.Color("outcome:N", scale=colours, title=None))
+    y = alt.Y("low:Q", title="after - before", scale=alt.Scale(padding=8))
+    points = base.mark_point(filled=True, size=48, opacity=1).encode(
+        y="value:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tooltips("layer", "outcome")
+    )
+    return alt.layer(zero_line(), base.mark_rule(strokeWidth=1.6).encode(y=y, y2="high:Q"), points).properties(**PANEL)
 
 
 def selectivity_figure(findings: Findings) -> Figure | None:
@@ -86,7 +98,8 @@ def selectivity_figure(findings: Findings) -> Figure | None:
     frame = found.rename(columns={"side": "series"}).assign(line=found["side"])
     probes = list(dict.fromkeys(frame["probe"]))
     y = alt.Y("value:Q", title="selectivity")
-    chart = facets(curves(findings, frame, y), frame, "probe", probes)
+    panel = alt.layer(zero_line(), curves(findings, frame, y)).properties(**PANEL)
+    chart = facets(panel, frame, "probe", probes)
     return Figure(
         "selectivity",
         "Selectivity",
@@ -116,13 +129,16 @@ def effect_points(findings: Findings) -> pd.DataFrame:
     if found.empty or findings.probing is None:
         return pd.DataFrame()
     level = alpha(findings.probing)
-    outcome = [
-        DIFFERS if row["p_corrected"] < level else EQUAL if is_equivalent(row) else NEITHER
-        for _, row in found.iterrows()
-    ]
+    outcome = [_outcome(row, level) for _, row in found.iterrows()]
     columns = {"effect": "value", "ci_low": "low", "ci_high": "high"}
     kept = found.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
     return kept.assign(outcome=outcome)
+
+
+def _outcome(row: "pd.Series[Any]", level: float) -> str:
+    if row["p_corrected"] < level:
+        return GAIN if row["effect"] > 0 else LOSS
+    return EQUAL if is_equivalent(row) else NEITHER
 
 
 def _chance(found: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def retrieval_figure(findings: Findings) -> Figure | None:
         color=channels["color"],
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="score", scale=alt.Scale(domainMin=0)), x2="high:Q"
+        x=alt.X("low:Q", title="score", scale=alt.Scale(domainMin=0), axis=alt.Axis(tickCount=8)), x2="high:Q"
     )
     tips = [alt.Tooltip("series:N"), *tooltips("measure")]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", shape=channels["shape"], tooltip=tips)
@@ -68,7 +68,7 @@ def flips_figure(findings: Findings) -> Figure | None:
     points = alt.Chart(embedded(pairs)).mark_point(filled=True, opacity=0.75).encode(
         x=alt.X(f"{BEFORE}:Q", title=f"{m} before"),
         y=alt.Y(f"{AFTER}:Q", title=f"{m} after"),
-        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), title="queries"),
+        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), legend=alt.Legend(title="queries", orient="right")),
         color=alt.Color("change:N", scale=scale, title=None),
         shape=alt.Shape("change:N", scale=shapes, title=None),
         tooltip=[alt.Tooltip(f"{BEFORE}:Q"), alt.Tooltip(f"{AFTER}:Q"), alt.Tooltip("queries:Q")],
