@@ -1,0 +1,1 @@
+"""Reading checkpoints: what a folder is, its backbone, adapter, modules and tokenizer, each with its proof."""

@@ -1,0 +1,213 @@
+"""A folder or GGUF file -> the bare transformer, loaded as the class that it was saved as, and proved."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    DPRContextEncoder,
+    DPRQuestionEncoder,
+    MT5EncoderModel,
+    PretrainedConfig,
+    PreTrainedModel,
+    T5EncoderModel,
+)
+
+from retroscope.encoders.checkpoints.folders import quiet, read_json
+from retroscope.encoders.encoder import LoadingProof
+from retroscope.encoders.families import FAMILIES
+from retroscope.encoders.weights import Disk, open_disk, prove_loaded
+from retroscope.errors import EncoderError, did_you_mean, listed
+
+ENCODER_CLASSES: Mapping[str, type[PreTrainedModel]] = {"t5": T5EncoderModel, "mt5": MT5EncoderModel}
+DPR_CLASSES: Mapping[str, type[PreTrainedModel]] = {
+    "question_encoder": DPRQuestionEncoder,
+    "ctx_encoder": DPRContextEncoder,
+}
+
+
+@dataclass(frozen=True)
+class How:
+    """How weights are read: in which dtype, and whether code in the checkpoint may run."""
+
+    dtype: torch.dtype = torch.float32
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe field's value and where it came from."""
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A bare transformer.
+
+    Attributes:
+        tokenizer: the folder (or GGUF file) of its tokenizer.
+        projection: what the checkpoint itself applies to the pooled vector (DPR's `encode_proj`).
+        choices: recipe fields that the kind of checkpoint settles.
+    """
+
+    model: PreTrainedModel
+    tokenizer: Path
+    proof: LoadingProof
+    projection: nn.Linear | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+
+def load_plain(folder: Path, how: How) -> Backbone:
+    """Load a transformers folder; T5 as its encoder alone, BERT's pooler only where the checkpoint has one."""
+    config = read_config(folder, how)
+    cls = model_class(config)
+    disk = open_disk(folder)
+    extra = {"add_pooling_layer": _has_pooler(disk)} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
+    model, proof = _from_pretrained(cls, config, disk, how, **extra)
+    if extra and not extra["add_pooling_layer"]:
+        proof = replace(proof, notes=(*proof.notes, "the checkpoint has no pooler, so none was built"))
+    return Backbone(model, folder, proof)
+
+
+def read_config(folder: Path, how: How) -> PretrainedConfig:
+    """Read the configuration of a folder; an EncoderError where its family is not in the table."""
+    raw = read_json(folder, "config.json")
+    family = raw.get("model_type")
+    if family not in FAMILIES:
+        raise EncoderError(
+            f"unknown model family {family!r}",
+            where=str(folder / "config.json"),
+            fix=f"{did_you_mean(str(family), FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
+        )
+    with quiet():
+        return AutoConfig.from_pretrained(folder, trust_remote_code=how.trust_remote_code, local_files_only=True)
+
+
+def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
+    """Name the class of the bare backbone of a configuration."""
+    special = ENCODER_CLASSES.get(config.model_type)
+    if special is not None:
+        return special
+    found = MODEL_MAPPING[type(config)]
+    cls: type[PreTrainedModel] = found[0] if isinstance(found, tuple) else found
+    return cls
+
+
+def _has_pooler(disk: Disk) -> bool:
+    return any(".pooler." in f".{name}" for name in disk.files)
+
+
+def _from_pretrained(
+    cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
+) -> tuple[PreTrainedModel, LoadingProof]:
+    """Load, then prove. Mismatched sizes are let through here only to be named, all of them, by the proof."""
+    try:
+        with quiet():
+            model, info = cls.from_pretrained(
+                disk.folder,
+                config=config,
+                dtype=how.dtype,
+                attn_implementation="sdpa" if config.model_type == "modernbert" else None,
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **extra,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EncoderError(
+            f"transformers cannot load {cls.__name__} from this checkpoint: {error}",
+            where=str(disk.folder),
+            fix="see the message above; a config.json of another model than the weights is the usual cause",
+        ) from error
+    return model, prove_loaded(model, info, disk, config.model_type)
+
+
+def load_dpr(folder: Path, how: How) -> Backbone:
+    """Load a DPR encoder as the one that it is; the backbone is the BERT inside.
+
+    `AutoModel` makes a question encoder of both, and leaves every weight of a context encoder random.
+    """
+    config = read_config(folder, how)
+    disk = open_disk(folder)
+    side = _dpr_side(folder, config, disk)
+    model, proof = _from_pretrained(DPR_CLASSES[side], config, disk, how)
+    inner = model.get_submodule(side)
+    source = f"checkpoint: {DPR_CLASSES[side].__name__}"
+    choices = {"pooling": Choice("cls", source), "similarity": Choice("dot", source)}
+    projection = inner.get_submodule("encode_proj") if config.projection_dim > 0 else None
+    bert = inner.get_submodule("bert_model")
+    proof = replace(proof, notes=(*proof.notes, f"loaded as {DPR_CLASSES[side].__name__}"))
+    return Backbone(bert, folder, proof, projection, choices)
+
+
+def _dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
+    """Decide by the names of the tensors; what the configuration says must agree."""
+    sides = sorted({name.split(".")[0] for name in disk.files} & set(DPR_CLASSES))
+    if len(sides) != 1:
+        first = listed(sorted(disk.files)[:3])
+        raise EncoderError(
+            f"neither a DPR question encoder nor a DPR context encoder: its tensors are called{first}",
+            where=str(folder),
+            fix="use a checkpoint saved from DPRQuestionEncoder or DPRContextEncoder (a DPRReader is no encoder)",
+        )
+    said = set(config.architectures or []) & {cls.__name__ for cls in DPR_CLASSES.values()}
+    if said and DPR_CLASSES[sides[0]].__name__ not in said:
+        raise EncoderError(
+            f"config.json says {', '.join(said)} but the tensors are a {DPR_CLASSES[sides[0]].__name__}'s",
+            where=str(folder),
+            fix="correct `architectures` in config.json, or take the weights of the other encoder",
+        )
+    return sides[0]
+
+
+def load_gguf(file: Path, how: How) -> Backbone:
+    """Load a GGUF file, dequantised; the proof is its count of tensors."""
+    from gguf import GGUFReader
+
+    names = {str(tensor.name) for tensor in GGUFReader(file).tensors}
+    with quiet():
+        model, info = AutoModel.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=how.dtype, output_loading_info=True, local_files_only=True
+        )
+    problems = [f"missing: {name}" for name in sorted(info["missing_keys"])]
+    unused = sorted(names & {"output.weight", "output.bias", "rope_freqs.weight"})
+    loaded = len(model.state_dict())
+    if len(names) - len(unused) != loaded:
+        problems.append(f"the file has {len(names)} tensors, {len(unused)} of them for a head; the model has {loaded}")
+    if problems:
+        raise EncoderError(
+            f"the model is not what the file holds{listed(problems)}",
+            where=str(file),
+            fix="convert the file to safetensors with a tool that knows its architecture",
+        )
+    notes = ("dequantised from GGUF: tensors counted, not compared",)
+    return Backbone(model, file, LoadingProof(str(file), loaded, unexpected=tuple(unused), notes=notes))
+
+
+# The first that recognises a folder or file loads it; checkpoints with an adapter or modules come before these.
+Loader = Callable[[Path, How], Backbone]
+
+
+def loader_for(path: Path) -> Loader:
+    """Choose by what the folder holds; an EncoderError that lists it when it is no checkpoint."""
+    if path.is_file() and path.suffix == ".gguf":
+        return load_gguf
+    config = read_json(path, "config.json") if path.is_dir() else {}
+    if config:
+        return load_dpr if config.get("model_type") == "dpr" else load_plain
+    found = sorted(p.name for p in path.iterdir()) if path.is_dir() else [path.name]
+    raise EncoderError(
+        f"not a checkpoint: no config.json, adapter_config.json or modules.json among{listed(found)}",
+        where=str(path),
+        fix="give the folder of a transformers, sentence-transformers or PEFT checkpoint, or a .gguf file",
+    )

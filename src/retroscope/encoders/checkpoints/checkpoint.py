@@ -1,0 +1,71 @@
+"""A source on disk -> everything a tower needs besides the user's choices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from retroscope.encoders.checkpoints.adapters import load_backbone
+from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
+from retroscope.encoders.checkpoints.folders import read_json
+from retroscope.encoders.checkpoints.modules import MODULES, read_modules
+from retroscope.encoders.checkpoints.tokenizers import ensure_padding, load_tokenizer, lower_case
+from retroscope.encoders.encoder import LoadingProof
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a source holds.
+
+    Attributes:
+        head: what it applies to the pooled vector; `nn.Identity` when nothing.
+        head_names: the parts of the head, in order.
+        choices: recipe fields that it settles, with where it says so.
+        pad_source: where the pad token comes from.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    head: nn.Module
+    head_names: tuple[str, ...]
+    proof: LoadingProof
+    choices: Mapping[str, Choice]
+    pad_source: str
+
+
+def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str = "passage") -> Checkpoint:
+    """Read a transformers, DPR, PEFT or sentence-transformers folder, or a GGUF file."""
+    if not (path / MODULES).is_file():
+        backbone = load_backbone(path, how, base)
+        head, names = _projection(backbone)
+        return _assemble(backbone, head, names, backbone.choices, how)
+    modules = read_modules(path, tower)
+    backbone = load_backbone(modules.transformer, how, base)
+    checkpoint = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
+    if modules.lower_case:
+        lower_case(checkpoint.tokenizer)
+    return checkpoint
+
+
+def _projection(backbone: Backbone) -> tuple[nn.Module, tuple[str, ...]]:
+    if backbone.projection is None:
+        return nn.Identity(), ()
+    return nn.Sequential(backbone.projection.float()), ("dense",)
+
+
+def _assemble(
+    backbone: Backbone, head: nn.Module, names: tuple[str, ...], choices: Mapping[str, Choice], how: How
+) -> Checkpoint:
+    tokenizer = load_tokenizer(backbone.tokenizer, how.trust_remote_code)
+    rows = len(backbone.model.get_input_embeddings().weight)
+    pad = ensure_padding(tokenizer, rows, str(backbone.tokenizer))
+    said = {**_tokenizer_choices(backbone.tokenizer), **backbone.choices, **choices}
+    return Checkpoint(backbone.model, tokenizer, head if names else nn.Identity(), names, backbone.proof, said, pad)
+
+
+def _tokenizer_choices(path: Path) -> dict[str, Choice]:
+    file = "tokenizer_config.json"
+    side = read_json(path, file).get("padding_side") if path.is_dir() else None
+    return {} if side is None else {"padding_side": Choice(side, f"checkpoint: {file}")}

@@ -1,0 +1,260 @@
+"""sentence-transformers folders, both generations: modules.json -> transformer, pooling, head, prompts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from retroscope.encoders.checkpoints.backbones import Choice
+from retroscope.encoders.checkpoints.folders import read_json, read_json_list
+from retroscope.encoders.heads import ACTIVATIONS, Dense, Normalize
+from retroscope.encoders.weights import open_disk
+from retroscope.errors import EncoderError, did_you_mean, listed
+
+MODULES = "modules.json"
+SETTINGS = "config_sentence_transformers.json"
+TRANSFORMER_SETTINGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+# Keys of the transformer's settings that do not touch the vector of a text.
+HARMLESS = frozenset({"transformer_task", "modality_config", "module_output_name", "unpad_inputs", "config_args"})
+POOLING_NAMES: Mapping[str, str] = {
+    "cls": "cls",
+    "mean": "mean",
+    "max": "max",
+    "lasttoken": "last_token",
+    "weightedmean": "weighted_mean",
+}
+POOLING_KEYS: Mapping[str, str] = {  # first generation: one boolean per mode
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+ROUTES: Mapping[str, tuple[str, ...]] = {"query": ("query",), "passage": ("document", "passage", "corpus")}
+PROMPTS: Mapping[str, tuple[str, ...]] = ROUTES
+
+
+@dataclass(frozen=True)
+class Module:
+    """One line of modules.json: the last part of its type, and its folder."""
+
+    kind: str
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Modules:
+    """A sentence-transformers folder, read.
+
+    Attributes:
+        transformer: the folder of the backbone.
+        head: what follows the pooling.
+        head_names: its parts in order, as the recipe lists them.
+        lower_case: whether texts are lower-cased first.
+    """
+
+    transformer: Path
+    head: nn.Sequential
+    head_names: tuple[str, ...]
+    choices: Mapping[str, Choice]
+    lower_case: bool
+
+
+def has_routes(folder: Path) -> bool:
+    """Whether queries and passages go through different modules."""
+    return (
+        any(module.kind in ("Router", "Asym") for module in _listed(folder)) if (folder / MODULES).is_file() else False
+    )
+
+
+def read_modules(folder: Path, tower: str) -> Modules:
+    """Read the modules that a tower's texts go through; an EncoderError names one that is not understood."""
+    modules = [part for module in _listed(folder) for part in _route(module, tower)]
+    if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
+        raise EncoderError(
+            f"expected a Transformer and its Pooling first, found {', '.join(m.kind for m in modules) or 'nothing'}",
+            where=str(folder / MODULES),
+            fix="static, sparse and multi-vector models have no layers to look into; give a dense transformer",
+        )
+    transformer, pooling, *rest = modules
+    parts = [(module.kind, HEADS[module.kind](module.folder)) for module in rest]
+    kept = [(kind, part) for kind, part in parts if part is not None]
+    settings, lower = _transformer_choices(transformer.folder)
+    choices = {**_root_choices(folder), **settings, **_pooling_choices(pooling.folder)}
+    if kept and kept[-1][0] == "Normalize":
+        choices.setdefault("similarity", Choice("cosine", "checkpoint: its last module normalises"))
+    choices.setdefault("similarity", Choice("cosine", "default of sentence-transformers"))
+    names = tuple(kind.lower() for kind, _ in kept)
+    return Modules(transformer.folder, nn.Sequential(*(part for _, part in kept)), names, choices, lower)
+
+
+def _listed(folder: Path) -> list[Module]:
+    rows = sorted(read_json_list(folder / MODULES), key=lambda row: int(row["idx"]))
+    return [_module(str(row["type"]), folder / str(row["path"]), folder / MODULES) for row in rows]
+
+
+def _module(kind: str, folder: Path, where: Path) -> Module:
+    package, _, name = kind.rpartition(".")
+    known = {"Transformer", "Pooling", "Router", "Asym", *HEADS}
+    if not package.startswith("sentence_transformers") or name not in known:
+        raise EncoderError(f"unknown module {kind!r}", where=str(where), fix=did_you_mean(name, known))
+    return Module(name, folder)
+
+
+def _route(module: Module, tower: str) -> list[Module]:
+    """Open a router: its modules for the tower; any other module stands for itself."""
+    if module.kind not in ("Router", "Asym"):
+        return [module]
+    raw = read_json(module.folder, "router_config.json") or read_json(module.folder, "config.json")
+    structure = raw["structure"]
+    default = raw.get("parameters", {}).get("default_route")
+    route = next((name for name in (*ROUTES[tower], default) if name in structure), None)
+    if route is None:
+        raise EncoderError(
+            f"the router has no route for the {tower} tower, only {', '.join(structure)}",
+            where=str(module.folder),
+            fix="name its routes 'query' and 'document'",
+        )
+    where = module.folder / "router_config.json"
+    return [_module(raw["types"][name], module.folder / name, where) for name in structure[route]]
+
+
+def _pooling_choices(folder: Path) -> dict[str, Choice]:
+    raw = read_json(folder, "config.json")
+    said = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if raw.get(key)]
+    modes = [said] if isinstance(said, str) else list(said)
+    where = f"{folder.name}/config.json"
+    if len(modes) != 1 or modes[0] not in POOLING_NAMES:
+        raise EncoderError(
+            f"pooling {' + '.join(modes) or '(none)'} is not one that is known",
+            where=str(folder / "config.json"),
+            fix=f"known are, one at a time: {', '.join(POOLING_NAMES)}",
+        )
+    source = f"checkpoint: {where}"
+    include = bool(raw.get("include_prompt", True))
+    return {"pooling": Choice(POOLING_NAMES[modes[0]], source), "pool_prompt": Choice(include, source)}
+
+
+def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
+    file = next((name for name in TRANSFORMER_SETTINGS if (folder / name).is_file()), TRANSFORMER_SETTINGS[0])
+    raw = read_json(folder, file)
+    _refuse_unknown(raw, folder / file)
+    text = raw.get("processing_kwargs", {}).get("text", {})
+    choices = {}
+    for field, value in {
+        "max_length": text.get("max_length", raw.get("max_seq_length")),
+        "query_max_length": raw.get("query_length"),
+        "passage_max_length": raw.get("document_length"),
+    }.items():
+        if value is not None:
+            choices[field] = Choice(int(value), f"checkpoint: {file}")
+    return choices, bool(raw.get("do_lower_case", False))
+
+
+def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
+    """Settings that change what the transformer reads or returns, and are not understood, are an error."""
+    understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
+    problems = [key for key, value in raw.items() if key not in understood and value]
+    if raw.get("transformer_task", "feature-extraction") != "feature-extraction":
+        problems.append(f"transformer_task {raw['transformer_task']}")
+    if raw.get("module_output_name", "token_embeddings") != "token_embeddings":
+        problems.append(f"module_output_name {raw['module_output_name']}")
+    modality = raw.get("modality_config", {}).get("text", {"method": "forward"})
+    if modality["method"] != "forward":
+        problems.append(f"modality_config: text goes through {modality['method']}")
+    processing = raw.get("processing_kwargs", {})
+    problems += [f"processing_kwargs: {key}" for key, value in processing.items() if key != "text" and value]
+    problems += [f"processing_kwargs: text.{key}" for key in processing.get("text", {}) if key != "max_length"]
+    if problems:
+        raise EncoderError(
+            f"settings of the transformer that are not understood{listed(problems)}",
+            where=str(where),
+            fix="remove them if they do not matter, or load the backbone's folder alone with pooling=...",
+        )
+
+
+def _root_choices(folder: Path) -> dict[str, Choice]:
+    raw = read_json(folder, SETTINGS)
+    source = f"checkpoint: {SETTINGS}"
+    prompts = raw.get("prompts") or {}
+    choices = {}
+    for tower, names in PROMPTS.items():
+        name = next((name for name in (*names, raw.get("default_prompt_name")) if name in prompts), None)
+        if name is not None:
+            choices[f"{tower}_prompt"] = Choice(str(prompts[name]), f"{source}, prompt {name!r}")
+    if raw.get("similarity_fn_name") is not None:
+        choices["similarity"] = Choice(raw["similarity_fn_name"], source)
+    if raw.get("truncate_dim") is not None:
+        choices["truncate_dim"] = Choice(int(raw["truncate_dim"]), source)
+    return choices
+
+
+def _read_dense(folder: Path) -> nn.Module:
+    raw = read_json(folder, "config.json")
+    for key in ("module_input_name", "module_output_name"):
+        if raw.get(key, "sentence_embedding") not in ("sentence_embedding", None):
+            raise EncoderError(
+                f"a Dense module with {key} {raw[key]!r} does not work on the pooled vector",
+                where=str(folder),
+                fix="multi-vector models have no single vector to compare; give a dense retriever",
+            )
+    sizes = int(raw["in_features"]), int(raw["out_features"])
+    linear = nn.Linear(*sizes, bias=bool(raw.get("bias", True)))
+    projected = nn.Linear(*sizes, bias=False) if sizes[0] != sizes[1] else nn.Identity()
+    residual = projected if raw.get("use_residual") else None
+    dense = Dense(linear, _activation(raw.get("activation_function", "torch.nn.Tanh"), folder), residual)
+    _fill(dense, folder)
+    return dense
+
+
+def _activation(name: str, folder: Path) -> nn.Module:
+    package, _, last = name.rpartition(".")
+    if not package.startswith("torch.nn") or last not in ACTIVATIONS:
+        raise EncoderError(
+            f"unknown activation {name!r}", where=str(folder / "config.json"), fix=did_you_mean(last, ACTIVATIONS)
+        )
+    return ACTIVATIONS[last]()
+
+
+def _read_layer_norm(folder: Path) -> nn.Module:
+    holder = nn.Module()
+    holder.norm = nn.LayerNorm(int(read_json(folder, "config.json")["dimension"]))
+    _fill(holder, folder)
+    return holder.get_submodule("norm")
+
+
+def _fill(module: nn.Module, folder: Path) -> None:
+    """Copy the folder's tensors into the module; every name and shape must fit."""
+    disk = open_disk(folder)
+    tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise EncoderError(
+            f"the weights do not fit the module's configuration ({error})",
+            where=str(folder),
+            fix="copy or download the folder again",
+        ) from error
+
+
+def _read_normalize(folder: Path) -> nn.Module:
+    return Normalize()
+
+
+def _read_dropout(folder: Path) -> None:
+    """Nothing: dropout is off when a model is not trained."""
+
+
+HEADS: Mapping[str, Callable[[Path], nn.Module | None]] = {
+    "Dense": _read_dense,
+    "LayerNorm": _read_layer_norm,
+    "Normalize": _read_normalize,
+    "Dropout": _read_dropout,
+}

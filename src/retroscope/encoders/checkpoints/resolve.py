@@ -1,0 +1,166 @@
+"""Who decides a recipe field: the user, then the protocol, then the checkpoint, then a default; always written down."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.checkpoints.backbones import Choice
+from retroscope.encoders.checkpoints.checkpoint import Checkpoint
+from retroscope.encoders.recipe import Recipe
+from retroscope.encoders.settings import SIMILARITIES, LoadSettings
+from retroscope.errors import EncoderError
+
+DEFAULTS: Mapping[str, Any] = {
+    "prompt": "",
+    "suffix": "",
+    "append_eos": False,
+    "padding_side": "right",
+    "pad_to_max": False,
+    "pool_prompt": True,
+    "causal": None,
+    "normalize_layers": False,
+    "truncate_dim": None,
+}
+UNBOUNDED = 10**9  # tokenizers that know no limit say 10^30
+POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+RELATIVE = frozenset({"t5", "mt5"})  # relative positions: the configuration sets no limit
+
+# arXiv 2505.07166: a fixed width for each tower; prompts, suffix and unit length for EOS pooling only.
+PUBLISHED = "protocol ielab-2025"
+PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
+
+
+def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
+    """Settle every field of a tower's recipe."""
+    pooling = _pooling(checkpoint, settings, anatomy)
+    said = _by_user(settings, tower)
+    if settings.protocol == "ielab-2025":
+        said = {**_published(pooling.value, checkpoint.tokenizer, tower), **said}
+        pooling = Choice("last_column", PUBLISHED) if pooling.value == "last_token" else pooling
+    else:
+        said = {**_by_checkpoint(checkpoint, tower), **said}
+    chosen = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **said, "pooling": pooling}
+    chosen.setdefault("max_length", _max_length(checkpoint))
+    chosen["head"] = Choice(checkpoint.head_names, "checkpoint" if checkpoint.head_names else "default")
+    _check(chosen, checkpoint, anatomy)
+    sources = {name: choice.source for name, choice in chosen.items()}
+    values = {name: choice.value for name, choice in chosen.items()}
+    return Recipe(**values, sources={**sources, "pad_token": checkpoint.pad_source})
+
+
+def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
+    given = {
+        "max_length": settings.max_length,
+        "prompt": settings.prompt(tower),
+        "append_eos": settings.append_eos,
+        "padding_side": settings.padding_side,
+        "causal": settings.causal,
+        "truncate_dim": settings.truncate_dim,
+    }
+    return {name: Choice(value, "user") for name, value in given.items() if value is not None}
+
+
+def _by_checkpoint(checkpoint: Checkpoint, tower: str) -> dict[str, Choice]:
+    names = {
+        "max_length": ("max_length", f"{tower}_max_length"),
+        "prompt": (f"{tower}_prompt",),
+        "padding_side": ("padding_side",),
+        "pool_prompt": ("pool_prompt",),
+        "truncate_dim": ("truncate_dim",),
+    }
+    said = checkpoint.choices
+    return {field: said[name] for field, keys in names.items() for name in keys if name in said}
+
+
+def _published(pooling: str, tokenizer: PreTrainedTokenizerBase, tower: str) -> dict[str, Choice]:
+    fields: dict[str, Any] = {
+        "max_length": PUBLISHED_LENGTHS[tower],
+        "pad_to_max": True,
+        "padding_side": tokenizer.padding_side,
+    }
+    if pooling in ("last_token", "last_column"):
+        fields |= {"prompt": f"{tower}: ", "suffix": " </s>", "normalize_layers": True}
+    return {name: Choice(value, PUBLISHED) for name, value in fields.items()}
+
+
+def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -> Choice:
+    if settings.pooling is not None:
+        return Choice(settings.pooling, "user")
+    if "pooling" in checkpoint.choices:
+        return checkpoint.choices["pooling"]
+    usual = "pooling='last_token' or 'mean'" if anatomy.causal else "pooling='cls' or 'mean'"
+    raise EncoderError(
+        "the checkpoint does not say how a text's vector is pooled, and a wrong guess looks like a bad model",
+        where=checkpoint.proof.source,
+        fix=f"say what the model was trained with, for this family usually {usual} (--pooling)",
+    )
+
+
+def _max_length(checkpoint: Checkpoint) -> Choice:
+    """The shorter of what the tokenizer and the position embeddings allow."""
+    limits = {}
+    if checkpoint.tokenizer.model_max_length < UNBOUNDED:
+        limits["checkpoint: tokenizer (model_max_length)"] = int(checkpoint.tokenizer.model_max_length)
+    positions = _positions(checkpoint.model.config)
+    if positions is not None:
+        limits["checkpoint: config.json (positions)"] = positions
+    if not limits:
+        raise EncoderError(
+            "neither tokenizer nor configuration says how long a text may be",
+            where=checkpoint.proof.source,
+            fix="give max_length (--max-length), e.g. 512",
+        )
+    source = min(limits, key=lambda name: limits[name])
+    return Choice(limits[source], source)
+
+
+def _positions(config: PretrainedConfig) -> int | None:
+    if config.model_type in RELATIVE:
+        return None
+    positions = int(config.max_position_embeddings)
+    if config.model_type in POSITIONS_AFTER_PADDING:
+        positions -= int(config.pad_token_id) + 1
+    return positions
+
+
+def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
+    where = checkpoint.proof.source
+    if chosen["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
+        raise EncoderError(
+            "append_eos was asked for, but the tokenizer has no EOS token", where=where, fix="leave it out"
+        )
+    if chosen["pooling"].value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
+        raise EncoderError(
+            "pooler pooling was asked for, but the checkpoint has no pooler", where=where, fix="use pooling='cls'"
+        )
+    limit = _positions(checkpoint.model.config)
+    length = chosen["max_length"]
+    if limit is not None and length.value > limit:
+        raise EncoderError(
+            f"max_length {length.value} ({length.source}) is more than the {limit} positions of the model",
+            where=where,
+            fix=f"give max_length={limit} or less",
+        )
+    if chosen["causal"].value is not None and chosen["causal"].value != anatomy.causal:
+        looks = "looks back only" if anatomy.causal else "looks both ways"
+        raise EncoderError(
+            f"causal={chosen['causal'].value} was asked for, but the model's attention {looks} (measured)",
+            where=where,
+            fix="leave causal out; only decoders can be made to look both ways (causal=False)",
+        )
+
+
+def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> str:
+    """Settle how vectors are compared: the user, then the checkpoint, then cosine."""
+    if settings.similarity is not None:
+        return settings.similarity
+    choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))
+    if choice.value not in SIMILARITIES:
+        raise EncoderError(
+            f"similarity {choice.value!r} ({choice.source}) is not one that is known",
+            where=checkpoint.proof.source,
+            fix=f"give similarity: {' or '.join(SIMILARITIES)}",
+        )
+    return str(choice.value)

@@ -1,0 +1,61 @@
+"""The tokenizer of a checkpoint, with a pad token that the embedding knows."""
+
+from pathlib import Path
+
+from tokenizers.normalizers import Lowercase, Normalizer, Sequence
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.errors import EncoderError
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether the folder carries a tokenizer of its own."""
+    return any((folder / name).is_file() for name in FILES)
+
+
+def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a folder or GGUF file, as it is."""
+    try:
+        with quiet():
+            if path.is_file():
+                return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+            return AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=trust_remote_code, use_fast=True
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(
+            f"cannot load a tokenizer from this checkpoint ({error})",
+            where=str(path),
+            fix=f"put the tokenizer's files beside the weights (one of {', '.join(FILES)})",
+        ) from error
+
+
+def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
+    """Give the tokenizer a pad token if it has none that the embedding holds; say where the pad token comes from.
+
+    Any token will do, for padding is masked in attention and in pooling.
+    """
+    pad = tokenizer.pad_token_id
+    if pad is not None and pad < vocab_size:
+        return "checkpoint: tokenizer"
+    reason = "the tokenizer has no pad token" if pad is None else "the pad token has no row in the embedding"
+    for name in ("eos_token", "unk_token"):
+        token = getattr(tokenizer, name)
+        if token is not None and tokenizer.convert_tokens_to_ids(token) < vocab_size:
+            tokenizer.pad_token = token
+            return f"default: {reason}, so {name} ({token}) pads; it is masked"
+    raise EncoderError(
+        f"{reason}, and there is no EOS or UNK token to pad with",
+        where=where,
+        fix="set pad_token in tokenizer_config.json",
+    )
+
+
+def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Lower-case every text first (sentence-transformers' `do_lower_case`)."""
+    backend = tokenizer.backend_tokenizer
+    before: list[Normalizer] = [backend.normalizer] if backend.normalizer is not None else []
+    backend.normalizer = Sequence([Lowercase(), *before])

@@ -1,0 +1,138 @@
+"""A name or folder -> Encoder or Retriever, every weight proved and every recipe field with its source."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Unpack
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from retroscope.encoders.anatomy import Anatomy, prove_anatomy
+from retroscope.encoders.checkpoints.backbones import How
+from retroscope.encoders.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from retroscope.encoders.checkpoints.folders import locate
+from retroscope.encoders.checkpoints.modules import has_routes
+from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.settings import DTYPES, LoadOptions, LoadSettings, find_device
+from retroscope.errors import EncoderError, SettingsError, unknown_name
+
+Source = str | Path
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A checkpoint on its device, its anatomy proved; towers are made from it."""
+
+    checkpoint: Checkpoint
+    anatomy: Anatomy
+    name: str
+
+
+def load_encoder(source: Source, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
+    """Load one tower ("query" or "passage") of a checkpoint."""
+    settings = settings or LoadSettings()
+    return _tower(_load(source, settings, tower), settings, tower)
+
+
+def load_retriever(
+    source: Source | None = None,
+    *,
+    query: Source | None = None,
+    passage: Source | None = None,
+    **options: Unpack[LoadOptions],
+) -> Retriever:
+    """Load a retriever from one checkpoint, or from one for queries and one for passages.
+
+    Options are the fields of `LoadSettings`. Towers of one checkpoint share its weights; if their recipes are equal
+    too, they are one and the same `Encoder`.
+
+    Raises:
+        EncoderError: a checkpoint that is not what it seems, or does not say what only the user can know (pooling).
+        SettingsError: an unknown option or value.
+    """
+    settings = _settings(options)
+    sources = _sources(source, query, passage)
+    loaded = {"query": _load(sources["query"], settings, "query")}
+    shared = sources["query"] == sources["passage"] and not has_routes(locate(sources["query"], settings.revision))
+    loaded["passage"] = loaded["query"] if shared else _load(sources["passage"], settings, "passage")
+    towers = {tower: _tower(part, settings, tower) for tower, part in loaded.items()}
+    if shared and towers["query"].recipe.identity() == towers["passage"].recipe.identity():
+        towers["passage"] = towers["query"]
+    return Retriever(_name(settings, sources), towers["query"], towers["passage"], _similarity(loaded, settings))
+
+
+def _settings(options: LoadOptions) -> LoadSettings:
+    known = [field.name for field in fields(LoadSettings)]
+    for name in options:
+        if name not in known:
+            raise unknown_name("loading option", name, known)
+    return LoadSettings(**options)
+
+
+def _sources(source: Source | None, query: Source | None, passage: Source | None) -> dict[str, Source]:
+    if source is not None and query is None and passage is None:
+        return {"query": source, "passage": source}
+    if source is None and query is not None and passage is not None:
+        return {"query": query, "passage": passage}
+    raise SettingsError(
+        "a retriever is loaded from one source, or from a query source and a passage source",
+        fix="load_retriever('NAME'), or load_retriever(query='NAME', passage='NAME')",
+    )
+
+
+def _load(source: Source, settings: LoadSettings, tower: str) -> Loaded:
+    device = find_device(settings.device)
+    how = How(DTYPES[settings.dtype], settings.trust_remote_code)
+    checkpoint = read_checkpoint(locate(source, settings.revision), how, base=settings.base, tower=tower)
+    if settings.causal is False:
+        look_both_ways(checkpoint.model)
+    for module in (checkpoint.model, checkpoint.head):
+        freeze(module).to(device)
+    return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source))
+
+
+def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
+    checkpoint = loaded.checkpoint
+    recipe = resolve_recipe(checkpoint, settings, loaded.anatomy, tower)
+    return Encoder(
+        name=loaded.name,
+        backbone=checkpoint.model,
+        tokenizer=checkpoint.tokenizer,
+        recipe=recipe,
+        anatomy=loaded.anatomy,
+        head=checkpoint.head,
+        proof=checkpoint.proof,
+    )
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Evaluation mode (no dropout), no parameter requires grad."""
+    return module.eval().requires_grad_(False)
+
+
+def look_both_ways(model: PreTrainedModel) -> None:
+    """Lift the causal mask of a decoder; `prove_anatomy` then measures whether it worked."""
+    model.config.is_causal = False
+    for module in model.modules():
+        if "is_causal" in vars(module):
+            module.is_causal = False
+
+
+def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> str:
+    said = {tower: resolve_similarity(part.checkpoint, settings) for tower, part in loaded.items()}
+    if said["query"] != said["passage"]:
+        raise EncoderError(
+            f"the query tower is compared by {said['query']} and the passage tower by {said['passage']}",
+            fix="give similarity: cosine or dot",
+        )
+    return said["query"]
+
+
+def _short(source: Source) -> str:
+    return Path(source).name
+
+
+def _name(settings: LoadSettings, sources: dict[str, Source]) -> str:
+    names = dict.fromkeys(_short(source) for source in sources.values())
+    return settings.name or " + ".join(names)

@@ -1,0 +1,116 @@
+"""What a user may say when loading; everything left out is read from the checkpoint or has a printed default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+
+from retroscope.encoders.pooling import POOLINGS
+from retroscope.errors import SettingsError, unknown_name
+
+PROTOCOLS = ("default", "ielab-2025")
+SIMILARITIES = ("cosine", "dot")
+DTYPES: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSettings:
+    """Choices of the user; None leaves a choice to the protocol, then the checkpoint, then the default.
+
+    Attributes:
+        pooling: a name in `POOLINGS`; a plain checkpoint does not say it, so it must be given.
+        max_length: tokens kept, for both towers.
+        query_prompt: put before every query.
+        passage_prompt: put before every passage.
+        similarity: "cosine" or "dot".
+        protocol: "default", or "ielab-2025" for the published study with its quirks.
+        device: e.g. "cpu", "cuda:0"; one that is absent is an error.
+        dtype: of the backbone's weights and activations; adapters are merged in float32 first.
+        causal: False lets a decoder's attention see both ways (LLM2Vec).
+        append_eos: end every text with EOS (RepLLaMA).
+        padding_side: "right" or "left".
+        truncate_dim: leading dimensions kept of the final vector.
+        trust_remote_code: run code that the checkpoint brings; only for checkpoints whose code you have read.
+        name: for tables; the last part of the source when left out.
+        base: the backbone of an adapter, when the one that it names has gone.
+        revision: branch, tag or commit of a hub checkpoint.
+    """
+
+    pooling: str | None = None
+    max_length: int | None = None
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    similarity: str | None = None
+    protocol: str = "default"
+    device: str = "cpu"
+    dtype: str = "float32"
+    causal: bool | None = None
+    append_eos: bool | None = None
+    padding_side: str | None = None
+    truncate_dim: int | None = None
+    trust_remote_code: bool = False
+    name: str | None = None
+    base: str | None = None
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        known = {
+            "pooling": POOLINGS,
+            "similarity": SIMILARITIES,
+            "protocol": PROTOCOLS,
+            "dtype": DTYPES,
+            "padding_side": ("left", "right"),
+        }
+        for field, names in known.items():
+            value = getattr(self, field)
+            if value is not None and value not in names:
+                raise unknown_name(field, value, names)
+        for field in ("max_length", "truncate_dim"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")
+
+    def prompt(self, tower: str) -> str | None:
+        """The user's prompt of a tower."""
+        return {"query": self.query_prompt, "passage": self.passage_prompt}[tower]
+
+
+class LoadOptions(TypedDict, total=False):
+    """The fields of `LoadSettings` as keyword arguments."""
+
+    pooling: str | None
+    max_length: int | None
+    query_prompt: str | None
+    passage_prompt: str | None
+    similarity: str | None
+    protocol: str
+    device: str
+    dtype: str
+    causal: bool | None
+    append_eos: bool | None
+    padding_side: str | None
+    truncate_dim: int | None
+    trust_remote_code: bool
+    name: str | None
+    base: str | None
+    revision: str | None
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; an error where it does not exist, for a quiet fall-back to the CPU takes days."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingsError(f"unknown device {name!r}", fix="use 'cpu', 'cuda', 'cuda:1', 'mps' ...") from None
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not present.get(device.type, False) or (device.index or 0) >= count:
+        have = [kind for kind, there in present.items() if there]
+        raise SettingsError(f"device {name!r} is not on this machine", fix=f"use one of: {', '.join(have)}")
+    return device

@@ -1,0 +1,173 @@
+"""The loading proof: every weight of a model is the checkpoint's, compared value by value with the file."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from retroscope.encoders.checkpoints.folders import read_json
+from retroscope.encoders.encoder import LoadingProof
+from retroscope.errors import EncoderError, listed
+
+# Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.
+UNUSED: Mapping[str, str] = {
+    r"^(lm_head|embed_out|generator_lm_head)\.": "language-model head",
+    r"^(cls|generator_predictions|discriminator_predictions|lm_predictions|mask_predictions)\.": "pre-training head",
+    r"^vocab_(transform|layer_norm|projector)\.": "masked-language-model head (DistilBERT)",
+    r"^(classifier|pre_classifier|score|qa_outputs)\.": "classification head",
+    r"(^|\.)pooler\.": "pooler that the class does not build",
+    r"(^|\.)position_ids$": "position numbers that old versions saved",
+    r"\.rotary_emb\.inv_freq$": "rotary frequencies that old versions saved",
+    r"\.(attn|attention)\.(bias|masked_bias)$": "causal mask that old versions saved",
+}
+UNUSED_IN: Mapping[str, Mapping[str, str]] = {
+    "t5": {r"^decoder\.": "decoder: only the encoder is used"},
+    "mt5": {r"^decoder\.": "decoder: only the encoder is used"},
+    "modernbert": {r"^(head|decoder)\.": "masked-language-model head"},
+}
+PREFIXES = 4  # leading name components by which a checkpoint's names may be longer than the backbone's
+LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The tensors of a checkpoint: name -> the file that holds it."""
+
+    folder: Path
+    files: Mapping[str, Path]
+
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor."""
+        with safe_open(self.files[name], framework="pt") as opened:
+            tensor: Tensor = opened.get_tensor(name)
+        return tensor
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape, read from the headers only."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for file in sorted(set(self.files.values())):
+            with safe_open(file, framework="pt") as opened:
+                shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        return shapes
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against its checkpoint: names equal in value, names not found in it, tensors that nothing uses."""
+
+    equal: tuple[str, ...]
+    strange: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def open_disk(folder: Path, stem: str = "model") -> Disk:
+    """Find the safetensors of a folder, one file or sharded; an EncoderError when there are only pickles."""
+    single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+    shards = read_json(folder, index).get("weight_map", {})
+    files = sorted({folder / shard for shard in shards.values()}) if shards else [single]
+    absent = [file.name for file in files if not file.is_file()]
+    if absent:
+        raise EncoderError(
+            f"no weights in safetensors here (looked for {listed(absent)})", where=str(folder), fix=_mend(folder)
+        )
+    try:
+        return Disk(folder, {name: file for file in files for name in _names(file)})
+    except SafetensorError as error:
+        raise EncoderError(
+            f"damaged weights ({error})", where=str(folder), fix="copy or download the files again"
+        ) from error
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, framework="pt") as opened:
+        return list(opened.keys())
+
+
+def _mend(folder: Path) -> str:
+    if not [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt")]:
+        return "copy or download the checkpoint again, its weights as *.safetensors"
+    return (
+        "pickled weights (.bin, .pt) can run code and are never read; where you trust them, convert once with "
+        f"`AutoModel.from_pretrained({folder.name!r}, use_safetensors=False).save_pretrained(NEW_FOLDER)` "
+        "(the class of the checkpoint: DPRContextEncoder for DPR's passages), or give revision='refs/pr/N' if the hub "
+        "has a converted copy"
+    )
+
+
+def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
+    """Compare every tensor of the model with the checkpoint's of that name (prefixes aside), in the model's dtype."""
+    by_ending = _by_ending(disk.files)
+    shapes = disk.shapes()
+    equal, strange, used = [], [], set()
+    for name, tensor in model.state_dict().items():
+        found = _find(tensor, [*by_ending.get(name, []), *_same_shape(shapes, tensor)], disk)
+        if found is None:
+            strange.append(name)
+        else:
+            equal.append(name)
+            used.update([found, *by_ending.get(name, [])[:1]])
+    unused = [name for name in disk.files if name not in used]
+    return Comparison(tuple(equal), tuple(strange), tuple(unused))
+
+
+def _by_ending(names: Iterable[str]) -> dict[str, list[str]]:
+    """Ending -> full names, the one with the least in front of the ending first."""
+    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in names:
+        modern = name
+        for old, new in LEGACY.items():
+            modern = modern.replace(old, new)
+        parts = modern.split(".")
+        for cut in range(min(PREFIXES, len(parts))):
+            found[".".join(parts[cut:])].append((cut, name))
+    return {ending: [name for _, name in sorted(full)] for ending, full in found.items()}
+
+
+def _same_shape(shapes: Mapping[str, tuple[int, ...]], tensor: Tensor) -> list[str]:
+    return [name for name, shape in shapes.items() if shape == tuple(tensor.shape)]
+
+
+def _find(tensor: Tensor, candidates: list[str], disk: Disk) -> str | None:
+    mine = tensor.detach().cpu()
+    for name in candidates:
+        theirs = disk.tensor(name)
+        if theirs.shape == mine.shape and torch.equal(theirs.to(mine.dtype), mine):
+            return name
+    return None
+
+
+def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
+    """Raise an EncoderError naming every missing, reshaped, altered or unexpected tensor; else say what was loaded.
+
+    `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors
+    are compared with the files, so that one initialised afresh without a word is caught as well.
+    """
+    found = compare_with_disk(model, disk)
+    reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]
+    missing = set(info["missing_keys"])
+    skipped = missing | {name for name, _, _ in info["mismatched_keys"]}
+    unused = sorted({*found.unused, *info["unexpected_keys"]})
+    known = [name for name in unused if unused_reason(name, family)]
+    problems = [f"missing from the checkpoint: {name}" for name in sorted(missing)]
+    problems += [f"reshaped: {text}" for text in reshaped]
+    problems += [f"not the checkpoint's values: {name}" for name in found.strange if name not in skipped]
+    problems += [f"not used by the model: {name}" for name in unused if name not in known]
+    if problems:
+        raise EncoderError(
+            f"{type(model).__name__} is not what the checkpoint holds{listed(problems)}",
+            where=str(disk.folder),
+            fix="load the checkpoint as the class that saved it; weights that stay random measure nothing",
+        )
+    return LoadingProof(str(disk.folder), len(found.equal), unexpected=tuple(known))
+
+
+def unused_reason(name: str, family: str) -> str | None:
+    """Why a bare backbone of the family has no use for a checkpoint's tensor; None when it should have one."""
+    patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
+    return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)
