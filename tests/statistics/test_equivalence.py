@@ -1,0 +1,55 @@
+"""Equivalence is shown by a test that can fail to show it."""
+
+import numpy as np
+import pytest
+from statsmodels.stats.weightstats import ttost_paired
+
+from retroscope.errors import SettingsError
+from retroscope.statistics import tost
+
+MARGIN = 0.02
+
+
+def pair(shift, cells=400, queries=800, seed=1):
+    random = np.random.default_rng(seed)
+    before = random.random((queries, cells))
+    return before, before + random.normal(shift, 0.1, before.shape)
+
+
+def test_retrievers_that_are_equal_are_called_equivalent():
+    assert (tost(*pair(0.0), MARGIN) < 0.05).mean() > 0.99  # the margin is 5.7 standard errors away
+
+
+@pytest.mark.parametrize("shift", [MARGIN, -MARGIN])
+def test_retrievers_that_differ_by_the_margin_are_called_equivalent_as_rarely_as_stated(shift):
+    rate = (tost(*pair(shift, cells=2000), MARGIN) <= 0.05).mean()
+    assert abs(rate - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_a_test_without_power_shows_no_equivalence():
+    assert (tost(*pair(0.0, queries=20), MARGIN) < 0.05).mean() < 0.05
+
+
+def test_it_agrees_with_statsmodels_cell_by_cell():
+    before, after = pair(0.01, cells=5, queries=60)
+    after[:9, 3] = np.nan
+    ours = tost(before, after, MARGIN)
+    for cell in range(5):
+        kept = ~np.isnan(after[:, cell])
+        theirs = ttost_paired(after[kept, cell], before[kept, cell], -MARGIN, MARGIN)[0]
+        assert ours[cell] == pytest.approx(theirs, rel=1e-9)
+
+
+def test_constant_changes_have_no_t_and_get_the_exact_value():
+    before = np.zeros((8, 3))
+    after = before + [0.0, 0.01, 0.5]
+    assert tost(before, after, MARGIN).tolist() == [2.0**-8, 2.0**-8, 1.0]
+
+
+def test_fewer_than_two_pairs_say_nothing():
+    assert np.isnan(tost(np.zeros((1, 1)), np.zeros((1, 1)), MARGIN)).all()
+
+
+def test_a_margin_must_be_stated_above_0():
+    with pytest.raises(SettingsError, match=r"the margin of equivalence is 0\n  fix: state the smallest difference"):
+        tost(np.zeros((3, 1)), np.zeros((3, 1)), 0)
