@@ -42,7 +42,7 @@ def test_it_agrees_with_statsmodels_cell_by_cell():
 
 def test_constant_changes_have_no_t_and_get_the_exact_value():
     before = np.zeros((8, 3))
-    after = before + [0.0, 0.01, 0.5]
+    after = before + np.array([0.0, 0.01, 0.5])
     assert tost(before, after, MARGIN).tolist() == [2.0**-8, 2.0**-8, 1.0]
 
 
