@@ -11,7 +11,8 @@ from retroscope.collection.collection import Collection, join_title
 
 # Words of two characters and more, as bm25s and scikit-learn split them; Chinese and Japanese characters
 # one by one, because those scripts put no space between words.
-TOKEN = r"(?u)[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|\b\w\w+\b"
+UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{2,}}"
 BM25_RECIPE: dict[str, Any] = {
     "method": "lucene",
     "k1": 1.5,

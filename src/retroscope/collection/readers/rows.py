@@ -6,12 +6,14 @@ Every row knows its file and line, so that whatever is wrong with it can be foun
 import codecs
 import csv
 import gzip
+import io
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +21,7 @@ import pyarrow.parquet as pq
 from retroscope.errors import CollectionError, did_you_mean
 
 GZIP_MAGIC = b"\x1f\x8b"
-CHUNK = 2**20
+CHUNK = 2**16
 LONGEST_CELL = 2**28  # characters; the csv module's own limit of 131,072 is less than a long document
 
 
@@ -127,68 +129,57 @@ def _json(path: Path) -> Iterator[Row]:
 
 
 def _json_list(path: Path) -> Iterator[Row]:
-    with open_bytes(path) as file:
-        reader = codecs.getreader("utf-8-sig")(file)
-        for number, item in enumerate(_items(lambda: _decoded(reader, path), path), 1):
-            yield _object(item, path, number, "item")
-
-
-def _decoded(reader: codecs.StreamReader, path: Path) -> str:
-    try:
-        return reader.read(CHUNK)
-    except UnicodeDecodeError as error:
-        raise CollectionError(
-            f"not UTF-8: {error.reason}", where=str(path), fix="save the file as UTF-8, e.g. iconv -f latin1 -t utf-8"
-        ) from error
-
-
-def _items(more: Callable[[], str], path: Path) -> Iterator[Any]:
-    """The items of a JSON list that comes in pieces; `more` gives the next piece, "" at the end."""
-    decoder = json.JSONDecoder()
-    text = more().lstrip()[1:].lstrip()
-    line = 1
-    while not text.startswith("]"):
+    with open_bytes(path) as raw:
+        file = io.TextIOWrapper(raw, encoding="utf-8-sig")
         try:
-            item, end = decoder.raw_decode(text)
-        except json.JSONDecodeError as error:
-            grown = _grow(text, more)
-            if grown == text:
-                raise CollectionError(
-                    f"broken JSON: {error.msg} ({error.pos} characters into this item)",
-                    where=f"{path}, item {line}",
-                    fix="the file must be one JSON list of objects",
-                ) from error
-            text = grown
-            continue
+            for number, item in enumerate(_items(file, path), 1):
+                yield _object(item, path, number, "item")
+        except UnicodeDecodeError as error:
+            raise CollectionError(
+                f"not UTF-8: {error.reason}",
+                where=str(path),
+                fix="save the file as UTF-8, e.g. iconv -f latin1 -t utf-8",
+            ) from error
+
+
+def _items(file: TextIO, path: Path) -> Iterator[Any]:
+    """The items of a JSON list, read in pieces: one item and one piece in memory at a time."""
+    text = _filled(_filled("", file)[1:], file)
+    for number in itertools.count(1):
+        if text.startswith("]"):
+            return
+        item, text = _first_item(text, file, f"{path}, item {number}")
         yield item
-        line += 1
-        text = text[end:].lstrip()
-        text = _after_comma(text or _grow(text, more), more, f"{path}, item {line}")
-    return
+        text = _filled(text, file)
+        if text.startswith(","):
+            text = _filled(text[1:], file)
+        elif not text.startswith("]"):
+            raise _broken("expected ',' or ']' after this item", f"{path}, item {number}")
 
 
-def _grow(text: str, more: Callable[[], str]) -> str:
-    """Twice the text, so that an item of any length is parsed a bounded number of times."""
-    wanted = 2 * len(text)
-    while piece := more():
-        text += piece
-        if len(text) >= wanted:
-            break
+def _filled(text: str, file: TextIO) -> str:
+    """The text without leading space; read on where nothing is left of it. Empty at the end of the file."""
+    text = text.lstrip()
+    while not text and (piece := file.read(CHUNK)):
+        text = piece.lstrip()
     return text
 
 
-def _after_comma(text: str, more: Callable[[], str], where: str) -> str:
-    text = text.lstrip()
-    if text.startswith(","):
-        rest = text[1:].lstrip()
-        return rest or _grow(rest, more).lstrip()
-    if text.startswith("]"):
-        return text
-    raise CollectionError(
-        "broken JSON: expected ',' or ']' before this item",
-        where=where,
-        fix="the file must be one JSON list of objects",
-    )
+def _first_item(text: str, file: TextIO, where: str) -> tuple[Any, str]:
+    """The item that the text begins with, and what follows it; reads on, doubling, while it is incomplete."""
+    while True:
+        try:
+            item, end = json.JSONDecoder().raw_decode(text)
+            return item, text[end:]
+        except json.JSONDecodeError as error:
+            piece = file.read(max(CHUNK, len(text)))
+            if not piece:
+                raise _broken(f"{error.msg} ({error.pos} characters into this item)", where) from error
+            text += piece
+
+
+def _broken(what: str, where: str) -> CollectionError:
+    return CollectionError(f"broken JSON: {what}", where=where, fix="the file must be one JSON list of objects")
 
 
 def _object(item: object, path: Path, number: int, unit: str) -> Row:

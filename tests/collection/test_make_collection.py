@@ -1,0 +1,102 @@
+import pytest
+
+from retroscope.collection.collection import make_collection
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.errors import CollectionError
+
+PASSAGES = [Passage("p1", "one", "Title"), Passage("p2", "two"), Passage("p3", "three")]
+QUERIES = [Query("q1", "first?"), Query("q2", "second?")]
+JUDGMENTS = [Judgment("q1", "p1"), Judgment("q1", "p2", 0), Judgment("q2", "p3", 2)]
+CANDIDATES = [Candidates("q1", "p1", ("p2", "p3"))]
+
+
+def test_a_sound_collection_is_joined():
+    c = make_collection("toy", iter(PASSAGES), iter(QUERIES), iter(JUDGMENTS), iter(CANDIDATES), source="here")
+    assert c.passage_text("p1") == "Title one"
+    assert c.passage_text("p2") == "two"
+    assert c.qrels == {"q1": {"p1": 1, "p2": 0}, "q2": {"p3": 2}}
+    assert c.judged_queries == ("q1", "q2")
+    assert c.candidates == tuple(CANDIDATES)
+    assert str(c) == "toy: 2 queries, 3 passages, 3 judgments"
+    assert "first?" not in repr(c)
+
+
+def test_the_fingerprint_changes_with_every_part():
+    def made(p=PASSAGES, q=QUERIES, j=JUDGMENTS, c=CANDIDATES, **settings):
+        return make_collection("toy", p, q, j, c, **settings).fingerprint
+
+    variants = [
+        made(),
+        made(p=[*PASSAGES, Passage("p4", "four")]),
+        made(q=[Query("q1", "first"), QUERIES[1]]),
+        made(j=JUDGMENTS[:2]),
+        made(c=[]),
+        made(title_separator=" [SEP] "),
+        made(ignore_identical_ids=True),
+    ]
+    assert len(set(variants)) == len(variants)
+    assert made() == variants[0]
+
+
+DEFECTS = {
+    "repeated passages": (
+        {"passages": [*PASSAGES, Passage("p2", "other")]},
+        r"passage ids occur more than once(.|\n)*'p2'",
+    ),
+    "empty passages": (
+        {"passages": [*PASSAGES, Passage("e1", " "), Passage("e2", "")]},
+        r"without title or text(.|\n)*'e1'(.|\n)*'e2'",
+    ),
+    "nameless passage": (
+        {"passages": [*PASSAGES, Passage("", "text")]},
+        r"passages without an id(.|\n)*passage 4: 'text'",
+    ),
+    "no passages": ({"passages": []}, "there are no passages"),
+    "repeated queries": ({"queries": [*QUERIES, QUERIES[0]]}, r"query ids occur more than once(.|\n)*'q1'"),
+    "empty query": ({"queries": [*QUERIES, Query("q9", "  ")]}, r"queries without text(.|\n)*'q9'"),
+    "nameless query": ({"queries": [*QUERIES, Query("", "text")]}, r"queries without an id(.|\n)*'text'"),
+    "half character": ({"queries": [*QUERIES, Query("q9", "\ud83d")]}, r"lone UTF-16 surrogate(.|\n)*'q9'"),
+    "lost queries": (
+        {"judgments": [*JUDGMENTS, Judgment("q8", "p1"), Judgment("q9", "p1")]},
+        r"judgments of queries that do not exist(.|\n)*'q8'(.|\n)*'q9'",
+    ),
+    "lost passages": (
+        {"judgments": [*JUDGMENTS, Judgment("q1", "p9")]},
+        r"judgments of passages that do not exist(.|\n)*'p9'(.|\n)*fix: add the passages",
+    ),
+    "repeated judgment": (
+        {"judgments": [*JUDGMENTS, JUDGMENTS[0]]},
+        r"judgments are repeated(.|\n)*'q1', passage 'p1'",
+    ),
+    "contradiction": (
+        {"judgments": [*JUDGMENTS, Judgment("q1", "p1", 2)]},
+        r"contradict one another(.|\n)*query 'q1', passage 'p1': 1 and 2",
+    ),
+    "nothing relevant": ({"judgments": [Judgment("q1", "p1", 0)], "candidates": []}, "no query has a relevant passage"),
+    "lost candidates": (
+        {"candidates": [Candidates("q1", "p1", ("p8",))]},
+        r"candidates name passages that do not(.|\n)*'p8'",
+    ),
+    "irrelevant positive": (
+        {"candidates": [Candidates("q1", "p2", ("p3",))]},
+        r"not a relevant passage(.|\n)*'q1', positive 'p2'",
+    ),
+    "lost candidate query": ({"candidates": [Candidates("q7", "p1", ("p3",))]}, r"not a relevant passage(.|\n)*'q7'"),
+    "own negative": ({"candidates": [Candidates("q1", "p1", ("p3", "p1"))]}, "positive is among their negatives"),
+    "repeated negative": ({"candidates": [Candidates("q1", "p1", ("p3", "p3"))]}, "repeat a negative"),
+    "two candidates": ({"candidates": CANDIDATES * 2}, r"several candidates for one query and positive(.|\n)*: 2"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_every_defect_is_named_with_its_place(defect):
+    change, message = DEFECTS[defect]
+    parts = {"passages": PASSAGES, "queries": QUERIES, "judgments": JUDGMENTS, "candidates": CANDIDATES} | change
+    with pytest.raises(CollectionError, match=rf"^here: (.|\n)*{message}"):
+        make_collection("toy", *parts.values(), source="here")
+
+
+def test_all_problems_of_a_kind_come_together_and_long_lists_are_counted():
+    many = [Judgment("q1", f"lost{k}") for k in range(25)]
+    with pytest.raises(CollectionError, match=r"'lost0'(.|\n)*'lost9'(.|\n)*and 15 more"):
+        make_collection("toy", PASSAGES, QUERIES, [*JUDGMENTS, *many])
