@@ -40,7 +40,7 @@ imports: $(HAS_DEV)  ## the layers of docs/architecture.md
 	$(BIN)/lint-imports
 
 docs: $(HAS_DEV)  ## build the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 constraints: $(HAS_DEV)  ## write constraints.txt from what .venv holds
 	@{ sed -n '/^#/p' constraints.txt; \
