@@ -58,7 +58,7 @@ def shuffled_statements(findings: Findings) -> list[Statement]:
     cells = control_cells(findings, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
-        return [_alarm("shuffled queries", above, len(cells), "reads above chance and above passage_only")]
+        return [_alarm("shuffled queries", above, len(cells), "read above chance and above passage_only")]
     blind = cells[cells["low"] > cells["chance"]]
     below = cells[cells["high"] < cells["chance"]]
     text = f"Shuffled queries: {_behaves(cells, len(blind) + len(below))}"
@@ -74,7 +74,7 @@ def hashed_statements(findings: Findings) -> list[Statement]:
     cells = control_cells(findings, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
-        return [_alarm("hash labels", off, len(cells), "differs from chance, although its labels are arbitrary")]
+        return [_alarm("hash labels", off, len(cells), "differ from chance, although the labels are arbitrary")]
     return [Statement("controls", NOTE, f"Hash labels: {_behaves(cells, 0)}")]
 
 

@@ -54,7 +54,7 @@ def series_channels(names: list[str]) -> dict[str, Any]:
     """Encodings of colour, dash and shape by the column `series`, with one legend."""
     shown = [name for name in LOOKS if name in names]
     looks = [LOOKS[name] for name in shown]
-    opaque = alt.Legend(symbolOpacity=1)
+    opaque = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])
 
     def scale(values: list[Any]) -> Any:
         return alt.Scale(domain=shown, range=values)

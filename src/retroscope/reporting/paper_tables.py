@@ -109,6 +109,18 @@ def paper_flips(findings: Findings) -> PaperTable:
     return PaperTable(printed, f"Queries whose {findings.flip_measure} changed most: {_pair(findings)}.", "", NUMERIC)
 
 
+def paper_seeds(findings: Findings) -> PaperTable:
+    """The spread over seeds of every trained probe, over layers and N."""
+    if findings.seed_spread is None or findings.seed_spread.empty:
+        return PaperTable(pd.DataFrame(), "")
+    grouped = findings.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]
+    found = grouped.agg(["median", "max"]).reset_index()
+    for column in ("median", "max"):
+        found[column] = [f"{value:.4f}" for value in found[column]]
+    caption = f"Standard deviation of the accuracy over seeds, over layers and N: {_pair(findings)}."
+    return PaperTable(found, caption, "", ("median", "max"))
+
+
 def _by_layer(findings: Findings, difference: Difference, frame: pd.DataFrame, caption: str) -> PaperTable:
     printed = printed_effects(difference, frame)
     printed.insert(0, "layer", [findings.layer_label(int(k)) for k in frame["layer"]])
@@ -124,5 +136,6 @@ PAPER_TABLES: dict[str, Callable[[Findings], PaperTable]] = {
     "layer_retrieval": paper_layers,
     "probing": paper_probes,
     "controls": paper_controls,
+    "seeds": paper_seeds,
     "flips": paper_flips,
 }

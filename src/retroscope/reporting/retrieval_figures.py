@@ -68,7 +68,7 @@ def flips_figure(findings: Findings) -> Figure | None:
     points = alt.Chart(embedded(pairs)).mark_point(filled=True, opacity=0.75).encode(
         x=alt.X(f"{BEFORE}:Q", title=f"{m} before"),
         y=alt.Y(f"{AFTER}:Q", title=f"{m} after"),
-        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), legend=alt.Legend(title="queries", orient="right")),
+        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), legend=alt.Legend(orient="right")),
         color=alt.Color("change:N", scale=scale, title=None),
         shape=alt.Shape("change:N", scale=shapes, title=None),
         tooltip=[alt.Tooltip(f"{BEFORE}:Q"), alt.Tooltip(f"{AFTER}:Q"), alt.Tooltip("queries:Q")],

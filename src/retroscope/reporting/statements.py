@@ -39,7 +39,7 @@ class Statement:
 def with_self_tests(statement: Statement, findings: Findings) -> Statement:
     """The statement, marked with every failed self-test of the sides it rests on."""
     failed = [
-        f"rests on a failed self-test of {findings.side(side).name}: {test}"
+        f"rests on a failed self-test of the {side} side: {test}"
         for side in statement.rests_on
         for test in findings.side(side).failed_tests
     ]

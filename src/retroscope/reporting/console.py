@@ -1,0 +1,67 @@
+"""The findings as a page of plain text for the terminal."""
+
+import textwrap
+
+from retroscope.reporting.findings import Findings
+from retroscope.reporting.latex import PaperTable
+from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
+from retroscope.reporting.statements import Statement
+from retroscope.reporting.verdict import verdict
+
+WIDTH = 100
+TONE_WIDTH = 13
+
+
+def summary(findings: Findings) -> str:
+    """Alarms, headline, the other statements, then retrieval by measure and by layer; ASCII where the names are."""
+    found = verdict(findings)
+    blocks = [
+        f"{findings.title}  (protocol: {findings.protocol})",
+        f"before: {findings.before.name}\nafter:  {findings.after.name}\non:     {findings.collection.name}",
+        *([_statements("READ THIS FIRST", found.alarms)] if found.alarms else []),
+        _statements("Verdict", (found.headline, *found.statements)),
+        *([_listed("Caveats", findings.caveats)] if findings.caveats else []),
+        *(_table(t) for t in (paper_retrieval(findings), paper_layers(findings)) if not t.frame.empty),
+    ]
+    return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
+
+
+def _statements(heading: str, statements: tuple[Statement, ...]) -> str:
+    return "\n".join([heading, *(_statement(s) for s in statements)])
+
+
+def _statement(statement: Statement) -> str:
+    text = [_wrapped(f"  {statement.tone}".ljust(TONE_WIDTH + 2), statement.text)]
+    return "\n".join(text + [_wrapped(" " * (TONE_WIDTH + 2), f"(!) {doubt}") for doubt in statement.doubts])
+
+
+def _listed(heading: str, items: tuple[str, ...]) -> str:
+    return "\n".join([heading, *(_wrapped("  - ", item) for item in items)])
+
+
+def _table(table: PaperTable) -> str:
+    columns = [str(c) for c in table.frame.columns]
+    grid = [columns, *(list(map(str, row)) for row in table.frame.itertuples(index=False))]
+    widths = [max(len(line[k]) for line in grid) for k in range(len(columns))]
+    lines = [
+        "  "
+        + "  ".join(
+            _cell(cell, width, name in table.numeric) for cell, width, name in zip(line, widths, columns, strict=True)
+        )
+        for line in grid
+    ]
+    note = [_wrapped("  ", table.note)] if table.note else []
+    return "\n".join([table.caption, *(line.rstrip() for line in lines), *note])
+
+
+def _cell(text: str, width: int, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _wrapped(lead: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False)
+
+
+def _without_controls(text: str) -> str:
+    """The text without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
