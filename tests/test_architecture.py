@@ -59,9 +59,9 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 def heavy_modules_after(code: str) -> str:
     """Which heavy libraries a fresh interpreter holds after running `code`."""
-    done = python(f"import sys\n{code}\nprint(*sorted(set({HEAVY!r}) & set(sys.modules)))")
+    done = python(f"import sys\n{code}\nprint('\\nheld:', *sorted(set({HEAVY!r}) & set(sys.modules)))")
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+    return done.stdout.splitlines()[-1].removeprefix("held:").strip()
 
 
 def test_rooms_import_one_way() -> None:

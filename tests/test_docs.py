@@ -22,10 +22,11 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The `retroscope ...` command lines of a page, as words."""
+    """The `retroscope ...` command lines of a page, in blocks and within a line, as words."""
     shown = "\n".join(code for tag in ("", "bash", "sh", "console") for code in blocks(page, tag))
     lines = shown.replace("\\\n", " ").splitlines()
-    found = [line.strip().removeprefix("$ ") for line in lines]
+    within = re.findall(r"`(retroscope [^`\n]+)`", page.read_text(encoding="utf-8"))
+    found = [line.strip().removeprefix("$ ") for line in [*lines, *within]]
     return [shlex.split(line, comments=True) for line in found if line.startswith("retroscope ")]
 
 
