@@ -11,7 +11,7 @@ from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, read_modules
-from retroscope.encoders.checkpoints.tokenizers import ensure_padding, load_tokenizer, lower_case
+from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
 from retroscope.encoders.encoder import LoadingProof
 
 
@@ -60,6 +60,7 @@ def _assemble(
 ) -> Checkpoint:
     tokenizer = load_tokenizer(backbone.tokenizer, how.trust_remote_code)
     rows = len(backbone.model.get_input_embeddings().weight)
+    check_rows(tokenizer, rows, str(backbone.tokenizer))
     pad = ensure_padding(tokenizer, rows, str(backbone.tokenizer))
     said = {**_tokenizer_choices(backbone.tokenizer), **backbone.choices, **choices}
     return Checkpoint(backbone.model, tokenizer, head if names else nn.Identity(), names, backbone.proof, said, pad)

@@ -42,7 +42,8 @@ def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anat
     else:
         said = {**_by_checkpoint(checkpoint, tower), **said}
     chosen = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **said, "pooling": pooling}
-    chosen.setdefault("max_length", _max_length(checkpoint))
+    if "max_length" not in chosen:
+        chosen["max_length"] = _max_length(checkpoint)
     chosen["head"] = Choice(checkpoint.head_names, "checkpoint" if checkpoint.head_names else "default")
     _check(chosen, checkpoint, anatomy)
     sources = {name: choice.source for name, choice in chosen.items()}

@@ -8,29 +8,41 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import EncoderError
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
+# Without one of these, the library may hand out an empty tokenizer of the family, without a word.
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether the folder carries a tokenizer of its own."""
-    return any((folder / name).is_file() for name in FILES)
+    return any(any(folder.glob(name)) for name in VOCABULARIES)
 
 
 def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a folder or GGUF file, as it is."""
+    fix = f"put the tokenizer's files beside the weights (one of {', '.join(VOCABULARIES)})"
+    if path.is_dir() and not has_tokenizer(path):
+        raise EncoderError("there is no tokenizer in this checkpoint", where=str(path), fix=fix)
+    gguf = {"gguf_file": path.name} if path.is_file() else {}
+    folder = path.parent if path.is_file() else path
     try:
         with quiet():
-            if path.is_file():
-                return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
             return AutoTokenizer.from_pretrained(
-                path, local_files_only=True, trust_remote_code=trust_remote_code, use_fast=True
+                folder, local_files_only=True, trust_remote_code=trust_remote_code, **gguf
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"cannot load the tokenizer ({error})", where=str(path), fix=fix) from error
+
+
+def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:
+    """Raise where a text may give an id beyond the embedding: the tokenizer is another model's, or grew alone."""
+    special = set(tokenizer.all_special_tokens)
+    beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and token not in special]
+    if beyond:
         raise EncoderError(
-            f"cannot load a tokenizer from this checkpoint ({error})",
-            where=str(path),
-            fix=f"put the tokenizer's files beside the weights (one of {', '.join(FILES)})",
-        ) from error
+            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows does not hold, e.g. {beyond[0]!r}",
+            where=where,
+            fix="take the tokenizer that was saved with these weights",
+        )
 
 
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
