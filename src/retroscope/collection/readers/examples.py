@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.readers.fields import Words, resolve_columns
+from retroscope.collection.readers.fields import Words, refuse_unknown_words, resolve_columns, resolve_stems
 from retroscope.collection.readers.options import ReadOptions, collection_name
 from retroscope.collection.readers.rows import Row, first_row, rows
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
@@ -35,6 +35,7 @@ class RowFormat:
         name: for messages.
         required: our word -> column names that mean it; a row that has them all is of this format.
         optional: the same, for columns that may be absent.
+        stems: our word -> the stem of numbered columns (negative_1, negative_2 ...).
         example: row and resolved columns (our word -> column) -> Example.
     """
 
@@ -42,6 +43,19 @@ class RowFormat:
     required: Words
     example: Callable[[Row, Mapping[str, str]], Example]
     optional: Words = field(default_factory=dict)
+    stems: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every field that a caller may give another column for."""
+        return (*self.required, *self.optional, *self.stems)
+
+    def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
+        """Our word -> the column, or stem, of the file that this row is from."""
+        return {
+            **resolve_columns(row, self.required, self.optional, columns),
+            **resolve_stems(row, self.stems, columns),
+        }
 
     def fits(self, row: Row | None) -> bool:
         """Whether a row has every required column."""
@@ -65,13 +79,14 @@ def collect(stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, nam
         CollectionError: if a column is missing, an id has two texts, or the result is not sound.
     """
     options.refuse_split(form.name)
+    refuse_unknown_words(options.columns, form.words)
     columns: dict[str, str] = {}
     gathered = Gathering()
 
     def passages() -> Iterator[Passage]:
         for row in stream:
             if not columns:
-                columns.update(resolve_columns(row, form.required, form.optional, options.columns))
+                columns.update(form.resolve(row, options.columns))
             yield from gathered.add(form.example(row, columns), row.where)
 
     # `make_collection` exhausts the passages before it looks at the rest, which they fill.

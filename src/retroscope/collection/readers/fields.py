@@ -1,7 +1,7 @@
 """Which column of a row carries what, and what it says; a missing one is named with its nearest neighbour."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from retroscope.collection.readers.rows import Row
@@ -10,19 +10,22 @@ from retroscope.errors import CollectionError, did_you_mean, unknown_name
 Words = Mapping[str, Sequence[str]]  # our word for a field -> the column names that mean it
 
 
+def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> None:
+    """Raise a SettingsError for a field in a caller's `columns` that the format does not have."""
+    known = list(words)
+    for word in columns:
+        if word not in known:
+            raise unknown_name("field in columns", word, known)
+
+
 def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
     """Our word -> the column of this file that carries it; `columns` overrides by word.
 
     Raises:
-        SettingsError: if `columns` names a word that the format does not have.
-        CollectionError: if a required column is not there.
+        CollectionError: if a required column, or one that `columns` names, is not there.
     """
-    words = {**required, **optional}
-    for word in columns:
-        if word not in words:
-            raise unknown_name("field in columns", word, words)
     found = {}
-    for word, names in words.items():
+    for word, names in {**required, **optional}.items():
         wanted = [columns[word]] if word in columns else names
         present = [name for name in wanted if name in row.values]
         if present:
@@ -30,6 +33,14 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
         elif word in required or word in columns:
             raise missing_column(row, wanted, word)
     return found
+
+
+def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Our word -> the stem of its numbered columns (see `numbered`); none need be there, unless `columns` names it."""
+    for word in stems:
+        if word in columns and not _numbered_columns(row, columns[word]):
+            raise missing_column(row, [f"{columns[word]}_1"], word)
+    return {word: columns.get(word, stem) for word, stem in stems.items()}
 
 
 def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionError:
@@ -114,11 +125,14 @@ def _list_of(row: Row, column: str) -> list[Any]:
 
 def numbered(row: Row, stem: str) -> list[str]:
     """The texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers, empty ones left out."""
+    texts = [text_of(row, column) for column in _numbered_columns(row, stem)]
+    return [t for t in texts if t.strip()]
+
+
+def _numbered_columns(row: Row, stem: str) -> list[str]:
     pattern = re.compile(rf"{re.escape(stem)}(?:_(\d+))?")
     matches = [m for m in map(pattern.fullmatch, row.values) if m]
-    ordered = sorted(matches, key=lambda m: int(m.group(1) or -1))
-    texts = [text_of(row, m.group(0)) for m in ordered]
-    return [t for t in texts if t.strip()]
+    return [m.group(0) for m in sorted(matches, key=lambda m: int(m.group(1) or -1))]
 
 
 def _wrong(row: Row, column: str, wanted: str, value: object) -> CollectionError:

@@ -30,13 +30,13 @@ def _example(row: Row, columns: Mapping[str, str]) -> Example:
     return Example(
         Query("", required_text(row, columns["question"])),
         (Passage("", required_text(row, columns["positive_context"])),),
-        tuple(Passage("", text) for text in numbered(row, columns.get("negative_context", "negative_context"))),
+        tuple(Passage("", text) for text in numbered(row, columns["negative_context"])),
     )
 
 
 FORMAT = RowFormat(
     name="ielab",
     required={"question": ["question"], "positive_context": ["positive_context"]},
-    optional={"negative_context": ["negative_context"]},
+    stems={"negative_context": "negative_context"},
     example=_example,
 )

@@ -4,10 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.readers.fields import required_id, required_text, resolve_columns, text_of
+from retroscope.collection.readers.fields import (
+    Words,
+    refuse_unknown_words,
+    required_id,
+    required_text,
+    resolve_columns,
+    text_of,
+)
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Judgment, Passage, Query
-from retroscope.errors import unknown_name
 
 PASSAGE_WORDS = {
     "passage_id": ["_id", "id", "docid", "doc_id", "document_id", "pid"],
@@ -26,9 +32,7 @@ class RowReader:
     mapping: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for word in self.columns:
-            if word not in WORDS:
-                raise unknown_name("field in columns", word, WORDS)
+        refuse_unknown_words(self.columns, WORDS)
 
     def passages(self, rows: Iterable[Row]) -> Iterator[Passage]:
         """One passage a row; its columns are those of the first row."""
@@ -48,9 +52,8 @@ class RowReader:
                 self._resolve(row, QUERY_WORDS, {})
             yield Query(required_id(row, self.mapping["query_id"]), required_text(row, self.mapping["query_text"]))
 
-    def _resolve(self, row: Row, required: Mapping[str, Sequence[str]], optional: Mapping[str, Sequence[str]]) -> None:
-        mine = {word: column for word, column in self.columns.items() if word in required or word in optional}
-        self.mapping.update(resolve_columns(row, required, optional, mine))
+    def _resolve(self, row: Row, required: Words, optional: Words) -> None:
+        self.mapping.update(resolve_columns(row, required, optional, self.columns))
 
 
 @dataclass

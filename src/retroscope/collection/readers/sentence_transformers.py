@@ -29,13 +29,13 @@ def _example(row: Row, columns: Mapping[str, str]) -> Example:
     return Example(
         Query("", required_text(row, columns["query"])),
         (Passage("", required_text(row, columns["positive"])),),
-        tuple(Passage("", text) for text in numbered(row, columns.get("negative", "negative"))),
+        tuple(Passage("", text) for text in numbered(row, columns["negative"])),
     )
 
 
 FORMAT = RowFormat(
-    name="sentence-transformers",
+    name="st",
     required={"query": ["anchor", "query"], "positive": ["positive", "answer"]},
-    optional={"negative": ["negative"]},
+    stems={"negative": "negative"},
     example=_example,
 )

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.readers.examples import Example, Gathering, RowFormat, read_rows
-from retroscope.collection.readers.fields import id_of, ids_of, records_of, required_text, resolve_columns, text_of
+from retroscope.collection.readers.fields import id_of, ids_of, records_of, refuse_unknown_words, required_text, text_of
 from retroscope.collection.readers.options import ReadOptions, collection_name
-from retroscope.collection.readers.parts import RowReader
+from retroscope.collection.readers.parts import PASSAGE_WORDS, TITLE_WORDS, RowReader
 from retroscope.collection.readers.rows import Row, first_row, form_of, rows
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
+
+CORPUS_WORDS = (*PASSAGE_WORDS, *TITLE_WORDS)
 
 
 def recognises(path: Path) -> bool:
@@ -31,8 +33,9 @@ def read(path: Path, options: ReadOptions) -> Collection:
     if not VERSION_2.fits(first_row(path)):
         return read_rows(path, LEGACY, options)
     options.refuse_split(VERSION_2.name)
+    refuse_unknown_words(options.columns, (*VERSION_2.words, *CORPUS_WORDS))
     gathered, mapping = _gather(path, options.columns)
-    corpus = RowReader({})
+    corpus = RowReader({word: column for word, column in options.columns.items() if word in CORPUS_WORDS})
     collection = make_collection(
         collection_name(path),
         corpus.passages(rows(_corpus_beside(path))),
@@ -48,7 +51,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
     gathered, mapping = Gathering(), dict[str, str]()
     for row in rows(path):
-        mapping = mapping or resolve_columns(row, VERSION_2.required, VERSION_2.optional, columns)
+        mapping = mapping or VERSION_2.resolve(row, columns)
         gathered.add(VERSION_2.example(row, mapping), row.where)
     return gathered, mapping
 
