@@ -72,3 +72,8 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 def test_names_of_the_facade_exist(page: Path) -> None:
     used = {name for code in blocks(page, "python") for name in re.findall(r"\brs\.(\w+)", code)}
     assert [name for name in sorted(used) if name not in dir(retroscope)] == []
+
+
+def test_the_api_page_lists_the_facade() -> None:
+    listed = re.findall(r"\[`(\w+)`\]\[retroscope\.", (ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(retroscope.__all__)
