@@ -211,9 +211,7 @@ def test_a_tokenizer_of_another_model_is_an_error(bert: Path) -> None:
     other = tokenizer("bert")
     other.add_tokens(["neologism"])
     other.save_pretrained(bert)
-    with pytest.raises(
-        EncoderError, match=r"1 tokens that the embedding of \d+ rows does not hold, e\.g\. 'neologism'"
-    ):
+    with pytest.raises(EncoderError, match=r"1 tokens that the embedding of \d+ rows lacks, e\.g\. 'neologism'"):
         load_retriever(bert, pooling="mean")
 
 

@@ -84,7 +84,7 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
     absent = _absent(model, FAMILIES[family][-1])
     raise EncoderError(
         f"{type(model).__name__} of family {family!r} lacks modules that the family keeps:{listed(absent)}",
-        fix="load the bare backbone of the family; if the library renamed its modules, mend FAMILIES in encoders/families.py",
+        fix="load the bare backbone; if the library renamed its modules, mend FAMILIES in encoders/families.py",
     )
 
 

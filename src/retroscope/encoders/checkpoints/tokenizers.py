@@ -39,7 +39,7 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and token not in special]
     if beyond:
         raise EncoderError(
-            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows does not hold, e.g. {beyond[0]!r}",
+            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. {beyond[0]!r}",
             where=where,
             fix="take the tokenizer that was saved with these weights",
         )

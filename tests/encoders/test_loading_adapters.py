@@ -1,0 +1,211 @@
+"""Adapters: attached tensor by tensor, merged in float32, and refused when they change nothing or fit nowhere."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, PromptEncoderConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModel, AutoModelForCausalLM
+
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.loading import load_encoder, load_retriever
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import EncoderError
+from toys import TEXTS, TOYS, save, save_toy, tokenizer
+
+LAST = LoadSettings(pooling="last_token", append_eos=True)
+IDS = torch.tensor([[5, 6, 7, 8]])
+CLASSES: dict[str | None, type] = {
+    "CAUSAL_LM": AutoModelForCausalLM,
+    "FEATURE_EXTRACTION": AutoModel,
+    None: AutoModel,
+}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A LLaMA with its language-model head, as backbones are published."""
+    torch.manual_seed(0)
+    with quiet():
+        whole = AutoModelForCausalLM.from_config(TOYS["llama"].build().config)
+    return save(whole.eval(), tmp_path / "base", "llama")
+
+
+def train(base: Path, folder: Path, task: str | None = "CAUSAL_LM", **options: Any) -> PeftModel:
+    """Save an adapter whose every tensor is random."""
+    settings = LoraConfig(task_type=task, target_modules=["q_proj", "down_proj"], r=2, **options)
+    torch.manual_seed(1)
+    with quiet():
+        model = get_peft_model(CLASSES[task].from_pretrained(base), settings).eval()
+        scatter_adapter(model)
+        model.save_pretrained(folder)
+    return model
+
+
+@torch.no_grad()
+def scatter_adapter(model: PeftModel) -> None:
+    for name, parameter in model.named_parameters():
+        if "lora_" in name or "modules_to_save" in name:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+def tamper(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Path:
+    file = folder / "adapter_model.safetensors"
+    save_file(change(load_file(file)), file)
+    return folder
+
+
+def edit(folder: Path, **changes: object) -> None:
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("task", CLASSES)
+@pytest.mark.parametrize(
+    "options", [{}, {"use_dora": True}, {"modules_to_save": ["embed_tokens"]}, {"use_rslora": True}]
+)
+def test_a_merged_adapter_computes_what_peft_computes(
+    task: str | None, options: dict[str, Any], base: Path, tmp_path: Path
+) -> None:
+    model = train(base, tmp_path / "adapter", task, **options)
+    encoder = load_encoder(tmp_path / "adapter", LAST)
+    with torch.no_grad(), quiet():
+        theirs = model(input_ids=IDS, output_hidden_states=True).hidden_states
+        ours = encoder.backbone(input_ids=IDS, output_hidden_states=True).hidden_states
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=2e-5)
+    assert not any(p.requires_grad for p in encoder.backbone.parameters())
+    assert not any("lora" in name for name, _ in encoder.backbone.named_parameters())
+
+
+def test_the_proof_and_recipe_tell_of_the_adapter(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter")
+    encoder = load_encoder(tmp_path / "adapter", LAST)
+    assert encoder.proof.notes == ("adapter adapter merged in float32: 4 of 4 adapted modules changed",)
+    assert str(base) in encoder.proof.source
+    assert encoder.proof.unexpected == ("lm_head.weight",)
+    assert encoder.recipe.append_eos
+    assert encode_layers(encoder, TEXTS).final.isfinite().all()
+
+
+def test_merging_is_in_float32_even_when_all_else_is_bfloat16(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter")
+    exact = load_encoder(tmp_path / "adapter", LAST).backbone.state_dict()
+    half = load_encoder(
+        tmp_path / "adapter", LoadSettings(pooling="last_token", dtype="bfloat16")
+    ).backbone.state_dict()
+    assert all(torch.equal(value.to(torch.bfloat16), half[name]) for name, value in exact.items())
+
+
+def test_an_adapter_on_an_adapter(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "first")
+    train(base, tmp_path / "second")
+    edit(tmp_path / "second", base_model_name_or_path=str(tmp_path / "first"))
+    once, twice = (load_encoder(tmp_path / name, LAST).backbone for name in ("first", "second"))
+    start = load_encoder(base, LAST).backbone
+    name = "layers.0.self_attn.q_proj.weight"
+    a, b, c = (model.state_dict()[name] for model in (start, once, twice))
+    torch.testing.assert_close(c - b, b - a, atol=1e-6, rtol=1e-5)
+    assert (b - a).abs().max() > 1e-3
+
+
+def test_a_base_that_has_gone_can_be_given(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter")
+    edit(tmp_path / "adapter", base_model_name_or_path="/home/someone/else/llama")
+    with pytest.raises(EncoderError, match=r"base is not to be had(.|\n)*base='PATH or hub name' \(--base"):
+        load_encoder(tmp_path / "adapter", LAST)
+    given = load_retriever(tmp_path / "adapter", pooling="last_token", base=str(base))
+    assert given.query.proof.loaded > 0
+    with pytest.raises(EncoderError, match=r"a base .* was given, but this is no adapter"):
+        load_retriever(base, pooling="last_token", base=str(base))
+
+
+def test_an_adapter_that_names_no_base_is_an_error(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter")
+    edit(tmp_path / "adapter", base_model_name_or_path=None)
+    with pytest.raises(EncoderError, match="names no base"):
+        load_encoder(tmp_path / "adapter", LAST)
+
+
+def test_an_adapter_that_changes_nothing_is_an_error(base: Path, tmp_path: Path) -> None:
+    settings = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], r=2)  # B starts at zero
+    with quiet():
+        get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(EncoderError, match="the adapter changes nothing: its 2 adapted modules equal the base's"):
+        load_encoder(tmp_path / "adapter", LAST)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda t: {k.replace("self_attn", "attention"): v for k, v in t.items()},
+            r"attached nowhere: .*attention\.q_proj",
+        ),
+        (
+            lambda t: {k: v for k, v in t.items() if "layers.1.mlp" not in k},
+            r"without a value: .*layers\.1\.mlp\.down_proj",
+        ),
+        (
+            lambda t: {**t, "base_model.model.stray.lora_A.weight": torch.ones(2, 2)},
+            r"attached nowhere: .*stray\.lora_A",
+        ),
+    ],
+)
+def test_an_adapter_whose_tensors_fit_nowhere_is_an_error(
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]], expected: str, base: Path, tmp_path: Path
+) -> None:
+    train(base, tmp_path / "adapter")
+    with pytest.raises(EncoderError, match=expected):
+        load_encoder(tamper(tmp_path / "adapter", change), LAST)
+
+
+def test_an_adapter_on_another_architecture_is_an_error(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter")
+    other = save_toy("bert", tmp_path / "bert")
+    with pytest.raises(EncoderError, match=r"the adapter does not fit BertModel(.|\n)*base=\.\.\., --base"):
+        load_retriever(tmp_path / "adapter", pooling="mean", base=str(other))
+
+
+def test_adapted_heads_are_left_out_and_listed(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter", modules_to_save=["lm_head"])
+    encoder = load_encoder(tmp_path / "adapter", LAST)
+    assert any("lm_head" in name and name != "lm_head.weight" for name in encoder.proof.unexpected)
+
+
+def test_an_embedding_that_grew_with_the_tokenizer_comes_along(base: Path, tmp_path: Path) -> None:
+    grown = tokenizer("llama")
+    grown.add_tokens(["neologism"])
+    settings = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], r=2)
+    with quiet():
+        whole = AutoModelForCausalLM.from_pretrained(base)
+        whole.resize_token_embeddings(len(grown))
+        model = get_peft_model(whole, settings)
+        scatter_adapter(model)
+        model.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
+    grown.save_pretrained(tmp_path / "adapter")
+    encoder = load_encoder(tmp_path / "adapter", LAST)
+    theirs = model.get_input_embeddings().weight
+    assert torch.equal(encoder.backbone.get_input_embeddings().weight, theirs)
+    assert len(theirs) == len(grown) == len(encoder.tokenizer)
+
+
+def test_prompt_tuning_cannot_be_merged(base: Path, tmp_path: Path) -> None:
+    with quiet():
+        settings = PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, encoder_hidden_size=8)
+        get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(EncoderError, match=r"P_TUNING.* adapter adds inputs and cannot be merged"):
+        load_encoder(tmp_path / "adapter", LAST)
+
+
+def test_a_pickled_adapter_is_refused(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_model.safetensors").rename(tmp_path / "adapter" / "adapter_model.bin")
+    with pytest.raises(EncoderError, match=r"no weights in safetensors(.|\n)*never read"):
+        load_encoder(tmp_path / "adapter", LAST)
