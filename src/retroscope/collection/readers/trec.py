@@ -124,9 +124,11 @@ def _pairs(file: Path, first: str, second: str) -> Iterator[Row]:
     for number, line in lines(file):
         if not line.strip():
             continue
-        key, tab, text = line.rstrip("\r\n").partition("\t")
-        if not tab:
+        key, *texts = line.rstrip("\r\n").split("\t")
+        if len(texts) != 1:
             raise CollectionError(
-                "no tab in this line", where=f"{file}, line {number}", fix=f"each line is: {first}<TAB>{second}"
+                f"{len(texts)} tabs in this line, expected one",
+                where=f"{file}, line {number}",
+                fix=f"each line is: {first}<TAB>{second}; for more columns, a .tsv with a header",
             )
-        yield Row({first: key.strip(), second: text}, str(file), number)
+        yield Row({first: key.strip(), second: texts[0]}, str(file), number)
