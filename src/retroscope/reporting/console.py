@@ -43,15 +43,10 @@ def _table(table: PaperTable) -> str:
     columns = [str(c) for c in table.frame.columns]
     grid = [columns, *(list(map(str, row)) for row in table.frame.itertuples(index=False))]
     widths = [max(len(line[k]) for line in grid) for k in range(len(columns))]
-    lines = [
-        "  "
-        + "  ".join(
-            _cell(cell, width, name in table.numeric) for cell, width, name in zip(line, widths, columns, strict=True)
-        )
-        for line in grid
-    ]
+    right = [name in table.numeric for name in columns]
+    lines = ["  ".join(map(_cell, line, widths, right)) for line in grid]
     note = [_wrapped("  ", table.note)] if table.note else []
-    return "\n".join([table.caption, *(line.rstrip() for line in lines), *note])
+    return "\n".join([table.caption, *(f"  {line}".rstrip() for line in lines), *note])
 
 
 def _cell(text: str, width: int, right: bool) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+@cache  # a second of work, the same for every page
 def script_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script, for the page to work offline."""
     exposed = "window.vegaEmbed=vegaEmbed;"

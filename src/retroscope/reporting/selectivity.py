@@ -24,7 +24,9 @@ def selectivity(findings: Findings) -> pd.DataFrame:
     if probing is None or SHUFFLED not in set(rows(probing)["control"]):
         return pd.DataFrame(columns=COLUMNS)
     sides = ((BEFORE, probing.before), (AFTER, probing.after))
-    return pd.concat([_of_side(probing, scores).assign(side=side) for side, scores in sides])[COLUMNS]
+    return pd.concat([_of_side(probing, scores).assign(side=side) for side, scores in sides], ignore_index=True)[
+        COLUMNS
+    ]
 
 
 def _of_side(probing: Difference, scores: Scores) -> pd.DataFrame:

@@ -37,10 +37,6 @@ class Statement:
 
 
 def with_self_tests(statement: Statement, findings: Findings) -> Statement:
-    """The statement, marked with every failed self-test of the sides it rests on."""
-    failed = [
-        f"rests on a failed self-test of the {side} side: {test}"
-        for side in statement.rests_on
-        for test in findings.side(side).failed_tests
-    ]
-    return statement.doubted(*failed)
+    """The statement, marked for every side it rests on that failed a self-test."""
+    failed = [side for side in statement.rests_on if findings.side(side).failed_tests]
+    return statement.doubted(*(f"rests on the {side} side, which failed a self-test (see above)" for side in failed))
