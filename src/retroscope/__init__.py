@@ -1,1 +1,94 @@
-"""Retroscope: what fine-tuning changed in a dense retriever, and what was already there."""
+"""Retroscope: what fine-tuning changed in a dense retriever, and what was already there.
+
+    import retroscope as rs
+
+    nq = rs.load_collection("beir:data/nq")
+    before = rs.load_retriever("bert-base-uncased", pooling="mean")
+    after = rs.load_retriever("facebook/contriever", pooling="mean")
+    study = rs.compare(before, after, nq)
+    study.report("runs/contriever")
+
+Names are imported when they are first used, so that `retroscope --help` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retroscope.collection.collection import Collection as Collection
+    from retroscope.collection.collection import make_collection as make_collection
+    from retroscope.collection.loading import load_collection as load_collection
+    from retroscope.collection.negatives import hard_negatives as hard_negatives
+    from retroscope.collection.records import Candidates as Candidates
+    from retroscope.collection.records import Judgment as Judgment
+    from retroscope.collection.records import Passage as Passage
+    from retroscope.collection.records import Query as Query
+    from retroscope.encoders.encode import encode_layers as encode_layers
+    from retroscope.encoders.encoder import Encoder as Encoder
+    from retroscope.encoders.encoder import Retriever as Retriever
+    from retroscope.encoders.loading import load_encoder as load_encoder
+    from retroscope.encoders.loading import load_retriever as load_retriever
+    from retroscope.encoders.recipe import Recipe as Recipe
+    from retroscope.encoders.selftest import self_test as self_test
+    from retroscope.encoders.twin import random_twin as random_twin
+    from retroscope.errors import RetroscopeError as RetroscopeError
+    from retroscope.probing.probe import probe as probe
+    from retroscope.probing.settings import ProbeSettings as ProbeSettings
+    from retroscope.representations.represent import represent as represent
+    from retroscope.retrieval.retrieve import retrieve as retrieve
+    from retroscope.retrieval.retrieve import retrieve_layers as retrieve_layers
+    from retroscope.scores import Scores as Scores
+    from retroscope.statistics.comparison import compare_scores as compare_scores
+    from retroscope.statistics.difference import Difference as Difference
+    from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
+    from retroscope.statistics.summaries import summarise as summarise
+    from retroscope.study.compare import compare as compare
+    from retroscope.study.settings import StudySettings as StudySettings
+    from retroscope.study.study import Study as Study
+    from retroscope.study.study import load_study as load_study
+
+_HOMES = {
+    "Candidates": "collection.records",
+    "Collection": "collection.collection",
+    "ComparisonSettings": "statistics.settings",
+    "Difference": "statistics.difference",
+    "Encoder": "encoders.encoder",
+    "Judgment": "collection.records",
+    "Passage": "collection.records",
+    "ProbeSettings": "probing.settings",
+    "Query": "collection.records",
+    "Recipe": "encoders.recipe",
+    "Retriever": "encoders.encoder",
+    "RetroscopeError": "errors",
+    "Scores": "scores",
+    "Study": "study.study",
+    "StudySettings": "study.settings",
+    "compare": "study.compare",
+    "compare_scores": "statistics.comparison",
+    "encode_layers": "encoders.encode",
+    "hard_negatives": "collection.negatives",
+    "load_collection": "collection.loading",
+    "load_encoder": "encoders.loading",
+    "load_retriever": "encoders.loading",
+    "load_study": "study.study",
+    "make_collection": "collection.collection",
+    "probe": "probing.probe",
+    "random_twin": "encoders.twin",
+    "represent": "representations.represent",
+    "retrieve": "retrieval.retrieve",
+    "retrieve_layers": "retrieval.retrieve",
+    "self_test": "encoders.selftest",
+    "summarise": "statistics.summaries",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'retroscope' has no attribute {name!r}")
+    return getattr(import_module(f"retroscope.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Whole studies: settings, stages, artefacts."""

@@ -1,0 +1,42 @@
+"""retroscope demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+
+
+def run(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option("--seed", help="Of texts, weights and training.")] = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Train a small pair on the spot, compare it, and write a report: everything, in about a minute."""
+    from retroscope.cli.resolve import resolve
+    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.reporting.console import console_summary
+    from retroscope.study.compare import compare
+    from retroscope.study.demo import make_demo_pair
+    from retroscope.study.load import collection_of, retriever_of
+    from retroscope.study.summary import write_summary
+
+    with progress_bars() as progress:
+        pair = make_demo_pair(out / "pair", seed, progress)
+        load = {"pooling": "mean"}
+        chosen = resolve(
+            {
+                "before": o.model_values(str(pair.backbone), load),
+                "after": o.model_values(str(pair.retriever), load),
+                "data.source": f"beir:{pair.collection}",
+            },
+            None,
+            None,
+        )
+        retrievers = retriever_of(chosen.before), retriever_of(chosen.after)
+        study = compare(*retrievers, collection_of(chosen.data), chosen, cache=out / "vectors", progress=progress)
+    page = study.report(out)
+    document = write_summary(study, out)
+    emit(document) if as_json else say(console_summary(study.findings()))
+    note(f"report: {page}")

@@ -1,0 +1,36 @@
+"""The command line: the API's words, one thin file a command.
+
+Nothing here imports torch; a command imports what it needs when it runs.
+"""
+
+import sys
+
+import typer
+
+from retroscope.cli import compare, demo, embed, probe, report, retrieve, show
+from retroscope.errors import RetroscopeError
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="retroscope",
+    help="What did fine-tuning change in a dense retriever, and what was already there?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (compare, retrieve, probe, embed, report, show, demo):
+    app.command(name=command.__name__.rpartition(".")[2])(command.run)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with status 2 and a message, not a traceback."""
+    try:
+        app()
+    except RetroscopeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; the same command goes on where it stopped\n")
+        sys.exit(INTERRUPTED)

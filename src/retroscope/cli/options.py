@@ -1,0 +1,82 @@
+"""Options that several commands share, declared once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retroscope.errors import SettingsError
+
+Model = Annotated[
+    str,
+    typer.Argument(help="Folder or hub name; two towers as query=NAME,passage=NAME; a GGUF file.", metavar="MODEL"),
+]
+Data = Annotated[
+    str, typer.Option("--data", help="Collection: a path or FORMAT:PATH, e.g. beir:data/nq.", metavar="SPEC")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
+RequiredOut = Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
+Pooling = Annotated[
+    str | None,
+    typer.Option("--pooling", help="cls, pooler, mean, last_token, max or weighted_mean; else the checkpoint's."),
+]
+MaxLength = Annotated[int | None, typer.Option("--max-length", help="Tokens kept of a text.")]
+Protocol = Annotated[
+    str | None, typer.Option("--protocol", help="default, or ielab-2025: as published, quirks included.")
+]
+Similarity = Annotated[str | None, typer.Option("--similarity", help="dot or cosine; else the checkpoint's.")]
+QueryPrompt = Annotated[str | None, typer.Option("--query-prompt", help="Put before every query.")]
+PassagePrompt = Annotated[str | None, typer.Option("--passage-prompt", help="Put before every passage.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
+Measures = Annotated[
+    str | None, typer.Option("--measures", help="ir-measures names, comma-separated; the first is the headline.")
+]
+Passages = Annotated[str | None, typer.Option("--passages", help="N of the probes, comma-separated.")]
+Probes = Annotated[str | None, typer.Option("--probes", help="Comma-separated; else the protocol's.")]
+Controls = Annotated[str | None, typer.Option("--controls", help="Comma-separated; else all of them.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Splits to probe under.")]
+Layers = Annotated[bool, typer.Option("--layers", help="Rank by every layer's vectors too.")]
+Limit = Annotated[int | None, typer.Option("--limit-queries", help="Only the first so many judged queries.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="YAML file of settings; options given here win.", metavar="FILE")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one setting, e.g. probing.rank=32; may be repeated.", metavar="A.B=C"),
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of the vector stores; else $RETROSCOPE_CACHE or the user's.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan, its size and its time; do nothing.")]
+
+
+def listed(text: str | None) -> list[str] | None:
+    """The parts of a comma-separated option; None where it was not given."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str | None) -> list[int] | None:
+    """The numbers of a comma-separated option; None where it was not given."""
+    parts = listed(text)
+    if parts is None:
+        return None
+    wrong = [part for part in parts if not part.isdecimal()]
+    if wrong:
+        raise SettingsError(f"{wrong[0]!r} is no number", where=text or "", fix="write them as 2,3,5")
+    return [int(part) for part in parts]
+
+
+def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
+    """Settings of one model from its argument: a name, or query=NAME,passage=NAME."""
+    towers = dict(part.partition("=")[::2] for part in name.split(",")) if "=" in name else {"source": name}
+    unknown = set(towers) - {"source", "query", "passage"}
+    if unknown:
+        raise SettingsError(f"{name!r} names no towers", fix="write query=NAME,passage=NAME")
+    return {**towers, "load": dict(load)}
+
+
+def given(**options: object) -> dict[str, object]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,25 @@
+"""retroscope show DIR."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="A folder that compare wrote.", metavar="DIR")],
+    as_json: o.Json = False,
+) -> None:
+    """Say what a finished study found."""
+    from retroscope.cli.terminal import emit, say
+    from retroscope.reporting.console import console_summary
+    from retroscope.study.study import load_study
+    from retroscope.study.summary import summary
+
+    study = load_study(folder)
+    if as_json:
+        emit(summary(study))
+    else:
+        say(console_summary(study.findings()))

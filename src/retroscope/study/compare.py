@@ -1,0 +1,145 @@
+"""compare(before, after) -> Study: the same analyses on two retrievers, paired by query."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import MinedNegatives, hard_negatives
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import EncoderError
+from retroscope.scores import Scores
+from retroscope.study.cache import default_cache
+from retroscope.study.examples import flip_examples
+from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
+from retroscope.study.settings import StudySettings
+from retroscope.study.study import Study
+
+FLIP_MEASURES = ("RR@10", "RR", "nDCG@10")  # by the first of these that is measured, else the headline
+
+
+def compare(
+    before: Retriever,
+    after: Retriever,
+    collection: Collection,
+    settings: StudySettings | None = None,
+    *,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Measure a backbone and the retriever fine-tuned from it the same way, and pair them by query.
+
+    Args:
+        before: the backbone.
+        after: the retriever fine-tuned from it.
+        collection: on which both are measured.
+        settings: of every room; `before`, `after` and `data` in it are ignored.
+        cache: folder of the vector stores; by default the user's cache folder.
+        progress: told (what, done, total).
+
+    Raises:
+        EncoderError: if the two have different numbers of layers, so that no layer can be paired.
+    """
+    settings = settings or StudySettings()
+    home = Path(cache) if cache else default_cache()
+    _check_pair(before, after)
+    negatives = mine(collection, settings)
+    twin = twin_of(before, collection, home, settings, progress)
+    sides = {
+        name: measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
+        for name, retriever in (("before", before), ("after", after))
+    }
+    study = Study(_facts(sides, collection, negatives, settings), settings, _scores(sides), _seeds(sides))
+    examples = flip_examples(
+        study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
+    )
+    return Study({**study.facts, **examples}, settings, study.scores, study.seeds, _runs(sides))
+
+
+def mine(collection: Collection, settings: StudySettings) -> MinedNegatives:
+    """Hard negatives as the settings say."""
+    wanted = settings.negatives
+    run = Path(wanted.run) if wanted.run else None
+    return hard_negatives(collection, wanted.pool, how=wanted.how, run=run, pool=wanted.pool)
+
+
+def _check_pair(before: Retriever, after: Retriever) -> None:
+    depths = {side: retriever.passage.anatomy.n_blocks for side, retriever in (("before", before), ("after", after))}
+    if depths["before"] != depths["after"]:
+        raise EncoderError(
+            f"{before.name} has {depths['before']} blocks, {after.name} {depths['after']}: layers cannot be paired",
+            fix="compare a retriever with the backbone that it was fine-tuned from",
+        )
+
+
+def _facts(
+    sides: Mapping[str, Measured], collection: Collection, negatives: MinedNegatives, settings: StudySettings
+) -> dict[str, Any]:
+    measures = settings.retrieval.measures
+    models = {name: model_facts(side.retriever, side.self_tests) for name, side in sides.items()}
+    return {
+        "title": f"{models['before']['name']} and {models['after']['name']} on {collection.name}",
+        **models,
+        "collection": collection_facts(collection, negatives),
+        "flip_measure": next((m for m in FLIP_MEASURES if m in measures), measures[0]),
+        "caveats": _caveats(sides, models, negatives),
+        "command": shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else "",
+        "versions": software(),
+        "timings": {f"{name}: {stage}": s for name, side in sides.items() for stage, s in side.seconds.items()},
+        "probing": [
+            {"side": name, **record}
+            for name, side in sides.items()
+            if side.probing
+            for record in side.probing.records()
+        ],
+        "query_texts": {},
+        "top_passages": {},
+    }
+
+
+def _caveats(sides: Mapping[str, Measured], models: Mapping[str, Any], negatives: MinedNegatives) -> list[str]:
+    said: list[str] = []
+    for name, side in sides.items():
+        said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
+        said += truncation_caveats(name, side.vectors.recipe)
+        said += [f"{name}: {warning}" for warning in (side.probing.warnings if side.probing else ())]
+    if models["before"]["towers"] and _same_vectors(sides):
+        said.append("both sides make exactly the same vectors: the same model was given twice")
+    return list(dict.fromkeys(said))
+
+
+def _same_vectors(sides: Mapping[str, Measured]) -> bool:
+    towers = ("query", "passage")
+    one, two = (tuple(side.vectors.recipe[t]["vectors"] for t in towers) for side in sides.values())
+    return one == two
+
+
+def _scores(sides: Mapping[str, Measured]) -> dict[str, Scores]:
+    found: dict[str, Scores] = {}
+    for name, side in sides.items():
+        found[f"{name}/retrieval"] = side.retrieval.scores
+        if side.layers is not None:
+            found[f"{name}/layers"] = side.layers
+        if side.probing is not None:
+            found[f"{name}/probing"] = side.probing.scores
+            if side.probing.mdl is not None:
+                found[f"{name}/mdl"] = side.probing.mdl
+    return found
+
+
+def _seeds(sides: Mapping[str, Measured]) -> pd.DataFrame | None:
+    frames: list[pd.DataFrame] = []
+    for name, side in sides.items():
+        if side.probing is not None:
+            frame = side.probing.by_seed.rename("accuracy").to_dataframe().reset_index()
+            frames.append(frame.rename(columns={"passages": "n_passages"}).assign(side=name))
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _runs(sides: Mapping[str, Measured]) -> dict[str, Any]:
+    return {name: side.retrieval.run for name, side in sides.items()}

@@ -1,0 +1,105 @@
+"""A file of texts -> the vectors of every layer: what `embed` does."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.selftest import SelfTest, self_test
+from retroscope.errors import CollectionError, listed, unknown_name
+from retroscope.representations.extraction import Plan, estimate_seconds, extract, plan
+from retroscope.representations.represent import SAMPLE
+from retroscope.study.load import retriever_of
+from retroscope.study.measure import Progress, doubts
+from retroscope.study.provenance import software, tower_facts
+from retroscope.study.settings import StudySettings
+from retroscope.study.summary import SCHEMA
+
+TOWERS = ("query", "passage")
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What is to be embedded, by what."""
+
+    plan: Plan
+    texts: list[str]
+    tower: str
+    self_tests: list[SelfTest]
+
+    @property
+    def encoder(self) -> Encoder:
+        """The tower's encoder."""
+        return self.plan.encoder
+
+    def document(self, out: Path) -> dict[str, Any]:
+        """What `embed --json` says."""
+        inventory = self.plan.inventory
+        return {
+            "schema": SCHEMA,
+            "out": str(out),
+            "model": self.encoder.name,
+            "tower": tower_facts(self.tower, self.encoder, self.self_tests),
+            "texts": len(self.texts),
+            "distinct": inventory.n_distinct,
+            "tokens": inventory.tokens,
+            "at_max_length": inventory.truncated,
+            "layers": len(self.encoder.layer_names),
+            "bytes": self.plan.n_bytes,
+            "dtype": self.plan.settings.dtype,
+            "key": self.plan.key,
+            "caveats": list(doubts({self.tower: self.self_tests})),
+            "versions": software(),
+        }
+
+
+def read_lines(path: Path) -> list[str]:
+    """The texts of a file, one a line.
+
+    Raises:
+        CollectionError: if the file is not UTF-8, is absent, or has empty lines.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except FileNotFoundError as error:
+        raise CollectionError("there is no such file", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise CollectionError(f"not UTF-8 at byte {error.start}", where=str(path), fix="convert it") from error
+    texts = [line.removesuffix("\r") for line in lines]
+    empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
+    if empty:
+        raise CollectionError(f"lines without text:{listed(empty)}", where=str(path), fix="remove them")
+    return texts
+
+
+def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
+    """Load the model and plan its run over the texts."""
+    if tower not in TOWERS:
+        raise unknown_name("tower", tower, TOWERS)
+    encoder = retriever_of(settings.after).tower(tower)
+    return Embedding(plan(encoder, texts, settings.extraction), texts, tower, self_test(encoder))
+
+
+def describe(embedding: Embedding, out: Path) -> str:
+    """The plan in a few lines."""
+    inventory, encoder = embedding.plan.inventory, embedding.encoder
+    seconds = estimate_seconds(embedding.plan, list(islice(embedding.texts, SAMPLE)))
+    recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))
+    caveats = [f"caveat: {doubt}" for doubt in doubts({embedding.tower: embedding.self_tests})]
+    size = embedding.plan.n_bytes / 2**20
+    return "\n".join(
+        [
+            f"{encoder.name}, {embedding.tower} tower: {recipe}",
+            f"{len(embedding.texts):,} texts, {inventory.n_distinct:,} distinct, {inventory.truncated:,} that fill the "
+            f"maximum length; about {seconds:,.0f} s and {size:,.1f} MiB in {out}",
+            *caveats,
+        ]
+    )
+
+
+def embed(embedding: Embedding, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Write the vectors to `out`, or go on where an earlier run stopped; return what `embed --json` says."""
+    told = None if progress is None else (lambda done, total: progress("texts", done, total))
+    extract(embedding.plan, [str(i) for i in range(len(embedding.texts))], embedding.texts, out, told)
+    return embedding.document(out)

@@ -1,0 +1,148 @@
+"""Everything that is measured about one retriever on one collection."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import MinedNegatives
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.selftest import SelfTest, self_test
+from retroscope.encoders.twin import random_twin
+from retroscope.probing.probe import ProbeResult, probe
+from retroscope.representations.represent import extract_towers, plan_towers
+from retroscope.representations.store import RetrieverRepresentations
+from retroscope.retrieval.retrieve import Retrieval, retrieve, retrieve_layers
+from retroscope.scores import Scores
+from retroscope.study.settings import StudySettings
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One side of a comparison.
+
+    Attributes:
+        self_tests: of each tower.
+        retrieval: by the final vectors, with the run.
+        layers: retrieval by every layer's vectors; None where it was not asked for.
+        probing: None where it was not asked for.
+        seconds: stage -> time it took.
+    """
+
+    retriever: Retriever
+    self_tests: dict[str, list[SelfTest]]
+    vectors: RetrieverRepresentations
+    retrieval: Retrieval
+    layers: Scores | None = None
+    probing: ProbeResult | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Stages:
+    """Names the stage under way to a progress display and keeps the time of each."""
+
+    def __init__(self, side: str, progress: Progress | None) -> None:
+        self.side = side
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def inside(self, stage: str) -> Callable[[int, int], None] | None:
+        """What a room is given to report progress within a stage."""
+        if self.progress is None:
+            return None
+        told = self.progress
+        return lambda done, total: told(f"{self.side}: {stage}", done, total)
+
+    def ended(self, stage: str) -> None:
+        """Note the time since the last stage ended."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
+    """The self-tests of each tower; a shared encoder with one recipe is tested once."""
+    towers = {"query": self_test(retriever.query)}
+    same = retriever.query.fingerprint == retriever.passage.fingerprint
+    return {**towers, "passage": towers["query"] if same else self_test(retriever.passage)}
+
+
+def doubts(self_tests: dict[str, list[SelfTest]]) -> tuple[str, ...]:
+    """Failed self-tests, in the words that go with every number they touch."""
+    return tuple(
+        f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
+        f"of its length (rounding allows {test.tolerance:.2g})"
+        for tower, tests in self_tests.items()
+        for test in tests
+        if not test.passed
+    )
+
+
+def encode(
+    retriever: Retriever, collection: Collection, cache: Path, settings: StudySettings, stages: Stages
+) -> tuple[RetrieverRepresentations, dict[str, list[SelfTest]]]:
+    """Self-tests first, then every layer's vectors, marked with what failed."""
+    self_tests = tested(retriever)
+    stages.ended("self-tests")
+    towers = plan_towers(retriever, collection, cache, settings.extraction)
+
+    def told(tower: str, done: int, total: int) -> None:
+        show = stages.inside(f"encoding {tower} texts")
+        if show:
+            show(done, total)
+
+    vectors = extract_towers(retriever, towers, told)
+    stages.ended("encoding")
+    return replace(vectors, warnings=doubts(self_tests)), self_tests
+
+
+def twin_of(
+    retriever: Retriever, collection: Collection, cache: Path, settings: StudySettings, progress: Progress | None
+) -> RetrieverRepresentations | None:
+    """The vectors of a random-weight twin, when that control is asked for."""
+    if "random_weights" not in settings.probing.chosen_controls:
+        return None
+    stages = Stages(f"{retriever.name} (random weights)", progress)
+    vectors, _ = encode(random_twin(retriever, seed=0), collection, cache, settings, stages)
+    return vectors
+
+
+def measure(
+    retriever: Retriever,
+    collection: Collection,
+    negatives: MinedNegatives | None,
+    settings: StudySettings,
+    *,
+    cache: Path,
+    twin: RetrieverRepresentations | None = None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Encode, retrieve, and, where there are negatives, probe.
+
+    Args:
+        retriever: what is measured.
+        collection: on what.
+        negatives: of the probes; None leaves probing out.
+        settings: of every room.
+        cache: folder of the vector stores.
+        twin: vectors of a random-weight twin, for that control.
+        progress: told (what, done, total).
+    """
+    stages = Stages(retriever.name, progress)
+    vectors, self_tests = encode(retriever, collection, cache, settings, stages)
+    measures = settings.retrieval.measures
+    found = retrieve(vectors, collection, measures)
+    layers = None
+    if settings.retrieval.layers:
+        layers = retrieve_layers(vectors, collection, measures, stages.inside("retrieval by layer"))
+    stages.ended("retrieval")
+    probed = None
+    if negatives is not None:
+        told = stages.inside("probing")
+        probed = probe(vectors, negatives.candidates, settings.probing, twin=twin, progress=told)
+        stages.ended("probing")
+    return Measured(retriever, self_tests, vectors, found, layers, probed, stages.seconds)

@@ -1,0 +1,75 @@
+"""What a run will do, how large and how long, said before it starts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.twin import random_twin
+from retroscope.representations.represent import TowerPlan, plan_towers
+from retroscope.study.settings import StudySettings, plain
+
+MIB = 2**20
+
+
+def plan_run(
+    retrievers: Mapping[str, Retriever], collection: Collection, settings: StudySettings, cache: Path
+) -> dict[str, Any]:
+    """The resolved plan, JSON-like: recipes, texts, bytes and seconds of every tower, and all settings.
+
+    Args:
+        retrievers: role ("before", "after", "model") -> retriever; a random-weight twin of the
+            first is added where that control is asked for.
+    """
+    planned = dict(retrievers)
+    if "random_weights" in settings.probing.chosen_controls:
+        planned["random weights"] = random_twin(next(iter(retrievers.values())), seed=0)
+    towers = [
+        _tower(role, tower)
+        for role, retriever in planned.items()
+        for tower in plan_towers(retriever, collection, cache, settings.extraction)
+    ]
+    return {
+        "collection": {"name": collection.name, "source": collection.source, "mapping": dict(collection.mapping)},
+        "towers": towers,
+        "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
+        "seconds": round(sum(t["seconds"] for t in towers), 1),
+        "cache": str(cache),
+        "settings": plain(settings),
+    }
+
+
+def _tower(role: str, tower: TowerPlan) -> dict[str, Any]:
+    inventory = tower.plan.inventory
+    return {
+        "model": role,
+        "tower": tower.tower,
+        "texts": len(inventory.first),
+        "distinct": inventory.n_distinct,
+        "tokens": inventory.tokens,
+        "at_max_length": inventory.truncated,
+        "bytes": tower.plan.n_bytes,
+        "seconds": round(tower.seconds(), 1),
+        "stored": tower.is_stored,
+        "recipe": tower.plan.encoder.recipe.as_dict(),
+    }
+
+
+def describe(plan: Mapping[str, Any]) -> str:
+    """The plan in a few lines."""
+    lines = [f"collection: {plan['collection']['name']} ({plan['collection']['source']})"]
+    lines += [f"  {ours} <- {theirs}" for ours, theirs in plan["collection"]["mapping"].items()]
+    for tower in plan["towers"]:
+        lines += _tower_lines(tower)
+    lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")
+    return "\n".join(lines)
+
+
+def _tower_lines(tower: Mapping[str, Any]) -> Sequence[str]:
+    recipe, sources = tower["recipe"], tower["recipe"]["sources"]
+    told = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
+    said = ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in told if recipe[name])
+    state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
+    counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
+    return (f"{tower['model']}, {tower['tower']} tower: {counts}; {state}", f"  recipe: {said}")

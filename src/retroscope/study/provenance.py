@@ -1,0 +1,80 @@
+"""Where the numbers come from, as JSON-like facts: models, collection, software."""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import MinedNegatives
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.selftest import SelfTest
+
+LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-transformers", "peft", "faiss-cpu", "bm25s",
+             "ir-measures", "numpy", "scipy", "statsmodels", "xarray", "zarr")  # fmt: skip
+
+Facts = dict[str, Any]
+
+
+def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> Facts:
+    """Name, similarity, and what made the vectors of each tower."""
+    if retriever.query.fingerprint == retriever.passage.fingerprint:
+        towers = [tower_facts("query and passage", retriever.query, self_tests["query"])]
+    else:
+        towers = [tower_facts(role, retriever.tower(role), self_tests[role]) for role in ("query", "passage")]
+    return {"name": retriever.name, "similarity": retriever.similarity, "towers": towers}
+
+
+def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> Facts:
+    """Recipe, loading proof, layers and self-tests of one tower."""
+    return {
+        "role": role,
+        "recipe": encoder.recipe.as_dict(),
+        "proof": asdict(encoder.proof),
+        "layer_names": list(encoder.layer_names),
+        "fingerprint": encoder.fingerprint,
+        "self_tests": [asdict(test) for test in self_tests],
+    }
+
+
+def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> Facts:
+    """What was searched, and how the probes' hard negatives were found."""
+    mined: Facts = {}
+    if negatives is not None:
+        mined = {**negatives.recipe, "choices": len(negatives.candidates), "short": negatives.short}
+    return {
+        "name": collection.name,
+        "source": collection.source,
+        "counts": {
+            "passages": len(collection.passages),
+            "queries": len(collection.queries),
+            "judged queries": len(collection.judged_queries),
+            "judgments": len(collection.judgments),
+        },
+        "mapping": {
+            **collection.mapping,
+            "title and text joined by": repr(collection.title_separator),
+            "ignore_identical_ids": str(collection.ignore_identical_ids),
+        },
+        "negatives": mined,
+        "fingerprint": collection.fingerprint,
+    }
+
+
+def software() -> dict[str, str]:
+    """Versions of what computed the numbers, and the machine's kind."""
+    found = {name: version(name) for name in LIBRARIES}
+    machine = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    return {**found, **machine, "threads": str(torch.get_num_threads())}
+
+
+def truncation_caveats(side: str, recipe: Facts) -> list[str]:
+    """Texts that fill the maximum length: cut, or just that long."""
+    return [
+        f"{side}: {recipe[tower]['at_max_length']} of {recipe[tower]['texts']} {tower} texts fill the maximum of "
+        f"{recipe[tower]['recipe']['max_length']} tokens, so their ends may be cut"
+        for tower in ("query", "passage")
+        if recipe[tower]["at_max_length"]
+    ]

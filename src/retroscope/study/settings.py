@@ -1,0 +1,180 @@
+"""Settings of a whole study: one dataclass a room, together one YAML file.
+
+`settings -> YAML -> settings` is the identity, an unknown name is an error with the nearest
+known one, and `--set a.b=c` changes any field.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import SettingsError, did_you_mean, listed
+from retroscope.probing.settings import ProbeSettings
+from retroscope.representations.extraction import ExtractionSettings
+from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
+from retroscope.statistics.settings import ComparisonSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSettings:
+    """What is measured of the rankings.
+
+    Attributes:
+        measures: ir-measures names; the first is the headline.
+        layers: rank by every layer's vectors too.
+    """
+
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    layers: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.measures:
+            parse_measure(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegativesSettings:
+    """Where the probes' hard negatives come from.
+
+    Attributes:
+        how: "bm25", "given" (by the collection) or "run" (a TREC run file).
+        run: the run file, for how="run".
+        pool: negatives kept a query; splits take theirs from this list.
+    """
+
+    how: Literal["bm25", "given", "run"] = "bm25"
+    run: str | None = None
+    pool: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which collection, and how its source is read.
+
+    Attributes:
+        source: a path or `FORMAT:PATH`.
+        split: of the judgments, where the source has several.
+        columns: our name -> the source's, where they are not detected.
+        title_separator: between title and text; None: the source's custom.
+        limit_queries: keep only the first so many judged queries.
+        ignore_identical_ids: drop a passage with the query's id; None: the data set's custom.
+    """
+
+    source: str
+    split: str | None = None
+    columns: dict[str, str] | None = None
+    title_separator: str | None = None
+    limit_queries: int | None = None
+    ignore_identical_ids: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which checkpoint, or which two, and how they are loaded.
+
+    Attributes:
+        source: folder or hub name of both towers.
+        query, passage: of either tower, instead of `source`.
+        load: what the user says about the recipe; all else is the checkpoint's.
+    """
+
+    source: str | None = None
+    query: str | None = None
+    passage: str | None = None
+    load: LoadSettings = field(default_factory=LoadSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Everything about a study.
+
+    Attributes:
+        before: the backbone; None where a loaded retriever is given instead.
+        after: the retriever fine-tuned from it; likewise.
+        data: the collection; likewise.
+        protocol: "default", or "ielab-2025" for the published one, quirks included.
+    """
+
+    before: ModelSettings | None = None
+    after: ModelSettings | None = None
+    data: DataSettings | None = None
+    protocol: Literal["default", "ielab-2025"] = "default"
+    extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    negatives: NegativesSettings = field(default_factory=NegativesSettings)
+    probing: ProbeSettings = field(default_factory=ProbeSettings)
+    statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
+
+
+def plain(settings: object) -> dict[str, Any]:
+    """The settings as JSON-like values."""
+    made: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    return made
+
+
+def to_yaml(settings: StudySettings) -> str:
+    """The settings as YAML."""
+    return yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+
+
+def from_plain(values: Mapping[str, Any], where: str = "settings") -> StudySettings:
+    """Settings from JSON-like values; every unknown name and wrong value is an error."""
+    _check_names(values, StudySettings, where)
+    try:
+        return TypeAdapter(StudySettings).validate_python(values)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error
+
+
+def from_yaml(path: Path) -> dict[str, Any]:
+    """The values of a settings file, not checked yet."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError("there is no such settings file", where=str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"this is not YAML: {error}", where=str(path)) from error
+    if not isinstance(values, dict):
+        raise SettingsError("a settings file is a mapping of names to values", where=str(path))
+    return values
+
+
+def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """The values after `a.b=c` assignments; c is read as YAML."""
+    result = dict(values)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise SettingsError(f"{assignment!r} is no assignment", fix="write --set name.field=value")
+        result = assigned(result, name.split("."), yaml.safe_load(text))
+    return result
+
+
+def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
+    """The values with the one at `path` replaced; mappings are merged into mappings."""
+    head, *rest = path
+    if not rest:
+        old = values.get(head)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        return {**values, head: {**old, **value} if both else value}
+    inner = values.get(head) or {}
+    if not isinstance(inner, Mapping):
+        raise SettingsError(f"{head!r} is a value, not a group of settings", where=".".join(path))
+    return {**values, head: assigned(inner, rest, value)}
+
+
+def _check_names(values: Mapping[str, Any], kind: Any, where: str) -> None:
+    """Unknown names, however deep, with the nearest known one."""
+    types = get_type_hints(kind)
+    for name, value in values.items():
+        if name not in types:
+            raise SettingsError(f"there is no setting {name!r}", where=where, fix=did_you_mean(str(name), types))
+        inner = next((t for t in (types[name], *get_args(types[name])) if is_dataclass(t)), None)
+        if inner is not None and isinstance(value, Mapping):
+            _check_names(value, inner, f"{where}.{name}")

@@ -1,0 +1,89 @@
+"""One retriever on one collection: what `retrieve` and `probe` say."""
+
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.retrieval.runs import write_run
+from retroscope.scores import Scores
+from retroscope.statistics.summaries import summarise
+from retroscope.study.compare import mine
+from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
+from retroscope.study.settings import StudySettings, plain
+from retroscope.study.summary import SCHEMA, clean, measure_table
+
+Document = dict[str, Any]
+
+
+def run_retrieval(
+    retriever: Retriever, collection: Collection, settings: StudySettings, cache: Path, progress: Progress | None = None
+) -> tuple[Measured, Document]:
+    """Encode and retrieve; the document of `retrieve --json`."""
+    measured = measure(retriever, collection, None, settings, cache=cache, progress=progress)
+    document = {
+        **_head(measured, collection, settings),
+        "measures": measure_table(measured.retrieval.scores, settings.statistics),
+        "layers": _layer_records(measured.layers, settings),
+    }
+    return measured, document
+
+
+def run_probes(
+    retriever: Retriever, collection: Collection, settings: StudySettings, cache: Path, progress: Progress | None = None
+) -> tuple[Measured, Document]:
+    """Encode, mine hard negatives and probe; the document of `probe --json`."""
+    negatives = mine(collection, settings)
+    twin = twin_of(retriever, collection, cache, settings, progress)
+    measured = measure(retriever, collection, negatives, settings, cache=cache, twin=twin, progress=progress)
+    probed = measured.probing
+    assert probed is not None  # negatives were given
+    document = {
+        **_head(measured, collection, settings),
+        "collection": collection_facts(collection, negatives),
+        "records": clean(probed.records(settings.statistics.level)),
+        "mdl": [] if probed.mdl is None else _mdl_records(probed.mdl, settings),
+        "split_sizes": clean(probed.split_sizes),
+    }
+    document["caveats"] += list(probed.warnings)
+    return measured, document
+
+
+def save_single(measured: Measured, folder: Path) -> None:
+    """Scores and run below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {"retrieval": measured.retrieval.scores, "layers": measured.layers}
+    if measured.probing is not None:
+        named |= {"probing": measured.probing.scores, "mdl": measured.probing.mdl}
+    for name, scores in named.items():
+        if scores is not None:
+            scores.save(folder / "scores.zarr", name)
+    write_run(measured.retrieval.run, folder / "retrieval.run", tag=measured.retriever.name)
+
+
+def _head(measured: Measured, collection: Collection, settings: StudySettings) -> Document:
+    name = measured.retriever.name
+    return {
+        "schema": SCHEMA,
+        "model": model_facts(measured.retriever, measured.self_tests),
+        "collection": collection_facts(collection, None),
+        "caveats": [*doubts(measured.self_tests), *truncation_caveats(name, measured.vectors.recipe)],
+        "settings": plain(settings),
+        "versions": software(),
+        "timings": measured.seconds,
+    }
+
+
+def _layer_records(layers: Scores | None, settings: StudySettings) -> list[Document]:
+    if layers is None:
+        return []
+    frame = summarise(layers, settings.statistics.intervals).to_dataframe().reset_index()
+    return [clean(row) for row in frame.to_dict(orient="records")]
+
+
+def _mdl_records(mdl: Scores, settings: StudySettings) -> list[Document]:
+    """Mean online code length of a query, in bits, of every cell."""
+    frame = summarise(mdl, settings.statistics.intervals).to_dataframe().reset_index()
+    renamed = frame.rename(columns={"passages": "n_passages", "mean": "bits"})
+    return [clean(row) for row in renamed.to_dict(orient="records")]

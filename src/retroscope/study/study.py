@@ -1,0 +1,168 @@
+"""Study: the result of a comparison, in memory and as a folder."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from retroscope.errors import AnalysisError
+from retroscope.reporting.findings import (
+    CollectionFacts,
+    Findings,
+    Model,
+    RankedPassage,
+    SelfTest,
+    TopPassages,
+    Tower,
+)
+from retroscope.reporting.report import write_report
+from retroscope.retrieval.runs import Run, write_run
+from retroscope.scores import Scores, load_scores
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.difference import Difference
+from retroscope.study.settings import StudySettings, from_plain, plain, to_yaml
+
+ANALYSES = ("retrieval", "layers", "probing", "mdl")
+SIDES = ("before", "after")
+FACTS, SCORES, SEEDS, SETTINGS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Two retrievers measured the same way, and what differs.
+
+    Attributes:
+        facts: JSON-like: models, collection, caveats, versions, timings, examples.
+        settings: of the study.
+        scores: "before/retrieval", "after/probing" ... -> Scores, the query first.
+        seeds: accuracy by seed: side, probe, control, n_passages, layer, seed, accuracy.
+        runs: "before" and "after" -> ranking; empty in a study that was loaded from its folder.
+    """
+
+    facts: Mapping[str, Any]
+    settings: StudySettings
+    scores: Mapping[str, Scores]
+    seeds: pd.DataFrame | None = None
+    runs: Mapping[str, Run] = field(default_factory=dict)
+
+    @cached_property
+    def retrieval(self) -> Difference:
+        """The effect on every measure; the measures are one family."""
+        difference = self._compared("retrieval")
+        if difference is None:
+            raise AnalysisError("the study holds no retrieval scores", fix="run compare again")
+        return difference
+
+    @cached_property
+    def layers(self) -> Difference | None:
+        """The effect on every measure at every layer; the layers of a measure are a family."""
+        return self._compared("layers", "measure")
+
+    @cached_property
+    def probing(self) -> Difference | None:
+        """The effect on every probe at every layer; the layers and N of a probe under a control are a family."""
+        return self._compared("probing", "probe", "control")
+
+    @cached_property
+    def mdl(self) -> Difference | None:
+        """The effect on the online code length."""
+        return self._compared("mdl")
+
+    def _compared(self, analysis: str, *family_per: str) -> Difference | None:
+        before, after = (self.scores.get(f"{side}/{analysis}") for side in SIDES)
+        if before is None or after is None:
+            return None
+        return compare_scores(before, after, replace(self.settings.statistics, family_per=family_per))
+
+    def save(self, folder: Path) -> None:
+        """Write what `load_study` reads; `study.json` last, so that its presence means a finished study."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FACTS).unlink(missing_ok=True)
+        for name, scores in self.scores.items():
+            scores.save(folder / SCORES, name)
+        if self.seeds is not None:
+            self.seeds.to_parquet(folder / SEEDS, index=False)
+        for side, run in self.runs.items():
+            write_run(run, folder / "runs" / f"{side}.run", tag=self.facts[side]["name"])
+        write_text(folder / SETTINGS, to_yaml(self.settings))
+        write_text(folder / FACTS, json.dumps(self.facts, indent=1, ensure_ascii=False))
+
+    def report(self, folder: str | Path) -> Path:
+        """Write everything below `folder` (scores, runs, tables, figures, report.html) and return the report's path."""
+        target = Path(folder)
+        self.save(target)
+        return write_report(self.findings(), target)
+
+    def findings(self) -> Findings:
+        """What the report says."""
+        facts = self.facts
+        measures = self.settings.retrieval.measures
+        return Findings(
+            title=facts["title"],
+            protocol=self.settings.protocol,
+            before=_model(facts["before"]),
+            after=_model(facts["after"]),
+            collection=CollectionFacts(**facts["collection"]),
+            retrieval=self.retrieval,
+            primary_measure=measures[0],
+            flip_measure=facts["flip_measure"],
+            layer_retrieval=self.layers,
+            probing=self.probing,
+            seed_spread=_spread(self.seeds),
+            query_texts=facts["query_texts"],
+            top_passages={q: _tops(sides) for q, sides in facts["top_passages"].items()},
+            caveats=tuple(facts["caveats"]),
+            command=facts["command"],
+            settings=plain(self.settings),
+            versions=facts["versions"],
+            timings=facts["timings"],
+        )
+
+
+def load_study(folder: str | Path) -> Study:
+    """The study that `Study.save` wrote to `folder`."""
+    home = Path(folder)
+    if not (home / FACTS).exists():
+        raise AnalysisError("there is no finished study here", where=str(home), fix="run retroscope compare --out DIR")
+    settings = from_plain(yaml.safe_load((home / SETTINGS).read_text(encoding="utf-8")), where=str(home / SETTINGS))
+    names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
+    scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
+    seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
+    return Study(json.loads((home / FACTS).read_text(encoding="utf-8")), settings, scores, seeds)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _model(facts: Mapping[str, Any]) -> Model:
+    towers = tuple(
+        Tower(
+            **{**tower, "layer_names": tuple(tower["layer_names"])}
+            | {"self_tests": tuple(SelfTest(**test) for test in tower["self_tests"])}
+        )
+        for tower in facts["towers"]
+    )
+    return Model(facts["name"], facts["similarity"], towers)
+
+
+def _tops(sides: Mapping[str, Any]) -> TopPassages:
+    before, after = (tuple(RankedPassage(**hit) for hit in sides[side]) for side in SIDES)
+    return TopPassages(before, after)
+
+
+def _spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Standard deviation over the seeds, of every cell."""
+    if seeds is None:
+        return None
+    cell = ["side", "probe", "control", "n_passages", "layer"]
+    return seeds.groupby(cell, sort=False)["accuracy"].std(ddof=1).rename("sd").reset_index()

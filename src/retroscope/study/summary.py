@@ -1,0 +1,107 @@
+"""summary.json: the study in numbers, for other programs. Schema in docs/reference/json.md."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from retroscope.reporting.verdict import verdict
+from retroscope.scores import Scores
+from retroscope.statistics.difference import Difference
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.summaries import summarise
+from retroscope.study.settings import plain
+from retroscope.study.study import Study, write_text
+
+SCHEMA = 1
+SUMMARY = "summary.json"
+
+Record = dict[str, Any]
+
+
+def summary(study: Study) -> Record:
+    """Everything that the report says in numbers."""
+    facts = study.facts
+    return {
+        "schema": SCHEMA,
+        "title": facts["title"],
+        "protocol": study.settings.protocol,
+        "verdict": [s.text for s in verdict(study.findings()).everything()],
+        "caveats": list(facts["caveats"]),
+        "before": facts["before"],
+        "after": facts["after"],
+        "collection": facts["collection"],
+        "retrieval": {r.pop("measure"): r for r in _records(study.retrieval)},
+        "layers": _records(study.layers),
+        "probing": list(facts["probing"]),
+        "probing_differences": _records(study.probing),
+        "mdl": _records(study.mdl),
+        "statistics": {**study.retrieval.method},
+        "settings": plain(study.settings),
+        "versions": facts["versions"],
+        "timings": facts["timings"],
+        "command": facts["command"],
+    }
+
+
+def write_summary(study: Study, folder: Path) -> Record:
+    """Write `summary.json` below `folder`, and return it."""
+    made = summary(study)
+    write_text(folder / SUMMARY, json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False))
+    return made
+
+
+def measure_table(scores: Scores, settings: ComparisonSettings) -> dict[str, Record]:
+    """Measure -> mean and interval, of one retriever."""
+    table = summarise(scores, settings.intervals)
+    return {str(m): _numbers(table.sel(measure=m), ("mean", "ci_low", "ci_high", "n")) for m in table["measure"].values}
+
+
+def _records(difference: Difference | None) -> list[Record]:
+    """One record a cell: its labels, both sides, the difference."""
+    if difference is None:
+        return []
+    records = []
+    for row in difference.to_frame().to_dict(orient="records"):
+        labels = {_LABELS.get(str(dim), str(dim)): row[dim] for dim in difference.before.values.dims[1:]}
+        sides = {side: _side(row, side) for side in ("before", "after")}
+        change = {"mean": row["effect"]} | {name: row[name] for name in _CHANGE}
+        records.append(clean({**labels, **sides, "difference": change, "n": row["n"]}))
+    return records
+
+
+_LABELS = {"passages": "n_passages"}
+_CHANGE = (
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_corrected",
+    "test_used",
+    "wins",
+    "ties",
+    "losses",
+    "p_equivalence",
+    "equivalent",
+)
+
+
+def _side(row: Mapping[str, Any], side: str) -> Record:
+    return {"mean": row[side], "ci_low": row[f"{side}_low"], "ci_high": row[f"{side}_high"]}
+
+
+def _numbers(table: xr.Dataset, names: tuple[str, ...]) -> Record:
+    return {name: clean(table[name].item()) for name in names}
+
+
+def clean(value: Any) -> Any:
+    """A value that JSON can hold: numpy scalars as numbers, NaN as null."""
+    if isinstance(value, dict):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
