@@ -6,8 +6,9 @@ In memory it keeps 16 bytes a passage (a hash of the id and a row number), whate
 import hashlib
 import tempfile
 import weakref
+from bisect import bisect_right
 from collections.abc import Hashable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Self
 
@@ -33,13 +34,13 @@ class PassageTable(Mapping[str, Passage]):
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
         """Columns id, title, text in batches, and `hash_of` every id, in the same order."""
         self._batches = list(batches)
-        self._starts = np.cumsum([0, *(b.num_rows for b in batches)])
+        self._starts: list[int] = [0, *accumulate(b.num_rows for b in batches)]
         self._rows: Int[np.ndarray, "n"] = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._rows]
 
     def __len__(self) -> int:
         """How many passages."""
-        return int(self._starts[-1])
+        return self._starts[-1]
 
     def __iter__(self) -> Iterator[str]:
         """The ids."""
@@ -79,7 +80,7 @@ class PassageTable(Mapping[str, Passage]):
         rows = np.sort(self._rows[np.isin(self._hashes, suspects)])
         seen: set[str] = set()
         repeated: dict[str, None] = {}
-        for key in map(self._id_at, rows):
+        for key in map(self._id_at, rows.tolist()):
             if key in seen:
                 repeated[key] = None
             seen.add(key)
@@ -87,16 +88,17 @@ class PassageTable(Mapping[str, Passage]):
 
     def _find(self, key: str) -> int | None:
         wanted = np.uint64(hash_of(key))
-        at = int(np.searchsorted(self._hashes, wanted))
+        at = int(self._hashes.searchsorted(wanted))
         while at < len(self._hashes) and self._hashes[at] == wanted:
-            if self._id_at(self._rows[at]) == key:
-                return int(self._rows[at])
+            row = int(self._rows[at])
+            if self._id_at(row) == key:
+                return row
             at += 1
         return None
 
     def _locate(self, row: int) -> tuple[pa.RecordBatch, int]:
-        batch = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return self._batches[batch], int(row - self._starts[batch])
+        batch = bisect_right(self._starts, row) - 1
+        return self._batches[batch], row - self._starts[batch]
 
     def _id_at(self, row: int) -> str:
         batch, k = self._locate(row)
