@@ -96,8 +96,9 @@ def test_max_t_of_one_cell_is_its_sign_flip():
     assert (correct("max_t", p, data, FEW) == p).all()
 
 
-def test_max_t_is_the_step_down_definition_by_enumeration():
-    data = curves(8, 1, 0.5, effect=0.8, queries=7)[0][:, :3]
+@pytest.mark.parametrize("seed", range(8))
+def test_max_t_is_the_step_down_definition_by_enumeration(seed):
+    data = curves(seed, 1, 0.0, effect=0.4, queries=7)[0][:, :3]
     size = np.sqrt((data**2).sum(axis=0))
     observed = np.abs(data.sum(axis=0)) / size
     flipped = np.array([np.abs(np.array(s) @ data) / size for s in product((1, -1), repeat=7)])

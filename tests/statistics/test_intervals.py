@@ -74,6 +74,23 @@ def test_the_ends_are_those_of_a_bootstrap_written_as_a_loop():
     assert found.mean == pytest.approx(values.mean(), abs=1e-12)
 
 
+def test_the_percentiles_widen_for_few_queries_as_student_asks():
+    """Phi(-sqrt(20 / 19) 2.0930) = .0159 for 20 queries; the plain .025 for very many."""
+    assert intervals.tail(0.95, np.array([20, 10**7])) == pytest.approx([0.0159, 0.025], abs=5e-5)
+
+
+def test_few_queries_cover_where_the_plain_percentile_interval_does_not():
+    random = np.random.default_rng(9)
+    values = [reciprocal_ranks(random, (12, 2000)) for _ in range(2)]
+    found = bootstrap_mean(values[0] - values[1], IntervalSettings(resamples=1000))
+    missed = 1 - ((found.low <= 0) & (found.high >= 0)).mean()
+    means = intervals._resampled_means(values[0] - values[1] - found.mean, IntervalSettings(resamples=1000))
+    ends = found.mean + np.quantile(means, [0.025, 0.975], axis=0)
+    missed_by_plain = 1 - ((ends[0] <= 0) & (ends[1] >= 0)).mean()
+    assert missed < 0.05 + slack(0.95)
+    assert missed_by_plain > 0.05 + slack(0.95)
+
+
 def test_the_interval_of_the_negated_values_is_the_negated_interval_to_the_last_bit():
     values = reciprocal_ranks(np.random.default_rng(4), (101, 7))
     one, other = bootstrap_mean(values), bootstrap_mean(-values)

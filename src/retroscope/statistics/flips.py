@@ -70,7 +70,7 @@ def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignF
     """Share of flips at least as extreme as what was observed, which counts as one of them.
 
     With all 2^n flips the observed one is among them; with m drawn p = (b + 1) / (m + 1)
-    (Phipson and Smyth 2010, eq. 2), so that p is never 0.
+    (Phipson and Smyth 2010), so that p is never 0.
     """
     if exhaustive(queries, flips):
         return counts / 2.0**queries

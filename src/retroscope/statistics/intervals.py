@@ -1,7 +1,7 @@
 """How sure is a mean? Bootstrap intervals over queries, for thousands of cells at once.
 
 The same resamples serve every cell, so that cells stay comparable and one matrix product does
-the work. The interval is the expanded percentile interval (Hesterberg 2015, section 4.4): the
+the work. The interval is the expanded percentile interval (Hesterberg 2015): the
 plain percentile interval is too short by about sqrt((n-1)/n) z/t, and is taken at wider
 percentiles to make up for it. docs/methods/statistics.md has the measured coverage.
 """
