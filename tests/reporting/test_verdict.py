@@ -219,6 +219,13 @@ def test_a_seed_spread_without_its_columns_is_an_error():
         findings(seed_spread=findings().seed_spread.drop(columns="sd"))
 
 
+def test_probes_without_a_measured_cell_are_an_error():
+    before, after = probing()
+    empty = replace(after, values=after.values * np.nan)
+    with pytest.raises(AnalysisError, match=r"no cell of the probes was measured on both sides\n  fix: report without"):
+        verdict(findings(probing=compare(before, empty)))
+
+
 def test_a_difference_whose_method_is_silent_is_an_error():
     silent = replace(findings().retrieval, method={})
     with pytest.raises(AnalysisError, match=r"does not state 'correction'\n  fix: make it with compare_scores"):

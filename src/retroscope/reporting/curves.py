@@ -58,7 +58,7 @@ def tooltips(*labels: str) -> list[Any]:
 
 def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any]) -> Any:
     """Small multiples of a panel by the column `by`, in the order of `labels`."""
-    columns = min(3, max(1, len(labels)))
+    columns = 2 if len(labels) == 4 else min(3, max(1, len(labels)))
     return panel.facet(
         facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns
     ).resolve_axis(x="independent", y="independent")

@@ -47,7 +47,14 @@ def correction(difference: Difference) -> str:
 
 def hardest(probing: Difference) -> int:
     """The largest number of candidate passages: the N at which the report speaks."""
-    return int(rows(probing)["passages"].max())
+    found = rows(probing)
+    if found.empty:
+        raise AnalysisError(
+            "no cell of the probes was measured on both sides",
+            where=probing.name,
+            fix="report without probing, or probe both retrievers on the same queries",
+        )
+    return int(found["passages"].max())
 
 
 def probe_rows(findings: Findings, **labels: object) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def family_figure(findings: Findings) -> Figure | None:
     return Figure(
         "probes",
         "Probes and controls",
-        "One panel per probe. passage_only never reads the query: what is above it needed the query.",
+        "One panel per probe. passage_only never reads the query: what another probe reads above it needs the query.",
         f"Accuracy by layer of the probes {', '.join(probes)}, before, after and controls.",
         choosing_n(chart, _numbers(frame), "Probes and controls"),
     )
