@@ -1,0 +1,40 @@
+"""Accuracy of a choice, with ties worth their share."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+EPS = float(np.finfo(np.float32).eps)
+
+
+def tie_tolerance(scale: Float[np.ndarray, "*any"] | float, dim: int) -> Float[np.ndarray, "*any"]:
+    """How far apart two float32 scores of equal passages can come out: eps sqrt(dim) scale.
+
+    A score is a sum of `dim` products; each is rounded by at most eps times its size, the errors
+    are independent in sign and so add up like a random walk. `scale` bounds the sum's size:
+    |q||p| for a product, the largest score of the choice for a probe.
+    """
+    return np.asarray(np.asarray(scale, dtype=np.float64) * EPS * np.sqrt(dim))
+
+
+def choice_accuracy(
+    scores: Float[np.ndarray, "*label choice candidate"],
+    valid: Bool[np.ndarray, "..."] | None = None,
+    *,
+    right: Int[np.ndarray, "..."] | int = 0,
+    tolerance: Float[np.ndarray, "..."] | float = 0.0,
+) -> Float[np.ndarray, "*label choice"]:
+    """1 where the right candidate scores highest, 1/k where k candidates tie for it, else 0.
+
+    Never the first index: layer-0 CLS vectors are equal for all texts, and an arg-max over
+    equal scores would read 1.0 wherever the relevant passage is stored first.
+
+    Args:
+        valid: candidates that take part (broadcast to the scores); all by default.
+        right: place of the right candidate (broadcast to the choices).
+        tolerance: scores this close to the highest are tied with it (see `tie_tolerance`).
+    """
+    usable = scores if valid is None else np.where(valid, scores, -np.inf)
+    best = usable.max(axis=-1, keepdims=True)
+    tied = usable >= best - np.asarray(tolerance)[..., None]
+    places = np.broadcast_to(right, scores.shape[:-1])[..., None]
+    return np.asarray(np.take_along_axis(tied, places, axis=-1)[..., 0] / tied.sum(axis=-1))

@@ -1,0 +1,119 @@
+"""Controls: the same analysis where the right answer must be chance, or cannot come from training.
+
+A control is one row of a visible table: which queries the probe reads, which candidate counts as
+right, and whose vectors are probed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+from jaxtyping import Int
+
+from retroscope.probing.splits import Choices
+
+Targets = Int[np.ndarray, "size choice"]
+Reader = Callable[[Choices, np.random.Generator], Choices]
+Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
+
+
+def own_queries(choices: Choices, rng: np.random.Generator) -> Choices:
+    """Every choice keeps its query."""
+    return choices
+
+
+def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
+    """Every query is replaced by another of the same part, one for all its choices (a derangement).
+
+    What accuracy remains was had without reading the query.
+    """
+    distinct = np.unique(choices.query)
+    cycle = rng.permutation(distinct)
+    other = np.empty_like(distinct)
+    other[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: nobody keeps its own
+    return replace(choices, query=other[np.searchsorted(distinct, choices.query)])
+
+
+def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
+    """The relevant passage, candidate 0, is right."""
+    return np.zeros((len(sizes), len(choices)), dtype=np.int64)
+
+
+def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
+    """A hash of the candidate set decides which member is right (Hewitt & Liang 2019, section 2).
+
+    A fixed function of the input that says nothing about it: above chance on unseen sets would
+    mean that the split leaks, and the gap to the training accuracy is the probe's memory.
+    """
+    return np.array([[_hashed(row[:size], seed) for row in choices.passages] for size in sizes])
+
+
+def _hashed(members: Int[np.ndarray, "place"], seed: int) -> int:
+    """Place of the member that the hash of the (unordered) set picks."""
+    order = np.argsort(members)
+    digest = blake2b(members[order].tobytes(), digest_size=8, salt=seed.to_bytes(16, "big")).digest()
+    return int(order[int.from_bytes(digest, "big") % len(members)])
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control changes.
+
+    Attributes:
+        queries: which query each choice reads.
+        labels: which candidate counts as right.
+        twin: probe the random-weight twin's vectors instead of the retriever's.
+    """
+
+    queries: Reader = own_queries
+    labels: Labeller = relevance
+    twin: bool = False
+
+
+CONTROLS: dict[str, Control] = {
+    "none": Control(),
+    "shuffled_queries": Control(queries=shuffled_queries),
+    "hash_labels": Control(labels=hash_labels),
+    "random_weights": Control(twin=True),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Choices as some controls see them; controls that read the same queries share one, and so its features.
+
+    Attributes:
+        controls: names, in the order of the first axis of the targets.
+        parts: "train", "validation", "test" ... with the queries that these controls read.
+        targets: part -> (control, size, choice) place of the right candidate.
+        sizes: the N of the second axis.
+        seed: draws what is random.
+    """
+
+    controls: tuple[str, ...]
+    parts: Mapping[str, Choices]
+    targets: Mapping[str, Int[np.ndarray, "control size choice"]]
+    sizes: tuple[int, ...]
+    seed: int
+
+
+def views(
+    parts: Mapping[str, Choices], seed: int, controls: Sequence[str], sizes: tuple[int, ...], *, twin: bool
+) -> list[View]:
+    """What the controls on the retriever's (or on the twin's) vectors see, grouped by the queries that they read."""
+    names = [name for name in controls if CONTROLS[name].twin == twin]
+    readers = dict.fromkeys(CONTROLS[name].queries for name in names)
+    grouped = [tuple(name for name in names if CONTROLS[name].queries is reader) for reader in readers]
+    return [_view(parts, seed, group, sizes) for group in grouped]
+
+
+def _view(parts: Mapping[str, Choices], seed: int, names: tuple[str, ...], sizes: tuple[int, ...]) -> View:
+    rng = np.random.default_rng([seed, 2])
+    reader = CONTROLS[names[0]].queries
+    read = {part: reader(choices, rng) for part, choices in parts.items()}
+    targets = {
+        part: np.stack([CONTROLS[name].labels(choices, sizes, seed) for name in names])
+        for part, choices in read.items()
+    }
+    return View(names, read, targets, sizes, seed)

@@ -1,0 +1,71 @@
+"""What a learned probe sees of a query and a passage, and on which scale.
+
+A choice depends on the differences within it only. So every feature is measured from the mean of
+its candidates and divided by its spread within the training choices (the root of the mean square
+of those differences): the Hessian of the logit at w = 0 then has a unit diagonal, and one ridge
+means the same for every layer and model. A feature without spread becomes 0 and cannot decide.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retroscope.probing.splits import Choices
+from retroscope.probing.trial import Features, Trial
+
+# A spread below this share of a feature's own size is rounding (float32 eps is 1.2e-7): layer-0
+# CLS vectors are equal for all texts, yet come out of matrix products a few eps apart.
+NO_SPREAD = 1e-5
+
+Featuriser = Callable[[Choices], Features]
+
+
+def passage_features(trial: Trial) -> Featuriser:
+    """The passage's own vector."""
+    return trial.passage_vectors
+
+
+def product_features(trial: Trial) -> Featuriser:
+    """Element by element, query times passage."""
+    return lambda choices: trial.query_vectors(choices)[:, None] * trial.passage_vectors(choices)
+
+
+def bilinear_features(trial: Trial) -> Featuriser:
+    """Every product of a principal coordinate of the query and one of the passage, then the passage's vector."""
+    train, rank = trial.view.parts["train"], trial.options.rank
+    queries = _principal(trial.queries, train.query, rank)
+    passages = _principal(trial.passages, train.passages, rank)
+
+    def featurise(choices: Choices) -> Features:
+        a, b = queries[torch.from_numpy(choices.query)], passages[torch.from_numpy(choices.passages)]
+        pairs = a[:, None, :, None] * b[:, :, None, :]
+        return torch.cat([pairs.flatten(2), trial.passage_vectors(choices)], dim=2)
+
+    return featurise
+
+
+def centred(features: Features) -> Features:
+    """Each candidate's features from the mean of its choice."""
+    return features - features.mean(dim=1, keepdim=True)
+
+
+def spread(features: Features) -> Float[Tensor, "feature"]:
+    """The root mean square of each feature within its choice; infinite where it is rounding only."""
+    within = centred(features).square().mean(dim=(0, 1)).sqrt()
+    size = features.square().mean(dim=(0, 1)).sqrt()
+    return torch.where(within > NO_SPREAD * size, within, torch.inf)
+
+
+def _principal(
+    vectors: Float[Tensor, "text dim"], train: Int[np.ndarray, "..."], rank: int
+) -> Float[Tensor, "text rank"]:
+    """Coordinates of all vectors along the top principal directions of the training texts; 0 where that is rounding."""
+    known = vectors[torch.from_numpy(np.unique(train))].double()
+    mean = known.mean(dim=0)
+    values, directions = torch.linalg.eigh((known - mean).T @ (known - mean) / len(known))
+    real = values > NO_SPREAD**2 * known.square().mean()
+    coordinates: Tensor = (vectors - mean.float()) @ (directions * real)[:, -rank:].float()
+    return coordinates

@@ -1,0 +1,151 @@
+"""The whole grid: layers x splits x controls x probes x N, from vectors to scores."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from retroscope.collection.records import Candidates
+from retroscope.errors import AnalysisError, listed
+from retroscope.probing.controls import CONTROLS, View, views
+from retroscope.probing.mdl import ALL, code_length, coding_order
+from retroscope.probing.probes import PROBES
+from retroscope.probing.result import ProbeResult, collect
+from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.splits import Choices, Split
+from retroscope.probing.tally import Plan, Tally
+from retroscope.probing.tasks import Task, build_task
+from retroscope.probing.trial import Trial
+from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
+
+Progress = Callable[[int, int], None]
+
+
+def probe(
+    representations: RetrieverRepresentations,
+    candidates: Sequence[Candidates],
+    settings: ProbeSettings | None = None,
+    *,
+    twin: RetrieverRepresentations | None = None,
+    progress: Progress | None = None,
+) -> ProbeResult:
+    """Is relevance readable at each layer? Every probe and control on every layer, N and seed.
+
+    Args:
+        candidates: longer lists of negatives than needed (100, say) leave more to train on.
+        twin: the same texts through the same architecture with random weights; the control
+            "random_weights" is left out, with a warning, where none is given.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
+    """
+    plan = _plan(representations, candidates, settings or ProbeSettings(), twin)
+    tally = Tally(plan)
+    steps = _steps(plan, representations, twin)
+    for done, (source, of_twin, layer) in enumerate(steps):
+        vectors = _vectors(source, plan.task, layer)
+        for at, split in enumerate(plan.splits, start=1):
+            _measure(tally, split, layer, vectors, of_twin)
+            if progress is not None:
+                progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
+    return collect(tally, representations, twin)
+
+
+def _plan(
+    representations: RetrieverRepresentations,
+    candidates: Sequence[Candidates],
+    settings: ProbeSettings,
+    twin: RetrieverRepresentations | None,
+) -> Plan:
+    """The task, its splits, and what can be measured with the vectors at hand."""
+    task = build_task(candidates, max(settings.passages))
+    controls = tuple(name for name in settings.chosen_controls if twin is not None or not CONTROLS[name].twin)
+    if not controls:
+        raise AnalysisError(
+            f"the controls {settings.chosen_controls} all need a random-weight twin, and none was given",
+            where="probing",
+            fix="pass twin=, or add the control 'none'",
+        )
+    return Plan(
+        task=task,
+        settings=settings,
+        splits=tuple(settings.rules.split(task, seed) for seed in settings.seed_values),
+        controls=controls,
+        layers=_layers([representations] if twin is None else [representations, twin], settings),
+    )
+
+
+def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings) -> tuple[int, ...]:
+    """The layers to probe, known to exist in every tower."""
+    depths = {f"{s.name} ({side})": getattr(s, side).n_layers for s in sources for side in ("query", "passage")}
+    if len({*depths.values()}) > 1:
+        raise AnalysisError(
+            f"the towers differ in their number of layers: {depths}",
+            where="probing",
+            fix="pair towers (and a twin) of the same depth",
+        )
+    depth = min(depths.values())
+    layers = tuple(range(depth)) if settings.layers is None else settings.layers
+    wrong = [k for k in layers if not 0 <= k < depth]
+    if wrong:
+        raise AnalysisError(f"no layers {wrong}", where="probing", fix=f"choose layers from 0 to {depth - 1}")
+    return layers
+
+
+def _steps(
+    plan: Plan, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+) -> list[tuple[RetrieverRepresentations, bool, int]]:
+    """Whose vectors, whether they are the twin's, and which layer, for every layer to load."""
+    sources = [(representations, False)]
+    if twin is not None:
+        sources.append((twin, True))
+    needed = {CONTROLS[name].twin for name in plan.controls}
+    return [(source, of_twin, layer) for source, of_twin in sources if of_twin in needed for layer in plan.layers]
+
+
+def _vectors(source: RetrieverRepresentations, task: Task, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The layer's vectors of the task's queries and passages, in the task's order."""
+    queries = _rows(source.query, task.query_ids, layer, source.name)
+    passages = _rows(source.passage, task.passage_ids, layer, source.name)
+    if queries.shape[1] != passages.shape[1]:
+        raise AnalysisError(
+            f"query vectors have {queries.shape[1]} dimensions, passage vectors {passages.shape[1]}",
+            where=f"{source.name}, layer {layer}",
+            fix="probe towers of the same width",
+        )
+    return torch.from_numpy(queries), torch.from_numpy(passages)
+
+
+def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -> Vectors:
+    vectors: Vectors = tower.layer(layer)[tower.rows(ids)]
+    broken = [ids[row] for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]
+    if broken:
+        raise AnalysisError(
+            f"vectors with infinite or missing values:{listed(broken)}",
+            where=f"{name}, layer {layer}",
+            fix="represent the collection again, in float32",
+        )
+    return vectors
+
+
+def _measure(tally: Tally, split: Split, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], of_twin: bool) -> None:
+    """Every probe under every control of one split."""
+    plan = tally.plan
+    queries, passages = vectors
+
+    def trial(view: View) -> Trial:
+        return Trial(queries, passages, view, plan.settings.options)
+
+    def seen(parts: dict[str, Choices]) -> list[View]:
+        return views(parts, split.seed, plan.controls, plan.settings.passages, twin=of_twin)
+
+    for view in seen(split.parts):
+        for name in plan.probes:
+            tally.add_outcome({"probe": name, "layer": layer}, split, view.controls, PROBES[name](trial(view)))
+    if plan.has_mdl:
+        message = coding_order(plan.task, split.seed)
+        for view in seen({ALL: message}):
+            bits, converged = code_length(trial(view))
+            tally.add_bits(layer, message.query, view.controls, bits)
+            tally.mdl_unconverged += not converged

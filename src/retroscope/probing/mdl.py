@@ -1,0 +1,91 @@
+"""Online code length: how many bits does it take to tell the right candidates to someone who knows the vectors?
+
+Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
+uniformly, log2 N bits a choice, each later one by the `elementwise` probe fitted to all before it.
+A probe that needs many examples pays for them, so the code length weighs how easily relevance
+is read, not only whether. Compression is log2 N over the mean bits of a choice; 1 means nothing
+was read.
+
+The ridge cannot be chosen on the labels that are being sent. The code mixes all ridges, and the
+uniform code, by the probability that each gave to the blocks so far (a Bayesian mixture): whatever
+happens, the whole message is at most log2(ridges + 1) bits longer than the best of them alone.
+"""
+
+from itertools import pairwise
+from math import log
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.probing.features import centred, product_features, spread
+from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
+from retroscope.probing.probes.logit import Columns
+from retroscope.probing.splits import Choices
+from retroscope.probing.tasks import Task
+from retroscope.probing.trial import Features, Trial
+
+Bits = Float[np.ndarray, "control size choice"]
+BLOCKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # each block ends at this share of the queries
+ALL = "all"  # the one part of a view that is coded
+
+
+def coding_order(task: Task, seed: int) -> Choices:
+    """Every choice of the task, by a random order of the queries."""
+    rank = np.random.default_rng([seed, 3]).permutation(len(task.query_ids))
+    order = np.argsort(rank[task.query], kind="stable")
+    return Choices(task.query[order], task.passages[order, : task.size])
+
+
+def code_length(trial: Trial) -> tuple[Bits, bool]:
+    """Bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
+    features = product_features(trial)(trial.view.parts[ALL])
+    columns = Columns(trial.view, trial.options.ridge)
+    ends = block_ends(trial.view.parts[ALL])
+    blocks, converged = [_uniform(columns, ends[0]).repeat(1, 1, len(columns.ridges) + 1, 1)], True
+    for start, end in pairwise(ends):
+        block, fine = _learned(trial, features, columns, slice(start, end))
+        blocks.append(torch.cat([block, _uniform(columns, end - start)], dim=2))
+        converged = converged and fine
+    return mixture_bits(blocks).numpy(), converged
+
+
+def block_ends(choices: Choices) -> list[int]:
+    """Where each block ends; a query's choices are never torn apart."""
+    starts = np.flatnonzero(np.diff(choices.query, prepend=-1))
+    edges = [*starts.tolist(), len(choices)]
+    return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
+
+
+def mixture_bits(blocks: list[Float[Tensor, "control size expert choice"]]) -> Float[Tensor, "control size choice"]:
+    """Code length in bits under the Bayesian mixture of the experts' log chances, block after block."""
+    evidence, bits = torch.zeros_like(blocks[0][..., 0]), []
+    for block in blocks:
+        trust = evidence.log_softmax(dim=2)
+        bits.append(-(trust[..., None] + block).logsumexp(dim=2) / log(2))
+        evidence = evidence + block.sum(dim=3)
+    return torch.cat(bits, dim=2)
+
+
+def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 choice"]:
+    """Log chance 1/N for every choice."""
+    controls, sizes, _ = columns.shape
+    chance = torch.tensor(columns.view.sizes).float().log().neg()
+    return chance[None, :, None, None].expand(controls, sizes, 1, choices)
+
+
+def _learned(
+    trial: Trial, features: Features, columns: Columns, block: slice
+) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
+    """Log chances that probes fitted to everything before the block give to the block."""
+    known, targets = features[: block.start], columns.targets(ALL)
+    scale = spread(known)
+    fit = fit_choices(
+        Problems(centred(known) / scale, targets[:, : block.start], columns.sizes, columns.ridge),
+        tolerance=trial.options.tolerance,
+        max_iterations=trial.options.max_iterations,
+    )
+    scores = choice_scores(centred(features[block]) / scale, fit.weights, columns.sizes)
+    chances = log_chances(scores, targets[:, block]).T
+    return chances.reshape(*columns.shape, -1), bool(fit.converged.all())

@@ -1,0 +1,30 @@
+"""What a single probe may be told."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcatTraining:
+    """Training of the published probe; the defaults are the published ones.
+
+    Attributes:
+        learning_rate: of Adam.
+        batch_size: choices in a step.
+        epochs: passes over the training choices; the best one on the selection part is kept.
+    """
+
+    learning_rate: float = 1e-4
+    batch_size: int = 32_768
+    epochs: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The part of `ProbeSettings` that concerns one probe; the attributes are explained there."""
+
+    ridge: tuple[float, ...]
+    rank: int
+    tolerance: float
+    max_iterations: int
+    concat: ConcatTraining
+    first_index_wins: bool

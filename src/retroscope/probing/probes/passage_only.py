@@ -1,0 +1,10 @@
+"""w.p: what can be had without reading the query; the optimum that `concat` strives for."""
+
+from retroscope.probing.features import passage_features
+from retroscope.probing.probes.logit import fitted
+from retroscope.probing.trial import Outcome, Trial
+
+
+def passage_only(trial: Trial) -> Outcome:
+    """Does this passage look like a relevant one?"""
+    return fitted(trial, passage_features(trial))

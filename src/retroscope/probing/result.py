@@ -1,0 +1,193 @@
+"""ProbeResult: what the grid found, with everything needed to doubt it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from retroscope.probing.tally import MDL, Tally
+from retroscope.representations.store import RetrieverRepresentations
+from retroscope.scores import Scores
+from retroscope.statistics import IntervalSettings, summarise
+
+NONE = "none"
+CONCAT = "concat"
+SHUFFLED = "shuffled_queries"
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeResult:
+    """Accuracy of every query under every label, and the evidence behind it.
+
+    Attributes:
+        model: name of the retriever.
+        scores: (query, probe, control, passages, layer) accuracy of each query: the mean over its
+            choices and over the seeds that tested it.
+        by_seed: (seed, probe, control, passages, layer) mean over the queries that the seed
+            tested. Under "default" the seeds test different queries, so their spread holds the
+            sampling of queries, too.
+        mdl: (query, control, passages, layer) code length of each query in bits, the mean over its
+            choices and seeds; None unless "mdl" was asked for.
+        fits: (seed, probe, control, passages, layer) ridge, iterations, gradient, excess and
+            converged (see `Outcome`).
+        split_sizes: (seed, part) choices that trained, validated and tested.
+        layer_names: label of each layer.
+        recipe: how the numbers were made.
+        warnings: reasons not to trust them.
+    """
+
+    model: str
+    scores: Scores
+    by_seed: xr.DataArray
+    mdl: Scores | None
+    fits: xr.Dataset
+    split_sizes: xr.DataArray
+    layer_names: Mapping[int, str]
+    recipe: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+    def selectivity(self) -> xr.DataArray | None:
+        """Accuracy less the accuracy with shuffled queries; None where that control was not run."""
+        means = self.scores.mean()
+        if not {NONE, SHUFFLED} <= {str(name) for name in means.coords["control"].values}:
+            return None
+        difference: xr.DataArray = means.sel(control=NONE, drop=True) - means.sel(control=SHUFFLED, drop=True)
+        return difference
+
+    def compression(self) -> xr.DataArray | None:
+        """Bits of the uniform code over those of the online code; 1 where nothing was read."""
+        if self.mdl is None:
+            return None
+        uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
+        return uniform / self.mdl.mean()
+
+    def records(self, level: float = 0.95) -> list[dict[str, Any]]:
+        """One row per probe, control, N and layer, with a bootstrap interval over queries."""
+        summary = summarise(self.scores, IntervalSettings(level=level))
+        spread = self.by_seed.std("seed", ddof=min(1, self.by_seed.sizes["seed"] - 1))
+        selectivity = self.selectivity()
+        return [self._record(cell, summary.sel(cell), spread.sel(cell), selectivity) for cell in _cells(self.scores)]
+
+    def _record(
+        self, cell: dict[str, Any], at: xr.Dataset, spread: xr.DataArray, selectivity: xr.DataArray | None
+    ) -> dict[str, Any]:
+        bare = {dim: label for dim, label in cell.items() if dim != "control"}
+        own = cell["control"] == NONE and selectivity is not None
+        return {
+            "model": self.model,
+            "probe": cell["probe"],
+            "control": cell["control"],
+            "n_passages": cell["passages"],
+            "layer": cell["layer"],
+            "accuracy": float(at["mean"]),
+            "ci_low": float(at["ci_low"]),
+            "ci_high": float(at["ci_high"]),
+            "seeds": self.by_seed.sizes["seed"],
+            "seed_sd": float(spread),
+            "layer_name": self.layer_names[cell["layer"]],
+            "selectivity": float(selectivity.sel(bare)) if own and selectivity is not None else None,
+            "n_queries": int(at["n"]),
+        }
+
+
+def collect(
+    tally: Tally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+) -> ProbeResult:
+    """The result of a finished tally."""
+    recipe, warnings = _recipe(tally, representations, twin), _warnings(tally, representations)
+    plan, tested = tally.plan, tally.tests > 0
+    credit = tally.credit[tested] / tally.tests[tested].reshape(-1, 1, 1, 1, 1)
+    bits = tally.bits / _choices(tally).reshape(-1, 1, 1, 1)
+    names = representations.query.layer_names
+    return ProbeResult(
+        model=representations.name,
+        scores=Scores("probing", credit, recipe, warnings),
+        by_seed=tally.by_seed,
+        mdl=Scores(MDL, bits, recipe, warnings) if plan.has_mdl else None,
+        fits=_fits(tally),
+        split_sizes=_split_sizes(tally),
+        layer_names={layer: names[layer] for layer in plan.layers},
+        recipe=recipe,
+        warnings=warnings,
+    )
+
+
+def _fits(tally: Tally) -> xr.Dataset:
+    """The evidence of every fit, each variable in its own type."""
+    fits = tally.fits
+    return xr.Dataset(
+        {**fits, "iterations": fits["iterations"].astype(int), "converged": fits["converged"].astype(bool)}
+    )
+
+
+def _cells(scores: Scores) -> list[dict[str, Any]]:
+    """Every combination of labels."""
+    dims = [str(dim) for dim in scores.values.dims[1:]]
+    labels = [scores.values.coords[dim].values.tolist() for dim in dims]
+    return [dict(zip(dims, cell, strict=True)) for cell in product(*labels)]
+
+
+def _choices(tally: Tally) -> np.ndarray:
+    """How many code lengths each query has: its choices, once for every seed."""
+    task = tally.plan.task
+    return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
+
+
+def _split_sizes(tally: Tally) -> xr.DataArray:
+    sizes = [split.sizes() for split in tally.plan.splits]
+    coords = {"seed": [split.seed for split in tally.plan.splits], "part": list(sizes[0])}
+    return xr.DataArray([list(size.values()) for size in sizes], coords, ("seed", "part"))
+
+
+def _recipe(
+    tally: Tally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+) -> dict[str, Any]:
+    """JSON-like: settings, what was probed, and how much there was of it."""
+    plan = tally.plan
+    return {
+        "settings": asdict(plan.settings),
+        "probes": list(plan.settings.chosen_probes),
+        "controls": list(plan.controls),
+        "representations": representations.recipe,
+        "twin": None if twin is None else {"name": twin.name, "recipe": twin.recipe},
+        "queries": len(plan.task.query_ids),
+        "choices": len(plan.task.query),
+        "choices_dropped": plan.task.dropped,
+        "split_sizes": [split.sizes() for split in plan.splits],
+    }
+
+
+def _warnings(tally: Tally, representations: RetrieverRepresentations) -> tuple[str, ...]:
+    """Every reason to doubt the numbers, in words."""
+    plan = tally.plan
+    found = list(representations.warnings)
+    found += [
+        f"control {name!r} was not measured: it needs the vectors of a random-weight twin"
+        for name in plan.settings.chosen_controls
+        if name not in plan.controls
+    ]
+    if plan.task.dropped:
+        found.append(f"{plan.task.dropped} choices had fewer than {plan.task.size - 1} negatives and were dropped")
+    found += [warning for name in plan.probes if (warning := _fit_warning(tally, name))]
+    if tally.mdl_unconverged:
+        found.append(f"mdl: {tally.mdl_unconverged} code lengths rest on fits that did not converge")
+    return tuple(found)
+
+
+def _fit_warning(tally: Tally, name: str) -> str:
+    """What went wrong with the fits of one probe; empty if nothing did."""
+    settings = tally.plan.settings
+    bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
+    if name == CONCAT:
+        steps = f"{settings.concat.epochs} epochs at learning rate {settings.concat.learning_rate:g}"
+        return f"concat was trained as published, {steps}, not to convergence; and it cannot see relevance"
+    if bad:
+        worst = float(tally.fits["excess"].sel(probe=name).max())
+        return (
+            f"{name}: {bad} of {tally.fits['converged'].sel(probe=name).size} fits did not converge in "
+            f"{settings.max_iterations} iterations (loss up to {worst:.1e} nats above its minimum)"
+        )
+    return ""

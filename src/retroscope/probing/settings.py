@@ -1,0 +1,126 @@
+"""What to probe, and by which protocol."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.probing.controls import CONTROLS
+from retroscope.probing.options import ConcatTraining, Options
+from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.probing.splits import Split, disjoint_split, published_split
+from retroscope.probing.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A way to run the probes that is known by name.
+
+    Attributes:
+        split: how a seed divides the choices.
+        probes: run when the settings name none.
+        controls: run when the settings name none.
+        first_seed: the others count up from it.
+        first_index_wins: `concat` gives a tie to the slot with the lowest index, as published.
+    """
+
+    split: Callable[[Task, int], Split]
+    probes: tuple[str, ...]
+    controls: tuple[str, ...]
+    first_seed: int = 0
+    first_index_wins: bool = False
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "default": Protocol(
+        split=disjoint_split,
+        probes=("dot", "cosine", "passage_only", "elementwise", "bilinear", "mean_difference", "mdl"),
+        controls=tuple(CONTROLS),
+    ),
+    "ielab-2025": Protocol(
+        split=published_split, probes=("concat",), controls=("none",), first_seed=42, first_index_wins=True
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+    """Settings of `probe`; what is left at None the protocol decides.
+
+    Attributes:
+        protocol: a name in `PROTOCOLS`.
+        probes: names in `PROBES`, and "mdl".
+        controls: names in `CONTROLS`; "none" is the measurement itself.
+        passages: the N to choose among; chance is 1/N.
+        seeds: number of splits. Under "default" 5 test every query exactly once.
+        layers: which to probe; all by default.
+        ridge: tried, and chosen on the validation queries: weight of |w|^2 / 2 beside the mean
+            loss of a choice, for features of unit spread within a choice.
+        rank: principal directions of queries and of passages that `bilinear` pairs.
+        tolerance: a fit has converged when its loss is certified this close to its minimum, in nats.
+        max_iterations: after which a fit is reported as not converged.
+        concat: training of the published probe.
+    """
+
+    protocol: str = "default"
+    probes: tuple[str, ...] | None = None
+    controls: tuple[str, ...] | None = None
+    passages: tuple[int, ...] = (2, 3, 4, 5)
+    seeds: int = 5
+    layers: tuple[int, ...] | None = None
+    ridge: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    rank: int = 16
+    tolerance: float = 1e-4
+    max_iterations: int = 300
+    concat: ConcatTraining = field(default_factory=ConcatTraining)
+
+    def __post_init__(self) -> None:
+        _check_names("protocol", (self.protocol,), PROTOCOLS)
+        _check_names("probe", self.chosen_probes, KNOWN_PROBES)
+        _check_names("control", self.chosen_controls, CONTROLS)
+        if not self.passages or list(self.passages) != sorted({*self.passages}) or min(self.passages) < 2:
+            raise SettingsError(f"passages={self.passages}", fix="give rising numbers of at least 2, e.g. (2, 3, 4, 5)")
+        if not self.ridge or min(self.ridge) <= 0:
+            raise SettingsError(f"ridge={self.ridge}", fix="give at least one value, all above 0")
+        for name in ("seeds", "rank", "max_iterations", "tolerance"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name}={getattr(self, name)}", fix=f"{name} must be above 0")
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol."""
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def chosen_probes(self) -> tuple[str, ...]:
+        """The probes, the protocol's where none are named."""
+        return self.rules.probes if self.probes is None else self.probes
+
+    @property
+    def chosen_controls(self) -> tuple[str, ...]:
+        """The controls, the protocol's where none are named."""
+        return self.rules.controls if self.controls is None else self.controls
+
+    @property
+    def options(self) -> Options:
+        """What a single probe needs to know."""
+        return Options(
+            ridge=self.ridge,
+            rank=self.rank,
+            tolerance=self.tolerance,
+            max_iterations=self.max_iterations,
+            concat=self.concat,
+            first_index_wins=self.rules.first_index_wins,
+        )
+
+    @property
+    def seed_values(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return tuple(range(self.rules.first_seed, self.rules.first_seed + self.seeds))
+
+
+def _check_names(kind: str, names: tuple[str, ...], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    if not names or len({*names}) < len(names):
+        raise SettingsError(f"{kind}s={names}", fix=f"name at least one {kind}, each once")

@@ -1,0 +1,136 @@
+"""Splits: by query, and no passage is on both sides.
+
+Hard negatives join nearly all queries and passages into one connected component, so a split
+cannot be disjoint by chance. Here the test choices stay exactly as they are; every other passage
+belongs to training or to validation, and their negatives are refilled from the longer list.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from retroscope.errors import AnalysisError
+from retroscope.probing.tasks import NOBODY, Lists, Rows, Task
+
+FOLDS = 5  # test one, validate on one, train on three
+FEWEST = {"train": 20, "validation": 5, "test": 1}  # choices without which a split says nothing
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Choices of one part of a split.
+
+    Attributes:
+        query: index of the query of each choice.
+        passages: (choice, size) indices, the relevant passage first.
+    """
+
+    query: Rows
+    passages: Lists
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What one seed trains on, selects on (ridge, epoch) and reports.
+
+    Attributes:
+        seed: draws everything that is random under this split.
+    """
+
+    seed: int
+    train: Choices
+    validation: Choices
+    test: Choices
+
+    @property
+    def parts(self) -> dict[str, Choices]:
+        """The parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def sizes(self) -> dict[str, int]:
+        """Number of choices in each part."""
+        return {part: len(choices) for part, choices in self.parts.items()}
+
+
+def disjoint_split(task: Task, seed: int) -> Split:
+    """Fold `seed` of a seeded rotation: five seeds in a row test every query exactly once.
+
+    Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
+
+    Raises:
+        AnalysisError: if too few choices remain to train, to validate or to test.
+    """
+    part = _parts(task, seed)
+    pool = _pools(task, part, np.random.default_rng([seed, 1]))
+    test = part == TEST
+    split = Split(
+        seed=seed,
+        train=_refill(task, part == TRAIN, pool == TRAIN),
+        validation=_refill(task, part == VALIDATION, pool == VALIDATION),
+        test=Choices(task.query[test], task.passages[test, : task.size]),
+    )
+    _check(split)
+    return split
+
+
+def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
+    """Ielab-2025: a random share of the *choices* trains, the rest both selects the epoch and is reported."""
+    order = np.random.default_rng(seed).permutation(len(task.query))
+    cut = min(round(train_share * len(order)), len(order) - 1)
+    train, rest = (Choices(task.query[rows], task.passages[rows, : task.size]) for rows in (order[:cut], order[cut:]))
+    return Split(seed=seed, train=train, validation=rest, test=rest)
+
+
+def _parts(task: Task, seed: int) -> Rows:
+    """Part of every choice, decided by its query."""
+    shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.query_ids))
+    turn = (shuffle - seed) % FOLDS
+    of_query = np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN)
+    return np.asarray(of_query[task.query])
+
+
+def _pools(task: Task, part: Rows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
+    """The part that each passage belongs to.
+
+    In order: a test candidate to the test; a relevant passage to the part of its query (training
+    first); any other to the part that uses it more among its first N-1 negatives, an unused or
+    tied one by a coin with the odds of the folds.
+    """
+    uses = [_uses(task, part == side, slice(1, task.size)) for side in (TRAIN, VALIDATION)]
+    coin = np.where(rng.random(len(task.passage_ids)) < 1 / (FOLDS - 1), VALIDATION, TRAIN)
+    pool = np.select([uses[0] > uses[1], uses[1] > uses[0]], [TRAIN, VALIDATION], coin)
+    for side in (VALIDATION, TRAIN):
+        pool[task.passages[part == side, 0]] = side
+    pool[task.passages[part == TEST, : task.size]] = TEST
+    return np.asarray(pool)
+
+
+def _uses(task: Task, rows: Rows, places: slice) -> Int[np.ndarray, "passage"]:
+    """How often each passage stands at these places of these choices."""
+    return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
+
+
+def _refill(task: Task, rows: Rows, allowed: Rows) -> Choices:
+    """The choices of a part with only its own passages: the hardest negatives that are allowed."""
+    query, lists = task.query[rows], task.passages[rows]
+    usable = allowed[lists] & (lists != NOBODY)
+    hardest_first = np.argsort(~usable, axis=1, kind="stable")[:, : task.size]
+    complete = usable[:, 0] & (usable.sum(axis=1) >= task.size)
+    passages = np.take_along_axis(lists, hardest_first, axis=1)
+    return Choices(query[complete], passages[complete])
+
+
+def _check(split: Split) -> None:
+    sizes = split.sizes()
+    short = [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
+    if short:
+        raise AnalysisError(
+            f"too few choices remain when queries and passages are kept apart: {', '.join(short)}",
+            where=f"split of seed {split.seed}",
+            fix="use more queries, give each a longer list of negatives (100, say), or probe fewer passages",
+        )

@@ -1,0 +1,104 @@
+"""Tally: the numbers of a running grid, added up label by label."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.splits import Split
+from retroscope.probing.tasks import Rows, Task
+from retroscope.probing.trial import Outcome
+
+MDL = "mdl"
+EVIDENCE = tuple(f.name for f in fields(Outcome) if f.name != "accuracy")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What will be measured: the labels of every axis.
+
+    Attributes:
+        controls: those of the settings that can be measured with the vectors at hand.
+    """
+
+    task: Task
+    settings: ProbeSettings
+    splits: tuple[Split, ...]
+    controls: tuple[str, ...]
+    layers: tuple[int, ...]
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """The probes with a test part."""
+        return tuple(name for name in self.settings.chosen_probes if name != MDL)
+
+    @property
+    def has_mdl(self) -> bool:
+        """Whether the code length is asked for."""
+        return MDL in self.settings.chosen_probes
+
+    @property
+    def coords(self) -> dict[str, object]:
+        """Labels of each axis."""
+        return {
+            "query": np.array(self.task.query_ids, dtype=object),
+            "seed": [split.seed for split in self.splits],
+            "probe": np.array(self.probes, dtype=object),
+            "control": np.array(self.controls, dtype=object),
+            "passages": list(self.settings.passages),
+            "layer": list(self.layers),
+        }
+
+    def zeros(self, *dims: str) -> xr.DataArray:
+        """An array of zeros with these labelled axes."""
+        coords = {dim: self.coords[dim] for dim in dims}
+        return xr.DataArray(np.zeros([len(labels) for labels in coords.values()]), coords, dims)  # type: ignore[arg-type]
+
+
+class Tally:
+    """Sums over choices and seeds; read by `result.collect` once the grid is done."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Nothing measured yet."""
+        grid = ("probe", "control", "passages", "layer")
+        self.plan = plan
+        self.credit = plan.zeros("query", *grid)
+        self.bits = plan.zeros("query", *grid[1:])
+        self.by_seed = plan.zeros("seed", *grid)
+        self.fits = {name: plan.zeros("seed", *grid) for name in EVIDENCE}
+        self.mdl_unconverged = 0
+
+    @property
+    def tests(self) -> Float[np.ndarray, "query"]:
+        """How often each query was tested, all seeds together."""
+        tested = np.concatenate([split.test.query for split in self.plan.splits])
+        return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
+
+    def add_outcome(self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: Outcome) -> None:
+        """A probe's outcome under one split; `labels` name probe and layer, `controls` its first axis."""
+        cell = {**labels, "control": list(controls)}
+        sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
+        tested = np.bincount(split.test.query, minlength=len(sums))
+        self.credit.loc[cell] += sums
+        means = sums[tested > 0] / tested[tested > 0, None, None]
+        self.by_seed.loc[{**cell, "seed": split.seed}] = means.mean(axis=0)
+        for name, table in self.fits.items():
+            table.loc[{**cell, "seed": split.seed}] = getattr(outcome, name)
+
+    def add_bits(
+        self, layer: int, query: Rows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
+    ) -> None:
+        """A code length of every choice; `query` is whose it is."""
+        sums = per_query(bits, query, len(self.plan.task.query_ids))
+        self.bits.loc[{"layer": layer, "control": list(controls)}] += sums
+
+
+def per_query(
+    values: Float[np.ndarray, "control size choice"], query: Rows, n: int
+) -> Float[np.ndarray, "query control size"]:
+    """The sum of each query's choices."""
+    sums = np.zeros((n, *values.shape[:2]))
+    np.add.at(sums, query, np.moveaxis(values, 2, 0))
+    return sums

@@ -1,0 +1,99 @@
+"""The task: a query, one relevant passage and N-1 hard negatives; which one is relevant?
+
+The candidates of N = 2, 3, ... are nested: the first N of one list, the relevant passage first.
+Chance is 1/N.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from retroscope.collection.records import Candidates
+from retroscope.errors import AnalysisError, listed
+
+NOBODY = -1  # pads the list of a choice that has fewer negatives than others
+Rows = Int[np.ndarray, "choice"]
+Lists = Int[np.ndarray, "choice place"]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Every (query, relevant passage) pair with its hard negatives, as indices.
+
+    Attributes:
+        query_ids: the distinct queries.
+        passage_ids: the distinct passages.
+        query: index into `query_ids` of each choice.
+        passages: indices into `passage_ids`: the relevant one, then the negatives, hardest
+            first, then `NOBODY`.
+        size: the largest N; every choice has at least N-1 negatives.
+        dropped: choices of the source that had too few negatives.
+    """
+
+    query_ids: tuple[str, ...]
+    passage_ids: tuple[str, ...]
+    query: Rows
+    passages: Lists
+    size: int
+    dropped: int = 0
+
+
+def build_task(candidates: Sequence[Candidates], size: int) -> Task:
+    """The choices among `size` passages that these candidates allow.
+
+    A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
+    all N are measured on the same queries.
+
+    Raises:
+        AnalysisError: if no choice is left, or a negative is a relevant passage of its query.
+    """
+    _check_negatives(candidates)
+    kept = [c for c in candidates if len(c.negatives) >= size - 1]
+    if not kept:
+        most = max((len(c.negatives) for c in candidates), default=0)
+        raise AnalysisError(
+            f"no query has the {size - 1} negatives that a choice among {size} needs (the longest list has {most})",
+            where="candidates",
+            fix=f"mine more negatives, or probe with passages up to {most + 1}",
+        )
+    query_index = _index(c.query_id for c in kept)
+    passage_index = _index(p for c in kept for p in (c.positive, *c.negatives))
+    return Task(
+        query_ids=tuple(query_index),
+        passage_ids=tuple(passage_index),
+        query=np.array([query_index[c.query_id] for c in kept]),
+        passages=_lists(kept, passage_index),
+        size=size,
+        dropped=len(candidates) - len(kept),
+    )
+
+
+def _index(ids: Iterable[str]) -> dict[str, int]:
+    """Each distinct id with its place in order of appearance."""
+    return {i: place for place, i in enumerate(dict.fromkeys(ids))}
+
+
+def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -> Lists:
+    """Relevant passage and negatives of every choice, padded to the longest list."""
+    lists = np.full((len(candidates), 1 + max(len(c.negatives) for c in candidates)), NOBODY)
+    for row, c in enumerate(candidates):
+        lists[row, : 1 + len(c.negatives)] = [passage_index[p] for p in (c.positive, *c.negatives)]
+    return lists
+
+
+def _check_negatives(candidates: Sequence[Candidates]) -> None:
+    """A relevant passage among the negatives would make the right answer wrong."""
+    relevant: dict[str, set[str]] = {}
+    for c in candidates:
+        relevant.setdefault(c.query_id, set()).add(c.positive)
+    wrong = [
+        f"query {c.query_id!r}: {sorted(both)}" for c in candidates if (both := relevant[c.query_id] & {*c.negatives})
+    ]
+    if wrong:
+        raise AnalysisError(
+            f"relevant passages are among the negatives of their own query:{listed(wrong)}",
+            where="candidates",
+            fix="leave every judged-relevant passage out of the negatives",
+        )

@@ -1,0 +1,68 @@
+"""Trial: one layer under one split; and Outcome: what a probe made of it. A probe is a function between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from retroscope.probing.controls import View
+from retroscope.probing.options import Options
+from retroscope.probing.splits import Choices
+
+Features = Float[Tensor, "choice candidate feature"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One layer's vectors and the choices to make with them.
+
+    Attributes:
+        queries: one vector for each distinct query of the task.
+        passages: one vector for each distinct passage of the task.
+    """
+
+    queries: Float[Tensor, "query dim"]
+    passages: Float[Tensor, "passage dim"]
+    view: View
+    options: Options
+
+    def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
+        """The vector of each choice's query."""
+        return self.queries[torch.from_numpy(choices.query)]
+
+    def passage_vectors(self, choices: Choices) -> Features:
+        """The vectors of each choice's candidates."""
+        return self.passages[torch.from_numpy(choices.passages)]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How a probe did on the test choices, and how its fits went.
+
+    Attributes:
+        accuracy: credit of every choice.
+        ridge: chosen on the validation queries; NaN where the probe has none.
+        iterations: of the solver; epochs for `concat`; 0 where nothing is fitted.
+        gradient: length of the gradient at the end, as a share of its length at the start.
+        excess: bound on the loss above its minimum, in nats.
+        converged: whether `excess` met the tolerance.
+    """
+
+    accuracy: Float[np.ndarray, "control size choice"]
+    ridge: Float[np.ndarray, "control size"]
+    iterations: Int[np.ndarray, "control size"]
+    gradient: Float[np.ndarray, "control size"]
+    excess: Float[np.ndarray, "control size"]
+    converged: Bool[np.ndarray, "control size"]
+
+
+Probe = Callable[[Trial], Outcome]
+
+
+def unfitted(accuracy: Float[np.ndarray, "control size choice"]) -> Outcome:
+    """The outcome of a probe that solves nothing."""
+    none = np.full(accuracy.shape[:2], np.nan)
+    return Outcome(accuracy, none, np.zeros(none.shape, dtype=np.int64), none, none, np.ones(none.shape, dtype=bool))
