@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +177,7 @@ def load_gguf(file: Path, how: How) -> Backbone:
     from gguf import GGUFReader
 
     names = {str(tensor.name) for tensor in GGUFReader(file).tensors}
-    with quiet():
+    with quiet(), redirect_stderr(StringIO()):  # its progress bar cannot be switched off
         model, info = AutoModel.from_pretrained(
             file.parent, gguf_file=file.name, dtype=how.dtype, output_loading_info=True, local_files_only=True
         )

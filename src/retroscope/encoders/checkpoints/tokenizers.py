@@ -35,8 +35,8 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:
     """Raise where a text may give an id beyond the embedding: the tokenizer is another model's, or grew alone."""
-    special = set(tokenizer.all_special_tokens)
-    beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and token not in special]
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
         raise EncoderError(
             f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. {beyond[0]!r}",
