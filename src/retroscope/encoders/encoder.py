@@ -71,9 +71,10 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of every weight, the head, the tokenizer and the recipe: what makes a vector."""
+        """SHA-256 of every weight, the architecture, the head, the tokenizer and the recipe: what makes a vector."""
         digest = hashlib.sha256(json.dumps(self.recipe.identity(), sort_keys=True).encode())
-        digest.update(tokenizer_state(self.tokenizer).encode())
+        for part in (architecture(self.backbone), repr(self.head), tokenizer_state(self.tokenizer)):
+            digest.update(part.encode())
         for module in (self.backbone, self.head):
             for name, tensor in sorted(module.state_dict().items()):
                 digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -95,12 +96,28 @@ class Retriever:
         return {"query": self.query, "passage": self.passage}[name]
 
 
+# What a configuration says besides how to compute: where it came from, and what else was saved beside it.
+NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+
+
+def architecture(model: PreTrainedModel) -> str:
+    """What a model computes with its weights, as JSON: heads, activation, norms' epsilon, rotary base ...
+
+    None of these has a weight of its own, and each changes every vector.
+    """
+    config = {k: v for k, v in model.config.to_dict().items() if k not in NOT_ARCHITECTURE}
+    kernel = getattr(model.config, "_attn_implementation", None)
+    return json.dumps([type(model).__name__, kernel, config], sort_keys=True, default=str)
+
+
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
     """What a tokenizer does to a text, as JSON.
 
     The truncation and padding that its last call left in it are not part of that.
     """
+    said = [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.truncation_side]
     if not tokenizer.is_fast:
-        return json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+        return json.dumps([*said, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    return json.dumps({k: v for k, v in state.items() if k not in ("truncation", "padding")}, sort_keys=True)
+    kept = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
+    return json.dumps([*said, kept], sort_keys=True)
