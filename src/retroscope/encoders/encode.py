@@ -1,6 +1,5 @@
 """Texts in, the pooled vector of every layer out."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +12,6 @@ from retroscope.encoders.pooling import pooling
 from retroscope.errors import EncoderError
 
 TokenIds = list[int]
-
-# These derive positions from the padding token and count from padding_idx + 1: leave it to them.
-POSITIONS_FROM_IDS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,8 @@ class Batch:
 
 def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     """Token ids of each text: prompt and suffix added, cut to the recipe's length, not padded."""
+    if not texts:
+        return []
     recipe = encoder.recipe
     dressed = [f"{recipe.prompt}{text}{recipe.suffix}" for text in texts]
     room = recipe.max_length - 1 if recipe.append_eos else recipe.max_length
@@ -67,7 +65,11 @@ def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
-    """One batch, padded as the recipe says; `side` and `extra` columns are for the self-tests."""
+    """One batch, padded as the recipe says; `side` and `extra` columns are for the self-tests.
+
+    Raises:
+        EncoderError: if the prompt fills the whole length, so that nothing of a text is left to pool.
+    """
     recipe = encoder.recipe
     side = side or recipe.padding_side
     width = recipe.max_length if recipe.pad_to_max else max(map(len, rows))
@@ -78,6 +80,12 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
         ids[i, span] = torch.tensor(row)
         mask[i, span] = True
     pooled = mask if recipe.pool_prompt else mask & (mask.cumsum(1) > prompt_length(encoder))
+    if not bool(pooled.any(dim=1).all()):
+        raise EncoderError(
+            f"the prompt fills all {recipe.max_length} tokens, so nothing of a text is left to pool",
+            where=encoder.name,
+            fix="raise max_length, or shorten the prompt",
+        )
     return Batch(*(t.to(encoder.device) for t in (ids, mask, pooled)))
 
 
@@ -108,9 +116,8 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
     in models with absolute positions.
     """
     inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
-    takes = inspect.signature(encoder.backbone.forward).parameters
     padded_left = not bool(batch.mask[:, 0].all())
-    if padded_left and "position_ids" in takes and encoder.backbone.config.model_type not in POSITIONS_FROM_IDS:
+    if padded_left and encoder.anatomy.layout.takes_positions:
         inputs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
     return inputs
 
@@ -121,11 +128,7 @@ def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "
     if recipe.pooling == "pooler":
         last = encoder.backbone.pooler(last[:, None].to(encoder.backbone.dtype)).float()
     vector: Tensor = encoder.head(last)
-    if recipe.truncate_dim is not None and recipe.truncate_dim < vector.shape[1]:
-        vector = vector[:, : recipe.truncate_dim]
-        if recipe.head and recipe.head[-1] == "normalize":
-            vector = torch.nn.functional.normalize(vector, dim=-1)
-    return vector
+    return vector[:, : recipe.truncate_dim]  # not of unit length any more: as sentence-transformers leaves it
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
@@ -141,20 +144,29 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
         start += size
 
 
-@torch.inference_mode()
 def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 4096) -> LayerVectors:
-    """Pooled vectors of tokenised texts, in the order given, on the CPU."""
+    """Pooled vectors of tokenised texts, in the order given, on the CPU.
+
+    Raises:
+        EncoderError: if there is no row.
+    """
     recipe = encoder.recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    order: list[int] = []
-    parts: list[LayerVectors] = []
+    made: LayerVectors | None = None
     for chosen in batches_by_length(lengths, tokens):
-        order.extend(chosen)
-        parts.append(forward(encoder, pad(encoder, [rows[i] for i in chosen])))
-    back = torch.argsort(torch.tensor(order))
-    layers = torch.cat([part.layers for part in parts]).cpu()
-    final = torch.cat([part.final for part in parts]).cpu()
-    return LayerVectors(layers[back], final[back])
+        with torch.inference_mode():
+            part = forward(encoder, pad(encoder, [rows[i] for i in chosen]))
+        made = made or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
+        made.layers[chosen] = part.layers.cpu()
+        made.final[chosen] = part.final.cpu()
+    if made is None:
+        raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
+    return made
+
+
+def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
+    """Room on the CPU for the vectors of `n` texts, for autograd ordinary tensors and not inference tensors."""
+    return LayerVectors(torch.empty(n, *part.layers.shape[1:]), torch.empty(n, *part.final.shape[1:]))
 
 
 def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = 4096) -> LayerVectors:

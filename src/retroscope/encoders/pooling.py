@@ -54,9 +54,12 @@ def maximum(hidden: Hidden, mask: Mask) -> Pooled:
 
 
 def _weighted(hidden: Hidden, weights: Float[Tensor, "text token"]) -> Pooled:
-    # A padded state may be inf or NaN (rows that attend to nothing), and 0 * NaN is NaN.
-    clean = hidden if bool(weights.all()) else hidden.masked_fill((weights == 0)[:, :, None], 0)
-    return torch.bmm(weights[:, None, :], clean)[:, 0]
+    total = torch.bmm(weights[:, None, :], hidden)[:, 0]
+    if bool(torch.isfinite(total).all()):
+        return total
+    # A padded state may be inf or NaN (rows that attend to nothing), and 0 * NaN is NaN. It is rare, and looking
+    # at the sum is cheaper than clearing the padding of every layer.
+    return torch.bmm(weights[:, None, :], hidden.masked_fill((weights == 0)[:, :, None], 0))[:, 0]
 
 
 Pooling = Callable[[Hidden, Mask], Pooled]
