@@ -51,7 +51,7 @@ class Plan:
     """What an extraction will do, known before it starts.
 
     Attributes:
-        key: SHA-256 of weights, recipe, texts, number format and code version.
+        key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
         n_bytes: size of the vectors on disk before compression.
         window: texts in one shard.
     """
@@ -69,17 +69,18 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
     inventory = take_inventory(encoder, texts)
     depth, dim, out = _shape(encoder)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
-    window = int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS))
+    n = len(inventory.first)
+    window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
     made_of = {
         "encoder": encoder.fingerprint,
         "texts": inventory.fingerprint,
         "dtype": settings.dtype,
-        "batch_tokens": settings.batch_tokens,  # float rounding depends on the batch
+        "batches": [settings.batch_tokens, window],  # float rounding depends on the batch
         "code": [VERSION, version("torch"), version("transformers"), version("tokenizers")],
-        "device": str(encoder.device),
+        "device": encoder.device.type,
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-    return Plan(encoder, inventory, settings, key, row * len(inventory.first), window)
+    return Plan(encoder, inventory, settings, key, row * n, window)
 
 
 def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
@@ -105,22 +106,33 @@ def extract(
         progress: told (texts done, texts in all) after every window.
 
     Raises:
-        RepresentationError: if the folder holds something else, is damaged, or is being written.
+        RepresentationError: if the folder holds something else, is damaged, or is being written, or if the
+            ids or texts are not those of the plan.
     """
+    if len(ids) != len(plan.inventory.first):
+        raise _other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", folder)
     if not folder.exists():
         _create(plan, folder)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            _fill(plan, texts, _open_own(plan, folder), progress)
-    except Timeout as busy:
-        raise RepresentationError(
-            "another run is writing these vectors", where=str(folder), fix="wait for it"
-        ) from busy
+    if not _open_own(plan, folder, "r").complete:  # a finished store is read only: no lock, any number of readers
+        _fill_alone(plan, texts, folder, progress)
     return Representations(ids, open_store(folder))
 
 
+def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Progress | None) -> None:
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
+    except Timeout as busy:
+        raise RepresentationError(
+            "another run is writing these vectors", where=str(folder), fix="wait for it, then run again"
+        ) from busy
+
+
 def _create(plan: Plan, folder: Path) -> None:
-    """Make the empty store beside `folder` and rename it, so that a half-made one is never seen."""
+    """Make the empty store beside `folder` and rename it, so that a half-made one is never seen.
+
+    If another run was quicker, its store stands (they are the same) and this one goes.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     attrs = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
     attrs["recipe"] = plan.encoder.recipe.as_dict()
@@ -129,11 +141,15 @@ def _create(plan: Plan, folder: Path) -> None:
         made = Path(scratch) / "store"
         shapes = ((n, depth, dim), (n, out))
         create_arrays(made, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
 
 
-def _open_own(plan: Plan, folder: Path) -> VectorStore:
-    store = open_store(folder, mode="r+")
+def _open_own(plan: Plan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
+    store = open_store(folder, mode=mode)
     if store.attributes["key"] != plan.key:
         raise RepresentationError(
             "this folder holds vectors of another model, recipe or set of texts",
@@ -144,18 +160,27 @@ def _open_own(plan: Plan, folder: Path) -> VectorStore:
 
 
 def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Progress | None) -> None:
-    total, done = len(plan.inventory.first), store.done
-    for number, window in enumerate(windows(texts, plan.window)):
-        start = number * plan.window
-        if start < done:
+    total, done, stop = len(plan.inventory.first), store.done, 0
+    for window in windows(texts, plan.window):
+        start, stop = stop, stop + len(window)
+        if stop > total:
+            break
+        if stop <= done:
             continue
         layers, final = _window_vectors(plan, window, start, store)
-        stop = start + len(window)
         store.vectors[start:stop] = layers
         store.final[start:stop] = final
         store.group.attrs["done"] = stop
         if progress:
             progress(stop, total)
+    if stop != total:
+        raise _other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", store)
+
+
+def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
+    where = str(place if isinstance(place, Path) else place.group.store_path)
+    fix = "give `plan` and `extract` the same texts (a list, or a stream that starts anew each time)"
+    return RepresentationError(f"these are not the texts that were planned: {what}", where=where, fix=fix)
 
 
 def _window_vectors(
@@ -165,26 +190,28 @@ def _window_vectors(
     first = plan.inventory.first[start : start + len(window)]
     position = np.arange(start, start + len(window))
     fresh = np.flatnonzero(first == position)
-    rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
-    depth, dim, out = _shape(plan.encoder)
-    layers = np.empty((len(window), depth, dim), dtype=plan.settings.dtype)
-    final = np.empty((len(window), out), dtype=plan.settings.dtype)
+    layers = np.empty((len(window), *store.vectors.shape[1:]), dtype=plan.settings.dtype)
+    final = np.empty((len(window), *store.final.shape[1:]), dtype=plan.settings.dtype)
     if len(fresh):
-        made = encode_rows(plan.encoder, rows, plan.settings.batch_tokens)
-        layers[fresh], final[fresh] = _checked(made, plan)
-    for i in np.flatnonzero(first != position):
-        source = int(first[i])
-        here = source >= start
-        layers[i] = layers[source - start] if here else store.vectors[source]
-        final[i] = final[source - start] if here else store.final[source]
+        rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
+        if not np.array_equal(list(map(len, rows)), plan.inventory.lengths[start + fresh]):
+            raise _other_texts(f"lengths differ between texts {start} and {start + len(window)}", store)
+        layers[fresh], final[fresh] = _checked(encode_rows(plan.encoder, rows, plan.settings.batch_tokens), plan)
+    earlier = np.flatnonzero(first < start)
+    if len(earlier):
+        sources, place = np.unique(first[earlier], return_inverse=True)
+        before = store.texts(sources)  # each earlier shard is read once
+        layers[earlier], final[earlier] = before[0][place], before[1][place]
+    here = np.flatnonzero((first >= start) & (first < position))
+    layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
     return layers, final
 
 
 def _checked(made: LayerVectors, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """The vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
-        layers = made.layers.numpy().astype(plan.settings.dtype)
-        final = made.final.numpy().astype(plan.settings.dtype)
+        layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)
+        final = made.final.numpy().astype(plan.settings.dtype, copy=False)
     for name, array in (("layers", layers), ("final", final)):
         if not np.isfinite(array).all():
             raise RepresentationError(

@@ -1,16 +1,17 @@
 """What is to be encoded: one streaming pass over the texts before any forward pass.
 
-It finds repeated inputs, the length of each, and the fingerprint of them all, in memory of
-about 30 bytes a text.
+It finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
+text, and works in about 70.
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt64
 
 from retroscope.encoders.encode import TokenIds, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -53,21 +54,32 @@ def take_inventory(encoder: Encoder, texts: Iterable[str]) -> Inventory:
     texts that differ only beyond the cut get the very same vector, hence exact ties.
     """
     digest = hashlib.sha256()
-    keys: list[bytes] = []
-    lengths: list[int] = []
+    keys = bytearray()  # a list of digests would take 60 bytes a text more
+    lengths = array("i")
     for rows in tokenised(encoder, texts):
         for row in rows:
             key = hashlib.blake2b(np.asarray(row, dtype=np.int64).tobytes(), digest_size=16).digest()
             digest.update(key)
-            keys.append(key)
+            keys += key
             lengths.append(len(row))
     if not keys:
         raise RepresentationError("there is no text to encode", where=encoder.name)
-    packed = np.frombuffer(b"".join(keys), dtype=np.dtype("V16"))
-    _, first, inverse = np.unique(packed.view([("a", "<u8"), ("b", "<u8")]), return_index=True, return_inverse=True)
-    sizes = np.asarray(lengths, dtype=np.int32)
+    sizes = np.array(lengths, dtype=np.int32)
     reached = int(np.sum(sizes >= encoder.recipe.max_length))
-    return Inventory(first[inverse].astype(np.int64), sizes, reached, digest.hexdigest())
+    first = first_occurrences(np.frombuffer(keys, dtype=np.uint64).reshape(-1, 2))
+    return Inventory(first, sizes, reached, digest.hexdigest())
+
+
+def first_occurrences(keys: UInt64[np.ndarray, "text 2"]) -> Int[np.ndarray, "text"]:
+    """For each key the position of the first that is equal to it."""
+    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest comes first
+    in_order = keys[order]
+    starts = np.ones(len(keys), dtype=bool)
+    starts[1:] = (in_order[1:] != in_order[:-1]).any(axis=1)
+    run_start = np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))
+    first = np.empty(len(keys), dtype=np.int64)
+    first[order] = order[run_start]
+    return first
 
 
 def tokenised(encoder: Encoder, texts: Iterable[str]) -> Iterator[list[TokenIds]]:

@@ -1,6 +1,7 @@
 """Vectors on disk: a zarr group per tower, checksummed, keyed by what made it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,11 @@ from jaxtyping import Float, Int
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
-from retroscope.errors import RepresentationError, listed
+from retroscope.errors import AnalysisError, RepresentationError, listed
 
 Vectors = Float[np.ndarray, "text dim"]
+
+BLOCK_BYTES = 128 * 2**20  # vectors of one layer that a search holds at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +39,50 @@ class VectorStore:
         return int(self.attributes["done"])
 
     @property
+    def complete(self) -> bool:
+        """Whether the vectors of all texts are written."""
+        return self.done == self.vectors.shape[0]
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What is recorded about the vectors: key, recipe, layer names, texts done."""
         return dict(self.group.attrs.asdict())
+
+    def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
+        """All layers and the final vectors of some texts, in the stored number format."""
+        with _damage_named(self):
+            vectors, final = np.asarray(self.vectors.oindex[rows]), np.asarray(self.final.oindex[rows])
+        return _written(self, vectors), _written(self, final)
+
+    def column(self, k: int | None, rows: slice) -> np.ndarray:
+        """Layer k (None: the final vectors) of some texts, in the stored number format."""
+        with _damage_named(self):
+            found = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
+        return _written(self, found)
+
+
+@contextmanager
+def _damage_named(store: VectorStore) -> Iterator[None]:
+    """What zarr and its codecs raise for a damaged file (checksums included), as our error."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as damage:
+        raise RepresentationError(
+            f"the stored vectors cannot be read: {damage}",
+            where=str(store.group.store_path),
+            fix="remove this folder and run again",
+        ) from damage
+
+
+def _written(store: VectorStore, found: np.ndarray) -> np.ndarray:
+    """Refuse rows of NaN, which is how zarr reads a file that is not there."""
+    if np.isnan(found[..., 0]).any():
+        raise RepresentationError(
+            "some of the stored vectors are missing: a file was removed, or they were never written",
+            where=str(store.group.store_path),
+            fix="remove this folder and run again",
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +92,18 @@ class Representations:
     Attributes:
         ids: id of each text, in the order of the rows.
         store: where the vectors are.
+
+    Raises:
+        RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
     """
 
     ids: Sequence[str]
     store: VectorStore
+
+    def __post_init__(self) -> None:
+        rows = self.store.vectors.shape[0]
+        if len(self.ids) != rows:
+            raise RepresentationError(f"{len(self.ids)} ids for {rows} vectors", fix="give one id a text, in order")
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -64,28 +116,29 @@ class Representations:
         return self.store.vectors.shape[1]
 
     def layer(self, k: int) -> Vectors:
-        """Every text's pooled vector at layer k, float32."""
+        """Every text's pooled vector at layer k of 0 .. n_layers - 1, float32."""
         return self._read(k, slice(None))
 
     def final(self) -> Vectors:
         """Every text's final vector (head and truncation applied): what the retriever searches with."""
         return self._read(None, slice(None))
 
-    def blocks(self, k: int | None, size: int = 65536) -> Iterator[Vectors]:
+    def blocks(self, k: int | None, size: int | None = None) -> Iterator[Vectors]:
         """The vectors of layer k (None: the final ones) in consecutive blocks, for corpora beyond memory."""
+        size = size or self._block_size(k)
         for start in range(0, len(self.ids), size):
             yield self._read(k, slice(start, start + size))
 
+    def _block_size(self, k: int | None) -> int:
+        """Rows of about `BLOCK_BYTES`, in whole shards so that none is read twice."""
+        array = self.store.final if k is None else self.store.vectors
+        shard = (array.shards or array.chunks)[0]
+        return int(max(1, BLOCK_BYTES // (4 * array.shape[-1] * shard)) * shard)
+
     def _read(self, k: int | None, rows: slice) -> Vectors:
-        try:
-            found = self.store.final[rows] if k is None else self.store.vectors[rows, k]
-            return np.asarray(found, dtype=np.float32)
-        except (ValueError, RuntimeError, OSError) as damage:
-            raise RepresentationError(
-                f"the stored vectors cannot be read: {damage}",
-                where=str(self.store.group.store_path),
-                fix="remove this folder and run again",
-            ) from damage
+        if k is not None and not 0 <= k < self.n_layers:
+            raise AnalysisError(f"there is no layer {k}", fix=f"layers go from 0 to {self.n_layers - 1}")
+        return np.asarray(self.store.column(k, rows), dtype=np.float32)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -133,6 +186,7 @@ def create_arrays(
 
     A window of texts is one shard (one file, written atomically); inside it each layer is a
     chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C.
+    What was not written reads as NaN, never as a plausible zero.
     """
     (n, depth, dim), (_, out) = shapes
     group = zarr.open_group(LocalStore(folder), mode="w-", attributes=dict(attrs))
@@ -147,6 +201,7 @@ def create_arrays(
             chunks=chunks,
             shards=(window, *shape[1:]),
             dtype=dtype,
+            fill_value=np.nan,
             serializer=BytesCodec(),
             compressors=(ZstdCodec(level=1), Crc32cCodec()),
             dimension_names=dims,
@@ -157,15 +212,18 @@ def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
     """The store at `folder`."""
     try:
         group = zarr.open_group(LocalStore(folder, read_only=mode == "r"), mode=mode)
-        return _store(group)
+        return _store(group, needs=("key", "done", "layer_names"))
     except (FileNotFoundError, KeyError, ValueError) as damage:
         raise RepresentationError(
             f"this is no vector store: {damage}", where=str(folder), fix="remove this folder and run again"
         ) from damage
 
 
-def _store(group: zarr.Group) -> VectorStore:
+def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     vectors, final = group["vectors"], group["final"]
+    lacks = [name for name in needs if name not in group.attrs]
+    if lacks:
+        raise ValueError(f"it does not record {', '.join(lacks)}")
     if not isinstance(vectors, zarr.Array) or not isinstance(final, zarr.Array):
         raise ValueError("vectors and final must be arrays")
     return VectorStore(group, vectors, final)
@@ -175,8 +233,7 @@ def is_finished(folder: Path) -> bool:
     """Whether the store at `folder` holds the vectors of all its texts."""
     if not folder.exists():
         return False
-    store = open_store(folder)
-    return store.done == store.vectors.shape[0]
+    return open_store(folder).complete
 
 
 def representations_in_memory(
