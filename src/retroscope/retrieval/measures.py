@@ -21,9 +21,18 @@ def parse_measure(name: str) -> ir_measures.Measure:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
         raise SettingsError(f"unknown measure {name!r}", fix=did_you_mean(name, FAMILIAR)) from error
-    if not any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers):
+    if measure.params.get("cutoff", 1) < 1:
+        raise SettingsError(f"{name!r} looks at no passage", fix="give a cutoff of 1 or more")
+    if not _is_computed(measure):
         raise SettingsError(f"no installed provider computes {name!r}", fix=did_you_mean(name, FAMILIAR))
     return measure
+
+
+def _is_computed(measure: ir_measures.Measure) -> bool:
+    try:
+        return any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers)
+    except AssertionError:  # what ir-measures raises for a measure that lacks a parameter
+        return False
 
 
 def depth(names: Sequence[str], least: int = 100) -> int:
@@ -39,8 +48,9 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     whatever the provider of a measure would do with a tie. A query without results scores 0.
     """
     measures = {parse_measure(name): name for name in names}
-    ranked = {q: {hit[0]: float(len(hits) - i) for i, hit in enumerate(hits)} for q, hits in run.items()}
     query_ids = list(qrels)
+    judged = {q: run[q] for q in query_ids if q in run}
+    ranked = {q: {hit[0]: float(len(hits) - i) for i, hit in enumerate(hits)} for q, hits in judged.items()}
     place = {q: i for i, q in enumerate(query_ids)}
     column = {measure: i for i, measure in enumerate(measures)}
     values = np.zeros((len(query_ids), len(measures)))

@@ -14,12 +14,13 @@ import faiss
 import numpy as np
 from jaxtyping import Float, Int
 
-from retroscope.errors import unknown_name
+from retroscope.errors import AnalysisError, unknown_name
 from retroscope.representations.store import Representations, Vectors
 
 Similarity = Literal["dot", "cosine"]
 SIMILARITIES: tuple[Similarity, ...] = ("dot", "cosine")
 SPARE = 8  # passages fetched beyond k, so that a tie across the cut is noticed
+CHUNK_NUMBERS = 2**24  # numbers of a temporary array
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +28,8 @@ class Ranking:
     """The best passages of each query, best first.
 
     Attributes:
-        rows: row of each passage in the passage vectors; -1 where there is none.
-        scores: float32 values of the similarity; -inf where there is none.
+        rows: row of each passage in the passage vectors; as many as there are passages, if these are fewer than k.
+        scores: float32 values of the similarity.
     """
 
     rows: Int[np.ndarray, "query k"]
@@ -44,8 +45,11 @@ def search(
         queries: one row a query.
         passages: read block by block, so that the corpus may be larger than memory.
         k: passages kept a query.
-        similarity: "dot" or "cosine".
+        similarity: "dot" or "cosine" (of a zero vector: 0 with everything).
         layer: None for the final vectors.
+
+    Raises:
+        AnalysisError: if queries and passages have vectors of different sizes.
     """
     if similarity not in SIMILARITIES:
         raise unknown_name("similarity", similarity, SIMILARITIES)
@@ -54,11 +58,19 @@ def search(
     best = Ranking(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
     start = 0
     for block in passages.blocks(layer):
+        _check_sizes(queries, block)
         found = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
-        rows = np.where(found.rows >= 0, found.rows + start, -1)
-        best = _merge(best, Ranking(rows, found.scores), k, order)
+        best = _merge(best, Ranking(found.rows + start, found.scores), k, order)
         start += len(block)
     return best
+
+
+def _check_sizes(queries: Vectors, passages: Vectors) -> None:
+    if queries.shape[1] != passages.shape[1]:
+        raise AnalysisError(
+            f"query vectors have {queries.shape[1]} dimensions and passage vectors {passages.shape[1]}",
+            fix="compare vectors of towers with the same size, or the final vectors",
+        )
 
 
 def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
@@ -70,38 +82,87 @@ def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
 
 
 def _prepared(vectors: Vectors, similarity: str) -> Vectors:
+    """As they are for the dot product, of unit length for the cosine; a zero vector stays zero."""
     if similarity == "dot":
         return np.ascontiguousarray(vectors)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny))
+    out = np.empty(vectors.shape, dtype=np.float32)
+    step = max(1, CHUNK_NUMBERS // vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        part = vectors[start : start + step].astype(np.float64)  # squares of float32 may vanish or overflow
+        norms = np.sqrt(np.vecdot(part, part))[:, None]
+        out[start : start + step] = part / np.where(norms > 0, norms, 1)
+    return out
 
 
 def _search_block(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Ranking:
     wanted = min(k + SPARE, len(block))
     rough, rows = faiss.knn(queries, block, wanted, metric=faiss.METRIC_INNER_PRODUCT)
-    scores = _exact(queries, block, rows)
-    ranking = _merge(Ranking(rows, scores), None, k, order)
-    if wanted == len(block):
-        return ranking
-    # A passage that faiss left out may tie with, or by float32 noise beat, the k-th kept one.
-    noise = 4 * np.finfo(np.float32).eps * np.sqrt(queries.shape[1]) * np.abs(rough).max(axis=1)
-    unsure = np.flatnonzero(rough[:, -1] >= ranking.scores[:, -1] - noise)
-    for query in unsure:
-        every = np.arange(len(block))[None]
-        exact = _exact(queries[query : query + 1], block, every)
-        sure = _merge(Ranking(every, exact), None, k, order)
-        ranking.rows[query], ranking.scores[query] = sure.rows[0], sure.scores[0]
+    ranking = _merge(Ranking(rows, _exact(queries, block, rows)), None, k, order)
+    if wanted < len(block):
+        # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
+        noise = _noise(queries, block)
+        unsure = np.flatnonzero(rough[:, -1] + noise >= ranking.scores[:, -1])
+        if len(unsure):
+            _settle(ranking, unsure, (queries, block, noise), order)
     return ranking
 
 
+def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
+    """The most by which a float32 inner product may err, summed in any order.
+
+    (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
+    Cauchy-Schwarz), one u of them for the rounding of the exact score.
+    """
+    unit = np.finfo(np.float32).eps / 2
+    longest = np.linalg.norm(block, axis=1).max()
+    return np.asarray((block.shape[1] + 2) * unit * longest * np.linalg.norm(queries, axis=1))
+
+
+def _settle(
+    ranking: Ranking,
+    unsure: Int[np.ndarray, "n"],
+    searched: tuple[Vectors, Vectors, Float[np.ndarray, "query"]],
+    order: Int[np.ndarray, "passage"],
+) -> None:
+    """Rank all passages of the block that could be among the best of the `unsure` queries, in place.
+
+    Equal vectors (all of them, for the first token at layer 0) are scored once.
+    """
+    queries, block, noise = searched
+    k = ranking.rows.shape[1]
+    distinct, kind = _distinct(block)
+    by_id = np.argsort(order)
+    step = max(1, CHUNK_NUMBERS // len(distinct))
+    for start in range(0, len(unsure), step):
+        chunk = unsure[start : start + step]
+        for query, rough in zip(chunk, queries[chunk] @ distinct.T, strict=True):
+            near = np.flatnonzero(rough >= ranking.scores[query, -1] - noise[query])
+            table = np.full(len(distinct), -np.inf, dtype=np.float32)
+            table[near] = _exact(queries[query][None], distinct, near[None])[0]
+            scores = table[kind[by_id]]
+            chosen = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
+            ranking.rows[query], ranking.scores[query] = by_id[chosen], scores[chosen]
+
+
+def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
+    """The distinct vectors, and which of them each row is."""
+    rows = block.view(np.dtype((np.void, block.itemsize * block.shape[1])))[:, 0]
+    _, first, kind = np.unique(rows, return_index=True, return_inverse=True)
+    return block[first], kind
+
+
 def _exact(queries: Vectors, block: Vectors, rows: Int[np.ndarray, "query k"]) -> Float[np.ndarray, "query k"]:
-    """Float64 similarities rounded to float32; a chunk of queries at a time."""
+    """Float64 similarities rounded to float32, a chunk of queries at a time.
+
+    One dot product for each pair, so that its value depends on the two vectors alone.
+    """
     out = np.empty(rows.shape, dtype=np.float32)
-    step = max(1, 2**24 // (rows.shape[1] * queries.shape[1]))
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
-        near = block[rows[part]].astype(np.float64)
-        out[part] = np.einsum("qd,qkd->qk", queries[part].astype(np.float64), near)
+    flat, width = out.reshape(-1), rows.shape[1]
+    step = max(1, CHUNK_NUMBERS // queries.shape[1])
+    for start in range(0, flat.size, step):
+        pairs = np.arange(start, min(start + step, flat.size))
+        near = block[rows.reshape(-1)[pairs]].astype(np.float64)
+        flat[pairs] = np.vecdot(queries[pairs // width].astype(np.float64), near)
     return out
 
 
@@ -109,8 +170,7 @@ def _merge(one: Ranking, two: Ranking | None, k: int, order: Int[np.ndarray, "pa
     """The best k of both, by score and then by id."""
     rows = one.rows if two is None else np.concatenate([one.rows, two.rows], axis=1)
     scores = one.scores if two is None else np.concatenate([one.scores, two.scores], axis=1)
-    place = np.where(rows >= 0, order[rows], len(order))
-    chosen = np.lexsort((place, -scores), axis=1)[:, :k]
+    chosen = np.lexsort((order[rows], -scores), axis=1)[:, :k]
     return Ranking(np.take_along_axis(rows, chosen, 1), np.take_along_axis(scores, chosen, 1))
 
 
@@ -120,6 +180,6 @@ def as_run(
     """Query id -> (passage id, score), best first; `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
-        found = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True) if row >= 0)
+        found = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))
         run[query_id] = [hit for hit in found if not (skip_identical and hit[0] == query_id)][:k]
     return run
