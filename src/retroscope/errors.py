@@ -46,9 +46,10 @@ class MissingExtraError(RetroscopeError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Advice for a misspelt name: the nearest known names first, else all of them."""
+    """Advice for a misspelt name: the nearest known names first, else all of them. Case is no obstacle."""
     names = sorted(known)
-    near = get_close_matches(word, names, n=3, cutoff=0.6)
+    folded = {name.casefold(): name for name in reversed(names)}
+    near = [folded[name] for name in get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(repr(name) for name in near)}? Known: {', '.join(names)}"
     return f"use one of: {', '.join(names)}"

@@ -5,7 +5,7 @@ paired by query id and never by position. Nothing here imports torch.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from retroscope.errors import AnalysisError, listed
+from retroscope.errors import SHOWN, AnalysisError, listed
 
 QUERY = "query"
 
@@ -25,7 +25,7 @@ class Scores:
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
         values: float array, first dimension `query` (coordinate: query ids, distinct);
-            NaN marks a query that was not measured under that label.
+            every dimension has labels; NaN marks a query that was not measured under that label.
         recipe: how the numbers were made (JSON-like); stored with them.
         warnings: reasons not to trust them, e.g. a failed self-test; never dropped.
     """
@@ -40,14 +40,21 @@ class Scores:
             raise AnalysisError(
                 f"scores need {QUERY!r} as their first dimension, got {self.values.dims}",
                 where=self.name,
-                fix="transpose the array: values.transpose('query', ...)",
+                fix="transpose the array: values.transpose('query', ...); to select queries, give a list of ids",
             )
         ids = self.values.indexes.get(QUERY)
         if ids is None:
             raise AnalysisError("scores carry no query ids", where=self.name, fix="give the array a 'query' coordinate")
         if not ids.is_unique:
             repeated = [str(i) for i in ids[ids.duplicated()].unique()]
-            raise AnalysisError(f"query ids occur more than once:{listed(repeated)}", where=self.name)
+            raise AnalysisError(
+                f"query ids occur more than once:{listed(repeated)}", where=self.name, fix="score each query once"
+            )
+        bare = [str(dim) for dim in self.values.dims if dim not in self.values.indexes]
+        if bare:
+            raise AnalysisError(
+                f"these dimensions have no labels: {', '.join(bare)}", where=self.name, fix="give each a coordinate"
+            )
 
     @property
     def query_ids(self) -> list[str]:
@@ -59,14 +66,18 @@ class Scores:
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:
-            have = {
-                dim: [str(v) for v in self.values.coords[dim].values] for dim in labels if dim in self.values.coords
-            }
-            raise AnalysisError(
-                f"no scores at {labels}",
-                where=self.name,
-                fix=f"choose from {have}" if have else f"dimensions are {self.values.dims[1:]}",
-            ) from error
+            raise AnalysisError(f"no scores at {labels}", where=self.name, fix=self._choices(labels)) from error
+
+    def _choices(self, labels: Mapping[str, object]) -> str:
+        """The labels of the dimensions that were named, or the dimensions."""
+        known = [dim for dim in labels if dim in self.values.indexes]
+        if len(known) < len(labels):
+            return f"dimensions are {', '.join(map(str, self.values.dims))}"
+        have = {dim: [str(v) for v in self.values.indexes[dim]] for dim in known}
+        return "; ".join(
+            f"{dim} is one of {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
+            for dim, names in have.items()
+        )
 
     def mean(self) -> xr.DataArray:
         """The mean over the measured queries, for every label."""
@@ -85,41 +96,55 @@ class Scores:
         )
 
 
-def _text_coords(array: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
+def _text_coords(array: xr.DataArray) -> dict[Hashable, xr.Variable]:
     """String coordinates as zarr's variable-length strings, the one string type of its specification."""
-    return {
-        str(dim): (str(dim), array.coords[dim].values.astype(np.dtypes.StringDType()))
-        for dim in array.dims
-        if dim in array.coords and array.coords[dim].dtype.kind in "OUT"
-    }
+    return _coords_as(array, np.dtypes.StringDType())
+
+
+def _coords_as(array: xr.DataArray, dtype: Any) -> dict[Hashable, xr.Variable]:
+    """String coordinates in another type; those of one label, left by `select`, too."""
+    texts = {name: coord for name, coord in array.coords.items() if coord.dtype.kind in "OUT"}
+    return {name: xr.Variable(coord.dims, coord.values.astype(dtype)) for name, coord in texts.items()}
 
 
 def load_scores(store: Path, group: str) -> Scores:
-    """Read what `Scores.save` wrote."""
+    """Read what `Scores.save` wrote.
+
+    Raises:
+        AnalysisError: if the group is not there, or its writing was interrupted.
+    """
     if not (store / group).exists():
         raise AnalysisError(f"no scores in group {group!r}", where=str(store), fix="run the analysis that writes them")
-    with xr.open_zarr(store, group=group, consolidated=False) as data:
-        loaded = data.load()
-    values = loaded["values"]
-    names = {d: values.coords[d].values.astype(object) for d in values.dims if values.coords[d].dtype.kind in "OUT"}
-    return Scores(
-        name=loaded.attrs["retroscope_name"],
-        values=values.assign_coords({d: (d, v) for d, v in names.items()}),
-        recipe=json.loads(loaded.attrs["retroscope_recipe"]),
-        warnings=tuple(json.loads(loaded.attrs["retroscope_warnings"])),
-    )
+    try:
+        with xr.open_zarr(store, group=group, consolidated=False) as data:
+            loaded = data.load()
+        values = loaded["values"]
+        return Scores(
+            name=loaded.attrs["retroscope_name"],
+            values=values.assign_coords(_coords_as(values, object)),
+            recipe=json.loads(loaded.attrs["retroscope_recipe"]),
+            warnings=tuple(json.loads(loaded.attrs["retroscope_warnings"])),
+        )
+    except (KeyError, ValueError, OSError) as damage:
+        raise AnalysisError(
+            f"group {group!r} holds no whole scores: {damage}",
+            where=str(store),
+            fix="run the analysis that writes them again",
+        ) from damage
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     """The two, paired: same queries and labels in the order of `first`.
 
     Raises:
-        AnalysisError: if either holds queries or labels that the other lacks; a comparison
+        AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison
             of different query sets would not be paired.
     """
+    for one, other in ((first, second), (second, first)):
+        for dim in one.values.dims:
+            if dim not in other.values.dims:
+                raise AnalysisError(f"{other.name} has no dimension {dim!r}", fix="compare scores of the same analysis")
     for dim in first.values.dims:
-        if dim not in second.values.dims:
-            raise AnalysisError(f"{second.name} has no dimension {dim!r}", fix="compare scores of the same analysis")
         mine, theirs = first.values.indexes[dim], second.values.indexes[dim]
         lost = [str(x) for x in mine.symmetric_difference(theirs)]
         if lost:
