@@ -115,6 +115,29 @@ def test_an_adapter_on_an_adapter(base: Path, tmp_path: Path) -> None:
     assert (b - a).abs().max() > 1e-3
 
 
+def test_an_adapter_in_a_sentence_transformers_folder(base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    train(base, folder, "FEATURE_EXTRACTION")
+    tokenizer("llama").save_pretrained(folder)
+    types = {"": "Transformer", "1_Pooling": "Pooling"}
+    rows = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(types.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": "mean"}))
+    retriever = load_retriever(folder)
+    bare = load_encoder(base, LoadSettings(pooling="mean"))
+    with torch.no_grad(), quiet():
+        peft = PeftModel.from_pretrained(AutoModel.from_pretrained(base), folder).eval()
+        theirs = peft(input_ids=IDS).last_hidden_state
+        ours, untouched = (e.backbone(input_ids=IDS).last_hidden_state for e in (retriever.query, bare))
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=2e-5)
+    assert not torch.allclose(untouched, theirs, atol=1e-2)
+    assert retriever.query.recipe.pooling == "mean"
+
+
 def test_a_base_that_has_gone_can_be_given(base: Path, tmp_path: Path) -> None:
     train(base, tmp_path / "adapter")
     edit(tmp_path / "adapter", base_model_name_or_path="/home/someone/else/llama")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel, BertForMaskedLM, LlamaForCausalLM, T5ForConditionalGeneration
+from transformers import AutoModel, BertForMaskedLM, DPRQuestionEncoder, LlamaForCausalLM, T5ForConditionalGeneration
 
 from retroscope.encoders.checkpoints.backbones import How, loader_for
 from retroscope.encoders.checkpoints.folders import quiet
@@ -95,6 +95,16 @@ def test_a_tensor_initialised_afresh_without_a_word_is_caught(tmp_path: Path) ->
         EncoderError, match=r"not the checkpoint's values: encoder\.layer\.1\.attention\.self\.query\.weight"
     ):
         prove_loaded(model, info, disk, "bert")
+
+
+def test_a_context_encoder_loaded_as_a_question_encoder_would_be_caught(tmp_path: Path) -> None:
+    """The published slip: `AutoModel` makes a question encoder of it, and every weight is random."""
+    folder = save_toy("dpr-context", tmp_path / "context")
+    with quiet():
+        model, info = AutoModel.from_pretrained(folder, output_loading_info=True)
+    assert type(model) is DPRQuestionEncoder
+    with pytest.raises(EncoderError, match=r"missing from the checkpoint: question_encoder\.bert_model\.embeddings"):
+        prove_loaded(model, info, open_disk(folder), "dpr")
 
 
 @pytest.mark.parametrize(

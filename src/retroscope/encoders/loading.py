@@ -130,7 +130,7 @@ def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> str:
 
 
 def _short(source: Source) -> str:
-    return Path(source).name
+    return Path(source).name or Path(source).resolve().name
 
 
 def _name(settings: LoadSettings, sources: dict[str, Source]) -> str:

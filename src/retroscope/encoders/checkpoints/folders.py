@@ -15,6 +15,7 @@ from retroscope.errors import EncoderError
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
@@ -25,12 +26,15 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     if looks_like_a_path(source):
         raise EncoderError(f"there is no checkpoint at {str(source)!r}", fix="check the path")
     try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(WANTED)))
+        found = snapshot_download(
+            str(source), revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(COPIES)
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ConnectionError) as error:
         raise EncoderError(
             f"cannot get checkpoint {str(source)!r} from the hub ({type(error).__name__})",
             fix="check the name and the network, or give the path of a local folder",
         ) from error
+    return Path(found)
 
 
 def looks_like_a_path(source: str | Path) -> bool:
