@@ -167,6 +167,9 @@ def test_families_are_separate_where_asked():
             scores(before).select(probe=[probe]), scores(after).select(probe=[probe]), ComparisonSettings(**QUICK)
         )
         np.testing.assert_array_equal(one["p_corrected"], alone.table["p_corrected"].squeeze())
+    each = compare_scores(scores(before), scores(after), ComparisonSettings(family_per=("layer", "probe"), **QUICK))
+    assert each.method["family_sizes"] == [1] * 6
+    assert (each.table["p_corrected"] == each.table["p"]).all()
     with pytest.raises(SettingsError, match=r"unknown dimension 'prob'\n  fix: did you mean 'probe'"):
         compare_scores(scores(before), scores(after), ComparisonSettings(family_per=("prob",), **QUICK))
 
@@ -203,7 +206,7 @@ def test_flips_of_more_than_one_cell_are_refused_with_advice():
         found.flips(probe="p0")
     with pytest.raises(SettingsError, match=r"unknown dimension 'leyer'\n  fix: did you mean 'layer'"):
         found.flips(leyer=1)
-    with pytest.raises(AnalysisError, match=r"no scores at {'layer': 9}\n  fix: choose from"):
+    with pytest.raises(AnalysisError, match=r"no scores at {'layer': 9}\n  fix: layer is one of 0, 1, 2"):
         found.flips(layer=9)
 
 
