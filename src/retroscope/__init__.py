@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from retroscope.encoders.selftest import self_test as self_test
     from retroscope.encoders.twin import random_twin as random_twin
     from retroscope.errors import RetroscopeError as RetroscopeError
-    from retroscope.probing.probe import probe as probe
+    from retroscope.probing.grid import probe as probe
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
     from retroscope.representations.represent import represent as represent
     from retroscope.retrieval.retrieve import retrieve as retrieve
@@ -72,7 +72,7 @@ _HOMES = {
     "load_retriever": "encoders.loading",
     "load_study": "study.study",
     "make_collection": "collection.collection",
-    "probe": "probing.probe",
+    "probe": "probing.grid",
     "random_twin": "encoders.twin",
     "represent": "representations.represent",
     "retrieve": "retrieval.retrieve",

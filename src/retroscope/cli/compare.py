@@ -1,10 +1,14 @@
 """retroscope compare BEFORE AFTER --data SPEC --out DIR."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retroscope.cli import options as o
+
+if TYPE_CHECKING:
+    from retroscope.study.settings import StudySettings
 
 
 def run(
@@ -33,13 +37,7 @@ def run(
 ) -> None:
     """What did fine-tuning change? Measures both models the same way, pairs them by query, writes a report."""
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import emit, note, progress_bars, say
-    from retroscope.reporting.console import console_summary
     from retroscope.study.cache import default_cache
-    from retroscope.study.compare import compare
-    from retroscope.study.load import collection_of, retriever_of
-    from retroscope.study.plan import describe, plan_run
-    from retroscope.study.summary import write_summary
 
     load = o.given(
         pooling=pooling,
@@ -64,17 +62,27 @@ def run(
         settings,
         assignments,
     )
-    home = cache or default_cache()
+    _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
+
+
+def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:
+    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.reporting.console import summary as in_words
+    from retroscope.study.compare import compare
+    from retroscope.study.load import collection_of, retriever_of
+    from retroscope.study.plan import describe, plan_run
+    from retroscope.study.summary import write_summary
+
     collection = collection_of(chosen.data)
-    pair = retriever_of(chosen.before), retriever_of(chosen.after)
-    plan = plan_run(dict(zip(("before", "after"), pair, strict=True)), collection, chosen, home)
+    before, after = retriever_of(chosen.before), retriever_of(chosen.after)
+    plan = plan_run({"before": before, "after": after}, collection, chosen, cache)
     if dry_run:
-        emit(plan) if as_json else note(describe(plan))
+        emit(plan) if as_json else say(describe(plan))
         return
     note(describe(plan))
     with progress_bars() as progress:
-        study = compare(*pair, collection, chosen, cache=home, progress=progress)
+        study = compare(before, after, collection, chosen, cache=cache, progress=progress)
     page = study.report(out)
-    summary = write_summary(study, out)
-    emit(summary) if as_json else say(console_summary(study.findings()))
+    document = write_summary(study, out)
+    emit(document) if as_json else say(in_words(study.findings()))
     note(f"report: {page}")

@@ -16,7 +16,7 @@ def run(
     """Train a small pair on the spot, compare it, and write a report: everything, in about a minute."""
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, note, progress_bars, say
-    from retroscope.reporting.console import console_summary
+    from retroscope.reporting.console import summary as in_words
     from retroscope.study.compare import compare
     from retroscope.study.demo import make_demo_pair
     from retroscope.study.load import collection_of, retriever_of
@@ -38,5 +38,5 @@ def run(
         study = compare(*retrievers, collection_of(chosen.data), chosen, cache=out / "vectors", progress=progress)
     page = study.report(out)
     document = write_summary(study, out)
-    emit(document) if as_json else say(console_summary(study.findings()))
+    emit(document) if as_json else say(in_words(study.findings()))
     note(f"report: {page}")

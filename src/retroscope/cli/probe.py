@@ -27,12 +27,9 @@ def run(
 ) -> None:
     """Is relevance readable at each layer? The probe family, its controls, with intervals."""
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.single import run_single
     from retroscope.cli.text import probe_text
-    from retroscope.study.cache import default_cache
-    from retroscope.study.load import collection_of, retriever_of
-    from retroscope.study.plan import describe, plan_run
-    from retroscope.study.single import run_probes, save_single
+    from retroscope.study.single import run_probes
 
     load = o.given(
         pooling=pooling,
@@ -56,18 +53,4 @@ def run(
         settings,
         assignments,
     )
-    home = cache or default_cache()
-    collection, retriever = collection_of(chosen.data), retriever_of(chosen.after)
-    plan = plan_run({"model": retriever}, collection, chosen, home)
-    if dry_run:
-        emit(plan) if as_json else note(describe(plan))
-        return
-    note(describe(plan))
-    with progress_bars() as progress:
-        measured, document = run_probes(retriever, collection, chosen, home, progress)
-    if out:
-        save_single(measured, out)
-    if as_json:
-        emit(document)
-    else:
-        say(probe_text(document))
+    run_single(run_probes, probe_text, chosen, out, cache, dry_run=dry_run, as_json=as_json)

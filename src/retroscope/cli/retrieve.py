@@ -25,12 +25,9 @@ def run(
 ) -> None:
     """Does it find the right passages? Exact search, measures with intervals, a TREC run file."""
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.single import run_single
     from retroscope.cli.text import retrieval_text
-    from retroscope.study.cache import default_cache
-    from retroscope.study.load import collection_of, retriever_of
-    from retroscope.study.plan import describe, plan_run
-    from retroscope.study.single import run_retrieval, save_single
+    from retroscope.study.single import run_retrieval
 
     load = o.given(
         pooling=pooling,
@@ -52,18 +49,4 @@ def run(
         settings,
         assignments,
     )
-    home = cache or default_cache()
-    collection, retriever = collection_of(chosen.data), retriever_of(chosen.after)
-    plan = plan_run({"model": retriever}, collection, chosen, home)
-    if dry_run:
-        emit(plan) if as_json else note(describe(plan))
-        return
-    note(describe(plan))
-    with progress_bars() as progress:
-        measured, document = run_retrieval(retriever, collection, chosen, home, progress)
-    if out:
-        save_single(measured, out)
-    if as_json:
-        emit(document)
-    else:
-        say(retrieval_text(document))
+    run_single(run_retrieval, retrieval_text, chosen, out, cache, dry_run=dry_run, as_json=as_json)

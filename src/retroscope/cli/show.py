@@ -14,7 +14,7 @@ def run(
 ) -> None:
     """Say what a finished study found."""
     from retroscope.cli.terminal import emit, say
-    from retroscope.reporting.console import console_summary
+    from retroscope.reporting.console import summary as in_words
     from retroscope.study.study import load_study
     from retroscope.study.summary import summary
 
@@ -22,4 +22,4 @@ def run(
     if as_json:
         emit(summary(study))
     else:
-        say(console_summary(study.findings()))
+        say(in_words(study.findings()))

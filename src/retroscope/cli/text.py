@@ -36,4 +36,4 @@ def _block(n: int, records: list[Document]) -> str:
 
 
 def _caveats(document: Document) -> list[str]:
-    return [f"caveat: {caveat}" for caveat in document["caveats"]]
+    return [f"caveat: {caveat}" for caveat in (*document["caveats"], *document.get("warnings", ()))]

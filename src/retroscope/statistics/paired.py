@@ -86,11 +86,28 @@ def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues
     return _reported(p, change)
 
 
+def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+    """Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
+
+    arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
+    differences that McNemar's test finds. Draws no flips.
+    """
+    change = differences(before, after)
+    missing = np.isnan(change)
+    one, two = (np.where(missing, np.nan, values) for values in (before, after))
+    p = np.ones(change.shape[1])
+    usable = (pairs(change) >= 2) & ~(constant(one) & constant(two))
+    if usable.any():
+        p[usable] = stats.ttest_ind(one[:, usable], two[:, usable], axis=0, nan_policy="omit").pvalue
+    return _reported(p, change)
+
+
 PAIRED_TESTS: dict[str, PairedTest] = {
     "paired_t": paired_t,
     "sign_flip": sign_flip,
     "mcnemar": mcnemar,
     "wilcoxon": wilcoxon,
+    "unpaired_t": unpaired_t,
 }
 
 

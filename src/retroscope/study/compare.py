@@ -87,7 +87,7 @@ def _facts(
         **models,
         "collection": collection_facts(collection, negatives),
         "flip_measure": next((m for m in FLIP_MEASURES if m in measures), measures[0]),
-        "caveats": _caveats(sides, models, negatives),
+        "caveats": [*(f"collection: {note}" for note in collection.notes), *_caveats(sides)],
         "command": shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else "",
         "versions": software(),
         "timings": {f"{name}: {stage}": s for name, side in sides.items() for stage, s in side.seconds.items()},
@@ -102,13 +102,13 @@ def _facts(
     }
 
 
-def _caveats(sides: Mapping[str, Measured], models: Mapping[str, Any], negatives: MinedNegatives) -> list[str]:
+def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     said: list[str] = []
     for name, side in sides.items():
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
         said += truncation_caveats(name, side.vectors.recipe)
         said += [f"{name}: {warning}" for warning in (side.probing.warnings if side.probing else ())]
-    if models["before"]["towers"] and _same_vectors(sides):
+    if _same_vectors(sides):
         said.append("both sides make exactly the same vectors: the same model was given twice")
     return list(dict.fromkeys(said))
 

@@ -10,7 +10,8 @@ from retroscope.collection.negatives import MinedNegatives
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.selftest import SelfTest, self_test
 from retroscope.encoders.twin import random_twin
-from retroscope.probing.probe import ProbeResult, probe
+from retroscope.probing.grid import probe
+from retroscope.probing.result import ProbeResult
 from retroscope.representations.represent import extract_towers, plan_towers
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.retrieve import Retrieval, retrieve, retrieve_layers

@@ -31,7 +31,12 @@ def plan_run(
         for tower in plan_towers(retriever, collection, cache, settings.extraction)
     ]
     return {
-        "collection": {"name": collection.name, "source": collection.source, "mapping": dict(collection.mapping)},
+        "collection": {
+            "name": collection.name,
+            "source": collection.source,
+            "mapping": dict(collection.mapping),
+            "notes": list(collection.notes),
+        },
         "towers": towers,
         "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
         "seconds": round(sum(t["seconds"] for t in towers), 1),
@@ -60,6 +65,7 @@ def describe(plan: Mapping[str, Any]) -> str:
     """The plan in a few lines."""
     lines = [f"collection: {plan['collection']['name']} ({plan['collection']['source']})"]
     lines += [f"  {ours} <- {theirs}" for ours, theirs in plan["collection"]["mapping"].items()]
+    lines += [f"  note: {said}" for said in plan["collection"]["notes"]]
     for tower in plan["towers"]:
         lines += _tower_lines(tower)
     lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")

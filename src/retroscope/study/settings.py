@@ -161,8 +161,9 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
     head, *rest = path
     if not rest:
         old = values.get(head)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        return {**values, head: {**old, **value} if both else value}
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = {**old, **value}
+        return {**values, head: value}
     inner = values.get(head) or {}
     if not isinstance(inner, Mapping):
         raise SettingsError(f"{head!r} is a value, not a group of settings", where=".".join(path))

@@ -5,6 +5,7 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
+from retroscope.probing.result import ProbeResult
 from retroscope.retrieval.runs import write_run
 from retroscope.scores import Scores
 from retroscope.statistics.summaries import summarise
@@ -37,17 +38,17 @@ def run_probes(
     negatives = mine(collection, settings)
     twin = twin_of(retriever, collection, cache, settings, progress)
     measured = measure(retriever, collection, negatives, settings, cache=cache, twin=twin, progress=progress)
-    probed = measured.probing
-    assert probed is not None  # negatives were given
-    document = {
-        **_head(measured, collection, settings),
-        "collection": collection_facts(collection, negatives),
+    document = {**_head(measured, collection, settings), "collection": collection_facts(collection, negatives)}
+    return measured, document if measured.probing is None else {**document, **_probed(measured.probing, settings)}
+
+
+def _probed(probed: ProbeResult, settings: StudySettings) -> Document:
+    return {
         "records": clean(probed.records(settings.statistics.level)),
         "mdl": [] if probed.mdl is None else _mdl_records(probed.mdl, settings),
-        "split_sizes": clean(probed.split_sizes),
+        "split_sizes": probed.recipe["split_sizes"],
+        "warnings": list(probed.warnings),
     }
-    document["caveats"] += list(probed.warnings)
-    return measured, document
 
 
 def save_single(measured: Measured, folder: Path) -> None:
@@ -68,7 +69,11 @@ def _head(measured: Measured, collection: Collection, settings: StudySettings) -
         "schema": SCHEMA,
         "model": model_facts(measured.retriever, measured.self_tests),
         "collection": collection_facts(collection, None),
-        "caveats": [*doubts(measured.self_tests), *truncation_caveats(name, measured.vectors.recipe)],
+        "caveats": [
+            *collection.notes,
+            *doubts(measured.self_tests),
+            *truncation_caveats(name, measured.vectors.recipe),
+        ],
         "settings": plain(settings),
         "versions": software(),
         "timings": measured.seconds,
