@@ -1,0 +1,118 @@
+"""What every supported family must obey: one table of models drives every invariant."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.capture import capture_calls
+from retroscope.encoders.encode import encode_layers, encode_rows, forward, pad, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.families import FAMILIES
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.selftest import tolerance
+from retroscope.encoders.settings import LoadSettings
+from retroscope.representations.extraction import ExtractionSettings, extract, plan
+from toys import TEXTS, TOYS, save_toy
+
+POOLED = ("mean", "cls", "last_token", "max", "weighted_mean")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@pytest.fixture(scope="module", params=TOYS)
+def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    folder = save_toy(request.param, tmp_path_factory.mktemp("toy") / request.param)
+    return load_encoder(folder, LoadSettings(pooling="mean"))
+
+
+def pooled_by(encoder: Encoder, pooling: str, **changes: object) -> Encoder:
+    return replace(encoder, recipe=encoder.recipe.but("test", pooling=pooling, **changes))
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(getattr(module, kind)) for module in model.modules() for kind in HOOKS)
+
+
+def test_every_row_of_the_table_of_families_is_tried() -> None:
+    assert {toy.model_type for toy in TOYS.values()} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("pooling", POOLED)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_changes_nothing(encoder: Encoder, pooling: str, side: str) -> None:
+    chosen = pooled_by(encoder, pooling)
+    rows = tokenise(chosen, TEXTS)
+    with torch.inference_mode():
+        alone = torch.cat([forward(chosen, pad(chosen, [row])).layers for row in rows])
+        padded = forward(chosen, pad(chosen, rows, side=side, extra=3)).layers
+    gap = (padded - alone).norm(dim=-1) / alone.norm(dim=-1)
+    assert gap.max() <= tolerance(chosen)
+
+
+def test_batch_size_changes_nothing(encoder: Encoder) -> None:
+    rows = tokenise(encoder, TEXTS * 3)
+    one, some, all_at_once = (encode_rows(encoder, rows, tokens).layers for tokens in (1, 64, 4096))
+    for other in (some, all_at_once):
+        assert ((other - one).norm(dim=-1) / one.norm(dim=-1)).max() <= tolerance(encoder)
+
+
+def test_a_repeated_call_gives_the_same_bits(encoder: Encoder) -> None:
+    """No dropout, no state left behind by a call, and no draw from the random numbers of the caller."""
+    torch.manual_seed(0)
+    first = encode_layers(encoder, TEXTS)
+    state = torch.get_rng_state()
+    second = encode_layers(encoder, TEXTS)
+    assert torch.equal(first.layers, second.layers)
+    assert torch.equal(first.final, second.final)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_last_layer_is_what_the_model_returns(encoder: Encoder) -> None:
+    rows = tokenise(encoder, TEXTS[:1])
+    with torch.no_grad():
+        output = encoder.backbone(torch.tensor(rows))
+    last = getattr(output, "last_hidden_state", None)
+    expected = output.hidden_states[-1].mean(1) if last is None else last.mean(1)
+    found = encode_rows(encoder, rows)
+    torch.testing.assert_close(found.layers[:, -1], expected, atol=tolerance(encoder) * 10, rtol=0)
+    assert found.layers.shape[1] == encoder.anatomy.n_blocks + 1 == len(encoder.layer_names)
+
+
+def test_no_hook_is_left_by_success_or_exception(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hooks(encoder.backbone)
+    encode_layers(encoder, TEXTS)
+    prove_anatomy(encoder.backbone)
+    assert hooks(encoder.backbone) == before
+    last = encoder.anatomy.blocks(encoder.backbone)[-1]
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
+        patched.setattr(last, "forward", _fail)
+        with capture_calls({"block": last}):
+            encode_layers(encoder, TEXTS)
+    assert hooks(encoder.backbone) == before
+    assert encode_layers(encoder, TEXTS).layers.isfinite().all()
+
+
+def _fail(*args: object, **kwargs: object) -> None:
+    raise RuntimeError("out of memory")
+
+
+def test_no_parameter_is_changed_or_wants_a_gradient(encoder: Encoder) -> None:
+    fingerprint = replace(encoder).fingerprint
+    encode_layers(encoder, TEXTS)
+    assert replace(encoder).fingerprint == fingerprint
+    assert not any(p.requires_grad or p.grad is not None for p in encoder.backbone.parameters())
+    assert not encoder.backbone.training
+
+
+def test_stored_vectors_are_the_encoded_ones(encoder: Encoder, tmp_path: Path) -> None:
+    texts = [*TEXTS, TEXTS[0]]
+    made = plan(encoder, texts, ExtractionSettings())
+    stored = extract(made, list("abcde"), texts, tmp_path / "v.zarr")
+    expected = encode_layers(encoder, texts)
+    for k in range(stored.n_layers):
+        torch.testing.assert_close(torch.tensor(stored.layer(k)), expected.layers[:, k], atol=1e-5, rtol=1e-5)
+        assert (stored.layer(k)[0] == stored.layer(k)[4]).all()
+    torch.testing.assert_close(torch.tensor(stored.final()), expected.final, atol=1e-5, rtol=1e-5)
