@@ -53,6 +53,7 @@ class Plan:
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
         n_bytes: size of the vectors on disk before compression.
+        shape: (layers, dim, out) of one text's vectors.
         window: texts in one shard.
     """
 
@@ -61,13 +62,14 @@ class Plan:
     settings: ExtractionSettings
     key: str
     n_bytes: int
+    shape: tuple[int, int, int]
     window: int
 
 
 def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> Plan:
     """Read the texts once and say what encoding them will take."""
     inventory = take_inventory(encoder, texts)
-    depth, dim, out = _shape(encoder)
+    shape = depth, dim, out = _shape(encoder)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
     window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
@@ -80,7 +82,7 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
         "device": encoder.device.type,
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-    return Plan(encoder, inventory, settings, key, row * n, window)
+    return Plan(encoder, inventory, settings, key, row * n, shape, window)
 
 
 def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
@@ -136,7 +138,7 @@ def _create(plan: Plan, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     attrs = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
     attrs["recipe"] = plan.encoder.recipe.as_dict()
-    n, (depth, dim, out) = len(plan.inventory.first), _shape(plan.encoder)
+    n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
         made = Path(scratch) / "store"
         shapes = ((n, depth, dim), (n, out))
@@ -190,8 +192,9 @@ def _window_vectors(
     first = plan.inventory.first[start : start + len(window)]
     position = np.arange(start, start + len(window))
     fresh = np.flatnonzero(first == position)
-    layers = np.empty((len(window), *store.vectors.shape[1:]), dtype=plan.settings.dtype)
-    final = np.empty((len(window), *store.final.shape[1:]), dtype=plan.settings.dtype)
+    depth, dim, out = plan.shape
+    layers = np.empty((len(window), depth, dim), dtype=plan.settings.dtype)
+    final = np.empty((len(window), out), dtype=plan.settings.dtype)
     if len(fresh):
         rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
         if not np.array_equal(list(map(len, rows)), plan.inventory.lengths[start + fresh]):

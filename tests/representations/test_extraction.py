@@ -1,0 +1,315 @@
+"""Vectors are made once, the same whatever happens in between, and keyed by all that makes them."""
+
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import RepresentationError
+from retroscope.representations import extraction
+from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
+from retroscope.representations.inventory import take_inventory
+from retroscope.representations.store import is_finished, open_store
+from toys import TEXTS, save_toy
+
+WORDS = ("moon", "river", "red", "cat", "star", "light", "book", "mat")
+CORPUS = [" ".join(WORDS[(i * j) % 8] for j in range(1, 3 + i % 5)) for i in range(30)] + list(TEXTS)
+IDS = [f"t{i}" for i in range(len(CORPUS))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy("bert", tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture
+def encoder(folder: Path) -> Encoder:
+    return load_encoder(folder, LoadSettings(pooling="mean"))
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+
+
+def planned(encoder: Encoder, texts: Iterable[str] = CORPUS, **settings: object) -> Plan:
+    return plan(encoder, texts, ExtractionSettings(**settings))
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """Every file of a store but its lock."""
+    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+class Stopped(Exception):
+    """Stands for a crash."""
+
+
+def stop_after(windows: int) -> Iterator[None]:
+    yield from [None] * (windows - 1)
+    raise Stopped
+
+
+# ---- the vectors
+
+
+def test_stored_vectors_are_those_of_each_text_alone(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
+    stored = extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
+    expected = encode_layers(encoder, CORPUS, tokens=1)
+    for k in range(stored.n_layers):
+        np.testing.assert_allclose(stored.layer(k), expected.layers[:, k], atol=1e-5)
+    np.testing.assert_allclose(stored.final(), expected.final, atol=1e-5)
+
+
+def test_repeated_texts_have_the_same_bits_in_every_window(
+    encoder: Encoder, small_windows: None, tmp_path: Path
+) -> None:
+    texts = [CORPUS[i % 11] for i in range(60)]
+    stored = extract(planned(encoder, texts), [str(i) for i in range(60)], texts, tmp_path / "v")
+    first = take_inventory(encoder, texts).first
+    assert len(set(first)) < 12
+    for k in range(stored.n_layers):
+        np.testing.assert_array_equal(stored.layer(k), stored.layer(k)[first])
+    np.testing.assert_array_equal(stored.final(), stored.final()[first])
+
+
+def test_repeated_texts_are_encoded_once(
+    encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = extraction.encode_rows
+
+    def counted(which: Encoder, rows: list[list[int]], tokens: int) -> object:
+        seen.append(len(rows))
+        return real(which, rows, tokens)
+
+    texts = CORPUS[:4] * 10
+    made = planned(encoder, texts)
+    monkeypatch.setattr(extraction, "encode_rows", counted)
+    extract(made, [str(i) for i in range(40)], texts, tmp_path / "v")
+    assert sum(seen) == made.inventory.n_distinct == 4
+
+
+def test_half_precision_is_rounded_and_overflow_is_an_error(encoder: Encoder, tmp_path: Path) -> None:
+    half = extract(planned(encoder, dtype="float16"), IDS, CORPUS, tmp_path / "half")
+    full = extract(planned(encoder), IDS, CORPUS, tmp_path / "full")
+    np.testing.assert_array_equal(half.layer(1), full.layer(1).astype(np.float16))
+    assert half.layer(1).dtype == np.float32
+    encoder.backbone.encoder.layer[1].output.LayerNorm.weight.mul_(1e6)
+    with pytest.raises(RepresentationError, match=r"layers hold NaN or infinite values in float16(.|\n)*fix: store fl"):
+        extract(planned(load_bigger(encoder), dtype="float16"), IDS, CORPUS, tmp_path / "big")
+    assert not is_finished(tmp_path / "big")
+
+
+def load_bigger(encoder: Encoder) -> Encoder:
+    """The same encoder with its fingerprint forgotten."""
+    return replace(encoder)
+
+
+def test_every_number_format_says_its_size(encoder: Encoder) -> None:
+    assert planned(encoder).n_bytes == len(CORPUS) * (3 * 16 + 16) * 4
+    assert planned(encoder, dtype="float16").n_bytes == len(CORPUS) * (3 * 16 + 16) * 2
+    assert estimate_seconds(planned(encoder), CORPUS[:4]) > 0
+
+
+def test_windows_hold_bounded_bytes(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = (3 * 16 + 16) * 4
+    monkeypatch.setattr(extraction, "WINDOW_BYTES", 10 * row)
+    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (2, 20))
+    assert planned(encoder).window == 10
+    monkeypatch.setattr(extraction, "WINDOW_BYTES", 0)
+    assert planned(encoder).window == 2
+    assert planned(encoder, CORPUS[:1]).window == 1
+
+
+# ---- interruptions
+
+
+@pytest.mark.parametrize("windows", [1, 2, 4])
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    encoder: Encoder, small_windows: None, tmp_path: Path, windows: int
+) -> None:
+    texts = [*CORPUS, *CORPUS[:10]]  # the last window repeats texts of the first
+    ids = [str(i) for i in range(len(texts))]
+    made = planned(encoder, texts)
+    extract(made, ids, texts, tmp_path / "whole")
+    crash = stop_after(windows)
+    with pytest.raises(Stopped):
+        extract(made, ids, texts, tmp_path / "resumed", lambda done, total: next(crash))
+    assert open_store(tmp_path / "resumed").done == 8 * windows
+    told: list[tuple[int, int]] = []
+    extract(made, ids, texts, tmp_path / "resumed", lambda done, total: told.append((done, total)))
+    assert told[0] == (8 * (windows + 1), 44)
+    assert told[-1] == (44, 44)
+    assert files(tmp_path / "resumed") == files(tmp_path / "whole")
+
+
+def test_a_crash_between_writing_and_noting_it_is_mended(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
+    made = planned(encoder)
+    extract(made, IDS, CORPUS, tmp_path / "whole")
+    extract(made, IDS, CORPUS, tmp_path / "v")
+    store = open_store(tmp_path / "v", "r+")
+    store.group.attrs["done"] = 16
+    store.vectors[20:24] = 7.0  # half of a window, as a crash on another file system might leave it
+    extract(made, IDS, CORPUS, tmp_path / "v")
+    assert files(tmp_path / "v") == files(tmp_path / "whole")
+
+
+def test_a_store_that_could_not_be_created_leaves_nothing(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        Path(args[0]).mkdir()  # type: ignore[arg-type]
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extraction, "create_arrays", broken)
+        with pytest.raises(Stopped):
+            extract(planned(encoder), IDS, CORPUS, tmp_path / "cache" / "v")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert extract(planned(encoder), IDS, CORPUS, tmp_path / "cache" / "v").n_layers == 3
+
+
+def test_a_finished_store_is_opened_without_the_model_or_the_lock(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = planned(encoder)
+    extract(made, IDS, CORPUS, tmp_path / "v")
+    before = files(tmp_path / "v")
+
+    def no_model(*args: object) -> None:
+        raise AssertionError("the model ran")
+
+    monkeypatch.setattr(extraction, "encode_rows", no_model)
+    with FileLock(tmp_path / "v" / ".lock"):
+        extract(made, IDS, CORPUS, tmp_path / "v")
+    assert files(tmp_path / "v") == before
+
+
+# ---- other runs, other plans, other texts
+
+
+def test_a_second_writer_is_sent_away(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
+    made = planned(encoder)
+    crash = stop_after(1)
+    with pytest.raises(Stopped):
+        extract(made, IDS, CORPUS, tmp_path / "v", lambda done, total: next(crash))
+    with (
+        FileLock(tmp_path / "v" / ".lock"),
+        pytest.raises(RepresentationError, match=r"another run is writing these vectors\n  fix: wait for it, then run"),
+    ):
+        extract(made, IDS, CORPUS, tmp_path / "v")
+
+
+def test_two_creators_leave_one_sound_store(encoder: Encoder, tmp_path: Path) -> None:
+    made = planned(encoder)
+
+    def create(_: int) -> None:
+        extraction._create(made, tmp_path / "v")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(create, range(8)))
+    assert [p.name for p in tmp_path.iterdir()] == ["v"]
+    assert extract(made, IDS, CORPUS, tmp_path / "v").final().shape == (len(CORPUS), 16)
+
+
+def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
+    with pytest.raises(RepresentationError, match=r"vectors of another model, recipe or set(.|\n)*fix: choose another"):
+        extract(planned(encoder, CORPUS[::-1]), IDS, CORPUS[::-1], tmp_path / "v")
+
+
+def test_a_damaged_source_of_a_repeated_text_is_named(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
+    texts = [*CORPUS[:16], *CORPUS[:4]]
+    ids = [str(i) for i in range(20)]
+    made = planned(encoder, texts)
+    crash = stop_after(2)
+    with pytest.raises(Stopped):
+        extract(made, ids, texts, tmp_path / "v", lambda done, total: next(crash))
+    shard = tmp_path / "v" / "vectors/c/0/0/0"
+    shard.write_bytes(b"\0" + shard.read_bytes()[1:])
+    with pytest.raises(RepresentationError, match=r"the stored vectors cannot be read(.|\n)*fix: remove this folder"):
+        extract(made, ids, texts, tmp_path / "v")
+
+
+def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
+    made = planned(encoder)
+    with pytest.raises(RepresentationError, match=r"not the texts that were planned: 3 ids for 34 texts"):
+        extract(made, IDS[:3], CORPUS, tmp_path / "v")
+    with pytest.raises(RepresentationError, match=r"planned: 20 texts, and 34 were planned\n  fix: give `plan` and"):
+        extract(made, IDS, CORPUS[:20], tmp_path / "short")
+    with pytest.raises(RepresentationError, match=r"planned: more texts, and 34 were planned"):
+        extract(made, IDS, [*CORPUS, *CORPUS], tmp_path / "long")
+    with pytest.raises(RepresentationError, match=r"planned: lengths differ between texts 8 and 16"):
+        extract(made, IDS, [*CORPUS[:9], "red red red red red red red red", *CORPUS[10:]], tmp_path / "other")
+    exhausted = iter(CORPUS)
+    assert len(list(exhausted)) == len(CORPUS)
+    with pytest.raises(RepresentationError, match=r"planned: 0 texts(.|\n)*a stream that starts anew each time"):
+        extract(made, IDS, exhausted, tmp_path / "none")
+
+
+def test_a_key_changes_with_all_that_makes_a_vector(
+    encoder: Encoder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = planned(encoder).key
+    assert planned(load_encoder(folder, LoadSettings(pooling="mean"))).key == base
+    assert planned(encoder, iter(CORPUS)).key == base
+    other = {
+        "weights": planned(load_encoder(save_toy("bert", tmp_path, seed=1), LoadSettings(pooling="mean"))).key,
+        "pooling": planned(load_encoder(folder, LoadSettings(pooling="cls"))).key,
+        "length": planned(load_encoder(folder, LoadSettings(pooling="mean", max_length=40))).key,
+        "order of texts": planned(encoder, CORPUS[::-1]).key,
+        "texts": planned(encoder, CORPUS[:-1]).key,
+        "dtype": planned(encoder, dtype="float16").key,
+        "batches": planned(encoder, batch_tokens=64).key,
+    }
+    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    other["window"] = planned(encoder).key
+    monkeypatch.setattr(extraction, "VERSION", 0)
+    other["code"] = planned(encoder).key
+    assert len({*other.values(), base}) == len(other) + 1
+
+
+# ---- memory
+
+
+def peak(encoder: Encoder, n: int, folder: Path) -> int:
+    """Largest sum of Python's and numpy's allocations while planning and extracting `n` short texts."""
+
+    class Corpus:
+        def __iter__(self) -> Iterator[str]:
+            return islice((f"{WORDS[i % 8]} {WORDS[i // 8 % 8]} {i}" for i in range(n)), n)
+
+    class Ids:
+        def __len__(self) -> int:
+            return n
+
+    tracemalloc.start()
+    try:
+        extract(planned(encoder, Corpus()), Ids(), Corpus(), folder)  # type: ignore[arg-type]
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_corpus(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a window, a corpus costs the inventory: at most the 70 bytes a text that it states."""
+    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (256, 256))
+    monkeypatch.setattr("retroscope.representations.inventory.CHUNK", 256)
+    peak(encoder, 256, tmp_path / "warm")  # what is allocated once and kept
+    n = 512
+    small, large = peak(encoder, n, tmp_path / "small"), peak(encoder, 8 * n, tmp_path / "large")
+    one_window = 256 * (3 * 16 + 16) * 4
+    assert large - small <= 7 * n * 70 + one_window / 4

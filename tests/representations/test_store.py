@@ -1,0 +1,150 @@
+"""A store gives back what was written, or an error; never a plausible zero."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from retroscope.errors import AnalysisError, RepresentationError
+from retroscope.representations.store import (
+    Representations,
+    create_arrays,
+    is_finished,
+    open_store,
+    representations_in_memory,
+)
+
+ATTRS = {"key": "k", "done": 0, "layer_names": ["0", "1", "2 (post-norm)"], "recipe": {}}
+VALUES = np.random.default_rng(0).normal(size=(10, 3, 4)).astype(np.float32)
+FINAL = np.random.default_rng(1).normal(size=(10, 5)).astype(np.float32)
+IDS = tuple("abcdefghij")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A finished store of ten texts in shards of four."""
+    made = tmp_path / "v.zarr"
+    create_arrays(made, shapes=((10, 3, 4), (10, 5)), window=4, dtype="float32", attrs=ATTRS)
+    store = open_store(made, "r+")
+    store.vectors[:], store.final[:] = VALUES, FINAL
+    store.group.attrs["done"] = 10
+    return made
+
+
+def test_vectors_come_back(folder: Path) -> None:
+    found = Representations(IDS, open_store(folder))
+    assert is_finished(folder)
+    assert (found.n_layers, found.layer_names) == (3, ("0", "1", "2 (post-norm)"))
+    for k in range(3):
+        np.testing.assert_array_equal(found.layer(k), VALUES[:, k])
+    np.testing.assert_array_equal(found.final(), FINAL)
+    some = np.array([7, 0, 7])
+    np.testing.assert_array_equal(found.store.texts(some)[0], VALUES[some])
+    np.testing.assert_array_equal(found.store.texts(some)[1], FINAL[some])
+    assert found.rows(["c", "a"]).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("size", [None, 1, 3, 4, 10, 99])
+@pytest.mark.parametrize("layer", [None, 1])
+def test_blocks_are_the_whole_in_order(folder: Path, size: int | None, layer: int | None) -> None:
+    blocks = list(Representations(IDS, open_store(folder)).blocks(layer, size))
+    np.testing.assert_array_equal(np.concatenate(blocks), FINAL if layer is None else VALUES[:, 1])
+
+
+def test_blocks_are_whole_shards_of_bounded_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", 9 * 4 * 4)  # nine vectors of layer 1
+    assert [len(b) for b in Representations(IDS, open_store(folder)).blocks(1)] == [8, 2]
+    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", 1)
+    assert [len(b) for b in Representations(IDS, open_store(folder)).blocks(1)] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("k", [-1, 3, 99])
+def test_a_layer_that_is_not_there_is_named(folder: Path, k: int) -> None:
+    with pytest.raises(AnalysisError, match=rf"there is no layer {k}\n  fix: layers go from 0 to 2"):
+        Representations(IDS, open_store(folder)).layer(k)
+
+
+def test_ids_are_one_a_row_and_known(folder: Path) -> None:
+    with pytest.raises(RepresentationError, match=r"9 ids for 10 vectors\n  fix: give one id a text, in order"):
+        Representations(IDS[:9], open_store(folder))
+    with pytest.raises(RepresentationError, match=r"no vectors for these ids:\n  - x\n  fix: represent the whole"):
+        Representations(IDS, open_store(folder)).rows(["a", "x"])
+
+
+def test_a_flipped_byte_anywhere_in_a_shard_is_noticed(folder: Path) -> None:
+    """CRC-32C finds every error of one byte; no flipped byte may give a wrong number."""
+    shard = folder / "vectors/c/1/0/0"
+    sound = shard.read_bytes()
+    for place in range(0, len(sound), 2):
+        damaged = bytearray(sound)
+        damaged[place] ^= 0x40
+        shard.write_bytes(bytes(damaged))
+        found = Representations(IDS, open_store(folder))
+        noticed = 0
+        for k in range(3):
+            try:
+                np.testing.assert_array_equal(found.layer(k), VALUES[:, k])
+            except RepresentationError:
+                noticed += 1
+        assert noticed >= 1, f"byte {place} of {len(sound)}"
+
+
+@pytest.mark.parametrize("kept", [0, 3, 50, -1])
+def test_a_shard_cut_short_is_noticed(folder: Path, kept: int) -> None:
+    shard = folder / "final/c/0/0"
+    shard.write_bytes(shard.read_bytes()[:kept])
+    found = Representations(IDS, open_store(folder))
+    with pytest.raises(RepresentationError, match=r"(cannot be read|are missing): (.|\n)*fix: remove this folder and"):
+        found.final()
+    with pytest.raises(RepresentationError, match=r"cannot be read|are missing"):
+        found.store.texts(np.array([1]))
+
+
+@pytest.mark.parametrize("shard", ["vectors/c/2/0/0", "final/c/0/0"])
+def test_a_shard_that_is_gone_is_no_zero(folder: Path, shard: str) -> None:
+    (folder / shard).unlink()
+    found = Representations(IDS, open_store(folder))
+    read = found.final if shard.startswith("final") else lambda: found.layer(0)
+    with pytest.raises(RepresentationError, match=r"are missing: a file was removed(.|\n)*fix: remove this folder"):
+        read()
+
+
+def test_zero_vectors_are_stored_as_such(folder: Path) -> None:
+    store = open_store(folder, "r+")
+    store.vectors[:] = 0
+    np.testing.assert_array_equal(Representations(IDS, open_store(folder)).layer(0), 0)
+
+
+def test_an_unfinished_store_is_not_finished(folder: Path, tmp_path: Path) -> None:
+    open_store(folder, "r+").group.attrs["done"] = 8
+    assert not is_finished(folder)
+    assert not is_finished(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("missing", ["key", "done", "layer_names"])
+def test_a_store_without_its_records_is_refused(folder: Path, missing: str) -> None:
+    meta = json.loads((folder / "zarr.json").read_text())
+    del meta["attributes"][missing]
+    (folder / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(RepresentationError, match=rf"no vector store: it does not record {missing}\n  fix: remove"):
+        open_store(folder)
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "group").mkdir()
+    zarr.open_group(tmp_path / "group", mode="w")
+    (folder / "zarr.json").write_text("{")
+    for place in (tmp_path / "empty", tmp_path / "group", folder):
+        with pytest.raises(RepresentationError, match=r"this is no vector store: (.|\n)*fix: remove this folder"):
+            open_store(place)
+
+
+def test_arrays_at_hand_are_representations_too() -> None:
+    found = representations_in_memory(IDS, VALUES)
+    np.testing.assert_array_equal(found.layer(1), VALUES[:, 1])
+    np.testing.assert_array_equal(found.final(), VALUES[:, -1])
+    np.testing.assert_array_equal(representations_in_memory(IDS, VALUES, FINAL).final(), FINAL)
+    np.testing.assert_array_equal(np.concatenate(list(found.blocks(None))), VALUES[:, -1])
