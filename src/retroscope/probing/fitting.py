@@ -106,15 +106,10 @@ def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: 
     iterations = torch.full_like(state.column, max_iterations)
     memory: list[_Pair] = []
     for iteration in range(max_iterations + 1):
-        done = _excess(state.gradient, state.ridge) <= tolerance
-        if iteration == max_iterations:
-            done = torch.ones_like(done)
-        else:
-            iterations[state.column[done]] = iteration
-        weights[:, state.column[done]], gradient[:, state.column[done]] = (
-            state.weights[:, done],
-            state.gradient[:, done],
-        )
+        done = (_excess(state.gradient, state.ridge) <= tolerance) | (iteration == max_iterations)
+        finished = state.column[done]
+        iterations[finished] = iteration
+        weights[:, finished], gradient[:, finished] = state.weights[:, done], state.gradient[:, done]
         if bool(done.all()):
             break
         if bool(done.any()):

@@ -7,7 +7,7 @@ is read, not only whether. Compression is log2 N over the mean bits of a choice;
 was read.
 
 The ridge cannot be chosen on the labels that are being sent. The code mixes all ridges, and the
-uniform code, by the probability that each gave to the blocks so far (a Bayesian mixture): whatever
+uniform code, by the probability that each gave to the choices so far (a Bayesian mixture): whatever
 happens, the whole message is at most log2(ridges + 1) bits longer than the best of them alone.
 """
 
@@ -48,7 +48,7 @@ def code_length(trial: Trial) -> tuple[Bits, bool]:
         block, fine = _learned(trial, features, columns, slice(start, end))
         blocks.append(torch.cat([block, _uniform(columns, end - start)], dim=2))
         converged = converged and fine
-    return mixture_bits(blocks).numpy(), converged
+    return mixture_bits(torch.cat(blocks, dim=3)).numpy(), converged
 
 
 def block_ends(choices: Choices) -> list[int]:
@@ -58,14 +58,16 @@ def block_ends(choices: Choices) -> list[int]:
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
 
 
-def mixture_bits(blocks: list[Float[Tensor, "control size expert choice"]]) -> Float[Tensor, "control size choice"]:
-    """Code length in bits under the Bayesian mixture of the experts' log chances, block after block."""
-    evidence, bits = torch.zeros_like(blocks[0][..., 0]), []
-    for block in blocks:
-        trust = evidence.log_softmax(dim=2)
-        bits.append(-(trust[..., None] + block).logsumexp(dim=2) / log(2))
-        evidence = evidence + block.sum(dim=3)
-    return torch.cat(bits, dim=2)
+def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[Tensor, "control size choice"]:
+    """Code length in bits of each choice under the Bayesian mixture of the experts' log chances.
+
+    An expert is trusted by the probability that it gave to all choices before; the sum telescopes
+    to -log2 of the mean over experts of their probability of the whole message.
+    """
+    before = chances.double().cumsum(dim=3) - chances
+    trust = before.log_softmax(dim=2)
+    bits: Tensor = -(trust + chances).logsumexp(dim=2) / log(2)
+    return bits
 
 
 def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 choice"]:

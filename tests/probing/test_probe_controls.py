@@ -1,0 +1,48 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from planted import choices
+
+from retroscope.probing.controls import CONTROLS, hash_labels, shuffled_queries, views
+from retroscope.probing.splits import Choices, disjoint_split
+from retroscope.probing.tasks import build_task
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60), st.integers(0, 1000))
+def test_shuffling_leaves_no_query_its_own_and_keeps_a_querys_choices_together(query, seed):
+    queries = np.array(query)
+    if len(np.unique(queries)) < 2:
+        return
+    before = Choices(queries, np.zeros((len(queries), 2), dtype=int))
+    after = shuffled_queries(before, np.random.default_rng(seed)).query
+    assert not np.any(after == queries)
+    assert {*after} == {*queries}
+    assert len({*zip(queries.tolist(), after.tolist(), strict=True)}) == len({*queries.tolist()})
+
+
+def test_hash_labels_depend_on_the_set_alone_and_are_spread_evenly():
+    rng = np.random.default_rng(0)
+    sets = np.array([rng.permutation(5000)[:5] for _ in range(3000)])
+    told = hash_labels(Choices(np.zeros(3000, dtype=int), sets), (3, 5), seed=1)
+    flipped = hash_labels(Choices(np.ones(3000, dtype=int), sets[:, [0, 2, 1, 4, 3]]), (3,), seed=1)
+    members = np.take_along_axis(sets, told[0][:, None], axis=1)
+    assert np.array_equal(members, np.take_along_axis(sets[:, [0, 2, 1, 4, 3]], flipped[0][:, None], axis=1))
+    shares = np.bincount(told[1], minlength=5) / 3000
+    assert np.all(np.abs(shares - 0.2) < 4 * (0.2 * 0.8 / 3000) ** 0.5)
+
+
+def test_another_seed_hashes_otherwise():
+    sets = Choices(np.zeros(200, dtype=int), np.arange(1000).reshape(200, 5))
+    assert not np.array_equal(hash_labels(sets, (5,), 0), hash_labels(sets, (5,), 1))
+
+
+def test_controls_that_read_the_same_queries_share_a_view():
+    split = disjoint_split(build_task(choices(), 3), 0)
+    own, shuffled = views(split.parts, 0, tuple(CONTROLS), (2, 3), twin=False)
+    assert own.controls == ("none", "hash_labels")
+    assert shuffled.controls == ("shuffled_queries",)
+    assert np.array_equal(own.parts["test"].query, split.test.query)
+    assert own.targets["train"].shape == (2, 2, len(split.train))
+    assert not own.targets["train"][0].any()
+    (twin,) = views(split.parts, 0, tuple(CONTROLS), (2, 3), twin=True)
+    assert twin.controls == ("random_weights",)

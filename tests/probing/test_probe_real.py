@@ -1,0 +1,61 @@
+"""The finding that the published probe could not make, on real text and a real retriever."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from retroscope.collection.loading import load_collection
+from retroscope.collection.negatives import hard_negatives
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.twin import random_twin
+from retroscope.probing import ProbeSettings, probe
+from retroscope.representations.represent import represent
+
+N_QUERIES = 450
+BLIND = "passage_only"
+
+
+@pytest.fixture(scope="module")
+def result(shared, minilm, tmp_path_factory):
+    whole = load_collection(f"beir:{shared / 'data' / 'nq-open-gold'}")
+    judged = whole.judgments[:N_QUERIES]
+    gold = {j.passage_id for j in judged}
+    small = replace(
+        whole,
+        queries={j.query_id: whole.queries[j.query_id] for j in judged},
+        passages={p: whole.passages[p] for p in whole.passages if p in gold},
+        judgments=judged,
+    )
+    retriever, cache = load_retriever(str(minilm)), tmp_path_factory.mktemp("vectors")
+    real, twin = (represent(r, small, cache) for r in (retriever, random_twin(retriever, 0)))
+    settings = ProbeSettings(probes=("cosine", BLIND, "elementwise"), passages=(5,), layers=(0, 3, 6))
+    return probe(real, hard_negatives(small, 100).candidates, settings, twin=twin)
+
+
+pytestmark = [pytest.mark.real, pytest.mark.shared]
+
+
+def test_relevance_becomes_readable_towards_the_last_layer(result):
+    cosine = result.scores.mean().sel(probe="cosine", control="none", passages=5)
+    assert cosine.sel(layer=6) > 0.9
+    assert cosine.sel(layer=6) - cosine.sel(layer=0) > 0.15
+    assert cosine.sel(layer=0) > 0.5
+
+
+def test_a_probe_that_does_not_read_the_query_sees_no_layer_change(result):
+    blind = result.scores.mean().sel(probe=BLIND, control="none", passages=5)
+    assert np.all(blind < 0.36)
+    assert float(blind.max() - blind.min()) < 0.12
+
+
+def test_controls_are_near_chance(result):
+    means = result.scores.mean().sel(passages=5)
+    for probe_name, control in [("cosine", "shuffled_queries"), ("elementwise", "hash_labels")]:
+        tolerance = 4 * (0.2 * 0.8 / N_QUERIES) ** 0.5
+        assert np.all(np.abs(means.sel(probe=probe_name, control=control) - 0.2) < tolerance)
+
+
+def test_learned_probes_converge_on_real_vectors(result):
+    assert result.fits["converged"].all()
+    assert result.warnings == ()
