@@ -45,7 +45,8 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     """The value of each measure for each judged query, dims (query, measure).
 
     The order of the run decides, not its scores: tied scores are ranked as the run ranks them,
-    whatever the provider of a measure would do with a tie. A query without results scores 0.
+    whatever the provider of a measure would do with a tie (from a file, ir-measures breaks them as trec_eval
+    does, but RR@k, which it computes itself, by the lesser id). A query without results scores 0.
     """
     measures = {parse_measure(name): name for name in names}
     query_ids = list(qrels)

@@ -1,0 +1,110 @@
+"""Retrieval of a collection: what is judged is ranked, measured and labelled."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.loading import load_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import AnalysisError, RepresentationError
+from retroscope.representations.represent import represent
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval.retrieve import retrieve, retrieve_layers
+from retroscope.scores import load_scores
+
+EYE = np.eye(4, dtype=np.float32)
+
+
+def collection(*, ignore_identical_ids: bool = False, relevance: int = 1) -> Collection:
+    """Four passages, the queries a and b (relevant: b for a, a for b) and one that nobody judged."""
+    return make_collection(
+        "toy",
+        [Passage(i, f"text {i}") for i in "abcd"],
+        [Query("a", "one"), Query("unjudged", "two"), Query("b", "three")],
+        [Judgment("a", "b", relevance), Judgment("b", "a"), Judgment("a", "d", 0)],
+        ignore_identical_ids=ignore_identical_ids,
+    )
+
+
+def vectors() -> RetrieverRepresentations:
+    """Layer 0: every vector alike. Layer 1: a query is nearest to its own id, then to the relevant passage."""
+    passages = np.stack([np.ones((4, 4)), EYE], axis=1)
+    wanted = EYE[[0, 2, 1]] * 2 + EYE[[1, 3, 0]]
+    queries = np.stack([np.ones((3, 4)), wanted], axis=1)
+    return RetrieverRepresentations(
+        "toy",
+        representations_in_memory(["a", "unjudged", "b"], queries),
+        representations_in_memory(list("abcd"), passages),
+        "dot",
+        {"retriever": "toy"},
+        ("a self-test failed",),
+    )
+
+
+def test_judged_queries_are_ranked_and_measured() -> None:
+    found = retrieve(vectors(), collection(), ["RR@10", "R@1"])
+    assert found.scores.query_ids == ["a", "b"]
+    assert list(found.run) == ["a", "b"]
+    assert [hit[0] for hit in found.run["a"]][:2] == ["a", "b"]
+    assert found.scores.select(measure="RR@10").values.values.tolist() == [0.5, 0.5]
+    assert found.scores.warnings == ("a self-test failed",)
+    assert found.scores.recipe["ties"] == "by id, the greater first (trec_eval)"
+
+
+def test_the_querys_own_passage_can_be_ignored() -> None:
+    found = retrieve(vectors(), collection(ignore_identical_ids=True), ["RR@10", "R@1"])
+    assert found.scores.values.values.tolist() == [[1, 1], [1, 1]]
+    assert "a" not in dict(found.run["a"])
+    assert len(found.run["a"]) == 3
+    assert found.scores.recipe["ignore_identical_ids"] is True
+
+
+def test_layers_are_measured_one_by_one_and_the_last_equals_the_final_without_a_head() -> None:
+    told: list[tuple[int, int]] = []
+    found = retrieve_layers(vectors(), collection(), ["RR@10"], lambda *news: told.append(news))
+    assert found.values.dims == ("query", "layer", "measure")
+    assert told == [(1, 2), (2, 2)]
+    final = retrieve(vectors(), collection(), ["RR@10"]).scores
+    assert found.select(layer=1).values.drop_vars("layer").equals(final.values)
+    # layer 0: all alike, so the ranking is d, c, b, a for every query, whatever the order of the corpus
+    assert found.select(layer=0, measure="RR@10").values.values.tolist() == [1 / 3, 1 / 4]
+
+
+def test_layer_scores_are_saved_with_their_labels(tmp_path: Path) -> None:
+    found = retrieve_layers(vectors(), collection(), ["RR@10", "nDCG@10"])
+    found.save(tmp_path / "s.zarr", "layers")
+    back = load_scores(tmp_path / "s.zarr", "layers")
+    assert back.values.equals(found.values)
+    assert back.values.coords["layer"].values.tolist() == [0, 1]
+
+
+def test_vectors_of_another_collection_are_refused() -> None:
+    other = make_collection("x", [Passage("a", "t")], [Query("q9", "t")], [Judgment("q9", "a")])
+    with pytest.raises(RepresentationError, match=r"no vectors for these ids:\n  - q9"):
+        retrieve(vectors(), other)
+
+
+def test_a_collection_without_judged_queries_is_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"toy: no query has a relevant passage\n  fix: check the judgments"):
+        retrieve(vectors(), Collection("toy", {}, {}, ()))
+
+
+@pytest.mark.real
+@pytest.mark.shared
+def test_a_known_retriever_finds_what_it_is_known_to_find(shared: Path, minilm: Path, tmp_path: Path) -> None:
+    """The first 120 passages and their queries of a set on which all-MiniLM-L6-v2 is known to be good."""
+    whole = load_collection(f"beir:{shared / 'data' / 'nq-open-gold'}")
+    kept = dict(list(whole.passages.items())[:120])
+    judgments = [j for j in whole.judgments if j.passage_id in kept][:40]
+    queries = [whole.queries[j.query_id] for j in judgments]
+    small = make_collection("nq", kept.values(), {q.id: q for q in queries}.values(), judgments)
+    retriever = load_retriever(minilm, max_length=64)
+    found = represent(retriever, small, tmp_path / "cache")
+    final = retrieve(found, small, ["RR@10"]).scores.mean().item()
+    layers = retrieve_layers(found, small, ["RR@10"]).mean().sel(measure="RR@10").values
+    assert final > 0.9
+    assert layers[-1] == pytest.approx(final)
+    assert layers[0] < final - 0.1

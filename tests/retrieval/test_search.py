@@ -1,0 +1,196 @@
+"""Search is exact, ties are broken by id, and blocks do not matter."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.representations import store
+from retroscope.representations.store import Representations, representations_in_memory
+from retroscope.retrieval import search as module
+from retroscope.retrieval.search import as_run, id_order, search
+
+
+def passages(vectors: np.ndarray, ids: list[str] | None = None) -> Representations:
+    names = ids or [f"p{i}" for i in range(len(vectors))]
+    return representations_in_memory(names, np.asarray(vectors, dtype=np.float32)[:, None])
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def brute_force(
+    queries: np.ndarray, corpus: np.ndarray, ids: list[str], k: int, similarity: str
+) -> list[list[tuple[str, np.float32]]]:
+    """Sort every passage by its score, then by its id, the greater first: the definition."""
+    q, p = (np.asarray(v, dtype=np.float32) for v in (queries, corpus))
+    if similarity == "cosine":
+        q, p = unit(q), unit(p)
+    scores = np.array([[np.float32(a.astype(np.float64) @ b.astype(np.float64)) for b in p] for a in q])
+    return [
+        sorted(((ids[j], row[j]) for j in range(len(ids))), key=lambda hit: (hit[1], hit[0]), reverse=True)[:k]
+        for row in scores
+    ]
+
+
+def found(
+    queries: np.ndarray, corpus: np.ndarray, ids: list[str], k: int, similarity: str
+) -> list[list[tuple[str, np.float32]]]:
+    ranking = search(np.asarray(queries, dtype=np.float32), passages(corpus, ids), k, similarity=similarity)
+    return [
+        [(ids[row], score) for row, score in zip(rows, scores, strict=True)]
+        for rows, scores in zip(ranking.rows, ranking.scores, strict=True)
+    ]
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[str], int, int]:
+    """Few distinct vectors among many passages, ids in any order, small blocks, any k."""
+    dim = draw(st.integers(1, 5))
+    value = st.one_of(st.integers(-2, 2).map(float), st.floats(-4, 4, width=32, allow_subnormal=False))
+    vector = st.lists(value, min_size=dim, max_size=dim)
+    kinds = draw(st.lists(vector, min_size=1, max_size=5))
+    chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=60))
+    queries = draw(st.lists(st.one_of(vector, st.sampled_from(kinds)), min_size=1, max_size=4))
+    ids = draw(st.permutations([f"{i}" for i in range(len(chosen))]))
+    return np.array(queries), np.array(chosen), list(ids), draw(st.integers(1, 70)), draw(st.integers(1, 40))
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@settings(deadline=None, max_examples=150)
+@given(case=crowded())
+def test_search_equals_brute_force_with_many_ties_and_small_blocks(
+    similarity: str, case: tuple[np.ndarray, np.ndarray, list[str], int, int]
+) -> None:
+    queries, corpus, ids, k, block = case
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Representations, "_block_size", lambda self, layer: block)
+        assert found(queries, corpus, ids, k, similarity) == brute_force(queries, corpus, ids, k, similarity)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize("block", [1, 7, 64, 333, 5000])
+def test_blocks_do_not_matter(similarity: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    corpus = draw.normal(size=(1000, 24)).astype(np.float32)
+    corpus[500:] = corpus[draw.integers(0, 500, size=500)]  # twins in other blocks
+    queries = draw.normal(size=(30, 24)).astype(np.float32)
+    ids = [f"{i}" for i in draw.permutation(1000)]
+    whole = found(queries, corpus, ids, 20, similarity)
+    monkeypatch.setattr(Representations, "_block_size", lambda self, layer: block)
+    assert found(queries, corpus, ids, 20, similarity) == whole
+
+
+def test_equal_vectors_are_ranked_by_id_alone() -> None:
+    """The first token at layer 0 is the same in every text."""
+    corpus = np.ones((500, 8)) * 0.1
+    ids = [f"{i:03}" for i in np.random.default_rng(0).permutation(500)]
+    for hits in found(np.random.default_rng(1).normal(size=(3, 8)), corpus, ids, 10, "cosine"):
+        assert [i for i, _ in hits] == [f"{499 - i:03}" for i in range(10)]
+        assert len({score for _, score in hits}) == 1
+
+
+def test_a_tie_wider_than_what_faiss_was_asked_for_is_ranked_by_id() -> None:
+    corpus = np.zeros((200, 4))
+    corpus[:, 0] = 1
+    corpus[:5, 0] = 2
+    ids = [f"{i:03}" for i in range(200)]
+    hits = found(np.eye(4)[:1], corpus, ids, 8, "dot")[0]
+    assert [i for i, _ in hits] == ["004", "003", "002", "001", "000", "199", "198", "197"]
+
+
+def test_scores_that_cancel_are_exact() -> None:
+    """Large vectors with small products: float32 noise is far above the differences between scores."""
+    draw = np.random.default_rng(0)
+    base = draw.normal(size=64)
+    base *= 3000 / np.linalg.norm(base)
+    query = draw.normal(size=64)
+    query -= (query @ base) / (base @ base) * base
+    corpus = base + draw.normal(size=(400, 64)) * 1e-2
+    queries = (query * 1000)[None]
+    ids = [f"{i}" for i in range(400)]
+    assert found(queries, corpus, ids, 10, "dot") == brute_force(queries, corpus, ids, 10, "dot")
+
+
+def test_nearly_parallel_vectors_are_told_apart() -> None:
+    """Cosines that differ by less than float32 noise: an anisotropic layer."""
+    draw = np.random.default_rng(0)
+    corpus = 1 + draw.normal(size=(400, 32)) * 1e-4
+    queries = 1 + draw.normal(size=(5, 32)) * 1e-4
+    ids = [f"{i}" for i in range(400)]
+    assert found(queries, corpus, ids, 10, "cosine") == brute_force(queries, corpus, ids, 10, "cosine")
+
+
+def test_the_cosine_of_a_zero_vector_is_zero_and_of_a_tiny_one_is_not() -> None:
+    corpus = np.array([[0, 0], [1e-30, 0], [-3e30, 0], [0, 5]])
+    hits = found(np.array([[2.0, 0.0], [0.0, 0.0]]), corpus, ["zero", "tiny", "huge", "other"], 4, "cosine")
+    assert hits[0] == [("tiny", 1), ("zero", 0), ("other", 0), ("huge", -1)]
+    assert [score for _, score in hits[1]] == [0, 0, 0, 0]
+    assert [i for i, _ in hits[1]] == ["zero", "tiny", "other", "huge"]
+
+
+@pytest.mark.parametrize("k", [3, 4, 100])
+def test_a_corpus_smaller_than_k_is_ranked_whole(k: int) -> None:
+    ranking = search(np.eye(2, dtype=np.float32), passages(np.eye(2).repeat(2, 0)[:3]), k, similarity="dot")
+    assert ranking.rows.shape == (2, 3)
+    assert sorted(ranking.rows[0].tolist()) == [0, 1, 2]
+
+
+def test_scores_depend_on_the_two_vectors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    queries, corpus = draw.normal(size=(2, 9, 300)).astype(np.float32)
+    whole = module._exact(queries, corpus, np.tile(np.arange(9), (9, 1)))
+    for step in (1, 2**10, 2**24):
+        monkeypatch.setattr(module, "CHUNK_NUMBERS", step)
+        parts = [
+            module._exact(queries[i][None], corpus[j][None], np.array([[0]]))[0, 0] for i in range(9) for j in (8,)
+        ]
+        assert parts == whole[:, 8].tolist()
+
+
+def test_unsure_queries_are_settled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_NUMBERS", 1)
+    corpus = np.tile(np.eye(3), (40, 1))
+    ids = [f"{i:03}" for i in range(120)]
+    queries = np.random.default_rng(0).normal(size=(6, 3))
+    assert found(queries, corpus, ids, 5, "cosine") == brute_force(queries, corpus, ids, 5, "cosine")
+
+
+def test_ids_are_ordered_as_trec_eval_orders_bytes() -> None:
+    ids = ["10", "9", "é", "z", "Z", "𝔘", "ﬀ", "a", "aa"]
+    by_bytes = sorted(ids, key=lambda i: i.encode(), reverse=True)
+    assert [ids[i] for i in np.argsort(id_order(ids))] == by_bytes
+
+
+def test_the_querys_own_passage_is_dropped_on_request() -> None:
+    vectors = passages(np.eye(3), ["a", "b", "c"])
+    ranking = search(np.eye(3, dtype=np.float32), vectors, 3, similarity="dot")
+    kept = as_run(ranking, ["a", "b", "x"], vectors.ids, skip_identical=False, k=2)
+    dropped = as_run(ranking, ["a", "b", "x"], vectors.ids, skip_identical=True, k=2)
+    assert [hit[0] for hit in kept["a"]] == ["a", "c"]
+    assert [hit[0] for hit in dropped["a"]] == ["c", "b"]
+    assert kept["x"] == dropped["x"]
+
+
+def test_layers_are_searched_by_their_own_vectors() -> None:
+    layers = np.stack([np.eye(2), np.eye(2)[::-1]], axis=1).astype(np.float32)
+    both = representations_in_memory(["a", "b"], layers)
+    query = np.array([[1, 0]], dtype=np.float32)
+    assert [int(search(query, both, 1, similarity="dot", layer=k).rows[0, 0]) for k in (0, 1)] == [0, 1]
+    with pytest.raises(AnalysisError, match="there is no layer 2"):
+        search(query, both, 1, similarity="dot", layer=2)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"unknown similarity 'cosin'\n  fix: did you mean 'cosine'"):
+        search(np.eye(2, dtype=np.float32), passages(np.eye(2)), 1, similarity="cosin")
+    with pytest.raises(AnalysisError, match=r"query vectors have 3 dimensions and passage vectors 2\n  fix: compare"):
+        search(np.eye(3, dtype=np.float32), passages(np.eye(2)), 1, similarity="dot")
+
+
+def test_the_default_block_holds_a_bounded_number_of_bytes() -> None:
+    held = passages(np.zeros((10, 4)))
+    assert held._block_size(0) * 4 * 4 <= store.BLOCK_BYTES
