@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def run(
     before: Annotated[str, typer.Argument(help="The backbone: folder or hub name.", metavar="BEFORE")],
-    after: Annotated[str, typer.Argument(help="The retriever fine-tuned from it; or query=NAME,passage=NAME.")],
+    after: Annotated[
+        str, typer.Argument(help="The retriever fine-tuned from it; or query=NAME,passage=NAME.", metavar="AFTER")
+    ],
     data: o.Data,
     out: o.RequiredOut,
     pooling: o.Pooling = None,
@@ -35,7 +37,10 @@ def run(
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
-    """What did fine-tuning change? Measures both models the same way, pairs them by query, writes a report."""
+    """Say what fine-tuning changed: a report.
+
+    Both models are measured the same way on the same collection and paired by query.
+    """
     from retroscope.cli.resolve import resolve
     from retroscope.study.cache import default_cache
 
@@ -66,20 +71,23 @@ def run(
 
 
 def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import summary as in_words
-    from retroscope.study.compare import compare
-    from retroscope.study.load import collection_of, retriever_of
+    from retroscope.study.compare import check_pair, compare
+    from retroscope.study.load import check_ids, collection_of, pair_of
     from retroscope.study.plan import describe, plan_run
     from retroscope.study.summary import write_summary
 
     collection = collection_of(chosen.data)
-    before, after = retriever_of(chosen.before), retriever_of(chosen.after)
+    before, after = pair_of(chosen.before, chosen.after)
+    check_pair(before, after)
+    check_ids(collection)
     plan = plan_run({"before": before, "after": after}, collection, chosen, cache)
     if dry_run:
         emit(plan) if as_json else say(describe(plan))
         return
     note(describe(plan))
+    claim(out, cache)
     with progress_bars() as progress:
         study = compare(before, after, collection, chosen, cache=cache, progress=progress)
     page = study.report(out)

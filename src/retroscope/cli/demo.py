@@ -13,15 +13,19 @@ def run(
     seed: Annotated[int, typer.Option("--seed", help="Of texts, weights and training.")] = 0,
     as_json: o.Json = False,
 ) -> None:
-    """Train a small pair on the spot, compare it, and write a report: everything, in about a minute."""
+    """Train a small pair on the spot and compare it.
+
+    Everything that compare does, on invented text, in about a minute and without a network.
+    """
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import summary as in_words
     from retroscope.study.compare import compare
     from retroscope.study.demo import make_demo_pair
-    from retroscope.study.load import collection_of, retriever_of
+    from retroscope.study.load import collection_of, pair_of
     from retroscope.study.summary import write_summary
 
+    claim(out)
     with progress_bars() as progress:
         pair = make_demo_pair(out / "pair", seed, progress)
         load = {"pooling": "mean"}
@@ -34,8 +38,8 @@ def run(
             None,
             None,
         )
-        retrievers = retriever_of(chosen.before), retriever_of(chosen.after)
-        study = compare(*retrievers, collection_of(chosen.data), chosen, cache=out / "vectors", progress=progress)
+        before, after = pair_of(chosen.before, chosen.after)
+        study = compare(before, after, collection_of(chosen.data), chosen, cache=out / "vectors", progress=progress)
     page = study.report(out)
     document = write_summary(study, out)
     emit(document) if as_json else say(in_words(study.findings()))

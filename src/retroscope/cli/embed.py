@@ -24,9 +24,12 @@ def run(
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
-    """Write the pooled vector of every layer of every text: a zarr group whose `vectors` is (text, layer, dim)."""
+    """Write the vectors of every layer of every text.
+
+    They are pooled, and go into a zarr group whose `vectors` has the dimensions (text, layer, dim).
+    """
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import emit, note, progress_bars
+    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.study.embed import describe, embed, plan_embedding, read_lines
 
     load = o.given(
@@ -38,12 +41,11 @@ def run(
     )
     chosen = resolve({"after": o.model_values(model, load), "protocol": protocol}, settings, assignments)
     planned = plan_embedding(chosen, read_lines(texts), tower)
-    note(describe(planned, out))
     if dry_run:
-        if as_json:
-            emit(planned.document(out))
+        emit(planned.document(out)) if as_json else say(describe(planned, out))
         return
+    note(describe(planned, out))
+    claim(out.parent)
     with progress_bars() as progress:
         document = embed(planned, out, progress)
-    if as_json:
-        emit(document)
+    emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

@@ -31,6 +31,7 @@ def main() -> None:
     except RetroscopeError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; the same command goes on where it stopped\n")
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stderr.write("\ninterrupted; vectors made so far are kept, and the same command goes on from there\n")
+        raise

@@ -70,11 +70,13 @@ def numbers(text: str | None) -> list[int] | None:
 
 def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
     """Settings of one model from its argument: a name, or query=NAME,passage=NAME."""
-    towers = dict(part.partition("=")[::2] for part in name.split(",")) if "=" in name else {"source": name}
-    unknown = set(towers) - {"source", "query", "passage"}
-    if unknown:
-        raise SettingsError(f"{name!r} names no towers", fix="write query=NAME,passage=NAME")
-    return {**towers, "load": dict(load)}
+    blank = dict.fromkeys(("source", "query", "passage"))  # what a settings file says of the others is not meant
+    if "=" not in name or Path(name).exists():
+        return {**blank, "source": name, "load": dict(load)}
+    towers = dict(part.partition("=")[::2] for part in name.split(","))
+    if set(towers) != {"query", "passage"} or not all(towers.values()):
+        raise SettingsError(f"{name!r} does not name two towers", fix="write query=NAME,passage=NAME")
+    return {**blank, **towers, "load": dict(load)}
 
 
 def given(**options: object) -> dict[str, object]:

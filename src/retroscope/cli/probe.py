@@ -25,7 +25,10 @@ def run(
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
-    """Is relevance readable at each layer? The probe family, its controls, with intervals."""
+    """Say whether relevance is readable at each layer.
+
+    By the probes that the protocol names, or those you name, with their controls and intervals.
+    """
     from retroscope.cli.resolve import resolve
     from retroscope.cli.single import run_single
     from retroscope.cli.text import probe_text
@@ -48,9 +51,9 @@ def run(
             "probing.controls": o.listed(controls),
             "probing.passages": o.numbers(passages),
             "probing.seeds": seeds,
-            "retrieval.layers": False,
         },
         settings,
         assignments,
+        unless_said={"retrieval.layers": False},
     )
     run_single(run_probes, probe_text, chosen, out, cache, dry_run=dry_run, as_json=as_json)

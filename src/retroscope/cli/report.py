@@ -13,14 +13,20 @@ def run(
     out: o.Out = None,
     as_json: o.Json = False,
 ) -> None:
-    """Write the report, tables and figures of a finished study again, without measuring anything."""
-    from retroscope.cli.terminal import emit, note
+    """Write the report of a finished study again.
+
+    Page, tables, figures and summary.json, from the stored numbers; nothing is measured.
+    """
+    from retroscope.cli.terminal import claim, emit, note
+    from retroscope.reporting.report import write_report
     from retroscope.study.study import load_study
     from retroscope.study.summary import write_summary
 
     study = load_study(folder)
-    page = study.report(out or folder)
-    document = write_summary(study, out or folder)
+    target = out or folder
+    claim(target)
+    page = write_report(study.findings(), target)
+    document = write_summary(study, target)
     if as_json:
         emit(document)
     note(f"report: {page}")

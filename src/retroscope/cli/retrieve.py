@@ -23,7 +23,10 @@ def run(
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
-    """Does it find the right passages? Exact search, measures with intervals, a TREC run file."""
+    """Say how well it finds the right passages.
+
+    Exact search, measures with intervals, and with --out a TREC run file.
+    """
     from retroscope.cli.resolve import resolve
     from retroscope.cli.single import run_single
     from retroscope.cli.text import retrieval_text
@@ -43,10 +46,11 @@ def run(
             "data": o.given(source=data, limit_queries=limit_queries),
             "protocol": protocol,
             "retrieval.measures": o.listed(measures),
-            "retrieval.layers": layers,
-            "probing.controls": ["none"],
+            "retrieval.layers": layers or None,
+            "probing.controls": ["none"],  # nothing is probed, so no twin is planned
         },
         settings,
         assignments,
+        unless_said={"retrieval.layers": False},
     )
     run_single(run_retrieval, retrieval_text, chosen, out, cache, dry_run=dry_run, as_json=as_json)

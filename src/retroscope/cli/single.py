@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from retroscope.cli.terminal import emit, note, progress_bars, say
+from retroscope.cli.terminal import claim, emit, note, progress_bars, say
 from retroscope.study.cache import default_cache
-from retroscope.study.load import collection_of, retriever_of
+from retroscope.study.load import check_ids, collection_of, retriever_of
 from retroscope.study.measure import Measured
 from retroscope.study.plan import describe, plan_run
 from retroscope.study.settings import StudySettings
@@ -28,11 +28,14 @@ def run_single(
     """Load, plan, analyse, save, say."""
     home = cache or default_cache()
     collection, retriever = collection_of(chosen.data), retriever_of(chosen.after)
+    if out:
+        check_ids(collection)
     plan = plan_run({"model": retriever}, collection, chosen, home)
     if dry_run:
         emit(plan) if as_json else say(describe(plan))
         return
     note(describe(plan))
+    claim(home, *([out] if out else []))
     with progress_bars() as progress:
         measured, document = analyse(retriever, collection, chosen, home, progress)
     if out:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError
+from retroscope.probing.tasks import build_task
 from retroscope.scores import Scores
 from retroscope.study.cache import default_cache
+from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
@@ -47,7 +51,8 @@ def compare(
     """
     settings = settings or StudySettings()
     home = Path(cache) if cache else default_cache()
-    _check_pair(before, after)
+    check_pair(before, after)
+    before, after = _told_apart(before, after)
     negatives = mine(collection, settings)
     twin = twin_of(before, collection, home, settings, progress)
     sides = {
@@ -62,13 +67,22 @@ def compare(
 
 
 def mine(collection: Collection, settings: StudySettings) -> MinedNegatives:
-    """Hard negatives as the settings say."""
+    """Hard negatives as the settings say; that they can be split is known before anything is encoded.
+
+    Raises:
+        AnalysisError: if there are too few for the probes.
+    """
     wanted = settings.negatives
     run = Path(wanted.run) if wanted.run else None
-    return hard_negatives(collection, wanted.pool, how=wanted.how, run=run, pool=wanted.pool)
+    found = hard_negatives(collection, wanted.pool, how=wanted.how, run=run, pool=wanted.pool)
+    task = build_task(found.candidates, max(settings.probing.passages))
+    for seed in settings.probing.seed_values:
+        settings.probing.rules.split(task, seed)
+    return found
 
 
-def _check_pair(before: Retriever, after: Retriever) -> None:
+def check_pair(before: Retriever, after: Retriever) -> None:
+    """Refuse two retrievers whose layers cannot be paired."""
     depths = {side: retriever.passage.anatomy.n_blocks for side, retriever in (("before", before), ("after", after))}
     if depths["before"] != depths["after"]:
         raise EncoderError(
@@ -77,17 +91,29 @@ def _check_pair(before: Retriever, after: Retriever) -> None:
         )
 
 
+def _told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:
+    """Both, under two names."""
+    if before.name != after.name:
+        return before, after
+    return replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")
+
+
 def _facts(
     sides: Mapping[str, Measured], collection: Collection, negatives: MinedNegatives, settings: StudySettings
 ) -> dict[str, Any]:
     measures = settings.retrieval.measures
     models = {name: model_facts(side.retriever, side.self_tests) for name, side in sides.items()}
-    return {
+    facts = {
+        "schema": SCHEMA,
         "title": f"{models['before']['name']} and {models['after']['name']} on {collection.name}",
         **models,
         "collection": collection_facts(collection, negatives),
         "flip_measure": next((m for m in FLIP_MEASURES if m in measures), measures[0]),
-        "caveats": [*(f"collection: {note}" for note in collection.notes), *_caveats(sides)],
+        "caveats": [
+            *departures(settings),
+            *(f"collection: {note}" for note in collection.notes),
+            *_caveats(sides),
+        ],
         "command": shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else "",
         "versions": software(),
         "timings": {f"{name}: {stage}": s for name, side in sides.items() for stage, s in side.seconds.items()},
@@ -95,11 +121,12 @@ def _facts(
             {"side": name, **record}
             for name, side in sides.items()
             if side.probing
-            for record in side.probing.records()
+            for record in side.probing.records(settings.statistics.level)
         ],
         "query_texts": {},
         "top_passages": {},
     }
+    return {name: clean(value) for name, value in facts.items()}
 
 
 def _caveats(sides: Mapping[str, Measured]) -> list[str]:

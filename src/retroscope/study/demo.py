@@ -1,9 +1,10 @@
 """A backbone, the retriever fine-tuned from it, and a collection, made on the spot from a seed.
 
-Small enough for a laptop and yet with something to find: passages and queries name the same
-things by different words, so words alone do not lead from a query to its passage. The backbone
-has read the passages only (masked words); the retriever has seen which words go together in
-training queries, and is tested on queries about other people.
+Small enough for a laptop and yet with something to find: passages and queries name trades and
+towns by different words, so words alone do not lead from a query to its passage. Animals and months
+have one word, so that BM25 finds passages that look relevant: hard negatives. The backbone has read
+the passages only (masked words); the retriever has seen which words go together in training queries,
+and is tested on queries about other people.
 """
 
 import json
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+
+from retroscope.encoders.checkpoints.folders import quiet
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,16 +33,14 @@ TOWNS = (
     ("eskerra", "forttown"), ("fennick", "islandtown"), ("galdor", "marshtown"), ("hestia", "templetown"),
     ("ivarra", "markettown"), ("jorund", "springtown"), ("kelmar", "bridgetown"), ("lorvik", "snowtown"),
 )  # fmt: skip
-ANIMALS = (
-    ("dog", "hound"), ("cat", "mouser"), ("horse", "steed"), ("goat", "billy"),
-    ("parrot", "talker"), ("rabbit", "hopper"), ("goose", "gander"), ("donkey", "mule"),
-)  # fmt: skip
+ANIMALS = ("dog", "cat", "horse", "goat", "parrot", "rabbit", "goose", "donkey")
+MONTHS = ("january", "march", "april", "june", "july", "august", "october", "november")
 NAMES = ("ana", "bela", "cato", "dina", "emil", "fara", "gus", "hana", "igor", "juna", "kurt", "lena")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 PEOPLE = 500
 TRAINED = 300  # people whose queries the retriever is trained with; the others are the test
-STEPS = {"pre-training": 200, "fine-tuning": 100}
+STEPS = {"pre-training": 200, "fine-tuning": 30}
 BATCH = 64
 
 
@@ -65,11 +66,12 @@ def people(seed: int) -> list[Person]:
     rng = np.random.default_rng(seed)
     combinations = list(product(TRADES, TOWNS, ANIMALS))
     chosen = rng.choice(len(combinations), size=PEOPLE, replace=False)
+    names, months = rng.choice(NAMES, size=PEOPLE), rng.choice(MONTHS, size=PEOPLE)
     made = []
-    for index, name in zip(chosen, rng.choice(NAMES, size=PEOPLE), strict=True):
+    for index, name, month in zip(chosen, names, months, strict=True):
         trade, town, animal = combinations[int(index)]
-        passage = f"{name} is a {trade[0]} who lives in {town[0]} and keeps a {animal[0]} ."
-        query = f"which {trade[1]} of the {town[1]} owns a {animal[1]}"
+        passage = f"{name} is a {trade[0]} who lives in {town[0]} and keeps a {animal} since {month} ."
+        query = f"which {trade[1]} of the {town[1]} bought a {animal} in {month}"
         made.append(Person(passage, query))
     return made
 
@@ -194,5 +196,6 @@ def _train(
 
 
 def _save(model: BertModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -10,11 +10,11 @@ from retroscope.encoders.selftest import SelfTest, self_test
 from retroscope.errors import CollectionError, listed, unknown_name
 from retroscope.representations.extraction import Plan, estimate_seconds, extract, plan
 from retroscope.representations.represent import SAMPLE
+from retroscope.study.documents import SCHEMA
 from retroscope.study.load import retriever_of
 from retroscope.study.measure import Progress, doubts
 from retroscope.study.provenance import software, tower_facts
 from retroscope.study.settings import StudySettings
-from retroscope.study.summary import SCHEMA
 
 TOWERS = ("query", "passage")
 
@@ -58,12 +58,14 @@ def read_lines(path: Path) -> list[str]:
     """The texts of a file, one a line.
 
     Raises:
-        CollectionError: if the file is not UTF-8, is absent, or has empty lines.
+        CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
     """
     try:
-        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
     except FileNotFoundError as error:
         raise CollectionError("there is no such file", where=str(path)) from error
+    except OSError as error:
+        raise CollectionError(f"this file cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise CollectionError(f"not UTF-8 at byte {error.start}", where=str(path), fix="convert it") from error
     texts = [line.removesuffix("\r") for line in lines]

@@ -8,6 +8,7 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.twin import random_twin
 from retroscope.representations.represent import TowerPlan, plan_towers
+from retroscope.study.documents import SCHEMA
 from retroscope.study.settings import StudySettings, plain
 
 MIB = 2**20
@@ -31,6 +32,7 @@ def plan_run(
         for tower in plan_towers(retriever, collection, cache, settings.extraction)
     ]
     return {
+        "schema": SCHEMA,
         "collection": {
             "name": collection.name,
             "source": collection.source,

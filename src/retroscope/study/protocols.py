@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from retroscope.errors import unknown_name
+from retroscope.study.settings import StudySettings, merged, plain
 
 Values = Mapping[str, Any]
 
@@ -20,19 +21,29 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 def under_protocol(values: Values) -> dict[str, Any]:
     """The values with their protocol's settings wherever they name none of their own."""
     name = values.get("protocol", "default")
-    if name not in PROTOCOLS:
+    if str(name) not in PROTOCOLS:
         raise unknown_name("protocol", str(name), PROTOCOLS)
-    merged = _under(values, {"protocol": name, **PROTOCOLS[name]})
+    under = merged({"protocol": name, **PROTOCOLS[name]}, values)
     for side in ("before", "after"):
-        if merged.get(side):
-            merged[side] = _under(merged[side], {"load": {"protocol": name}})
-    return merged
+        if isinstance(under.get(side), Mapping):
+            under[side] = merged({"load": {"protocol": name}}, under[side])
+    return under
 
 
-def _under(values: Values, defaults: Values) -> dict[str, Any]:
-    """Both, deeply; `values` win."""
-    merged = dict(defaults)
+def departures(settings: StudySettings) -> list[str]:
+    """Settings that are not what the protocol of that name sets, in words: numbers under a name that is not theirs."""
+    sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
+    own = _flat(plain(settings))
+    return [
+        f"protocol {settings.protocol!r} sets {name} to {value!r}, but it is {own[name]!r}"
+        for name, value in _flat({**PROTOCOLS[settings.protocol], **sides}).items()
+        if own[name] != value
+    ]
+
+
+def _flat(values: Values, prefix: str = "") -> dict[str, Any]:
+    """Dotted name -> value."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
-        below = merged.get(name)
-        merged[name] = _under(value, below) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
-    return merged
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

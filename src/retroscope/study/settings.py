@@ -33,6 +33,8 @@ class RetrievalSettings:
     layers: bool = True
 
     def __post_init__(self) -> None:
+        if not self.measures or len({*self.measures}) < len(self.measures):
+            raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
         for name in self.measures:
             parse_measure(name)
 
@@ -138,6 +140,8 @@ def from_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SettingsError("there is no such settings file", where=str(path)) from error
+    except OSError as error:
+        raise SettingsError(f"this settings file cannot be read: {error.strerror}", where=str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"this is not YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict):
@@ -152,22 +156,35 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
         name, equals, text = assignment.partition("=")
         if not equals or not name:
             raise SettingsError(f"{assignment!r} is no assignment", fix="write --set name.field=value")
-        result = assigned(result, name.split("."), yaml.safe_load(text))
+        result = assigned(result, name.split("."), _read(assignment, text))
     return result
 
 
+def _read(assignment: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the value of {assignment!r} is not YAML", fix="write lists as [a, b]") from error
+
+
 def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
-    """The values with the one at `path` replaced; mappings are merged into mappings."""
+    """The values with the one at `path` replaced; mappings are merged into mappings, however deep."""
     head, *rest = path
     if not rest:
-        old = values.get(head)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = {**old, **value}
-        return {**values, head: value}
+        return merged(values, {head: value})
     inner = values.get(head) or {}
     if not isinstance(inner, Mapping):
         raise SettingsError(f"{head!r} is a value, not a group of settings", where=".".join(path))
     return {**values, head: assigned(inner, rest, value)}
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; where both name a value, the one `above` wins, and groups are merged."""
+    both = dict(below)
+    for name, value in above.items():
+        old = both.get(name)
+        both[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return both
 
 
 def _check_names(values: Mapping[str, Any], kind: Any, where: str) -> None:

@@ -10,10 +10,12 @@ from retroscope.retrieval.runs import write_run
 from retroscope.scores import Scores
 from retroscope.statistics.summaries import summarise
 from retroscope.study.compare import mine
+from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
 from retroscope.study.settings import StudySettings, plain
-from retroscope.study.summary import SCHEMA, clean, measure_table
+from retroscope.study.summary import measure_table
 
 Document = dict[str, Any]
 
@@ -70,6 +72,7 @@ def _head(measured: Measured, collection: Collection, settings: StudySettings) -
         "model": model_facts(measured.retriever, measured.self_tests),
         "collection": collection_facts(collection, None),
         "caveats": [
+            *departures(settings),
             *collection.notes,
             *doubts(measured.self_tests),
             *truncation_caveats(name, measured.vectors.recipe),

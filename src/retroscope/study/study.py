@@ -1,7 +1,7 @@
 """Study: the result of a comparison, in memory and as a folder."""
 
-import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from retroscope.errors import AnalysisError
 from retroscope.reporting.findings import (
@@ -26,7 +25,8 @@ from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.study.settings import StudySettings, from_plain, plain, to_yaml
+from retroscope.study.documents import as_json, read_document, write_text
+from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
 
 ANALYSES = ("retrieval", "layers", "probing", "mdl")
 SIDES = ("before", "after")
@@ -84,14 +84,14 @@ class Study:
         """Write what `load_study` reads; `study.json` last, so that its presence means a finished study."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
-        for name, scores in self.scores.items():
-            scores.save(folder / SCORES, name)
+        _save_scores(self.scores, folder / SCORES)
+        (folder / SEEDS).unlink(missing_ok=True)
         if self.seeds is not None:
             self.seeds.to_parquet(folder / SEEDS, index=False)
         for side, run in self.runs.items():
             write_run(run, folder / "runs" / f"{side}.run", tag=self.facts[side]["name"])
         write_text(folder / SETTINGS, to_yaml(self.settings))
-        write_text(folder / FACTS, json.dumps(self.facts, indent=1, ensure_ascii=False))
+        write_text(folder / FACTS, as_json(self.facts))
 
     def report(self, folder: str | Path) -> Path:
         """Write everything below `folder` (scores, runs, tables, figures, report.html) and return the report's path."""
@@ -130,29 +130,38 @@ def load_study(folder: str | Path) -> Study:
     home = Path(folder)
     if not (home / FACTS).exists():
         raise AnalysisError("there is no finished study here", where=str(home), fix="run retroscope compare --out DIR")
-    settings = from_plain(yaml.safe_load((home / SETTINGS).read_text(encoding="utf-8")), where=str(home / SETTINGS))
+    facts = read_document(home / FACTS)
+    settings = from_plain(from_yaml(home / SETTINGS), where=str(home / SETTINGS))
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
-    return Study(json.loads((home / FACTS).read_text(encoding="utf-8")), settings, scores, seeds)
+    return Study(facts, settings, scores, seeds)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:
+    """All groups anew, so that none of an earlier study stays beside them."""
+    partial = store.with_name(f"{store.name}.partial")
+    for old in (partial, store):
+        shutil.rmtree(old, ignore_errors=True)
+    for name, values in scores.items():
+        values.save(partial, name)
+    os.replace(partial, store)
 
 
 def _model(facts: Mapping[str, Any]) -> Model:
     towers = tuple(
         Tower(
             **{**tower, "layer_names": tuple(tower["layer_names"])}
-            | {"self_tests": tuple(SelfTest(**test) for test in tower["self_tests"])}
+            | {"self_tests": tuple(_self_test(test) for test in tower["self_tests"])}
         )
         for tower in facts["towers"]
     )
     return Model(facts["name"], facts["similarity"], towers)
+
+
+def _self_test(facts: Mapping[str, Any]) -> SelfTest:
+    """A distance that is not finite is null in JSON."""
+    return SelfTest(**{**facts, "value": float("inf") if facts["value"] is None else facts["value"]})
 
 
 def _tops(sides: Mapping[str, Any]) -> TopPassages:

@@ -1,11 +1,9 @@
 """summary.json: the study in numbers, for other programs. Schema in docs/reference/json.md."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from retroscope.reporting.verdict import verdict
@@ -13,10 +11,10 @@ from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
+from retroscope.study.documents import SCHEMA, as_json, clean, write_text
 from retroscope.study.settings import plain
-from retroscope.study.study import Study, write_text
+from retroscope.study.study import Study
 
-SCHEMA = 1
 SUMMARY = "summary.json"
 
 Record = dict[str, Any]
@@ -25,7 +23,7 @@ Record = dict[str, Any]
 def summary(study: Study) -> Record:
     """Everything that the report says in numbers."""
     facts = study.facts
-    return {
+    document = {
         "schema": SCHEMA,
         "title": facts["title"],
         "protocol": study.settings.protocol,
@@ -45,12 +43,13 @@ def summary(study: Study) -> Record:
         "timings": facts["timings"],
         "command": facts["command"],
     }
+    return {name: clean(value) for name, value in document.items()}
 
 
 def write_summary(study: Study, folder: Path) -> Record:
     """Write `summary.json` below `folder`, and return it."""
     made = summary(study)
-    write_text(folder / SUMMARY, json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False))
+    write_text(folder / SUMMARY, as_json(made))
     return made
 
 
@@ -94,14 +93,3 @@ def _side(row: Mapping[str, Any], side: str) -> Record:
 
 def _numbers(table: xr.Dataset, names: tuple[str, ...]) -> Record:
     return {name: clean(table[name].item()) for name in names}
-
-
-def clean(value: Any) -> Any:
-    """A value that JSON can hold: numpy scalars as numbers, NaN as null."""
-    if isinstance(value, dict):
-        return {str(k): clean(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
