@@ -122,6 +122,12 @@ def test_every_number_format_says_its_size(encoder: Encoder) -> None:
     assert estimate_seconds(planned(encoder), CORPUS[:4]) > 0
 
 
+def test_batches_suit_the_device_unless_they_are_given(encoder: Encoder) -> None:
+    assert planned(encoder).tokens == extraction.CPU_TOKENS
+    assert planned(encoder, batch_tokens=77).tokens == 77
+    assert planned(encoder, batch_tokens=extraction.CPU_TOKENS).key == planned(encoder).key
+
+
 def test_windows_hold_bounded_bytes(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     row = (3 * 16 + 16) * 4
     monkeypatch.setattr(extraction, "WINDOW_BYTES", 10 * row)

@@ -144,7 +144,7 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
         start += size
 
 
-def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 4096) -> LayerVectors:
+def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> LayerVectors:
     """Pooled vectors of tokenised texts, in the order given, on the CPU.
 
     Raises:
@@ -169,6 +169,6 @@ def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
     return LayerVectors(torch.empty(n, *part.layers.shape[1:]), torch.empty(n, *part.final.shape[1:]))
 
 
-def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = 4096) -> LayerVectors:
+def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = 1024) -> LayerVectors:
     """Pooled vectors of every layer, and the final vectors, of `texts` in the order given."""
     return encode_rows(encoder, tokenise(encoder, texts), tokens)

@@ -30,6 +30,11 @@ VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 1024)  # the least and the most texts of a window
 
+# Padded tokens of one forward pass. On a processor small batches win: their activations stay in the cache and
+# less of them is padding (MiniLM on real passages: 512 tokens 1.36 s, 1,024 1.5 s, 4,096 2.4 s, 16,384 4.9 s).
+CPU_TOKENS = 1024
+ACCELERATOR_TOKENS = 16384
+
 Progress = Callable[[int, int], None]
 
 
@@ -39,11 +44,11 @@ class ExtractionSettings:
 
     Attributes:
         dtype: of the stored vectors; computing is always in the model's own precision.
-        batch_tokens: padded tokens of one forward pass.
+        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
     """
 
     dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,7 @@ class Plan:
         n_bytes: size of the vectors on disk before compression.
         shape: (layers, dim, out) of one text's vectors.
         window: texts in one shard.
+        tokens: padded tokens of one forward pass.
     """
 
     encoder: Encoder
@@ -64,6 +70,7 @@ class Plan:
     n_bytes: int
     shape: tuple[int, int, int]
     window: int
+    tokens: int
 
 
 def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> Plan:
@@ -72,25 +79,26 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
     shape = depth, dim, out = _shape(encoder)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
+    tokens = settings.batch_tokens or (CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS)
     window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
     made_of = {
         "encoder": encoder.fingerprint,
         "texts": inventory.fingerprint,
         "dtype": settings.dtype,
-        "batches": [settings.batch_tokens, window],  # float rounding depends on the batch
+        "batches": [tokens, window],  # float rounding depends on the batch
         "code": [VERSION, version("torch"), version("transformers"), version("tokenizers")],
         "device": encoder.device.type,
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-    return Plan(encoder, inventory, settings, key, row * n, shape, window)
+    return Plan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
 
 def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
     """Time that the forward passes of a plan will take, from timing one batch of `texts`."""
     rows = tokenise(plan.encoder, texts)
-    encode_rows(plan.encoder, rows[:1], plan.settings.batch_tokens)  # first call pays for warming up
+    encode_rows(plan.encoder, rows[:1], plan.tokens)  # first call pays for warming up
     start = time.perf_counter()
-    encode_rows(plan.encoder, rows, plan.settings.batch_tokens)
+    encode_rows(plan.encoder, rows, plan.tokens)
     rate = sum(map(len, rows)) / (time.perf_counter() - start)
     return plan.inventory.tokens / rate
 
@@ -199,7 +207,7 @@ def _window_vectors(
         rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
         if not np.array_equal(list(map(len, rows)), plan.inventory.lengths[start + fresh]):
             raise _other_texts(f"lengths differ between texts {start} and {start + len(window)}", store)
-        layers[fresh], final[fresh] = _checked(encode_rows(plan.encoder, rows, plan.settings.batch_tokens), plan)
+        layers[fresh], final[fresh] = _checked(encode_rows(plan.encoder, rows, plan.tokens), plan)
     earlier = np.flatnonzero(first < start)
     if len(earlier):
         sources, place = np.unique(first[earlier], return_inverse=True)
