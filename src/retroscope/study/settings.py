@@ -121,7 +121,19 @@ def plain(settings: object) -> dict[str, Any]:
 
 def to_yaml(settings: StudySettings) -> str:
     """The settings as YAML."""
-    return yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+    return yaml.dump(plain(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML folds the line breaks that only Unicode knows, unless their text is in double quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.splitlines() in ([], [text]) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def from_plain(values: Mapping[str, Any], where: str = "settings") -> StudySettings:

@@ -1,0 +1,285 @@
+"""Settings: YAML and back is the identity; a name or value that is wrong is an error, however deep."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retroscope.encoders.settings import DTYPES, LoadSettings
+from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
+from retroscope.errors import SettingsError
+from retroscope.probing.controls import CONTROLS
+from retroscope.probing.options import ConcatTraining
+from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
+from retroscope.probing.settings import ProbeSettings
+from retroscope.representations.extraction import ExtractionSettings
+from retroscope.statistics.correction import CORRECTIONS
+from retroscope.statistics.paired import PAIRED_TESTS
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
+from retroscope.study.settings import (
+    DataSettings,
+    ModelSettings,
+    NegativesSettings,
+    RetrievalSettings,
+    StudySettings,
+    changed,
+    from_plain,
+    from_yaml,
+    merged,
+    plain,
+    to_yaml,
+)
+
+TEXTS = st.text(max_size=12)
+SOMETIMES = st.none() | TEXTS
+POSITIVE = st.floats(1e-6, 1e3)
+COUNTS = st.integers(1, 10**6)
+
+
+def some(names: Any) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(sorted(names)), min_size=1, unique=True).map(tuple)
+
+
+def numbers(least: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(st.integers(least, 99), min_size=1, unique=True).map(sorted).map(tuple)
+
+
+LOADS = st.builds(
+    LoadSettings,
+    pooling=st.none() | st.sampled_from(("cls", "mean", "last_token")),
+    max_length=st.none() | COUNTS,
+    query_prompt=SOMETIMES,
+    passage_prompt=SOMETIMES,
+    protocol=st.sampled_from(LOADING_PROTOCOLS),
+    dtype=st.sampled_from(sorted(DTYPES)),
+    causal=st.none() | st.booleans(),
+    name=SOMETIMES,
+)
+MODELS = st.none() | st.builds(ModelSettings, source=SOMETIMES, query=SOMETIMES, passage=SOMETIMES, load=LOADS)
+DATA = st.none() | st.builds(
+    DataSettings,
+    source=TEXTS,
+    split=SOMETIMES,
+    columns=st.none() | st.dictionaries(TEXTS, TEXTS, max_size=3),
+    title_separator=SOMETIMES,
+    limit_queries=st.none() | COUNTS,
+    ignore_identical_ids=st.none() | st.booleans(),
+)
+PROBING = st.builds(
+    ProbeSettings,
+    protocol=st.sampled_from(sorted(PROBING_PROTOCOLS)),
+    probes=st.none() | some(KNOWN_PROBES),
+    controls=st.none() | some(CONTROLS),
+    passages=numbers(2),
+    seeds=COUNTS,
+    layers=st.none() | numbers(0),
+    ridge=st.lists(POSITIVE, min_size=1, max_size=3).map(tuple),
+    tolerance=POSITIVE,
+)
+STATISTICS = st.builds(
+    ComparisonSettings,
+    test=st.sampled_from(("auto", *PAIRED_TESTS)),
+    correction=st.sampled_from(sorted(CORRECTIONS)),
+    level=st.floats(0.5, 0.999),
+    margin=st.none() | POSITIVE,
+    family=TEXTS,
+    family_per=st.lists(TEXTS, max_size=2).map(tuple),
+)
+STUDIES = st.builds(
+    StudySettings,
+    before=MODELS,
+    after=MODELS,
+    data=DATA,
+    protocol=st.sampled_from(sorted(PROTOCOLS)),
+    retrieval=st.builds(RetrievalSettings, measures=some(("RR@10", "nDCG@10", "R@100")), layers=st.booleans()),
+    negatives=st.builds(NegativesSettings, how=st.sampled_from(("bm25", "given", "run")), run=SOMETIMES, pool=COUNTS),
+    probing=PROBING,
+    statistics=STATISTICS,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STUDIES)
+def test_settings_to_yaml_to_settings_is_the_identity(chosen: StudySettings) -> None:
+    assert from_plain(yaml.safe_load(to_yaml(chosen))) == chosen
+
+
+@settings(max_examples=30, deadline=None)
+@given(STUDIES)
+def test_the_protocol_changes_nothing_that_settings_name(chosen: StudySettings) -> None:
+    assert from_plain(under_protocol(plain(chosen))) == chosen
+
+
+def test_a_settings_file_survives_the_disk(tmp_path: Path) -> None:
+    chosen = StudySettings(data=DataSettings(source="beir:données/nq 日本", title_separator=" [SEP] "))
+    file = tmp_path / "settings.yaml"
+    file.write_text(to_yaml(chosen), encoding="utf-8")
+    assert from_plain(from_yaml(file)) == chosen
+
+
+GROUPS = {
+    (): StudySettings,
+    ("before",): ModelSettings,
+    ("after", "load"): LoadSettings,
+    ("data",): DataSettings,
+    ("extraction",): ExtractionSettings,
+    ("retrieval",): RetrievalSettings,
+    ("negatives",): NegativesSettings,
+    ("probing",): ProbeSettings,
+    ("probing", "concat"): ConcatTraining,
+    ("statistics",): ComparisonSettings,
+}
+
+
+def groups(kind: type) -> Iterator[type]:
+    """The settings dataclass and all below it."""
+    yield kind
+    for hint in get_type_hints(kind).values():
+        for inner in (hint, *get_args(hint)):
+            if is_dataclass(inner):
+                yield from groups(inner)  # type: ignore[arg-type]
+
+
+def test_the_list_of_groups_is_whole() -> None:
+    assert set(GROUPS.values()) == set(groups(StudySettings))
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: ".".join(path) or "top")
+def test_a_misspelt_name_is_an_error_that_shows_the_nearest(path: tuple[str, ...]) -> None:
+    known = fields(GROUPS[path])[0].name
+    values: Any = {f"{known}x": 1}
+    for group in reversed(path):
+        values = {group: values}
+    with pytest.raises(
+        SettingsError, match=rf"there is no setting '{known}x'\n  fix: did you mean .*'{known}'"
+    ) as wrong:
+        from_plain(values, where="study.yaml")
+    assert wrong.value.where == ".".join(("study.yaml", *path))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"probing": {"rank": "many"}}, r"probing\.rank: .*integer.*'many'"),
+        ({"probing": 3}, r"probing: .*got 3"),
+        ({"before": "bert"}, r"before: .*'bert'"),
+        ({"data": {}}, r"data\.source: Field required"),
+        ({"retrieval": {"measures": "RR@10"}}, r"retrieval\.measures: .*'RR@10'"),
+        ({"negatives": {"how": "bm52"}}, r"negatives\.how: .*'bm25', 'given' or 'run'"),
+        ({"retrieval": {"measures": []}}, "name at least one measure, each once"),
+        ({"retrieval": {"measures": ["RR@10", "RR@10"]}}, "name at least one measure, each once"),
+        ({"retrieval": {"measures": ["NDGC@10"]}}, r"unknown measure 'NDGC@10'\n  fix: did you mean 'nDCG@10'"),
+        ({"probing": {"probes": ["cosin"]}}, r"unknown probe 'cosin'\n  fix: did you mean 'cosine'"),
+        ({"statistics": {"correction": "bonferoni"}}, "did you mean 'bonferroni'"),
+        ({"after": {"source": "x", "load": {"pooling": "men"}}}, "unknown pooling 'men'\n  fix: did you mean 'mean'"),
+    ],
+)
+def test_a_wrong_value_is_an_error(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        from_plain(under_protocol(values))
+
+
+def test_all_wrong_types_are_told_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"(?s)probing\.seeds.*probing\.rank"):
+        from_plain({"probing": {"rank": "many", "seeds": "few"}})
+
+
+@pytest.mark.parametrize("name", ["ielab-2052", 3, ["default"], None])
+def test_an_unknown_protocol_is_an_error(name: object) -> None:
+    with pytest.raises(SettingsError, match=r"unknown protocol .*\n  fix: .*default.*ielab-2025"):
+        under_protocol({"protocol": name})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a\n", "is a mapping of names"), ("a: [1", "not YAML"), ("3", "is a mapping of names"), ("", "is a mapping")],
+)
+def test_a_file_that_is_no_settings_file_is_an_error(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=message) as wrong:
+        from_yaml(file)
+    assert wrong.value.where == str(file)
+
+
+def test_a_settings_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no such settings file"):
+        from_yaml(tmp_path / "none.yaml")
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        from_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("probing.rank=32", {"probing": {"rank": 32, "seeds": 5}}),
+        ("probing={rank: 8}", {"probing": {"rank": 8, "seeds": 5}}),
+        ("retrieval.measures=[RR@10, R@10]", {"probing": {"seeds": 5}, "retrieval": {"measures": ["RR@10", "R@10"]}}),
+        ("data.source=a=b", {"probing": {"seeds": 5}, "data": {"source": "a=b"}}),
+        ("probing.seeds=null", {"probing": {"seeds": None}}),
+    ],
+)
+def test_an_assignment_changes_one_value(assignment: str, expected: object) -> None:
+    values = {"probing": {"seeds": 5}}
+    assert changed(values, [assignment]) == expected
+    assert values == {"probing": {"seeds": 5}}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("probing.rank", "is no assignment\n  fix: write --set name.field=value"),
+        ("=3", "is no assignment"),
+        ("probing.seeds.many=3", "'seeds' is a value, not a group"),
+        ("retrieval.measures=[RR@10", "not YAML\n  fix: write lists as"),
+    ],
+)
+def test_a_broken_assignment_is_an_error(assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        changed({"probing": {"seeds": 5}}, [assignment])
+
+
+def test_groups_are_merged_however_deep() -> None:
+    below = {"a": {"b": {"c": 1, "d": 2}}, "e": 1}
+    assert merged(below, {"a": {"b": {"d": 3}}, "e": None}) == {"a": {"b": {"c": 1, "d": 3}}, "e": None}
+
+
+def test_a_protocol_sets_every_room_and_the_user_wins() -> None:
+    chosen = from_plain(
+        under_protocol(
+            {"protocol": "ielab-2025", "before": {"source": "a"}, "after": {"source": "b"}, "statistics": {"seed": 7}}
+        )
+    )
+    assert chosen.before is not None
+    assert chosen.after is not None
+    assert {chosen.before.load.protocol, chosen.after.load.protocol, chosen.probing.protocol} == {"ielab-2025"}
+    assert chosen.probing.chosen_probes == ("concat",)
+    assert (chosen.statistics.test, chosen.statistics.correction) == ("unpaired_t", "bonferroni")
+    assert chosen.statistics.seed == 7
+    own = from_plain(under_protocol({"protocol": "ielab-2025", "statistics": {"test": "paired_t"}}))
+    assert (own.statistics.test, own.statistics.correction) == ("paired_t", "bonferroni")
+
+
+def test_every_room_knows_the_same_protocols() -> None:
+    assert set(PROTOCOLS) == set(LOADING_PROTOCOLS) == set(PROBING_PROTOCOLS)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_as_it_is_departs_from_nothing(name: str) -> None:
+    assert departures(from_plain(under_protocol({"protocol": name, "after": {"source": "b"}}))) == []
+
+
+def test_a_mixture_of_protocols_is_said() -> None:
+    mixed = StudySettings(protocol="ielab-2025", after=ModelSettings(source="b"))
+    said = departures(mixed)
+    assert "protocol 'ielab-2025' sets probing.protocol to 'ielab-2025', but it is 'default'" in said
+    assert {word.split()[3] for word in said} == {
+        "probing.protocol", "statistics.test", "statistics.correction", "after.load.protocol"
+    }  # fmt: skip
