@@ -13,10 +13,11 @@ from retroscope.collection.collection import Collection, join_title
 # one by one, because those scripts put no space between words.
 UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{2,}}"
+# k1 and b are those by which DPR mined its negatives (Karpukhin et al. 2020, section 4.1), Anserini's defaults.
 BM25_RECIPE: dict[str, Any] = {
     "method": "lucene",
-    "k1": 1.5,
-    "b": 0.75,
+    "k1": 0.9,
+    "b": 0.4,
     "stop_words": "english",
     "stemmer": None,
     "token_pattern": TOKEN,
