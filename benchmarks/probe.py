@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
@@ -40,13 +40,11 @@ def main() -> None:
     candidates = hard_negatives(data, 100).candidates
     layers = tuple(range(min(2, real.query.n_layers))) if args.small else None
     settings = ProbeSettings(layers=layers)
-    start = perf_counter()
+    start, work = perf_counter(), process_time()
     result = probe(real, candidates, settings, twin=twin)
-    seconds = perf_counter() - start
+    seconds, work = perf_counter() - start, process_time() - work
     show(result)
-    print(
-        f"\ngrid: {seconds:.1f} s on {args.threads} threads; {result.fits['ridge'].notnull().sum().item()} chosen fits"
-    )
+    print(f"\ngrid: {seconds:.1f} s on {args.threads} threads ({work:.1f} s of processor time)", flush=True)
     compare_concat(real, candidates, args.concat_seeds)
 
 

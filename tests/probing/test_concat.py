@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from retroscope.probing import PROBES, ConcatTraining, ProbeSettings, probe
 from retroscope.probing.controls import views
-from retroscope.probing.probes.concat import Layer, Slots, _batches, first_layer, logits, slots
+from retroscope.probing.probes.concat import Layer, Slots, _batches, first_layer, gradient, logits, slots
 from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import build_task
 from retroscope.probing.trial import Trial
@@ -30,15 +30,20 @@ def plainly(layer: Layer, batch: Slots) -> torch.Tensor:
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_logits_and_gradients_equal_those_of_the_concatenation(n):
-    batch = a_batch(n)
-    found = []
-    for form in (logits, plainly):
-        layer = first_layer(n, 5, seed=1)
-        scores = form(layer, batch)
-        cross_entropy(scores, batch.right).backward()
-        found.append((scores.detach(), layer.weight.grad, layer.bias.grad))
-    for ours, published in zip(*found, strict=True):
-        torch.testing.assert_close(ours, published, atol=1e-6, rtol=1e-5)
+    batch, layer = a_batch(n), first_layer(n, 5, seed=1)
+    published = plainly(layer, batch)
+    torch.testing.assert_close(logits(layer, batch), published, atol=1e-6, rtol=1e-5)
+    cross_entropy(published, batch.right).backward()
+    ours = gradient(layer, batch)
+    torch.testing.assert_close(ours.weight, layer.weight.grad, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(ours.bias, layer.bias.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_what_selects_the_published_epoch_is_what_is_reported():
+    trial = a_trial()
+    select, test = slots(trial, "validation", 0, 1), slots(trial, "test", 0, 1)
+    assert torch.equal(select.place, test.place)
+    assert torch.equal(select.right, test.right)
 
 
 def test_part_of_a_batch_gives_part_of_its_logits():

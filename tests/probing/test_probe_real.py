@@ -8,11 +8,10 @@ import pytest
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.loading import load_retriever
-from retroscope.encoders.twin import random_twin
 from retroscope.probing import ProbeSettings, probe
 from retroscope.representations.represent import represent
 
-N_QUERIES = 450
+N_QUERIES = 300
 BLIND = "passage_only"
 
 
@@ -28,9 +27,13 @@ def result(shared, minilm, tmp_path_factory):
         judgments=judged,
     )
     retriever, cache = load_retriever(str(minilm)), tmp_path_factory.mktemp("vectors")
-    real, twin = (represent(r, small, cache) for r in (retriever, random_twin(retriever, 0)))
-    settings = ProbeSettings(probes=("cosine", BLIND, "elementwise"), passages=(5,), layers=(0, 3, 6))
-    return probe(real, hard_negatives(small, 100).candidates, settings, twin=twin)
+    settings = ProbeSettings(
+        probes=("cosine", BLIND, "elementwise"),
+        controls=("none", "shuffled_queries", "hash_labels"),
+        passages=(5,),
+        layers=(0, 3, 6),
+    )
+    return probe(represent(retriever, small, cache), hard_negatives(small, 100).candidates, settings)
 
 
 pytestmark = [pytest.mark.real, pytest.mark.shared]
@@ -45,8 +48,8 @@ def test_relevance_becomes_readable_towards_the_last_layer(result):
 
 def test_a_probe_that_does_not_read_the_query_sees_no_layer_change(result):
     blind = result.scores.mean().sel(probe=BLIND, control="none", passages=5)
-    assert np.all(blind < 0.36)
-    assert float(blind.max() - blind.min()) < 0.12
+    assert np.all(blind < 0.38)
+    assert float(blind.max() - blind.min()) < 0.15
 
 
 def test_controls_are_near_chance(result):

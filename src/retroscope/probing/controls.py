@@ -109,9 +109,8 @@ def views(
 
 
 def _view(parts: Mapping[str, Choices], seed: int, names: tuple[str, ...], sizes: tuple[int, ...]) -> View:
-    rng = np.random.default_rng([seed, 2])
     reader = CONTROLS[names[0]].queries
-    read = {part: reader(choices, rng) for part, choices in parts.items()}
+    read = {part: reader(choices, np.random.default_rng([seed, 2])) for part, choices in parts.items()}
     targets = {
         part: np.stack([CONTROLS[name].labels(choices, sizes, seed) for name in names])
         for part, choices in read.items()

@@ -1,6 +1,7 @@
 """The whole grid: layers x splits x controls x probes x N, from vectors to scores."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -43,13 +44,44 @@ def probe(
     plan = _plan(representations, candidates, settings or ProbeSettings(), twin)
     tally = Tally(plan)
     steps = _steps(plan, representations, twin)
+    rounds = {of_twin: _rounds(plan, of_twin) for of_twin in {of_twin for _, of_twin, _ in steps}}
     for done, (source, of_twin, layer) in enumerate(steps):
         vectors = _vectors(source, plan.task, layer)
-        for at, split in enumerate(plan.splits, start=1):
-            _measure(tally, split, layer, vectors, of_twin)
+        for at, round_ in enumerate(rounds[of_twin], start=1):
+            _measure(tally, round_, layer, vectors)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
     return collect(tally, representations, twin)
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One split as its controls see it, the same for every layer.
+
+    Attributes:
+        tests: views that train, validate and test.
+        message: every choice in the order of the online code.
+        codes: views of the message; none unless "mdl" is asked for.
+    """
+
+    split: Split
+    tests: list[View]
+    message: Choices
+    codes: list[View]
+
+
+def _rounds(plan: Plan, of_twin: bool) -> list[Round]:
+    """The splits with the views of the controls on the retriever's, or on the twin's, vectors."""
+
+    def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
+        return views(parts, split.seed, plan.controls, plan.settings.passages, twin=of_twin)
+
+    found = []
+    for split in plan.splits:
+        message = coding_order(plan.task, split.seed)
+        codes = seen(split, {ALL: message}) if plan.has_mdl else []
+        found.append(Round(split, seen(split, split.parts), message, codes))
+    return found
 
 
 def _plan(
@@ -129,23 +161,14 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
     return vectors
 
 
-def _measure(tally: Tally, split: Split, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], of_twin: bool) -> None:
+def _measure(tally: Tally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor]) -> None:
     """Every probe under every control of one split."""
-    plan = tally.plan
-    queries, passages = vectors
-
-    def trial(view: View) -> Trial:
-        return Trial(queries, passages, view, plan.settings.options)
-
-    def seen(parts: dict[str, Choices]) -> list[View]:
-        return views(parts, split.seed, plan.controls, plan.settings.passages, twin=of_twin)
-
-    for view in seen(split.parts):
-        for name in plan.probes:
-            tally.add_outcome({"probe": name, "layer": layer}, split, view.controls, PROBES[name](trial(view)))
-    if plan.has_mdl:
-        message = coding_order(plan.task, split.seed)
-        for view in seen({ALL: message}):
-            bits, converged = code_length(trial(view))
-            tally.add_bits(layer, message.query, view.controls, bits)
-            tally.mdl_unconverged += not converged
+    options = tally.plan.settings.options
+    for view in round_.tests:
+        for name in tally.plan.probes:
+            outcome = PROBES[name](Trial(*vectors, view, options))
+            tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
+    for view in round_.codes:
+        bits, converged = code_length(Trial(*vectors, view, options))
+        tally.add_bits(layer, round_.message.query, view.controls, bits)
+        tally.mdl_unconverged += not converged
