@@ -1,0 +1,239 @@
+"""Every command on a tiny pair: results on standard output, notes on standard error, files where they belong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import golden
+import pytest
+import zarr
+
+from conftest import QUICK, Cli, Done
+from retroscope.study import demo
+from tiny_study import Tiny, _shape
+
+
+def document(done: Done) -> dict[str, Any]:
+    """The one JSON document on standard output."""
+    assert done.code == 0, done.err
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    found = json.loads(done.out, parse_constant=refuse)
+    assert isinstance(found, dict)
+    assert found["schema"] == 1
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file but the PDFs, which hold the time at which they were made."""
+    found = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".pdf"]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in found}
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("texts") / "texts.txt"
+    file.write_text("ana is a doctor\nwhich physician\nana is a doctor\n")
+    return file
+
+
+@pytest.fixture
+def report(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study in a folder with a space in its name; made once."""
+    out = tmp_path_factory.getbasetemp() / "finished study"
+    if not (out / "summary.json").exists():
+        done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out, line=QUICK)
+        assert done.code == 0, done.err
+        assert "Verdict" in done.out
+        assert f"report: {out}/report.html" in done.err
+    return out
+
+
+def test_compare_leaves_a_whole_folder(report: Path) -> None:
+    found = {path.name for path in report.iterdir()}
+    assert found == {
+        "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
+        "summary.json",
+    }  # fmt: skip
+
+
+def test_the_run_file_is_a_trec_run(report: Path) -> None:
+    for side in ("before", "after"):
+        lines = (report / "runs" / f"{side}.run").read_text().splitlines()
+        assert all(len(line.split(" ")) == 6 and line.split(" ")[1] == "Q0" for line in lines)
+
+
+def test_report_writes_the_same_again(cli: Cli, report: Path, tmp_path: Path) -> None:
+    before = files(report)
+    done = cli("report", report)
+    assert (done.code, done.out) == (0, "")
+    after = files(report)
+    assert [name for name in {**before, **after} if after.get(name) != before.get(name)] == []
+    elsewhere = cli("report", report, "--out", tmp_path / "again", "--json")
+    assert document(elsewhere) == json.loads((report / "summary.json").read_text())
+    again = files(tmp_path / "again")
+    assert again == {name: content for name, content in before.items() if name in again}
+    assert {Path(name).parts[0] for name in again} == {"report.html", "tables", "figures", "summary.json"}
+
+
+def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
+    done = cli("show", report)
+    assert (done.code, done.err) == (0, "")
+    assert "Verdict" in done.out
+    assert document(cli("show", report, "--json")) == json.loads((report / "summary.json").read_text())
+
+
+def test_a_finished_study_is_a_settings_file(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
+    again = cli(
+        "compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out",
+        "--settings", report / "settings.yaml", "--dry-run", "--json",
+    )  # fmt: skip
+    assert document(again)["settings"] == json.loads((report / "summary.json").read_text())["settings"]
+
+
+def test_compare_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path, "--json", line=QUICK)
+    found = document(done)
+    assert found == json.loads((tmp_path / "summary.json").read_text())
+    assert set(found["retrieval"]) == {"RR@10", "R@10"}
+    assert set(found["retrieval"]["RR@10"]["before"]) == {"mean", "ci_low", "ci_high"}
+    assert "to encode: about" in done.err
+
+
+def test_two_towers_and_their_prompts(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    done = cli(
+        "retrieve", f"query={tiny.backbone},passage={tiny.retriever}", "--data", tiny.data, "--json", "--out", tmp_path,
+        "--query-prompt", "which ", "--passage-prompt", "ana ", "--max-length", "20", "--similarity", "dot",
+        line="--pooling mean --measures RR@10 --limit-queries 30",
+    )  # fmt: skip
+    model = document(done)["model"]
+    assert (model["name"], model["similarity"]) == ("backbone + retriever", "dot")
+    recipes = {tower["role"]: tower["recipe"] for tower in model["towers"]}
+    assert (recipes["query"]["prompt"], recipes["passage"]["prompt"]) == ("which ", "ana ")
+    assert {recipe["max_length"] for recipe in recipes.values()} == {20}
+    assert {recipe["sources"]["prompt"] for recipe in recipes.values()} == {"user"}
+    assert {p.name for p in tmp_path.iterdir()} == {"scores.zarr", "retrieval.run"}
+
+
+def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
+    found = document(cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean"))
+    assert list(found["measures"]) == ["nDCG@10", "RR@10", "R@10", "R@100"]
+    record = found["measures"]["RR@10"]
+    assert record["ci_low"] < record["mean"] < record["ci_high"]
+    assert record["n"] == 90
+    assert found["layers"] == []
+    layered = document(
+        cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean --layers --measures RR@10")
+    )
+    assert [row["layer"] for row in layered["layers"]] == [0, 1, 2]
+    assert layered["layers"][2]["mean"] == pytest.approx(record["mean"])  # cosine of the last layer is the final one
+
+
+def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    line = "--pooling mean --probes cosine,mdl --controls none --passages 2 --seeds 1 --json"
+    found = document(cli("probe", tiny.retriever, "--data", tiny.data, "--out", tmp_path, line=line))
+    asked = {"model", "probe", "control", "n_passages", "layer", "accuracy", "ci_low", "ci_high", "seeds"}
+    assert [row["layer"] for row in found["records"]] == [0, 1, 2]
+    assert asked <= set(found["records"][0])
+    assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(found["mdl"][0])
+    assert set(found["split_sizes"][0]) == {"train", "validation", "test"}
+    groups = {p.name for p in (tmp_path / "scores.zarr").iterdir() if p.is_dir()}
+    assert groups == {"retrieval", "probing", "mdl"}
+
+
+def test_probe_text(cli: Cli, tiny: Tiny) -> None:
+    line = "--pooling mean --probes cosine --controls none --passages 2,3 --seeds 1"
+    done = cli("probe", tiny.retriever, "--data", tiny.data, line=line)
+    assert done.code == 0
+    assert [line for line in done.out.splitlines() if line.startswith("N = ")] == [
+        "N = 2 (chance 0.500)", "N = 3 (chance 0.333)"
+    ]  # fmt: skip
+
+
+def test_retrieve_text(cli: Cli, tiny: Tiny) -> None:
+    done = cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean --limit-queries 40")
+    assert done.code == 0
+    golden.check("retrieve", golden.without_numbers(done.out))
+
+
+def test_embed(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
+    line = "--pooling mean --json"
+    found = document(cli("embed", tiny.retriever, "--texts", texts, "--out", tmp_path / "v", line=line))
+    assert (found["texts"], found["distinct"], found["layers"]) == (3, 2, 3)
+    vectors = zarr.open_group(tmp_path / "v", mode="r")["vectors"]
+    assert isinstance(vectors, zarr.Array)
+    assert vectors.shape == (3, 3, 32)
+    said = cli("embed", tiny.retriever, "--texts", texts, "--out", tmp_path / "v", line="--pooling mean")
+    assert (said.code, said.out) == (0, f"vectors of 3 texts: {tmp_path / 'v'}\n")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("command", ["compare", "retrieve", "probe", "embed"])
+def test_a_dry_run_writes_nothing(
+    cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path, command: str, as_json: bool
+) -> None:
+    models = [tiny.backbone, tiny.retriever] if command == "compare" else [tiny.retriever]
+    what = ["--texts", texts] if command == "embed" else ["--data", tiny.data, "--cache", tmp_path / "cache"]
+    words = [command, *models, *what, "--out", tmp_path / "out", "--dry-run", *(["--json"] if as_json else [])]
+    done = cli(*words, line="--pooling mean")
+    assert (done.code, done.err) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    if as_json:
+        assert document(done)["bytes"] > 0
+    else:
+        assert "MiB in" in done.out
+
+
+def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    done = cli(
+        "compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--cache",
+        tmp_path / "cache", "--dry-run", line="--pooling mean",
+    )  # fmt: skip
+    said = done.out.replace(str(tiny.collection), "COLLECTION").replace(str(tmp_path), "TMP")
+    golden.check("dry-run", golden.without_numbers(said))
+
+
+def test_a_dry_run_says_what_is_stored(cli: Cli, tiny: Tiny) -> None:
+    cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean")
+    done = cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean --dry-run --json")
+    assert [tower["stored"] for tower in document(done)["towers"]] == [True, True]
+
+
+@pytest.mark.parametrize("command", ["retrieve", "probe", "embed"])
+def test_a_protocol_reaches_every_room(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path, command: str) -> None:
+    what = ["--texts", texts] if command == "embed" else ["--data", tiny.data]
+    words = [
+        command,
+        tiny.retriever,
+        *what,
+        "--out",
+        tmp_path / "out",
+        "--protocol",
+        "ielab-2025",
+        "--dry-run",
+        "--json",
+    ]
+    found = document(cli(*words, line="--pooling mean --max-length 32"))
+    recipe = found["tower"]["recipe"] if command == "embed" else found["towers"][0]["recipe"]
+    assert recipe["pad_to_max"] is True
+    if command != "embed":
+        assert found["settings"]["probing"]["protocol"] == "ielab-2025"
+        assert found["settings"]["statistics"]["test"] == "unpaired_t"
+
+
+def test_demo(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PEOPLE", 200)
+    monkeypatch.setattr(demo, "TRAINED", 60)
+    monkeypatch.setattr(demo, "STEPS", {"pre-training": 2, "fine-tuning": 2})
+    monkeypatch.setattr(demo, "_shape", _shape)
+    from retroscope.probing import settings
+
+    quick = settings.Protocol(split=settings.disjoint_split, probes=("cosine",), controls=("none",))
+    monkeypatch.setitem(settings.PROTOCOLS, "default", quick)
+    done = cli("demo", "--out", tmp_path / "demo", "--json")
+    found = document(done)
+    assert found["before"]["name"] == "backbone"
+    assert done.err == f"report: {tmp_path / 'demo' / 'report.html'}\n"
+    assert (tmp_path / "demo" / "pair" / "collection" / "corpus.jsonl").exists()

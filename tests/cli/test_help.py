@@ -1,0 +1,73 @@
+"""What is said before anything is done: help, and mistakes in the command line itself."""
+
+import subprocess
+import sys
+
+import golden
+import pytest
+from typer.main import get_command
+
+from conftest import Cli
+from retroscope.cli.main import app
+
+COMMANDS = list(get_command(app).commands)
+HEAVY = ("torch", "transformers", "sentence_transformers", "pandas", "numpy", "altair", "retroscope.study")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command(cli: Cli, command: str) -> None:
+    done = cli(command, "--help")
+    assert (done.code, done.err) == (0, "")
+    golden.check(f"help-{command}", done.out)
+
+
+def test_the_help(cli: Cli) -> None:
+    done = cli("--help")
+    assert (done.code, done.err) == (0, "")
+    golden.check("help", done.out)
+
+
+def test_no_command_says_which_there_are(cli: Cli) -> None:
+    done = cli()
+    assert done.code == 2
+    assert all(command in done.out + done.err for command in COMMANDS)
+
+
+def test_every_command_is_summed_up_whole(cli: Cli) -> None:
+    lines = cli("--help", line="").out.splitlines()
+    assert not [line for line in lines if line.startswith("  ") and line.endswith("...")]
+
+
+@pytest.mark.parametrize("words", ["--help", "compare --help", "report --help"])
+def test_help_imports_nothing_heavy(words: str) -> None:
+    code = (
+        "import sys\nfrom retroscope.cli.main import app\n"
+        f"try:\n    app({words.split()!r})\nexcept SystemExit:\n    pass\n"
+        f"print(*{set(HEAVY)!r} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage: " in done.stdout
+    assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("comprae", "No such command 'comprae'. Did you mean 'compare'?"),
+        ("compare", "Missing argument 'BEFORE'"),
+        ("compare a", "Missing argument 'AFTER'"),
+        ("compare a b --out x", "Missing option '--data'"),
+        ("compare a b --data x", "Missing option '--out'"),
+        ("compare a b c --data x --out x", "Got unexpected extra argument(s) (c)"),
+        ("compare a b --data x --out x --poolin mean", "No such option: --poolin"),
+        ("compare a b --data x --out x --max-length many", "Invalid value for '--max-length'"),
+        ("retrieve", "Missing argument 'MODEL'"),
+        ("embed a --out x", "Missing option '--texts'"),
+        ("report", "Missing argument 'DIR'"),
+    ],
+)
+def test_a_mistake_in_the_command_line(cli: Cli, line: str, message: str) -> None:
+    done = cli(line=line)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert "Traceback" not in done.err

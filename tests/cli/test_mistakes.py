@@ -1,0 +1,190 @@
+"""A user's mistake: exit code 2, the message on standard error, no traceback, nothing written."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import QUICK, Cli, Done
+from tiny_study import Tiny
+
+
+def refused(done: Done, message: str) -> None:
+    assert done.code == 2, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert re.search(message, done.err), done.err
+
+
+MISTAKES: dict[str, tuple[str, str]] = {
+    "folder": ("retrieve {tmp}/none --data {data} --pooling mean", "there is no checkpoint at '.*none'"),
+    "hub name": ("retrieve no-such/model-at-all --data {data}", "cannot get checkpoint 'no-such/model-at-all'"),
+    "no pooling": ("retrieve {model} --data {data}", r"does not say how .*pooled.*\n  fix: .*--pooling"),
+    "pooling": ("retrieve {model} --data {data} --pooling men", r"unknown pooling 'men'\n  fix: did you mean 'mean'"),
+    "measure": (
+        "retrieve {model} --data {data} --pooling mean --measures RR@10,NDGC@10",
+        r"unknown measure 'NDGC@10'\n  fix: did you mean 'nDCG@10'",
+    ),
+    "probe": ("probe {model} --data {data} --pooling mean --probes cosin", "unknown probe 'cosin'"),
+    "control": ("probe {model} --data {data} --pooling mean --controls nome", r"unknown control 'nome'"),
+    "protocol": ("retrieve {model} --data {data} --protocol ielab", r"unknown protocol 'ielab'\n  fix: .*ielab-2025"),
+    "device": ("retrieve {model} --data {data} --pooling mean --device gpu", r"unknown device 'gpu'\n  fix: use 'cpu'"),
+    "no device": ("retrieve {model} --data {data} --pooling mean --device cuda:99", "device 'cuda:99' is not on this"),
+    "similarity": ("retrieve {model} --data {data} --pooling mean --similarity dott", "did you mean 'dot'"),
+    "length": ("retrieve {model} --data {data} --pooling mean --max-length 0", "max_length is 0"),
+    "passages": ("probe {model} --data {data} --pooling mean --passages a", r"a: 'a' is no number\n  fix: write them"),
+    "no passages": ("probe {model} --data {data} --pooling mean --passages 1", r"passages=\(1,\)"),
+    "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds must be above 0"),
+    "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries must be at least 1"),
+    "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "too few choices remain"),
+    "setting": (
+        "retrieve {model} --data {data} --pooling mean --set retrieval.mesures=[RR]",
+        r"there is no setting 'mesures'\n  fix: did you mean 'measures'",
+    ),
+    "type": ("probe {model} --data {data} --pooling mean --set probing.rank=many", r"probing\.rank: .*'many'"),
+    "assignment": ("probe {model} --data {data} --pooling mean --set probing.rank", "is no assignment"),
+    "yaml": ("probe {model} --data {data} --pooling mean --set probing.passages=[2", "not YAML"),
+    "settings file": ("retrieve {model} --data {data} --settings {tmp}/none.yaml", "no such settings file"),
+    "towers": ("retrieve qeury=a,passage=b --data {data}", "does not name two towers"),
+    "data": ("retrieve {model} --data beir:{tmp}/none --pooling mean", "none: no such file or folder"),
+    "prefix": (
+        "retrieve {model} --data bier:{tmp} --pooling mean",
+        r"unknown prefix 'bier'\n  fix: did you mean 'beir'",
+    ),
+    "format": ("retrieve {model} --data {tmp} --pooling mean", "no format fits"),
+    "texts": ("embed {model} --pooling mean --texts {tmp}/none.txt", "none.txt: there is no such file"),
+    "tower": ("embed {model} --pooling mean --texts {texts} --tower qury", r"unknown tower 'qury'.*\n  fix: .*'query'"),
+    "study": ("show {tmp}/none", "there is no finished study here"),
+    "report": ("report {tmp}/none", "there is no finished study here"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_refused(
+    cli: Cli, tiny: Tiny, tmp_path: Path, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    line, message = MISTAKES[name]
+    texts = tmp_path_factory.mktemp("texts") / "texts.txt"
+    texts.write_text("ana\n")
+    filled = line.format(tmp=tmp_path, data=tiny.data, model=tiny.retriever, texts=texts)
+    out = "" if line.startswith("show") else f" --out {tmp_path}/out"
+    cache = f" --cache {tmp_path}/cache" if line.startswith(("retrieve", "probe")) else ""
+    refused(cli(line=filled + out + cache), message)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left <= {"out", "cache"}  # folders that were claimed, still empty
+
+
+def broken(tiny: Tiny, folder: Path, change: Callable[[Path], None]) -> str:
+    shutil.copytree(tiny.collection, folder)
+    change(folder)
+    return f"beir:{folder}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "corpus.jsonl").write_text('{"_id": "p0"\n'), r"corpus\.jsonl"),
+        (lambda f: (f / "corpus.jsonl").write_text('{"_id": "p0", "text": "a"}\n'), "p90"),
+        (lambda f: (f / "qrels" / "test.tsv").unlink(), "qrels"),
+        (lambda f: (f / "queries.jsonl").write_bytes(b"\xff\xfe"), r"queries\.jsonl"),
+    ],
+    ids=["json", "dangling", "no qrels", "encoding"],
+)
+def test_broken_data_are_refused(
+    cli: Cli, tiny: Tiny, tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
+    data = broken(tiny, tmp_path / "data", change)
+    done = cli("compare", tiny.backbone, tiny.retriever, "--data", data, "--out", tmp_path / "out", line=QUICK)
+    refused(done, message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ids_that_a_run_file_cannot_hold_are_refused_at_once(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    def rename(folder: Path) -> None:
+        for file in folder.rglob("*.*"):
+            file.write_text(file.read_text().replace("p90", "p 90"))
+
+    data = broken(tiny, tmp_path / "data", rename)
+    words = ["retrieve", tiny.retriever, "--data", data, "--cache", tmp_path / "cache"]
+    refused(cli(*words, "--out", tmp_path / "out", line="--pooling mean"), r"white space.*\n  - 'p 90'")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "cache").exists()
+    assert cli(*words, line="--pooling mean").code == 0  # without a run file they do no harm
+
+
+@pytest.mark.parametrize("command", ["compare", "retrieve", "demo", "embed"])
+def test_an_out_that_cannot_be_written_is_refused_before_anything_is_measured(
+    cli: Cli, tiny: Tiny, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "texts").write_text("ana\n")
+    out = tmp_path / "file" / "below" if command == "embed" else tmp_path / "file"
+    words: dict[str, list[str | Path]] = {
+        "compare": [tiny.backbone, tiny.retriever, "--data", tiny.data, "--pooling", "mean"],
+        "retrieve": [tiny.retriever, "--data", tiny.data, "--pooling", "mean"],
+        "demo": [],
+        "embed": [tiny.retriever, "--texts", tmp_path / "texts", "--pooling", "mean"],
+    }
+    done = cli(command, *words[command], "--out", out)
+    refused(done, r"file: nothing can be written here: .*\n  fix: name another folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "locked" / "out"]
+    refused(cli(*words, line=QUICK), "nothing can be written here: Permission denied")
+
+
+def test_different_depths_are_refused_before_the_plan(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    shallow = AutoModel.from_pretrained(tiny.retriever, num_hidden_layers=1)
+    shallow.config.num_hidden_layers = 1
+    shallow.save_pretrained(tmp_path / "shallow")
+    AutoTokenizer.from_pretrained(tiny.retriever).save_pretrained(tmp_path / "shallow")
+    words = ["compare", tiny.backbone, tmp_path / "shallow", "--data", tiny.data, "--out", tmp_path / "out"]
+    refused(cli(*words, line=f"{QUICK} --dry-run"), "backbone has 2 blocks, shallow 1: layers cannot be paired")
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    cli: Cli, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["retrieve", tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retroscope.study.measure.extract_towers", interrupt)
+        done = cli(*words, line="--pooling mean --json")
+    assert (done.code, done.out) == (130, "")
+    assert "interrupted; vectors made so far are kept, and the same command goes on from there" in done.err
+    assert "Traceback" not in done.err
+    assert cli(*words, line="--pooling mean --json").code == 0
+
+
+def test_a_fault_of_ours_is_not_dressed_up_as_the_users(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("retroscope.study.measure.extract_towers", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean")
+
+
+def test_names_with_markup_are_text_everywhere(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    wild = tmp_path / "<b>[bold] & x=1[" / "<i>model"
+    for parent, folder in (("A", tiny.backbone), ("B", tiny.retriever)):
+        shutil.copytree(folder, wild / parent / "model")
+    out = tmp_path / "o ut"
+    words = ["compare", wild / "A" / "model", wild / "B" / "model", "--data", tiny.data, "--out", out]
+    done = cli(*words, line=QUICK)
+    assert done.code == 0, done.err
+    assert "A/model and B/model on collection" in done.out
+    assert "<i>model" not in (out / "report.html").read_text()
+    assert (out / "runs" / "before.run").read_text().splitlines()[0].endswith(" A/model")

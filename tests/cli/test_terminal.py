@@ -1,0 +1,34 @@
+"""Progress on a terminal, and nothing of it anywhere else."""
+
+import pytest
+from rich.console import Console
+
+from retroscope.cli import terminal
+
+
+def test_nobody_watching_is_told_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with terminal.progress_bars() as told:
+        assert told is None
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("width", [30, 100])
+def test_bars_name_what_is_done_and_names_are_text(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], width: int
+) -> None:
+    def console(stderr: bool) -> Console:
+        assert stderr
+        return Console(stderr=True, force_terminal=True, width=width, color_system=None)
+
+    monkeypatch.setattr(terminal, "Console", console)
+    with terminal.progress_bars() as told:
+        assert told is not None
+        for done in range(1, 5):
+            told("[/red] model[: x", done, 4)
+            told("other", done, 8)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "[/red] model[: x" in shown.err
+    if width == 100:
+        assert "4/4" in shown.err
+        assert "4/8" in shown.err

@@ -1,0 +1,129 @@
+"""`embed`: a zarr group whose vectors stand in the file's order, whatever the lines are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from retroscope.encoders.encode import encode_layers
+from retroscope.errors import CollectionError, RepresentationError, SettingsError
+from retroscope.study.embed import describe, embed, plan_embedding, read_lines
+from retroscope.study.settings import ModelSettings, StudySettings, from_plain
+from tiny_study import Tiny
+
+LINES = [
+    "which physician bought a dog",
+    "ana is a doctor",
+    "which physician bought a dog",  # a duplicate
+    "größe 日本語 🐕",
+    "a\u2028b",  # a line break to Unicode, not to a file of lines
+    "ana",
+]
+
+
+@pytest.fixture
+def settings(tiny: Tiny) -> StudySettings:
+    return from_plain({"after": {"source": str(tiny.retriever), "load": {"pooling": "mean", "query_prompt": "dog "}}})
+
+
+def test_vectors_stand_in_the_order_of_the_file(settings: StudySettings, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_bytes("\n".join(LINES).encode() + b"\n")
+    planned = plan_embedding(settings, read_lines(file), "passage")
+    document = embed(planned, tmp_path / "out")
+    group = zarr.open_group(tmp_path / "out", mode="r")
+    vectors = group["vectors"]
+    assert isinstance(vectors, zarr.Array)
+    assert vectors.metadata.to_dict()["dimension_names"] == ("text", "layer", "dim")
+    assert vectors.shape == (6, 3, 32)
+    expected = torch.stack([encode_layers(planned.encoder, [line]).layers[0] for line in LINES])
+    found = np.asarray(vectors[:])
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert (found[0] == found[2]).all()
+    assert not np.allclose(found[0], found[1])
+    assert (document["texts"], document["distinct"], document["layers"]) == (6, 5, 3)
+
+
+def test_the_tower_decides_the_prompt(settings: StudySettings, tmp_path: Path) -> None:
+    for tower in ("query", "passage"):
+        embed(plan_embedding(settings, LINES, tower), tmp_path / tower)
+    query, passage = (np.asarray(zarr.open_group(tmp_path / t, mode="r")["vectors"]) for t in ("query", "passage"))
+    assert not np.allclose(query, passage)
+    embed(plan_embedding(settings, [f"dog {line}" for line in LINES], "passage"), tmp_path / "by hand")
+    np.testing.assert_array_equal(query, np.asarray(zarr.open_group(tmp_path / "by hand", mode="r")["vectors"]))
+
+
+def test_the_same_texts_go_on_and_others_are_refused(settings: StudySettings, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    out = tmp_path / "out"
+    first = embed(plan_embedding(settings, LINES, "passage"), out)
+    again = plan_embedding(settings, LINES, "passage")
+    assert embed(again, out, lambda *step: told.append(step)) == first
+    assert told == []
+    with pytest.raises(RepresentationError, match=r"something else|other"):
+        embed(plan_embedding(settings, LINES[1:], "passage"), out)
+
+
+def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: Path) -> None:
+    said = describe(plan_embedding(settings, LINES, "query"), tmp_path / "out")
+    assert "retriever, query tower: " in said
+    assert "prompt='dog '" in said
+    assert "6 texts, 5 distinct, 0 that fill the maximum length" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_tower_is_an_error(settings: StudySettings) -> None:
+    with pytest.raises(SettingsError, match="unknown tower 'pasage'\n  fix: did you mean 'passage'"):
+        plan_embedding(settings, LINES, "pasage")
+
+
+def test_no_model_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="no model is named"):
+        plan_embedding(StudySettings(), LINES, "passage")
+
+
+def test_no_source_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="one source, or from a query source and a passage source"):
+        plan_embedding(StudySettings(after=ModelSettings()), LINES, "passage")
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (b"a\nb\n", ["a", "b"]),
+        (b"a\nb", ["a", "b"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"\xef\xbb\xbfa\nb\n", ["a", "b"]),
+        ("a\u2028b\x85c\n".encode(), ["a\u2028b\x85c"]),
+        (b" a \n", [" a "]),
+    ],
+)
+def test_a_line_is_a_text(tmp_path: Path, content: bytes, texts: list[str]) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_bytes(content)
+    assert read_lines(file) == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"lines without text:\n  - line 1\n  fix: remove them"),
+        (b"a\n\nb\n \n", r"lines without text:\n  - line 2\n  - line 4"),
+        (b"a\xff\n", "not UTF-8 at byte 1"),
+    ],
+)
+def test_a_file_that_holds_no_texts_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_bytes(content)
+    with pytest.raises(CollectionError, match=message) as wrong:
+        read_lines(file)
+    assert wrong.value.where == str(file)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CollectionError, match="there is no such file"):
+        read_lines(tmp_path / "none.txt")
+    with pytest.raises(CollectionError, match="cannot be read: Is a directory"):
+        read_lines(tmp_path)
