@@ -19,22 +19,23 @@ class Concatenations(Dataset[tuple[Tensor, Tensor]]):
     """Choices as the published loop holds them; the slots are given, so that both loops see the same order."""
 
     slots: Slots
+    cell: int
 
     def __len__(self) -> int:
-        return len(self.slots.right)
+        return len(self.slots.queries)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        passages = self.slots.passages[self.slots.place[item]]
-        return torch.cat([self.slots.queries[item], *passages]), self.slots.right[item]
+        passages = self.slots.passages[self.slots.places[self.cell][item]]
+        return torch.cat([self.slots.queries[item], *passages]), self.slots.rights[self.cell][item]
 
 
-def published_accuracy(train: Slots, reported: Slots, training: ConcatTraining, seed: int) -> float:
+def published_accuracy(train: Concatenations, reported: Concatenations, training: ConcatTraining, seed: int) -> float:
     """Accuracy of the best epoch on the reported part, which is also the part that chooses it."""
     torch.manual_seed(seed)
-    slots, dim = train.place.shape[1], train.queries.shape[1]
-    model = nn.Linear((slots + 1) * dim, slots)
+    slots = train.slots.places[train.cell].shape[1]
+    model = nn.Linear(len(train[0][0]), slots)
     optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
-    loader = DataLoader(Concatenations(train), batch_size=training.batch_size, shuffle=True)
+    loader = DataLoader(train, batch_size=training.batch_size, shuffle=True)
     best = 0.0
     for _ in range(training.epochs):
         for vectors, right in loader:
@@ -46,7 +47,7 @@ def published_accuracy(train: Slots, reported: Slots, training: ConcatTraining, 
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Linear, part: Slots, batch_size: int) -> float:
-    loader = DataLoader(Concatenations(part), batch_size=batch_size)
+def _accuracy(model: nn.Linear, part: Concatenations, batch_size: int) -> float:
+    loader = DataLoader(part, batch_size=batch_size)
     hits = [(model(vectors).argmax(dim=1) == right).sum() for vectors, right in loader]
-    return float(sum(hits)) / len(part.right)
+    return float(sum(hits)) / len(part)

@@ -1,5 +1,6 @@
+from dataclasses import replace
+
 import numpy as np
-import pytest
 import torch
 from planted import choices, prior, signal
 from torch.nn.functional import cross_entropy, linear
@@ -11,44 +12,52 @@ from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import build_task
 from retroscope.probing.trial import Trial
 
+SIZES = (2, 4, 5)
 
-def a_batch(n=4, choices=9, distinct=7, dim=5):
+
+def a_batch(choices=9, distinct=7, dim=5):
     generator = torch.Generator().manual_seed(0)
     return Slots(
         torch.randn(choices, dim, generator=generator),
         torch.randn(distinct, dim, generator=generator),
-        torch.randint(distinct, (choices, n), generator=generator),
-        torch.randint(n, (choices,), generator=generator),
+        tuple(torch.randint(distinct, (choices, n), generator=generator) for n in SIZES),
+        tuple(torch.randint(n, (choices,), generator=generator) for n in SIZES),
     )
 
 
-def plainly(layer: Layer, batch: Slots) -> torch.Tensor:
+def some_layers(dim=5):
+    return [first_layer(n, dim, seed=n) for n in SIZES]
+
+
+def plainly(layer: Layer, batch: Slots, cell: int) -> torch.Tensor:
     """The published form: every concatenation is copied."""
-    vectors = torch.cat([batch.queries, batch.passages[batch.place].flatten(1)], dim=1)
+    vectors = torch.cat([batch.queries, batch.passages[batch.places[cell]].flatten(1)], dim=1)
     return linear(vectors, layer.weight, layer.bias)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5])
-def test_logits_and_gradients_equal_those_of_the_concatenation(n):
-    batch, layer = a_batch(n), first_layer(n, 5, seed=1)
-    published = plainly(layer, batch)
-    torch.testing.assert_close(logits(layer, batch), published, atol=1e-6, rtol=1e-5)
-    cross_entropy(published, batch.right).backward()
-    ours = gradient(layer, batch)
-    torch.testing.assert_close(ours.weight, layer.weight.grad, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(ours.bias, layer.bias.grad, atol=1e-6, rtol=1e-5)
+def test_logits_and_gradients_equal_those_of_the_concatenation():
+    batch, layers = a_batch(), some_layers()
+    for cell, (layer, scores, ours) in enumerate(
+        zip(layers, logits(layers, batch), gradient(layers, batch), strict=True)
+    ):
+        published = plainly(layer, batch, cell)
+        torch.testing.assert_close(scores, published, atol=1e-6, rtol=1e-5)
+        cross_entropy(published, batch.rights[cell]).backward()
+        torch.testing.assert_close(ours.weight, layer.weight.grad, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(ours.bias, layer.bias.grad, atol=1e-6, rtol=1e-5)
 
 
 def test_what_selects_the_published_epoch_is_what_is_reported():
     trial = a_trial()
-    select, test = slots(trial, "validation", 0, 1), slots(trial, "test", 0, 1)
-    assert torch.equal(select.place, test.place)
-    assert torch.equal(select.right, test.right)
+    select, test = slots(trial, "validation"), slots(trial, "test")
+    assert all(torch.equal(a, b) for a, b in zip(select.places, test.places, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(select.rights, test.rights, strict=True))
 
 
 def test_part_of_a_batch_gives_part_of_its_logits():
-    batch, layer, rows = a_batch(), first_layer(4, 5, seed=1), torch.tensor([7, 2, 2])
-    torch.testing.assert_close(logits(layer, batch.take(rows)), logits(layer, batch)[rows])
+    batch, layers, rows = a_batch(), some_layers(), torch.tensor([7, 2, 2])
+    for part, whole in zip(logits(layers, batch.take(rows)), logits(layers, batch), strict=True):
+        torch.testing.assert_close(part, whole[rows])
 
 
 def a_trial(world=None, pool="gold", training=None):
@@ -62,23 +71,25 @@ def a_trial(world=None, pool="gold", training=None):
 
 
 def test_the_slot_is_random_and_holds_the_right_passage():
-    trial = a_trial()
-    drawn = slots(trial, "train", 0, 1)
-    right = drawn.passages[drawn.place[torch.arange(len(drawn.right)), drawn.right]]
-    positives = trial.passages[torch.from_numpy(trial.view.parts["train"].passages[:, 0])]
-    torch.testing.assert_close(right, positives)
-    shares = np.bincount(drawn.right, minlength=4) / len(drawn.right)
-    assert np.all(np.abs(shares - 1 / 4) < 4 * (3 / 16 / len(drawn.right)) ** 0.5)
+    drawn = slots(a_trial(), "train")
+    positives = a_trial().passages[torch.from_numpy(a_trial().view.parts["train"].passages[:, 0])]
+    for n, place, right in zip((2, 4), drawn.places, drawn.rights, strict=True):
+        torch.testing.assert_close(drawn.passages[place[torch.arange(len(right)), right]], positives)
+        shares = np.bincount(right, minlength=n) / len(right)
+        assert np.all(np.abs(shares - 1 / n) < 4 * ((n - 1) / n**2 / len(right)) ** 0.5)
 
 
 def test_the_query_moves_all_choices_of_slots_alike():
-    """Why concat cannot see relevance: exchanging two passages never interacts with the query."""
-    layer, batch = first_layer(4, 5, seed=1), a_batch()
-    other = Slots(batch.queries.flip(0), batch.passages, batch.place, batch.right)
-    swapped = Slots(batch.queries, batch.passages, batch.place.flip(1), batch.right)
-    both = Slots(other.queries, batch.passages, swapped.place, batch.right)
-    effect = logits(layer, swapped) - logits(layer, batch)
-    torch.testing.assert_close(effect, logits(layer, both) - logits(layer, other), atol=1e-6, rtol=1e-5)
+    """Why concat cannot see relevance: exchanging passages never interacts with the query."""
+    layers, batch = some_layers(), a_batch()
+    turned = tuple(place.flip(1) for place in batch.places)
+    other = replace(batch, queries=batch.queries.flip(0))
+    effect, with_other = (
+        [b - a for a, b in zip(logits(layers, one), logits(layers, replace(one, places=turned)), strict=True)]
+        for one in (batch, other)
+    )
+    for here, there in zip(effect, with_other, strict=True):
+        torch.testing.assert_close(here, there, atol=1e-6, rtol=1e-5)
 
 
 def test_the_published_protocol_reports_the_selecting_part():
@@ -91,9 +102,9 @@ def test_the_published_protocol_reports_the_selecting_part():
 
 
 def test_small_batches_take_every_choice_once_an_epoch():
-    train = slots(a_trial(), "train", 0, 1)
+    train = slots(a_trial(), "train")
     batches = _batches(train, ConcatTraining(batch_size=64), torch.Generator().manual_seed(0))
-    assert [len(batch.right) for batch in batches] == [64, 64, 64, 48]
+    assert [len(batch.queries) for batch in batches] == [64, 64, 64, 48]
     seen = torch.cat([batch.queries for batch in batches])
     assert torch.equal(seen.sort(dim=0).values, train.queries.sort(dim=0).values)
 

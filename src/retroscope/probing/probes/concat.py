@@ -4,11 +4,12 @@ It cannot see relevance: W is linear in the concatenation, so no term joins q wi
 adds the same to a slot whichever passages stand there (docs: methods/probing). It is here to be
 laid over the published curves.
 
-The published loop copies every concatenation in every step. W acts on each slot by itself, so
-here the distinct passages of a batch are scored once for every slot, in one product without any
-copy, and the logits are looked up: the same loss and gradients, one to two orders faster.
+The published loop copies every concatenation in every step, for each N by itself. W acts on each
+slot alone, so here the distinct passages of a batch are scored once for every slot of every N, in
+one product without any copy, and the logits are looked up: the same loss and gradients, faster.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,66 +22,78 @@ from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
 from retroscope.probing.options import ConcatTraining
 from retroscope.probing.trial import Outcome, Trial
 
-Index = Int[Tensor, "choice"]
+Credit = Float[np.ndarray, "choice"]
 
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Choices with their candidates in a random order, drawn once.
+    """Choices with their candidates in a random order, drawn once; one order for each cell (control, N).
 
     Attributes:
         queries: vector of each choice's query.
         passages: vector of each distinct passage.
-        place: (choice, slot) which of the distinct passages stands there.
-        right: the slot of the right one.
+        places: for each cell, (choice, slot) which of the distinct passages stands there.
+        rights: for each cell, the slot of the right one.
     """
 
     queries: Float[Tensor, "choice dim"]
     passages: Float[Tensor, "distinct dim"]
-    place: Int[Tensor, "choice slot"]
-    right: Index
+    places: tuple[Int[Tensor, "choice slot"], ...]
+    rights: tuple[Int[Tensor, "choice"], ...]
 
-    def take(self, rows: Index) -> "Slots":
+    def take(self, rows: Int[Tensor, "some"]) -> "Slots":
         """Some of the choices."""
-        kept, place = torch.unique(self.place[rows], return_inverse=True)
-        return Slots(self.queries[rows], self.passages[kept], place, self.right[rows])
+        kept, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
+        places = torch.split(joined, [place.shape[1] for place in self.places], dim=1)
+        return Slots(self.queries[rows], self.passages[kept], tuple(places), tuple(r[rows] for r in self.rights))
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """The linear layer: `weight` is W, (slot, (1 + slots) dim), and `bias` is b."""
+    """The linear layer of one cell: `weight` is W, (slot, (1 + slots) dim), and `bias` is b."""
 
     weight: Float[Tensor, "slot concatenated"]
     bias: Float[Tensor, "slot"]
 
+    def blocks(self, dim: int) -> tuple[Float[Tensor, "slot dim"], Float[Tensor, "both dim"]]:
+        """The rows for the query, and those for a passage: for each slot where it stands, each that it speaks for."""
+        n = len(self.bias)
+        return self.weight[:, :dim], self.weight[:, dim:].reshape(n, n, dim).transpose(0, 1).reshape(n * n, dim)
+
 
 def concat(trial: Trial) -> Outcome:
     """Train for the published number of epochs; report the epoch that is best on the selection part."""
-    sizes = range(len(trial.view.sizes))
-    runs = [[_run(trial, control, size) for size in sizes] for control in range(len(trial.view.controls))]
-    credit = np.array([[accuracy for accuracy, _ in row] for row in runs])
-    none = np.full(credit.shape[:2], np.nan)
-    epochs = np.array([[epoch for _, epoch in row] for row in runs])
-    return Outcome(credit, none, epochs, none, none, np.zeros(none.shape, dtype=bool))
+    credits, epochs = _run(trial)
+    shape = len(trial.view.controls), len(trial.view.sizes)
+    none = np.full(shape, np.nan)
+    return Outcome(
+        accuracy=np.reshape(credits, (*shape, -1)),
+        ridge=none,
+        iterations=np.reshape(epochs, shape),
+        gradient=none,
+        excess=none,
+        converged=np.zeros(shape, dtype=bool),
+    )
 
 
-def slots(trial: Trial, part: str, control: int, size: int) -> Slots:
-    """The part's first candidates (as many as the size at this place says), shuffled by the seed.
+def slots(trial: Trial, part: str) -> Slots:
+    """The part's candidates, shuffled by the seed, for every control and N.
 
     Parts that are the same choices, as the selecting and the reported one of ielab-2025, are
     shuffled alike: the published best epoch is best on the very numbers that are reported.
     """
-    choices, n = trial.view.parts[part], trial.view.sizes[size]
-    rng = np.random.default_rng([trial.view.seed, n, part == "train"])
-    order = rng.permuted(np.tile(np.arange(n), (len(choices), 1)), axis=1)
-    right = order == trial.view.targets[part][control, size][:, None]
-    passages, place = np.unique(np.take_along_axis(choices.passages, order, axis=1), return_inverse=True)
-    return Slots(
-        queries=trial.query_vectors(choices),
-        passages=trial.passages[torch.from_numpy(passages)],
-        place=torch.from_numpy(place),
-        right=torch.from_numpy(right.argmax(axis=1)),
-    )
+    choices, targets = trial.view.parts[part], trial.view.targets[part]
+    passages, rights = [], []
+    for right_of in targets:
+        for n, right in zip(trial.view.sizes, right_of, strict=True):
+            rng = np.random.default_rng([trial.view.seed, n, part == "train"])
+            order = rng.permuted(np.tile(np.arange(n), (len(choices), 1)), axis=1)
+            passages.append(np.take_along_axis(choices.passages, order, axis=1))
+            rights.append(torch.from_numpy((order == right[:, None]).argmax(axis=1)))
+    distinct, joined = np.unique(np.concatenate(passages, axis=1), return_inverse=True)
+    places = torch.split(torch.from_numpy(joined), [p.shape[1] for p in passages], dim=1)
+    vectors = trial.passages[torch.from_numpy(distinct)]
+    return Slots(trial.query_vectors(choices), vectors, tuple(places), tuple(rights))
 
 
 def first_layer(n: int, dim: int, seed: int) -> Layer:
@@ -91,62 +104,93 @@ def first_layer(n: int, dim: int, seed: int) -> Layer:
     return Layer(weight.requires_grad_(), torch.empty(n).uniform_(-bound, bound, generator=generator).requires_grad_())
 
 
-def logits(layer: Layer, batch: Slots) -> Float[Tensor, "choice slot"]:
-    """W [q; p1; ...; pN] + b without the concatenation."""
-    n, dim = len(layer.bias), batch.queries.shape[1]
-    of_query, of_slots = layer.weight[:, :dim], layer.weight[:, dim:].reshape(n, n, dim)
-    table = batch.passages @ of_slots.permute(2, 1, 0).flatten(1)  # (the slot it stands in, the slot it speaks for)
-    looked_up = embedding_bag(_cells(batch), table.reshape(-1, n), mode="sum")
-    return looked_up + batch.queries @ of_query.T + layer.bias
+def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice slot"]]:
+    """W [q; p1; ...; pN] + b of every cell, without the concatenation."""
+    blocks = [layer.blocks(batch.queries.shape[1]) for layer in layers]
+    sizes = [len(layer.bias) for layer in layers]
+    of_queries = torch.split(torch.cat([query for query, _ in blocks]) @ batch.queries.T, sizes)
+    table = torch.cat([passage for _, passage in blocks]) @ batch.passages.T
+    tables = torch.split(table, [n * n for n in sizes])
+    return [
+        embedding_bag(_cells(place), one.T.reshape(-1, n), mode="sum") + query.T + layer.bias
+        for place, one, n, query, layer in zip(batch.places, tables, sizes, of_queries, layers, strict=True)
+    ]
 
 
-def gradient(layer: Layer, batch: Slots) -> Layer:
-    """Of the mean cross-entropy with respect to W and b, by the same look-up, backwards."""
-    n = len(layer.bias)
-    error = (logits(layer, batch).softmax(dim=1) - one_hot(batch.right, n)) / len(batch.right)
-    table = torch.zeros(len(batch.passages) * n, n)
-    table.index_add_(0, _cells(batch).flatten(), error.repeat_interleave(n, dim=0))
-    of_slots = (table.reshape(-1, n * n).T @ batch.passages).reshape(n, n, -1).transpose(0, 1).flatten(1)
-    return Layer(torch.cat([error.T @ batch.queries, of_slots], dim=1), error.sum(dim=0))
+def gradient(layers: Sequence[Layer], batch: Slots) -> list[Layer]:
+    """Of each cell's mean cross-entropy with respect to W and b, by the same look-up, backwards."""
+    errors = [_error(scores, right) for scores, right in zip(logits(layers, batch), batch.rights, strict=True)]
+    tables = [_scattered(e, place, len(batch.passages)) for e, place in zip(errors, batch.places, strict=True)]
+    of_queries = torch.split(torch.cat(errors, dim=1).T @ batch.queries, [e.shape[1] for e in errors])
+    of_slots = torch.split(torch.cat(tables, dim=1).T @ batch.passages, [t.shape[1] for t in tables])
+    return [_joined(*parts) for parts in zip(of_queries, of_slots, errors, strict=True)]
 
 
-def _cells(batch: Slots) -> Int[Tensor, "choice slot"]:
+def _error(scores: Float[Tensor, "choice slot"], right: Int[Tensor, "choice"]) -> Float[Tensor, "choice slot"]:
+    return (scores.softmax(dim=1) - one_hot(right, scores.shape[1])) / len(right)
+
+
+def _scattered(
+    error: Float[Tensor, "choice slot"], place: Int[Tensor, "choice slot"], distinct: int
+) -> Float[Tensor, "distinct both"]:
+    """Each choice's error added to the row of every passage in it, at the slot where that stands."""
+    n = place.shape[1]
+    table = torch.zeros(distinct * n, n)
+    table.index_add_(0, _cells(place).flatten(), error.repeat_interleave(n, dim=0))
+    return table.reshape(distinct, n * n)
+
+
+def _joined(query: Tensor, slots_: Tensor, error: Tensor) -> Layer:
+    n = error.shape[1]
+    passages = slots_.reshape(n, n, -1).transpose(0, 1).flatten(1)
+    return Layer(torch.cat([query, passages], dim=1), error.sum(dim=0))
+
+
+def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
     """Row of the table for each passage in the slot where it stands."""
-    n = batch.place.shape[1]
-    return batch.place * n + torch.arange(n)
+    n = place.shape[1]
+    return place * n + torch.arange(n)
 
 
 @torch.no_grad()
-def _run(trial: Trial, control: int, size: int) -> tuple[Float[np.ndarray, "choice"], int]:
-    """Credit of the test choices at the best epoch, and which it was."""
-    train, select, test = (slots(trial, part, control, size) for part in ("train", "validation", "test"))
-    layer = first_layer(trial.view.sizes[size], trial.queries.shape[1], trial.view.seed)
-    optimiser = torch.optim.Adam([layer.weight, layer.bias], lr=trial.options.concat.learning_rate)
+def _run(trial: Trial) -> tuple[list[Credit], list[int]]:
+    """For each cell the credit of the test choices at its best epoch, and which that was."""
+    train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
+    layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
+    optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
     generator = torch.Generator().manual_seed(trial.view.seed)
-    best, credit, best_epoch = -1.0, np.zeros(0), 0
+    best, credits, epochs = [-1.0] * len(layers), [np.zeros(0)] * len(layers), [0] * len(layers)
     for epoch in range(1, trial.options.concat.epochs + 1):
         for batch in _batches(train, trial.options.concat, generator):
-            slope = gradient(layer, batch)
-            layer.weight.grad, layer.bias.grad = slope.weight, slope.bias
+            for layer, slope in zip(layers, gradient(layers, batch), strict=True):
+                layer.weight.grad, layer.bias.grad = slope.weight, slope.bias
             optimiser.step()
-        selected = float(_credit(trial, layer, select).mean())
-        if selected > best:
-            best, credit, best_epoch = selected, _credit(trial, layer, test), epoch
-    return credit, best_epoch
+        selected = [float(credit.mean()) for credit in _credits(trial, layers, select)]
+        better = [cell for cell, accuracy in enumerate(selected) if accuracy > best[cell]]
+        reported = _credits(trial, layers, test) if better else []
+        for cell in better:
+            best[cell], credits[cell], epochs[cell] = selected[cell], reported[cell], epoch
+    return credits, epochs
 
 
 def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator) -> list[Slots]:
     """The training choices in batches, in a fresh order; all at once where they fit."""
-    if len(train.right) <= training.batch_size:
+    if len(train.queries) <= training.batch_size:
         return [train]
-    order = torch.randperm(len(train.right), generator=generator)
+    order = torch.randperm(len(train.queries), generator=generator)
     return [train.take(rows) for rows in torch.split(order, training.batch_size)]
 
 
-def _credit(trial: Trial, layer: Layer, part: Slots) -> Float[np.ndarray, "choice"]:
+def _credits(trial: Trial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
     """Credit of each choice; under ielab-2025 a tie goes to the lowest slot, as `argmax` gives it."""
-    scores = logits(layer, part)
+    scores = logits(layers, part)
     if trial.options.first_index_wins:
-        return (scores.argmax(dim=1) == part.right).double().numpy()
-    tolerance = tie_tolerance(scores.abs().amax(dim=1).numpy(), layer.weight.shape[1])
-    return choice_accuracy(scores.numpy(), right=part.right.numpy(), tolerance=tolerance)
+        return [(s.argmax(dim=1) == right).double().numpy() for s, right in zip(scores, part.rights, strict=True)]
+    return [
+        choice_accuracy(
+            s.numpy(),
+            right=right.numpy(),
+            tolerance=tie_tolerance(s.abs().amax(dim=1).numpy(), layer.weight.shape[1]),
+        )
+        for s, right, layer in zip(scores, part.rights, layers, strict=True)
+    ]
