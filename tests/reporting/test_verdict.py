@@ -175,6 +175,16 @@ def test_a_retriever_that_reads_no_more_than_its_random_twin_is_an_alarm():
     assert tones == {ALARM, CAUTION}  # alarm for the retriever, caution for the backbone
 
 
+def test_random_weights_that_read_as_much_at_another_layer_are_a_caution():
+    def lexical(probe, c, n, layer, side):
+        return 0.99 if c == "random_weights" and layer == 0 else accuracy(probe, c, n, layer, side)
+
+    said = "What needs no training reads that much."
+    assert not any(said in text for text in texts(findings()))
+    found = verdict(findings(probing=compare(*probing(accuracy=lexical)))).everything()
+    assert {s.tone for s in found if said in s.text} == {CAUTION}
+
+
 def test_a_control_that_was_not_run_is_said():
     found = findings(probing=compare(*probing(controls=("none", "shuffled_queries"))))
     said = [s for s in verdict(found).statements if "was not run" in s.text]

@@ -89,10 +89,24 @@ def _random_of(findings: Findings, side: str) -> list[Statement]:
         return []
     peak = own.loc[own[side].idxmax()]
     n = hardest(findings.probing)
-    twin = probe_rows(findings, probe=findings.after.similarity, control=RANDOM, passages=n, layer=peak["layer"])
-    if twin.empty:
+    twin = probe_rows(findings, probe=findings.after.similarity, control=RANDOM, passages=n)
+    there = twin[twin["layer"] == peak["layer"]]
+    if there.empty:
         return []
-    return [_beside_twin(findings, side, peak, twin.iloc[0])]
+    best = twin.loc[twin[side].idxmax()]
+    return [_beside_twin(findings, side, peak, there.iloc[0]), *_beside_best(findings, side, peak, best)]
+
+
+def _beside_best(findings: Findings, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
+    """Said where random weights read as much at another layer: word overlap alone goes that far."""
+    if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
+        return []
+    text = (
+        f"Random twin: random weights read {score(best[side])} "
+        f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {findings.layer_label(int(best['layer']))}, "
+        f"not clearly less than {findings.side(side).name} at its best layer. What needs no training reads that much."
+    )
+    return [Statement("controls", CAUTION, text, (side,))]
 
 
 def _beside_twin(findings: Findings, side: str, peak: "pd.Series[float]", twin: "pd.Series[float]") -> Statement:
