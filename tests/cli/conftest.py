@@ -2,31 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command_line import Cli, Done
 
 from retroscope.cli.main import main
 from tiny_study import Tiny, make_tiny
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left: its exit code and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Done]
-
-QUICK = (
-    "--pooling mean --measures RR@10,R@10 --probes cosine --controls none --passages 2 --seeds 1 "
-    "--set statistics.resamples=200 --set statistics.permutations=200"
-)
 
 
 @pytest.fixture(scope="session")

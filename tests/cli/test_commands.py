@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import golden
+import golden_texts as golden
 import pytest
 import zarr
+from command_line import QUICK, Cli, Done
 
-from conftest import QUICK, Cli, Done
 from retroscope.study import demo
 from tiny_study import Tiny, _shape
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 
 
 def document(done: Done) -> dict[str, Any]:
@@ -23,7 +25,15 @@ def document(done: Done) -> dict[str, Any]:
     found = json.loads(done.out, parse_constant=refuse)
     assert isinstance(found, dict)
     assert found["schema"] == 1
+    page = DOCUMENTED.read_text(encoding="utf-8")
+    assert [name for name in fields(found) if f"`{name}`" not in page] == []
     return found
+
+
+def fields(found: dict[str, Any]) -> set[str]:
+    """Names of the document, and of the records in its lists."""
+    lists = [value[0] for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    return set(found).union(*lists)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -235,5 +245,5 @@ def test_demo(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     done = cli("demo", "--out", tmp_path / "demo", "--json")
     found = document(done)
     assert found["before"]["name"] == "backbone"
-    assert done.err == f"report: {tmp_path / 'demo' / 'report.html'}\n"
+    assert done.err == f"statistics, tables and figures ...\nreport: {tmp_path / 'demo' / 'report.html'}\n"
     assert (tmp_path / "demo" / "pair" / "collection" / "corpus.jsonl").exists()

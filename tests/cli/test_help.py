@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-import golden
+import golden_texts as golden
 import pytest
+from command_line import Cli
 from typer.main import get_command
 
-from conftest import Cli
 from retroscope.cli.main import app
 
 COMMANDS = list(get_command(app).commands)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import QUICK, Cli, Done
 
-from conftest import QUICK, Cli, Done
 from tiny_study import Tiny
 
 

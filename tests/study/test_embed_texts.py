@@ -66,6 +66,17 @@ def test_the_same_texts_go_on_and_others_are_refused(settings: StudySettings, tm
         embed(plan_embedding(settings, LINES[1:], "passage"), out)
 
 
+def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySettings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    embed(plan_embedding(settings, LINES, "passage"), tmp_path / "empty")
+    assert zarr.open_group(tmp_path / "empty", mode="r")["vectors"].shape == (6, 3, 32)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("kept")
+    with pytest.raises(RepresentationError, match="this is no vector store"):
+        embed(plan_embedding(settings, LINES, "passage"), tmp_path / "full")
+    assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
+
+
 def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: Path) -> None:
     said = describe(plan_embedding(settings, LINES, "query"), tmp_path / "out")
     assert "retriever, query tower: " in said

@@ -90,6 +90,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     claim(out, cache)
     with progress_bars() as progress:
         study = compare(before, after, collection, chosen, cache=cache, progress=progress)
+    note("statistics, tables and figures ...")
     page = study.report(out)
     document = write_summary(study, out)
     emit(document) if as_json else say(in_words(study.findings()))

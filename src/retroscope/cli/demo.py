@@ -40,6 +40,7 @@ def run(
         )
         before, after = pair_of(chosen.before, chosen.after)
         study = compare(before, after, collection_of(chosen.data), chosen, cache=out / "vectors", progress=progress)
+    note("statistics, tables and figures ...")
     page = study.report(out)
     document = write_summary(study, out)
     emit(document) if as_json else say(in_words(study.findings()))

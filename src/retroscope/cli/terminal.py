@@ -13,15 +13,18 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from retroscope.errors import SettingsError
 
 Told = Callable[[str, int, int], None]
+NARROW = 90  # characters of a terminal in which bars would leave no room for names
 
 
 def note(text: str) -> None:
@@ -59,9 +62,7 @@ def progress_bars() -> Iterator[Told | None]:
     if not console.is_terminal:
         yield None
         return
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), rate)
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bars:
+    with Progress(*_columns(console.width), console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def told(what: str, done: int, total: int) -> None:
@@ -72,3 +73,12 @@ def progress_bars() -> Iterator[Told | None]:
             bars.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield told
+
+
+def _columns(width: int) -> tuple[ProgressColumn, ...]:
+    """What a line of progress shows; where the terminal is narrow, the name and the count come first."""
+    name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
+    count, left = MofNCompleteColumn(), (TimeRemainingColumn(), TextColumn("left"))
+    if width < NARROW:
+        return name, count, *left
+    return name, BarColumn(), count, TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), *left

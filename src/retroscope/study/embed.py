@@ -102,6 +102,8 @@ def describe(embedding: Embedding, out: Path) -> str:
 
 def embed(embedding: Embedding, out: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Write the vectors to `out`, or go on where an earlier run stopped; return what `embed --json` says."""
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()  # made for us by the user; a store is put in its place as a whole
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
     extract(embedding.plan, [str(i) for i in range(len(embedding.texts))], embedding.texts, out, told)
     return embedding.document(out)
