@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
 
+# Demo and tests run tiny models: more threads bring nothing, and on a busy machine they wait for each other.
+OMP_NUM_THREADS ?= 1
+export OMP_NUM_THREADS
+
 # Stamps: each step runs again only when what it was made from changes.
 HAS_TORCH := $(VENV)/.has-torch
 HAS_RUNTIME := $(VENV)/.has-runtime
