@@ -145,10 +145,11 @@ def test_fits_that_do_not_converge_are_warned_of():
     assert result.scores.warnings == result.warnings
 
 
-def test_dropped_choices_are_warned_of():
+def test_choices_without_enough_negatives_are_left_out_and_counted():
     short = [*choices(), Candidates("q0", "p0", ("p1",))]
     result = probe(signal(), short, ProbeSettings(probes=("cosine",), passages=(4,), seeds=1))
-    assert any("1 choices had fewer than 3 negatives" in warning for warning in result.warnings)
+    assert result.left_out == (f"1 of {len(short)} choices have fewer than 3 negatives and are not probed",)
+    assert probe(signal(), choices(), ProbeSettings(probes=("cosine",), passages=(4,), seeds=1)).left_out == ()
 
 
 def broken(at):

@@ -49,6 +49,17 @@ class ProbeResult:
     recipe: Mapping[str, Any]
     warnings: tuple[str, ...]
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What was not measured, in words; a reason to know the sample, not to doubt the numbers."""
+        dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
+        most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
+        return (
+            (f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed",)
+            if dropped
+            else ()
+        )
+
     def selectivity(self) -> xr.DataArray | None:
         """Accuracy less the accuracy with shuffled queries; None where that control was not run."""
         means = self.scores.mean()
@@ -169,8 +180,6 @@ def _warnings(tally: Tally, representations: RetrieverRepresentations) -> tuple[
         for name in plan.settings.chosen_controls
         if name not in plan.controls
     ]
-    if plan.task.dropped:
-        found.append(f"{plan.task.dropped} choices had fewer than {plan.task.size - 1} negatives and were dropped")
     found += [warning for name in plan.probes if (warning := _fit_warning(tally, name))]
     if tally.mdl_unconverged:
         found.append(f"mdl: {tally.mdl_unconverged} code lengths rest on fits that did not converge")

@@ -134,7 +134,9 @@ def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     for name, side in sides.items():
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
         said += truncation_caveats(name, side.vectors.recipe)
-        said += [f"{name}: {warning}" for warning in (side.probing.warnings if side.probing else ())]
+        if side.probing:
+            said += [f"{name}: {warning}" for warning in side.probing.warnings]
+            said += side.probing.left_out  # the same on both sides: said once
     if _same_vectors(sides):
         said.append("both sides make exactly the same vectors: the same model was given twice")
     return list(dict.fromkeys(said))

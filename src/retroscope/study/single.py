@@ -49,7 +49,7 @@ def _probed(probed: ProbeResult, settings: StudySettings) -> Document:
         "records": clean(probed.records(settings.statistics.level)),
         "mdl": [] if probed.mdl is None else _mdl_records(probed.mdl, settings),
         "split_sizes": probed.recipe["split_sizes"],
-        "warnings": list(probed.warnings),
+        "warnings": [*probed.warnings, *probed.left_out],
     }
 
 
