@@ -48,7 +48,7 @@ def planned(encoder: Encoder, texts: Iterable[str] = CORPUS, **settings: object)
 
 def files(store: Path) -> dict[str, bytes]:
     """Every file of a store but its lock."""
-    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file() and p.name != ".lock"}
+    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file()}
 
 
 class Stopped(Exception):
@@ -197,7 +197,7 @@ def test_a_finished_store_is_opened_without_the_model_or_the_lock(
         raise AssertionError("the model ran")
 
     monkeypatch.setattr(extraction, "encode_rows", no_model)
-    with FileLock(tmp_path / "v" / ".lock"):
+    with FileLock(tmp_path / ".v.lock"):
         extract(made, IDS, CORPUS, tmp_path / "v")
     assert files(tmp_path / "v") == before
 
@@ -211,7 +211,7 @@ def test_a_second_writer_is_sent_away(encoder: Encoder, small_windows: None, tmp
     with pytest.raises(Stopped):
         extract(made, IDS, CORPUS, tmp_path / "v", lambda done, total: next(crash))
     with (
-        FileLock(tmp_path / "v" / ".lock"),
+        FileLock(tmp_path / ".v.lock"),
         pytest.raises(RepresentationError, match=r"another run is writing these vectors\n  fix: wait for it, then run"),
     ):
         extract(made, IDS, CORPUS, tmp_path / "v")

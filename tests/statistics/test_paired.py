@@ -225,3 +225,9 @@ def test_unpaired_t_leaves_out_queries_that_lack_a_side():
     after = np.array([[1.0], [0.5], [np.nan], [0.3]])
     expected = stats.ttest_ind([0.0, 1.0], [1.0, 0.5]).pvalue
     assert unpaired_t(before, after)[0] == pytest.approx(expected)
+
+
+def test_unpaired_t_is_quiet_where_one_side_does_not_vary():
+    before = np.ones((50, 1))
+    after = np.r_[np.ones((40, 1)), np.zeros((10, 1))]
+    assert unpaired_t(before, after)[0] == pytest.approx(stats.ttest_ind(after[:, 0], [1.0, 1 - 1e-9] * 25).pvalue, rel=1e-3)

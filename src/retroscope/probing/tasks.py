@@ -56,7 +56,7 @@ def build_task(candidates: Sequence[Candidates], size: int) -> Task:
         raise AnalysisError(
             f"no query has the {size - 1} negatives that a choice among {size} needs (the longest list has {most})",
             where="candidates",
-            fix=f"mine more negatives, or probe with passages up to {most + 1}",
+            fix="mine more negatives" + (f", or probe with passages up to {most + 1}" if most else ""),
         )
     query_index = _index(c.query_id for c in kept)
     passage_index = _index(p for c in kept for p in (c.positive, *c.negatives))

@@ -28,7 +28,7 @@ from retroscope.representations.store import Representations, VectorStore, creat
 
 VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
-WINDOW_TEXTS = (32, 1024)  # the least and the most texts of a window
+WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 
 # Padded tokens of one forward pass. On a processor small batches win: their activations stay in the cache and
 # less of them is padding (MiniLM on real passages: 512 tokens 1.36 s, 1,024 1.5 s, 4,096 2.4 s, 16,384 4.9 s).
@@ -130,7 +130,7 @@ def extract(
 
 def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Progress | None) -> None:
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
     except Timeout as busy:
         raise RepresentationError(
