@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from retroscope.encoders import selftest
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.pooling import POOLINGS
-from retroscope.encoders.selftest import SELF_TESTS, self_test, tolerance
+from retroscope.encoders.selftest import SELF_TESTS, library_test, self_test, tolerance
 from retroscope.encoders.settings import LoadSettings
 from toys import TOYS, save_toy
 
@@ -110,3 +110,18 @@ def test_a_real_encoder_passes_in_every_precision_and_its_faults_do_not(minilm: 
     assert failed(but(encoder, pooling="last_column")) >= {"batch", "padding_right"}
     blind = replace(encoder.anatomy, layout=replace(encoder.anatomy.layout, takes_positions=False))
     assert failed(replace(encoder, anatomy=blind)) == {"padding_left"}
+
+
+@pytest.mark.real
+def test_final_vectors_are_those_of_the_library_that_wrote_the_folder(minilm: Path) -> None:
+    encoder = load_encoder(minilm)
+    found = library_test(encoder)
+    assert found is not None
+    assert found.passed
+    wrong = library_test(replace(encoder, recipe=encoder.recipe.but("test", pooling="cls")))
+    assert wrong is not None
+    assert not wrong.passed
+
+
+def test_the_library_is_not_asked_about_a_recipe_of_the_user_or_another_kind_of_folder(tmp_path: Path) -> None:
+    assert library_test(load("bert", tmp_path)) is None  # the pooling is the user's, and there is no modules.json

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.encode import forward, pad, tokenise
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checkpoints.modules import has_routes
+from retroscope.encoders.encode import encode_layers, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 
 EXTRA = 5  # columns of padding that must change nothing
@@ -110,3 +113,28 @@ SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, Rows], Vectors]]] = {
     "padding_right": ("with five more columns of padding on the right", _padded_right),
     "padding_left": ("with five more columns of padding on the left", _padded_left),
 }
+
+
+def library_test(encoder: Encoder) -> SelfTest | None:
+    """Final vectors against `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
+
+    None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
+    changed, an asymmetric folder (Router), or weights in half precision.
+    """
+    folder = Path(encoder.proof.source)
+    own_recipe = "user" not in encoder.recipe.sources.values() and encoder.backbone.dtype == torch.float32
+    if not own_recipe or not (folder / "modules.json").is_file() or has_routes(folder):
+        return None
+    from sentence_transformers import SentenceTransformer
+
+    with quiet():
+        library = SentenceTransformer(str(folder), device=str(encoder.device), local_files_only=True)
+    expected = (
+        library.encode(list(SENTENCES), prompt=encoder.recipe.prompt, convert_to_tensor=True, show_progress_bar=False)
+        .cpu()
+        .float()
+    )
+    found = encode_layers(encoder, SENTENCES).final
+    value, limit = _relative(found[:, None], expected[:, None]), tolerance(encoder)
+    detail = "final vectors and those of SentenceTransformer.encode"
+    return SelfTest("library", value <= limit, value, limit, detail)

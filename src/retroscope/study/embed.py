@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.selftest import SelfTest, self_test
+from retroscope.encoders.selftest import SelfTest
 from retroscope.errors import CollectionError, listed, unknown_name
 from retroscope.representations.extraction import Plan, estimate_seconds, extract, plan
 from retroscope.representations.represent import SAMPLE
 from retroscope.study.documents import SCHEMA
 from retroscope.study.load import retriever_of
-from retroscope.study.measure import Progress, doubts
+from retroscope.study.measure import Progress, doubts, tower_tests
 from retroscope.study.provenance import software, tower_facts
 from retroscope.study.settings import StudySettings
 
@@ -80,7 +80,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
-    return Embedding(plan(encoder, texts, settings.extraction), texts, tower, self_test(encoder))
+    return Embedding(plan(encoder, texts, settings.extraction), texts, tower, tower_tests(encoder))
 
 
 def describe(embedding: Embedding, out: Path) -> str:

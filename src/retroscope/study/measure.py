@@ -7,8 +7,8 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
-from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.selftest import SelfTest, self_test
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.selftest import SelfTest, library_test, self_test
 from retroscope.encoders.twin import random_twin
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
@@ -67,9 +67,15 @@ class Stages:
 
 def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
     """The self-tests of each tower; a shared encoder with one recipe is tested once."""
-    towers = {"query": self_test(retriever.query)}
+    towers = {"query": tower_tests(retriever.query)}
     same = retriever.query.fingerprint == retriever.passage.fingerprint
-    return {**towers, "passage": towers["query"] if same else self_test(retriever.passage)}
+    return {**towers, "passage": towers["query"] if same else tower_tests(retriever.passage)}
+
+
+def tower_tests(encoder: Encoder) -> list[SelfTest]:
+    """All self-tests that this encoder can be put to."""
+    library = library_test(encoder)
+    return [*self_test(encoder), *([library] if library else [])]
 
 
 def doubts(self_tests: dict[str, list[SelfTest]]) -> tuple[str, ...]:
