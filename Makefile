@@ -29,7 +29,7 @@ demo: $(HAS_RUNTIME)  ## compare two small retrievers and write runs/demo
 	@echo runs/demo/report.html
 
 test: $(HAS_DEV)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 check: lint types imports docs test  ## all that must be green before a commit
 
