@@ -27,7 +27,7 @@ for command in (compare, retrieve, probe, embed, report, show, demo):
 def main() -> None:
     """Run the command line; a user's mistake ends with status 2 and a message, not a traceback."""
     try:
-        app()
+        app(prog_name="retroscope")
     except RetroscopeError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(USER_ERROR)
