@@ -124,7 +124,7 @@ def test_two_towers_and_their_prompts(cli: Cli, tiny: Tiny, tmp_path: Path) -> N
     assert (recipes["query"]["prompt"], recipes["passage"]["prompt"]) == ("which ", "ana ")
     assert {recipe["max_length"] for recipe in recipes.values()} == {20}
     assert {recipe["sources"]["prompt"] for recipe in recipes.values()} == {"user"}
-    assert {p.name for p in tmp_path.iterdir()} == {"scores.zarr", "retrieval.run"}
+    assert {p.name for p in tmp_path.iterdir()} == {"single.zarr", "retrieval.run"}
 
 
 def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
@@ -149,7 +149,7 @@ def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert asked <= set(found["records"][0])
     assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(found["mdl"][0])
     assert set(found["split_sizes"][0]) == {"train", "validation", "test"}
-    groups = {p.name for p in (tmp_path / "scores.zarr").iterdir() if p.is_dir()}
+    groups = {p.name for p in (tmp_path / "single.zarr").iterdir() if p.is_dir()}
     assert groups == {"retrieval", "probing", "mdl"}
 
 

@@ -216,6 +216,8 @@ def test_runs_of_three_kinds(tmp_path):
     assert read_run(path) == {"q": [("c", 9.0), ("a", 2.5), ("b", 2.5)]}
     put(path, "q\tb\t0.5\nq\ta\t0.75\nr\ta\t1\n")
     assert read_run(path) == {"q": [("a", 0.75), ("b", 0.5)], "r": [("a", 1.0)]}
+    put(path, "q\tb\t1\nq\ta\t2\nq\tc\t4\nr\tx\t0\nr\ty\t1\n")  # a rank is missing, another counts from 0
+    assert read_run(path) == {"q": [("b", -1.0), ("a", -2.0), ("c", -4.0)], "r": [("x", 0.0), ("y", -1.0)]}
     put(path, "q\tb\t1\nr\tx\t1\nq\ta\t2\n")
     assert read_run(path) == {"q": [("b", -1.0), ("a", -2.0)], "r": [("x", -1.0)]}
 

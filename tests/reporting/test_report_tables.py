@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_findings import EVIL, N_QUERIES, findings, model, query_ids
 
+from retroscope.errors import SettingsError
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.latex import PaperTable, booktabs, escape
 from retroscope.reporting.paper_tables import PAPER_TABLES, paper_retrieval
@@ -114,8 +115,17 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path):
         (new / "old").touch()
     with pytest.raises(FileNotFoundError), whole_folder(folder) as new:
         (new / "half" / "of a folder that is not there").touch()
-    assert [p.name for p in folder.iterdir()] == ["old"]
+    assert sorted(p.name for p in folder.iterdir()) == [".retroscope", "old"]
     with whole_folder(folder) as new:
         (new / "new").touch()
-    assert [p.name for p in folder.iterdir()] == ["new"]
+    assert sorted(p.name for p in folder.iterdir()) == [".retroscope", "new"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_of_the_users_own_is_refused_not_replaced(tmp_path):
+    own = tmp_path / "figures" / "my_paper_plot.pdf"
+    own.parent.mkdir()
+    own.touch()
+    with pytest.raises(SettingsError, match="was not written by a report"), whole_folder(own.parent):
+        pass
+    assert own.exists()

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.reporting.verdict import verdict
-from retroscope.study.compare import compare, mine
+from retroscope.study.compare import compare, mine, recipe_differences
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
@@ -322,3 +322,51 @@ def test_different_towers_are_two_in_the_facts(tiny: Tiny, backbone: Retriever, 
     assert isinstance(two.query, Encoder)
     assert facts["towers"][0]["fingerprint"] != facts["towers"][1]["fingerprint"]
     assert facts["name"] == "backbone + retriever"
+
+
+def test_recipes_that_differ_are_said_before_any_number(backbone: Retriever, retriever: Retriever) -> None:
+    assert recipe_differences(backbone, retriever) == []
+    shorter = replace(retriever.query, recipe=retriever.query.recipe.but("test", max_length=7))
+    (said,) = recipe_differences(backbone, replace(retriever, query=shorter, similarity="dot"))
+    assert "similarity ('cosine' before, 'dot' after)" in said
+    assert "query max_length" in said
+    assert "passage" not in said
+
+
+def test_each_side_has_its_own_random_twin(
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
+) -> None:
+    """A twin with another recipe than the side it stands for would be no control of it."""
+    towers = {
+        name: replace(getattr(retriever, name), recipe=getattr(retriever, name).recipe.but("test", pooling="cls"))
+        for name in ("query", "passage")
+    }
+    twins = ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1)
+    study = compare(backbone, replace(retriever, **towers), collection, replace(LEAST, probing=twins), cache=cache)
+    pooled = {
+        side: study.scores[f"{side}/probing"].recipe["twin"]["recipe"]["passage"]["recipe"]["pooling"]
+        for side in ("before", "after")
+    }
+    assert pooled == {"before": "mean", "after": "cls"}
+    assert any("passage pooling" in caveat for caveat in study.facts["caveats"])
+
+
+def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_where_they_are_few() -> None:
+    passages = [Passage(f"p{i}", f"common words about item{i}") for i in range(12)]
+    queries = [Query(f"q{i}", f"common words item{i}") for i in range(10)]
+    judged = [Judgment(f"q{i}", f"p{i}") for i in range(10)]
+    given = [Candidates(f"q{i}", f"p{i}", ("p10", "p11")) for i in range(10)]
+    collection = make_collection("few", passages, queries, judged, given)
+    published = StudySettings(protocol="ielab-2025", probing=ProbeSettings(protocol="ielab-2025"))
+    found = mine(collection, published)
+    assert found.how == "given"
+    assert {c.negatives for c in found.candidates} == {("p10", "p11", "p10", "p11")}
+    assert mine(make_collection("none", passages, queries, judged), published).how == "bm25"
+
+
+def test_the_family_of_the_published_protocol_is_the_layers(study: Study) -> None:
+    assert study.probing is not None
+    sizes = study.settings.probing.passages
+    published = replace(study, settings=replace(study.settings, protocol="ielab-2025")).probing
+    assert published is not None
+    assert len(published.method["family_sizes"]) == len(sizes) * len(study.probing.method["family_sizes"])

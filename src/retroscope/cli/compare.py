@@ -73,6 +73,7 @@ def run(
 def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import summary as in_words
+    from retroscope.reporting.files import refuse_foreign
     from retroscope.study.compare import check_pair, compare
     from retroscope.study.load import check_ids, collection_of, pair_of
     from retroscope.study.plan import describe, plan_run
@@ -88,6 +89,8 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
         return
     note(describe(plan))
     claim(out, cache)
+    for made in ("tables", "figures"):
+        refuse_foreign(out / made)
     with progress_bars() as progress:
         study = compare(before, after, collection, chosen, cache=cache, progress=progress)
     note("statistics, tables and figures ...")

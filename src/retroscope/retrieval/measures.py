@@ -41,6 +41,12 @@ def depth(names: Sequence[str], least: int = 100) -> int:
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
+def depth_caveats(names: Sequence[str]) -> list[str]:
+    """Measures that have no cut-off of their own, and so see no more than the ranking's depth."""
+    open_ended = [name for name in names if parse_measure(name).params.get("cutoff") is None]
+    return [f"{name} is computed on the first {depth(names)} passages of a ranking" for name in open_ended]
+
+
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
     """The value of each measure for each judged query, dims (query, measure).
 

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pandas as pd
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
+from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError
 from retroscope.probing.tasks import build_task
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.scores import Scores
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
@@ -54,11 +57,11 @@ def compare(
     check_pair(before, after)
     before, after = _told_apart(before, after)
     negatives = mine(collection, settings)
-    twin = twin_of(before, collection, home, settings, progress)
-    sides = {
-        name: measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
-        for name, retriever in (("before", before), ("after", after))
-    }
+    sides: dict[str, Measured] = {}
+    for name, retriever in (("before", before), ("after", after)):
+        # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
+        twin = twin_of(retriever, collection, home, settings, progress)
+        sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
     study = Study(_facts(sides, collection, negatives, settings), settings, _scores(sides), _seeds(sides))
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
@@ -74,11 +77,23 @@ def mine(collection: Collection, settings: StudySettings) -> MinedNegatives:
     """
     wanted = settings.negatives
     run = Path(wanted.run) if wanted.run else None
-    found = hard_negatives(collection, wanted.pool, how=wanted.how, run=run, pool=wanted.pool)
+    published = settings.protocol == "ielab-2025" and bool(collection.candidates)
+    how = wanted.how if wanted.how != "auto" else "given" if published else "bm25"
+    found = hard_negatives(collection, wanted.pool, how=how, run=run, pool=wanted.pool)
+    if published and how == "given":
+        found = replace(found, candidates=tuple(_repeated(c, settings) for c in found.candidates))
     task = build_task(found.candidates, max(settings.probing.passages))
     for seed in settings.probing.seed_values:
         settings.probing.rules.split(task, seed)
     return found
+
+
+def _repeated(candidates: Candidates, settings: StudySettings) -> Candidates:
+    """Negatives repeated up to the number that the largest N needs, as in the published data sets."""
+    wanted = max(settings.probing.passages) - 1
+    return replace(
+        candidates, negatives=tuple(islice(cycle(candidates.negatives), max(wanted, len(candidates.negatives))))
+    )
 
 
 def check_pair(before: Retriever, after: Retriever) -> None:
@@ -111,6 +126,7 @@ def _facts(
         "flip_measure": next((m for m in FLIP_MEASURES if m in measures), measures[0]),
         "caveats": [
             *departures(settings),
+            *depth_caveats(measures),
             *(f"collection: {note}" for note in collection.notes),
             *_caveats(sides),
         ],
@@ -130,7 +146,7 @@ def _facts(
 
 
 def _caveats(sides: Mapping[str, Measured]) -> list[str]:
-    said: list[str] = []
+    said = recipe_differences(*(side.retriever for side in sides.values()))
     for name, side in sides.items():
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
         said += truncation_caveats(name, side.vectors.recipe)
@@ -140,6 +156,18 @@ def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     if _same_vectors(sides):
         said.append("both sides make exactly the same vectors: the same model was given twice")
     return list(dict.fromkeys(said))
+
+
+def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
+    """What differs between the two besides the weights: an effect is then of both."""
+    pairs = {"similarity": (before.similarity, after.similarity)}
+    for tower in ("query", "passage"):
+        one, two = (retriever.tower(tower).recipe.identity() for retriever in (before, after))
+        pairs |= {f"{tower} {field}": (one[field], two[field]) for field in one}
+    found = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
+    if not found:
+        return []
+    return [f"the recipes differ in {', '.join(found)}: every difference is of weights and recipe together"]
 
 
 def _same_vectors(sides: Mapping[str, Measured]) -> bool:

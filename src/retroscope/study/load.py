@@ -20,8 +20,14 @@ def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriev
 
 
 def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[Retriever, Retriever]:
-    """Both retrievers; two that end in the same folder name are told apart by as much of their paths as it takes."""
+    """Both retrievers; the backbone is compared by the retriever's similarity unless it is given one.
+
+    Two that end in the same folder name are told apart by as much of their paths as it takes.
+    """
     one, two = retriever_of(before, "backbone"), retriever_of(after, "retriever")
+    if before is not None and before.load.similarity is None:
+        # a backbone has no similarity of its own; its default would be compared with the retriever's choice
+        one = replace(one, similarity=two.similarity)
     if before is None or after is None or one.name != two.name or before.load.name or after.load.name:
         return one, two
     names = distinct_ends(before.source or "", after.source or "")

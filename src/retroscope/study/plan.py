@@ -20,12 +20,12 @@ def plan_run(
     """The resolved plan, JSON-like: recipes, texts, bytes and seconds of every tower, and all settings.
 
     Args:
-        retrievers: role ("before", "after", "model") -> retriever; a random-weight twin of the
-            first is added where that control is asked for.
+        retrievers: role ("before", "after", "model") -> retriever; their random-weight twins are
+            added where that control is asked for, one where they would be the same.
     """
     planned = dict(retrievers)
     if "random_weights" in settings.probing.chosen_controls:
-        planned["random weights"] = random_twin(next(iter(retrievers.values())), seed=0)
+        planned |= _twins(retrievers)
     towers = [
         _tower(role, tower)
         for role, retriever in planned.items()
@@ -45,6 +45,15 @@ def plan_run(
         "cache": str(cache),
         "settings": plain(settings),
     }
+
+
+def _twins(retrievers: Mapping[str, Retriever]) -> dict[str, Retriever]:
+    """The distinct random-weight twins, by role."""
+    found: dict[tuple[str, str], tuple[str, Retriever]] = {}
+    for role, retriever in retrievers.items():
+        twin = random_twin(retriever, seed=0)
+        found.setdefault((twin.query.fingerprint, twin.passage.fingerprint), (role, twin))
+    return {"random weights" if len(found) == 1 else f"random weights of {role}": t for role, t in found.values()}
 
 
 def _tower(role: str, tower: TowerPlan) -> dict[str, Any]:

@@ -44,12 +44,13 @@ class NegativesSettings:
     """Where the probes' hard negatives come from.
 
     Attributes:
-        how: "bm25", "given" (by the collection) or "run" (a TREC run file).
+        how: "bm25", "given" (by the collection) or "run" (a TREC run file); "auto" is bm25, but given
+            under `ielab-2025` where the collection brings them.
         run: the run file, for how="run".
         pool: negatives kept a query; splits take theirs from this list.
     """
 
-    how: Literal["bm25", "given", "run"] = "bm25"
+    how: Literal["auto", "bm25", "given", "run"] = "auto"
     run: str | None = None
     pool: int = 100
 

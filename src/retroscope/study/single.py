@@ -1,11 +1,13 @@
 """One retriever on one collection: what `retrieve` and `probe` say."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.probing.result import ProbeResult
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.runs import write_run
 from retroscope.scores import Scores
 from retroscope.statistics.summaries import summarise
@@ -54,14 +56,16 @@ def _probed(probed: ProbeResult, settings: StudySettings) -> Document:
 
 
 def save_single(measured: Measured, folder: Path) -> None:
-    """Scores and run below `folder`."""
+    """Scores (`single.zarr`, made anew) and run below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    store = folder / "single.zarr"
+    shutil.rmtree(store, ignore_errors=True)  # no group of an earlier run may stand beside these
     named = {"retrieval": measured.retrieval.scores, "layers": measured.layers}
     if measured.probing is not None:
         named |= {"probing": measured.probing.scores, "mdl": measured.probing.mdl}
     for name, scores in named.items():
         if scores is not None:
-            scores.save(folder / "scores.zarr", name)
+            scores.save(store, name)
     write_run(measured.retrieval.run, folder / "retrieval.run", tag=measured.retriever.name)
 
 
@@ -73,6 +77,7 @@ def _head(measured: Measured, collection: Collection, settings: StudySettings) -
         "collection": collection_facts(collection, None),
         "caveats": [
             *departures(settings),
+            *depth_caveats(settings.retrieval.measures),
             *collection.notes,
             *doubts(measured.self_tests),
             *truncation_caveats(name, measured.vectors.recipe),

@@ -66,8 +66,11 @@ class Study:
 
     @cached_property
     def probing(self) -> Difference | None:
-        """The effect on every probe at every layer; the layers and N of a probe under a control are a family."""
-        return self._compared("probing", "probe", "control")
+        """The effect on every probe at every layer; the layers and N of a probe under a control are a family
+        (as published: the layers alone).
+        """
+        families = ("probe", "control", "passages") if self.settings.protocol == "ielab-2025" else ("probe", "control")
+        return self._compared("probing", *families)
 
     @cached_property
     def mdl(self) -> Difference | None:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 from retroscope.collection.readers.rows import lines
@@ -52,7 +53,8 @@ def read_run(path: Path) -> dict[str, Ranking]:
     """Query id -> its ranking, from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 
     Ordered by score, ties by id; the rank column of the first form is not read, as in trec_eval.
-    A third column that counts 1, 2, 3 ... for every query is a rank (MS MARCO) and scores its negative.
+    A third column of whole numbers that rise down the file for every query is a rank (MS MARCO) and scores its
+    negative: a file of scores falls.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     short = False
@@ -69,9 +71,13 @@ def read_run(path: Path) -> dict[str, Ranking]:
         if passage in found[query]:
             raise _line_error(path, number, f"passage {passage!r} is ranked twice for query {query!r}", "one line each")
         found[query][passage] = _score(score, path, number)
-    if short and all(list(r.values()) == list(range(1, len(r) + 1)) for r in found.values()):
+    if short and all(_rises(list(r.values())) for r in found.values()):
         found = {q: {p: -rank for p, rank in r.items()} for q, r in found.items()}
     return {q: sorted(r.items(), key=lambda item: (-item[1], item[0])) for q, r in found.items()}
+
+
+def _rises(values: list[float]) -> bool:
+    return all(v.is_integer() for v in values) and all(a < b for a, b in pairwise(values))
 
 
 def _score(text: str, path: Path, number: int) -> float:
