@@ -80,7 +80,37 @@ def test_a_split_is_reproducible():
 def test_too_few_choices_say_which_and_what_to_do():
     with pytest.raises(AnalysisError, match="too few choices remain") as caught:
         disjoint_split(build_task(choices(30, negatives=4), 5), 0)
-    assert "longer list of negatives" in caught.value.fix
+    assert "longer lists of negatives" in caught.value.fix
+
+
+def test_a_small_corpus_is_divided_and_every_query_still_tested_once():
+    """400 queries over 60 passages: the test's candidates alone would be the whole corpus."""
+    rng = np.random.default_rng(0)
+    lists = [rng.permutation(60) for _ in range(400)]
+    task = build_task([Candidates(f"q{i}", f"p{x[0]}", tuple(f"p{j}" for j in x[1:])) for i, x in enumerate(lists)], 5)
+    splits = [disjoint_split(task, seed) for seed in range(5)]
+    assert all(split.own_negatives for split in splits)
+    assert sorted(np.concatenate([split.test.query for split in splits])) == list(range(400))
+    for split in splits:
+        train, validation, test = ({*part.passages.ravel()} for part in split.parts.values())
+        assert not (train & validation)
+        assert not (train & test)
+        assert not (validation & test)
+    assert not any(disjoint_split(build_task(choices(), 5), seed).own_negatives for seed in range(5))
+
+
+def test_a_query_with_relevant_passages_in_two_parts_is_in_none():
+    rng = np.random.default_rng(1)
+    found = []
+    for i in range(400):
+        order = rng.permutation(60)
+        found += [Candidates(f"q{i}", f"p{g}", tuple(f"p{j}" for j in order[2:])) for g in order[:2]]
+    split = disjoint_split(build_task(found, 3), 0)
+    assert split.own_negatives
+    train, validation, test = ({*part.query} for part in split.parts.values())
+    assert not (train & validation)
+    assert not (train & test)
+    assert not (validation & test)
 
 
 def test_the_published_split_reports_what_it_selects_on():

@@ -52,13 +52,17 @@ class ProbeResult:
     @property
     def left_out(self) -> tuple[str, ...]:
         """What was not measured, in words; a reason to know the sample, not to doubt the numbers."""
+        said = []
+        if any(self.recipe["own_negatives"]):
+            said.append(
+                "the corpus is too small to keep all candidates: every part of a split takes its hard negatives from "
+                "its own passages, and they are easier than the corpus's hardest"
+            )
         dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
-        return (
-            (f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed",)
-            if dropped
-            else ()
-        )
+        if dropped:
+            said.append(f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed")
+        return tuple(said)
 
     def selectivity(self) -> xr.DataArray | None:
         """Accuracy less the accuracy with shuffled queries; None where that control was not run."""
@@ -168,6 +172,7 @@ def _recipe(
         "choices": len(plan.task.query),
         "choices_dropped": plan.task.dropped,
         "split_sizes": [split.sizes() for split in plan.splits],
+        "own_negatives": [split.own_negatives for split in plan.splits],
     }
 
 

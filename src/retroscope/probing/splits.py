@@ -2,7 +2,9 @@
 
 Hard negatives join nearly all queries and passages into one connected component, so a split
 cannot be disjoint by chance. Here the test choices stay exactly as they are; every other passage
-belongs to training or to validation, and their negatives are refilled from the longer list.
+belongs to training or to validation, and their negatives are refilled from the longer list. Where
+a corpus is so small that this leaves nothing to train on, its passages are divided instead, and
+every part, the test too, takes its negatives from its own: `Split.own_negatives` says so.
 """
 
 from dataclasses import dataclass
@@ -40,12 +42,14 @@ class Split:
 
     Attributes:
         seed: draws everything that is random under this split.
+        own_negatives: the test's negatives come from the test's passages alone, so they are easier.
     """
 
     seed: int
     train: Choices
     validation: Choices
     test: Choices
+    own_negatives: bool = False
 
     @property
     def parts(self) -> dict[str, Choices]:
@@ -63,19 +67,53 @@ def disjoint_split(task: Task, seed: int) -> Split:
     Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
 
     Raises:
-        AnalysisError: if too few choices remain to train, to validate or to test.
+        AnalysisError: if too few choices remain to train, to validate or to test, even with the
+            passages divided.
     """
+    start = seed - seed % FOLDS
+    if not any(_too_small(_with_all_candidates(task, other)) for other in range(start, start + FOLDS)):
+        return _with_all_candidates(task, seed)
+    split = _with_own_negatives(
+        task, seed
+    )  # for all seeds of a rotation or for none, so that each query is tested once
+    _check(split)
+    return split
+
+
+def _with_all_candidates(task: Task, seed: int) -> Split:
+    """The test choices as they are, training and validation around them."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
-    split = Split(
+    return Split(
         seed=seed,
         train=_refill(task, part == TRAIN, pool == TRAIN),
         validation=_refill(task, part == VALIDATION, pool == VALIDATION),
         test=Choices(task.query[test], task.passages[test, : task.size]),
     )
-    _check(split)
-    return split
+
+
+def _with_own_negatives(task: Task, seed: int) -> Split:
+    """The passages divided as the queries are elsewhere; a choice goes with its relevant passage.
+
+    A query whose relevant passages lie in several parts is in none.
+    """
+    shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.passage_ids))
+    pool = _rotated(shuffle, seed)
+    part = pool[task.passages[:, 0]]
+    seen = np.zeros((len(task.query_ids), 3), dtype=bool)
+    seen[task.query, part] = True
+    whole = seen.sum(axis=1)[task.query] == 1
+    train, validation, test = (
+        _refill(task, whole & (part == side), pool == side) for side in (TRAIN, VALIDATION, TEST)
+    )
+    return Split(seed, train, validation, test, own_negatives=True)
+
+
+def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
+    """Part of each item: fold `seed` of the shuffle tests, the next validates, the others train."""
+    turn = (shuffle - seed) % FOLDS
+    return np.asarray(np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN))
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
@@ -89,9 +127,7 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 def _parts(task: Task, seed: int) -> Rows:
     """Part of every choice, decided by its query."""
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.query_ids))
-    turn = (shuffle - seed) % FOLDS
-    of_query = np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN)
-    return np.asarray(of_query[task.query])
+    return np.asarray(_rotated(shuffle, seed)[task.query])
 
 
 def _pools(task: Task, part: Rows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
@@ -125,12 +161,17 @@ def _refill(task: Task, rows: Rows, allowed: Rows) -> Choices:
     return Choices(query[complete], passages[complete])
 
 
-def _check(split: Split) -> None:
+def _too_small(split: Split) -> list[str]:
+    """The parts with too few choices, in words."""
     sizes = split.sizes()
-    short = [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
+    return [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
+
+
+def _check(split: Split) -> None:
+    short = _too_small(split)
     if short:
         raise AnalysisError(
             f"too few choices remain when queries and passages are kept apart: {', '.join(short)}",
             where=f"split of seed {split.seed}",
-            fix="use more queries, give each a longer list of negatives (100, say), or probe fewer passages",
+            fix="use more queries or a larger corpus, longer lists of negatives, or fewer passages a choice",
         )

@@ -39,6 +39,7 @@ def plan_run(
             "mapping": dict(collection.mapping),
             "notes": list(collection.notes),
         },
+        "similarity": {role: retriever.similarity for role, retriever in retrievers.items()},
         "towers": towers,
         "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
         "seconds": round(sum(t["seconds"] for t in towers), 1),
@@ -79,6 +80,7 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += [f"  note: {said}" for said in plan["collection"]["notes"]]
     for tower in plan["towers"]:
         lines += _tower_lines(tower)
+    lines += [f"{role}: vectors are compared by {name}" for role, name in plan["similarity"].items()]
     lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")
     return "\n".join(lines)
 
@@ -89,4 +91,5 @@ def _tower_lines(tower: Mapping[str, Any]) -> Sequence[str]:
     said = ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in told if recipe[name])
     state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
+    counts += f", {tower['at_max_length']:,} at the maximum length"
     return (f"{tower['model']}, {tower['tower']} tower: {counts}; {state}", f"  recipe: {said}")
