@@ -18,6 +18,7 @@ from retroscope.errors import AnalysisError, EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.reporting.verdict import verdict
 from retroscope.study.compare import compare, mine, recipe_differences
+from retroscope.study.load import compared_like
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
@@ -370,3 +371,15 @@ def test_the_family_of_the_published_protocol_is_the_layers(study: Study) -> Non
     published = replace(study, settings=replace(study.settings, protocol="ielab-2025")).probing
     assert published is not None
     assert len(published.method["family_sizes"]) == len(sizes) * len(study.probing.method["family_sizes"])
+
+
+def test_a_similarity_that_is_not_the_backbones_own_is_said(
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
+) -> None:
+    assert compared_like(backbone, retriever) is backbone
+    dotted = replace(retriever, similarity="dot")
+    borrowed = compared_like(backbone, dotted)
+    assert borrowed.similarity == "dot"
+    assert borrowed.query.fingerprint == backbone.query.fingerprint
+    study = compare(borrowed, dotted, collection, LEAST, cache=cache)
+    assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])

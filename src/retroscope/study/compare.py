@@ -21,6 +21,7 @@ from retroscope.scores import Scores
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
+from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
 from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
@@ -147,7 +148,14 @@ def _facts(
 
 def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     said = recipe_differences(*(side.retriever for side in sides.values()))
+    said += [
+        f"{name}: {note}"
+        for name, side in sides.items()
+        for note in side.retriever.query.proof.notes
+        if BORROWED in note
+    ]
     for name, side in sides.items():
+        said += [f"{name}: {note}" for note in side.retriever.query.proof.notes if BORROWED in note]
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
         said += truncation_caveats(name, side.vectors.recipe)
         if side.probing:

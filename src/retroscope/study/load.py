@@ -5,10 +5,12 @@ from pathlib import PurePath
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
-from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, SettingsError, listed
 from retroscope.study.settings import DataSettings, ModelSettings
+
+BORROWED = "not by its own"  # in the proof's note of a similarity that is another model's
 
 
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
@@ -26,12 +28,27 @@ def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[
     """
     one, two = retriever_of(before, "backbone"), retriever_of(after, "retriever")
     if before is not None and before.load.similarity is None:
-        # a backbone has no similarity of its own; its default would be compared with the retriever's choice
-        one = replace(one, similarity=two.similarity)
+        one = compared_like(one, two)
     if before is None or after is None or one.name != two.name or before.load.name or after.load.name:
         return one, two
     names = distinct_ends(before.source or "", after.source or "")
     return (one, two) if names is None else (replace(one, name=names[0]), replace(two, name=names[1]))
+
+
+def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
+    """The backbone with the retriever's similarity, or an effect would mix the similarity with the weights.
+
+    Where that is not what its own checkpoint or default says, its loading proof says so.
+    """
+    if backbone.similarity == retriever.similarity:
+        return backbone
+    said = f"compared by {retriever.similarity}, as {retriever.name} is, {BORROWED} {backbone.similarity}"
+
+    def noted(encoder: Encoder) -> Encoder:
+        return replace(encoder, proof=replace(encoder.proof, notes=(*encoder.proof.notes, said)))
+
+    query, passage = noted(backbone.query), noted(backbone.passage)
+    return replace(backbone, similarity=retriever.similarity, query=query, passage=passage)
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
