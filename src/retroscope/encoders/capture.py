@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from retroscope.errors import AnalysisError
@@ -91,6 +92,66 @@ def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[Non
             handle = module.register_forward_pre_hook(_input_editor(name, edit), with_kwargs=True, prepend=True)
             stack.callback(handle.remove)
         yield
+
+
+@contextmanager
+def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> Iterator[None]:
+    """Let each named module return `outputs[name]` without running, while the context is open."""
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            own = module.__dict__.get("forward")  # set on the instance by libraries that wrap models
+            module.__dict__["forward"] = _constant(outputs[name])
+            stack.callback(_restore, module, own)
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Which texts of a recorded batch of `size` are run again, in which order; one may come many times."""
+
+    index: Int[Tensor, "row"]
+    size: int
+    known: dict[int, Any] = field(default_factory=dict)  # blocks share masks, which are then chosen once
+
+    def of(self, value: Any) -> Any:
+        """The value for these rows: tensors with one entry a text are indexed, all else is kept."""
+        if isinstance(value, (tuple, list)):
+            return type(value)(self.of(item) for item in value)
+        if not isinstance(value, Tensor) or value.dim() < 2 or value.shape[0] != self.size:
+            return value
+        if id(value) not in self.known:
+            self.known[id(value)] = value.index_select(0, self.index)
+        return self.known[id(value)]
+
+
+def call_again(module: nn.Module, call: Call, hidden: Tensor, rows: Rows) -> Tensor:
+    """Run a recorded call with other hidden states, for the texts `rows` of the recorded batch.
+
+    Everything else that the call was given (masks, positions, biases) is taken along, row by row.
+    """
+    args, kwargs = list(call.args), dict(call.kwargs)
+    if args:
+        args[0] = hidden
+        args[1:] = [rows.of(value) for value in args[1:]]
+    else:
+        first = next(key for key, value in kwargs.items() if isinstance(value, Tensor))
+        kwargs[first] = hidden
+        return first_tensor(module(**{k: v if k == first else rows.of(v) for k, v in kwargs.items()}))
+    return first_tensor(module(*args, **{k: rows.of(v) for k, v in kwargs.items()}))
+
+
+def _constant(output: Any) -> Callable[..., Any]:
+    def stand(*args: Any, **kwargs: Any) -> Any:
+        return output
+
+    return stand
+
+
+def _restore(module: nn.Module, own: Any) -> None:
+    if own is None:
+        del module.__dict__["forward"]
+    else:
+        module.__dict__["forward"] = own
 
 
 def _recorder(calls: list[Call]) -> Callable[..., None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -109,7 +110,7 @@ def forward(encoder: Encoder, batch: Batch) -> LayerVectors:
     return LayerVectors(layers, final)
 
 
-def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
+def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
     """The keyword arguments of the backbone's forward pass.
 
     Positions are counted from the first real token, so that padding on the left changes nothing
@@ -119,6 +120,8 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Tensor]:
     padded_left = not bool(batch.mask[:, 0].all())
     if padded_left and encoder.anatomy.layout.takes_positions:
         inputs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
+    if encoder.anatomy.layout.causal:
+        inputs["use_cache"] = False  # keys and values are for generation; here they would only fill the memory
     return inputs
 
 

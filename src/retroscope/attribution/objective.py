@@ -1,0 +1,93 @@
+"""Objective: the scalar F of an embedding whose change along a path is attributed to the neurons.
+
+- `norm`: L2 norm of the embedding before it is made unit length. It asks nothing about retrieval, and behind a
+  LayerNorm it hardly varies; it is what arXiv 2505.07166 attributes.
+- `score`: similarity of query and relevant passage, s(q, p+).
+- `margin`: s(q, p+) - s(q, p-), p- being the negative that the intact retriever scores highest. It stays the same
+  passage along the path, so that F is smooth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from retroscope.encoders.encode import finish
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.heads import Normalize
+
+TARGETS = ("norm", "score", "margin")
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What is asked of the texts of one batch.
+
+    A unit is what one row of the result is about: a text (`norm`), or a query (`score`, `margin`); the margin of a
+    query on the passage tower has two texts.
+
+    Attributes:
+        other: for `score` and `margin`, the vector that each text's own is compared with (of unit length where the
+            similarity is cosine; a difference of two where the query's margin is meant); None for `norm`.
+        sign: +1, or -1 for a text whose score is subtracted.
+        unit: which unit of the batch each text belongs to; units are numbered 0.. in order.
+        cosine: the text's own vector is made unit length, too.
+    """
+
+    other: Float[Tensor, "text out"] | None
+    sign: Float[Tensor, "text"]
+    unit: Int[Tensor, "text"]
+    cosine: bool = False
+
+    @property
+    def n_units(self) -> int:
+        """Units in the batch."""
+        return int(self.unit.max()) + 1
+
+    def of_texts(
+        self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
+    ) -> Float[Tensor, "row"]:
+        """Each row's own share of F; `texts` says which text of the batch a row is."""
+        if self.other is None:
+            return unnormalised(encoder, pooled).norm(dim=-1)
+        vector = finish(encoder, pooled)
+        own = normalize(vector, dim=-1) if self.cosine else vector
+        scores: Tensor = (own * self.other[texts]).sum(-1)
+        return self.sign[texts] * scores
+
+    def of_units(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node unit"]:
+        """F of every unit: the sum over its texts."""
+        total = torch.zeros(*shares.shape[:-1], self.n_units, dtype=torch.float64, device=shares.device)
+        for text, unit in enumerate(self.unit.tolist()):  # in order: the same sum on every device
+            total[..., unit] += shares[..., text].double()
+        return total
+
+    def only(self, units: Sequence[int]) -> "Objective":
+        """The same question about some units, numbered anew; texts in the order of `units`."""
+        texts = [text for unit in units for text in self.texts_of(unit)]
+        numbers = [new for new, unit in enumerate(units) for _ in self.texts_of(unit)]
+        other = None if self.other is None else self.other[texts]
+        return Objective(other, self.sign[texts], torch.tensor(numbers, device=self.unit.device), self.cosine)
+
+    def texts_of(self, unit: int) -> list[int]:
+        """The texts of one unit."""
+        return [text for text, of in enumerate(self.unit.tolist()) if of == unit]
+
+
+def norms(texts: Sequence[object], device: torch.device) -> Objective:
+    """The `norm` of each text, every one a unit."""
+    n = len(texts)
+    return Objective(None, torch.ones(n, device=device), torch.arange(n, device=device))
+
+
+def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
+    """The final vector without the head's normalisation, which would make its norm the constant 1."""
+    recipe, vector = encoder.recipe, pooled
+    if recipe.pooling == "pooler":
+        vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()
+    for part in encoder.head.children():
+        vector = vector if isinstance(part, Normalize) else part(vector)
+    return vector[:, : recipe.truncate_dim]

@@ -1,0 +1,96 @@
+"""Rules for integrals from 0 to 1: the nodes at which the scaled network is run, and their weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from retroscope.errors import SettingsError, unknown_name
+
+FIRST_GAUSS = 4  # of "auto"; doubled until the completeness gap is small enough
+LAST_GAUSS = 64
+MOST_NODES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """sum_k weights[k] f(nodes[k]) approximates the integral of f from 0 to 1."""
+
+    name: str
+    nodes: Float[np.ndarray, "node"]
+    weights: Float[np.ndarray, "node"]
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """One rule, or several to be tried in order until the relative completeness gap is at most `tolerance`."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    tolerance: float | None = None
+
+
+def published(n: int) -> Rule:
+    """The rule of arXiv 2505.07166: `linspace(1e-6, 1, n)`, each node weighing 1 / n.
+
+    Both ends weigh as much as an inner node, so it is exact for constants only.
+    """
+    return Rule(f"ielab-{n}", np.linspace(1e-6, 1.0, n), np.full(n, 1 / n))
+
+
+def trapezoid(n: int) -> Rule:
+    """The trapezoidal rule with `n` nodes, both ends included (two at least)."""
+    if n < 2:
+        raise SettingsError(f"trapezoid:{n}", fix="the trapezoidal rule needs two nodes or more")
+    weights = np.full(n, 1 / (n - 1))
+    weights[[0, -1]] /= 2
+    return Rule(f"trapezoid:{n}", np.linspace(0.0, 1.0, n), weights)
+
+
+def midpoint(n: int) -> Rule:
+    """The midpoint rule on `n` equal intervals."""
+    return Rule(f"midpoint:{n}", (np.arange(n) + 0.5) / n, np.full(n, 1 / n))
+
+
+def gauss(n: int) -> Rule:
+    """Gauss-Legendre quadrature: exact for polynomials of degree 2n - 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return Rule(f"gauss:{n}", (nodes + 1) / 2, weights / 2)
+
+
+RULES: dict[str, Callable[[int], Rule]] = {"trapezoid": trapezoid, "midpoint": midpoint, "gauss": gauss}
+KNOWN = ("ielab-20", *(f"{name}:N" for name in RULES), "auto:TOLERANCE")
+
+
+def quadrature(name: str) -> Quadrature:
+    """The quadrature of that name: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL`.
+
+    Raises:
+        SettingsError: if there is no such rule, or its number is no number or out of range.
+    """
+    if name == "ielab-20":
+        return Quadrature(name, (published(20),))
+    kind, _, argument = name.partition(":")
+    if kind == "auto":
+        sizes = [FIRST_GAUSS * 2**k for k in range(10) if FIRST_GAUSS * 2**k <= LAST_GAUSS]
+        return Quadrature(name, tuple(gauss(n) for n in sizes), _tolerance(name, argument))
+    if kind not in RULES:
+        raise unknown_name("quadrature", name, KNOWN)
+    return Quadrature(name, (RULES[kind](_number(name, argument)),))
+
+
+def _number(name: str, argument: str) -> int:
+    if not argument.isdecimal() or not 1 <= int(argument) <= MOST_NODES:
+        raise SettingsError(f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {name.split(':')[0]}:4")
+    return int(argument)
+
+
+def _tolerance(name: str, argument: str) -> float:
+    try:
+        tolerance = float(argument)
+    except ValueError:
+        tolerance = 0.0
+    if not 0 < tolerance < 1:
+        raise SettingsError(f"quadrature {name!r} lacks its tolerance", fix="write e.g. auto:0.001, between 0 and 1")
+    return tolerance

@@ -1,0 +1,55 @@
+"""What an attribution says: one row of statistics a unit, one row of aggregates a neuron."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import xarray as xr
+
+from retroscope.scores import Scores
+
+# Statistics of a unit at one site; `active@T` is there for every threshold T.
+CHANGE = "change"  # F(1) - F(0)
+TOTAL = "total"  # sum of magnitudes
+SIGNED = "signed"  # sum of signed values: `change` where the integral is complete
+GAP = "gap"  # |signed - change| over the sum of the signed values' sizes
+NODES = "nodes"  # evaluations of the gradient
+GINI = "gini"
+PARTICIPATION = "participation"
+TOP_SHARE = "top_1%"
+STATISTICS = (CHANGE, TOTAL, SIGNED, GAP, NODES, GINI, PARTICIPATION, TOP_SHARE)
+
+
+def active(threshold: float) -> str:
+    """The statistic "share of a site's neurons that are active at this threshold"."""
+    return f"active@{threshold:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronAttribution:
+    """Attribution of every neuron of one retriever's tower.
+
+    Attributes:
+        scores: dimensions (query, statistic, part, layer), layer 1..L being what the site's block makes; the `query`
+            of target `norm` is a text. Shares are NaN for units that are noise.
+        neurons: part -> data set over (layer, neuron):
+            `mean` magnitude, `signed` mean, `share` (mean of magnitude / the unit's largest over all sites),
+            `count` over `threshold` (units in which the share is at least that; integer),
+            `quantile` of the share over `quantile`, `half` means of the signed value over `half` (two random halves
+            of the units), `half_share` means of the share over `half`.
+        units: units that were attributed; `noise` of them were not normalised and count nowhere in shares.
+        recipe: how it was made (JSON-like).
+        warnings: reasons not to trust it.
+    """
+
+    scores: Scores
+    neurons: Mapping[str, xr.Dataset]
+    units: int
+    noise: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that were attributed."""
+        return tuple(self.neurons)

@@ -1,0 +1,69 @@
+"""What a user may choose about neuron attribution: one settings object for the whole room."""
+
+from dataclasses import dataclass
+
+from retroscope.attribution.objective import TARGETS
+from retroscope.attribution.paths import PRECISIONS
+from retroscope.attribution.quadrature import quadrature
+from retroscope.attribution.sites import PARTS
+from retroscope.errors import SettingsError, unknown_name
+
+METHOD_NAMES = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
+TOWERS = ("query", "passage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronSettings:
+    """How neurons are attributed.
+
+    Attributes:
+        method: a name in `METHOD_NAMES`.
+        target: the scalar that is attributed: "norm", "score" or "margin".
+        tower: whose network is scaled; the other tower's vectors stay as they are.
+        quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL`.
+        parts: FFN matrices whose output units are neurons: "intermediate", "output", and "up" where there is a gate.
+        thresholds: a neuron is active in a unit where its magnitude is at least this share of the unit's largest.
+        quantiles: of the neurons' shares, over units.
+        negatives: hard negatives among which `margin` finds the hardest.
+        limit: at most so many units, drawn with `seed`; None takes all.
+        seed: of that draw and of the halves that overlap is measured against.
+        batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
+            of equal length, without any padding.
+        memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
+        precision: of those passes, a name in `PRECISIONS`.
+    """
+
+    method: str = "weight_path"
+    target: str = "margin"
+    tower: str = "passage"
+    quadrature: str = "gauss:4"
+    parts: tuple[str, ...] = ("intermediate", "output")
+    thresholds: tuple[float, ...] = (0.01, 0.1, 0.2, 0.5)
+    quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
+    negatives: int = 4
+    limit: int | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    memory: int | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        known = {"method": METHOD_NAMES, "target": TARGETS, "tower": TOWERS, "precision": PRECISIONS}
+        for field, names in known.items():
+            if getattr(self, field) not in names:
+                raise unknown_name(field, getattr(self, field), names)
+        for part in self.parts:
+            if part not in PARTS:
+                raise unknown_name("part", part, PARTS)
+        quadrature(self.quadrature)
+        for field in ("parts", "thresholds"):
+            values = getattr(self, field)
+            if not values or len({*values}) < len(values):
+                raise SettingsError(f"{field}={values}", fix="name at least one, each once")
+        wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
+        if wrong:
+            raise SettingsError(f"{wrong[0]} is no share", fix="thresholds and quantiles lie between 0 and 1")
+        for field in ("negatives", "limit", "batch_size", "memory"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")

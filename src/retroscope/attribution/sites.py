@@ -1,0 +1,89 @@
+"""Sites: the FFN matrices whose output units are the neurons.
+
+Parts, by what they are in an FFN and not by what a family calls them:
+- `intermediate`: the matrix that passes the activation (BERT's intermediate.dense, LLaMA's gate_proj);
+- `up`: the other matrix of a gated FFN (LLaMA's up_proj); families without a gate have none;
+- `output`: the matrix that narrows again (BERT's output.dense, LLaMA's down_proj).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import EncoderError, unknown_name
+
+PARTS = ("intermediate", "up", "output")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One FFN matrix of one block.
+
+    Attributes:
+        layer: number of the layer that its block makes, 1..L.
+        part: a name in `PARTS`.
+        role: its name in `Layout` ("ffn_in", "ffn_gate", "ffn_out").
+        path: of the module, from the backbone.
+        half: 0 or 1 where the module holds two matrices and this is its first or second half; else None.
+    """
+
+    layer: int
+    part: str
+    role: str
+    path: str
+    half: int | None = None
+
+    @property
+    def block(self) -> int:
+        """Position of the block, 0..L-1."""
+        return self.layer - 1
+
+    def units(self, values: Tensor) -> Tensor:
+        """The outputs of this matrix among those of its module (last dimension)."""
+        return values if self.half is None else values.chunk(2, dim=-1)[self.half]
+
+    def weight(self, encoder: Encoder) -> Float[Tensor, "neuron input"]:
+        """The matrix, a row a neuron."""
+        weight = encoder.backbone.get_submodule(self.path).weight
+        stored = weight.T if encoder.anatomy.layout.transposed else weight
+        return stored if self.half is None else stored.chunk(2, dim=0)[self.half]
+
+
+def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
+    """The sites of these parts, block by block.
+
+    Raises:
+        SettingsError: if a name is unknown.
+        EncoderError: if "up" is asked of a family without a gate.
+    """
+    for part in parts:
+        if part not in PARTS:
+            raise unknown_name("part", part, PARTS)
+    anatomy = encoder.anatomy
+    roles = _roles(encoder)
+    lacking = [part for part in parts if part not in roles]
+    if lacking:
+        raise EncoderError(
+            f"family {anatomy.family!r} has no {lacking[0]!r} matrix: its FFN is not gated",
+            where=encoder.name,
+            fix=f"use parts among {', '.join(roles)}",
+        )
+    return tuple(
+        Site(block + 1, part, roles[part][0], anatomy.path(roles[part][0], block), roles[part][1])
+        for block in range(anatomy.n_blocks)
+        for part in PARTS
+        if part in parts
+    )
+
+
+def _roles(encoder: Encoder) -> dict[str, tuple[str, int | None]]:
+    """Part -> its name in the layout, and which half of the module it is."""
+    layout = encoder.anatomy.layout
+    if layout.fused_gate:
+        return {"intermediate": ("ffn_in", 0), "up": ("ffn_in", 1), "output": ("ffn_out", None)}
+    if layout.ffn_gate:
+        return {"intermediate": ("ffn_gate", None), "up": ("ffn_in", None), "output": ("ffn_out", None)}
+    return {"intermediate": ("ffn_in", None), "output": ("ffn_out", None)}

@@ -1,0 +1,144 @@
+"""Trace: one forward pass of a batch with everything recorded that running its upper part again takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from retroscope.attribution.sites import Site
+from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls, stand_in
+from retroscope.encoders.encode import Batch, finish, model_inputs
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.pooling import pooling
+
+FFN = ("ffn_in", "ffn_gate", "ffn_out")
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A recorded forward pass.
+
+    Attributes:
+        calls: of every block ("1".."L"), its attention ("1 attention") and its FFN matrices (their paths).
+        pooled: tokens that the pooling reads.
+        vectors: pooled last layer of every text.
+    """
+
+    encoder: Encoder
+    calls: Calls
+    pooled: Bool[Tensor, "text token"]
+    vectors: Float[Tensor, "text dim"]
+
+    def inputs(self, site: Site) -> Float[Tensor, "text token input"]:
+        """What the matrix was given."""
+        return self._by_text(self.calls.only(site.path).input)
+
+    def outputs(self, site: Site) -> Float[Tensor, "text token neuron"]:
+        """What the neurons gave: W x + b."""
+        return self._by_text(site.units(self.calls.only(site.path).value))
+
+    def _by_text(self, values: Tensor) -> Tensor:
+        """With texts and tokens apart; OPT puts them in one dimension."""
+        return values.reshape(*self.pooled.shape, values.shape[-1])
+
+
+@torch.no_grad()
+def trace(encoder: Encoder, batch: Batch) -> Trace:
+    """Run a batch once and record it."""
+    modules = _watched(encoder)
+    with capture_calls(modules) as calls:
+        hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]
+    return Trace(encoder, calls, batch.pooled, pool(encoder, hidden, batch.pooled))
+
+
+def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -> Float[Tensor, "text dim"]:
+    """Pooled last layer in float32, the model's own pooler applied where the recipe asks for it."""
+    vectors: Tensor = pooling(encoder.recipe.pooling)(hidden.float(), pooled)
+    return vectors
+
+
+def run_from(
+    record: Trace, site: Site, values: Float[Tensor, "row token neuron"], texts: Int[Tensor, "row"]
+) -> Float[Tensor, "row dim"]:
+    """Pooled last layer when the neurons of `site` give `values` instead; only what lies above is computed.
+
+    Args:
+        texts: which text of the record each row is.
+    """
+    encoder, rows = record.encoder, Rows(texts, len(record.pooled))
+    with _ffn_replaced(record, site, values, rows):
+        hidden = _block(record, site.layer, _input(record, site.layer, rows), rows)
+    for layer in range(site.layer + 1, encoder.anatomy.n_blocks + 1):
+        hidden = _block(record, layer, hidden, rows)
+    norm = encoder.anatomy.layout.final_norm
+    if norm is not None:
+        hidden = encoder.backbone.get_submodule(norm)(hidden)
+    return pool(encoder, hidden, rows.of(record.pooled))
+
+
+def _watched(encoder: Encoder) -> dict[str, nn.Module]:
+    anatomy, backbone = encoder.anatomy, encoder.backbone
+    blocks = {str(k): block for k, block in enumerate(anatomy.blocks(backbone), start=1)}
+    attention = {f"{k} attention": _attention(encoder, k) for k in range(1, anatomy.n_blocks + 1)}
+    return {**blocks, **attention, **anatomy.ffn(backbone)}
+
+
+def _attention(encoder: Encoder, layer: int) -> nn.Module:
+    return encoder.backbone.get_submodule(encoder.anatomy.path("attention", layer - 1))
+
+
+def _input(record: Trace, layer: int, rows: Rows) -> Tensor:
+    return record.calls.only(str(layer)).input.index_select(0, rows.index)
+
+
+def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
+    block = record.encoder.anatomy.blocks(record.encoder.backbone)[layer - 1]
+    return call_again(block, record.calls.only(str(layer)), hidden, rows)
+
+
+@contextmanager
+def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
+    """Attention answers from the record; so do the FFN matrices that do not read what `site` gives."""
+    encoder, calls = record.encoder, record.calls
+    attention = f"{site.layer} attention"
+    modules = {attention: _attention(encoder, site.layer)}
+    outputs = {attention: rows.of(calls.only(attention).output)}
+    for role in encoder.anatomy.layout.ffn():
+        path = encoder.anatomy.path(role, site.block)
+        if path == site.path or role != "ffn_out":
+            modules[path] = encoder.backbone.get_submodule(path)
+            outputs[path] = _stand_in_for(record, path, site, values, rows)
+    with stand_in(modules, outputs):
+        yield
+
+
+def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Rows) -> Tensor:
+    recorded = record.calls.only(path).value
+    if path == site.path:
+        return _as_module(record, site, values, rows).reshape(-1, *_tail(recorded))
+    if site.role == "ffn_out":  # nobody reads it: as little as an activation and a split in two can work on
+        return recorded[..., :2][:1]
+    return _chosen(recorded, record, rows).reshape(-1, *_tail(recorded))
+
+
+def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
+    """The output of the whole module, of which `values` may be one half."""
+    if site.half is None:
+        return values
+    recorded = _chosen(record.calls.only(site.path).value, record, rows)
+    halves = list(recorded.chunk(2, dim=-1))
+    halves[site.half] = values
+    return torch.cat(halves, dim=-1)
+
+
+def _chosen(recorded: Tensor, record: Trace, rows: Rows) -> Tensor:
+    by_text = recorded.reshape(*record.pooled.shape, recorded.shape[-1])
+    return by_text.index_select(0, rows.index)
+
+
+def _tail(recorded: Tensor) -> tuple[int, ...]:
+    """Shape after the first dimension: [token, unit], or [unit] where texts and tokens are one dimension."""
+    return tuple(recorded.shape[1:])

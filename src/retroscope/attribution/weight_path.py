@@ -1,0 +1,131 @@
+"""Weight-path integrated gradients of every FFN matrix alone, exactly, from cached inputs.
+
+Published (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2): scale W and b of one matrix by
+alpha, average dF/dW over alphas, multiply by W. For z = W x + b, scaling W and b is scaling z, and x does not
+depend on alpha. So z is scaled instead, only what lies above runs, gradients go back no further than z, and
+dF/dW is one product of the summed gradient with x at the end.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retroscope.attribution.paths import SiteValues, Values, Work, chunks, collect, pairs, per_unit
+from retroscope.attribution.quadrature import Rule
+from retroscope.attribution.sites import Site
+from retroscope.attribution.trace import Trace, run_from, trace
+
+
+@dataclass(frozen=True, eq=False)
+class Integral:
+    """The path integral of some texts at one site.
+
+    Attributes:
+        gradient: integral of dF/dz'.
+        shares: each text's share of F at every node.
+    """
+
+    gradient: Float[Tensor, "text token neuron"]
+    shares: Float[Tensor, "node text"]
+
+
+def weight_path(work: Work) -> Values:
+    """Attribution of every site, each scaled from 0 to 1 alone while the others stay as they are."""
+    with work.cast():
+        record = trace(work.encoder, work.batch)
+    return {site: _site(work, record, site) for site in work.sites}
+
+
+def _site(work: Work, record: Trace, site: Site) -> SiteValues:
+    """The first rule; where one does not satisfy, the next for the units that need it."""
+    found = _by_rule(work, record, site, work.quadrature.rules[0], list(range(work.objective.n_units)))
+    for rule in work.quadrature.rules[1:]:
+        open_units = torch.nonzero(relative_gap(found) > (work.quadrature.tolerance or 0.0)).flatten().tolist()
+        if not open_units:
+            break
+        better = _by_rule(work, record, site, rule, open_units)
+        found = _replaced(found, better, open_units)
+    return found
+
+
+def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
+    """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete."""
+    size = values.signed.abs().sum(1)
+    gap = (values.signed.sum(1) - (values.end - values.start)).abs()
+    return torch.where(gap > 0, gap / size, torch.zeros_like(gap))
+
+
+def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, units: list[int]) -> SiteValues:
+    texts = [text for unit in units for text in work.objective.texts_of(unit)]
+    chosen = torch.tensor(texts, device=work.encoder.device)
+    part = work.objective.only(units)
+    integral = _integrate(work, record, site, rule, chosen)
+    ends = part.of_units(torch.stack([_at_zero(work, record, site, chosen), _intact(work, record, chosen)]))
+    met = torch.cat([ends, part.of_units(integral.shares)])
+    outputs, inputs = record.outputs(site)[chosen], record.inputs(site)[chosen]
+    signed = torch.einsum("btn,btn->bn", integral.gradient.double(), outputs.double())
+    return SiteValues(
+        magnitude=collect(site.weight(work.encoder), integral.gradient, inputs, part),
+        signed=per_unit(signed, part),
+        start=ends[0],
+        end=ends[1],
+        spread=met.amax(0) - met.amin(0),
+        nodes=torch.full((len(units),), len(rule.nodes)),
+    )
+
+
+def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Tensor, "text"]) -> Integral:
+    """The gradients of all nodes, weighted and summed in float32."""
+    outputs = record.outputs(site)
+    total = torch.zeros(len(texts), *outputs.shape[1:], device=outputs.device)
+    shares = torch.zeros(len(rule.nodes), len(texts), device=outputs.device)
+    nodes, weights = (torch.tensor(x, dtype=torch.float32, device=outputs.device) for x in (rule.nodes, rule.weights))
+    for some, at in chunks(len(texts), len(rule.nodes), work.rows):
+        here, alphas = texts[some.start : some.stop], nodes[at.start : at.stop]
+        share, slope = _gradient(work, record, site, here, alphas)
+        shares[at.start : at.stop, some.start : some.stop] = share
+        total[some.start : some.stop] += torch.einsum("a,abtn->btn", weights[at.start : at.stop], slope)
+    return Integral(total, shares)
+
+
+def _gradient(
+    work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"], alphas: Float[Tensor, "node"]
+) -> tuple[Float[Tensor, "node text"], Float[Tensor, "node text token neuron"]]:
+    """Each text's share of F, and its gradient to what the scaled matrix gives."""
+    outputs = record.outputs(site)[texts]
+    shape = (len(alphas), *outputs.shape)
+    scaled = (alphas.view(-1, 1, 1, 1) * outputs).flatten(0, 1).to(outputs.dtype).requires_grad_()
+    rows = pairs(texts, len(alphas))
+    with torch.enable_grad(), work.cast():
+        shares = work.objective.of_texts(work.encoder, run_from(record, site, scaled, rows), rows)
+        (slope,) = torch.autograd.grad(shares.sum(), scaled, allow_unused=True)
+    slope = torch.zeros_like(scaled) if slope is None else slope
+    return shares.detach().view(len(alphas), len(texts)), slope.view(shape).float()
+
+
+@torch.no_grad()
+def _at_zero(work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
+    """Each text's share of F with the matrix removed."""
+    shares = []
+    for here in texts.split(max(1, work.rows)):
+        nothing = torch.zeros_like(record.outputs(site)[here])
+        with work.cast():
+            shares.append(work.objective.of_texts(work.encoder, run_from(record, site, nothing, here), here))
+    return torch.cat(shares)
+
+
+@torch.no_grad()
+def _intact(work: Work, record: Trace, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
+    return work.objective.of_texts(work.encoder, record.vectors[texts], texts)
+
+
+def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:
+    """`found` with the rows of `units` replaced."""
+    changes = {}
+    for name in SiteValues.__dataclass_fields__:
+        values = getattr(found, name).clone()
+        values[units] = getattr(better, name)
+        changes[name] = values
+    return replace(found, **changes)
