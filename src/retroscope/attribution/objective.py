@@ -52,7 +52,8 @@ class Objective:
     ) -> Float[Tensor, "row"]:
         """Each row's own share of F; `texts` says which text of the batch a row is."""
         if self.other is None:
-            return unnormalised(encoder, pooled).norm(dim=-1)
+            length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
+            return length
         vector = finish(encoder, pooled)
         own = normalize(vector, dim=-1) if self.cosine else vector
         scores: Tensor = (own * self.other[texts]).sum(-1)

@@ -47,7 +47,7 @@ class Site:
 
     def weight(self, encoder: Encoder) -> Float[Tensor, "neuron input"]:
         """The matrix, a row a neuron."""
-        weight = encoder.backbone.get_submodule(self.path).weight
+        weight: Tensor = encoder.backbone.get_submodule(self.path).weight
         stored = weight.T if encoder.anatomy.layout.transposed else weight
         return stored if self.half is None else stored.chunk(2, dim=0)[self.half]
 

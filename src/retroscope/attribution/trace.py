@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from retroscope.attribution.sites import Site
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls, stand_in
-from retroscope.encoders.encode import Batch, finish, model_inputs
+from retroscope.encoders.encode import Batch, model_inputs
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 
@@ -87,7 +87,8 @@ def _watched(encoder: Encoder) -> dict[str, nn.Module]:
 
 
 def _attention(encoder: Encoder, layer: int) -> nn.Module:
-    return encoder.backbone.get_submodule(encoder.anatomy.path("attention", layer - 1))
+    module: nn.Module = encoder.backbone.get_submodule(encoder.anatomy.path("attention", layer - 1))
+    return module
 
 
 def _input(record: Trace, layer: int, rows: Rows) -> Tensor:

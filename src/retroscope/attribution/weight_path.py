@@ -109,7 +109,7 @@ def _gradient(
 def _at_zero(work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
     """Each text's share of F with the matrix removed."""
     shares = []
-    for here in texts.split(max(1, work.rows)):
+    for here in torch.split(texts, max(1, work.rows)):
         nothing = torch.zeros_like(record.outputs(site)[here])
         with work.cast():
             shares.append(work.objective.of_texts(work.encoder, run_from(record, site, nothing, here), here))

@@ -116,7 +116,7 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
     Positions are counted from the first real token, so that padding on the left changes nothing
     in models with absolute positions.
     """
-    inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+    inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
     padded_left = not bool(batch.mask[:, 0].all())
     if padded_left and encoder.anatomy.layout.takes_positions:
         inputs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
