@@ -1,0 +1,51 @@
+"""Concentration: how few neurons hold how much of an attribution, without any threshold.
+
+Values are magnitudes, none negative. A row of zeros (a matrix whose output cannot reach F) is not concentrated in
+any degree: it gives NaN, as does a row that holds NaN.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+TOP = 0.01
+
+
+def how_many(share: float, n: int) -> int:
+    """The number of neurons that a share of `n` stands for: the nearest whole number, one at least."""
+    return max(1, math.floor(share * n + 0.5))
+
+
+def gini(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
+    """Gini index: 0 where all neurons are equal, 1 - 1/n where one holds everything.
+
+    2 sum_k k v_(k) / (n sum v) - (n + 1) / n over the values in rising order (Hurley and Rickard 2009, Comparing
+    measures of sparsity, IEEE Trans. Inf. Theory 55(10), Table I).
+    """
+    n = values.shape[-1]
+    rank = torch.arange(1, n + 1, dtype=torch.float64, device=values.device)
+    ordered = values.sort(dim=-1).values.double()
+    weighted: Tensor = (ordered * (2 * rank - n - 1)).sum(-1)
+    return weighted / (n * ordered.sum(-1))
+
+
+def participation_ratio(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
+    """(sum v)^2 / sum v^2 as a share of the neurons: 1 where all are equal, 1/n where one holds everything.
+
+    The number of neurons that would give the same ratio if they shared everything equally (the reciprocal of the
+    inverse participation ratio of Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as the weight), over n.
+    """
+    sizes = values.double()
+    largest = sizes.amax(-1, keepdim=True)
+    scaled = sizes / largest  # squares of small values would vanish
+    share: Tensor = scaled.sum(-1) ** 2 / (scaled**2).sum(-1) / values.shape[-1]
+    return share
+
+
+def top_share(values: Float[Tensor, "unit neuron"], share: float = TOP) -> Float[Tensor, "unit"]:
+    """The part of the total that the largest `share` of the neurons holds, one neuron at least."""
+    k = how_many(share, values.shape[-1])
+    held: Tensor = values.topk(k, dim=-1).values.double().sum(-1)
+    return held / values.double().sum(-1)

@@ -1,0 +1,49 @@
+"""Area between two curves of every query, and how sure its mean is."""
+
+import numpy as np
+from jaxtyping import Float
+
+from retroscope.errors import SettingsError
+from retroscope.statistics.intervals import DEFAULT, Interval, IntervalSettings, bootstrap_mean
+
+Curves = Float[np.ndarray, "query *cell fraction"]
+
+
+def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
+    """Weights that turn a curve's values into its mean height over log10 of the fractions.
+
+    The trapezoidal rule on x_i = log10(f_i), over the length x_m - x_1:
+    w_i = (x_{i+1} - x_{i-1}) / (2 (x_m - x_1)), with x_0 = x_1 and x_{m+1} = x_m. They sum to 1, so that a mean
+    height has the units of the curve; it is exact for curves that are straight between the fractions, and asks
+    neither for the base of the logarithm nor for the scale of the fractions. A single fraction has the weight 1,
+    to which a shrinking curve tends.
+
+    Raises:
+        SettingsError: if the fractions are not positive and rising.
+    """
+    given = np.asarray(fractions, dtype=np.float64)
+    x = np.log10(given, where=given > 0, out=np.full(given.shape, np.nan))
+    if not (given.size and np.isfinite(x).all() and (np.diff(x) > 0).all()):
+        raise SettingsError(
+            f"an area over the fractions {given.tolist()}", fix="give positive fractions, each greater than the last"
+        )
+    if given.size == 1:
+        return np.ones(1)
+    ends = np.concatenate([x[:1], x, x[-1:]])
+    return np.asarray((ends[2:] - ends[:-2]) / (2 * (x[-1] - x[0])))
+
+
+def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
+    """Mean height of `upper` over `lower`, [query, *cell]; negative where it lies below, NaN where either has a gap."""
+    return np.asarray((np.asarray(upper, np.float64) - np.asarray(lower, np.float64)) @ area_weights(fractions))
+
+
+def mean_area_between(
+    upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"], settings: IntervalSettings = DEFAULT
+) -> Interval:
+    """The mean over queries of the area between their two curves, with its bootstrap interval over queries.
+
+    The area is linear in the curves, so that its mean is the area between the mean curves; whole queries are
+    resampled, and with them both curves and all fractions, which are not independent of one another.
+    """
+    return bootstrap_mean(area_between(upper, lower, fractions), settings)
