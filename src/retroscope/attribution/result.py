@@ -35,8 +35,8 @@ class NeuronAttribution:
         neurons: part -> data set over (layer, neuron):
             `mean` magnitude, `signed` mean, `share` (mean of magnitude / the unit's largest over all sites),
             `count` over `threshold` (units in which the share is at least that; integer),
-            `quantile` of the share over `quantile`, `half` means of the signed value over `half` (two random halves
-            of the units), `half_share` means of the share over `half`.
+            `share_quantile` over `quantile`, and `half_signed`, `half_share`: means of the signed value and of the
+            share over `half` (0, 1: two random halves of the units).
         units: units that were attributed; `noise` of them were not normalised and count nowhere in shares.
         recipe: how it was made (JSON-like).
         warnings: reasons not to trust it.

@@ -1,0 +1,182 @@
+"""Aggregates over units, added batch by batch: nothing grows with the texts but one row of statistics a unit."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retroscope.attribution import result as r
+from retroscope.attribution.concentration import gini, participation_ratio, top_share
+from retroscope.attribution.paths import SiteValues, Values
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.sites import Site
+from retroscope.attribution.weight_path import relative_gap
+from retroscope.errors import AnalysisError
+
+# Shares are counted in bins of equal ratio between SMALLEST and 1; a quantile read from them errs by at most half
+# a bin, 3.7 %. Bin 0 holds what is smaller and reads as 0.
+BINS = 128
+SMALLEST = 1e-4
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(eq=False)
+class Aggregates:
+    """Sums so far.
+
+    Attributes:
+        settings: which thresholds and quantiles.
+        arrays: name -> sums; a part's are "PART/mean" ... [layer, neuron], one row a unit has `stats`
+            [unit, statistic, part, layer], `value` (F of the intact network) and `noise`.
+        half: which random half a unit belongs to.
+    """
+
+    settings: NeuronSettings
+    statistics: tuple[str, ...]
+    half: Int[np.ndarray, "unit"]
+    arrays: Arrays
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts, in the order of the statistics."""
+        return self.settings.parts
+
+
+def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, units: int) -> Aggregates:
+    """Empty aggregates for parts of these widths."""
+    statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
+    arrays: Arrays = {
+        "stats": np.full((units, len(statistics), len(settings.parts), layers), np.nan),
+        "value": np.full(units, np.nan),
+        "noise": np.zeros(units, dtype=bool),
+    }
+    for part in settings.parts:
+        shape = (layers, widths[part])
+        arrays |= {f"{part}/{name}": np.zeros(shape) for name in ("mean", "signed", "share")}
+        arrays |= {f"{part}/{name}": np.zeros((2, *shape)) for name in ("half", "half_share")}
+        arrays[f"{part}/count"] = np.zeros((len(settings.thresholds), *shape), dtype=np.int64)
+        if settings.quantiles:
+            arrays[f"{part}/bins"] = np.zeros((*shape, BINS + 1), dtype=np.int32)
+    half = np.random.default_rng(settings.seed).permutation(units) % 2
+    return Aggregates(settings, statistics, half, arrays)
+
+
+def add(sums: Aggregates, units: Sequence[int], values: Values, level: Float[Tensor, "unit"]) -> None:
+    """Add a batch; `level` is what rounding alone may do to F.
+
+    A unit whose F never moves by more is noise: its shares would be rounding errors made large.
+    """
+    largest = torch.stack([v.magnitude.amax(1) for v in values.values()]).amax(0)
+    spread = torch.stack([v.spread for v in values.values()]).amax(0)
+    noise = (spread <= level) | (largest <= 0)
+    index = np.asarray(units)
+    sums.arrays["value"][index] = next(iter(values.values())).end.double().cpu().numpy()
+    sums.arrays["noise"][index] = noise.cpu().numpy()
+    for site, found in values.items():
+        share = found.magnitude / torch.where(noise, torch.nan, largest)[:, None]
+        _add_neurons(sums, site, found, share, index)
+        _add_statistics(sums, site, found, share, index)
+
+
+def _add_neurons(
+    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "unit"]
+) -> None:
+    """One site's sums over units."""
+    row, half = site.block, torch.from_numpy(sums.half[index]).to(share.device)
+    known = torch.nan_to_num(share.double(), nan=0.0)
+    signed = found.signed.double()
+
+    def to(name: str, at: Any, tensor: Tensor) -> None:
+        sums.arrays[f"{site.part}/{name}"][at] += tensor.cpu().numpy()
+
+    to("mean", row, found.magnitude.double().sum(0))
+    to("signed", row, signed.sum(0))
+    to("share", row, known.sum(0))
+    for k in (0, 1):
+        to("half", (k, row), signed[half == k].sum(0))
+        to("half_share", (k, row), known[half == k].sum(0))
+    for i, threshold in enumerate(sums.settings.thresholds):
+        to("count", (i, row), (share >= threshold).sum(0))
+    if sums.settings.quantiles:
+        _add_bins(sums.arrays[f"{site.part}/bins"][row], share)
+
+
+def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "unit neuron"]) -> None:
+    rows = share[~share.isnan().any(1)].cpu().numpy()
+    width = -np.log(SMALLEST) / BINS
+    with np.errstate(divide="ignore"):
+        place = np.floor((np.log(rows) - np.log(SMALLEST)) / width) + 1
+    place = np.clip(place, 0, BINS).astype(np.int64)
+    np.add.at(bins, (np.arange(rows.shape[1])[None, :], place), 1)
+
+
+def _add_statistics(
+    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "unit"]
+) -> None:
+    """One site's statistics of each unit."""
+    unknown = share[:, 0].isnan()
+    stats = {
+        r.CHANGE: found.end - found.start,
+        r.TOTAL: found.magnitude.double().sum(1),
+        r.SIGNED: found.signed.double().sum(1),
+        r.GAP: relative_gap(found),
+        r.NODES: found.nodes.double(),
+        r.GINI: gini(found.magnitude),
+        r.PARTICIPATION: participation_ratio(found.magnitude),
+        r.TOP_SHARE: top_share(found.magnitude),
+    }
+    for threshold in sums.settings.thresholds:
+        active = (share >= threshold).double().mean(1)
+        stats[r.active(threshold)] = torch.where(unknown, torch.nan, active)
+    part = sums.parts.index(site.part)
+    for i, name in enumerate(sums.statistics):
+        sums.arrays["stats"][index, i, part, site.block] = stats[name].double().cpu().numpy()
+
+
+def quantiles_of(
+    bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
+) -> Float[np.ndarray, "quantile layer neuron"]:
+    """Quantiles read from the bins: the geometric middle of the bin that holds them."""
+    total = bins.sum(-1, keepdims=True)
+    reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
+    width = -np.log(SMALLEST) / BINS
+    middles = np.concatenate([[0.0], SMALLEST * np.exp((np.arange(BINS) + 0.5) * width)])
+    found = np.stack([middles[(reached < q).sum(-1).clip(max=BINS)] for q in wanted])
+    return np.where(total[..., 0] > 0, found, np.nan)
+
+
+def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
+    """Write what resuming takes, whole or not at all."""
+    partial = path.with_name(f"{path.name}.new.npz")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)
+    os.replace(partial, path)
+
+
+def load_state(path: Path, sums: Aggregates) -> tuple[int, int]:
+    """Fill the aggregates from a state; (batches done, row_tokens).
+
+    Raises:
+        AnalysisError: if the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            loaded = {name: stored[name] for name in sums.arrays}
+            done, row_tokens = int(stored["done"]), int(stored["row_tokens"])
+    except (ValueError, KeyError, OSError, EOFError) as damage:
+        raise AnalysisError(
+            f"this state of an interrupted attribution is damaged: {damage}",
+            where=str(path),
+            fix="delete it; the attribution then starts anew",
+        ) from damage
+    if any(loaded[name].shape != array.shape for name, array in sums.arrays.items()):
+        raise AnalysisError("this state is of another attribution", where=str(path), fix="delete it")
+    sums.arrays.update(loaded)
+    return done, row_tokens

@@ -1,0 +1,130 @@
+"""From sums over units to what an attribution says, with the reasons not to trust it."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from retroscope.attribution import result as r
+from retroscope.attribution.aggregate import Aggregates, quantiles_of
+from retroscope.attribution.plan import AttributionPlan
+from retroscope.scores import QUERY, Scores
+
+LARGE_GAP = 0.01  # a median relative completeness gap above this is a warning
+CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all texts read nearly the same
+
+
+def finished(
+    plan: AttributionPlan, sums: Aggregates, row_tokens: int, precision_effect: float | None
+) -> r.NeuronAttribution:
+    """Means, quantiles and scores of complete sums."""
+    noise = int(sums.arrays["noise"].sum())
+    recipe = {**_recipe(plan), **_facts(sums), "row_tokens": row_tokens, "precision_effect": precision_effect}
+    warnings = tuple(_warnings(plan, sums, noise))
+    layers = list(range(1, plan.encoder.anatomy.n_blocks + 1))
+    scores = xr.DataArray(
+        sums.arrays["stats"],
+        dims=(QUERY, "statistic", "part", "layer"),
+        coords={
+            QUERY: [unit.id for unit in plan.units],
+            "statistic": list(sums.statistics),
+            "part": list(sums.parts),
+            "layer": layers,
+        },
+    )
+    return r.NeuronAttribution(
+        Scores("neurons", scores, recipe, warnings),
+        {part: _neurons(sums, part, layers) for part in sums.parts},
+        units=len(plan.units),
+        noise=noise,
+        recipe=recipe,
+        warnings=warnings,
+    )
+
+
+def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
+    """One part's aggregates."""
+    arrays, settings = sums.arrays, sums.settings
+    sound = ~arrays["noise"]
+    halves, sound_halves = ([int((sums.half[of] == k).sum()) for k in (0, 1)] for of in (slice(None), sound))
+    place = ("layer", "neuron")
+    variables: dict[str, Any] = {
+        "mean": (place, arrays[f"{part}/mean"] / len(sound)),
+        "signed": (place, arrays[f"{part}/signed"] / len(sound)),
+        "share": (place, _over(arrays[f"{part}/share"], int(sound.sum()))),
+        "count": (("threshold", *place), arrays[f"{part}/count"]),
+        "half_signed": (("half", *place), _each(arrays[f"{part}/half"], halves)),
+        "half_share": (("half", *place), _each(arrays[f"{part}/half_share"], sound_halves)),
+    }
+    coords: dict[str, Any] = {"layer": layers, "threshold": list(settings.thresholds), "half": [0, 1]}
+    if settings.quantiles:
+        variables["share_quantile"] = (("quantile", *place), quantiles_of(arrays[f"{part}/bins"], settings.quantiles))
+        coords["quantile"] = list(settings.quantiles)
+    return xr.Dataset(variables, coords)
+
+
+def _over(total: Float[np.ndarray, "*shape"], count: int) -> Float[np.ndarray, "*shape"]:
+    """A mean; NaN of nothing."""
+    return total / count if count else np.full_like(total, np.nan)
+
+
+def _each(totals: Float[np.ndarray, "half layer neuron"], counts: list[int]) -> Float[np.ndarray, "half layer neuron"]:
+    return np.stack([_over(total, count) for total, count in zip(totals, counts, strict=True)])
+
+
+def _recipe(plan: AttributionPlan) -> dict[str, Any]:
+    settings = plan.settings
+    return {
+        "model": plan.encoder.name,
+        "fingerprint": plan.encoder.fingerprint,
+        "recipe": plan.encoder.recipe.as_dict(),
+        "method": settings.method,
+        "target": settings.target,
+        "tower": settings.tower,
+        "quadrature": settings.quadrature,
+        "parts": list(settings.parts),
+        "thresholds": list(settings.thresholds),
+        "negatives": settings.negatives if settings.target == "margin" else None,
+        "batch_size": settings.batch_size,
+        "padding_pooled": plan.padding_pooled,
+        "precision": settings.precision,
+        "seed": settings.seed,
+        "units": len(plan.units),
+        "device": str(plan.encoder.device),
+    }
+
+
+def _facts(sums: Aggregates) -> dict[str, Any]:
+    """What was found about F itself and about the integral's error."""
+    value, stats = sums.arrays["value"], sums.arrays["stats"]
+    mean, deviation = float(value.mean()), float(value.std())
+    gap = stats[:, sums.statistics.index(r.GAP)]
+    return {
+        "f_mean": mean,
+        "f_deviation": deviation,
+        "f_variation": deviation / abs(mean) if mean else None,
+        "gap_median": float(np.median(gap)),
+        "gap_largest": float(gap.max()),
+    }
+
+
+def _warnings(plan: AttributionPlan, sums: Aggregates, noise: int) -> list[str]:
+    found, facts = [], _facts(sums)
+    if noise:
+        found.append(
+            f"noise: in {noise} of {len(plan.units)} units F moves by no more than rounding when any matrix is scaled "
+            f"from 0 to 1; they are not normalised and count in no share"
+        )
+    variation = facts["f_variation"]
+    if plan.settings.target == "norm" and variation is not None and variation < CONSTANT:
+        found.append(
+            f"the target hardly differs between texts (coefficient of variation {variation:.1e}): "
+            f"it asks nothing about them"
+        )
+    if facts["gap_median"] > LARGE_GAP and plan.settings.method in ("weight_path", "joint_path"):
+        found.append(
+            f"the integral is not complete: half the sites miss F(1) - F(0) by more than {facts['gap_median']:.1%}; "
+            f"use more nodes, e.g. quadrature auto:0.001"
+        )
+    return found

@@ -1,0 +1,82 @@
+"""How much memory the passes of the scaled network take: measured on a text, not guessed from a configuration."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FREE_SHARE = 4  # of the free memory, one part in so many is used where no budget is given
+OVERHEAD = 2.0  # gradients and temporary values beside what a graph keeps; measured 1.3 to 1.7 on BERT and LLaMA shapes
+
+
+@dataclass
+class Tally:
+    """Bytes that graphs keep alive for the backward pass: now, and at most so far.
+
+    Tensors that share their memory count once, and weights not at all.
+    """
+
+    live: int = 0
+    peak: int = 0
+    weights: frozenset[int] = frozenset()
+    kept: dict[int, int] = field(default_factory=dict)
+
+    def keep(self, tensor: Tensor) -> int:
+        """Count a tensor's memory in; the key with which `free` takes it out again."""
+        key = tensor.untyped_storage().data_ptr()
+        if key not in self.weights:
+            if not self.kept.get(key):
+                self.live += tensor.untyped_storage().nbytes()
+            self.kept[key] = self.kept.get(key, 0) + 1
+            self.peak = max(self.peak, self.live)
+        return key
+
+    def free(self, key: int, size: int) -> None:
+        """Take a tensor out that the graph has let go."""
+        if key not in self.weights:
+            self.kept[key] -= 1
+            self.live -= 0 if self.kept[key] else size
+
+
+class _Kept:
+    """A saved tensor that tells the tally when its graph is gone."""
+
+    def __init__(self, tally: Tally, tensor: Tensor) -> None:
+        self.tally, self.tensor, self.key = tally, tensor, tally.keep(tensor)
+
+    def __del__(self) -> None:
+        self.tally.free(self.key, self.tensor.untyped_storage().nbytes())
+
+
+@contextmanager
+def graph_memory(model: torch.nn.Module) -> Iterator[Tally]:
+    """Tally what graphs keep for their backward pass while the context is open."""
+    tally = Tally(weights=frozenset(p.untyped_storage().data_ptr() for p in model.parameters()))
+
+    def unpack(kept: Any) -> Tensor:
+        tensor: Tensor = kept.tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Kept(tally, tensor), unpack):
+        yield tally
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def budget_of(memory: int | None, device: torch.device) -> int:
+    """The bytes that may be used: as the user said, else a share of what is free."""
+    return memory or free_memory(device) // FREE_SHARE
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that an allocation failed, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

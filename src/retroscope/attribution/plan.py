@@ -1,0 +1,119 @@
+"""What an attribution will do: units in batches, and the work of each batch."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from retroscope.attribution.paths import Work
+from retroscope.attribution.published import with_padding_pooled
+from retroscope.attribution.quadrature import quadrature
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.sites import Site
+from retroscope.attribution.units import Unit, objective
+from retroscope.encoders.encode import Batch, TokenIds, pad
+from retroscope.encoders.encoder import Encoder
+
+PADDING = 0.1  # share of a batch that may be padding
+BATCH_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 2048}  # of one batch of texts
+
+
+@dataclass(frozen=True, eq=False)
+class AttributionPlan:
+    """What an attribution will do, how long and how large.
+
+    Attributes:
+        batches: the units of each batch.
+        tokens: the token ids of each unit's texts.
+        row_tokens: padded tokens of the scaled network that run at once.
+        bytes_per_token: that they take, measured on the longest text.
+        seconds: estimated for all units, from one batch of typical length.
+        padding_pooled: mean pooling reads padding, as published.
+    """
+
+    encoder: Encoder
+    units: Sequence[Unit]
+    settings: NeuronSettings
+    sites: tuple[Site, ...]
+    batches: tuple[tuple[int, ...], ...]
+    tokens: tuple[tuple[TokenIds, ...], ...]
+    row_tokens: int = 0
+    bytes_per_token: float = 0.0
+    seconds: float = 0.0
+    padding_pooled: bool = False
+    cosine: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Estimated memory of the passes of the scaled network."""
+        return int(self.row_tokens * self.bytes_per_token)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all that makes the result: encoder, units, settings, batches."""
+        digest = hashlib.sha256(self.encoder.fingerprint.encode())
+        told = {**asdict(replace(self.settings, memory=None)), "padding_pooled": self.padding_pooled}
+        batches = [list(batch) for batch in self.batches]
+        digest.update(json.dumps([told, batches, self.cosine, str(self.encoder.device)]).encode())
+        for unit in self.units:
+            digest.update(json.dumps([unit.id, unit.texts, unit.signs]).encode())
+            for other in unit.others:
+                digest.update(other.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Work:
+    """The work of one batch, with at most so many padded tokens of the scaled network at once."""
+    units = [plan.units[i] for i in batch]
+    padded = _padded(plan, batch)
+    return Work(
+        plan.encoder,
+        padded,
+        objective(units, cosine=plan.cosine, device=plan.encoder.device),
+        plan.sites,
+        quadrature(plan.settings.quadrature),
+        rows=max(1, row_tokens // padded.ids.shape[1]),
+        precision=plan.settings.precision,
+    )
+
+
+def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
+    padded = pad(plan.encoder, [row for i in batch for row in plan.tokens[i]])
+    return with_padding_pooled(plan.encoder, padded) if plan.padding_pooled else padded
+
+
+def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: NeuronSettings) -> list[list[int]]:
+    """Units that run together: in the order given if a size is set, else of like length, longest first.
+
+    They do not depend on the memory at hand, so that an interrupted run goes on with the same ones.
+    """
+    if settings.batch_size:
+        return [
+            list(range(len(tokens)))[i : i + settings.batch_size] for i in range(0, len(tokens), settings.batch_size)
+        ]
+    limit = BATCH_TOKENS[encoder.device.type]
+    lengths = [[len(row) for row in rows] for rows in tokens]
+    batches: list[list[int]] = []
+    for i in sorted(range(len(tokens)), key=lambda i: (-max(lengths[i]), i)):
+        together = [*batches[-1], i] if batches else [i]
+        texts = [length for j in together for length in lengths[j]]
+        padded = max(texts) * len(texts)
+        if batches and padded <= limit and padded - sum(texts) <= PADDING * padded:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+def facts(plan: AttributionPlan) -> dict[str, Any]:
+    """The plan as JSON-like values."""
+    return {
+        "units": len(plan.units),
+        "texts": sum(len(unit.texts) for unit in plan.units),
+        "tokens": sum(len(row) for rows in plan.tokens for row in rows),
+        "batches": len(plan.batches),
+        "rows_at_once_tokens": plan.row_tokens,
+        "bytes": plan.bytes,
+        "seconds": round(plan.seconds, 1),
+    }

@@ -1,0 +1,126 @@
+"""Units: what one row of an attribution is about, and the texts and vectors that its F is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from retroscope.attribution.objective import Objective
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.collection.collection import Collection
+from retroscope.collection.records import Candidates
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import AnalysisError
+
+Vector = Float[Tensor, "out"]
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One text (`norm`) or one query (`score`, `margin`).
+
+    Attributes:
+        id: of the text or the query.
+        texts: the texts whose network is scaled, without prompt.
+        signs: +1, or -1 for a text whose score is subtracted.
+        others: the vector that each text's own is compared with; empty for `norm`.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+    signs: tuple[float, ...]
+    others: tuple[Vector, ...] = ()
+
+
+def text_units(ids: Sequence[str], texts: Sequence[str]) -> list[Unit]:
+    """A unit for each text, for the target `norm`; equal texts are one unit, under the first id, as published."""
+    first: dict[str, str] = {}
+    for text_id, text in zip(ids, texts, strict=True):
+        first.setdefault(text, text_id)
+    return [Unit(text_id, (text,), (1.0,)) for text, text_id in first.items()]
+
+
+def collection_units(
+    retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings
+) -> list[Unit]:
+    """The units of a collection: its judged queries, or their texts where the target is `norm`.
+
+    A query with several relevant passages is attributed for the first. On the passage tower, `norm` takes the
+    distinct relevant passages. `settings.limit` draws units without replacement, the same whatever the model.
+
+    Raises:
+        AnalysisError: if no unit is left, e.g. because no query has a hard negative.
+    """
+    first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
+    chosen = _drawn([first[query] for query in collection.judged_queries if query in first], settings)
+    if not chosen:
+        raise AnalysisError(
+            f"no judged query can be attributed by {settings.target!r}: none has a relevant passage and a negative",
+            where=collection.name,
+            fix="mine negatives, or use the target 'norm'",
+        )
+    if settings.target != "norm":
+        return _compared(retriever, collection, chosen, settings)
+    if settings.tower == "query":
+        return text_units([c.query_id for c in chosen], [collection.queries[c.query_id].text for c in chosen])
+    return text_units([c.positive for c in chosen], [collection.passage_text(c.positive) for c in chosen])
+
+
+def _drawn(candidates: list[Candidates], settings: NeuronSettings) -> list[Candidates]:
+    if settings.limit is None or settings.limit >= len(candidates):
+        return candidates
+    generator = torch.Generator().manual_seed(settings.seed)
+    kept = torch.randperm(len(candidates), generator=generator)[: settings.limit].sort().values
+    return [candidates[i] for i in kept.tolist()]
+
+
+def _compared(
+    retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: NeuronSettings
+) -> list[Unit]:
+    """Units of `score` and `margin`."""
+    negatives = settings.negatives if settings.target == "margin" else 0
+    wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
+    passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
+    queries = _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen})
+    units = []
+    for c in chosen:
+        query = queries[c.query_id]
+        hard = max(c.negatives[:negatives], key=lambda p: float(query @ passages[p]), default=None)
+        units.append(_unit(collection, c, hard, (query, passages), settings.tower))
+    return units
+
+
+def _unit(
+    collection: Collection, c: Candidates, hard: str | None, vectors: tuple[Vector, dict[str, Vector]], tower: str
+) -> Unit:
+    """One query's unit; `hard` is the negative to subtract, None for `score`."""
+    query, passages = vectors
+    if tower == "query":
+        other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
+        return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,))
+    texts = [collection.passage_text(p) for p in (c.positive, hard) if p is not None]
+    return Unit(c.query_id, tuple(texts), (1.0, -1.0)[: len(texts)], (query,) * len(texts))
+
+
+def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[str, Vector]:
+    """Final vectors by id, of unit length where the retriever compares by cosine."""
+    final = encode_layers(retriever.tower(tower), list(texts.values())).final
+    ready = normalize(final, dim=-1) if retriever.similarity == "cosine" else final
+    return dict(zip(texts, ready, strict=True))
+
+
+def objective(units: Sequence[Unit], *, cosine: bool, device: torch.device) -> Objective:
+    """What is asked of the texts of these units, in order."""
+    others = [other for unit in units for other in unit.others]
+    numbers = [number for number, unit in enumerate(units) for _ in unit.texts]
+    signs = [sign for unit in units for sign in unit.signs]
+    return Objective(
+        torch.stack(others).to(device) if others else None,
+        torch.tensor(signs, device=device),
+        torch.tensor(numbers, device=device),
+        cosine and bool(others),
+    )
