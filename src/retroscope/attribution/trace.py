@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from retroscope.attribution.sites import Site
-from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls, stand_in
+from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls, first_tensor, stand_in
 from retroscope.encoders.encode import Batch, model_inputs
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
@@ -68,7 +69,7 @@ def run_from(
     Args:
         texts: which text of the record each row is.
     """
-    encoder, rows = record.encoder, Rows(texts, len(record.pooled))
+    encoder, rows = record.encoder, Rows(texts, *record.pooled.shape)
     with _ffn_replaced(record, site, values, rows):
         hidden = _block(record, site.layer, _input(record, site.layer, rows), rows)
     for layer in range(site.layer + 1, encoder.anatomy.n_blocks + 1):
@@ -76,7 +77,7 @@ def run_from(
     norm = encoder.anatomy.layout.final_norm
     if norm is not None:
         hidden = encoder.backbone.get_submodule(norm)(hidden)
-    return pool(encoder, hidden, rows.of(record.pooled))
+    return pool(encoder, hidden, rows.take(record.pooled))
 
 
 def _watched(encoder: Encoder) -> dict[str, nn.Module]:
@@ -92,7 +93,7 @@ def _attention(encoder: Encoder, layer: int) -> nn.Module:
 
 
 def _input(record: Trace, layer: int, rows: Rows) -> Tensor:
-    return record.calls.only(str(layer)).input.index_select(0, rows.index)
+    return rows.take(record.calls.only(str(layer)).input)
 
 
 def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
@@ -106,7 +107,7 @@ def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iter
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
     modules = {attention: _attention(encoder, site.layer)}
-    outputs = {attention: rows.of(calls.only(attention).output)}
+    outputs = {attention: _as_recorded(calls.only(attention).output, rows)}
     for role in encoder.anatomy.layout.ffn():
         path = encoder.anatomy.path(role, site.block)
         if path == site.path or role != "ffn_out":
@@ -114,6 +115,13 @@ def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iter
             outputs[path] = _stand_in_for(record, path, site, values, rows)
     with stand_in(modules, outputs):
         yield
+
+
+def _as_recorded(output: Any, rows: Rows) -> Any:
+    """What attention returned, for these rows: hidden states first, in some families with more behind them."""
+    if isinstance(output, Tensor):
+        return rows.take(output)
+    return (rows.take(first_tensor(output[:1])), *rows.of(output[1:]))
 
 
 def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Rows) -> Tensor:
@@ -136,8 +144,7 @@ def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
 
 
 def _chosen(recorded: Tensor, record: Trace, rows: Rows) -> Tensor:
-    by_text = recorded.reshape(*record.pooled.shape, recorded.shape[-1])
-    return by_text.index_select(0, rows.index)
+    return rows.take(recorded.reshape(*record.pooled.shape, recorded.shape[-1]))
 
 
 def _tail(recorded: Tensor) -> tuple[int, ...]:

@@ -9,12 +9,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
 from retroscope.errors import AnalysisError
 
 Edit = Callable[[str, Tensor], Tensor]
+HIDDEN = "hidden_states"  # how transformers calls the first argument of a block, where it goes by name
+PLAIN = (type(None), bool, int, float, str, torch.dtype, torch.device)  # arguments without a state
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Call:
 
     @property
     def input(self) -> Tensor:
-        """The first tensor given: the hidden states."""
-        return first_tensor((*self.args, *self.kwargs.values()))
+        """The hidden states: `hidden_states` where they go by name, else the first tensor given."""
+        return first_tensor(self.args) if self.args else first_tensor(self.kwargs[hidden_key(self.kwargs)])
 
     @property
     def value(self) -> Tensor:
@@ -61,6 +64,14 @@ def first_tensor(value: Any) -> Tensor:
         if isinstance(item, Tensor):
             return item
     raise AnalysisError("a module was given or returned no tensor", fix="capture another module")
+
+
+def hidden_key(kwargs: Mapping[str, Any]) -> str:
+    """Name of the hidden states among arguments by name."""
+    tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
+    if not tensors:
+        raise AnalysisError("a module was given or returned no tensor", fix="capture another module")
+    return HIDDEN if HIDDEN in tensors else tensors[0]
 
 
 @contextmanager
@@ -107,20 +118,47 @@ def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> It
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Which texts of a recorded batch of `size` are run again, in which order; one may come many times."""
+    """Which texts of a recorded batch of `texts` x `tokens` are run again, in which order; one may come many times."""
 
     index: Int[Tensor, "row"]
-    size: int
-    known: dict[int, Any] = field(default_factory=dict)  # blocks share masks, which are then chosen once
+    texts: int
+    tokens: int
+    known: dict[int, Tensor] = field(default_factory=dict)  # blocks share masks, which are then chosen once
+
+    def take(self, states: Tensor) -> Tensor:
+        """The rows of a tensor with one entry a text."""
+        return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """The value for these rows: tensors with one entry a text are indexed, all else is kept."""
+        """What a block was given beside the hidden states (masks, positions, biases), for these rows.
+
+        Raises:
+            AnalysisError: for an object that may remember the first call, such as a cache of keys.
+        """
         if isinstance(value, (tuple, list)):
             return type(value)(self.of(item) for item in value)
-        if not isinstance(value, Tensor) or value.dim() < 2 or value.shape[0] != self.size:
+        if isinstance(value, Mapping):
+            return {key: self.of(item) for key, item in value.items()}
+        if isinstance(value, Tensor):
+            return self._beside(value)
+        if isinstance(value, PLAIN):
+            return value
+        raise AnalysisError(
+            f"a block was given a {type(value).__name__}, with which it cannot be run again",
+            fix="switch it off in the inputs of the backbone (encoders/encode.py, model_inputs)",
+        )
+
+    def _beside(self, value: Tensor) -> Tensor:
+        """A tensor by text is indexed; one that all texts share is kept.
+
+        The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
+        by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).
+        """
+        by_text = value.dim() > 1 and value.shape[0] == self.texts and self.tokens in value.shape[1:]
+        if self.texts == 1 or not by_text or (value.dim() == 2 and value.is_floating_point()):
             return value
         if id(value) not in self.known:
-            self.known[id(value)] = value.index_select(0, self.index)
+            self.known[id(value)] = self.take(value)
         return self.known[id(value)]
 
 
@@ -129,15 +167,9 @@ def call_again(module: nn.Module, call: Call, hidden: Tensor, rows: Rows) -> Ten
 
     Everything else that the call was given (masks, positions, biases) is taken along, row by row.
     """
-    args, kwargs = list(call.args), dict(call.kwargs)
-    if args:
-        args[0] = hidden
-        args[1:] = [rows.of(value) for value in args[1:]]
-    else:
-        first = next(key for key, value in kwargs.items() if isinstance(value, Tensor))
-        kwargs[first] = hidden
-        return first_tensor(module(**{k: v if k == first else rows.of(v) for k, v in kwargs.items()}))
-    return first_tensor(module(*args, **{k: rows.of(v) for k, v in kwargs.items()}))
+    name = None if call.args else hidden_key(call.kwargs)
+    given = () if name else (hidden, *rows.of(call.args[1:]))
+    return first_tensor(module(*given, **{k: hidden if k == name else rows.of(v) for k, v in call.kwargs.items()}))
 
 
 def _constant(output: Any) -> Callable[..., Any]:
@@ -174,7 +206,7 @@ def _input_editor(name: str, edit: Edit) -> Callable[..., Any]:
     def replace_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:
             return (edit(name, first_tensor(args[:1])), *args[1:]), kwargs
-        key = next(key for key, value in kwargs.items() if isinstance(value, Tensor))
+        key = hidden_key(kwargs)
         return args, {**kwargs, key: edit(name, kwargs[key])}
 
     return replace_input
