@@ -13,10 +13,9 @@ from torch import Tensor
 
 from retroscope.attribution import result as r
 from retroscope.attribution.concentration import gini, participation_ratio, top_share
-from retroscope.attribution.paths import SiteValues, Values
+from retroscope.attribution.paths import SiteValues, Values, relative_gap
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
-from retroscope.attribution.weight_path import relative_gap
 from retroscope.errors import AnalysisError
 
 # Shares are counted in bins of equal ratio between SMALLEST and 1; a quantile read from them errs by at most half

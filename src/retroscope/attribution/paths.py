@@ -1,15 +1,15 @@
 """What every attribution method shares: the work it is given and what it returns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.attribution.objective import Objective
-from retroscope.attribution.quadrature import Quadrature
+from retroscope.attribution.quadrature import Quadrature, Rule
 from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
@@ -50,8 +50,9 @@ class SiteValues:
     Attributes:
         magnitude: non-negative; for `weight_path` sum_j |W_ij| |integral of dF/dW'_ij|, the published quantity.
         signed: what the neuron adds to F(1) - F(0) where the method is complete.
-        start, end: F where the path begins and ends; equal for every site of a joint path.
-        spread: largest minus smallest F met on the path.
+        start, end: F where the path begins and ends; equal for every site of a joint path. Without a path, start is
+            NaN.
+        spread: largest minus smallest F met on the path; without a path, the most that F can change to first order.
         nodes: evaluations of the gradient.
     """
 
@@ -64,6 +65,50 @@ class SiteValues:
 
 
 Values = dict[Site, SiteValues]
+
+
+def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
+    """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete.
+
+    NaN where there is no path, hence no F(0).
+    """
+    size = values.signed.abs().sum(1)
+    gap = (values.signed.sum(1) - (values.end - values.start)).abs()
+    return torch.where(gap == 0, torch.zeros_like(gap), gap / size)
+
+
+def together(values: Values) -> SiteValues:
+    """All sites as one, their neurons side by side: what a joint path is complete over."""
+    sites = list(values.values())
+    magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
+    return replace(sites[0], magnitude=magnitude, signed=signed)
+
+
+def refined(
+    quadrature: Quadrature,
+    units: int,
+    by_rule: Callable[[Rule, list[int]], Values],
+    gap: Callable[[Values], Float[Tensor, "unit"]],
+) -> Values:
+    """The first rule; where its gap exceeds the tolerance, the next for the units that need it."""
+    found = by_rule(quadrature.rules[0], list(range(units)))
+    for rule in quadrature.rules[1:]:
+        open_units = torch.nonzero(~(gap(found) <= (quadrature.tolerance or 0.0))).flatten().tolist()
+        if not open_units:
+            break
+        better = by_rule(rule, open_units)
+        found = {site: _replaced(values, better[site], open_units) for site, values in found.items()}
+    return found
+
+
+def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:
+    """`found` with the rows of `units` replaced."""
+    changes = {}
+    for name in SiteValues.__dataclass_fields__:
+        values = getattr(found, name).clone()
+        values[units] = getattr(better, name)
+        changes[name] = values
+    return replace(found, **changes)
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:

@@ -6,13 +6,23 @@ depend on alpha. So z is scaled instead, only what lies above runs, gradients go
 dF/dW is one product of the summed gradient with x at the end.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.attribution.paths import SiteValues, Values, Work, chunks, collect, pairs, per_unit
+from retroscope.attribution.paths import (
+    SiteValues,
+    Values,
+    Work,
+    chunks,
+    collect,
+    pairs,
+    per_unit,
+    refined,
+    relative_gap,
+)
 from retroscope.attribution.quadrature import Rule
 from retroscope.attribution.sites import Site
 from retroscope.attribution.trace import Trace, run_from, trace
@@ -39,22 +49,11 @@ def weight_path(work: Work) -> Values:
 
 
 def _site(work: Work, record: Trace, site: Site) -> SiteValues:
-    """The first rule; where one does not satisfy, the next for the units that need it."""
-    found = _by_rule(work, record, site, work.quadrature.rules[0], list(range(work.objective.n_units)))
-    for rule in work.quadrature.rules[1:]:
-        open_units = torch.nonzero(relative_gap(found) > (work.quadrature.tolerance or 0.0)).flatten().tolist()
-        if not open_units:
-            break
-        better = _by_rule(work, record, site, rule, open_units)
-        found = _replaced(found, better, open_units)
-    return found
+    def by_rule(rule: Rule, units: list[int]) -> Values:
+        return {site: _by_rule(work, record, site, rule, units)}
 
-
-def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
-    """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete."""
-    size = values.signed.abs().sum(1)
-    gap = (values.signed.sum(1) - (values.end - values.start)).abs()
-    return torch.where(gap > 0, gap / size, torch.zeros_like(gap))
+    found = refined(work.quadrature, work.objective.n_units, by_rule, lambda values: relative_gap(values[site]))
+    return found[site]
 
 
 def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, units: list[int]) -> SiteValues:
@@ -119,13 +118,3 @@ def _at_zero(work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"]) 
 @torch.no_grad()
 def _intact(work: Work, record: Trace, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
     return work.objective.of_texts(work.encoder, record.vectors[texts], texts)
-
-
-def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:
-    """`found` with the rows of `units` replaced."""
-    changes = {}
-    for name in SiteValues.__dataclass_fields__:
-        values = getattr(found, name).clone()
-        values[units] = getattr(better, name)
-        changes[name] = values
-    return replace(found, **changes)
