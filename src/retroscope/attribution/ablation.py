@@ -1,0 +1,158 @@
+"""Ablation: the encoder runs with chosen neurons held at one value.
+
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning the neurons that it names. Held
+at its mean a neuron says nothing of a text any more, and the rest of the network is given what it knows; zero is the
+other choice, and for a neuron that is never near zero a greater intrusion.
+
+What is held, by part:
+- `intermediate` and `up`: the hidden unit, i.e. one coordinate of what `ffn_out` reads, after the activation and the
+  gate. Both matrices of a gated FFN make the same hidden unit, so neuron i of either is that unit.
+- `output`: one coordinate of what `ffn_out` returns, before anything is added to it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retroscope.attribution.selection import NeuronSet
+from retroscope.attribution.sites import Site, find_sites
+from retroscope.encoders.capture import Edit, capture_calls, rewrite_inputs, rewrite_outputs
+from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import AnalysisError, SettingsError, unknown_name
+
+HIDDEN, OUTPUT = "intermediate", "output"
+HELD = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what is held
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronMeans:
+    """Mean value of every neuron over the real tokens of some texts; row k - 1 is layer k.
+
+    Attributes:
+        hidden: of the units that `ffn_out` reads.
+        output: of the coordinates that it returns.
+        tokens: how many were averaged.
+    """
+
+    hidden: Float[np.ndarray, "layer hidden"]
+    output: Float[np.ndarray, "layer dim"]
+    tokens: int
+
+
+def neuron_means(encoder: Encoder, texts: Sequence[str], tokens: int = 1024) -> NeuronMeans:
+    """Mean value of every neuron over all real tokens of `texts`, a batch in memory at a time, summed in float64."""
+    return means_of_rows(encoder, tokenise(encoder, texts), tokens)
+
+
+def means_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> NeuronMeans:
+    """`neuron_means` of tokenised texts, at most `tokens` padded tokens a batch."""
+    if not rows:
+        raise AnalysisError("there is no text to average over", where=encoder.name, fix="give at least one text")
+    modules = {site.path: encoder.backbone.get_submodule(site.path) for site in find_sites(encoder, (OUTPUT,))}
+    sums: dict[str, list[Tensor]] = {}
+    for some in batches_by_length([len(row) for row in rows], tokens):
+        batch = pad(encoder, [rows[i] for i in some])
+        with torch.inference_mode(), capture_calls(modules) as calls:
+            encoder.backbone(**model_inputs(encoder, batch))
+        for path in modules:
+            call = calls.only(path)
+            found = [_over_tokens(values, batch.mask) for values in (call.input, call.value)]
+            sums[path] = [a + b for a, b in zip(sums[path], found, strict=True)] if path in sums else found
+    total = sum(map(len, rows))
+    hidden, output = (np.stack([sums[path][i].cpu().numpy() for path in modules]) / total for i in (0, 1))
+    return NeuronMeans(hidden, output, total)
+
+
+def _over_tokens(values: Tensor, mask: Tensor) -> Float[Tensor, "neuron"]:
+    """The sum over real tokens; OPT has texts and tokens in one dimension."""
+    real: Tensor = values.reshape(-1, values.shape[-1])[mask.reshape(-1)]
+    return real.double().sum(0)
+
+
+@contextmanager
+def ablated(encoder: Encoder, neurons: NeuronSet, means: NeuronMeans | None) -> Iterator[None]:
+    """Hold neurons at their mean, or at zero where `means` is None, on every token while the context is open.
+
+    No weight is changed. Encoders that share this backbone are ablated with it.
+
+    Raises:
+        SettingsError: if the encoder has no such part, layer or neuron.
+    """
+    sites = {site.layer: site for site in find_sites(encoder, (OUTPUT,))}
+    held = _checked(encoder, means) if means is not None else {}
+    edits: dict[str, dict[str, tuple[Tensor, Tensor]]] = {HIDDEN: {}, OUTPUT: {}}
+    for kind, layer, index in _by_module(neurons):
+        site = _site(encoder, sites, layer)
+        _check_neurons(encoder, site, kind, index)
+        values = held[kind][layer - 1][index] if held else np.zeros(len(index))
+        edits[kind][site.path] = _on_device(encoder, index, values)
+    modules = {kind: {path: encoder.backbone.get_submodule(path) for path in edits[kind]} for kind in edits}
+    with (
+        rewrite_inputs(modules[HIDDEN], _holding(edits[HIDDEN])),
+        rewrite_outputs(modules[OUTPUT], _holding(edits[OUTPUT])),
+    ):
+        yield
+
+
+def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "held"]]]:
+    """What is held, in which layer, and which coordinates; `intermediate` and `up` joined."""
+    for part in neurons.neurons:
+        if part not in HELD:
+            raise unknown_name("part", part, HELD)
+    for kind in (HIDDEN, OUTPUT):
+        parts = [layers for part, layers in neurons.neurons.items() if HELD[part] == kind]
+        for layer in sorted({layer for layers in parts for layer in layers}):
+            some = {i for layers in parts for i in layers.get(layer, ())}
+            if some:
+                yield kind, layer, np.array(sorted(some))
+
+
+def _site(encoder: Encoder, sites: Mapping[int, Site], layer: int) -> Site:
+    if layer not in sites:
+        raise SettingsError(f"there is no layer {layer}", where=encoder.name, fix=f"layers go from 1 to {len(sites)}")
+    return sites[layer]
+
+
+def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarray, "held"]) -> None:
+    outputs, inputs = site.weight(encoder).shape
+    size = inputs if kind == HIDDEN else outputs
+    wrong = index[(index < 0) | (index >= size)]
+    if len(wrong):
+        raise SettingsError(
+            f"{kind!r} of layer {site.layer} has {size} neurons, and none has the number {wrong[0]}",
+            where=encoder.name,
+            fix="choose neurons with an attribution of this encoder",
+        )
+
+
+def _checked(encoder: Encoder, means: NeuronMeans) -> dict[str, Float[np.ndarray, "layer neuron"]]:
+    sites = find_sites(encoder, (OUTPUT,))
+    output, hidden = sites[0].weight(encoder).shape
+    found = (means.hidden.shape, means.output.shape)
+    if found != ((len(sites), hidden), (len(sites), output)):
+        raise SettingsError(
+            f"means of {found} neurons for {len(sites)} layers of {hidden} and {output}",
+            where=encoder.name,
+            fix="take the means with `neuron_means` of this encoder",
+        )
+    return {HIDDEN: means.hidden, OUTPUT: means.output}
+
+
+def _on_device(encoder: Encoder, index: Int[np.ndarray, "held"], values: np.ndarray) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(index).to(encoder.device), torch.from_numpy(values.astype(np.float32)).to(encoder.device)
+
+
+def _holding(held: Mapping[str, tuple[Tensor, Tensor]]) -> Edit:
+    def hold(path: str, given: Tensor) -> Tensor:
+        index, values = held[path]
+        changed = given.clone()  # others may read the tensor itself
+        changed[..., index] = values.to(given.dtype)
+        return changed
+
+    return hold

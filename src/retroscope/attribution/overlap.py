@@ -1,0 +1,156 @@
+"""Overlap: do two retrievers use the same neurons? Read against how well each agrees with itself.
+
+A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
+order. The attribution of random halves of the units says by how much, and is the ceiling of any overlap. Halves are
+noisier than wholes, so `between` is also measured between halves, and only between halves that share no unit: half
+0 of the one against half 1 of the other, and the reverse. Halves that do share their units err alike, and would
+make two retrievers agree better than each does with itself. So `between` against `before_halves` and
+`after_halves` compares like with like: two retrievers that are the same have exactly their ceiling. `whole` is the
+overlap of the means over all units, higher than `between` and without a ceiling of its own.
+
+There is one split into halves, and its own luck is in the ceiling.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from retroscope.attribution.concentration import TOP, how_many
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.errors import AnalysisError, SettingsError, listed, unknown_name
+
+BY = {"signed": ("signed", "half_signed"), "share": ("share", "half_share")}  # -> variables of wholes and halves
+MEASURES = ("jaccard", "spearman")
+ALL = 0  # the layer of rows over all layers; layers count from 1
+EVERY_PART = "all"
+
+Values = Float[np.ndarray, "neuron"]
+Halves = Float[np.ndarray, "half neuron"]
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """How far two attributions name the same neurons.
+
+    Attributes:
+        table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
+            `part`, `layer`, `measure`, `neurons`, `between` (halves of either against those of the other, no unit
+            shared), `before_halves`, `after_halves` (the ceilings), `whole` (means over all units), `chance`.
+            NaN where there is no order: all values equal, or a tie across the cut of the top set.
+        by: what neurons are ordered by, "signed" or "share".
+        top: share of the neurons in a top set.
+    """
+
+    table: pd.DataFrame
+    by: str
+    top: float
+
+
+def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "share", top: float = TOP) -> Overlap:
+    """Jaccard index of the sets of top neurons, and Spearman's rank correlation of all, site by site and together.
+
+    Args:
+        by: "signed" (mean signed value) or "share" (mean share of the unit's largest magnitude).
+        top: share of the neurons of a top set, one neuron at least.
+
+    Raises:
+        SettingsError: if `by` is unknown or `top` is no share.
+        AnalysisError: if the two are not of the same units, halves and shapes.
+    """
+    if by not in BY:
+        raise unknown_name("ranking", by, BY)
+    if not 0 < top < 1:
+        raise SettingsError(f"top is {top}", fix="give a share of the neurons between 0 and 1, e.g. 0.01")
+    _check_comparable(before, after)
+    rows = []
+    for (part, layer, *one), (_, _, *two) in zip(_groups(before, by), _groups(after, by), strict=True):
+        for measure in MEASURES:
+            rows.append({"part": part, "layer": layer, "measure": measure, **_row(measure, one, two, top)})
+    return Overlap(pd.DataFrame(rows), by, top)
+
+
+def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float) -> dict[str, float]:
+    (whole, halves), (other_whole, other_halves) = one, two
+    n = len(whole)
+    k = how_many(top, n)
+
+    def agree(a: Values, b: Values) -> float:
+        return jaccard(a, b, k) if measure == "jaccard" else rank_correlation(a, b)
+
+    return {
+        "neurons": n,
+        "between": (agree(halves[0], other_halves[1]) + agree(halves[1], other_halves[0])) / 2,
+        "before_halves": agree(*halves),
+        "after_halves": agree(*other_halves),
+        "whole": agree(whole, other_whole),
+        "chance": chance_jaccard(n, k) if measure == "jaccard" else 0.0,
+    }
+
+
+def jaccard(one: Values, two: Values, k: int) -> float:
+    """Size of the intersection of the two sets of the `k` largest over that of their union.
+
+    NaN where the k-th and the next value are equal, since then no set is the top one.
+    """
+    sets = []
+    for values in (one, two):
+        order = np.argsort(-values, kind="stable")
+        undefined = not np.isfinite(values).all() or (k < len(values) and values[order[k - 1]] == values[order[k]])
+        if undefined:
+            return float("nan")
+        sets.append(set(order[:k].tolist()))
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+def rank_correlation(one: Values, two: Values) -> float:
+    """Spearman's correlation, ties sharing their mean rank (Spearman 1904); NaN where either is constant."""
+    if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
+        return float("nan")
+    return float(stats.spearmanr(one, two).statistic)
+
+
+def chance_jaccard(n: int, k: int) -> float:
+    """Expected Jaccard index of two random sets of k among n: E[m / (2k - m)], m hypergeometric."""
+    shared = np.arange(k + 1)
+    return float((stats.hypergeom(n, k, k).pmf(shared) * shared / (2 * k - shared)).sum())
+
+
+def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, Values, Halves]]:
+    """Part, layer, whole and halves of every site, then of every part, then of everything."""
+    whole, halves = BY[by]
+    parts = []
+    for part, table in made.neurons.items():
+        one = table[whole].transpose("layer", "neuron").values
+        two = table[halves].transpose("half", "layer", "neuron").values
+        for row, layer in enumerate(table["layer"].values.tolist()):
+            yield part, int(layer), one[row], two[:, row]
+        parts.append((one.reshape(-1), two.reshape(len(two), -1)))
+        yield part, ALL, *parts[-1]
+    if len(parts) > 1:
+        yield EVERY_PART, ALL, np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts], 1)
+
+
+def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> None:
+    shapes = [{part: dict(t["mean"].sizes) for part, t in made.neurons.items()} for made in (before, after)]
+    if shapes[0] != shapes[1]:
+        raise AnalysisError(
+            f"these attributions do not name the same neurons: {shapes[0]} and {shapes[1]}",
+            fix="compare models of one architecture, attributed with the same parts",
+        )
+    ids = [made.scores.query_ids for made in (before, after)]
+    if ids[0] != ids[1]:
+        lost = sorted({*ids[0]} ^ {*ids[1]}) or ["the same, in another order"]
+        raise AnalysisError(
+            f"these attributions are not of the same units:{listed(lost)}",
+            fix="attribute both on the same collection with the same settings",
+        )
+    seeds = [made.recipe.get("seed") for made in (before, after)]
+    if seeds[0] != seeds[1]:
+        raise AnalysisError(
+            f"the halves of these attributions were drawn with different seeds: {seeds[0]} and {seeds[1]}",
+            fix="attribute both with the same seed, or halves of the two share units",
+        )

@@ -1,0 +1,132 @@
+"""Selection: which neurons to ablate, by their attribution, and what to hold that choice against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from retroscope.attribution.concentration import how_many
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.errors import AnalysisError, SettingsError, unknown_name
+
+BY = {"signed": "signed", "magnitude": "mean", "share": "share"}  # ranking -> variable of the attribution
+HOWS = ("top", "bottom", "random")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Every neuron of the chosen parts with the value it is ranked by.
+
+    Attributes:
+        by: a name in `BY`.
+        sites: the (part, layer) of the neurons, in order.
+        values: of each site's neurons.
+    """
+
+    by: str
+    sites: tuple[tuple[str, int], ...]
+    values: tuple[Float[np.ndarray, "neuron"], ...]
+
+    @property
+    def n(self) -> int:
+        """Neurons in all."""
+        return sum(map(len, self.values))
+
+
+@dataclass(frozen=True)
+class NeuronSet:
+    """Some neurons: part -> layer -> their numbers, rising."""
+
+    neurons: Mapping[str, Mapping[int, tuple[int, ...]]]
+
+    def __len__(self) -> int:
+        """How many."""
+        return sum(len(some) for layers in self.neurons.values() for some in layers.values())
+
+
+def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
+    """The neurons of some parts (default: all, `up` left out where `intermediate` is there) by one of their values.
+
+    Args:
+        by: "signed" (mean signed value: what the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
+            share of the unit's largest magnitude).
+
+    Raises:
+        SettingsError: if a name is unknown, or `intermediate` and `up` are both asked for.
+        AnalysisError: if there is no value to rank by, as for "share" where every unit is noise.
+    """
+    if by not in BY:
+        raise unknown_name("ranking", by, BY)
+    chosen = tuple(parts) if parts is not None else _default_parts(attribution)
+    for part in chosen:
+        if part not in attribution.neurons:
+            raise unknown_name("attributed part", part, attribution.parts)
+    if {"intermediate", "up"} <= {*chosen}:
+        raise SettingsError(
+            "parts 'intermediate' and 'up' make the same hidden units, each of which would count twice",
+            fix="rank by one of the two",
+        )
+    sites, values = [], []
+    for part in chosen:
+        table = attribution.neurons[part][BY[by]]
+        for layer in table["layer"].values.tolist():
+            sites.append((part, int(layer)))
+            values.append(np.asarray(table.sel(layer=layer).values, dtype=np.float64))
+    _check_ranked(by, values)
+    return Ranking(by, tuple(sites), tuple(values))
+
+
+def _default_parts(attribution: NeuronAttribution) -> tuple[str, ...]:
+    return tuple(p for p in attribution.parts if p != "up" or "intermediate" not in attribution.parts)
+
+
+def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> None:
+    wrong = sum(int((~np.isfinite(some)).sum()) for some in values)
+    if wrong or not values:
+        raise AnalysisError(
+            f"{wrong} neurons have no finite value {by!r}",
+            fix="rank by 'magnitude' or 'signed'; shares do not exist where every unit is noise",
+        )
+
+
+def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
+    """The nearest whole number of neurons to `fraction` of them, one at least.
+
+    - `top`: the largest values, ties by part, layer and number. By "signed" those that raise F most, not those that
+      lower it most, whose ablation should help.
+    - `bottom`: as many of every part and layer as `top` has, those of the smallest |value|: the least said to matter.
+    - `random`: as many of every part and layer as `top` has, drawn from all of its neurons, top ones included, as
+      the hypothesis "the ranking within a layer says nothing" asks. The sets of one seed grow with the fraction.
+
+    With the same histogram, no difference between the three can come from the layers.
+    """
+    if not 0 < fraction <= 1:
+        raise SettingsError(f"fraction is {fraction}", fix="give a share of the neurons, above 0 and at most 1")
+    if how not in HOWS:
+        raise unknown_name("choice of neurons", how, HOWS)
+    top = _top(ranking, how_many(fraction, ranking.n))
+    chosen: dict[str, dict[int, tuple[int, ...]]] = {}
+    for site, (part, layer) in enumerate(ranking.sites):
+        if len(top[site]):
+            some = _chosen(how, ranking.values[site], top[site], (seed, site))
+            chosen.setdefault(part, {})[layer] = tuple(sorted(some.tolist()))
+    return NeuronSet(chosen)
+
+
+def _top(ranking: Ranking, k: int) -> list[Int[np.ndarray, "chosen"]]:
+    """Of each site, its neurons among the `k` largest of all."""
+    best = np.argsort(-np.concatenate(ranking.values), kind="stable")[:k]
+    ends = np.cumsum([0, *map(len, ranking.values)])
+    return [best[(best >= start) & (best < stop)] - start for start, stop in pairwise(ends)]
+
+
+def _chosen(
+    how: str, values: Float[np.ndarray, "neuron"], top: Int[np.ndarray, "chosen"], seed: tuple[int, int]
+) -> Int[np.ndarray, "chosen"]:
+    if how == "top":
+        return top
+    if how == "bottom":
+        return np.argsort(np.abs(values), kind="stable")[: len(top)]
+    return np.random.default_rng(seed).permutation(len(values))[: len(top)]
