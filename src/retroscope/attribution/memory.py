@@ -46,7 +46,8 @@ class _Kept:
     """A saved tensor that tells the tally when its graph is gone."""
 
     def __init__(self, tally: Tally, tensor: Tensor) -> None:
-        self.tally, self.tensor, self.key = tally, tensor, tally.keep(tensor)
+        # detached: a graph whose node keeps its own output would hold itself alive
+        self.tally, self.tensor, self.key = tally, tensor.detach(), tally.keep(tensor)
 
     def __del__(self) -> None:
         self.tally.free(self.key, self.tensor.untyped_storage().nbytes())

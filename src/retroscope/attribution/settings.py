@@ -25,7 +25,7 @@ class NeuronSettings:
         thresholds: a neuron is active in a unit where its magnitude is at least this share of the unit's largest.
         quantiles: of the neurons' shares, over units.
         negatives: hard negatives among which `margin` finds the hardest.
-        limit: at most so many units, drawn with `seed`; None takes all.
+        limit: at most so many units, drawn with `seed`; 0 takes all.
         seed: of that draw and of the halves that overlap is measured against.
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of equal length, without any padding.
@@ -41,7 +41,7 @@ class NeuronSettings:
     thresholds: tuple[float, ...] = (0.01, 0.1, 0.2, 0.5)
     quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
     negatives: int = 4
-    limit: int | None = None
+    limit: int = 64
     seed: int = 0
     batch_size: int | None = None
     memory: int | None = None
@@ -63,7 +63,9 @@ class NeuronSettings:
         wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
         if wrong:
             raise SettingsError(f"{wrong[0]} is no share", fix="thresholds and quantiles lie between 0 and 1")
-        for field in ("negatives", "limit", "batch_size", "memory"):
+        if self.limit < 0:
+            raise SettingsError(f"limit is {self.limit}", fix="give a number of units, or 0 for all")
+        for field in ("negatives", "batch_size", "memory"):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 
 Vector = Float[Tensor, "out"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,8 @@ def collection_units(
     Raises:
         AnalysisError: if no unit is left, e.g. because no query has a hard negative.
     """
+    if settings.target == "norm":
+        return _drawn(_texts(collection, candidates, settings.tower), settings)
     first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
     chosen = _drawn([first[query] for query in collection.judged_queries if query in first], settings)
     if not chosen:
@@ -63,19 +67,24 @@ def collection_units(
             where=collection.name,
             fix="mine negatives, or use the target 'norm'",
         )
-    if settings.target != "norm":
-        return _compared(retriever, collection, chosen, settings)
-    if settings.tower == "query":
-        return text_units([c.query_id for c in chosen], [collection.queries[c.query_id].text for c in chosen])
-    return text_units([c.positive for c in chosen], [collection.passage_text(c.positive) for c in chosen])
+    return _compared(retriever, collection, chosen, settings)
 
 
-def _drawn(candidates: list[Candidates], settings: NeuronSettings) -> list[Candidates]:
-    if settings.limit is None or settings.limit >= len(candidates):
-        return candidates
+def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Unit]:
+    """The distinct queries, or the distinct relevant passages."""
+    if tower == "query":
+        ids = list(dict.fromkeys(c.query_id for c in candidates))
+        return text_units(ids, [collection.queries[i].text for i in ids])
+    ids = list(dict.fromkeys(c.positive for c in candidates))
+    return text_units(ids, [collection.passage_text(i) for i in ids])
+
+
+def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
+    if not settings.limit or settings.limit >= len(items):
+        return items
     generator = torch.Generator().manual_seed(settings.seed)
-    kept = torch.randperm(len(candidates), generator=generator)[: settings.limit].sort().values
-    return [candidates[i] for i in kept.tolist()]
+    kept = torch.randperm(len(items), generator=generator)[: settings.limit].sort().values
+    return [items[i] for i in kept.tolist()]
 
 
 def _compared(

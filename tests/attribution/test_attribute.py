@@ -1,0 +1,306 @@
+"""The driver: what it says depends on the texts and the settings, and on nothing about how it was run."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from retroscope.attribution import aggregate, attribute
+from retroscope.attribution.attribute import attribute_neurons, plan_attribution, rounding
+from retroscope.attribution.memory import graph_memory
+from retroscope.attribution.methods import METHODS
+from retroscope.attribution.paths import Values, Work
+from retroscope.attribution.plan import AttributionPlan
+from retroscope.attribution.result import NeuronAttribution, active
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.store import load_attribution, save_attribution
+from retroscope.attribution.units import Unit, text_units
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import AnalysisError, SettingsError
+from toys import TEXTS, save_toy
+
+SETTINGS = NeuronSettings(target="score", quadrature="gauss:4", thresholds=(0.1, 0.5))
+SENTENCES = (*TEXTS, "The red book about rivers.", "Who floods the mat?", "Stars.", "A moon is a star is a cat.")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    folder = save_toy("bert", tmp_path_factory.mktemp("toy") / "bert")
+    return load_encoder(folder, LoadSettings(pooling="mean"))
+
+
+def units_of(encoder: Encoder, texts: Sequence[str] = SENTENCES) -> list[Unit]:
+    random = torch.Generator().manual_seed(0)
+    dim = encoder.backbone.config.hidden_size
+    return [Unit(f"q{i}", (text,), (1.0,), (torch.randn(dim, generator=random),)) for i, text in enumerate(texts)]
+
+
+def planned(encoder: Encoder, **changes: object) -> AttributionPlan:
+    return plan_attribution(encoder, units_of(encoder), replace(SETTINGS, **changes))
+
+
+def assert_same_bits(one: NeuronAttribution, other: NeuronAttribution) -> None:
+    assert one.scores.values.identical(other.scores.values)
+    for part in one.parts:
+        assert one.neurons[part].identical(other.neurons[part])
+
+
+def assert_near(one: NeuronAttribution, other: NeuronAttribution, encoder: Encoder) -> None:
+    """Up to what another batch shape may do: gradients go through as many roundings again as vectors do."""
+    limit = 10 * rounding(encoder, SETTINGS)
+    for part in one.parts:
+        for name in ("mean", "signed", "half_signed"):
+            a, b = (x.neurons[part][name].values for x in (one, other))
+            assert np.abs(a - b).max() <= limit * np.abs(a).max(), (part, name)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(
+    bert: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribute, "SAVE_EVERY", -1.0)
+    monkeypatch.setitem(attribute.ROW_TOKENS, "cpu", 64)
+    plan = planned(bert, batch_size=1)
+    whole = attribute_neurons(plan)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        attribute_neurons(plan, tmp_path, stop)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+    resumed: list[int] = []
+    again = attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done))
+    assert resumed == [4, 5, 6, 7, 8]
+    assert_same_bits(whole, again)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attribute, "SAVE_EVERY", -1.0)
+
+    def stop(done: int, total: int) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        attribute_neurons(planned(bert, batch_size=1), tmp_path, stop)
+    resumed: list[int] = []
+    attribute_neurons(
+        planned(bert, batch_size=1, quadrature="gauss:5"), tmp_path, lambda done, total: resumed.append(done)
+    )
+    assert resumed[0] == 1
+
+
+def test_a_damaged_state_is_an_error(bert: Encoder, tmp_path: Path) -> None:
+    plan = planned(bert)
+    (tmp_path / f"neurons-{plan.key[:16]}.partial.npz").write_bytes(b"PK not really")
+    with pytest.raises(AnalysisError, match="damaged"):
+        attribute_neurons(plan, tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 3}, {"batch_size": 8}, {"memory": 1}])
+def test_neither_batches_nor_the_budget_change_a_result(bert: Encoder, changes: dict[str, int]) -> None:
+    assert_near(attribute_neurons(planned(bert)), attribute_neurons(planned(bert, **changes)), bert)
+
+
+def test_a_budget_is_kept_as_far_as_one_text_allows(bert: Encoder) -> None:
+    wide, narrow = planned(bert), planned(bert, memory=1)
+    assert narrow.row_tokens == max(len(rows[0]) for rows in narrow.tokens) < wide.row_tokens
+    half = planned(bert, memory=wide.bytes // 2)
+    assert half.bytes <= wide.bytes // 2
+
+
+def test_what_a_graph_keeps_is_tallied(bert: Encoder) -> None:
+    """Twice the tokens keep twice the bytes; when the graph is gone nothing is kept."""
+    layer = torch.nn.Linear(8, 8)
+    sizes = []
+    for rows in (4, 8):
+        with graph_memory(layer) as tally:
+            x = torch.randn(rows, 8, requires_grad=True)
+            y = layer(x).exp()
+            z = y.sum()
+            del x, y, z
+        sizes.append(tally.peak)
+        assert tally.live == 0
+    assert sizes[1] == 2 * sizes[0] > 0
+
+
+def test_where_memory_runs_out_the_rows_are_halved(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, tried = planned(bert, batch_size=8), []
+    real = METHODS["weight_path"]
+
+    def scarce(work: Work) -> Values:
+        tried.append(work.rows)
+        if work.rows > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(work)
+
+    expected = attribute_neurons(plan)
+    monkeypatch.setitem(METHODS, "weight_path", scarce)
+    found = attribute_neurons(plan)
+    assert tried[-1] <= 4 < tried[0]
+    assert all(b == a // 2 for a, b in zip(tried, tried[1:], strict=False))
+    assert_near(expected, found, bert)
+
+
+def test_where_not_even_one_text_fits_it_says_so(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(bert)
+
+    def none(work: Work) -> Values:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setitem(METHODS, "weight_path", none)
+    with pytest.raises(AnalysisError, match="not even one text"):
+        attribute_neurons(plan)
+
+
+def test_other_errors_are_not_taken_for_memory(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(bert)
+
+    def wrong(work: Work) -> Values:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setitem(METHODS, "weight_path", wrong)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        attribute_neurons(plan)
+
+
+def test_signed_values_sum_to_the_change_within_the_stated_gap(bert: Encoder) -> None:
+    made = attribute_neurons(planned(bert, quadrature="auto:0.0001"))
+    mean = made.scores.mean()
+    for part in made.parts:
+        total = made.neurons[part]["signed"].sum("neuron")
+        change = mean.sel(statistic="change", part=part)
+        sizes = made.scores.values.sel(statistic="total", part=part)
+        gap = made.scores.values.sel(statistic="gap", part=part)
+        assert bool((abs(total - change) <= (gap * sizes).mean("query") + 1e-6).all())
+    assert made.recipe["gap_largest"] <= 1e-4
+    assert set(np.unique(made.scores.values.sel(statistic="nodes"))) <= {4.0, 8.0, 16.0, 32.0, 64.0}
+
+
+def test_counts_are_of_shares_of_the_largest_over_all_sites(bert: Encoder) -> None:
+    """Against a count by hand, from the magnitudes of every unit alone."""
+    made = attribute_neurons(planned(bert, batch_size=1))
+    counts = {part: np.zeros(made.neurons[part]["mean"].shape, dtype=int) for part in made.parts}
+    for unit in units_of(bert):
+        alone = attribute_neurons(plan_attribution(bert, [unit], replace(SETTINGS, batch_size=1)))
+        largest = max(float(alone.neurons[part]["mean"].max()) for part in alone.parts)
+        for part in alone.parts:
+            counts[part] += alone.neurons[part]["mean"].values.astype(np.float32) >= np.float32(0.1) * np.float32(
+                largest
+            )
+    for part in made.parts:
+        assert np.array_equal(made.neurons[part]["count"].sel(threshold=0.1).values, counts[part])
+        width = made.neurons[part].sizes["neuron"]
+        share = made.scores.values.sel(statistic=active(0.1), part=part).sum("query") * width
+        np.testing.assert_allclose(share, counts[part].sum(1))
+
+
+def test_halves_are_halves(bert: Encoder) -> None:
+    made = attribute_neurons(planned(bert))
+    for part in made.parts:
+        np.testing.assert_allclose(
+            made.neurons[part]["half_signed"].mean("half"), made.neurons[part]["signed"], rtol=1e-9, atol=1e-12
+        )
+
+
+def test_quantiles_are_within_half_a_bin() -> None:
+    """Shares drawn log-uniformly: the quantile of the bins is within 3.7 % of that of the values."""
+    random = np.random.default_rng(0)
+    share = torch.from_numpy(np.exp(random.uniform(np.log(1e-3), 0, (999, 5))))
+    bins = np.zeros((5, aggregate.BINS + 1), dtype=np.int32)
+    aggregate._add_bins(bins, share)
+    for q in (0.1, 0.5, 0.99):
+        found = aggregate.quantiles_of(bins[None], (q,))[0, 0]
+        exact = np.quantile(share.numpy(), q, axis=0, method="inverted_cdf")
+        assert np.abs(np.log(found / exact)).max() <= np.log(1 / aggregate.SMALLEST) / aggregate.BINS / 2 + 1e-9
+
+
+def test_a_norm_behind_a_layer_norm_is_noise_and_is_said_to_be(bert: Encoder) -> None:
+    """CLS behind a LayerNorm without gain or shift has the length sqrt(dim), whatever the text."""
+    backbone = load_like(bert)
+    norm = backbone.backbone.encoder.layer[-1].output.LayerNorm
+    with torch.no_grad():
+        norm.weight.fill_(1.0)
+        norm.bias.zero_()
+    cls = replace(backbone, recipe=backbone.recipe.but("test", pooling="cls"))
+    settings = replace(SETTINGS, target="norm")
+    made = attribute_neurons(plan_attribution(cls, text_units(SENTENCES, SENTENCES), settings))
+    assert made.noise == made.units == len(SENTENCES)
+    assert any(w.startswith("noise") for w in made.warnings)
+    assert any("hardly differs between texts" in w for w in made.warnings)
+    assert not made.neurons["intermediate"]["count"].any()
+    assert np.isnan(made.scores.values.sel(statistic=active(0.1))).all()
+    assert np.isnan(made.neurons["intermediate"]["share"]).all()
+
+
+def test_a_norm_that_moves_is_not_noise(bert: Encoder) -> None:
+    settings = replace(SETTINGS, target="norm")
+    made = attribute_neurons(plan_attribution(bert, text_units(SENTENCES, SENTENCES), settings))
+    assert made.noise == 0
+    assert made.warnings == ()
+
+
+def load_like(encoder: Encoder) -> Encoder:
+    return load_encoder(Path(encoder.proof.source), LoadSettings(pooling="mean"))
+
+
+def test_too_few_nodes_are_said(bert: Encoder) -> None:
+    made = attribute_neurons(planned(bert, quadrature="trapezoid:2"))
+    assert any("not complete" in w for w in made.warnings)
+
+
+def test_equal_texts_are_one_unit() -> None:
+    assert [unit.id for unit in text_units(["a", "b", "c"], ["x", "y", "x"])] == ["a", "b"]
+
+
+def test_nothing_to_attribute_is_an_error(bert: Encoder) -> None:
+    with pytest.raises(AnalysisError, match="nothing to attribute"):
+        plan_attribution(bert, [], SETTINGS)
+
+
+def test_lower_precision_says_what_it_costs(bert: Encoder) -> None:
+    made = attribute_neurons(planned(bert, precision="bfloat16"))
+    assert 0 < made.recipe["precision_effect"] < 0.1
+    assert attribute_neurons(planned(bert)).recipe["precision_effect"] is None
+
+
+def test_what_is_saved_is_read_again(bert: Encoder, tmp_path: Path) -> None:
+    made = attribute_neurons(planned(bert))
+    save_attribution(made, tmp_path / "store.zarr", "after")
+    read = load_attribution(tmp_path / "store.zarr", "after")
+    assert (read.units, read.noise, read.warnings) == (made.units, made.noise, made.warnings)
+    assert read.scores.values.equals(made.scores.values)
+    for part in made.parts:
+        xr.testing.assert_equal(read.neurons[part], made.neurons[part])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": "weightpath"}, "did you mean 'weight_path'"),
+        ({"target": "nrom"}, "did you mean 'norm'"),
+        ({"tower": "doc"}, "unknown tower"),
+        ({"quadrature": "gauss"}, "number of nodes"),
+        ({"parts": ("gate",)}, "unknown part"),
+        ({"parts": ()}, "at least one"),
+        ({"thresholds": (0.1, 0.1)}, "each once"),
+        ({"thresholds": (1.5,)}, "no share"),
+        ({"limit": -1}, "limit is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"precision": "fp8"}, "unknown precision"),
+    ],
+)
+def test_wrong_settings_say_what_is_right(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        NeuronSettings(**changes)

@@ -1,0 +1,104 @@
+"""Units: which texts and vectors a query's score and margin are made of."""
+
+import pytest
+import torch
+
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.units import collection_units, objective
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import AnalysisError
+from toys import TEXTS, save_toy
+
+PASSAGES = {f"p{i}": text for i, text in enumerate((*TEXTS, "The cat reads.", "Rivers flood the moon."))}
+QUERIES = {"q0": "what bends light", "q1": "when does the river flood", "q2": "who wrote it"}
+CANDIDATES = (
+    Candidates("q0", "p0", ("p1", "p2", "p3")),
+    Candidates("q0", "p4", ("p1", "p2", "p3")),
+    Candidates("q1", "p1", ("p0", "p5", "p2")),
+    Candidates("q2", "p2", ()),
+)
+
+
+@pytest.fixture(scope="module")
+def collection() -> Collection:
+    return make_collection(
+        "toy",
+        passages=[Passage(i, text) for i, text in PASSAGES.items()],
+        queries=[Query(i, text) for i, text in QUERIES.items()],
+        judgments=[Judgment(c.query_id, c.positive) for c in CANDIDATES],
+    )
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    folder = save_toy("bert", tmp_path_factory.mktemp("toy") / "bert")
+    return load_retriever(folder, pooling="mean", similarity="dot")
+
+
+def vector(retriever: Retriever, text: str) -> torch.Tensor:
+    return encode_layers(retriever.passage, [text]).final[0]
+
+
+def test_the_margin_takes_the_hardest_of_the_negatives(retriever: Retriever, collection: Collection) -> None:
+    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
+    assert [unit.id for unit in units] == ["q0", "q1"]  # q2 has no negative
+    for unit, candidates in zip(units, (CANDIDATES[0], CANDIDATES[2]), strict=True):
+        query = vector(retriever, QUERIES[unit.id])
+        hardest = max(candidates.negatives, key=lambda p: float(query @ vector(retriever, PASSAGES[p])))
+        assert unit.texts == (PASSAGES[candidates.positive], PASSAGES[hardest])
+        assert unit.signs == (1.0, -1.0)
+        torch.testing.assert_close(unit.others[0], query, atol=1e-5, rtol=1e-5)
+
+
+def test_fewer_negatives_are_looked_at_when_so_told(retriever: Retriever, collection: Collection) -> None:
+    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=1))
+    assert [unit.texts[1] for unit in units] == [PASSAGES["p1"], PASSAGES["p0"]]
+
+
+def test_on_the_query_tower_the_margin_is_one_text_and_a_difference(
+    retriever: Retriever, collection: Collection
+) -> None:
+    settings = NeuronSettings(target="margin", tower="query", negatives=1)
+    unit = collection_units(retriever, collection, CANDIDATES, settings)[0]
+    assert unit.texts == (QUERIES["q0"],)
+    expected = vector(retriever, PASSAGES["p0"]) - vector(retriever, PASSAGES["p1"])
+    torch.testing.assert_close(unit.others[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_score_needs_no_negative(retriever: Retriever, collection: Collection) -> None:
+    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="score"))
+    assert [unit.id for unit in units] == ["q0", "q1", "q2"]
+    assert all(len(unit.texts) == 1 for unit in units)
+
+
+def test_the_norm_takes_distinct_texts(retriever: Retriever, collection: Collection) -> None:
+    passages = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="norm"))
+    assert [unit.id for unit in passages] == ["p0", "p4", "p1", "p2"]
+    queries = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="norm", tower="query"))
+    assert [unit.id for unit in queries] == ["q0", "q1", "q2"]
+
+
+def test_a_limit_draws_the_same_units_for_every_model(retriever: Retriever, collection: Collection) -> None:
+    settings = NeuronSettings(target="score", limit=2, seed=3)
+    drawn = [[u.id for u in collection_units(retriever, collection, CANDIDATES, settings)] for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) == 2
+
+
+def test_without_negatives_there_is_no_margin(retriever: Retriever, collection: Collection) -> None:
+    with pytest.raises(AnalysisError, match="no judged query can be attributed by 'margin'"):
+        collection_units(retriever, collection, CANDIDATES[3:], NeuronSettings(target="margin"))
+
+
+def test_the_objective_is_the_margin_of_the_intact_retriever(retriever: Retriever, collection: Collection) -> None:
+    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
+    asked = objective(units, cosine=False, device=torch.device("cpu"))
+    texts = [text for unit in units for text in unit.texts]
+    pooled = encode_layers(retriever.passage, texts).layers[:, -1]
+    found = asked.of_units(asked.of_texts(retriever.passage, pooled, torch.arange(len(texts))))
+    expected = [float(u.others[0] @ (vector(retriever, u.texts[0]) - vector(retriever, u.texts[1]))) for u in units]
+    assert found.tolist() == pytest.approx(expected, abs=1e-4)
