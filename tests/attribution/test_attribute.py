@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_where_memory_runs_out_the_rows_are_halved(bert: Encoder, monkeypatch: p
     monkeypatch.setitem(METHODS, "weight_path", scarce)
     found = attribute_neurons(plan)
     assert tried[-1] <= 4 < tried[0]
-    assert all(b == a // 2 for a, b in zip(tried, tried[1:], strict=False))
+    assert all(b == a // 2 for a, b in pairwise(tried))
     assert_near(expected, found, bert)
 
 

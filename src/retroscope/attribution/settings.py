@@ -49,13 +49,19 @@ class NeuronSettings:
 
     def __post_init__(self) -> None:
         known = {"method": METHOD_NAMES, "target": TARGETS, "tower": TOWERS, "precision": PRECISIONS}
-        for field, names in known.items():
-            if getattr(self, field) not in names:
-                raise unknown_name(field, getattr(self, field), names)
-        for part in self.parts:
-            if part not in PARTS:
-                raise unknown_name("part", part, PARTS)
+        named = [(field, getattr(self, field), names) for field, names in known.items()]
+        for field, value, names in [*named, *(("part", part, PARTS) for part in self.parts)]:
+            if value not in names:
+                raise unknown_name(field, value, names)
         quadrature(self.quadrature)
+        self._check_lists()
+        least = {"limit": 0, "negatives": 1, "batch_size": 1, "memory": 1}
+        for field, smallest in least.items():
+            value = getattr(self, field)
+            if value is not None and value < smallest:
+                raise SettingsError(f"{field} is {value}", fix=f"give at least {smallest}, or leave it out")
+
+    def _check_lists(self) -> None:
         for field in ("parts", "thresholds"):
             values = getattr(self, field)
             if not values or len({*values}) < len(values):
@@ -63,9 +69,3 @@ class NeuronSettings:
         wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
         if wrong:
             raise SettingsError(f"{wrong[0]} is no share", fix="thresholds and quantiles lie between 0 and 1")
-        if self.limit < 0:
-            raise SettingsError(f"limit is {self.limit}", fix="give a number of units, or 0 for all")
-        for field in ("negatives", "batch_size", "memory"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")
