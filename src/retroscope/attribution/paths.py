@@ -143,6 +143,13 @@ def collect(
     return torch.stack(rows)
 
 
+def over_tokens(
+    values: Float[Tensor, "text token neuron"], objective: Objective
+) -> tuple[Float[Tensor, "unit neuron"], Float[Tensor, "unit neuron"]]:
+    """The sum of sizes, and the sum, over the tokens of every unit."""
+    return per_unit(values.abs().sum(1), objective), per_unit(values.double().sum(1), objective)
+
+
 def per_unit(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "unit neuron"]:
     """The sum over the texts of every unit."""
     return torch.stack([values[objective.texts_of(unit)].sum(0) for unit in range(objective.n_units)])

@@ -80,6 +80,20 @@ def quadrature(name: str) -> Quadrature:
     return Quadrature(name, (RULES[kind](_number(name, argument)),))
 
 
+def only_rule(quadrature: Quadrature, method: str) -> Rule:
+    """The one rule of a method that is not complete, hence cannot tell when to stop refining.
+
+    Raises:
+        SettingsError: if the quadrature is refined until a gap is small.
+    """
+    if quadrature.tolerance is not None:
+        raise SettingsError(
+            f"{quadrature.name!r} refines until signed values sum to F(1) - F(0); those of {method} never do",
+            fix="name a rule, e.g. gauss:16",
+        )
+    return quadrature.rules[0]
+
+
 def _number(name: str, argument: str) -> int:
     if not argument.isdecimal() or not 1 <= int(argument) <= MOST_NODES:
         raise SettingsError(f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {name.split(':')[0]}:4")

@@ -1,0 +1,48 @@
+"""Activation times gradient: what F loses, to first order, when a neuron is set to zero. One backward, no path.
+
+For z = W x + b of the intact network: signed_i = sum over tokens t of z_ti dF/dz_ti, the first term of the Taylor
+series of F(z) - F(z_i = 0) (Molchanov et al. 2017, arXiv 1611.06440, eq. 8, before its absolute value).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.attribution.passes import Stretch, with_slopes
+from retroscope.attribution.paths import SiteValues, Values, Work, over_tokens
+from retroscope.attribution.quadrature import only_rule
+from retroscope.attribution.sites import Site
+
+
+def activation_x_gradient(work: Work) -> Values:
+    """First-order attribution of every neuron; complete over nothing.
+
+    magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The rule of the quadrature has no part in it. There is no path:
+    `start` is NaN and `spread` the sum of the site's magnitudes, more than which F cannot lose to first order.
+
+    Raises:
+        SettingsError: for `auto:TOL`, which promises completeness.
+    """
+    only_rule(work.quadrature, "activation_x_gradient")
+    texts = torch.arange(len(work.batch.ids), device=work.encoder.device)
+    shares: list[Tensor] = []
+    products: dict[Site, list[Tensor]] = {site: [] for site in work.sites}
+    for some in torch.split(texts, max(1, work.rows)):
+        one = with_slopes(work, Stretch(some, torch.ones(1, device=some.device), "sites"))
+        shares.append(one.shares[0])
+        for site, seen in one.sites.items():
+            products[site].append(seen.outputs[0] * seen.slope[0])
+    value = work.objective.of_units(torch.cat(shares))
+    return {site: _values(work, value, torch.cat(products[site])) for site in work.sites}
+
+
+def _values(work: Work, value: Float[Tensor, "unit"], products: Float[Tensor, "text token neuron"]) -> SiteValues:
+    magnitude, signed = over_tokens(products, work.objective)
+    return SiteValues(
+        magnitude=magnitude,
+        signed=signed,
+        start=torch.full_like(value, torch.nan),
+        end=value,
+        spread=magnitude.double().sum(1),
+        nodes=torch.ones(len(value), dtype=torch.long),
+    )

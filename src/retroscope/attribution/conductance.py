@@ -1,0 +1,86 @@
+"""Conductance of a neuron: what flows through it while the input of the first block grows from 0 to what it is.
+
+Dhamdhere, Sundararajan and Yan 2019 (arXiv 1805.12233, eq. 2; for a straight path from a zero baseline):
+    conductance_i = sum over tokens t of the integral of dF/dy_ti dy_ti/dalpha, y = W x + b of the neuron,
+where layer 0 (what block 1 is given) is alpha times what it is for the text. Positions, masks and biases stay.
+
+The integral is one over y, and is taken as such: between neighbouring nodes the slope is the mean of both ends',
+    sum_k (g_k + g_{k+1}) / 2 (y_{k+1} - y_k), 0 = alpha_0 < alpha_1 < ... < 1,
+so that a layer norm, behind which y jumps close to alpha = 0, loses nothing of the change. The nodes of the chosen
+rule with 0 and 1 added divide the path; its weights are not used. This is the mean of the left sum that captum's
+`LayerConductance` takes and of the right one; all have the same limit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.attribution.passes import Seen, Stretch, with_slopes
+from retroscope.attribution.paths import SiteValues, Values, Work, chunks, over_tokens
+from retroscope.attribution.quadrature import Rule, only_rule
+from retroscope.attribution.sites import Site
+
+
+def conductance(work: Work) -> Values:
+    """Conductance of every neuron; complete over no site.
+
+    A block's residual connection carries the input past its FFN, so a site is no cut through the network. signed_i is
+    the conductance, magnitude_i the sum of its sizes at each token. `start` and `end` are F along the input's path.
+
+    Raises:
+        SettingsError: for `auto:TOL`: without completeness there is no gap that could be made small.
+    """
+    grid = partition(only_rule(work.quadrature, "conductance"))
+    nodes = torch.tensor(grid, dtype=torch.float32, device=work.encoder.device)
+    texts = torch.arange(len(work.batch.ids), device=work.encoder.device)
+    shares = torch.zeros(len(nodes), len(texts), device=work.encoder.device)
+    done: dict[Site, list[Tensor]] = {site: [] for site in work.sites}
+    flows: dict[Site, _Flow] = {}
+    for some, at in chunks(len(texts), len(nodes), work.rows):
+        one = with_slopes(work, Stretch(texts[some.start : some.stop], nodes[at.start : at.stop], "layer 0"))
+        shares[at.start : at.stop, some.start : some.stop] = one.shares
+        flows = {site: _further(flows.get(site), seen) for site, seen in one.sites.items()}
+        if at.stop == len(nodes):
+            for site, flow in flows.items():
+                done[site].append(flow.total)
+            flows = {}
+    met = work.objective.of_units(shares)
+    return {site: _values(work, met, torch.cat(done[site])) for site in work.sites}
+
+
+def partition(rule: Rule) -> Float[np.ndarray, "node"]:
+    """The nodes of a rule with both ends of the path."""
+    return np.unique(np.concatenate([[0.0], rule.nodes, [1.0]]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """The sum over the steps so far of some texts at one site, and what the last node gave."""
+
+    total: Float[Tensor, "text token neuron"]
+    slope: Float[Tensor, "1 text token neuron"]
+    output: Float[Tensor, "1 text token neuron"]
+
+
+def _further(flow: _Flow | None, seen: Seen) -> _Flow:
+    """The sum with the steps of another pass, from the last node of the one before."""
+    slope = seen.slope if flow is None else torch.cat([flow.slope, seen.slope])
+    output = seen.outputs if flow is None else torch.cat([flow.output, seen.outputs])
+    steps = ((slope[1:] + slope[:-1]) / 2 * (output[1:] - output[:-1])).sum(0)
+    total = steps if flow is None else flow.total + steps
+    return _Flow(total, slope[-1:].clone(), output[-1:].clone())  # not a view that keeps all nodes alive
+
+
+def _values(work: Work, met: Float[Tensor, "node unit"], total: Float[Tensor, "text token neuron"]) -> SiteValues:
+    magnitude, signed = over_tokens(total, work.objective)
+    return SiteValues(
+        magnitude=magnitude,
+        signed=signed,
+        start=met[0],
+        end=met[-1],
+        spread=met.amax(0) - met.amin(0),
+        nodes=torch.full((met.shape[1],), len(met)),
+    )

@@ -1,0 +1,136 @@
+"""One pass of the whole network over (text, node) rows, with what every site was given, gave, and the slope of F there.
+
+`weight_path` needs the network above one site only; the other methods change what lies below as well.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from retroscope.attribution.paths import Work, pairs
+from retroscope.attribution.sites import Site
+from retroscope.attribution.trace import pool
+from retroscope.encoders.capture import Calls, capture_calls, rewrite_inputs, rewrite_outputs
+from retroscope.encoders.encode import Batch, model_inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One site during a pass.
+
+    Attributes:
+        outputs: W x + b, before any scaling.
+        slope: dF / d(what the network was given in their place).
+    """
+
+    inputs: Float[Tensor, "node text token input"]
+    outputs: Float[Tensor, "node text token neuron"]
+    slope: Float[Tensor, "node text token neuron"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """F of every row, each text's own share of it, and the sites."""
+
+    shares: Float[Tensor, "node text"]
+    sites: Mapping[Site, Seen]
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """What runs at once, some texts at some nodes of the path: a row each, ordered by node and then by text.
+
+    Attributes:
+        scaled: what the nodes multiply: "sites" (W x + b of all sites together) or "layer 0" (what block 1 is given).
+    """
+
+    texts: Int[Tensor, "text"]
+    nodes: Float[Tensor, "node"]
+    scaled: str
+
+    @property
+    def index(self) -> Int[Tensor, "row"]:
+        """The text of every row."""
+        return pairs(self.texts, len(self.nodes))
+
+    def scale(self, states: Tensor) -> Tensor:
+        """Multiply each row by its node; rows are the first dimension, or come first in it (OPT)."""
+        factors = self.nodes.repeat_interleave(len(self.texts)).view(-1, 1, 1)
+        by_row = states.reshape(len(factors), -1, states.shape[-1])
+        return (factors * by_row).to(states.dtype).reshape(states.shape)
+
+    def apart(self, states: Tensor) -> Float[Tensor, "node text token unit"]:
+        """With nodes, texts and tokens apart, in float32, without the graph."""
+        return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
+
+
+@dataclass(frozen=True, eq=False)
+class _Tap:
+    """What the sites gave (`raw`), and what the network was given in its place (`used`)."""
+
+    work: Work
+    along: Stretch
+    raw: dict[Site, Tensor] = field(default_factory=dict)
+    used: dict[Site, Tensor] = field(default_factory=dict)
+
+    def edit(self, path: str, output: Tensor) -> Tensor:
+        """The output of the module at `path`, of which one half may be left as it is."""
+        sites = {site.half: site for site in self.work.sites if site.path == path}
+        halves = [output] if None in sites else list(output.chunk(2, dim=-1))
+        for half, site in sites.items():
+            halves[half or 0] = self._used(site, halves[half or 0])
+        return halves[0] if None in sites else torch.cat(halves, dim=-1)
+
+    def _used(self, site: Site, output: Tensor) -> Tensor:
+        used = self.along.scale(output) if self.along.scaled == "sites" else output
+        self.raw[site], self.used[site] = output, used
+        if torch.is_grad_enabled() and not used.requires_grad:
+            used.requires_grad_()  # the lowest sites: nothing below them wants a gradient
+        return used
+
+
+def with_slopes(work: Work, along: Stretch) -> Pass:
+    """Forward and backward: F of every row, and its slope at every site."""
+    tap = _Tap(work, along)
+    modules = _modules(work)
+    with torch.enable_grad(), capture_calls(modules) as calls, rewrite_outputs(modules, tap.edit):
+        shares = _shares(work, along)
+        slopes = torch.autograd.grad(shares.sum(), list(tap.used.values()), allow_unused=True)
+    found = dict(zip(tap.used, slopes, strict=True))
+    seen = {site: _seen(along, site, tap.raw[site], found[site], calls) for site in work.sites}
+    return Pass(shares.detach().view(len(along.nodes), -1), seen)
+
+
+@torch.no_grad()
+def without_slopes(work: Work, along: Stretch) -> Float[Tensor, "node text"]:
+    """Forward only: each text's share of F at every node."""
+    with rewrite_outputs(_modules(work), _Tap(work, along).edit):
+        return _shares(work, along).view(len(along.nodes), -1)
+
+
+def _seen(along: Stretch, site: Site, raw: Tensor, slope: Tensor | None, calls: Calls) -> Seen:
+    steep = torch.zeros_like(raw) if slope is None else slope  # F does not depend on it
+    return Seen(along.apart(calls.only(site.path).input), along.apart(raw), along.apart(steep))
+
+
+def _modules(work: Work) -> dict[str, nn.Module]:
+    return {site.path: work.encoder.backbone.get_submodule(site.path) for site in work.sites}
+
+
+def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
+    """Each row's share of F."""
+    encoder, index = work.encoder, along.index
+    batch = Batch(work.batch.ids[index], work.batch.mask[index], work.batch.pooled[index])
+    with work.cast(), _layer_0(work, along):
+        hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]
+        return work.objective.of_texts(encoder, pool(encoder, hidden, batch.pooled), index)
+
+
+def _layer_0(work: Work, along: Stretch) -> AbstractContextManager[None]:
+    """Scale what block 1 is given, where that is what the nodes multiply."""
+    first = {"1": work.encoder.anatomy.blocks(work.encoder.backbone)[0]}
+    return rewrite_inputs(first if along.scaled == "layer 0" else {}, lambda name, states: along.scale(states))
