@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.attribution.passes import Seen, Stretch, with_slopes, without_slopes
-from retroscope.attribution.paths import SiteValues, Values, Work, chunks, refined, relative_gap, together
+from retroscope.attribution.paths import SiteValues, Values, Work, chunks, refined, together
 from retroscope.attribution.quadrature import Rule
 from retroscope.attribution.sites import Site
 
@@ -29,7 +29,7 @@ def joint_path(work: Work) -> Values:
     def by_rule(rule: Rule, units: list[int]) -> Values:
         return _by_rule(work, rule, units)
 
-    return refined(work.quadrature, work.objective.n_units, by_rule, lambda values: relative_gap(together(values)))
+    return refined(work, by_rule, together)
 
 
 @dataclass(frozen=True, eq=False)

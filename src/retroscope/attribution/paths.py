@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from retroscope.attribution.objective import Objective
@@ -15,6 +15,7 @@ from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
 
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RESOLUTION = 8  # in rounding errors of one operation: two values of F that are nearer cannot be told apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +85,29 @@ def together(values: Values) -> SiteValues:
     return replace(sites[0], magnitude=magnitude, signed=signed)
 
 
-def refined(
-    quadrature: Quadrature,
-    units: int,
-    by_rule: Callable[[Rule, list[int]], Values],
-    gap: Callable[[Values], Float[Tensor, "unit"]],
-) -> Values:
-    """The first rule; where its gap exceeds the tolerance, the next for the units that need it."""
-    found = by_rule(quadrature.rules[0], list(range(units)))
-    for rule in quadrature.rules[1:]:
-        open_units = torch.nonzero(~(gap(found) <= (quadrature.tolerance or 0.0))).flatten().tolist()
+def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
+    """The first rule; where its gap exceeds the tolerance, the next for the units that need it.
+
+    Args:
+        by_rule: the values of some units.
+        whole: that over which the method is complete.
+    """
+    found = by_rule(work.quadrature.rules[0], list(range(work.objective.n_units)))
+    for rule in work.quadrature.rules[1:]:
+        open_units = torch.nonzero(_open(work, whole(found))).flatten().tolist()
         if not open_units:
             break
         better = by_rule(rule, open_units)
         found = {site: _replaced(values, better[site], open_units) for site, values in found.items()}
     return found
+
+
+def _open(work: Work, values: SiteValues) -> Bool[Tensor, "unit"]:
+    """Units whose gap is above the tolerance, and above what the precision can tell of F at all."""
+    dtype = PRECISIONS[work.precision] or torch.float32
+    told = RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
+    gap = (values.signed.sum(1) - (values.end - values.start)).abs()
+    return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
 
 
 def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:

@@ -21,7 +21,6 @@ from retroscope.attribution.paths import (
     pairs,
     per_unit,
     refined,
-    relative_gap,
 )
 from retroscope.attribution.quadrature import Rule
 from retroscope.attribution.sites import Site
@@ -52,8 +51,7 @@ def _site(work: Work, record: Trace, site: Site) -> SiteValues:
     def by_rule(rule: Rule, units: list[int]) -> Values:
         return {site: _by_rule(work, record, site, rule, units)}
 
-    found = refined(work.quadrature, work.objective.n_units, by_rule, lambda values: relative_gap(values[site]))
-    return found[site]
+    return refined(work, by_rule, lambda values: values[site])[site]
 
 
 def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, units: list[int]) -> SiteValues:
