@@ -99,7 +99,10 @@ def only_rule(quadrature: Quadrature, method: str) -> Rule:
 
 def _number(name: str, argument: str) -> int:
     if not argument.isdecimal() or not 1 <= int(argument) <= MOST_NODES:
-        raise SettingsError(f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {name.split(':')[0]}:4")
+        kind = name.partition(":")[0]
+        raise SettingsError(
+            f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {kind}:4; up to {kind}:{MOST_NODES}"
+        )
     return int(argument)
 
 
