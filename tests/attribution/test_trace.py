@@ -132,8 +132,8 @@ def test_nothing_stands_in_any_more_after_success_or_exception(monkeypatch: pyte
     site, rows = sites_of(encoder)[0], torch.arange(2)
     run_from(record, site, record.outputs(site), rows)
     assert not replaced(encoder)
-    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
-        run_from(record, site, record.outputs(site)[..., :-1], rows)  # too few neurons: the FFN itself fails
+    with pytest.raises(RuntimeError, match="must match the size of tensor"):
+        run_from(record, site, record.outputs(site).repeat(2, 1, 1), rows)  # twice the rows: the FFN's sum fails
     assert not replaced(encoder)
 
     def fail(self: Anatomy, model: nn.Module) -> Sequence[nn.Module]:
