@@ -35,9 +35,8 @@ def make_attribution(
     values = np.zeros((len(ids), len(STATISTICS), len(parts), layers))
     coords = {"query": list(ids), "statistic": list(STATISTICS), "part": parts, "layer": range(1, layers + 1)}
     scores = Scores("neurons", xr.DataArray(values, dims=tuple(coords), coords=coords))
-    return NeuronAttribution(
-        scores, neurons, len(ids), 0, recipe or {"target": "margin", "tower": "passage", "seed": 0}
-    )
+    made = {"target": "margin", "tower": "passage", "seed": 0, **(recipe or {})}
+    return NeuronAttribution(scores, neurons, len(ids), 0, made)
 
 
 def _table(signed: np.ndarray, mean: np.ndarray, share: np.ndarray, half: np.ndarray) -> xr.Dataset:

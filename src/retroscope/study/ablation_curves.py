@@ -1,0 +1,234 @@
+"""Do the neurons that an attribution names matter? Retrieval with the top ones held, against as many others.
+
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
+where that does more harm than pruning others. Random and bottom neurons have the layer histogram of the top ones.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.attribution.concentration import how_many
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.selection import BY, HOWS, NeuronSet, Ranking, choose, ranked
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.retrieval.measures import parse_measure
+from retroscope.scores import QUERY, Scores
+from retroscope.statistics.area import area_weights
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
+from retroscope.study.ablation_trial import Trial, check_towers, make_trial, with_queries
+from retroscope.study.held_out import Evaluated, evaluated_queries
+from retroscope.study.measure import Progress
+
+HOLDS = ("mean", "zero")
+TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationSettings:
+    """How ablation curves are made.
+
+    Attributes:
+        fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
+            number of neurons, one at least.
+        by: what "top" is: "signed", "magnitude" or "share" (see `attribution.selection.ranked`).
+        parts: of the neurons; None: all that were attributed, `up` left out where `intermediate` is there.
+        hold: what a neuron is held at: its "mean" over the tower's texts of this collection, or "zero".
+        tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
+        draws: random sets of each size.
+        measures: ir-measures names.
+        held_out: measure only queries that had no part in the attribution.
+        seed: of the random sets.
+        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
+        intervals: over queries.
+    """
+
+    fractions: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
+    by: str = "signed"
+    parts: tuple[str, ...] | None = None
+    hold: str = "mean"
+    tower: str | None = None
+    draws: int = 5
+    measures: tuple[str, ...] = ("RR@10", "nDCG@10")
+    held_out: bool = False
+    seed: int = 0
+    batch_tokens: int | None = None
+    intervals: IntervalSettings = field(default_factory=IntervalSettings)
+
+    def __post_init__(self) -> None:
+        area_weights(np.array(self.fractions))
+        if max(self.fractions) > 1:
+            raise SettingsError(
+                f"fraction {max(self.fractions)} is no share", fix="give shares of the neurons, up to 1"
+            )
+        for kind, word, known in (
+            ("ranking", self.by, BY),
+            ("value to hold a neuron at", self.hold, HOLDS),
+            ("tower", self.tower or "both", TOWERS),
+        ):
+            if word not in known:
+                raise unknown_name(kind, word, known)
+        if self.draws < 1:
+            raise SettingsError(f"draws is {self.draws}", fix="give at least 1; p cannot fall below 1 / (draws + 1)")
+        if not self.measures or len({*self.measures}) < len(self.measures):
+            raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
+        for name in self.measures:
+            parse_measure(name)
+
+    @property
+    def ablations(self) -> int:
+        """Sets of neurons that are ablated, one after the other."""
+        return len(self.fractions) * (2 + self.draws)
+
+
+@dataclass(frozen=True, eq=False)
+class AblationCurves:
+    """What ablation does to retrieval.
+
+    Attributes:
+        scores: dimensions (query, how, draw, fraction, measure); "top" and "bottom" have the draw 0 only, and the
+            others are NaN.
+        intact: (query, measure), nothing ablated.
+        table: a row for each fraction and measure (see `ablation_table.curve_table`), with the number of `neurons`
+            held and `shared_by_chance`, the expected share of the top ones in a random set.
+        areas: a row for each measure and each of "top" and "bottom" (see `ablation_table.area_table`).
+        top: fraction -> the neurons that "top" held.
+        recipe: how it was made (JSON-like).
+        warnings: reasons not to trust it.
+    """
+
+    scores: Scores
+    intact: Scores
+    table: pd.DataFrame
+    areas: pd.DataFrame
+    top: Mapping[float, NeuronSet]
+    recipe: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+def ablation_curves(
+    retriever: Retriever,
+    collection: Collection,
+    attribution: NeuronAttribution,
+    settings: AblationSettings | None = None,
+    progress: Progress | None = None,
+) -> AblationCurves:
+    """Retrieve with the top, the bottom and random neurons held, for each fraction, and with none.
+
+    The ablated tower's texts are encoded `settings.ablations` + 2 times (37 by default), the other's once; the rest
+    costs little. Token ids and final vectors are held in memory.
+
+    Args:
+        progress: told (what, texts encoded, texts to encode).
+
+    Raises:
+        SettingsError: if an ablated tower has other weights than the attributed one.
+        AnalysisError: if no query is held out.
+    """
+    settings = settings or AblationSettings()
+    towers = TOWERS[settings.tower or attribution.recipe["tower"]]
+    check_towers(retriever, attribution.recipe["tower"], towers)
+    ranking = ranked(attribution, settings.by, settings.parts)
+    queries = evaluated_queries(collection, attribution, held_out=settings.held_out)
+    trial = make_trial(
+        retriever,
+        with_queries(collection, queries.ids),
+        towers=towers,
+        measures=settings.measures,
+        hold_mean=settings.hold == "mean",
+        batch_tokens=settings.batch_tokens,
+        ablations=settings.ablations,
+        progress=progress,
+    )
+    values = _values(trial, ranking, settings)
+    recipe = {**_recipe(attribution, settings, ranking), **_of_queries(collection, queries), "towers": list(towers)}
+    warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking))
+    return _curves(values, ranking, settings, recipe, warnings)
+
+
+def _values(trial: Trial, ranking: Ranking, settings: AblationSettings) -> xr.Dataset:
+    """`ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
+    labels: dict[str, list[Any]] = {
+        QUERY: list(trial.collection.queries),
+        "how": list(HOWS),
+        "draw": list(range(settings.draws)),
+        "fraction": list(settings.fractions),
+        "measure": list(settings.measures),
+    }
+    intact = trial.values(None)
+    ablated = np.full([len(names) for names in labels.values()], np.nan)
+    for (how, draw, fraction), neurons in _sets(ranking, settings):
+        ablated[:, how, draw, fraction] = trial.values(neurons)
+    return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, labels)
+
+
+def _sets(ranking: Ranking, settings: AblationSettings) -> Iterator[tuple[tuple[int, int, int], NeuronSet]]:
+    """(how, draw, fraction) by position, and the neurons that are held there."""
+    for at, fraction in enumerate(settings.fractions):
+        for number, how in enumerate(HOWS):
+            for draw in range(settings.draws if how == "random" else 1):
+                yield (number, draw, at), choose(ranking, fraction, how, settings.seed + draw)
+
+
+def _curves(
+    values: xr.Dataset, ranking: Ranking, settings: AblationSettings, recipe: dict[str, Any], warnings: tuple[str, ...]
+) -> AblationCurves:
+    top = {fraction: choose(ranking, fraction, "top") for fraction in settings.fractions}
+    table = curve_table(values["ablated"], values["intact"], settings.intervals)
+    sets = table["fraction"].map(top)
+    table.insert(2, "neurons", sets.map(len))
+    table["shared_by_chance"] = sets.map(lambda some: shared_by_chance(some, ranking))
+    return AblationCurves(
+        Scores("ablation", values["ablated"], recipe, warnings),
+        Scores("intact retrieval", values["intact"], recipe, warnings),
+        table,
+        area_table(values["ablated"], settings.intervals),
+        top,
+        recipe,
+        warnings,
+    )
+
+
+def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking) -> dict[str, Any]:
+    return {
+        "attribution": dict(attribution.recipe),
+        "by": settings.by,
+        "parts": list(dict.fromkeys(part for part, _ in ranking.sites)),
+        "neurons": ranking.n,
+        "fractions": list(settings.fractions),
+        "hold": settings.hold,
+        "draws": settings.draws,
+        "seed": settings.seed,
+        "held_out": settings.held_out,
+    }
+
+
+def _of_queries(collection: Collection, queries: Evaluated) -> dict[str, Any]:
+    return {
+        "collection": collection.name,
+        "queries": len(queries.ids),
+        "attributed_queries": queries.attributed,
+        "passages": len(collection.passages),
+    }
+
+
+def _warnings(
+    retriever: Retriever, attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking
+) -> Iterator[str]:
+    encoder = retriever.tower(attribution.recipe["tower"])
+    if attribution.recipe.get("fingerprint", encoder.fingerprint) != encoder.fingerprint:
+        yield "the neurons were chosen by an attribution of other weights, or under another recipe, than are ablated"
+    few = [fraction for fraction in settings.fractions if fraction * ranking.n < 0.5]
+    if few:
+        said = ", ".join(f"{fraction:g}" for fraction in few)
+        yield f"of {ranking.n} neurons the fractions {said} are less than half a neuron; one neuron was taken"
+    counts = [how_many(fraction, ranking.n) for fraction in settings.fractions]
+    if len({*counts}) < len(counts):
+        yield f"some fractions of {ranking.n} neurons are the same number of them: {counts}"

@@ -1,0 +1,68 @@
+"""Held out: which queries had no part in an attribution, so that what it named can be tested on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.collection.collection import Collection
+from retroscope.errors import AnalysisError
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The queries that are measured.
+
+    Attributes:
+        ids: in the collection's order.
+        attributed: how many of them had a part in the attribution.
+    """
+
+    ids: tuple[str, ...]
+    attributed: int
+
+
+def evaluated_queries(collection: Collection, attribution: NeuronAttribution, *, held_out: bool) -> Evaluated:
+    """The judged queries, or, held out, those that had no part in the attribution.
+
+    A query has a part in it where its own text was attributed, or one of its relevant passages was: as a unit of
+    target `norm`, or as a relevant passage of a query that was. Texts count, not ids: equal texts are one text.
+
+    Raises:
+        AnalysisError: if no query is held out.
+    """
+    used = _used(collection, attribution)
+    if not held_out:
+        return Evaluated(collection.judged_queries, len(used & {*collection.judged_queries}))
+    kept = tuple(query for query in collection.judged_queries if query not in used)
+    if not kept:
+        raise AnalysisError(
+            f"all {len(collection.judged_queries)} judged queries had a part in the attribution, so none is held out",
+            where=collection.name,
+            fix="attribute fewer (limit), or measure them all (held_out=False)",
+        )
+    return Evaluated(kept, 0)
+
+
+def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
+    """The judged queries that had a part in the attribution."""
+    units = attribution.scores.query_ids
+    if (attribution.recipe["target"], attribution.recipe["tower"]) == ("norm", "passage"):
+        queries, passages = set[str](), _passage_texts(collection, units)
+    else:
+        known = [query for query in units if query in collection.queries]
+        queries = {collection.queries[query].text for query in known}
+        passages = _passage_texts(collection, [p for query in known for p in _relevant(collection, query)])
+    return {
+        query
+        for query in collection.judged_queries
+        if collection.queries[query].text in queries
+        or passages & _passage_texts(collection, _relevant(collection, query))
+    }
+
+
+def _relevant(collection: Collection, query: str) -> list[str]:
+    return [passage for passage, grade in collection.qrels.get(query, {}).items() if grade > 0]
+
+
+def _passage_texts(collection: Collection, ids: Sequence[str]) -> set[str]:
+    return {collection.passage_text(i) for i in ids if i in collection.passages}

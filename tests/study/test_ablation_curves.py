@@ -1,0 +1,328 @@
+"""Ablation curves find planted neurons, spare the others, and say what they were measured on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.selection import NeuronSet, choose, ranked
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.units import collection_units
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.representations.represent import represent
+from retroscope.retrieval.retrieve import retrieve
+from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
+from retroscope.study.ablation_curves import AblationCurves, AblationSettings, ablation_curves
+from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
+from retroscope.study.held_out import evaluated_queries
+from synthetic_attribution import make_attribution
+from toys import save_toy
+
+WORDS = (
+    "gravity",
+    "bends",
+    "light",
+    "near",
+    "heavy",
+    "stars",
+    "river",
+    "floods",
+    "spring",
+    "book",
+    "moon",
+    "cat",
+    "red",
+)
+N = 14  # passages; more than the 10 that a measure looks at
+PLANTED = (3, 9, 17, 20)
+ALL_PLANTED = len(PLANTED) / 48  # of the 24 hidden units of either block
+QUICK = AblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """Only `PLANTED` hidden units of the second block reach the vector, and only they carry the text to it.
+
+    Dimensions 0-7 of the residual stream hold the text, and the final norm drops them; 8-15 hold what the planted
+    units write. RMSNorm scales a token's state and does not turn it, so nothing leaks from the one half to the other
+    (under mean pooling it would: the scales weigh the tokens).
+    """
+    folder = save_toy("llama", tmp_path_factory.mktemp("toy") / "llama")
+    made = load_encoder(folder, LoadSettings(pooling="last_token", name="planted"))
+    text, vector = slice(0, 8), slice(8, 16)
+    with torch.no_grad():
+        made.backbone.embed_tokens.weight[:, vector] = 0
+        for block in made.anatomy.blocks(made.backbone):
+            block.self_attn.o_proj.weight[vector] = 0
+            carried = block.mlp.down_proj.weight[vector].clone()
+            block.mlp.down_proj.weight[vector] = 0
+        block.mlp.down_proj.weight[vector, PLANTED] = carried[:, PLANTED]
+        block.mlp.down_proj.weight[text, PLANTED] = 0
+        made.backbone.norm.weight[text] = 0
+    return made
+
+
+@pytest.fixture(scope="module")
+def retriever(encoder: Encoder) -> Retriever:
+    return Retriever("planted", encoder, encoder, "cosine")
+
+
+@pytest.fixture(scope="module")
+def collection() -> Collection:
+    """Every query has the words of its passage, so that an intact encoder finds it first."""
+    random = np.random.default_rng(0)
+    texts = [" ".join(random.choice(WORDS, 9, replace=False)) for _ in range(N)]
+    return make_collection(
+        "words",
+        [Passage(f"p{i:02}", text) for i, text in enumerate(texts)],
+        [Query(f"q{i:02}", text) for i, text in enumerate(texts)],
+        [Judgment(f"q{i:02}", f"p{i:02}") for i in range(N)],
+    )
+
+
+def naming(*chosen: tuple[int, int], ids: Sequence[str] = ("q00",), **recipe: object):
+    """An attribution whose largest signed values are those of these (layer, hidden unit) pairs, in order."""
+    signed = np.full((2, 24), 0.01) * np.linspace(1, 2, 48).reshape(2, 24)
+    for place, (layer, neuron) in enumerate(chosen):
+        signed[layer - 1, neuron] = 10 - place
+    return make_attribution({"intermediate": signed}, ids=ids, recipe=recipe)
+
+
+@pytest.fixture(scope="module")
+def curves(retriever: Retriever, collection: Collection) -> AblationCurves:
+    return ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), replace(QUICK, hold="zero"))
+
+
+def test_without_the_planted_neurons_all_passages_are_alike(curves: AblationCurves) -> None:
+    """Held at zero they leave zeros, which tie, and ties are ranked by id, the greater first: RR@10 is exact."""
+    rank = np.arange(N, 0, -1)
+    expected = np.where(rank <= 10, 1 / rank, 0)
+    found = curves.scores.values.sel(how="top", draw=0, fraction=ALL_PLANTED, measure="RR@10")
+    assert found.values == pytest.approx(expected)
+    assert (curves.intact.values == 1).all()
+    row = curves.table[curves.table.fraction == ALL_PLANTED].iloc[0]
+    assert row.top == pytest.approx(expected.mean())
+    assert row.below_every_draw
+    assert row.p == 1 / 4
+    assert row.harm_low > 0
+    area = curves.areas.set_index("how").loc["top"]
+    assert area.area_low > 0
+
+
+def test_held_at_their_mean_the_planted_neurons_are_missed_as_much(
+    retriever: Retriever, collection: Collection
+) -> None:
+    """All vectors are then equal but for rounding, and the ranking is that of rounding."""
+    found = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), QUICK)
+    row = found.table.iloc[-1]
+    assert row.below_every_draw
+    assert row.top < 0.5 < row.random_lowest
+
+
+def test_neurons_that_do_not_matter_harm_nothing(retriever: Retriever, collection: Collection) -> None:
+    """The control: four other units of the same block. What they write, the final norm drops."""
+    found = ablation_curves(retriever, collection, naming((2, 0), (2, 1), (2, 2), (2, 4)), QUICK)
+    assert (found.scores.values.sel(how="top", draw=0) == 1).all()
+    assert not found.table.below_every_draw.any()
+    assert (found.areas.set_index("how").loc["top", "area"]) <= 0
+
+
+def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, collection: Collection) -> None:
+    """From attribution to ablation, on the passage tower: nothing but the planted units can carry the margin."""
+    candidates = [Candidates(f"q{i:02}", f"p{i:02}", (f"p{(i + 1) % N:02}", f"p{(i + 5) % N:02}")) for i in range(N)]
+    settings = NeuronSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
+    units = collection_units(retriever, collection, candidates, settings)
+    made = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
+    second = made.neurons["intermediate"]["mean"].sel(layer=2).values
+    assert set(np.flatnonzero(second > 1e-5 * second.max())) == set(PLANTED)  # the others: rounding
+    everything = replace(QUICK, by="magnitude", fractions=(28 / 48,))  # 24 units of block 1, and the planted 4
+    found = ablation_curves(retriever, collection, made, everything)
+    assert found.top[28 / 48].neurons["intermediate"] == {1: tuple(range(24)), 2: PLANTED}
+    assert found.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
+    assert found.recipe["attributed_queries"] == N
+    assert not found.warnings
+
+
+def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> None:
+    values = curves.scores.values
+    assert values.dims == ("query", "how", "draw", "fraction", "measure")
+    assert values.sel(how=["top", "bottom"]).isel(draw=slice(1, None)).isnull().all()
+    assert values.sel(how="random").notnull().all()
+    assert values.isel(draw=0).notnull().all()
+    assert curves.scores.query_ids == curves.intact.query_ids
+    assert curves.table.neurons.tolist() == [1, 4]
+    assert curves.top[ALL_PLANTED] == NeuronSet({"intermediate": {2: PLANTED}})
+    assert curves.table.shared_by_chance.tolist() == pytest.approx([1 / 24, 4 / 24])
+
+
+@pytest.mark.parametrize("tower", ["query", "passage", "both"])
+def test_intact_is_ordinary_retrieval_and_only_the_ablated_tower_is_encoded_again(
+    retriever: Retriever, collection: Collection, tower: str, tmp_path: Path
+) -> None:
+    heard: list[tuple[str, int, int]] = []
+    settings = replace(QUICK, tower=tower, measures=("nDCG@10", "RR@10"))
+    found = ablation_curves(retriever, collection, naming((2, 3)), settings, lambda *said: heard.append(said))
+    usual = retrieve(represent(retriever, collection, tmp_path), collection, settings.measures)
+    xr.testing.assert_allclose(found.intact.values, usual.scores.values)
+    ablated = (2 if tower == "both" else 1) * N
+    assert heard[-1] == ("encoding under ablation", 2 * N + settings.ablations * ablated, heard[-1][2])
+    assert heard[-1][1] == heard[-1][2]
+    assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
+    assert found.recipe["towers"] == (["query", "passage"] if tower == "both" else [tower])
+
+
+def test_held_at_zero_and_held_at_the_mean_differ_and_repeat(retriever: Retriever, collection: Collection) -> None:
+    chosen = naming((1, 0), (1, 5), (2, 3))
+    settings = replace(QUICK, measures=("nDCG@10",), fractions=(0.0625, 0.5))
+    mean, again = (ablation_curves(retriever, collection, chosen, settings).scores.values for _ in range(2))
+    zero = ablation_curves(retriever, collection, chosen, replace(settings, hold="zero")).scores.values
+    xr.testing.assert_identical(mean, again)
+    assert not mean.equals(zero)
+
+
+def test_towers_of_other_weights_are_refused_and_other_recipes_are_not(
+    encoder: Encoder, collection: Collection, tmp_path: Path
+) -> None:
+    other = load_encoder(save_toy("llama", tmp_path / "other", seed=1), LoadSettings(pooling="mean"))
+    two = Retriever("two towers", other, encoder, "cosine")
+    for tower in ("query", "both"):
+        with pytest.raises(
+            SettingsError, match=r"those of the passage tower, and the query tower has other weights(?s:.)*'passage'"
+        ):
+            ablation_curves(two, collection, naming((2, 3)), replace(QUICK, tower=tower))
+    assert ablation_curves(two, collection, naming((2, 3)), QUICK).recipe["towers"] == ["passage"]
+    asked = replace(encoder, recipe=encoder.recipe.but("test", prompt="moon "))
+    prompted = Retriever("prompted", asked, encoder, "cosine")
+    assert ablation_curves(prompted, collection, naming((2, 3)), replace(QUICK, tower="both")).warnings == ()
+
+
+def test_doubts_are_said(retriever: Retriever, collection: Collection) -> None:
+    settings = replace(QUICK, fractions=(0.001, 0.002, 0.02))
+    found = ablation_curves(retriever, collection, naming((2, 3), fingerprint="other"), settings)
+    other, few, same = found.warnings
+    assert "of other weights, or under another recipe" in other
+    assert few == "of 48 neurons the fractions 0.001, 0.002 are less than half a neuron; one neuron was taken"
+    assert same == "some fractions of 48 neurons are the same number of them: [1, 1, 1]"
+    assert found.scores.warnings == found.warnings
+    own = naming((2, 3), fingerprint=retriever.passage.fingerprint)
+    assert ablation_curves(retriever, collection, own, replace(QUICK, fractions=(0.02,))).warnings == ()
+
+
+def test_held_out_queries_had_no_part_in_the_attribution(retriever: Retriever, collection: Collection) -> None:
+    attributed = [f"q{i:02}" for i in range(9)]
+    chosen = naming((2, 3), ids=attributed)
+    found = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=True))
+    assert found.scores.query_ids == [f"q{i:02}" for i in range(9, N)]
+    assert (found.recipe["queries"], found.recipe["attributed_queries"], found.recipe["passages"]) == (N - 9, 0, N)
+    everything = ablation_curves(retriever, collection, chosen, QUICK)
+    assert (everything.recipe["queries"], everything.recipe["attributed_queries"]) == (N, 9)
+    same = everything.scores.values.sel(query=found.scores.query_ids, how="random")
+    xr.testing.assert_allclose(same, found.scores.values.sel(how="random"))
+
+
+def small(judgments: list[tuple[str, str]]) -> Collection:
+    """p0 and p9 have one text, as q0 and q9 have."""
+    words = {"0": "moon", "1": "red cat", "2": "river", "9": "moon"}
+    return make_collection(
+        "small",
+        [Passage(f"p{i}", text) for i, text in words.items()],
+        [Query(f"q{i}", f"where is the {text}") for i, text in words.items()],
+        [Judgment(*pair) for pair in judgments],
+    )
+
+
+OWN = [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q9", "p9")]
+
+
+@pytest.mark.parametrize(
+    ("ids", "recipe", "judgments", "kept"),
+    [
+        (["q0"], {"target": "margin", "tower": "passage"}, OWN, ("q1", "q2")),  # q9 asks the same
+        (["q1"], {"target": "score", "tower": "query"}, OWN, ("q0", "q2", "q9")),
+        (["q1"], {"target": "margin", "tower": "passage"}, [*OWN, ("q2", "p1")], ("q0", "q9")),  # q2 shares p1
+        (["q1"], {"target": "norm", "tower": "query"}, OWN, ("q0", "q2", "q9")),
+        (["p0"], {"target": "norm", "tower": "passage"}, OWN, ("q1", "q2")),  # p9 has the same text
+        (["elsewhere"], {"target": "margin", "tower": "passage"}, OWN, ("q0", "q1", "q2", "q9")),
+    ],
+)
+def test_what_counts_as_a_part_in_the_attribution(
+    ids: list[str], recipe: dict[str, str], judgments: list[tuple[str, str]], kept: tuple[str, ...]
+) -> None:
+    made = naming((2, 3), ids=ids, **recipe)
+    assert evaluated_queries(small(judgments), made, held_out=True).ids == kept
+    everything = evaluated_queries(small(judgments), made, held_out=False)
+    assert (everything.ids, everything.attributed) == (("q0", "q1", "q2", "q9"), 4 - len(kept))
+
+
+def test_no_query_held_out_is_an_error() -> None:
+    made = naming((2, 3), ids=["q0", "q1", "q2"])
+    with pytest.raises(AnalysisError, match=r"small: all 4 judged queries had a part(?s:.)*attribute fewer"):
+        evaluated_queries(small(OWN), made, held_out=True)
+
+
+def test_the_table_worked_out_by_hand() -> None:
+    """Two queries, three draws with means .8, .6 and .5, top at .5: a tie counts against the top."""
+    values = np.full((2, 3, 3, 1, 1), np.nan)
+    values[:, 0, 0, 0, 0] = [0.6, 0.4]
+    values[:, 1, 0, 0, 0] = [0.9, 0.9]
+    values[:, 2, :, 0, 0] = [[0.9, 0.6, 0.6], [0.7, 0.6, 0.4]]
+    labels = {"how": ["top", "bottom", "random"], "draw": [0, 1, 2], "fraction": [0.01], "measure": ["RR@10"]}
+    scores = xr.DataArray(values, dims=("query", *labels), coords={"query": ["a", "b"], **labels})
+    intact = xr.DataArray([[1.0], [0.9]], dims=("query", "measure"), coords={"measure": ["RR@10"]})
+    settings = IntervalSettings(resamples=200)
+    row = curve_table(scores, intact, settings).iloc[0]
+    harm = bootstrap_mean(np.array([0.7 - 0.6, 1.7 / 3 - 0.4]), settings)
+    expected = {
+        "intact": 0.95,
+        "top": 0.5,
+        "bottom": 0.9,
+        "random": 1.9 / 3,
+        "random_lowest": 0.5,
+        "harm": float(harm.mean),
+    }
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+    assert (row.harm_low, row.harm_high) == pytest.approx((float(harm.low), float(harm.high)))
+    assert (row.below_every_draw, row.p) == (False, 0.5)
+    values[0, 0, 0] -= 0.01
+    row = curve_table(scores, intact, settings).iloc[0]
+    assert (row.below_every_draw, row.p) == (True, 0.25)
+    areas = area_table(scores, settings).set_index("how")
+    assert areas.loc["bottom", "area"] == pytest.approx(1.9 / 3 - 0.9)  # one fraction: the difference there
+    assert areas.loc["top", "n"] == 2
+
+
+def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
+    ranking = ranked(naming(*((2, i) for i in range(24))), "magnitude")
+    ranking.values[1][:] += 100
+    assert shared_by_chance(choose(ranking, 0.5, "top"), ranking) == 1
+    assert shared_by_chance(choose(ranking, 1 / 48, "top"), ranking) == 1 / 24
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fractions": ()}, r"fractions \[\](?s:.)*greater than the last"),
+        ({"fractions": (0.1, 0.01)}, "greater than the last"),
+        ({"fractions": (0.1, 2.0)}, "fraction 2.0 is no share"),
+        ({"by": "size"}, r"unknown ranking 'size'(?s:.)*magnitude"),
+        ({"hold": "means"}, r"unknown value to hold a neuron at 'means'(?s:.)*did you mean 'mean'"),
+        ({"tower": "passages"}, r"unknown tower 'passages'(?s:.)*did you mean 'passage'"),
+        ({"draws": 0}, r"draws is 0(?s:.)*at least 1"),
+        ({"measures": ()}, "name at least one measure"),
+        ({"measures": ("RR@10", "RR@10")}, "each once"),
+        ({"measures": ("RX@10",)}, "unknown measure 'RX@10'"),
+    ],
+)
+def test_wrong_settings_say_what_to_do(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        AblationSettings(**changes)
