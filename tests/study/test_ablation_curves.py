@@ -150,7 +150,7 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     assert found.top[28 / 48].neurons["intermediate"] == {1: tuple(range(24)), 2: PLANTED}
     assert found.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
     assert found.recipe["attributed_queries"] == N
-    assert not found.warnings
+    assert found.warnings == made.warnings  # four nodes are too few for this toy, and it says so
 
 
 def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> None:
