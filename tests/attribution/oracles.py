@@ -5,27 +5,27 @@ are float64 wherever the library lets them be (some norms and softmaxes of trans
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from retroscope.attribution.objective import Objective
-from retroscope.attribution.paths import Work
+from retroscope.attribution.paths import Values, Work
 from retroscope.attribution.quadrature import Rule, quadrature
 from retroscope.attribution.sites import PARTS, Site, find_sites
 from retroscope.encoders.encode import TokenIds, encode_rows, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.pooling import pooling
+from retroscope.encoders.selftest import tolerance
 from retroscope.encoders.settings import LoadSettings
 from toys import TEXTS, save_toy
-
-F = Callable[[Tensor], Tensor]  # vector of one text -> its share of F
 
 
 @cache
@@ -90,9 +90,17 @@ class Naive:
         final: Tensor = self.head(pooling(self.encoder.recipe.pooling)(output.hidden_states[-1], mask.bool()))[0]
         return final
 
-    def matrix(self, site: Site) -> "Matrix":
-        """The weights of a site."""
-        return Matrix(self, site)
+    def value(self, rows: Sequence[TokenIds], asked: Objective, unit: int) -> Tensor:
+        """F of one unit; `rows` are the texts of the whole batch."""
+        return torch.stack([self.share(rows[text], asked, text) for text in asked.texts_of(unit)]).sum()
+
+    def share(self, row: TokenIds, asked: Objective, text: int) -> Tensor:
+        """One text's share of F."""
+        vector = self.vector(row)
+        if asked.other is None:
+            return vector.norm()
+        own = vector / vector.norm() if asked.cosine else vector
+        return asked.sign[text] * (own @ asked.other[text].double())
 
     def slopes(self, value: Tensor) -> None:
         """Gradients of every parameter."""
@@ -130,12 +138,13 @@ class Matrix:
         return by_weight, signed
 
 
-def along(
-    naive: Naive, sites: Sequence[Site], rule: Rule, value: Callable[[], Tensor]
-) -> dict[Site, tuple[Tensor, Tensor]]:
+Pair = tuple[Tensor, Tensor]  # magnitude and signed value of the neurons
+
+
+def published(naive: Naive, sites: Sequence[Site], rule: Rule, value: Callable[[], Tensor]) -> dict[Site, Pair]:
     """The published loop: overwrite, run everything, accumulate dF/dW * W. All `sites` are scaled together."""
-    matrices = {site: naive.matrix(site) for site in sites}
-    sums = {site: (torch.zeros(()), torch.zeros(())) for site in sites}
+    matrices = {site: Matrix(naive, site) for site in sites}
+    sums = dict.fromkeys(sites, (torch.zeros(()), torch.zeros(())))
     for alpha, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         with scaled(list(matrices.values()), alpha):
             naive.slopes(value())
@@ -153,3 +162,52 @@ def scaled(matrices: Sequence[Matrix], alpha: float) -> Iterator[None]:
     yield
     for matrix in matrices:
         matrix.scale(1.0)
+
+
+def one_by_one(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
+    """Every site scaled alone: the weight path of every unit."""
+    found: dict[Site, Pair] = {}
+    for site in asked.sites:
+        found |= all_together(replace(asked, sites=(site,)), rows)
+    return found
+
+
+def all_together(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
+    """All sites scaled together: the joint path of every unit."""
+    naive, (rule,) = Naive(asked.encoder), asked.quadrature.rules
+    units = [
+        published(naive, asked.sites, rule, partial(naive.value, rows, asked.objective, unit))
+        for unit in range(asked.objective.n_units)
+    ]
+    return {
+        site: (torch.stack([unit[site][0] for unit in units]), torch.stack([unit[site][1] for unit in units]))
+        for site in asked.sites
+    }
+
+
+def limit(encoder: Encoder) -> float:
+    """Relative to a site's largest value: gradients go through about as many roundings again as vectors do, and
+    integrals add up differences of both; ten times what a vector may err by."""
+    return 10 * tolerance(encoder)
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    """Largest distance of two units' values, relative to the largest value."""
+    return float((found.double() - expected.double()).abs().max() / expected.abs().max())
+
+
+def check_equal(encoder: Encoder, found: Values, expected: Mapping[Site, Pair]) -> None:
+    """Magnitudes and signed values agree up to rounding."""
+    for site, (magnitude, signed) in expected.items():
+        assert apart(found[site].magnitude, magnitude) <= limit(encoder), site
+        assert apart(found[site].signed, signed) <= limit(encoder), site
+
+
+def check_same(encoder: Encoder, found: Values, expected: Values) -> None:
+    """Two results agree up to rounding, F at both ends included."""
+    check_equal(encoder, found, {site: (values.magnitude, values.signed) for site, values in expected.items()})
+    for site, values in expected.items():
+        for name in ("start", "end", "spread"):
+            a, b = getattr(found[site], name), getattr(values, name)
+            assert ((a - b).abs().nan_to_num(0) <= limit(encoder) * (1 + values.end.abs())).all(), (site, name)
+            assert torch.equal(a.isnan(), b.isnan())

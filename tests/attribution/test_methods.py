@@ -1,0 +1,217 @@
+"""What every attribution method must obey, on every family."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from oracles import apart, check_same, limit, parts, scores, toy, work
+from torch import nn
+
+from retroscope.attribution.methods import COMPLETE_OVER, METHODS
+from retroscope.attribution.objective import Objective, norms
+from retroscope.attribution.paths import Values, relative_gap, together
+from retroscope.attribution.settings import METHOD_NAMES
+from retroscope.attribution.sites import find_sites
+from retroscope.encoders.encode import tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import SettingsError
+from toys import TEXTS, TOYS
+
+SHAPES = ("bert", "modernbert", "llama", "gpt2", "opt", "t5")  # one family for each way to build an FFN
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def test_every_method_has_a_name() -> None:
+    assert tuple(METHODS) == METHOD_NAMES == tuple(COMPLETE_OVER)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", TOYS)
+def test_neither_padding_nor_company_nor_memory_change_a_result(name: str, method: str) -> None:
+    encoder = toy(name)
+    rows = tokenise(encoder, TEXTS[:3])
+    asked = scores(encoder, 3)
+    expected = METHODS[method](work(encoder, rows, objective=asked, rule="gauss:3"))
+    for changes in ({"side": "left", "extra": 3, "at_once": 1}, {"side": "right", "extra": 2, "at_once": 5}):
+        check_same(encoder, METHODS[method](work(encoder, rows, objective=asked, rule="gauss:3", **changes)), expected)
+    alone = [
+        METHODS[method](work(encoder, [row], objective=asked.only([i]), rule="gauss:3")) for i, row in enumerate(rows)
+    ]
+    check_same(encoder, joined(alone), expected)
+
+
+def joined(alone: Sequence[Values]) -> Values:
+    """The results of single units as one."""
+    names = type(next(iter(alone[0].values()))).__dataclass_fields__
+    return {
+        site: replace(values, **{name: torch.cat([getattr(one[site], name) for one in alone]) for name in names})
+        for site, values in alone[0].items()
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_twice_the_score_is_twice_the_attribution_to_the_last_bit(name: str, method: str) -> None:
+    """Doubling is exact in floating point, and F's slope is linear in F."""
+    encoder = toy(name)
+    once, minus = scores(encoder, 3), scores(encoder, 3)
+    twice = replace(once, other=2 * once.other)
+    minus = replace(once, sign=-once.sign)
+    one, two, less = (METHODS[method](work(encoder, objective=asked)) for asked in (once, twice, minus))
+    for site, values in one.items():
+        assert torch.equal(two[site].magnitude, 2 * values.magnitude)
+        assert torch.equal(two[site].signed, 2 * values.signed)
+        assert torch.equal(less[site].magnitude, values.magnitude)
+        assert torch.equal(less[site].signed, -values.signed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_attributions_of_a_difference_are_the_difference_of_attributions(name: str, method: str) -> None:
+    """The query tower's margin: q (p+ - p-); signed values are linear in F, magnitudes are not."""
+    encoder = toy(name)
+    a, b = (scores(encoder, 3, seed) for seed in (1, 2))
+    of_a, of_b, of_both = (
+        METHODS[method](work(encoder, objective=replace(a, other=other)))
+        for other in (a.other, b.other, a.other - b.other)
+    )
+    for site, values in of_both.items():
+        scale = of_a[site].signed.abs().max() + of_b[site].signed.abs().max()
+        assert (values.signed - (of_a[site].signed - of_b[site].signed)).abs().max() <= limit(encoder) * scale
+        assert apart(values.magnitude, of_a[site].magnitude - of_b[site].magnitude) > 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_site_that_cannot_reach_the_output_gets_exactly_nothing(name: str, method: str) -> None:
+    encoder = silenced(toy(name))
+    values = METHODS[method](work(encoder))
+    for site, found in values.items():
+        dead = site.layer == 2
+        assert bool((found.magnitude == 0).all()) is dead, site
+        assert bool((found.signed == 0).all()) is dead, site
+        if dead and method == "weight_path":
+            assert torch.equal(relative_gap(found), torch.zeros(3, dtype=torch.float64))
+
+
+@torch.no_grad()
+def silenced(encoder: Encoder) -> Encoder:
+    """The encoder with the last block's narrowing matrix set to zero: nothing of its FFN gets out."""
+    backbone = deepcopy(encoder.backbone)
+    for parameter in backbone.get_submodule(encoder.anatomy.path("ffn_out", 1)).parameters():
+        parameter.zero_()
+    return replace(encoder, backbone=backbone)
+
+
+@pytest.mark.parametrize("method", [name for name, over in COMPLETE_OVER.items() if over])
+@pytest.mark.parametrize("name", TOYS)
+def test_auto_reaches_its_tolerance(name: str, method: str) -> None:
+    encoder = toy(name)
+    values = METHODS[method](work(encoder, rule="auto:0.001"))
+    whole = values.values() if COMPLETE_OVER[method] == "each site" else [together(values)]
+    assert max(float(relative_gap(v).max()) for v in whole) <= 0.001
+    few = METHODS[method](work(encoder, rule="gauss:4"))
+    for site, found in values.items():
+        assert {int(n) for n in found.nodes} <= {4, 8, 16, 32, 64, 128, 256, 512}
+        for unit in (found.nodes == 4).nonzero().flatten().tolist():  # satisfied at once: left as it was
+            assert torch.equal(found.signed[unit], few[site].signed[unit])
+
+
+@pytest.mark.parametrize("name", [name for name, toy in TOYS.items() if not toy.post_norm])
+def test_sixteen_nodes_are_complete_where_a_layer_norm_follows_a_sum(name: str) -> None:
+    """BERT-like: the residual keeps the norm's input away from zero, so F is smooth along the path.
+
+    The rounding of F(1) - F(0) is a share of F, that of the gap one of the values' size.
+    """
+    encoder = toy(name)
+    for method in ("weight_path", "joint_path"):
+        values = METHODS[method](work(encoder, rule="gauss:16"))
+        for found in values.values() if method == "weight_path" else [together(values)]:
+            change = found.end - found.start
+            rounding = limit(encoder) * (found.signed.abs().sum(1) + found.end.abs())
+            assert ((found.signed.sum(1) - change).abs() <= rounding).all()
+            assert (change.abs() > 100 * rounding).any()
+
+
+@pytest.mark.parametrize("method", ["conductance", "activation_x_gradient"])
+def test_what_is_not_complete_cannot_be_refined(method: str) -> None:
+    with pytest.raises(SettingsError, match=rf"those of {method} never do(.|\n)*gauss:16"):
+        METHODS[method](work(toy("bert"), rule="auto:0.01"))
+
+
+def test_noise_is_not_refined_for_ever() -> None:
+    """Behind a last layer norm the norm of a [CLS] vector hardly changes: beyond rounding there is nothing to find."""
+    encoder = flat(toy("bert"))
+    asked = work(encoder, objective=norms(TEXTS[:3], encoder.device), rule="auto:1e-9")
+    for method in ("weight_path", "joint_path"):
+        for found in METHODS[method](asked).values():
+            assert (found.spread <= 1e-5 * found.end).all()
+            assert found.nodes.max() == 4
+
+
+@torch.no_grad()
+def flat(encoder: Encoder) -> Encoder:
+    """[CLS] pooling behind a layer norm without weights: every vector has the same length."""
+    backbone = deepcopy(encoder.backbone)
+    norm = backbone.get_submodule("encoder.layer.1.output.LayerNorm")
+    norm.weight.fill_(1)
+    norm.bias.zero_()
+    return replace(encoder, backbone=backbone, recipe=encoder.recipe.but("test", pooling="cls"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_sites_asked_for_are_scaled(method: str) -> None:
+    """Of the two halves of a fused gate, too."""
+    encoder = toy("modernbert")
+    every = METHODS[method](work(encoder))
+    for part in parts(encoder):
+        some = METHODS[method](work(encoder, sites=find_sites(encoder, (part,))))
+        assert {site.part for site in some} == {part}
+        for site, values in some.items():
+            same = apart(values.signed, every[site].signed) <= limit(encoder)
+            assert same is (method != "joint_path")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_half_precision_is_near(name: str, method: str) -> None:
+    """bfloat16 rounds to 2^-8; values and slopes each pass about a dozen roundings on their way."""
+    encoder = toy(name)
+    exact = METHODS[method](work(encoder, rule="gauss:4"))
+    half = METHODS[method](work(encoder, rule="gauss:4", precision="bfloat16"))
+    for site, values in exact.items():
+        assert half[site].magnitude.dtype == torch.float32
+        error = (half[site].magnitude - values.magnitude).abs().sum() / values.magnitude.sum()
+        assert 0 < error <= 24 * 2**-8, (site, error)
+
+
+def state(model: nn.Module) -> list[bytes]:
+    return [p.detach().contiguous().view(torch.uint8).numpy().tobytes() for p in model.state_dict().values()]
+
+
+def traces_of_work(model: nn.Module) -> int:
+    """Hooks, replaced forwards, gradients and wishes for them."""
+    hooks = sum(len(getattr(module, kind)) for module in model.modules() for kind in HOOKS)
+    forwards = sum("forward" in vars(module) for module in model.modules())
+    return hooks + forwards + sum(p.requires_grad or p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", TOYS)
+def test_the_model_is_left_as_it_was(name: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = toy(name)
+    METHODS[method](work(encoder, rule="gauss:1"))  # transformers keeps hooks of its own from the first call on
+    before, weights = traces_of_work(encoder.backbone), state(encoder.backbone)
+    METHODS[method](work(encoder, rule="gauss:1"))
+    assert traces_of_work(encoder.backbone) == before
+    monkeypatch.setattr(Objective, "of_texts", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        METHODS[method](work(encoder, rule="gauss:1"))
+    assert traces_of_work(encoder.backbone) == before
+    assert state(encoder.backbone) == weights
+
+
+def fail(*args: object) -> None:
+    raise RuntimeError("out of memory")
