@@ -78,8 +78,8 @@ class Naive:
     """A copy of an encoder in float64 whose parameters want gradients and may be overwritten."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
         self.model = deepcopy(encoder.backbone).double().requires_grad_()
+        self.encoder = replace(encoder, backbone=self.model)
         self.head = deepcopy(encoder.head).double()
 
     def vector(self, row: TokenIds) -> Tensor:
@@ -111,9 +111,9 @@ class Naive:
 class Matrix:
     """W and b of one site: views of rows of the module's weights, or of columns (GPT-2)."""
 
-    def __init__(self, naive: Naive, site: Site) -> None:
-        self.module: nn.Module = naive.model.get_submodule(site.path)
-        self.transposed, self.half = naive.encoder.anatomy.layout.transposed, site.half
+    def __init__(self, encoder: Encoder, site: Site) -> None:
+        self.module: nn.Module = encoder.backbone.get_submodule(site.path)
+        self.transposed, self.half = encoder.anatomy.layout.transposed, site.half
         self.weight, self.bias = self._part(self.module.weight.detach()), None
         if getattr(self.module, "bias", None) is not None:
             self.bias = self._part(self.module.bias.detach())
@@ -143,7 +143,7 @@ Pair = tuple[Tensor, Tensor]  # magnitude and signed value of the neurons
 
 def published(naive: Naive, sites: Sequence[Site], rule: Rule, value: Callable[[], Tensor]) -> dict[Site, Pair]:
     """The published loop: overwrite, run everything, accumulate dF/dW * W. All `sites` are scaled together."""
-    matrices = {site: Matrix(naive, site) for site in sites}
+    matrices = {site: Matrix(naive.encoder, site) for site in sites}
     sums = dict.fromkeys(sites, (torch.zeros(()), torch.zeros(())))
     for alpha, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         with scaled(list(matrices.values()), alpha):
