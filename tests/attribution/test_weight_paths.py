@@ -82,7 +82,7 @@ def test_both_paths_are_one_when_there_is_one_site() -> None:
         assert torch.equal(joint.nodes, alone.nodes)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", ["bert", "modernbert", "llama"])
 def test_the_published_target_and_rule(name: str) -> None:
     """The L2 norm and `linspace(1e-6, 1, 20)`: what arXiv 2505.07166 computes."""
     encoder = toy(name)
