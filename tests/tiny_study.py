@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 from transformers import BertConfig
 
+from retroscope.attribution.settings import NeuronSettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study import demo
+from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.settings import RetrievalSettings, StudySettings
 
 PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "random_weights")
 QUICK = StudySettings(
     retrieval=RetrievalSettings(measures=("RR@10", "R@10")),
     probing=ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
+    neurons=NeuronSettings(limit=6, quadrature="gauss:2"),
+    ablation=AblationSettings(draws=2),
     statistics=ComparisonSettings(resamples=200, permutations=200),
 )
 

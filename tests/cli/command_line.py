@@ -17,5 +17,6 @@ Cli = Callable[..., Done]
 
 QUICK = (
     "--pooling mean --measures RR@10,R@10 --probes cosine --controls none --passages 2 --seeds 1 "
-    "--set statistics.resamples=200 --set statistics.permutations=200"
+    "--set statistics.resamples=200 --set statistics.permutations=200 "
+    "--set neurons.limit=4 --set neurons.quadrature=gauss:2 --set ablation.draws=1"
 )

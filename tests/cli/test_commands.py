@@ -9,6 +9,8 @@ import pytest
 import zarr
 from command_line import QUICK, Cli, Done
 
+from retroscope.cli.options import in_bytes
+from retroscope.errors import SettingsError
 from retroscope.study import demo
 from tiny_study import Tiny, _shape
 
@@ -65,7 +67,7 @@ def test_compare_leaves_a_whole_folder(report: Path) -> None:
     found = {path.name for path in report.iterdir()}
     assert found == {
         "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json",
+        "summary.json", "neurons",
     }  # fmt: skip
 
 
@@ -179,8 +181,57 @@ def test_embed(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
     assert (said.code, said.out) == (0, f"vectors of 3 texts: {tmp_path / 'v'}\n")
 
 
+NEURONS = "--pooling mean --units 4 --quadrature gauss:2 --fractions 0.05,0.5 --set ablation.draws=1"
+
+
+def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["neurons", tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache", "--out", out, "--json"]
+    found = document(cli(*words, line=NEURONS))
+    assert found == json.loads((out / "neurons.json").read_text())
+    assert {path.name for path in out.iterdir()} == {"report.html", "tables", "figures", "neurons.json", "neurons"}
+    assert (found["units"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
+    assert {row["statistic"] for row in found["statistics"]} >= {"total", "gap", "gini"}
+    said = cli(*words[:-1], line=NEURONS)
+    assert (said.code, "Verdict" in said.out) == (0, True)
+
+
+def test_neurons_of_texts_in_the_published_layout(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
+    words = ["neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", "--json"]
+    found = document(cli(*words, line="--pooling cls --protocol ielab-2025 --thresholds 0.1 --batch-size 2 --max-length 32"))
+    assert found["collection"] is None
+    assert found["ablation"] is None
+    published = json.loads((tmp_path / "out" / "neurons-0.1.json").read_text())
+    assert list(published) == ["model", "encoder_type", "alpha", "threshold", "attributions"]
+    assert [len(counts) for counts in published["attributions"].values()] == [64, 32, 64, 32]
+    assert list(published["attributions"])[:2] == ["layer_0_intermediate", "layer_0_output"]
+
+
+def test_neurons_want_one_source(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
+    for what in ([], ["--data", tiny.data, "--texts", texts]):
+        done = cli("neurons", tiny.retriever, *what, "--out", tmp_path / "out", line="--pooling mean")
+        assert done.code == 2
+        assert "give either --data or --texts" in done.err
+    done = cli("neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", line="--pooling mean --target margin")
+    assert "a file of texts has neither" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [("4GiB", 2**32), ("500MB", 5e8), ("2e9", 2e9), ("1.5 G", 1.5e9), ("7kib", 7168)]
+)
+def test_sizes(size: str, count: float) -> None:
+    assert in_bytes(size) == count
+
+
+@pytest.mark.parametrize("size", ["", "GiB", "-1", "4XB", "1.2.3G", "0"])
+def test_wrong_sizes(size: str) -> None:
+    with pytest.raises(SettingsError, match="is no size"):
+        in_bytes(size)
+
+
 @pytest.mark.parametrize("as_json", [True, False])
-@pytest.mark.parametrize("command", ["compare", "retrieve", "probe", "embed"])
+@pytest.mark.parametrize("command", ["compare", "retrieve", "probe", "neurons", "embed"])
 def test_a_dry_run_writes_nothing(
     cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path, command: str, as_json: bool
 ) -> None:
@@ -191,9 +242,10 @@ def test_a_dry_run_writes_nothing(
     assert (done.code, done.err) == (0, "")
     assert list(tmp_path.iterdir()) == []
     if as_json:
-        assert document(done)["bytes"] > 0
+        said = document(done)
+        assert (said["plan"] if command == "neurons" else said)["bytes"] > 0
     else:
-        assert "MiB in" in done.out
+        assert ("GiB" if command == "neurons" else "MiB in") in done.out
 
 
 def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:

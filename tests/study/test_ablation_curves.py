@@ -22,7 +22,8 @@ from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
-from retroscope.study.ablation_curves import AblationCurves, AblationSettings, ablation_curves
+from retroscope.study.ablation_curves import AblationCurves, ablation_curves
+from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
 from retroscope.study.held_out import evaluated_queries
 from synthetic_attribution import make_attribution

@@ -44,7 +44,7 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     found = {path.name for path in page.parent.iterdir()}
     assert found == {
         "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json",
+        "summary.json", "neurons",
     }  # fmt: skip
     assert {path.name for path in (page.parent / "runs").iterdir()} == {"before.run", "after.run"}
     groups = {f"{p.parent.name}/{p.name}" for p in (page.parent / "scores.zarr").glob("*/*") if p.is_dir()}
@@ -168,7 +168,8 @@ def test_progress_names_side_and_stage(
         backbone, retriever, collection, settings, cache=tmp_path,
         progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
     )  # fmt: skip
-    stages = ("encoding query texts", "encoding passage texts", "retrieval by layer", "probing")
+    stages = ("encoding query texts", "encoding passage texts", "retrieval by layer", "probing", "neurons",
+              "encoding under ablation")  # fmt: skip
     assert {f"{side}: {stage}" for side in ("backbone", "retriever") for stage in stages} <= set(told)
     assert {"backbone (random weights): encoding passage texts"} <= set(told)
     for steps in told.values():

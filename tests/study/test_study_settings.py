@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retroscope.attribution.settings import NeuronSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings
 from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
 from retroscope.errors import SettingsError
@@ -20,8 +21,10 @@ from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
 from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.statistics.correction import CORRECTIONS
+from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
 from retroscope.study.settings import (
     DataSettings,
@@ -92,6 +95,23 @@ STATISTICS = st.builds(
     family=TEXTS,
     family_per=st.lists(TEXTS, max_size=2).map(tuple),
 )
+NEURONS = st.builds(
+    NeuronSettings,
+    target=st.sampled_from(("norm", "score", "margin")),
+    quadrature=st.sampled_from(("gauss:4", "ielab-20", "auto:0.01")),
+    parts=some(("intermediate", "output")),
+    limit=st.integers(0, 99),
+    batch_size=st.none() | COUNTS,
+    memory=st.none() | COUNTS,
+)
+ABLATION = st.builds(
+    AblationSettings,
+    fractions=st.sampled_from(((0.01, 0.1), (0.001, 0.5, 1.0))),
+    by=st.sampled_from(("signed", "share")),
+    hold=st.sampled_from(("mean", "zero")),
+    draws=COUNTS,
+    held_out=st.booleans(),
+)
 STUDIES = st.builds(
     StudySettings,
     before=MODELS,
@@ -101,6 +121,8 @@ STUDIES = st.builds(
     retrieval=st.builds(RetrievalSettings, measures=some(("RR@10", "nDCG@10", "R@100")), layers=st.booleans()),
     negatives=st.builds(NegativesSettings, how=st.sampled_from(("bm25", "given", "run")), run=SOMETIMES, pool=COUNTS),
     probing=PROBING,
+    neurons=st.none() | NEURONS,
+    ablation=st.none() | ABLATION,
     statistics=STATISTICS,
 )
 
@@ -134,6 +156,9 @@ GROUPS = {
     ("negatives",): NegativesSettings,
     ("probing",): ProbeSettings,
     ("probing", "concat"): ConcatTraining,
+    ("neurons",): NeuronSettings,
+    ("ablation",): AblationSettings,
+    ("ablation", "intervals"): IntervalSettings,
     ("statistics",): ComparisonSettings,
 }
 
@@ -281,5 +306,6 @@ def test_a_mixture_of_protocols_is_said() -> None:
     said = departures(mixed)
     assert "protocol 'ielab-2025' sets probing.protocol to 'ielab-2025', but it is 'default'" in said
     assert {word.split()[3] for word in said} == {
-        "probing.protocol", "statistics.test", "statistics.correction", "after.load.protocol"
+        "probing.protocol", "statistics.test", "statistics.correction", "after.load.protocol", "neurons.target",
+        "neurons.quadrature", "neurons.thresholds", "neurons.batch_size",
     }  # fmt: skip

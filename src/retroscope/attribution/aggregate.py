@@ -127,13 +127,14 @@ def _add_statistics(
         r.SIGNED: found.signed.double().sum(1),
         r.GAP: relative_gap(found),
         r.NODES: found.nodes.double(),
+    }
+    shape = {
         r.GINI: gini(found.magnitude),
         r.PARTICIPATION: participation_ratio(found.magnitude),
         r.TOP_SHARE: top_share(found.magnitude),
+        **{r.active(t): (share >= t).double().mean(1) for t in sums.settings.thresholds},
     }
-    for threshold in sums.settings.thresholds:
-        active = (share >= threshold).double().mean(1)
-        stats[r.active(threshold)] = torch.where(unknown, torch.nan, active)
+    stats |= {name: torch.where(unknown, torch.nan, values) for name, values in shape.items()}  # noise has no shape
     part = sums.parts.index(site.part)
     for i, name in enumerate(sums.statistics):
         sums.arrays["stats"][index, i, part, site.block] = stats[name].double().cpu().numpy()

@@ -19,6 +19,9 @@ PARTICIPATION = "participation"
 TOP_SHARE = "top_1%"
 STATISTICS = (CHANGE, TOTAL, SIGNED, GAP, NODES, GINI, PARTICIPATION, TOP_SHARE)
 
+# Aggregates of a neuron, in the order of tables.
+AGGREGATES = ("mean", "signed", "share", "count", "half_signed", "half_share", "share_quantile")
+
 
 def active(threshold: float) -> str:
     """The statistic "share of a site's neurons that are active at this threshold"."""

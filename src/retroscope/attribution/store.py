@@ -5,7 +5,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.result import AGGREGATES, NeuronAttribution
 from retroscope.errors import AnalysisError
 from retroscope.scores import load_scores
 
@@ -36,5 +36,5 @@ def load_attribution(store: Path, group: str = "neurons") -> NeuronAttribution:
             raise AnalysisError(
                 f"group {group}/{part} holds no whole attribution: {damage}", where=str(store), fix="attribute again"
             ) from damage
-        neurons[part] = loaded.drop_attrs()
+        neurons[part] = loaded.drop_attrs()[[name for name in AGGREGATES if name in loaded]]
     return NeuronAttribution(scores, neurons, units, noise, scores.recipe, scores.warnings)

@@ -1,5 +1,6 @@
 """retroscope compare BEFORE AFTER --data SPEC --out DIR."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,9 @@ def run(
     passages: o.Passages = None,
     seeds: o.Seeds = None,
     limit_queries: o.Limit = None,
+    neurons: Annotated[
+        bool, typer.Option("--neurons/--no-neurons", help="Attribute and ablate neurons; the slowest part.")
+    ] = True,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
@@ -67,6 +71,8 @@ def run(
         settings,
         assignments,
     )
+    if not neurons:
+        chosen = replace(chosen, neurons=None, ablation=None)
     _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
 
 
@@ -83,7 +89,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     before, after = pair_of(chosen.before, chosen.after)
     check_pair(before, after)
     check_ids(collection)
-    plan = plan_run({"before": before, "after": after}, collection, chosen, cache)
+    plan = plan_run({"before": before, "after": after}, collection, chosen, cache, neurons=True)
     if dry_run:
         emit(plan) if as_json else say(describe(plan))
         return

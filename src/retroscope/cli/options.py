@@ -1,5 +1,6 @@
 """Options that several commands share, declared once."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +51,33 @@ Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder of the vector stores; else $RETROSCOPE_CACHE or the user's.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan, its size and its time; do nothing.")]
+
+
+def fractions(text: str | None) -> list[float] | None:
+    """The shares of a comma-separated option; None where it was not given."""
+    parts = listed(text)
+    if parts is None:
+        return None
+    try:
+        return [float(part) for part in parts]
+    except ValueError as error:
+        raise SettingsError("this is no list of numbers", where=text or "", fix="write them as 0.1,0.2") from error
+
+
+def in_bytes(text: str | None) -> int | None:
+    """The bytes that a size like 4GiB, 500MB or 2e9 names; None where it was not given."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*([KMGT]i?B?|B)?\s*", text, re.IGNORECASE)
+    try:
+        number = float(match[1]) if match else 0.0
+    except ValueError:
+        number = 0.0
+    if match is None or number <= 0:
+        raise SettingsError(f"{text!r} is no size", where="--memory", fix="write e.g. 4GiB or 500MB")
+    unit = (match[2] or "B").upper().removesuffix("B")
+    power = "KMGT".index(unit[0]) + 1 if unit else 0
+    return int(number * (1024 if unit.endswith("I") else 1000) ** power)
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -1,7 +1,5 @@
 """compare(before, after) -> Study: the same analyses on two retrievers, paired by query."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import cycle, islice
@@ -23,8 +21,9 @@ from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.neuron_sides import MeasuredNeurons, Neurons, measure_neurons, overlap_table
 from retroscope.study.protocols import departures
-from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
+from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
 
@@ -59,19 +58,37 @@ def compare(
     before, after = _told_apart(before, after)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
+    neurons: dict[str, MeasuredNeurons] = {}
     for name, retriever in (("before", before), ("after", after)):
         # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
         twin = twin_of(retriever, collection, home, settings, progress)
         sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
-    study = Study(_facts(sides, collection, negatives, settings), settings, _scores(sides), _seeds(sides))
+        if settings.neurons is not None:
+            neurons[name] = measure_neurons(
+                retriever, collection, negatives.candidates, settings, cache=home, progress=progress
+            )
+    facts = _facts(sides, collection, negatives, settings)
+    facts["timings"] |= {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
+    study = Study(facts, settings, _scores(sides), _seeds(sides), neurons=_neurons(neurons))
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
     )
-    return Study({**study.facts, **examples}, settings, study.scores, study.seeds, _runs(sides))
+    return replace(study, facts={**study.facts, **examples}, runs=_runs(sides))
 
 
-def mine(collection: Collection, settings: StudySettings) -> MinedNegatives:
+def _neurons(sides: Mapping[str, MeasuredNeurons]) -> Neurons | None:
+    """Both sides and how far they agree."""
+    if not sides:
+        return None
+    agreement = overlap_table(sides["before"].attribution, sides["after"].attribution)
+    return Neurons({name: found.side for name, found in sides.items()}, agreement)
+
+
+def mine(collection: Collection, settings: StudySettings, *, probing: bool = True) -> MinedNegatives:
     """Hard negatives as the settings say; that they can be split is known before anything is encoded.
+
+    Args:
+        probing: they are for probes, too; else nothing is split.
 
     Raises:
         AnalysisError: if there are too few for the probes.
@@ -83,6 +100,8 @@ def mine(collection: Collection, settings: StudySettings) -> MinedNegatives:
     found = hard_negatives(collection, wanted.pool, how=how, run=run, pool=wanted.pool)
     if published and how == "given":
         found = replace(found, candidates=tuple(_repeated(c, settings) for c in found.candidates))
+    if not probing:
+        return found
     task = build_task(found.candidates, max(settings.probing.passages))
     for seed in settings.probing.seed_values:
         settings.probing.rules.split(task, seed)
@@ -131,7 +150,7 @@ def _facts(
             *(f"collection: {note}" for note in collection.notes),
             *_caveats(sides),
         ],
-        "command": shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else "",
+        "command": command_line(),
         "versions": software(),
         "timings": {f"{name}: {stage}": s for name, side in sides.items() for stage, s in side.seconds.items()},
         "probing": [

@@ -23,6 +23,11 @@ def clean(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
+def ordered(value: Any) -> Any:
+    """The value with the names of every mapping in order: a recipe reads the same before and after the disk."""
+    return json.loads(json.dumps(clean(value), sort_keys=True))
+
+
 def as_json(document: Any) -> str:
     """A cleaned document as text."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)

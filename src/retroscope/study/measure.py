@@ -51,6 +51,13 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
+    def named(self) -> Progress | None:
+        """What a function is given that names its own stages."""
+        if self.progress is None:
+            return None
+        told = self.progress
+        return lambda what, done, total: told(f"{self.side}: {what}", done, total)
+
     def inside(self, stage: str) -> Callable[[int, int], None] | None:
         """What a room is given to report progress within a stage."""
         if self.progress is None:

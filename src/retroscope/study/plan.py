@@ -1,27 +1,39 @@
 """What a run will do, how large and how long, said before it starts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from retroscope.attribution.plan import facts
+from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.twin import random_twin
 from retroscope.representations.represent import TowerPlan, plan_towers
 from retroscope.study.documents import SCHEMA
+from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings, plain
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
+SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
 
 
 def plan_run(
-    retrievers: Mapping[str, Retriever], collection: Collection, settings: StudySettings, cache: Path
+    retrievers: Mapping[str, Retriever],
+    collection: Collection,
+    settings: StudySettings,
+    cache: Path,
+    *,
+    neurons: bool = False,
 ) -> dict[str, Any]:
     """The resolved plan, JSON-like: recipes, texts, bytes and seconds of every tower, and all settings.
 
     Args:
         retrievers: role ("before", "after", "model") -> retriever; their random-weight twins are
             added where that control is asked for, one where they would be the same.
+        neurons: they are to be attributed, if the settings say so.
     """
     planned = dict(retrievers)
     if "random_weights" in settings.probing.chosen_controls:
@@ -44,6 +56,7 @@ def plan_run(
         "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
         "seconds": round(sum(t["seconds"] for t in towers), 1),
         "cache": str(cache),
+        "neurons": _neurons(retrievers, collection, settings) if neurons else {},
         "settings": plain(settings),
     }
 
@@ -73,6 +86,31 @@ def _tower(role: str, tower: TowerPlan) -> dict[str, Any]:
     }
 
 
+def _neurons(
+    retrievers: Mapping[str, Retriever], collection: Collection, settings: StudySettings
+) -> dict[str, dict[str, Any]]:
+    if settings.neurons is None:
+        return {}
+    return {role: _expected(r, collection, settings, settings.neurons) for role, r in retrievers.items()}
+
+
+def _expected(
+    retriever: Retriever, collection: Collection, settings: StudySettings, chosen: NeuronSettings
+) -> dict[str, Any]:
+    """Units, seconds and bytes of the attribution of neurons, from a few units.
+
+    Their negatives are other queries' relevant passages: as long as real ones, and found at once.
+    """
+    judged = collection.judged_queries
+    relevant = [next(p for p, grade in collection.qrels[query].items() if grade > 0) for query in judged]
+    pairs = zip(judged, relevant, [*relevant[1:], *relevant[:1]], strict=True)
+    sample = replace(chosen, limit=min(SAMPLED_UNITS, chosen.limit or SAMPLED_UNITS))
+    candidates = [Candidates(query, positive, (other,)) for query, positive, other in pairs]
+    said = facts(plan_on_collection(retriever, collection, candidates, sample, settings.protocol))
+    units = min(chosen.limit or len(judged), len(judged))
+    return {"units": units, "seconds": said["seconds"] * units / said["units"], "bytes": said["bytes"]}
+
+
 def describe(plan: Mapping[str, Any]) -> str:
     """The plan in a few lines."""
     lines = [f"collection: {plan['collection']['name']} ({plan['collection']['source']})"]
@@ -81,6 +119,9 @@ def describe(plan: Mapping[str, Any]) -> str:
     for tower in plan["towers"]:
         lines += _tower_lines(tower)
     lines += [f"{role}: vectors are compared by {name}" for role, name in plan["similarity"].items()]
+    for role, said in plan["neurons"].items():
+        cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
+        lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}")
     lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")
     return "\n".join(lines)
 

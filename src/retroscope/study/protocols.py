@@ -10,9 +10,16 @@ Values = Mapping[str, Any]
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "default": {"probing": {"protocol": "default"}},
-    # arXiv 2505.07166: padded to the maximum, the concat probe, unpaired t-tests under Bonferroni.
+    # arXiv 2505.07166: padded to the maximum, the concat probe, the norm's
+    # 20-point rule over batches in the order given, unpaired t-tests under Bonferroni.
     "ielab-2025": {
         "probing": {"protocol": "ielab-2025"},
+        "neurons": {
+            "target": "norm",
+            "quadrature": "ielab-20",
+            "thresholds": [0.01, 0.1],
+            "batch_size": 4,
+        },
         "statistics": {"test": "unpaired_t", "correction": "bonferroni"},
     },
 }

@@ -1,8 +1,11 @@
 """Where the numbers come from, as JSON-like facts: models, collection, software."""
 
 import platform
+import shlex
+import sys
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -68,6 +71,11 @@ def software() -> dict[str, str]:
     found = {name: version(name) for name in LIBRARIES}
     machine = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     return {**found, **machine, "threads": str(torch.get_num_threads())}
+
+
+def command_line() -> str:
+    """The command that runs; empty where it is not ours."""
+    return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
 
 
 def truncation_caveats(side: str, recipe: Facts) -> list[str]:

@@ -12,12 +12,14 @@ from typing import Any, Literal, get_args, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from retroscope.attribution.settings import NeuronSettings
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, did_you_mean, listed
 from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.ablation_settings import AblationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,8 @@ class StudySettings:
         after: the retriever fine-tuned from it; likewise.
         data: the collection; likewise.
         protocol: "default", or "ielab-2025" for the published one, quirks included.
+        neurons: how they are attributed; None leaves that analysis out.
+        ablation: what is ablated of them; None leaves it out.
     """
 
     before: ModelSettings | None = None
@@ -111,6 +115,8 @@ class StudySettings:
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     negatives: NegativesSettings = field(default_factory=NegativesSettings)
     probing: ProbeSettings = field(default_factory=ProbeSettings)
+    neurons: NeuronSettings | None = field(default_factory=NeuronSettings)
+    ablation: AblationSettings | None = field(default_factory=AblationSettings)
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
 
 

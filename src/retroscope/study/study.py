@@ -14,23 +14,23 @@ from retroscope.errors import AnalysisError
 from retroscope.reporting.findings import (
     CollectionFacts,
     Findings,
-    Model,
     RankedPassage,
-    SelfTest,
     TopPassages,
-    Tower,
 )
+from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
 from retroscope.reporting.report import write_report
 from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.study.documents import as_json, read_document, write_text
+from retroscope.study.facts import model_of
+from retroscope.study.neuron_sides import Neurons, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
 
 ANALYSES = ("retrieval", "layers", "probing", "mdl")
 SIDES = ("before", "after")
-FACTS, SCORES, SEEDS, SETTINGS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml"
+FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,7 @@ class Study:
         scores: "before/retrieval", "after/probing" ... -> Scores, the query first.
         seeds: accuracy by seed: side, probe, control, n_passages, layer, seed, accuracy.
         runs: "before" and "after" -> ranking; empty in a study that was loaded from its folder.
+        neurons: of both sides; None where they were left out.
     """
 
     facts: Mapping[str, Any]
@@ -50,6 +51,7 @@ class Study:
     scores: Mapping[str, Scores]
     seeds: pd.DataFrame | None = None
     runs: Mapping[str, Run] = field(default_factory=dict)
+    neurons: Neurons | None = None
 
     @cached_property
     def retrieval(self) -> Difference:
@@ -77,6 +79,14 @@ class Study:
         """The effect on the online code length."""
         return self._compared("mdl")
 
+    @cached_property
+    def neuron_profile(self) -> Difference | None:
+        """The effect on every statistic of the neurons; the parts and layers of a statistic are a family."""
+        if self.neurons is None:
+            return None
+        before, after = (self.neurons.sides[side].scores for side in SIDES)
+        return compare_scores(before, after, replace(self.settings.statistics, family_per=("statistic",)))
+
     def _compared(self, analysis: str, *family_per: str) -> Difference | None:
         before, after = (self.scores.get(f"{side}/{analysis}") for side in SIDES)
         if before is None or after is None:
@@ -88,6 +98,9 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
         _save_scores(self.scores, folder / SCORES)
+        shutil.rmtree(folder / NEURONS, ignore_errors=True)
+        if self.neurons is not None:
+            save_neurons(self.neurons, folder / NEURONS)
         (folder / SEEDS).unlink(missing_ok=True)
         if self.seeds is not None:
             self.seeds.to_parquet(folder / SEEDS, index=False)
@@ -109,14 +122,15 @@ class Study:
         return Findings(
             title=facts["title"],
             protocol=self.settings.protocol,
-            before=_model(facts["before"]),
-            after=_model(facts["after"]),
+            before=model_of(facts["before"]),
+            after=model_of(facts["after"]),
             collection=CollectionFacts(**facts["collection"]),
             retrieval=self.retrieval,
             primary_measure=measures[0],
             flip_measure=facts["flip_measure"],
             layer_retrieval=self.layers,
             probing=self.probing,
+            neurons=self._neuron_findings(),
             seed_spread=_spread(self.seeds),
             query_texts=facts["query_texts"],
             top_passages={q: _tops(sides) for q, sides in facts["top_passages"].items()},
@@ -126,6 +140,13 @@ class Study:
             versions=facts["versions"],
             timings=facts["timings"],
         )
+
+    def _neuron_findings(self) -> NeuronFindings | None:
+        if self.neurons is None:
+            return None
+        published = self.settings.protocol == "ielab-2025"
+        layout = PUBLISHED if published else HeatMap()
+        return NeuronFindings(self.neurons.sides, self.neuron_profile, self.neurons.agreement, layout)
 
 
 def load_study(folder: str | Path) -> Study:
@@ -138,7 +159,8 @@ def load_study(folder: str | Path) -> Study:
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
-    return Study(facts, settings, scores, seeds)
+    neurons = load_neurons({side: facts[side]["name"] for side in SIDES}, home / NEURONS)
+    return Study(facts, settings, scores, seeds, neurons=neurons)
 
 
 def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:
@@ -149,22 +171,6 @@ def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:
     for name, values in scores.items():
         values.save(partial, name)
     os.replace(partial, store)
-
-
-def _model(facts: Mapping[str, Any]) -> Model:
-    towers = tuple(
-        Tower(
-            **{**tower, "layer_names": tuple(tower["layer_names"])}
-            | {"self_tests": tuple(_self_test(test) for test in tower["self_tests"])}
-        )
-        for tower in facts["towers"]
-    )
-    return Model(facts["name"], facts["similarity"], towers)
-
-
-def _self_test(facts: Mapping[str, Any]) -> SelfTest:
-    """A distance that is not finite is null in JSON."""
-    return SelfTest(**{**facts, "value": float("inf") if facts["value"] is None else facts["value"]})
 
 
 def _tops(sides: Mapping[str, Any]) -> TopPassages:

@@ -6,12 +6,13 @@ from typing import Any
 
 import xarray as xr
 
+from retroscope.reporting.neuron_findings import NeuronSide
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
-from retroscope.study.documents import SCHEMA, as_json, clean, write_text
+from retroscope.study.documents import SCHEMA, as_json, clean, ordered, write_text
 from retroscope.study.settings import plain
 from retroscope.study.study import Study
 
@@ -37,6 +38,7 @@ def summary(study: Study) -> Record:
         "probing": list(facts["probing"]),
         "probing_differences": _records(study.probing),
         "mdl": _records(study.mdl),
+        "neurons": _neurons(study),
         "statistics": {**study.retrieval.method},
         "settings": plain(study.settings),
         "versions": facts["versions"],
@@ -44,6 +46,37 @@ def summary(study: Study) -> Record:
         "command": facts["command"],
     }
     return {name: clean(value) for name, value in document.items()}
+
+
+def _neurons(study: Study) -> Record | None:
+    """Both sides' attribution in numbers, the paired differences of its statistics, and how far the two agree."""
+    if study.neurons is None:
+        return None
+    agreement = study.neurons.agreement
+    return {
+        **{name: neuron_facts(side) for name, side in study.neurons.sides.items()},
+        "differences": _records(study.neuron_profile),
+        "overlap": [] if agreement is None else agreement.to_dict(orient="records"),
+    }
+
+
+def neuron_facts(side: NeuronSide) -> Record:
+    """Units, recipe, warnings and ablation of one side."""
+    ablation = side.ablation
+    return {
+        "units": side.units,
+        "noise": side.noise,
+        "recipe": ordered(side.recipe),
+        "warnings": list(side.warnings),
+        "ablation": None
+        if ablation is None
+        else {
+            "table": ablation.table.to_dict(orient="records"),
+            "areas": ablation.areas.to_dict(orient="records"),
+            "recipe": ordered(ablation.recipe),
+            "warnings": list(ablation.warnings),
+        },
+    }
 
 
 def write_summary(study: Study, folder: Path) -> Record:

@@ -1,0 +1,71 @@
+"""How ablation curves are made: one settings object."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from retroscope.attribution.selection import BY
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.retrieval.measures import parse_measure
+from retroscope.statistics.area import area_weights
+from retroscope.statistics.intervals import IntervalSettings
+
+HOLDS = ("mean", "zero")
+TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationSettings:
+    """How ablation curves are made.
+
+    Attributes:
+        fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
+            number of neurons, one at least.
+        by: what "top" is: "signed", "magnitude" or "share" (see `attribution.selection.ranked`).
+        parts: of the neurons; None: all that were attributed, `up` left out where `intermediate` is there.
+        hold: what a neuron is held at: its "mean" over the tower's texts of this collection, or "zero".
+        tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
+        draws: random sets of each size.
+        measures: ir-measures names.
+        held_out: measure only queries that had no part in the attribution.
+        seed: of the random sets.
+        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
+        intervals: over queries.
+    """
+
+    fractions: tuple[float, ...] = (0.01, 0.1)
+    by: str = "signed"
+    parts: tuple[str, ...] | None = None
+    hold: str = "mean"
+    tower: str | None = None
+    draws: int = 5
+    measures: tuple[str, ...] = ("RR@10", "nDCG@10")
+    held_out: bool = False
+    seed: int = 0
+    batch_tokens: int | None = None
+    intervals: IntervalSettings = field(default_factory=IntervalSettings)
+
+    def __post_init__(self) -> None:
+        area_weights(np.array(self.fractions))
+        if max(self.fractions) > 1:
+            raise SettingsError(
+                f"fraction {max(self.fractions)} is no share", fix="give shares of the neurons, up to 1"
+            )
+        for kind, word, known in (
+            ("ranking", self.by, BY),
+            ("value to hold a neuron at", self.hold, HOLDS),
+            ("tower", self.tower or "both", TOWERS),
+        ):
+            if word not in known:
+                raise unknown_name(kind, word, known)
+        if self.draws < 1:
+            raise SettingsError(f"draws is {self.draws}", fix="give at least 1; p cannot fall below 1 / (draws + 1)")
+        if not self.measures or len({*self.measures}) < len(self.measures):
+            raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
+        for name in self.measures:
+            parse_measure(name)
+
+    @property
+    def ablations(self) -> int:
+        """Sets of neurons that are ablated, one after the other."""
+        return len(self.fractions) * (2 + self.draws)

@@ -1,0 +1,140 @@
+"""The neurons of one retriever, attributed and ablated, as the report wants them and as a folder keeps them."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from retroscope.attribution.attribute import attribute_neurons
+from retroscope.attribution.overlap import overlap
+from retroscope.attribution.plan import AttributionPlan
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.store import load_attribution, save_attribution
+from retroscope.collection.collection import Collection
+from retroscope.collection.records import Candidates
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError
+from retroscope.reporting.neuron_findings import Ablation, NeuronSide
+from retroscope.scores import load_scores
+from retroscope.study.ablation_curves import AblationCurves, ablation_curves
+from retroscope.study.measure import Progress, Stages
+from retroscope.study.neurons import as_measured, plan_on_collection
+from retroscope.study.settings import StudySettings
+
+STORE, TABLE, AREAS, OVERLAP = "neurons.zarr", "ablation.parquet", "ablation-areas.parquet", "overlap.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredNeurons:
+    """One side's neurons, and how long each stage took."""
+
+    side: NeuronSide
+    attribution: NeuronAttribution
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Both sides of a comparison, and how far they name the same neurons (`attribution.overlap`)."""
+
+    sides: Mapping[str, NeuronSide]
+    agreement: pd.DataFrame | None
+
+
+def measure_neurons(
+    retriever: Retriever,
+    collection: Collection,
+    candidates: Sequence[Candidates],
+    settings: StudySettings,
+    *,
+    cache: Path,
+    progress: Progress | None = None,
+) -> MeasuredNeurons:
+    """Attribute, and ablate where the settings say so."""
+    start = time.perf_counter()
+    plan = plan_on_collection(retriever, collection, candidates, wanted(settings), settings.protocol)
+    planned = {"neurons: plan": time.perf_counter() - start}
+    found = run_plan(plan, retriever, collection, settings, cache=cache, progress=progress)
+    return MeasuredNeurons(found.side, found.attribution, {**planned, **found.seconds})
+
+
+def wanted(settings: StudySettings) -> NeuronSettings:
+    """How neurons are attributed; an error where they were left out."""
+    if settings.neurons is None:
+        raise SettingsError("the settings leave neurons out", where="neurons: null", fix="take that line away")
+    return settings.neurons
+
+
+def run_plan(
+    plan: AttributionPlan,
+    retriever: Retriever,
+    collection: Collection | None,
+    settings: StudySettings,
+    *,
+    cache: Path,
+    progress: Progress | None = None,
+) -> MeasuredNeurons:
+    """What a plan says, and its ablation; texts without a collection have nothing to ablate on."""
+    stages = Stages(retriever.name, progress)
+    made = attribute_neurons(plan, cache, stages.inside("neurons"))
+    stages.ended("neurons")
+    curves = None
+    if settings.ablation is not None and collection is not None:
+        measured = as_measured(retriever, settings.protocol)
+        curves = ablation_curves(measured, collection, made, settings.ablation, stages.named())
+        stages.ended("neurons: ablation")
+    return MeasuredNeurons(neuron_side(retriever.name, made, curves), made, stages.seconds)
+
+
+def neuron_side(model: str, made: NeuronAttribution, curves: AblationCurves | None) -> NeuronSide:
+    """As the report wants it."""
+    ablation = None
+    if curves is not None:
+        parts = (curves.scores, curves.intact, curves.table, curves.areas, curves.recipe, curves.warnings)
+        ablation = Ablation(*parts)
+    return NeuronSide(model, made.scores, made.neurons, made.units, made.noise, made.recipe, made.warnings, ablation)
+
+
+def overlap_table(before: NeuronAttribution, after: NeuronAttribution) -> pd.DataFrame | None:
+    """How far the two name the same neurons; None where their matrices are not of one shape."""
+    shapes = [{part: dict(table.sizes) for part, table in made.neurons.items()} for made in (before, after)]
+    return overlap(before, after).table if shapes[0] == shapes[1] else None
+
+
+def save_neurons(neurons: Neurons, folder: Path) -> None:
+    """Write every side below `folder`, replacing what an earlier run left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, side in neurons.sides.items():
+        made = NeuronAttribution(side.scores, side.neurons, side.units, side.noise, side.recipe, side.warnings)
+        save_attribution(made, folder / STORE, name)
+        if side.ablation is not None:
+            side.ablation.scores.save(folder / STORE, f"{name}/ablation")
+            side.ablation.intact.save(folder / STORE, f"{name}/intact")
+            side.ablation.table.to_parquet(folder / f"{name}-{TABLE}", index=False)
+            side.ablation.areas.to_parquet(folder / f"{name}-{AREAS}", index=False)
+    if neurons.agreement is not None:
+        neurons.agreement.to_parquet(folder / OVERLAP, index=False)
+
+
+def load_neurons(models: Mapping[str, str], folder: Path) -> Neurons | None:
+    """What `save_neurons` wrote, for side -> model name; None where nothing was."""
+    there = [name for name in models if (folder / STORE / name).exists()]
+    if not there:
+        return None
+    agreement = pd.read_parquet(folder / OVERLAP) if (folder / OVERLAP).exists() else None
+    return Neurons({name: _load_side(name, models[name], folder) for name in there}, agreement)
+
+
+def _load_side(name: str, model: str, folder: Path) -> NeuronSide:
+    made = load_attribution(folder / STORE, name)
+    ablation = None
+    if (folder / f"{name}-{TABLE}").exists():
+        scores, intact = (load_scores(folder / STORE, f"{name}/{group}") for group in ("ablation", "intact"))
+        table, areas = (pd.read_parquet(folder / f"{name}-{file}") for file in (TABLE, AREAS))
+        ablation = Ablation(scores, intact, table, areas, scores.recipe, scores.warnings)
+    return NeuronSide(model, made.scores, made.neurons, made.units, made.noise, made.recipe, made.warnings, ablation)

@@ -1,0 +1,111 @@
+"""Which neurons carry it, of one retriever on one collection or on a file of texts."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from retroscope.attribution.attribute import plan_attribution
+from retroscope.attribution.plan import AttributionPlan, facts
+from retroscope.attribution.published import published_document, published_encoder
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.units import collection_units, text_units
+from retroscope.collection.collection import Collection
+from retroscope.collection.records import Candidates
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.errors import SettingsError
+from retroscope.study.documents import SCHEMA
+
+GIB = 2**30
+# pooling -> what the published files call it
+ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "eos", "last_token": "eos"}
+
+
+PUBLISHED = "ielab-2025"
+
+
+def as_measured(retriever: Retriever, protocol: str) -> Retriever:
+    """The retriever under the recipe that the protocol attributes neurons with."""
+    if protocol != PUBLISHED:
+        return retriever
+    return replace(retriever, query=published_encoder(retriever.query), passage=published_encoder(retriever.passage))
+
+
+def plan_on_collection(
+    retriever: Retriever,
+    collection: Collection,
+    candidates: Sequence[Candidates],
+    settings: NeuronSettings,
+    protocol: str = "default",
+) -> AttributionPlan:
+    """The plan of an attribution over the judged queries of a collection, or over their texts."""
+    measured = as_measured(retriever, protocol)
+    return plan_attribution(
+        measured.tower(settings.tower),
+        collection_units(measured, collection, candidates, settings),
+        settings,
+        cosine=measured.similarity == "cosine",
+        padding_pooled=protocol == PUBLISHED,
+    )
+
+
+def plan_on_texts(
+    retriever: Retriever, texts: Sequence[str], settings: NeuronSettings, protocol: str = "default"
+) -> AttributionPlan:
+    """The plan of an attribution over texts, which have no query: target `norm` only.
+
+    Raises:
+        SettingsError: if the target asks for queries.
+    """
+    check_target(settings)
+    kept = texts[: settings.limit] if settings.limit else texts
+    units = text_units([str(i) for i in range(len(kept))], kept)
+    encoder = as_measured(retriever, protocol).tower(settings.tower)
+    return plan_attribution(encoder, units, settings, padding_pooled=protocol == PUBLISHED)
+
+
+def check_target(settings: NeuronSettings) -> None:
+    """Refuse a target that texts alone do not have."""
+    if settings.target != "norm":
+        raise SettingsError(
+            f"the target {settings.target!r} compares a query with passages, and a file of texts has neither",
+            fix="give --data SPEC, or --target norm",
+        )
+
+
+def describe_neurons(plan: AttributionPlan) -> str:
+    """The plan in two lines."""
+    said, chosen = facts(plan), plan.settings
+    return (
+        f"neurons of {plan.encoder.name}, {chosen.tower} tower: {chosen.method} of {chosen.target} by "
+        f"{chosen.quadrature}, {len(plan.sites)} matrices\n"
+        f"  {said['units']:,} units, {said['texts']:,} texts, {said['tokens']:,} tokens; about "
+        f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.2f} GiB"
+    )
+
+
+def published_files(made: NeuronAttribution, encoder: Encoder) -> dict[str, dict[str, Any]]:
+    """File name -> the counts in the published layout, one file a threshold."""
+    files = {}
+    for threshold in made.recipe["thresholds"]:
+        counts = {
+            f"layer_{layer - 1}_{part}": neurons["count"].sel(threshold=threshold, layer=layer).values.tolist()
+            for layer in made.scores.values.coords["layer"].values.tolist()
+            for part, neurons in made.neurons.items()
+        }
+        files[f"neurons-{threshold:g}.json"] = published_document(
+            counts, model=encoder.name, encoder_type=ENCODER_TYPES.get(encoder.recipe.pooling, encoder.recipe.pooling),
+            threshold=threshold,
+        )  # fmt: skip
+    return files
+
+
+def plan_document(plan: AttributionPlan) -> dict[str, Any]:
+    """What `neurons --dry-run --json` says."""
+    return {
+        "schema": SCHEMA,
+        "model": plan.encoder.name,
+        "recipe": plan.encoder.recipe.as_dict(),
+        "plan": facts(plan),
+        "settings": asdict(plan.settings),
+    }

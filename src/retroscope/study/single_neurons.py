@@ -1,0 +1,146 @@
+"""What `retroscope neurons` does: one retriever, a collection or a file of texts, a report."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from retroscope.attribution.plan import AttributionPlan, facts
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.selftest import SelfTest
+from retroscope.reporting.findings import CollectionFacts
+from retroscope.reporting.neuron_findings import PUBLISHED, SINGLE, HeatMap, NeuronFindings, NeuronSide
+from retroscope.reporting.neuron_report import NeuronReport, write_neuron_report
+from retroscope.statistics.summaries import summarise
+from retroscope.study.compare import mine
+from retroscope.study.documents import SCHEMA, as_json, clean, write_text
+from retroscope.study.embed import read_lines
+from retroscope.study.facts import model_of
+from retroscope.study.load import check_ids, collection_of, retriever_of
+from retroscope.study.measure import Progress, doubts, tested
+from retroscope.study.neuron_sides import MeasuredNeurons, Neurons, run_plan, save_neurons, wanted
+from retroscope.study.neurons import as_measured, check_target, plan_on_collection, plan_on_texts, published_files
+from retroscope.study.provenance import collection_facts, command_line, model_facts, software
+from retroscope.study.settings import StudySettings, plain
+from retroscope.study.summary import neuron_facts
+
+TOP = 20  # neurons that the document names
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronJob:
+    """A planned run."""
+
+    retriever: Retriever
+    collection: Collection | None
+    plan: AttributionPlan
+    settings: StudySettings
+    source: str = ""
+
+    @property
+    def encoder(self) -> Encoder:
+        """The tower whose network is scaled."""
+        return self.plan.encoder
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronRun:
+    """What a run found; `document` is what `neurons --json` says."""
+
+    job: NeuronJob
+    measured: MeasuredNeurons
+    document: dict[str, Any]
+
+    @property
+    def report(self) -> NeuronReport:
+        """As the report wants it."""
+        job, document = self.job, self.document
+        layout = PUBLISHED if job.settings.protocol == "ielab-2025" else HeatMap()
+        on = job.source if job.collection is None else job.collection.name
+        return NeuronReport(
+            title=f"Neurons of {job.retriever.name} on {on}",
+            protocol=job.settings.protocol,
+            model=model_of(document["model"]),
+            neurons=NeuronFindings({SINGLE: self.measured.side}, heat_map=_fitting(layout, self.measured.side)),
+            collection=None if job.collection is None else CollectionFacts(**document["collection"]),
+            source=job.source,
+            caveats=tuple(document["caveats"]),
+            command=command_line(),
+            settings=document["settings"],
+            versions=document["versions"],
+            timings=document["timings"],
+        )
+
+
+def _fitting(layout: HeatMap, side: NeuronSide) -> HeatMap:
+    """The layout, at the largest threshold that was counted where its own was not."""
+    if isinstance(layout.value, str) or layout.value in side.thresholds:
+        return layout
+    return replace(layout, value=side.thresholds[-1])
+
+
+def prepare(settings: StudySettings, texts: Path | None) -> NeuronJob:
+    """Load the model and what it reads, and plan the attribution."""
+    chosen = wanted(settings)
+    if texts is not None:
+        check_target(chosen)
+        lines = read_lines(texts)
+        retriever = retriever_of(settings.after)
+        return NeuronJob(
+            retriever, None, plan_on_texts(retriever, lines, chosen, settings.protocol), settings, str(texts)
+        )
+    collection = collection_of(settings.data)
+    check_ids(collection)
+    retriever = retriever_of(settings.after)
+    negatives = mine(collection, settings, probing=False)
+    plan = plan_on_collection(retriever, collection, negatives.candidates, chosen, settings.protocol)
+    return NeuronJob(retriever, collection, plan, settings)
+
+
+def run_neurons(job: NeuronJob, cache: Path, progress: Progress | None = None) -> NeuronRun:
+    """Self-tests, attribution and ablation."""
+    measured = as_measured(job.retriever, job.settings.protocol)
+    self_tests = tested(measured)
+    found = run_plan(job.plan, job.retriever, job.collection, job.settings, cache=cache, progress=progress)
+    return NeuronRun(job, found, _document(job, measured, found, self_tests))
+
+
+def save_run(run: NeuronRun, folder: Path) -> Path:
+    """Write the report, the aggregates, `neurons.json` and, under `ielab-2025`, the published layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_neurons(Neurons({SINGLE: run.measured.side}, None), folder / "neurons")
+    write_text(folder / "neurons.json", as_json(run.document))
+    if run.job.settings.protocol == "ielab-2025":
+        for name, content in published_files(run.measured.attribution, run.job.encoder).items():
+            write_text(folder / name, as_json(content))
+    return write_neuron_report(run.report, folder)
+
+
+def _document(
+    job: NeuronJob, measured: Retriever, found: MeasuredNeurons, self_tests: dict[str, list[SelfTest]]
+) -> dict[str, Any]:
+    side, level = found.side, job.settings.statistics.intervals
+    rows = summarise(side.scores, level).to_dataframe().reset_index().to_dict(orient="records")
+    document = {
+        "schema": SCHEMA,
+        "model": model_facts(measured, self_tests),
+        "collection": None if job.collection is None else collection_facts(job.collection, None),
+        "caveats": [*side.warnings, *doubts(self_tests)],
+        "plan": facts(job.plan),
+        **neuron_facts(side),
+        "statistics": rows,
+        "top": _top(found),
+        "settings": plain(job.settings),
+        "versions": software(),
+        "timings": found.seconds,
+    }
+    return {name: clean(value) for name, value in document.items()}
+
+
+def _top(found: MeasuredNeurons) -> list[dict[str, Any]]:
+    """The neurons with the largest mean signed value, and their other aggregates."""
+    rows = []
+    for part, neurons in found.attribution.neurons.items():
+        table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()
+        rows += [{"part": part, **row} for row in table.nlargest(TOP, "signed").to_dict(orient="records")]
+    return sorted(rows, key=lambda row: -row["signed"])[:TOP]
