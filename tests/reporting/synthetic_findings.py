@@ -1,5 +1,6 @@
 """Small made-up findings with known truth: what the report is tested on."""
 
+import gc
 from dataclasses import replace
 from functools import cache
 
@@ -16,9 +17,12 @@ from retroscope.reporting.findings import (
     TopPassages,
     Tower,
 )
+from retroscope.reporting.neuron_findings import Ablation, NeuronFindings, NeuronSide
+from retroscope.reporting.neuron_report import NeuronReport
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 
+gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 N_QUERIES = 240
 LAYERS = tuple(range(7))
 LABELS = (*map(str, LAYERS[:-1]), "6 (post-norm)")
@@ -166,3 +170,161 @@ def whole() -> Findings:
         versions={"retroscope": "0.1.0", "torch": "2.13"},
         timings={"represent": 83.2, "probe": 12.0, "compare": 4021.0},
     )  # fmt: skip
+
+
+N_UNITS = 60
+BLOCKS = tuple(range(1, 7))
+WIDTHS = {"intermediate": 50, "output": 20}
+THRESHOLDS = (0.01, 0.1, 0.5)
+FRACTIONS = (0.001, 0.01, 0.1, 0.3)
+CARRIER, CARRIERS = 3, (0, 1, 2, 3)  # in layer 3 of "intermediate", these neurons carry the answer after fine-tuning
+
+
+def magnitudes(planted: float, seed: int = 7) -> dict[str, np.ndarray]:
+    """part -> [unit, layer, neuron]; the planted neurons are `planted` times as large."""
+    rng = np.random.default_rng(seed)
+    found = {part: rng.lognormal(sigma=0.7, size=(N_UNITS, len(BLOCKS), n)) for part, n in WIDTHS.items()}
+    found["intermediate"][:, CARRIER - 1, list(CARRIERS)] *= planted
+    return found
+
+
+def statistics_of(values: dict[str, np.ndarray], noise: int, gap: float) -> dict[str, np.ndarray]:
+    """statistic -> [unit, part, layer], by their definitions; the first `noise` units have no shape."""
+    largest = np.max([v.max(axis=(1, 2)) for v in values.values()], axis=0)
+    found = {"total": [], "gini": [], "participation": [], "top_1%": []} | {f"active@{t:g}": [] for t in THRESHOLDS}
+    for v in values.values():
+        n, ordered = v.shape[-1], np.sort(v, axis=-1)
+        found["total"].append(v.sum(-1))
+        found["gini"].append((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum(-1) / (n * v.sum(-1)))
+        found["participation"].append(v.sum(-1) ** 2 / (v**2).sum(-1) / n)
+        found["top_1%"].append(v.max(-1) / v.sum(-1))
+        for t in THRESHOLDS:
+            found[f"active@{t:g}"].append((v / largest[:, None, None] >= t).mean(-1))
+    made = {name: np.stack(parts, axis=1) for name, parts in found.items()}
+    for name in set(made) - {"total"}:
+        made[name][:noise] = np.nan
+    flat = np.ones_like(made["total"])
+    return {"change": flat, **made, "signed": flat * (1 + gap), "gap": flat * gap, "nodes": flat * 4}
+
+
+def neuron_side(
+    model: str = "toy-retriever", *, planted: float = 1.0, seed: int = 7, noise: int = 0, gap: float = 1e-4, **changes
+) -> NeuronSide:
+    values = magnitudes(planted, seed)
+    stats = statistics_of(values, noise, gap)
+    coords = {"query": [f"q{i}" for i in range(N_UNITS)], "statistic": list(stats), "part": list(WIDTHS),
+              "layer": list(BLOCKS)}  # fmt: skip
+    scores = Scores("neurons", xr.DataArray(np.stack(list(stats.values()), axis=1), coords, tuple(coords)))
+    largest = np.max([v.max(axis=(1, 2)) for v in values.values()], axis=0)[:, None, None]
+    place = ("layer", "neuron")
+    neurons = {
+        part: xr.Dataset(
+            {
+                "mean": (place, v.mean(0)),
+                "signed": (place, v.mean(0)),
+                "share": (place, (v / largest)[noise:].mean(0) if noise < N_UNITS else np.full(v.shape[1:], np.nan)),
+                "count": (("threshold", *place), [(v / largest >= t)[noise:].sum(0) for t in THRESHOLDS]),
+            },
+            {"layer": list(BLOCKS), "threshold": list(THRESHOLDS)},
+        )
+        for part, v in values.items()
+    }
+    recipe = {"target": "margin", "tower": "passage", "method": "weight_path", "quadrature": "gauss:4", "seed": 0}
+    return NeuronSide(model, scores, neurons, N_UNITS, noise, recipe, **changes)
+
+
+def ablation(*, harm: float = 0.4, seed: int = 11, draws: int = 5) -> Ablation:
+    """The intact measure is about .6; holding the top costs up to `harm`, bottom nothing, each draw about .01."""
+    rng = np.random.default_rng(seed)
+    intact = np.clip(0.6 + 0.2 * rng.standard_normal(N_QUERIES), 0, 1)
+    depth = np.linspace(0.25, 1, len(FRACTIONS))
+    shape = (N_QUERIES, 3, draws, len(FRACTIONS), 1)
+    cost = np.stack([np.full(draws, harm), np.zeros(draws), rng.uniform(0, 0.02, draws)])
+    values = intact[:, None, None, None, None] - (cost[:, :, None, None] * depth[:, None])[None]
+    values = values + 0.05 * rng.standard_normal(shape)
+    values[:, :2, 1:] = np.nan
+    coords = {"query": query_ids(), "how": ["top", "bottom", "random"], "draw": list(range(draws)),
+              "fraction": list(FRACTIONS), "measure": ["RR@10"]}  # fmt: skip
+    scores = Scores("ablation", xr.DataArray(values, coords, tuple(coords)))
+    whole = xr.DataArray(intact[:, None], {"query": query_ids(), "measure": ["RR@10"]}, ("query", "measure"))
+    recipe = {"by": "signed", "hold": "mean", "draws": draws, "seed": 0, "held_out": True, "queries": N_QUERIES,
+              "attributed_queries": 0, "neurons": 420}  # fmt: skip
+    return Ablation(scores, Scores("intact", whole), ablation_table(values, intact), ablation_areas(values), recipe)
+
+
+def ablation_table(values: np.ndarray, intact: np.ndarray) -> pd.DataFrame:
+    rows = []
+    for i, fraction in enumerate(FRACTIONS):
+        top, random = values[:, 0, 0, i, 0], values[:, 2, :, i, 0]
+        harm = (random.mean(1) - top).mean()
+        row = {"fraction": fraction, "measure": "RR@10", "neurons": max(1, round(420 * fraction)),
+               "intact": intact.mean(), "top": top.mean(), "bottom": values[:, 1, 0, i, 0].mean(),
+               "random": random.mean(), "harm": harm, "harm_low": harm - 0.01, "harm_high": harm + 0.01,
+               "below_every_draw": bool((random.mean(0) > top.mean()).all()), "shared_by_chance": 0.05}  # fmt: skip
+        not_above = int((random.mean(0) <= top.mean()).sum())
+        rows.append(row | {"p": (1 + not_above) / (1 + random.shape[1])})
+    return pd.DataFrame(rows)
+
+
+def ablation_areas(values: np.ndarray) -> pd.DataFrame:
+    random = values[:, 2].mean(axis=1)
+    areas = [(how, (random - values[:, k, 0]).mean()) for k, how in enumerate(("top", "bottom"))]
+    return pd.DataFrame(
+        [(how, "RR@10", area, area - 0.01, area + 0.01, N_QUERIES) for how, area in areas],
+        columns=["how", "measure", "area", "area_low", "area_high", "n"],
+    )
+
+
+def overlap_rows(between: float = 0.35, ceiling: float = 0.6) -> pd.DataFrame:
+    rng = np.random.default_rng(13)
+    rows = []
+    for part, n in (*WIDTHS.items(), ("all", sum(WIDTHS.values()))):
+        for layer in (*(BLOCKS if part != "all" else ()), 0):
+            for measure, chance in (("jaccard", 0.01), ("spearman", 0.0)):
+                move = 0.02 * rng.standard_normal(3)
+                rows.append((part, layer, measure, n, between + move[0], ceiling + move[1], ceiling + move[2],
+                             between + 0.1, chance))  # fmt: skip
+    names = ["part", "layer", "measure", "neurons", "between", "before_halves", "after_halves", "whole", "chance"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def neuron_findings(before: NeuronSide | None = None, after: NeuronSide | None = None, **changes) -> NeuronFindings:
+    """Layer 3 carries after fine-tuning and nothing did before; its neurons matter, those of the backbone too."""
+    if before is None and after is None:
+        return replace(whole_neurons(), **changes)
+    sides = {**whole_neurons().sides, **({"before": before} if before else {}), **({"after": after} if after else {})}
+    return compared_neurons(sides, **changes)
+
+
+def compared_neurons(sides, **changes) -> NeuronFindings:
+    settings = ComparisonSettings(resamples=200, family_per=("statistic",))
+    made = changes.pop("profile", None) or compare_scores(sides["before"].scores, sides["after"].scores, settings)
+    return NeuronFindings(sides, made, **{"overlap": overlap_rows(), **changes})
+
+
+@cache
+def whole_neurons() -> NeuronFindings:
+    return compared_neurons(
+        {
+            "before": neuron_side("toy-backbone", seed=6, ablation=ablation(seed=12)),
+            "after": neuron_side(planted=20.0, ablation=ablation()),
+        }
+    )
+
+
+def neuron_report(side: NeuronSide | None = None, **changes) -> NeuronReport:
+    one = side or neuron_side(planted=20.0, ablation=ablation())
+    given = {
+        "title": "neurons of toy-retriever",
+        "protocol": "default",
+        "model": model("toy-retriever"),
+        "neurons": NeuronFindings({"model": one}),
+        "collection": whole().collection,
+        "caveats": ("Hard negatives come from BM25: they share words with the query.",),
+        "command": "retroscope neurons toy-retriever --data beir:data/toy --out runs/toy",
+        "settings": {"neurons": {"target": "margin"}},
+        "versions": {"retroscope": "0.1.0"},
+        "timings": {"neurons": 12.0},
+        **changes,
+    }
+    return NeuronReport(**given)

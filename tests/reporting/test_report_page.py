@@ -12,7 +12,8 @@ from synthetic_findings import EVIL, findings, model, query_ids, top_passages, t
 
 from retroscope.reporting.console import summary
 from retroscope.reporting.figures import draw
-from retroscope.reporting.html import FLIPS_SHOWN, flipped_queries, json_for_script, render
+from retroscope.reporting.html import FLIPS_SHOWN, flipped_queries, render
+from retroscope.reporting.page import json_for_script
 from retroscope.reporting.report import write_report
 
 GOLDEN = Path(__file__).parent / "golden_summary.txt"

@@ -4,12 +4,16 @@ import textwrap
 
 from retroscope.reporting.findings import Findings
 from retroscope.reporting.latex import PaperTable
+from retroscope.reporting.neuron_report import NeuronReport, neuron_verdict
+from retroscope.reporting.neuron_tables import paper_ablation
+from retroscope.reporting.numbers import count
 from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
 from retroscope.reporting.statements import Statement
 from retroscope.reporting.verdict import verdict
 
 WIDTH = 100
 TONE_WIDTH = 13
+ASKED = ("target", "tower", "method", "quadrature")  # of an attribution's recipe
 
 
 def summary(findings: Findings) -> str:
@@ -22,6 +26,23 @@ def summary(findings: Findings) -> str:
         _statements("Verdict", (found.headline, *found.statements)),
         *([_listed("Caveats", findings.caveats)] if findings.caveats else []),
         *(_table(t) for t in (paper_retrieval(findings), paper_layers(findings)) if not t.frame.empty),
+    ]
+    return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
+
+
+def neuron_summary(report: NeuronReport) -> str:
+    """What was attributed, alarms, and the statements; the ablation as a table."""
+    alarms, statements = neuron_verdict(report)
+    side = report.side
+    asked = ", ".join(f"{key}: {side.recipe[key]}" for key in ASKED if key in side.recipe)
+    blocks = [
+        f"{report.title}  (protocol: {report.protocol})",
+        f"model: {report.model.name}\non:    {report.on}, {count(side.units, 'unit')}, {side.noise} of them noise\n"
+        f"       {asked}",
+        *([_statements("READ THIS FIRST", alarms)] if alarms else []),
+        _statements("Verdict", statements),
+        *([_listed("Caveats", report.caveats)] if report.caveats else []),
+        *(_table(t) for t in (paper_ablation(report.neurons),) if not t.frame.empty),
     ]
     return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
 

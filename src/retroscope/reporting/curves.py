@@ -7,7 +7,6 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from retroscope.reporting.findings import Findings
 from retroscope.reporting.palette import CHANCE, series_channels
 
 PANEL = {"width": 270, "height": 190}
@@ -19,27 +18,26 @@ def embedded(frame: pd.DataFrame) -> Any:
     return alt.InlineData(values=json.loads(frame.round(DIGITS).to_json(orient="records")))
 
 
-def layer_axis(findings: Findings) -> Any:
-    """The x axis of layers, labelled by name; "6 (post-norm)" takes two lines."""
-    names = json.dumps(list(findings.after.layer_names))
-    label = f"split({names}[datum.value] || toString(datum.value), ' ')"
+def layer_axis(names: Sequence[str] = ()) -> Any:
+    """The x axis of layers, labelled by their names, else by number; "6 (post-norm)" takes two lines."""
+    label = f"split({json.dumps(list(names))}[datum.value] || toString(datum.value), ' ')"
     axis = alt.Axis(labelExpr=label, labelAngle=0, labelOverlap="parity", grid=False)
     return alt.X("layer:O", title="layer", axis=axis)
 
 
-def curves(findings: Findings, frame: pd.DataFrame, y: Any) -> Any:
-    """One panel: a band (`low` to `high`), a line and points per series over `layer`.
+def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
+    """One panel: a band (`low` to `high`), a line and points per series.
 
-    `frame` has the columns layer, series, value, low, high, and `line`, which keeps apart the
-    lines that share a series.
+    `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
+    apart the lines that share a series.
     """
     channels = series_channels(list(frame["series"].unique()))
-    base = alt.Chart().encode(x=layer_axis(findings), detail="line:N")
+    base = alt.Chart().encode(x=x, detail="line:N")
     band = base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"])
     line = base.mark_line(strokeWidth=1.8).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
     points = (
         base.mark_point(filled=True, size=34, opacity=1)
-        .encode(y=y, color=channels["color"], shape=channels["shape"], tooltip=tooltips("line", "layer"))
+        .encode(y=y, color=channels["color"], shape=channels["shape"], tooltip=tooltips("line", at))
         .transform_filter(alt.datum.series != CHANCE)
     )
     return alt.layer(band, line, points).properties(**PANEL)
@@ -56,11 +54,11 @@ def tooltips(*labels: str) -> list[Any]:
     return [alt.Tooltip(f"{label}:N") for label in labels] + numbers
 
 
-def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any]) -> Any:
+def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], columns: int | None = None) -> Any:
     """Small multiples of a panel by the column `by`, in the order of `labels`."""
-    columns = 2 if len(labels) == 4 else min(3, max(1, len(labels)))
+    fitting = 2 if len(labels) == 4 else min(3, max(1, len(labels)))
     return panel.facet(
-        facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns
+        facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns or fitting
     ).resolve_axis(x="independent", y="independent")
 
 

@@ -12,6 +12,10 @@ import vl_convert
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import Findings
+from retroscope.reporting.neuron_figures import activity_figure, layer_activity_figure, move_figure, profile_figure
+from retroscope.reporting.neuron_findings import NeuronFindings
+from retroscope.reporting.neuron_maps import map_figure
+from retroscope.reporting.neuron_proofs import ablation_figure, overlap_figure
 from retroscope.reporting.palette import style
 from retroscope.reporting.probing_figures import effect_figure, family_figure, own_question_figure, selectivity_figure
 from retroscope.reporting.retrieval_figures import flips_figure, layer_retrieval_figure, retrieval_figure
@@ -27,11 +31,26 @@ FIGURES: dict[str, Callable[[Findings], Figure | None]] = {
     "selectivity": selectivity_figure,
     "flips": flips_figure,
 }
+NEURON_FIGURES: dict[str, Callable[[NeuronFindings], Figure | None]] = {
+    "neuron_ablation": ablation_figure,
+    "neuron_profile": profile_figure,
+    "neuron_moves": move_figure,
+    "neuron_maps": map_figure,
+    "neuron_thresholds": activity_figure,
+    "neuron_thresholds_by_layer": layer_activity_figure,
+    "neuron_overlap": overlap_figure,
+}
 
 
 def draw(findings: Findings) -> list[Figure]:
     """Every figure that the findings can carry."""
-    return [figure for make in FIGURES.values() if (figure := make(findings)) is not None]
+    drawn = [figure for make in FIGURES.values() if (figure := make(findings)) is not None]
+    return drawn if findings.neurons is None else [*drawn, *draw_neurons(findings.neurons)]
+
+
+def draw_neurons(findings: NeuronFindings) -> list[Figure]:
+    """Every figure of neurons that the findings can carry."""
+    return [figure for make in NEURON_FIGURES.values() if (figure := make(findings)) is not None]
 
 
 def specification(figure: Figure) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.reporting.neuron_findings import NeuronFindings, demand_columns
 from retroscope.statistics import Difference
 
 BEFORE = "before"
@@ -132,6 +133,7 @@ class Findings:
         layer_retrieval: over (layer, measure).
         probing: over (probe, control, passages, layer); accuracy per query.
         seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds.
+        neurons: of both sides, and their paired difference.
         query_texts: query id -> text, for the flips table.
         top_passages: query id -> both rankings' tops, for the flips table.
         caveats: what a reader must know before any number.
@@ -152,6 +154,7 @@ class Findings:
     layer_retrieval: Difference | None = None
     probing: Difference | None = None
     seed_spread: pd.DataFrame | None = None
+    neurons: NeuronFindings | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)
     top_passages: Mapping[str, TopPassages] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
@@ -166,21 +169,24 @@ class Findings:
             if wanted not in measures:
                 raise unknown_name("measure of the retrieval findings", wanted, measures)
         if self.seed_spread is not None:
-            _demand_columns(self.seed_spread)
+            demand_columns("seed spread", self.seed_spread, SEED_COLUMNS)
+        if self.neurons is not None and list(self.neurons.sides) != [BEFORE, AFTER]:
+            raise AnalysisError(
+                f"neurons of the sides {list(self.neurons.sides)} in a comparison",
+                where="findings",
+                fix=f"give those of {BEFORE!r} and {AFTER!r}, in this order",
+            )
 
     def side(self, name: str) -> Model:
         """The model of the "before" or the "after" side."""
         return {BEFORE: self.before, AFTER: self.after}[name]
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Labels of the layers, those of the retriever."""
+        return self.after.layer_names
+
     def layer_label(self, layer: int) -> str:
         """How a layer is printed, e.g. "6 (post-norm)"; its number where no label is known."""
-        names = self.after.layer_names
+        names = self.layer_names
         return names[layer] if 0 <= layer < len(names) else str(layer)
-
-
-def _demand_columns(frame: pd.DataFrame) -> None:
-    lost = [c for c in SEED_COLUMNS if c not in frame.columns]
-    if lost:
-        raise AnalysisError(
-            f"the seed spread lacks the columns {lost}", where="findings", fix=f"give it {list(SEED_COLUMNS)}"
-        )

@@ -1,30 +1,16 @@
-"""The report as one page: every script, style, figure and number inside, nothing to fetch.
+"""The report of a comparison as one page."""
 
-Texts of queries, passages and models are not trusted: the template escapes them, data inside
-scripts cannot end its element, and the page's policy runs only the two scripts written here.
-"""
-
-import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from retroscope.reporting.figure import Figure
-from retroscope.reporting.figures import script_bundle, specification
 from retroscope.reporting.findings import AFTER, BEFORE, Findings, TopPassages
 from retroscope.reporting.frames import alpha
-from retroscope.reporting.numbers import score, seconds, signed
-from retroscope.reporting.paper_tables import PAPER_TABLES
+from retroscope.reporting.page import fill
+from retroscope.reporting.tables import paper_tables
 from retroscope.reporting.verdict import verdict
 
-TEMPLATES = Path(__file__).parent / "templates"
 FLIPS_SHOWN = 60
 PASSAGES_SHOWN = 3
 PASSAGE_CHARACTERS = 320
@@ -44,24 +30,15 @@ class FlippedQuery:
 
 def render(findings: Findings, figures: Sequence[Figure]) -> str:
     """The page as HTML."""
-    vega, own = (_inside_script(text) for text in (script_bundle(), (TEMPLATES / "report.js").read_text("utf-8")))
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            f=findings,
-            sides=((BEFORE, findings.before), (AFTER, findings.after)),
-            verdict=verdict(findings),
-            figures={figure.name: figure for figure in figures},
-            specs={figure.name: json_for_script(specification(figure)) for figure in figures},
-            tables={name: make(findings) for name, make in PAPER_TABLES.items()},
-            flips=flipped_queries(findings),
-            methods=methods(findings),
-            scripts=(vega, own),
-            policy=policy((vega, own)),
-            css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
-        )
-    )
+    values = {
+        "f": findings,
+        "n": findings.neurons,
+        "sides": ((BEFORE, findings.before), (AFTER, findings.after)),
+        "verdict": verdict(findings),
+        "flips": flipped_queries(findings),
+        "methods": methods(findings),
+    }
+    return fill("report.html.j2", figures, paper_tables(findings), values)
 
 
 def flipped_queries(findings: Findings) -> list[FlippedQuery]:
@@ -82,26 +59,13 @@ def flipped_queries(findings: Findings) -> list[FlippedQuery]:
 
 def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:
     """How every difference was computed."""
-    found = {"Retrieval": findings.retrieval, "By layer": findings.layer_retrieval, "Probing": findings.probing}
+    found = {
+        "Retrieval": findings.retrieval,
+        "By layer": findings.layer_retrieval,
+        "Probing": findings.probing,
+        "Neurons": findings.neurons.profile if findings.neurons else None,
+    }
     return {name: {**d.method, "alpha": alpha(d)} for name, d in found.items() if d is not None}
-
-
-def json_for_script(value: object) -> Markup:
-    """JSON that is safe inside a script element: no character of it can open or close a tag."""
-    text = json.dumps(value, separators=(",", ":"))  # ASCII only, so U+2028 and U+2029 are escaped already
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def policy(scripts: Sequence[Markup]) -> str:
-    """The content security policy: nothing is fetched, and only these scripts run."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _tops(found: TopPassages | None) -> tuple[tuple[str, list[dict[str, Any]]], ...]:
@@ -115,40 +79,3 @@ def _tops(found: TopPassages | None) -> tuple[tuple[str, list[dict[str, Any]]], 
 
 def _short(text: str) -> str:
     return text if len(text) <= PASSAGE_CHARACTERS else f"{text[:PASSAGE_CHARACTERS].rstrip()} ..."
-
-
-def _inside_script(code: str) -> Markup:
-    return Markup(code.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
-
-
-def _pretty(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, indent=2, default=str, ensure_ascii=False)
-
-
-def _plain(value: object) -> str:
-    """A setting on one line: lists with commas, nothing as "none"."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "none"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items()) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
-
-
-def _tied(text: str) -> str:
-    """The text with its p-values kept on one line."""
-    return text.replace("p < ", "p\u00a0<\u00a0").replace("p = ", "p\u00a0=\u00a0")
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(score=score, signed=signed, seconds=seconds, pretty=_pretty, plain=_plain, tied=_tied)
-    return environment

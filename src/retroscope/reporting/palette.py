@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 
 from retroscope.reporting.findings import AFTER, BEFORE
+from retroscope.reporting.neuron_findings import SINGLE
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ LOOKS = {
     "hash labels": Look("#7a7a7a", (1, 2), "diamond"),
     "random weights": Look("#7a7a7a", (8, 2, 2, 2), "triangle-up"),
     CHANCE: Look("#9a9a9a", (2, 4), "stroke"),
+}
+BETWEEN = "between the two"
+NEURON_LOOKS = {  # a retriever that is not compared, and what two that are have in common
+    SINGLE: Look("#009E73", (1, 0), "circle"),
+    BETWEEN: Look("#B04A9E", (1, 0), "diamond"),
 }
 CONTROL_NAMES = {
     "shuffled_queries": "shuffled queries",
@@ -52,8 +58,9 @@ def style(chart: Any) -> Any:
 
 def series_channels(names: list[str]) -> dict[str, Any]:
     """Encodings of colour, dash and shape by the column `series`, with one legend."""
-    shown = [name for name in LOOKS if name in names]
-    looks = [LOOKS[name] for name in shown]
+    known = LOOKS | NEURON_LOOKS
+    shown = [name for name in known if name in names]
+    looks = [known[name] for name in shown]
     opaque = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])
 
     def scale(values: list[Any]) -> Any:

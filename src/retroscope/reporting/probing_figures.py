@@ -1,5 +1,6 @@
 """Figures of the probes: curves against controls, effects with their tests, selectivity."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -32,7 +33,9 @@ def own_question_figure(findings: Findings) -> Figure | None:
     numbers = sorted(int(n) for n in frame["passages"].unique())
     frame = frame.assign(panel=[f"N = {n}" for n in frame["passages"]]).drop(columns=["probe", "passages"])
     probe = findings.after.similarity
-    chart = facets(curves(findings, frame, ACCURACY), frame, "panel", [f"N = {n}" for n in numbers])
+    chart = facets(
+        curves(layer_axis(findings.layer_names), frame, ACCURACY), frame, "panel", [f"N = {n}" for n in numbers]
+    )
     return Figure(
         "own_question",
         f"The retriever's own question: {probe}",
@@ -49,7 +52,7 @@ def family_figure(findings: Findings) -> Figure | None:
     if frame.empty:
         return None
     probes = list(dict.fromkeys(frame["probe"]))
-    chart = facets(curves(findings, frame, ACCURACY), frame, "probe", probes)
+    chart = facets(curves(layer_axis(findings.layer_names), frame, ACCURACY), frame, "probe", probes)
     return Figure(
         "probes",
         "Probes and controls",
@@ -65,7 +68,7 @@ def effect_figure(findings: Findings) -> Figure | None:
     if frame.empty or findings.probing is None:
         return None
     probes = list(dict.fromkeys(frame["probe"]))
-    chart = facets(effect_panel(findings), frame, "probe", probes)
+    chart = facets(effect_panel(layer_axis(findings.layer_names)), frame, "probe", probes)
     rule = f"{correction(findings.probing)}-corrected p below {alpha(findings.probing):g}"
     return Figure(
         "effects",
@@ -77,12 +80,12 @@ def effect_figure(findings: Findings) -> Figure | None:
     )
 
 
-def effect_panel(findings: Findings) -> Any:
-    """One panel of effects: the zero line, intervals, and points whose shape is the outcome."""
-    names = list(OUTCOMES)
-    colours = alt.Scale(domain=names, range=[colour for colour, _ in OUTCOMES.values()])
-    shapes = alt.Scale(domain=names, range=[shape for _, shape in OUTCOMES.values()])
-    base = alt.Chart().encode(x=layer_axis(findings), color=alt.Color("outcome:N", scale=colours, title=None))
+def effect_panel(x: Any, outcomes: Mapping[str, tuple[str, str]] = OUTCOMES) -> Any:
+    """One panel of effects: the zero line, intervals, and points with the colour and shape of their outcome."""
+    names = list(outcomes)
+    colours = alt.Scale(domain=names, range=[colour for colour, _ in outcomes.values()])
+    shapes = alt.Scale(domain=names, range=[shape for _, shape in outcomes.values()])
+    base = alt.Chart().encode(x=x, color=alt.Color("outcome:N", scale=colours, title=None))
     y = alt.Y("low:Q", title="after - before", scale=alt.Scale(padding=8))
     points = base.mark_point(filled=True, size=48, opacity=1).encode(
         y="value:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tooltips("layer", "outcome")
@@ -98,7 +101,7 @@ def selectivity_figure(findings: Findings) -> Figure | None:
     frame = found.rename(columns={"side": "series"}).assign(line=found["side"])
     probes = list(dict.fromkeys(frame["probe"]))
     y = alt.Y("value:Q", title="selectivity")
-    panel = alt.layer(zero_line(), curves(findings, frame, y)).properties(**PANEL)
+    panel = alt.layer(zero_line(), curves(layer_axis(findings.layer_names), frame, y)).properties(**PANEL)
     chart = facets(panel, frame, "probe", probes)
     return Figure(
         "selectivity",
@@ -129,13 +132,14 @@ def effect_points(findings: Findings) -> pd.DataFrame:
     if found.empty or findings.probing is None:
         return pd.DataFrame()
     level = alpha(findings.probing)
-    outcome = [_outcome(row, level) for _, row in found.iterrows()]
+    outcome = [outcome_of(row, level) for _, row in found.iterrows()]
     columns = {"effect": "value", "ci_low": "low", "ci_high": "high"}
     kept = found.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
     return kept.assign(outcome=outcome)
 
 
-def _outcome(row: "pd.Series[Any]", level: float) -> str:
+def outcome_of(row: "pd.Series[Any]", level: float) -> str:
+    """What the tests say about one effect, as a name in `OUTCOMES`."""
     if row["p_corrected"] < level:
         return GAIN if row["effect"] > 0 else LOSS
     return EQUAL if is_equivalent(row) else NEITHER

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from retroscope.reporting.curves import curves, embedded, facets, tooltips
+from retroscope.reporting.curves import curves, embedded, facets, layer_axis, tooltips
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import by_side, rows
@@ -47,7 +47,9 @@ def layer_retrieval_figure(findings: Findings) -> Figure | None:
     frame["line"] = frame["series"]
     measures = list(dict.fromkeys(frame["measure"]))
     y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
-    chart = facets(curves(findings, frame, y), frame, "measure", measures).properties(title="Retrieval by layer")
+    chart = facets(curves(layer_axis(findings.layer_names), frame, y), frame, "measure", measures).properties(
+        title="Retrieval by layer"
+    )
     words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
     return Figure(
         "layer_retrieval", "Retrieval by layer",

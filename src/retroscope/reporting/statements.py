@@ -9,8 +9,9 @@ CAUTION = "caution"  # a limit of what was measured
 CHANGED = "changed"  # a difference that the tests support
 EQUIVALENT = "equivalent"  # no larger than the stated margin, tested
 NO_EVIDENCE = "no evidence"  # neither a difference nor equivalence was shown
+SHOWN = "shown"  # about one side, supported by a test
 NOTE = "note"  # a fact without a test
-TONES = (ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE)
+TONES = (ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, SHOWN, NOTE)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Tables: every number as parquet and CSV, the ones a paper prints as LaTeX too."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +9,15 @@ import pandas as pd
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import AFTER, BEFORE, SEED_COLUMNS, Findings
 from retroscope.reporting.frames import rows
-from retroscope.reporting.latex import booktabs
+from retroscope.reporting.latex import PaperTable, booktabs
+from retroscope.reporting.neuron_findings import NeuronFindings
+from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
 from retroscope.reporting.paper_tables import PAPER_TABLES
 from retroscope.reporting.selectivity import selectivity
 from retroscope.reporting.verdict import verdict
 from retroscope.statistics import Difference
+
+Frames = dict[str, pd.DataFrame]
 
 
 def write_tables(findings: Findings, folder: Path) -> list[Path]:
@@ -21,16 +25,45 @@ def write_tables(findings: Findings, folder: Path) -> list[Path]:
 
     Tables without rows are left out.
     """
-    names: list[str] = []
+    frames = {name: make(findings) for name, make in TABLES.items()}
+    if findings.neurons is None:
+        return _write(frames, {}, paper_tables(findings), folder)
+    neurons, large = neuron_frames(findings.neurons)
+    return _write(frames | neurons, large, paper_tables(findings), folder)
+
+
+def write_neuron_tables(findings: NeuronFindings, folder: Path) -> list[Path]:
+    """The same of neurons alone."""
+    return _write(*neuron_frames(findings), neuron_papers(findings), folder)
+
+
+def paper_tables(findings: Findings) -> dict[str, PaperTable]:
+    """Every table that a paper prints."""
+    found = {name: make(findings) for name, make in PAPER_TABLES.items()}
+    return found if findings.neurons is None else found | neuron_papers(findings.neurons)
+
+
+def neuron_papers(findings: NeuronFindings) -> dict[str, PaperTable]:
+    """Those of neurons."""
+    return {name: make(findings) for name, make in NEURON_PAPER_TABLES.items()}
+
+
+def neuron_frames(findings: NeuronFindings) -> tuple[Frames, Frames]:
+    """Tables of neurons, and those that are written as parquet only."""
+    small, large = (
+        {name: make(findings) for name, make in tables.items()} for tables in (NEURON_TABLES, LARGE_NEURON_TABLES)
+    )
+    return small, large
+
+
+def _write(frames: Frames, large: Frames, papers: Mapping[str, PaperTable], folder: Path) -> list[Path]:
+    contents = [
+        (f"{name}{end}", encode(f)) for name, f in frames.items() if len(f) for end, encode in ENCODINGS.items()
+    ]
+    contents += [(f"{name}.parquet", _parquet(frame)) for name, frame in large.items() if len(frame)]
+    contents += [(f"{name}.tex", booktabs(t, name).encode()) for name, t in papers.items() if len(t.frame)]
     with whole_folder(folder) as new:
-        for name, make in TABLES.items():
-            frame = make(findings)
-            if not frame.empty:
-                names += [write_whole(new / f"{name}{end}", encode(frame)).name for end, encode in ENCODINGS.items()]
-        for name, print_table in PAPER_TABLES.items():
-            table = print_table(findings)
-            if not table.frame.empty:
-                names.append(write_whole(new / f"{name}.tex", booktabs(table, name).encode()).name)
+        names = [write_whole(new / name, content).name for name, content in contents]
     return [folder / name for name in names]
 
 

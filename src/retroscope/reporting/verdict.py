@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from retroscope.reporting.controls import control_statements
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import alpha, rows
+from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
@@ -37,11 +38,12 @@ def verdict(findings: Findings) -> Verdict:
     doubts = [f"{s.text.split(':')[0]} (see above)" for s in broken]
     probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
     rest = [with_self_tests(s, findings) for s in (*probing, *layers(findings))]
+    neurons = [with_self_tests(s, findings) for s in neuron_statements(findings.neurons)] if findings.neurons else []
     warnings = carried_warnings(findings)
-    calm = [s for s in (*controls, *warnings) if s.tone != ALARM]
+    calm = [s for s in (*neurons, *controls, *warnings) if s.tone != ALARM]
     return Verdict(
         headline=with_self_tests(retrieval(findings), findings),
-        alarms=(*broken, *self_tests(findings), *(w for w in warnings if w.tone == ALARM)),
+        alarms=(*broken, *self_tests(findings), *(s for s in (*neurons, *warnings) if s.tone == ALARM)),
         statements=(*rest, *calm),
     )
 

@@ -1,0 +1,108 @@
+"""Rows about neurons: scale-free shares, noise left out, names that agree with the attribution's."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_findings import BLOCKS, N_UNITS, THRESHOLDS, WIDTHS, ablation, neuron_findings, neuron_side
+
+from retroscope.attribution import result
+from retroscope.errors import AnalysisError
+from retroscope.reporting import neuron_findings as names
+from retroscope.reporting.neuron_findings import NeuronFindings
+from retroscope.reporting.neuron_frames import (
+    LAYER_SHARE,
+    ablation_rows,
+    activity_rows,
+    effect_rows,
+    layer_activity,
+    layer_shares,
+    neuron_rows,
+    profile_rows,
+)
+from retroscope.scores import Scores
+
+
+def test_the_names_are_those_of_the_attribution():
+    own = (names.TOTAL, names.GAP, names.GINI, names.PARTICIPATION, names.TOP_SHARE)
+    theirs = (result.TOTAL, result.GAP, result.GINI, result.PARTICIPATION, result.TOP_SHARE)
+    assert own == theirs
+    assert all(f"{names.ACTIVE}{t:g}" == result.active(t) for t in THRESHOLDS)
+
+
+def scaled(side, factor):
+    """Every unit's magnitudes times a factor of its own."""
+    values = side.scores.values.copy()
+    values.loc[{"statistic": "total"}] = values.sel(statistic="total") * factor[:, None, None]
+    return replace(side, scores=Scores("neurons", values))
+
+
+def test_layer_shares_sum_to_one_and_have_no_scale():
+    side = neuron_side(planted=5.0)
+    shares = layer_shares(side).values
+    np.testing.assert_allclose(shares.sum("layer"), 1.0)
+    factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_UNITS)
+    np.testing.assert_allclose(layer_shares(scaled(side, factor)).values, shares)
+
+
+def test_units_of_noise_have_no_layer_share_and_sound_ones_keep_theirs():
+    shares, fewer = layer_shares(neuron_side()).values, layer_shares(neuron_side(noise=7)).values
+    assert np.isnan(fewer[:7]).all()
+    np.testing.assert_array_equal(fewer[7:], shares[7:])
+
+
+def test_a_matrix_that_cannot_reach_the_target_has_no_layer_share():
+    side = neuron_side()
+    nothing = scaled(side, np.zeros(N_UNITS))
+    assert np.isnan(layer_shares(nothing).values).all()
+    assert profile_rows(NeuronFindings({"model": nothing}), LAYER_SHARE).empty
+
+
+def test_active_neurons_of_a_part_are_the_mean_over_its_layers():
+    found = activity_rows(neuron_findings())
+    by_layer = layer_activity(neuron_findings())
+    merged = by_layer.groupby(["part", "threshold", "side"])["value"].mean()
+    rows = found.set_index(["part", "threshold", "side"])["value"]
+    np.testing.assert_allclose(rows, merged.loc[rows.index])
+    assert len(found) == len(WIDTHS) * len(THRESHOLDS) * 2
+
+
+def test_both_sides_of_a_statistic_and_a_side_alone_agree():
+    both = profile_rows(neuron_findings(), "gini")
+    alone = profile_rows(NeuronFindings({"model": neuron_findings().sides["after"]}), "gini")
+    after = both[both["side"] == "after"]
+    np.testing.assert_allclose(after["value"], alone["value"])
+    assert ((alone["low"] < alone["value"]) & (alone["value"] < alone["high"])).all()
+
+
+def test_nothing_is_tested_of_a_retriever_alone():
+    assert effect_rows(NeuronFindings({"model": neuron_side()}), "gini").empty
+
+
+def test_there_is_one_row_for_every_neuron_with_its_aggregates():
+    rows = neuron_rows(neuron_findings())
+    assert len(rows) == 2 * len(BLOCKS) * sum(WIDTHS.values())
+    assert not rows.duplicated(["side", "part", "layer", "neuron"]).any()
+    one = rows[(rows["side"] == "after") & (rows["part"] == "output") & (rows["layer"] == 2) & (rows["neuron"] == 5)]
+    data = neuron_findings().sides["after"].neurons["output"].sel(layer=2).isel(neuron=5)
+    assert one["count@0.1"].item() == int(data["count"].sel(threshold=0.1))
+    assert one["share"].item() == float(data["share"])
+
+
+def test_every_curve_of_an_ablation_is_there():
+    rows = ablation_rows(ablation(draws=3))
+    assert rows.groupby(["how", "draw"]).size().to_dict() == {
+        ("top", 0): 4, ("bottom", 0): 4, ("intact", 0): 1, **{("random", k): 4 for k in range(3)}
+    }  # fmt: skip
+
+
+def test_findings_that_cannot_be_read_are_errors():
+    with pytest.raises(AnalysisError, match=r"neurons of 2 sides without their difference\n  fix: give the paired"):
+        NeuronFindings({"before": neuron_side(), "after": neuron_side()})
+    with pytest.raises(AnalysisError, match=r"overlap of neurons lacks the columns \['chance'\]"):
+        neuron_findings(overlap=neuron_findings().overlap.drop(columns="chance"))
+    with pytest.raises(AnalysisError, match=r"neurons: neuron scores need the dimensions .*\n  fix: transpose"):
+        replace(neuron_side(), scores=Scores("neurons", neuron_side().scores.values.transpose("query", "layer", ...)))
+    whole = ablation()
+    with pytest.raises(AnalysisError, match=r"table of an ablation lacks the columns \['harm'\]"):
+        replace(whole, table=whole.table.drop(columns="harm"))

@@ -1,0 +1,120 @@
+"""Heat maps: every neuron in one bin, values as defined, the published layout as an option."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings, neuron_side
+
+from retroscope.errors import SettingsError
+from retroscope.reporting.figures import specification
+from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
+from retroscope.reporting.neuron_maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
+
+SIZES = st.integers(1, 12_000), st.integers(1, 60)
+
+
+@given(*SIZES)
+def test_every_neuron_is_in_one_bin(n, bins):
+    edges = bin_edges(n, bins)
+    sizes = np.diff(edges)
+    assert edges[0] == 0
+    assert edges[-1] == n
+    assert sizes.min() >= 1
+    assert sizes.max() - sizes.min() <= 1
+    assert len(sizes) == min(bins, n)
+
+
+@pytest.mark.parametrize(("n", "dropped"), [(768, 8), (3072, 2), (11008, 8), (4096, 6)])
+def test_the_tail_that_equal_widths_drop_is_in_the_last_bin(n, dropped):
+    assert n - 10 * (n // 10) == dropped  # what ten bins of floor(n / 10) leave out
+    values = np.zeros((1, n))
+    values[0, -1] = 1.0
+    assert binned(values, PUBLISHED)[0].tolist() == [0.0] * 9 + [1.0]
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 2**31))
+def test_bins_keep_the_mean_and_the_maximum_of_a_layer(n, bins, seed):
+    values = np.random.default_rng(seed).random((3, n))
+    sizes = np.diff(bin_edges(n, bins))
+    means = binned(values, HeatMap(bins=bins))
+    np.testing.assert_allclose((means * sizes).sum(1) / n, values.mean(1), rtol=1e-12)
+    largest = binned(values, HeatMap(bins=bins, within="max"))
+    np.testing.assert_array_equal(largest.max(1), values.max(1))
+    assert (largest >= means - 1e-12).all()
+
+
+def test_a_threshold_shows_the_part_of_the_sound_units_that_are_active():
+    side = neuron_side(noise=20)
+    found = neuron_values(side, "output", 0.1)
+    counts = side.neurons["output"]["count"].sel(threshold=0.1).values
+    np.testing.assert_allclose(found, counts / (N_UNITS - 20))
+
+
+def test_sides_share_a_scale_and_the_difference_is_after_minus_before():
+    rows = map_rows(neuron_findings(), "intermediate")
+    maps = {name: frame["value"].to_numpy() for name, frame in rows.groupby("map", sort=False)}
+    assert list(maps) == ["before", "after", DIFFERENCE]
+    np.testing.assert_allclose(maps[DIFFERENCE], maps["after"] - maps["before"])
+    spec = specification(map_figure(neuron_findings()))
+    domains = [p["encoding"]["color"]["scale"]["domain"] for p in panels(spec)[:3]]
+    assert domains[0] == domains[1] == [0, max(maps["before"].max(), maps["after"].max())]
+    assert domains[2] == [-abs(maps[DIFFERENCE]).max(), 0, abs(maps[DIFFERENCE]).max()]
+
+
+def panels(spec):
+    inside = [p for key in ("vconcat", "hconcat") for p in spec.get(key, ())]
+    return [one for p in inside for one in panels(p)] if inside else [spec]
+
+
+def test_the_planted_layer_is_where_the_map_is_highest():
+    rows = map_rows(neuron_findings(), "intermediate")
+    after = rows[rows["map"] == "after"]
+    top = after.loc[after["value"].idxmax()]
+    assert top["layer"] == CARRIER
+    assert top["first"] < 4
+    assert f"intermediate, after: most {top['value']:.3g} at layer {CARRIER}" in map_figure(neuron_findings()).alt
+
+
+def test_a_map_has_a_cell_for_every_layer_and_bin():
+    spec = specification(map_figure(neuron_findings()))
+    cells = [len(p["data"]["values"]) if "values" in p["data"] else len(spec["datasets"][p["data"]["name"]])
+             for p in panels(spec)]  # fmt: skip
+    assert cells == [len(BLOCKS) * min(48, n) for n in WIDTHS.values() for _ in range(3)]
+    assert "http" not in json.dumps({k: v for k, v in spec.items() if k != "$schema"})
+
+
+def test_models_of_other_widths_have_no_difference():
+    wide = neuron_side()
+    narrow = neuron_side()
+    cut = {part: data.isel(neuron=slice(0, 10)) for part, data in narrow.neurons.items()}
+    rows = map_rows(neuron_findings(after=neuron_side_with(narrow, cut), before=wide), "output")
+    assert list(dict.fromkeys(rows["map"])) == ["before", "after"]
+
+
+def neuron_side_with(side, neurons):
+    return type(side)(side.model, side.scores, neurons, side.units, side.noise, side.recipe)
+
+
+def test_the_caption_states_the_rule_and_the_published_layout():
+    default = map_figure(neuron_findings()).caption
+    assert "bin i of 48 holds neurons floor(i n / 48) to floor((i + 1) n / 48) - 1 of n" in default
+    assert "2505.07166" not in default
+    published = map_figure(neuron_findings(heat_map=PUBLISHED)).caption
+    assert "largest value of a bin's neurons" in published
+    assert "a share of at least 0.1" in published
+    assert "layout of arXiv 2505.07166" in published
+    assert "leave out the last ones (8 of 768, 2 of 3072)" in published
+
+
+def test_wrong_layouts_are_errors():
+    with pytest.raises(SettingsError, match=r"unknown value of a bin 'maximum'"):
+        HeatMap(within="maximum")
+    with pytest.raises(SettingsError, match=r"unknown value of a neuron 'shares'\n  fix: did you mean 'share'"):
+        HeatMap(value="shares")
+    with pytest.raises(SettingsError, match="heat map of 0 bins"):
+        HeatMap(bins=0)
+    with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.2'"):
+        NeuronFindings({"model": neuron_side()}, heat_map=HeatMap(value=0.2))

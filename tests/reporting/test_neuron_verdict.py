@@ -1,0 +1,272 @@
+"""The rules about neurons, each on findings whose truth is known: planted effects, and controls with none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_findings import ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
+
+from retroscope.errors import AnalysisError
+from retroscope.reporting.neuron_findings import NeuronFindings
+from retroscope.reporting.neuron_words import neuron_statements
+from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN
+from retroscope.reporting.verdict import verdict
+from retroscope.scores import Scores
+from retroscope.statistics import ComparisonSettings, compare_scores
+
+
+def said(found, start):
+    return next(s for s in neuron_statements(found) if s.text.startswith(start))
+
+
+def all_said(found, start):
+    return [s for s in neuron_statements(found) if s.text.startswith(start)]
+
+
+def alone(side):
+    return NeuronFindings({"model": side})
+
+
+NOTHING = neuron_findings(after=neuron_side(seed=7, ablation=ablation()))
+
+
+def test_the_planted_layer_is_named_where_neurons_concentrate():
+    found = said(neuron_findings(), "Concentration (intermediate)")
+    assert found.tone == CHANGED
+    assert "fewer neurons hold the attribution at layer 3, of 6 layers" in found.text
+    assert "Largest change at layer 3: Gini index 0." in found.text
+    assert "holm-corrected p < 0.001" in found.text
+    assert "Top-1 % share: 1 up, 0 down; participation: 0 up, 1 down." in found.text
+
+
+def test_the_reverse_is_said_in_reverse():
+    planted, plain = neuron_findings().sides["after"], neuron_findings().sides["before"]
+    found = said(neuron_findings(before=planted, after=plain), "Concentration (intermediate)")
+    assert "more neurons share it at layer 3" in found.text
+    assert "fewer neurons" not in found.text
+
+
+def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before():
+    peaks, moved = all_said(neuron_findings(), "Layers (intermediate)")
+    assert "an even spread gives 0.167" in peaks.text
+    assert "no layer stands out before" in peaks.text
+    assert "layer 3 holds most after" in peaks.text
+    assert moved.tone == CHANGED
+    assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
+
+
+def test_where_nothing_is_planted_nothing_is_claimed():
+    found = neuron_statements(NOTHING)
+    assert not [s.text for s in found if s.tone in (CHANGED, EQUIVALENT)]
+    assert [s.tone for s in all_said(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
+    assert all("no layer stands out before" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
+    assert all("no layer stands out after" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
+
+
+def moved(move, margin):
+    """The concentration statement where every statistic moved by `move` [unit, statistic, part, layer]."""
+    side = neuron_side()
+    settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
+    after = Scores("neurons", side.scores.values + move)
+    profile = compare_scores(side.scores, after, settings)
+    return said(neuron_findings(before=side, after=side, profile=profile), "Concentration (output)")
+
+
+def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin():
+    jitter = 1e-6 * np.random.default_rng(0).standard_normal(neuron_side().scores.values.shape)
+    assert moved(jitter - jitter.mean(0), 0.05).tone == EQUIVALENT
+    assert moved(jitter - jitter.mean(0), None).tone == NO_EVIDENCE
+
+
+def test_a_sure_but_negligible_change_says_both():
+    jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().scores.values.shape)
+    found = moved(jitter, 0.05)
+    assert found.tone == CHANGED
+    assert found.text.endswith("Real but negligible: all are equivalent within 0.05.")
+    assert "negligible" not in moved(jitter, None).text
+    assert "negligible" not in said(neuron_findings(), "Concentration (intermediate)").text
+
+
+def test_activity_is_told_at_every_threshold():
+    found = said(neuron_findings(), "Active neurons (output")
+    assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in found.text  # the planted neurons set the scale of all
+    assert "depends on the threshold" not in found.text
+    assert "relative to each unit's largest" in found.text
+
+
+def test_an_answer_that_turns_with_the_threshold_is_said_to():
+    one, two = neuron_side("b", seed=6), neuron_side(seed=6)
+    values = two.scores.values.copy()
+    for name, move in (("active@0.1", 0.1), ("active@0.5", -0.02)):
+        values.loc[{"statistic": name}] = values.sel(statistic=name) + move
+    turned = replace(two, scores=Scores("neurons", values))
+    found = said(neuron_findings(before=one, after=turned), "Active neurons (output")
+    assert "more at 0.1 and fewer at 0.5" in found.text
+    assert "The answer depends on the threshold." in found.text
+
+
+def test_overlap_is_told_beside_its_ceiling_and_not_tested():
+    found = said(neuron_findings(), "Overlap")
+    assert found.tone == NOTE
+    assert "less than either with itself" in found.text
+    assert "(the ceiling), 0.010 by chance" in found.text
+    same = said(neuron_findings(overlap=overlap_rows(between=0.9)), "Overlap")
+    assert "as much as one agrees with itself" in same.text
+    assert not all_said(neuron_findings(overlap=None), "Overlap")
+
+
+def test_an_overlap_without_an_order_is_not_a_number():
+    rows = overlap_rows()
+    rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
+    found = said(neuron_findings(overlap=rows), "Overlap")
+    assert "the sets of top neurons (Jaccard) is not defined (equal values)" in found.text
+    assert "nan" not in found.text
+
+
+def test_ablation_that_harms_confirms():
+    found = said(neuron_findings(), "Ablation confirms the neurons of the after side")
+    assert found.tone == SHOWN
+    assert found.rests_on == ("after",)
+    assert "holding the top 1 % of them (4) at their mean takes RR@10 from 0.6" in found.text
+    assert "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves +0.2" in found.text
+
+
+@pytest.mark.parametrize("harm", [0.01, -0.2])
+def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
+    """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
+    found = neuron_findings(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
+    statement = said(found, "Ablation does not confirm the neurons of the after side")
+    assert statement.tone == CAUTION
+    assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
+    mark = "ablation does not confirm the neurons of the after side"
+    assert said(found, "Concentration (intermediate)").doubts == (mark,)
+    assert said(found, "Overlap").doubts == (mark,)
+    assert said(found, "Ablation confirms the neurons of the before side").doubts == ()
+
+
+def test_one_draw_that_harms_as_much_is_enough_not_to_confirm():
+    whole = ablation()
+    below = whole.table["below_every_draw"] & (whole.table["fraction"] != 0.01)
+    found = alone(neuron_side(ablation=replace(whole, table=whole.table.assign(below_every_draw=below))))
+    assert "does not confirm" in said(found, "Ablation").text
+    assert "at 3 of 4 fractions" in said(found, "Ablation").text
+
+
+def test_without_an_ablation_a_count_is_not_evidence():
+    found = neuron_findings(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
+    told = all_said(found, "No ablation was run")
+    assert [s.tone for s in told] == [CAUTION, CAUTION]
+    assert all("A count without an ablation is not evidence" in s.text for s in told)
+    mark = "no ablation says whether the neurons of the before side and of the after side matter"
+    assert said(found, "Concentration (intermediate)").doubts == (mark,)
+    assert said(found, "Concentration (output)").doubts == ()  # nothing is claimed there
+
+
+def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said():
+    whole = ablation()
+    weak = replace(
+        whole,
+        table=whole.table.assign(shared_by_chance=0.8),
+        recipe={**whole.recipe, "attributed_queries": 60, "queries": 240},
+        warnings=("some fractions are one neuron",),
+    )
+    found = alone(neuron_side(ablation=weak))
+    assert "A random set shares 80% of the top by chance: the comparison is weak." in said(found, "Ablation").text
+    assert "The neurons were chosen on 60 of these 240 queries." in said(found, "Ablation").text
+    assert said(found, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
+
+
+@pytest.mark.parametrize(("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, ALARM), (60, ALARM)])
+def test_noise_is_a_caution_and_from_half_of_the_units_an_alarm(noise, tone):
+    found = alone(neuron_side(noise=noise))
+    tones = [s.tone for s in neuron_statements(found) if "moves by no more than rounding" in s.text]
+    assert tones == ([tone] if tone else [])
+    if tone == ALARM:
+        marked = [s for s in neuron_statements(found) if s.doubts]
+        assert all("NEURONS ARE NOISE of toy-retriever (see above)" in s.doubts for s in marked)
+
+
+def test_noise_that_the_attribution_tells_of_is_told_once():
+    found = alone(neuron_side(noise=5, warnings=("noise: in 5 of 60 units F moves by no more than rounding",)))
+    assert len([s for s in neuron_statements(found) if "no more than rounding" in s.text]) == 1
+
+
+@pytest.mark.parametrize(("gap", "tone"), [(0.005, NOTE), (0.05, CAUTION), (0.5, ALARM), (np.nan, NOTE)])
+def test_completeness_is_always_told(gap, tone):
+    found = alone(neuron_side(gap=gap, ablation=ablation()))
+    (statement,) = [s for s in neuron_statements(found) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
+    assert statement.tone == tone
+    assert ("make no claim to add up" in statement.text) == np.isnan(gap)
+    doubts = said(found, "Concentration (output)").doubts
+    assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == ALARM else ())
+
+
+def test_the_norm_asks_nothing_about_retrieval():
+    side = neuron_side()
+    norm = replace(side, recipe={**side.recipe, "target": "norm"})
+    assert said(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
+    assert not all_said(alone(side), "The target")
+
+
+def test_a_retriever_alone_is_described_and_nothing_changed():
+    found = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
+    assert {s.tone for s in found} == {SHOWN, NOTE}
+    assert any("layer 3 holds most, 0.3" in s.text for s in found)
+    assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in found)
+
+
+def test_warnings_of_the_comparison_are_told_once():
+    warned = neuron_side(planted=20.0, ablation=ablation(), warnings=("odd",))
+    warned = replace(warned, scores=replace(warned.scores, warnings=("odd",)))
+    found = neuron_findings(after=warned)
+    found = replace(found, profile=replace(found.profile, warnings=(*found.profile.warnings, "few queries")))
+    told = [s.text for s in neuron_statements(found) if s.text.startswith("Warning")]
+    assert told == [
+        "Warning of the neurons of the after side: odd",
+        "Warning of the comparison of neurons: few queries",
+    ]
+
+
+def test_the_verdict_of_a_comparison_carries_the_neurons():
+    plain, with_neurons = verdict(findings()), verdict(findings(neurons=neuron_findings()))
+    added = [s for s in with_neurons.statements if s.topic == "neurons"]
+    assert [s for s in with_neurons.statements if s.topic != "neurons"] == list(plain.statements)
+    assert [s.text for s in added] == [s.text for s in neuron_statements(neuron_findings())]
+    noisy = verdict(findings(neurons=neuron_findings(after=neuron_side(noise=40))))
+    assert noisy.alarms[0].text.startswith("NEURONS ARE NOISE of the after side")
+
+
+def test_a_failed_self_test_marks_the_neurons_of_its_side():
+    found = findings(
+        before=model("b", towers=(tower("query and passage", failed=True),)), neurons=neuron_findings()
+    )  # fmt: skip
+    neurons = {s.rests_on: s.doubts for s in verdict(found).statements if s.topic == "neurons"}
+    mark = "rests on the before side, which failed a self-test (see above)"
+    assert mark in neurons["before", "after"]
+    assert mark in neurons[("before",)]
+    assert mark not in neurons[("after",)]
+
+
+def test_neurons_of_other_sides_are_an_error():
+    with pytest.raises(AnalysisError, match=r"neurons of the sides \['model'\] in a comparison"):
+        findings(neurons=alone(neuron_side()))
+
+
+def test_units_that_are_noise_do_not_decide_which_layers_carry():
+    """Noise units whose total lies in one layer would make it stand out, if they counted."""
+    side = neuron_side(noise=20)
+    values = side.scores.values.copy()
+    values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
+    found = alone(replace(side, scores=Scores("neurons", values)))
+    peaks = [s.text for s in neuron_statements(found) if s.text.startswith("Layers")]
+    assert all("no layer stands out" in text for text in peaks)
+
+
+def test_the_reference_fraction_is_the_one_nearest_to_one_percent():
+    table = ablation().table
+    moved = table.assign(fraction=table["fraction"].replace({0.01: 0.02}))
+    whole = ablation()
+    values = whole.scores.values.assign_coords(fraction=pd.Index([0.001, 0.02, 0.1, 0.3]))
+    found = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
+    assert "holding the top 2 % of them" in said(found, "Ablation").text
