@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
+    from retroscope.attribution.settings import NeuronSettings as NeuronSettings
     from retroscope.collection.collection import Collection as Collection
     from retroscope.collection.collection import make_collection as make_collection
     from retroscope.collection.loading import load_collection as load_collection
@@ -42,18 +44,26 @@ if TYPE_CHECKING:
     from retroscope.statistics.difference import Difference as Difference
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
+    from retroscope.study.ablation_curves import AblationCurves as AblationCurves
+    from retroscope.study.ablation_curves import ablation_curves as ablation_curves
+    from retroscope.study.ablation_settings import AblationSettings as AblationSettings
     from retroscope.study.compare import compare as compare
+    from retroscope.study.neurons import attribute as attribute
     from retroscope.study.settings import StudySettings as StudySettings
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
 
 _HOMES = {
+    "AblationCurves": "study.ablation_curves",
+    "AblationSettings": "study.ablation_settings",
     "Candidates": "collection.records",
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
     "Difference": "statistics.difference",
     "Encoder": "encoders.encoder",
     "Judgment": "collection.records",
+    "NeuronAttribution": "attribution.result",
+    "NeuronSettings": "attribution.settings",
     "Passage": "collection.records",
     "ProbeSettings": "probing.settings",
     "Query": "collection.records",
@@ -63,6 +73,8 @@ _HOMES = {
     "Scores": "scores",
     "Study": "study.study",
     "StudySettings": "study.settings",
+    "ablation_curves": "study.ablation_curves",
+    "attribute": "study.neurons",
     "compare": "study.compare",
     "compare_scores": "statistics.comparison",
     "encode_layers": "encoders.encode",

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from retroscope.attribution.attribute import plan_attribution
+from retroscope.attribution.attribute import Progress, attribute_neurons, plan_attribution
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.published import published_document, published_encoder
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.units import collection_units, text_units
 from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
@@ -29,6 +31,27 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
     if protocol != PUBLISHED:
         return retriever
     return replace(retriever, query=published_encoder(retriever.query), passage=published_encoder(retriever.passage))
+
+
+def attribute(
+    retriever: Retriever,
+    collection: Collection,
+    settings: NeuronSettings | None = None,
+    *,
+    state: str | Path | None = None,
+    progress: Progress | None = None,
+) -> NeuronAttribution:
+    """Attribute every FFN neuron of one tower over the judged queries of a collection; negatives by BM25.
+
+    Args:
+        settings: target, tower, quadrature, how many queries ...
+        state: folder in which an interrupted run is kept, so that the same call goes on from there.
+        progress: told (units done, units in all).
+    """
+    settings = settings or NeuronSettings()
+    candidates = hard_negatives(collection, settings.negatives).candidates
+    plan = plan_on_collection(retriever, collection, candidates, settings)
+    return attribute_neurons(plan, Path(state) if state else None, progress)
 
 
 def plan_on_collection(
