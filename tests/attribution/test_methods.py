@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 from oracles import apart, check_same, limit, parts, scores, toy, work
-from torch import nn
+from torch import Tensor, nn
 
-from retroscope.attribution.methods import COMPLETE_OVER, METHODS
+from retroscope.attribution.methods import COMPLETE_OVER, METHODS, gaps
 from retroscope.attribution.objective import Objective, norms
 from retroscope.attribution.paths import Values, relative_gap, together
 from retroscope.attribution.settings import METHOD_NAMES
 from retroscope.attribution.sites import find_sites
+from retroscope.encoders.capture import rewrite_outputs
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.errors import SettingsError
@@ -50,6 +51,26 @@ def joined(alone: Sequence[Values]) -> Values:
         site: replace(values, **{name: torch.cat([getattr(one[site], name) for one in alone]) for name in names})
         for site, values in alone[0].items()
     }
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 8])
+@pytest.mark.parametrize("method", METHODS)
+def test_no_more_rows_run_at_once_than_there_is_memory_for(method: str, at_once: int) -> None:
+    """Rows whose graph is kept: (text, node) pairs; the two texts of a margin count as two."""
+    encoder = toy("bert")
+    query = scores(encoder, 4)
+    asked = replace(query, sign=torch.tensor([1.0, -1.0, 1.0, -1.0]), unit=torch.tensor([0, 0, 1, 1]))
+    rows: list[int] = []
+
+    def count(name: str, output: Tensor) -> Tensor:
+        rows.extend([len(output)] * torch.is_grad_enabled())
+        return output
+
+    last = encoder.backbone.get_submodule("encoder.layer.1.output")
+    with rewrite_outputs({"last": last}, count):
+        METHODS[method](work(encoder, tokenise(encoder, TEXTS), objective=asked, rule="gauss:4", at_once=at_once))
+    fewest = 4 if method == "activation_x_gradient" else 16  # that there are: four texts, and four nodes or more
+    assert min(at_once, fewest) / 2 < max(rows) <= at_once
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -134,6 +155,25 @@ def test_sixteen_nodes_are_complete_where_a_layer_norm_follows_a_sum(name: str) 
             rounding = limit(encoder) * (found.signed.abs().sum(1) + found.end.abs())
             assert ((found.signed.sum(1) - change).abs() <= rounding).all()
             assert (change.abs() > 100 * rounding).any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_gap_is_of_what_the_method_is_complete_over(method: str) -> None:
+    values = METHODS[method](work(toy("bert"), rule="gauss:8"))
+    found = torch.stack(list(gaps(method, values).values()))
+    assert found.shape == (len(values), 3)
+    if COMPLETE_OVER[method] is None:
+        assert found.isnan().all()
+    else:
+        assert (found <= 1e-3).all()
+    if method == "joint_path":  # control: a single site of a joint path misses F(1) - F(0) by far
+        assert min(float(relative_gap(one).min()) for one in values.values()) > 0.01
+
+
+def test_without_a_path_there_is_no_gap() -> None:
+    """NaN, and not 0, which would say that the values are complete."""
+    for found in METHODS["activation_x_gradient"](work(toy("bert"))).values():
+        assert relative_gap(found).isnan().all()
 
 
 @pytest.mark.parametrize("method", ["conductance", "activation_x_gradient"])

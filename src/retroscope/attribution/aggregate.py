@@ -13,7 +13,8 @@ from torch import Tensor
 
 from retroscope.attribution import result as r
 from retroscope.attribution.concentration import gini, participation_ratio, top_share
-from retroscope.attribution.paths import SiteValues, Values, relative_gap
+from retroscope.attribution.methods import gaps
+from retroscope.attribution.paths import SiteValues, Values
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
 from retroscope.errors import AnalysisError
@@ -78,7 +79,9 @@ def add(sums: Aggregates, units: Sequence[int], values: Values, level: Float[Ten
     index = np.asarray(units)
     sums.arrays["value"][index] = next(iter(values.values())).end.double().cpu().numpy()
     sums.arrays["noise"][index] = noise.cpu().numpy()
+    gap = gaps(sums.settings.method, values)
     for site, found in values.items():
+        _set(sums, r.GAP, site, index, gap[site])
         share = found.magnitude / torch.where(noise, torch.nan, largest)[:, None]
         _add_neurons(sums, site, found, share, index)
         _add_statistics(sums, site, found, share, index)
@@ -125,7 +128,6 @@ def _add_statistics(
         r.CHANGE: found.end - found.start,
         r.TOTAL: found.magnitude.double().sum(1),
         r.SIGNED: found.signed.double().sum(1),
-        r.GAP: relative_gap(found),
         r.NODES: found.nodes.double(),
     }
     shape = {
@@ -135,9 +137,15 @@ def _add_statistics(
         **{r.active(t): (share >= t).double().mean(1) for t in sums.settings.thresholds},
     }
     stats |= {name: torch.where(unknown, torch.nan, values) for name, values in shape.items()}  # noise has no shape
-    part = sums.parts.index(site.part)
-    for i, name in enumerate(sums.statistics):
-        sums.arrays["stats"][index, i, part, site.block] = stats[name].double().cpu().numpy()
+    for name, values in stats.items():
+        _set(sums, name, site, index, values)
+
+
+def _set(
+    sums: Aggregates, name: str, site: Site, index: Int[np.ndarray, "unit"], values: Float[Tensor, "unit"]
+) -> None:
+    where = (index, sums.statistics.index(name), sums.parts.index(site.part), site.block)
+    sums.arrays["stats"][where] = values.double().cpu().numpy()
 
 
 def quantiles_of(

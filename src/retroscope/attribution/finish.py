@@ -104,8 +104,8 @@ def _facts(sums: Aggregates) -> dict[str, Any]:
         "f_mean": mean,
         "f_deviation": deviation,
         "f_variation": deviation / abs(mean) if mean else None,
-        "gap_median": float(np.median(gap)),
-        "gap_largest": float(gap.max()),
+        "gap_median": None if np.isnan(gap).all() else float(np.nanmedian(gap)),  # a method may claim no completeness
+        "gap_largest": None if np.isnan(gap).all() else float(np.nanmax(gap)),
     }
 
 
@@ -122,7 +122,7 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, noise: int) -> list[str]:
             f"the target hardly differs between texts (coefficient of variation {variation:.1e}): "
             f"it asks nothing about them"
         )
-    if facts["gap_median"] > LARGE_GAP and plan.settings.method in ("weight_path", "joint_path"):
+    if facts["gap_median"] is not None and facts["gap_median"] > LARGE_GAP:
         found.append(
             f"the integral is not complete: half the sites miss F(1) - F(0) by more than {facts['gap_median']:.1%}; "
             f"use more nodes, e.g. quadrature auto:0.001"

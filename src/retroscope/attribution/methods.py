@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from retroscope.attribution.activation import activation_x_gradient
 from retroscope.attribution.conductance import conductance
 from retroscope.attribution.joint_path import joint_path
-from retroscope.attribution.paths import Values, Work
+from retroscope.attribution.paths import Values, Work, relative_gap, together
+from retroscope.attribution.sites import Site
 from retroscope.attribution.weight_path import weight_path
 
 METHODS: dict[str, Callable[[Work], Values]] = {
@@ -15,9 +20,18 @@ METHODS: dict[str, Callable[[Work], Values]] = {
     "activation_x_gradient": activation_x_gradient,
 }
 
+EACH, ALL = "each site", "all sites"
 COMPLETE_OVER: dict[str, str | None] = {
-    "weight_path": "each site",
-    "joint_path": "all sites",
+    "weight_path": EACH,
+    "joint_path": ALL,
     "conductance": None,
     "activation_x_gradient": None,
 }
+
+
+def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "unit"]]:
+    """Relative completeness gap at every site: its own, or that of all sites together; NaN if nothing is claimed."""
+    over, whole = COMPLETE_OVER[method], relative_gap(together(values))
+    if over == EACH:
+        return {site: relative_gap(found) for site, found in values.items()}
+    return dict.fromkeys(values, whole if over == ALL else torch.full_like(whole, torch.nan))

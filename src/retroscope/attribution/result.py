@@ -12,7 +12,7 @@ from retroscope.scores import Scores
 CHANGE = "change"  # F(1) - F(0)
 TOTAL = "total"  # sum of magnitudes
 SIGNED = "signed"  # sum of signed values: `change` where the integral is complete
-GAP = "gap"  # |signed - change| over the sum of the signed values' sizes
+GAP = "gap"  # |signed - change| over the signed values' sizes, of what the method is complete over; NaN: of nothing
 NODES = "nodes"  # evaluations of the gradient
 GINI = "gini"
 PARTICIPATION = "participation"
