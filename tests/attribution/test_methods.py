@@ -1,19 +1,23 @@
 """What every attribution method must obey, on every family."""
 
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from oracles import apart, check_same, limit, parts, scores, toy, work
 from torch import Tensor, nn
 
+from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.methods import COMPLETE_OVER, METHODS, gaps
 from retroscope.attribution.objective import Objective, norms
 from retroscope.attribution.paths import Values, relative_gap, together
-from retroscope.attribution.settings import METHOD_NAMES
+from retroscope.attribution.settings import METHOD_NAMES, NeuronSettings
 from retroscope.attribution.sites import find_sites
+from retroscope.attribution.units import Unit
 from retroscope.encoders.capture import rewrite_outputs
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder
@@ -170,6 +174,21 @@ def test_the_gap_is_of_what_the_method_is_complete_over(method: str) -> None:
         assert min(float(relative_gap(one).min()) for one in values.values()) > 0.01
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_whole_attribution_by_any_method(method: str) -> None:
+    """The driver: statistics, aggregates and recipe, and no alarm about a completeness that is not claimed."""
+    settings = NeuronSettings(method=method, target="score", quadrature="gauss:8")
+    others = scores(toy("bert"), 4).other
+    units = [Unit(str(i), (text,), (1.0,), (other,)) for i, (text, other) in enumerate(zip(TEXTS, others, strict=True))]
+    made = attribute_neurons(plan_attribution(toy("bert"), units, settings))
+    gap = made.scores.values.sel(statistic="gap").values
+    assert made.noise == 0
+    assert not any("complete" in warning for warning in made.warnings)
+    assert json.dumps(dict(made.recipe), allow_nan=False, default=str)
+    assert np.isnan(gap).all() if COMPLETE_OVER[method] is None else (gap <= 1e-3).all()
+    assert all(np.isfinite(made.neurons[part]["share"].values).all() for part in made.parts)
+
+
 def test_without_a_path_there_is_no_gap() -> None:
     """NaN, and not 0, which would say that the values are complete."""
     for found in METHODS["activation_x_gradient"](work(toy("bert"))).values():
@@ -218,14 +237,19 @@ def test_only_the_sites_asked_for_are_scaled(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_half_precision_is_near(name: str, method: str) -> None:
-    """bfloat16 rounds to 2^-8; values and slopes each pass about a dozen roundings on their way."""
+    """By autocast, and with weights stored so.
+
+    bfloat16 rounds to 2^-8; values and slopes each pass about a dozen roundings on their way.
+    """
     encoder = toy(name)
     exact = METHODS[method](work(encoder, rule="gauss:4"))
-    half = METHODS[method](work(encoder, rule="gauss:4", precision="bfloat16"))
-    for site, values in exact.items():
-        assert half[site].magnitude.dtype == torch.float32
-        error = (half[site].magnitude - values.magnitude).abs().sum() / values.magnitude.sum()
-        assert 0 < error <= 24 * 2**-8, (site, error)
+    stored = replace(encoder, backbone=deepcopy(encoder.backbone).to(torch.bfloat16))
+    for asked in (work(encoder, precision="bfloat16", rule="gauss:4"), work(stored, rule="gauss:4")):
+        half = METHODS[method](asked)
+        for site, values in exact.items():
+            assert half[site].magnitude.dtype == torch.float32
+            error = (half[site].magnitude - values.magnitude).abs().sum() / values.magnitude.sum()
+            assert 0 < error <= 24 * 2**-8, (site, error)
 
 
 def state(model: nn.Module) -> list[bytes]:
