@@ -21,7 +21,8 @@ class AblationSettings:
     Attributes:
         fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
             number of neurons, one at least.
-        by: what "top" is: "signed", "magnitude" or "share" (see `attribution.selection.ranked`).
+        by: what "top" is: "share" (the published quantity, every unit counting alike), "magnitude" or "signed" (see
+            `attribution.selection.ranked`).
         parts: of the neurons; None: all that were attributed, `up` left out where `intermediate` is there.
         hold: what a neuron is held at: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
@@ -34,7 +35,7 @@ class AblationSettings:
     """
 
     fractions: tuple[float, ...] = (0.01, 0.1)
-    by: str = "signed"
+    by: str = "share"
     parts: tuple[str, ...] | None = None
     hold: str = "mean"
     tower: str | None = None
