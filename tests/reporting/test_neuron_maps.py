@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings, neuron_side
 
 from retroscope.errors import SettingsError
-from retroscope.reporting.figures import specification
+from retroscope.reporting.figures import specification, svg
 from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
 from retroscope.reporting.neuron_maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
 
@@ -84,6 +84,18 @@ def test_a_map_has_a_cell_for_every_layer_and_bin():
              for p in panels(spec)]  # fmt: skip
     assert cells == [len(BLOCKS) * min(48, n) for n in WIDTHS.values() for _ in range(3)]
     assert "http" not in json.dumps({k: v for k, v in spec.items() if k != "$schema"})
+
+
+def test_the_same_map_is_drawn_the_same_whatever_was_drawn_before():
+    spec = specification(map_figure(neuron_findings()))
+    first = svg(spec)
+    assert svg(spec) == first
+    assert first.count("url(#gradient_") == first.count("<linearGradient") == 2 * len(WIDTHS)
+
+
+def test_cells_meet_without_a_seam_in_print():
+    drawn = svg(specification(map_figure(neuron_findings())))
+    assert drawn.count('<g shape-rendering="crispEdges" class="mark-rect role-mark') == len(WIDTHS) * 3
 
 
 def test_models_of_other_widths_have_no_difference():

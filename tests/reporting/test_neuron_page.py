@@ -223,6 +223,13 @@ def test_the_report_on_disk_is_the_same_for_the_same_findings(tmp_path):
     assert (tmp_path / "figures" / "neuron_maps.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_a_recipe_in_another_order_makes_the_same_page(tmp_path):
+    side = neuron_side()
+    turned = replace(side, recipe=dict(reversed(side.recipe.items())))
+    one, two = (write_neuron_report(neuron_report(s), tmp_path / n) for n, s in (("a", side), ("b", turned)))
+    assert one.read_bytes() == two.read_bytes()
+
+
 def test_the_published_layout_reaches_the_page(tmp_path):
     report = neuron_report(neurons=NeuronFindings({"model": neuron_side()}, heat_map=PUBLISHED))
     assert "layout of arXiv 2505.07166" in write_neuron_report(report, tmp_path).read_text("utf-8")

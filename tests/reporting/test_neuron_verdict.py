@@ -163,6 +163,13 @@ def test_without_an_ablation_a_count_is_not_evidence():
     assert said(found, "Concentration (output)").doubts == ()  # nothing is claimed there
 
 
+def test_a_collection_that_is_too_easy_is_said_to_be():
+    whole = ablation()
+    easy = replace(whole, table=whole.table.assign(intact=0.995))
+    assert "Intact RR@10 is nearly perfect" in said(alone(neuron_side(ablation=easy)), "Ablation").text
+    assert "nearly perfect" not in said(alone(neuron_side(ablation=whole)), "Ablation").text
+
+
 def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said():
     whole = ablation()
     weak = replace(

@@ -23,6 +23,7 @@ MUCH_NOISE = 0.5  # of the units
 INCOMPLETE, WRONG = 0.01, 0.1  # median gaps above which values are inexact, and above which they are another quantity
 HELD = {"mean": "their mean", "zero": "zero"}
 WORST = 0.99  # the quantile of the gaps that is told beside the median
+NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance
 
 
@@ -164,6 +165,10 @@ def _limits(ablation: Ablation, row: "pd.Series[Any]") -> str:
     said = ""
     if row["shared_by_chance"] > SHARED:
         said += f" A random set shares {row['shared_by_chance']:.0%} of the top by chance: the comparison is weak."
+    if row["intact"] > NO_ROOM:
+        said += (
+            f" Intact {row['measure']} is nearly perfect, so that little can be told apart: use a harder collection."
+        )
     attributed = ablation.recipe.get("attributed_queries", 0)
     if attributed:
         said += f" The neurons were chosen on {attributed} of these {ablation.recipe.get('queries', 'same')} queries."

@@ -48,12 +48,12 @@ DERIVED: dict[str, Callable[[NeuronSide], Scores]] = {LAYER_SHARE: layer_shares,
 
 @lru_cache(maxsize=8)  # words, tables and figures of one report ask for the same
 def effect(findings: NeuronFindings, name: str) -> Difference | None:
-    """The paired difference of what `DERIVED` names, tested like the profile; each part is a family."""
+    """The paired difference of what `DERIVED` names, tested like the profile; all its cells are a family."""
     profile = findings.profile
     if profile is None:
         return None
     method = {key: profile.method[key] for key in METHOD if key in profile.method}
-    settings = ComparisonSettings(**method, family_per=("part",), family=f"{name} of one FFN matrix")
+    settings = ComparisonSettings(**method, family=f"{name} of every FFN matrix")
     before, after = (DERIVED[name](side) for side in findings.sides.values())
     return compare_scores(before, after, settings)
 

@@ -27,7 +27,8 @@ def ablation_figure(findings: NeuronFindings) -> Figure | None:
     frames = {name: ablation_rows(ablation) for name, ablation in sides.items()}
     measures = list(dict.fromkeys(measure for ablation in sides.values() for measure in ablation.measures))
     panels = [[_ablated(name, frame, measure) for name, frame in frames.items()] for measure in measures]
-    rows = [alt.hconcat(*panel).resolve_scale(color="independent", strokeDash="independent") for panel in panels]
+    grid = panels if len(sides) > 1 else [[panel for (panel,) in panels]]  # the measures of one side stand side by side
+    rows = [alt.hconcat(*panel).resolve_scale(color="independent", strokeDash="independent") for panel in grid]
     return Figure(
         "neuron_ablation",
         "Retrieval without these neurons",
@@ -46,7 +47,7 @@ def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
     held = frame[frame["how"] != INTACT]
     channels = _channels((LOOKS | NEURON_LOOKS)[name].colour)
     x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=_percent(held))
-    y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True))
+    y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False, padding=6))
     base = alt.Chart(embedded(held)).encode(x=x, detail="line:N")
     sets = base.transform_filter(alt.FieldOneOfPredicate(field="how", oneOf=[TOP, BOTTOM]))
     tips = [alt.Tooltip("line:N"), alt.Tooltip("fraction:Q", format=".2%"), *tooltips()]

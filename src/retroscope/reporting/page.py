@@ -80,8 +80,8 @@ def _plain(value: object) -> str:
 
 
 def _shallow(value: Mapping[str, object]) -> dict[str, object]:
-    """The entries of a mapping that are not mappings themselves."""
-    return {key: item for key, item in value.items() if not isinstance(item, Mapping)}
+    """The entries that are not mappings themselves, by name: a recipe read from disk has another order."""
+    return {key: value[key] for key in sorted(value) if not isinstance(value[key], Mapping)}
 
 
 def _tied(text: str) -> str:
