@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +78,14 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(
 
     with pytest.raises(Interrupted):
         attribute_neurons(plan, tmp_path, stop)
-    assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".lock", ".npz"]
     resumed: list[int] = []
     again = attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done))
     assert resumed == [4, 5, 6, 7, 8]
     assert_same_bits(whole, again)
-    assert not list(tmp_path.iterdir())
+    assert_same_bits(whole, attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done)))
+    assert resumed[-1] == 8  # the finished state was taken, and nothing ran
+    assert len(resumed) == 5
 
 
 def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +105,20 @@ def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, m
 
 def test_a_damaged_state_is_an_error(bert: Encoder, tmp_path: Path) -> None:
     plan = planned(bert)
-    (tmp_path / f"neurons-{plan.key[:16]}.partial.npz").write_bytes(b"PK not really")
-    with pytest.raises(AnalysisError, match="damaged"):
-        attribute_neurons(plan, tmp_path)
+    state = tmp_path / f"neurons-{plan.key[:32]}.npz"
+    attribute_neurons(plan, tmp_path)
+    whole = state.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    for damaged in (b"PK not really", whole[: len(whole) // 2], bytes(flipped)):
+        state.write_bytes(damaged)
+        with pytest.raises(AnalysisError, match="damaged"):
+            attribute_neurons(plan, tmp_path)
+
+
+def test_the_folder_of_the_state_is_made(bert: Encoder, tmp_path: Path) -> None:
+    attribute_neurons(planned(bert), tmp_path / "not" / "there")
+    assert list((tmp_path / "not" / "there").glob("*.npz"))
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 3}, {"batch_size": 8}, {"memory": 1}])
@@ -136,7 +148,7 @@ def test_what_a_graph_keeps_is_tallied(bert: Encoder) -> None:
     assert sizes[1] == 2 * sizes[0] > 0
 
 
-def test_where_memory_runs_out_the_rows_are_halved(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_memory_runs_out_less_runs_at_once(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, tried = planned(bert, batch_size=8), []
     real = METHODS["weight_path"]
 
@@ -150,8 +162,60 @@ def test_where_memory_runs_out_the_rows_are_halved(bert: Encoder, monkeypatch: p
     monkeypatch.setitem(METHODS, "weight_path", scarce)
     found = attribute_neurons(plan)
     assert tried[-1] <= 4 < tried[0]
-    assert all(b == a // 2 for a, b in pairwise(tried))
     assert_near(expected, found, bert)
+
+
+def test_where_the_recorded_pass_is_too_large_the_batch_is_split(
+    bert: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are of no help there: the record of a batch's texts stands beside them."""
+    plan, real = planned(bert, batch_size=8), METHODS["weight_path"]
+    expected = attribute_neurons(plan)
+
+    def scarce(work: Work) -> Values:
+        if len(work.batch.ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(work)
+
+    monkeypatch.setitem(METHODS, "weight_path", scarce)
+    assert_near(expected, attribute_neurons(plan), bert)
+
+
+def test_a_unit_that_is_not_finite_counts_nowhere(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, real = planned(bert, batch_size=1), METHODS["weight_path"]
+    kept = [i for i in range(len(SENTENCES)) if i != 2]
+    units = units_of(bert)
+    alone = attribute_neurons(plan_attribution(bert, [units[i] for i in kept], replace(SETTINGS, batch_size=1)))
+    calls: list[int] = []
+
+    def overflowing(work: Work) -> Values:
+        values = real(work)
+        calls.append(1)
+        if len(calls) == 3:
+            next(iter(values.values())).magnitude[0, 0] = torch.inf
+        return values
+
+    monkeypatch.setitem(METHODS, "weight_path", overflowing)
+    made = attribute_neurons(plan)
+    assert made.recipe["lost"] == 1
+    assert any("not finite" in w for w in made.warnings)
+    assert np.isnan(made.scores.values.sel(query="q2")).all()
+    for part in made.parts:
+        np.testing.assert_allclose(made.neurons[part]["mean"], alone.neurons[part]["mean"], rtol=1e-6)
+
+
+def test_concentration_and_gap_of_noise_are_not_said(bert: Encoder) -> None:
+    backbone = load_like(bert)
+    norm = backbone.backbone.encoder.layer[-1].output.LayerNorm
+    with torch.no_grad():
+        norm.weight.fill_(1.0)
+        norm.bias.zero_()
+    cls = replace(backbone, recipe=backbone.recipe.but("test", pooling="cls"))
+    made = attribute_neurons(plan_attribution(cls, text_units(SENTENCES, SENTENCES), replace(SETTINGS, target="norm")))
+    for statistic in ("gap", "gini", "participation", "top_1%"):
+        assert np.isnan(made.scores.values.sel(statistic=statistic)).all()
+    assert made.recipe["gap_median"] is None
+    assert not any("not complete" in w for w in made.warnings)
 
 
 def test_where_not_even_one_text_fits_it_says_so(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +225,7 @@ def test_where_not_even_one_text_fits_it_says_so(bert: Encoder, monkeypatch: pyt
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
     monkeypatch.setitem(METHODS, "weight_path", none)
-    with pytest.raises(AnalysisError, match="not even one text"):
+    with pytest.raises(AnalysisError, match="not even one unit"):
         attribute_neurons(plan)
 
 

@@ -2,16 +2,19 @@
 
 - `IntegratedGradients` over W and b of a matrix, from zero, is the weight path; over all matrices, the joint path.
 - `IntegratedGradients` over what a matrix gives is the signed weight path.
-- `LayerConductance` takes the left sum along the path; the mean of it and of the sum from the other end is ours.
+- `LayerConductance` takes the left sum along the path; the mean of it and of the sum from the other end is ours, but
+  on the first step, where ours is the sum from the other end.
 - `LayerGradientXActivation` is activation times gradient.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerConductance, LayerGradientXActivation
-from oracles import Pair, apart, check_equal, limit, toy, work
+from oracles import Pair, apart, check_equal, limit, scores, toy, work
 from torch import Tensor
 from torch.func import functional_call
 
@@ -147,17 +150,46 @@ def left_sum(asked: Work, site: Site, ends: tuple[Tensor, Tensor], **options: ob
 # captum takes the first dimension of what a module gives for texts; OPT's matrices give texts x tokens there.
 @pytest.mark.parametrize("name", [name for name in TOYS if name != "opt"])
 def test_conductance_is_the_mean_of_captums_sums_from_both_ends(name: str) -> None:
+    """After the first step, that is; on it, the sum from the other end alone."""
     asked = work(toy(name), rule="trapezoid:6", at_once=7, side="left")
     found, whole = conductance(asked), layer_0(asked)
-    nothing = torch.zeros_like(whole)
-    options = {"n_steps": 5, "method": "riemann_trapezoid"}  # only its nodes matter: linspace(0, 1, 6)
+    nothing, first = torch.zeros_like(whole), 0.2 * whole
+    options = {"n_steps": 4, "method": "riemann_trapezoid"}  # only its nodes matter: linspace(0, 1, 5)
     for site in asked.sites:
-        up = left_sum(asked, site, (nothing, whole), **options)
-        down = left_sum(asked, site, (whole, nothing), **options)
-        expected = (up - down) / 2
+        up = left_sum(asked, site, (first, whole), **options)
+        down = left_sum(asked, site, (whole, first), **options)
+        jump = left_sum(asked, site, (first, nothing), n_steps=1, method="riemann_trapezoid")
+        expected = (up - down) / 2 - jump
         assert apart(found[site].signed, expected.sum(1)) <= limit(asked.encoder), site
         assert apart(found[site].magnitude, expected.abs().sum(1)) <= limit(asked.encoder), site
-        assert apart(up, -down) > 1e-3, site  # control: at five steps the two are not the same
+        assert apart(up, -down) > 1e-3, site  # control: at four steps the two are not the same
+
+
+@pytest.mark.parametrize("name", ["llama", "t5"])
+def test_without_biases_conductance_settles_and_stays_bounded(name: str) -> None:
+    """At alpha = 0 RMSNorm's slope is 1 / sqrt(eps) = 1000 for each norm passed; a cosine changes by 2 at most.
+
+    With equal steps the error is of the order of one step at worst, so that a halved step should about halve what
+    changes: less than 3 / 4 of the change before, for the doubling is not of the limit but on the way to it.
+    """
+    encoder = toy(name)
+    asked = replace(scores(encoder, 3), cosine=True)
+    asked = replace(asked, other=torch.nn.functional.normalize(asked.other, dim=1))
+    rules = [f"trapezoid:{2**k + 1}" for k in range(2, 6)]
+    made = [conductance(work(encoder, objective=asked, rule=rule)) for rule in (*rules, "gauss:4", "gauss:64")]
+    assert max(float(found.magnitude.max()) for values in made for found in values.values()) < 2
+    signed = [torch.cat([found.signed for found in values.values()], 1) for values in made[: len(rules)]]
+    changes = [float((b - a).abs().sum() / b.abs().sum()) for a, b in pairwise(signed)]
+    assert all(later < 0.75 * earlier for earlier, later in pairwise(changes))
+    assert changes[-1] < 0.1
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_the_first_step_is_the_first_however_the_nodes_are_chunked(at_once: int) -> None:
+    encoder = toy("llama")
+    whole, some = (conductance(work(encoder, rule="gauss:3", at_once=n)) for n in (1000, at_once))
+    for site, found in whole.items():
+        assert apart(some[site].signed, found.signed) <= limit(encoder), site
 
 
 def test_conductance_and_captum_have_one_limit() -> None:

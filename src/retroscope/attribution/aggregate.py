@@ -1,6 +1,8 @@
 """Aggregates over units, added batch by batch: nothing grows with the texts but one row of statistics a unit."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from retroscope.attribution import result as r
 from retroscope.attribution.concentration import gini, participation_ratio, top_share
 from retroscope.attribution.methods import gaps
-from retroscope.attribution.paths import SiteValues, Values
+from retroscope.attribution.paths import SiteValues, Values, only
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
 from retroscope.errors import AnalysisError
@@ -56,6 +58,7 @@ def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, units: 
         "stats": np.full((units, len(statistics), len(settings.parts), layers), np.nan),
         "value": np.full(units, np.nan),
         "noise": np.zeros(units, dtype=bool),
+        "lost": np.zeros(units, dtype=bool),
     }
     for part in settings.parts:
         shape = (layers, widths[part])
@@ -71,17 +74,31 @@ def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, units: 
 def add(sums: Aggregates, units: Sequence[int], values: Values, level: Float[Tensor, "unit"]) -> None:
     """Add a batch; `level` is what rounding alone may do to F.
 
-    A unit whose F never moves by more is noise: its shares would be rounding errors made large.
+    A unit whose F never moves by more is noise: its shares would be rounding errors made large, and so would its gap.
+    A unit with a value that is not finite (an overflow of half precision) is lost: it counts nowhere.
     """
+    finite = torch.stack([_finite(found) for found in values.values()]).all(0)
+    index = np.asarray(units)
+    sums.arrays["lost"][index] = ~finite.cpu().numpy()
+    kept = finite.cpu().numpy()
+    if kept.any():
+        some = {site: only(found, torch.nonzero(finite).flatten()) for site, found in values.items()}
+        _add_finite(sums, index[kept], some, level[finite])
+
+
+def _finite(found: SiteValues) -> Bool[Tensor, "unit"]:
+    return found.magnitude.isfinite().all(1) & found.signed.isfinite().all(1) & found.end.isfinite()
+
+
+def _add_finite(sums: Aggregates, index: Int[np.ndarray, "unit"], values: Values, level: Tensor) -> None:
     largest = torch.stack([v.magnitude.amax(1) for v in values.values()]).amax(0)
     spread = torch.stack([v.spread for v in values.values()]).amax(0)
     noise = (spread <= level) | (largest <= 0)
-    index = np.asarray(units)
     sums.arrays["value"][index] = next(iter(values.values())).end.double().cpu().numpy()
     sums.arrays["noise"][index] = noise.cpu().numpy()
     gap = gaps(sums.settings.method, values)
     for site, found in values.items():
-        _set(sums, r.GAP, site, index, gap[site])
+        _set(sums, r.GAP, site, index, torch.where(noise, torch.nan, gap[site]))
         share = found.magnitude / torch.where(noise, torch.nan, largest)[:, None]
         _add_neurons(sums, site, found, share, index)
         _add_statistics(sums, site, found, share, index)
@@ -175,10 +192,10 @@ def load_state(path: Path, sums: Aggregates) -> tuple[int, int]:
         AnalysisError: if the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             loaded = {name: stored[name] for name in sums.arrays}
             done, row_tokens = int(stored["done"]), int(stored["row_tokens"])
-    except (ValueError, KeyError, OSError, EOFError) as damage:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as damage:
         raise AnalysisError(
             f"this state of an interrupted attribution is damaged: {damage}",
             where=str(path),

@@ -6,19 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.attribution.aggregate import Aggregates, add, begin, load_state, save_state
 from retroscope.attribution.finish import finished
-from retroscope.attribution.memory import OVERHEAD, budget_of, graph_memory, out_of_memory
+from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
 from retroscope.attribution.methods import METHODS
-from retroscope.attribution.paths import PRECISIONS, Values, Work
+from retroscope.attribution.paths import PRECISIONS, TF32_EPS, Values, Work, joined
 from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.quadrature import gauss
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import find_sites
+from retroscope.attribution.trace import recorded_tensors, trace
 from retroscope.attribution.units import Unit
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -66,29 +68,35 @@ def attribute_neurons(
     """Attribute every neuron of a plan.
 
     Args:
-        folder: where the state of an interrupted run is kept; the same plan then goes on from its last batch and
-            ends with the same numbers, to the last bit.
+        folder: where the state is kept, made if it is not there; after an interruption the same plan goes on from
+            its last batch and ends with the same numbers, to the last bit.
         progress: told (units done, units in all).
 
     Raises:
-        AnalysisError: if the memory does not suffice for a single text.
+        AnalysisError: if the memory does not suffice for a single unit, or a state is damaged.
     """
+    if folder is None:
+        return _run(plan, None, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / f"neurons-{plan.key[:32]}.npz"
+    with FileLock(state.with_suffix(".lock")):  # two runs of one plan: the second takes what the first made
+        return _run(plan, state, progress)
+
+
+def _run(plan: AttributionPlan, state: Path | None, progress: Progress | None) -> NeuronAttribution:
+    """From where the state stands to the end; the finished state stays, and the same plan then takes no time."""
     sums = _begin(plan)
-    state = None if folder is None else folder / f"neurons-{plan.key[:16]}.partial.npz"
     done, row_tokens = load_state(state, sums) if state and state.exists() else (0, plan.row_tokens)
     saved, effect = time.monotonic(), _precision_effect(plan) if plan.settings.precision != "float32" else None
     for number, batch in enumerate(plan.batches[done:], start=done + 1):
-        values, row_tokens = _fitting(plan, batch, row_tokens)
-        add(sums, batch, values, _noise_level(plan, work_of(plan, batch, row_tokens), values))
-        if state and time.monotonic() - saved > SAVE_EVERY:
+        values, level, row_tokens = _fitting(plan, batch, row_tokens)
+        add(sums, batch, values, level)
+        if state and (number == len(plan.batches) or time.monotonic() - saved > SAVE_EVERY):
             save_state(state, sums, done=number, row_tokens=row_tokens)
             saved = time.monotonic()
         if progress:
             progress(sum(map(len, plan.batches[:number])), len(plan.units))
-    made = finished(plan, sums, row_tokens, effect)
-    if state:
-        state.unlink(missing_ok=True)
-    return made
+    return finished(plan, sums, row_tokens, effect)
 
 
 def _begin(plan: AttributionPlan) -> Aggregates:
@@ -96,24 +104,35 @@ def _begin(plan: AttributionPlan) -> Aggregates:
     return begin(plan.settings, widths, plan.encoder.anatomy.n_blocks, len(plan.units))
 
 
-def _fitting(plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int) -> tuple[Values, int]:
-    """Attribute a batch; where memory does not suffice, with half the rows, and so on."""
-    while True:
-        work = work_of(plan, batch, row_tokens)
-        try:
-            return METHODS[plan.settings.method](work), row_tokens
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            if work.rows == 1:
-                raise AnalysisError(
-                    f"not even one text of {work.batch.ids.shape[1]} tokens fits into the memory",
-                    where=plan.encoder.name,
-                    fix="shorten max_length, or use a larger device",
-                ) from error
-        row_tokens = work.rows // 2 * work.batch.ids.shape[1]
-        if plan.encoder.device.type == "cuda":
-            torch.cuda.empty_cache()
+def _fitting(
+    plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
+) -> tuple[Values, Float[Tensor, "unit"], int]:
+    """A batch's values and noise levels; where memory does not suffice, in two halves or with half the rows.
+
+    What a batch's texts take is their recorded pass, what the rows take is the scaled network.
+    """
+    work = work_of(plan, batch, row_tokens)
+    try:
+        values = METHODS[plan.settings.method](work)
+        return values, _noise_level(plan, work, values), row_tokens
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        told = str(error)
+    if plan.encoder.device.type == "cuda":
+        torch.cuda.empty_cache()
+    tokens, width = work.batch.ids.numel(), work.batch.ids.shape[1]
+    if len(batch) > 1 and (work.rows == 1 or tokens >= row_tokens):
+        halves = [_fitting(plan, half, row_tokens) for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :])]
+        found, levels, at_once = zip(*halves, strict=True)
+        return joined(found), torch.cat(levels), min(at_once)
+    if work.rows > 1:
+        return _fitting(plan, batch, work.rows // 2 * width)
+    raise AnalysisError(
+        f"not even one unit of {tokens} tokens fits into the memory: {told}",
+        where=plan.encoder.name,
+        fix="shorten max_length, or use a larger device",
+    )
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
@@ -124,7 +143,10 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
         METHODS[plan.settings.method](replace(work, quadrature=replace(work.quadrature, rules=(gauss(1),))))
     width = work.batch.ids.shape[1]
     bytes_per_token = max(1.0, OVERHEAD * tally.peak / width)
-    budget = budget_of(plan.settings.memory, plan.encoder.device)
+    # the recorded pass of the largest batch stands beside the scaled network
+    largest = max(sum(len(row) for i in batch for row in plan.tokens[i]) for batch in plan.batches)
+    record = int(largest * distinct_bytes(recorded_tensors(trace(work.encoder, work.batch))) / work.batch.ids.numel())
+    budget = max(0, budget_of(plan.settings.memory, plan.encoder.device) - record)
     fitting = int(budget / bytes_per_token)
     row_tokens = max(width, min(fitting, ROW_TOKENS[plan.encoder.device.type]))
     start = time.perf_counter()
@@ -132,7 +154,7 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
     took = time.perf_counter() - start
     counts = [sum(len(row) for row in rows) for rows in plan.tokens]
     seconds = took * sum(counts) / max(1, sum(counts[i] for i in typical))
-    return replace(plan, row_tokens=row_tokens, bytes_per_token=bytes_per_token, seconds=seconds)
+    return replace(plan, row_tokens=row_tokens, bytes_per_token=bytes_per_token, record_bytes=record, seconds=seconds)
 
 
 def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "unit"]:
@@ -150,14 +172,15 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
 def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
     """Relative distance that rounding may put between two vectors that should be one."""
     dtype = PRECISIONS[settings.precision]
-    cast = 0.0 if dtype is None else 4 * torch.finfo(dtype).eps * (encoder.anatomy.n_blocks + 1) ** 0.5
-    return tolerance(encoder) + cast
+    eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == "tf32" else 0.0
+    cast = 4 * eps * (encoder.anatomy.n_blocks + 1) ** 0.5
+    return float(tolerance(encoder) + cast)
 
 
 def _precision_effect(plan: AttributionPlan) -> float:
     """Mean relative difference of the magnitudes to float32, on the typical batch."""
     batch = plan.batches[len(plan.batches) // 2]
-    fast, _ = _fitting(plan, batch, plan.row_tokens)
-    exact, _ = _fitting(replace(plan, settings=replace(plan.settings, precision="float32")), batch, plan.row_tokens)
+    fast, *_ = _fitting(plan, batch, plan.row_tokens)
+    exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision="float32")), batch, plan.row_tokens)
     errors = [(fast[s].magnitude - exact[s].magnitude).abs().sum(1) / exact[s].magnitude.sum(1) for s in plan.sites]
     return float(torch.stack(errors).nan_to_num(0.0).mean())

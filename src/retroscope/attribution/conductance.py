@@ -5,10 +5,16 @@ Dhamdhere, Sundararajan and Yan 2019 (arXiv 1805.12233, eq. 2; for a straight pa
 where layer 0 (what block 1 is given) is alpha times what it is for the text. Positions, masks and biases stay.
 
 The integral is one over y, and is taken as such: between neighbouring nodes the slope is the mean of both ends',
-    sum_k (g_k + g_{k+1}) / 2 (y_{k+1} - y_k), 0 = alpha_0 < alpha_1 < ... < 1,
-so that a layer norm, behind which y jumps close to alpha = 0, loses nothing of the change. The nodes of the chosen
-rule with 0 and 1 added divide the path; its weights are not used. This is the mean of the left sum that captum's
-`LayerConductance` takes and of the right one; all have the same limit.
+on the first step that of its right end,
+    g_1 (y_1 - y_0) + sum over k > 0 of (g_k + g_{k+1}) / 2 (y_{k+1} - y_k), 0 = alpha_0 < alpha_1 < ... < 1,
+so that a layer norm, behind which y jumps close to alpha = 0, loses nothing of the change. The slope at alpha = 0 is
+not used: where neither norms nor matrices have a bias (LLaMA, T5, Gemma, ModernBERT) the states are 0 there, RMSNorm's
+slope is 1 / sqrt(eps), and every norm passed on the way multiplies by it; times the jump of y that is 1e7 and more.
+The nodes of the chosen rule with 0 and 1 added divide the path; its weights are not used. captum's `LayerConductance`
+takes the left sum; this is the right sum on the first step and the mean of left and right on the others. All have the
+same limit where the slope is bounded. Where it is 1 / sqrt(eps) at 0, nodes that fall into the jump (alpha below
+sqrt(eps) over the root mean square of layer 0) resolve it, and then eps has its part in the values: equal steps,
+`trapezoid:N`, settle before that; many Gauss nodes, which crowd at the ends, do not.
 """
 
 from dataclasses import dataclass
@@ -42,7 +48,7 @@ def conductance(work: Work) -> Values:
     for some, at in chunks(len(texts), len(nodes), work.rows):
         one = with_slopes(work, Stretch(texts[some.start : some.stop], nodes[at.start : at.stop], "layer 0"))
         shares[at.start : at.stop, some.start : some.stop] = one.shares
-        flows = {site: _further(flows.get(site), seen) for site, seen in one.sites.items()}
+        flows = {site: _further(flows.get(site), seen, at.start <= 1) for site, seen in one.sites.items()}
         if at.stop == len(nodes):
             for site, flow in flows.items():
                 done[site].append(flow.total)
@@ -65,11 +71,18 @@ class _Flow:
     output: Float[Tensor, "1 text token neuron"]
 
 
-def _further(flow: _Flow | None, seen: Seen) -> _Flow:
-    """The sum with the steps of another pass, from the last node of the one before."""
+def _further(flow: _Flow | None, seen: Seen, from_zero: bool) -> _Flow:
+    """The sum with the steps of another pass, from the last node of the one before.
+
+    Args:
+        from_zero: the first step begins at alpha = 0.
+    """
     slope = seen.slope if flow is None else torch.cat([flow.slope, seen.slope])
     output = seen.outputs if flow is None else torch.cat([flow.output, seen.outputs])
-    steps = ((slope[1:] + slope[:-1]) / 2 * (output[1:] - output[:-1])).sum(0)
+    left, right = slope[:-1], slope[1:]
+    if from_zero:
+        left = torch.cat([right[:1], left[1:]])
+    steps = ((right + left) / 2 * (output[1:] - output[:-1])).sum(0)
     total = steps if flow is None else flow.total + steps
     return _Flow(total, slope[-1:].clone(), output[-1:].clone())  # not a view that keeps all nodes alive
 

@@ -19,15 +19,17 @@ def finished(
     plan: AttributionPlan, sums: Aggregates, row_tokens: int, precision_effect: float | None
 ) -> r.NeuronAttribution:
     """Means, quantiles and scores of complete sums."""
-    noise = int(sums.arrays["noise"].sum())
-    recipe = {**_recipe(plan), **_facts(sums), "row_tokens": row_tokens, "precision_effect": precision_effect}
-    warnings = tuple(_warnings(plan, sums, noise))
+    noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
+    told = {"row_tokens": row_tokens, "precision_effect": precision_effect, "lost": lost}
+    recipe = {**_recipe(plan), **_facts(sums), **told}
+    warnings = tuple(_warnings(plan, sums))
     layers = list(range(1, plan.encoder.anatomy.n_blocks + 1))
     scores = xr.DataArray(
         sums.arrays["stats"],
         dims=(QUERY, "statistic", "part", "layer"),
         coords={
             QUERY: [unit.id for unit in plan.units],
+            **({} if plan.settings.target != "margin" else {"negative": (QUERY, [u.negative for u in plan.units])}),
             "statistic": list(sums.statistics),
             "part": list(sums.parts),
             "layer": layers,
@@ -46,12 +48,13 @@ def finished(
 def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
     """One part's aggregates."""
     arrays, settings = sums.arrays, sums.settings
-    sound = ~arrays["noise"]
-    halves, sound_halves = ([int((sums.half[of] == k).sum()) for k in (0, 1)] for of in (slice(None), sound))
+    finite = ~arrays["lost"]
+    sound = finite & ~arrays["noise"]
+    halves, sound_halves = ([int((sums.half[of] == k).sum()) for k in (0, 1)] for of in (finite, sound))
     place = ("layer", "neuron")
     variables: dict[str, Any] = {
-        "mean": (place, arrays[f"{part}/mean"] / len(sound)),
-        "signed": (place, arrays[f"{part}/signed"] / len(sound)),
+        "mean": (place, _over(arrays[f"{part}/mean"], int(finite.sum()))),
+        "signed": (place, _over(arrays[f"{part}/signed"], int(finite.sum()))),
         "share": (place, _over(arrays[f"{part}/share"], int(sound.sum()))),
         "count": (("threshold", *place), arrays[f"{part}/count"]),
         "half_signed": (("half", *place), _each(arrays[f"{part}/half"], halves)),
@@ -97,7 +100,9 @@ def _recipe(plan: AttributionPlan) -> dict[str, Any]:
 
 def _facts(sums: Aggregates) -> dict[str, Any]:
     """What was found about F itself and about the integral's error."""
-    value, stats = sums.arrays["value"], sums.arrays["stats"]
+    value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
+    if not len(value):
+        return dict.fromkeys(("f_mean", "f_deviation", "f_variation", "gap_median", "gap_largest"))
     mean, deviation = float(value.mean()), float(value.std())
     gap = stats[:, sums.statistics.index(r.GAP)]
     return {
@@ -109,8 +114,14 @@ def _facts(sums: Aggregates) -> dict[str, Any]:
     }
 
 
-def _warnings(plan: AttributionPlan, sums: Aggregates, noise: int) -> list[str]:
+def _warnings(plan: AttributionPlan, sums: Aggregates) -> list[str]:
     found, facts = [], _facts(sums)
+    noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
+    if lost:
+        found.append(
+            f"{lost} of {len(plan.units)} units have values that are not finite ({plan.settings.precision}); "
+            f"they count nowhere"
+        )
     if noise:
         found.append(
             f"noise: in {noise} of {len(plan.units)} units F moves by no more than rounding when any matrix is scaled "
@@ -124,7 +135,7 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, noise: int) -> list[str]:
         )
     if facts["gap_median"] is not None and facts["gap_median"] > LARGE_GAP:
         found.append(
-            f"the integral is not complete: half the sites miss F(1) - F(0) by more than {facts['gap_median']:.1%}; "
-            f"use more nodes, e.g. quadrature auto:0.001"
+            f"the integral is not complete: half the units and sites miss F(1) - F(0) by more than "
+            f"{facts['gap_median']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.001"
         )
     return found

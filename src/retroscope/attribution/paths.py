@@ -1,7 +1,7 @@
 """What every attribution method shares: the work it is given and what it returns."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,14 @@ from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
 
-PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Name -> type of autocast. "tf32" keeps float32 numbers and multiplies them in tensor cores with 10 bits of mantissa.
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "float32": None,
+    "tf32": None,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+TF32_EPS = 2.0**-10
 RESOLUTION = 8  # in rounding errors of one operation: two values of F that are nearer cannot be told apart
 
 
@@ -39,9 +46,22 @@ class Work:
     def cast(self) -> AbstractContextManager[object]:
         """The context in which the scaled network runs."""
         dtype = PRECISIONS[self.precision]
+        if self.precision == "tf32":
+            return _tensor_cores()
         if dtype is None:
             return nullcontext()
         return torch.autocast(self.encoder.device.type, dtype)
+
+
+@contextmanager
+def _tensor_cores() -> Iterator[None]:
+    """Matrix products of float32 numbers in TF32 while the context is open."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +91,16 @@ Values = dict[Site, SiteValues]
 def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
     """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete.
 
-    NaN where there is no path, hence no F(0).
+    NaN where there is no path, hence no F(0); 0 where the miss is within what rounding leaves of F.
     """
     size = values.signed.abs().sum(1)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
-    return torch.where(gap == 0, torch.zeros_like(gap), gap / size)
+    return torch.where(gap <= _told(values, torch.float32), torch.zeros_like(gap), gap / size)
+
+
+def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "unit"]:
+    """How exactly F can be told at all: a difference of two values of F means nothing below that."""
+    return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
 
 def together(values: Values) -> SiteValues:
@@ -104,10 +129,23 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
 def _open(work: Work, values: SiteValues) -> Bool[Tensor, "unit"]:
     """Units whose gap is above the tolerance, and above what the precision can tell of F at all."""
-    dtype = PRECISIONS[work.precision] or torch.float32
-    told = RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
+    told = _told(values, PRECISIONS[work.precision] or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
+
+
+def only(found: SiteValues, units: Int[Tensor, "kept"]) -> SiteValues:
+    """The values of some units."""
+    return SiteValues(**{name: getattr(found, name)[units] for name in SiteValues.__dataclass_fields__})
+
+
+def joined(parts: Sequence[Values]) -> Values:
+    """The values of units that were attributed apart, one after the other."""
+    names = SiteValues.__dataclass_fields__
+    return {
+        site: SiteValues(**{name: torch.cat([getattr(part[site], name) for part in parts]) for name in names})
+        for site in parts[0]
+    }
 
 
 def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 from retroscope.attribution.paths import Work
@@ -28,6 +29,7 @@ class AttributionPlan:
         tokens: the token ids of each unit's texts.
         row_tokens: padded tokens of the scaled network that run at once.
         bytes_per_token: that they take, measured on the longest text.
+        record_bytes: that the recorded pass of the largest batch takes, measured likewise.
         seconds: estimated for all units, from one batch of typical length.
         padding_pooled: mean pooling reads padding, as published.
     """
@@ -40,20 +42,22 @@ class AttributionPlan:
     tokens: tuple[tuple[TokenIds, ...], ...]
     row_tokens: int = 0
     bytes_per_token: float = 0.0
+    record_bytes: int = 0
     seconds: float = 0.0
     padding_pooled: bool = False
     cosine: bool = False
 
     @property
     def bytes(self) -> int:
-        """Estimated memory of the passes of the scaled network."""
-        return int(self.row_tokens * self.bytes_per_token)
+        """Estimated memory beside the weights: the scaled network's passes, and the recorded one."""
+        return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
     def key(self) -> str:
         """SHA-256 of all that makes the result: encoder, units, settings, batches."""
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
         told = {**asdict(replace(self.settings, memory=None)), "padding_pooled": self.padding_pooled}
+        told["versions"] = {name: version(name) for name in ("retroscope", "torch", "transformers")}
         batches = [list(batch) for batch in self.batches]
         digest.update(json.dumps([told, batches, self.cosine, str(self.encoder.device)]).encode())
         for unit in self.units:

@@ -28,7 +28,7 @@ class NeuronSettings:
         limit: at most so many units, drawn with `seed`; 0 takes all.
         seed: of that draw and of the halves that overlap is measured against.
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
-            of equal length, without any padding.
+            of like length, at most a tenth of them padding.
         memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
         precision: of those passes, a name in `PRECISIONS`.
     """
@@ -66,6 +66,8 @@ class NeuronSettings:
             values = getattr(self, field)
             if not values or len({*values}) < len(values):
                 raise SettingsError(f"{field}={values}", fix="name at least one, each once")
+        if len({f"{t:g}" for t in self.thresholds}) < len(self.thresholds):
+            raise SettingsError(f"thresholds={self.thresholds}", fix="write them with six digits at most, each once")
         wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
         if wrong:
             raise SettingsError(f"{wrong[0]} is no share", fix="thresholds and quantiles lie between 0 and 1")

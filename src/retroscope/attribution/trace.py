@@ -1,6 +1,6 @@
 """Trace: one forward pass of a batch with everything recorded that running its upper part again takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +78,25 @@ def run_from(
     if norm is not None:
         hidden = encoder.backbone.get_submodule(norm)(hidden)
     return pool(encoder, hidden, rows.take(record.pooled))
+
+
+def recorded_tensors(record: Trace) -> list[Tensor]:
+    """Every tensor that the record holds."""
+    found: list[Tensor] = [record.vectors]
+
+    def visit(value: object) -> None:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (tuple, list)):
+            for item in value:
+                visit(item)
+        elif isinstance(value, Mapping):
+            visit(list(value.values()))
+
+    for calls in record.calls.of.values():
+        for call in calls:
+            visit((call.args, call.kwargs, call.output))
+    return found
 
 
 def _watched(encoder: Encoder) -> dict[str, nn.Module]:

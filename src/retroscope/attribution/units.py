@@ -13,7 +13,7 @@ from retroscope.attribution.objective import Objective
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
-from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 
@@ -30,12 +30,14 @@ class Unit:
         texts: the texts whose network is scaled, without prompt.
         signs: +1, or -1 for a text whose score is subtracted.
         others: the vector that each text's own is compared with; empty for `norm`.
+        negative: id of the passage whose score is subtracted; empty where there is none.
     """
 
     id: str
     texts: tuple[str, ...]
     signs: tuple[float, ...]
     others: tuple[Vector, ...] = ()
+    negative: str = ""
 
 
 def text_units(ids: Sequence[str], texts: Sequence[str]) -> list[Unit]:
@@ -87,6 +89,19 @@ def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
     return [items[i] for i in kept.tolist()]
 
 
+def left_out(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[str]:
+    """What of a collection is not attributed, in words: queries without a negative, and those that were not drawn."""
+    if settings.target == "norm":
+        total, lacking = len(_texts(collection, candidates, settings.tower)), 0
+    else:
+        able = {c.query_id for c in candidates if c.negatives or settings.target != "margin"}
+        total, lacking = len(able), len({c.query_id for c in candidates} - able)
+    said = [f"neurons: {lacking} judged queries have no hard negative and are left out"] if lacking else []
+    if settings.limit and settings.limit < total:
+        said.append(f"neurons: {settings.limit} of {total} were drawn (seed {settings.seed})")
+    return said
+
+
 def _compared(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: NeuronSettings
 ) -> list[Unit]:
@@ -110,14 +125,15 @@ def _unit(
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
-        return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,))
+        return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,), hard or "")
     texts = [collection.passage_text(p) for p in (c.positive, hard) if p is not None]
-    return Unit(c.query_id, tuple(texts), (1.0, -1.0)[: len(texts)], (query,) * len(texts))
+    return Unit(c.query_id, tuple(texts), (1.0, -1.0)[: len(texts)], (query,) * len(texts), hard or "")
 
 
 def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[str, Vector]:
     """Final vectors by id, of unit length where the retriever compares by cosine."""
-    final = encode_layers(retriever.tower(tower), list(texts.values())).final
+    encoder = retriever.tower(tower)
+    final = final_vectors(encoder, tokenise(encoder, list(texts.values())))
     ready = normalize(final, dim=-1) if retriever.similarity == "cosine" else final
     return dict(zip(texts, ready, strict=True))
 

@@ -95,7 +95,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
         return
     note(describe(plan))
     claim(out, cache)
-    for made in ("tables", "figures"):
+    for made in ("tables", "figures", "neurons"):
         refuse_foreign(out / made)
     with progress_bars() as progress:
         study = compare(before, after, collection, chosen, cache=cache, progress=progress)

@@ -51,7 +51,7 @@ def run(
     ] = None,
     units: Annotated[
         int | None,
-        typer.Option("--units", help="At most so many queries or texts, drawn from the seed; 0 for all."),
+        typer.Option("--units", help="At most so many queries, drawn from the seed (of --texts the first); 0 for all."),
     ] = None,
     memory: Annotated[
         str | None, typer.Option("--memory", help="What may be used, e.g. 4GiB; else a quarter of what is free.")
@@ -135,7 +135,7 @@ def _neurons(
         return
     note(describe_neurons(job.plan))
     claim(home, out)
-    for made in ("tables", "figures"):
+    for made in ("tables", "figures", "neurons"):
         refuse_foreign(out / made)
     with progress_bars() as progress:
         found = run_neurons(job, home, progress)

@@ -167,6 +167,18 @@ def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) 
     return made
 
 
+def final_vectors(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> Float[Tensor, "text out"]:
+    """What the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept."""
+    recipe = encoder.recipe
+    made: dict[int, Tensor] = {}
+    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
+    for chosen in batches_by_length(lengths, tokens):
+        with torch.inference_mode():
+            part = forward(encoder, pad(encoder, [rows[i] for i in chosen])).final.cpu()
+        made |= {i: vector.clone() for i, vector in zip(chosen, part, strict=True)}
+    return torch.stack([made[i] for i in range(len(rows))])
+
+
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
     """Room on the CPU for the vectors of `n` texts, for autograd ordinary tensors and not inference tensors."""
     return LayerVectors(torch.empty(n, *part.layers.shape[1:]), torch.empty(n, *part.final.shape[1:]))

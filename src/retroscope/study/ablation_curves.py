@@ -18,7 +18,7 @@ from retroscope.attribution.selection import HOWS, NeuronSet, Ranking, choose, r
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.scores import QUERY, Scores
-from retroscope.study.ablation_settings import TOWERS, AblationSettings
+from retroscope.study.ablation_settings import ENOUGH, TOWERS, AblationSettings
 from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
 from retroscope.study.ablation_trial import Trial, check_towers, make_trial, with_queries
 from retroscope.study.held_out import Evaluated, evaluated_queries
@@ -73,7 +73,7 @@ def ablation_curves(
     towers = TOWERS[settings.tower or attribution.recipe["tower"]]
     check_towers(retriever, attribution.recipe["tower"], towers)
     ranking = ranked(attribution, settings.by, settings.parts)
-    queries = evaluated_queries(collection, attribution, held_out=settings.held_out)
+    queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
     trial = make_trial(
         retriever,
         with_queries(collection, queries.ids),
@@ -143,7 +143,6 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
         "hold": settings.hold,
         "draws": settings.draws,
         "seed": settings.seed,
-        "held_out": settings.held_out,
     }
 
 
@@ -151,6 +150,7 @@ def _of_queries(collection: Collection, queries: Evaluated) -> dict[str, Any]:
     return {
         "collection": collection.name,
         "queries": len(queries.ids),
+        "held_out": queries.attributed == 0,
         "attributed_queries": queries.attributed,
         "passages": len(collection.passages),
     }

@@ -10,6 +10,7 @@ from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
 from retroscope.statistics.intervals import IntervalSettings
 
+ENOUGH = 50  # held-out queries; with fewer all are measured, and the result says so
 HOLDS = ("mean", "zero")
 TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
 
@@ -28,7 +29,7 @@ class AblationSettings:
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
         draws: random sets of each size.
         measures: ir-measures names.
-        held_out: measure only queries that had no part in the attribution.
+        held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
         seed: of the random sets.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
         intervals: over queries.
@@ -41,7 +42,7 @@ class AblationSettings:
     tower: str | None = None
     draws: int = 5
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
-    held_out: bool = False
+    held_out: bool | None = None
     seed: int = 0
     batch_tokens: int | None = None
     intervals: IntervalSettings = field(default_factory=IntervalSettings)

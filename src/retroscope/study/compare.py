@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.attribution.units import left_out
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.collection.records import Candidates
@@ -21,7 +22,13 @@ from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
-from retroscope.study.neuron_sides import MeasuredNeurons, Neurons, measure_neurons, overlap_table
+from retroscope.study.neuron_sides import (
+    MeasuredNeurons,
+    Neurons,
+    different_negatives,
+    measure_neurons,
+    overlap_table,
+)
 from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
 from retroscope.study.settings import StudySettings
@@ -68,12 +75,22 @@ def compare(
                 retriever, collection, negatives.candidates, settings, cache=home, progress=progress
             )
     facts = _facts(sides, collection, negatives, settings)
+    facts["caveats"] += _neuron_caveats(neurons, collection, negatives, settings)
     facts["timings"] |= {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
     study = Study(facts, settings, _scores(sides), _seeds(sides), neurons=_neurons(neurons))
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
     )
     return replace(study, facts={**study.facts, **examples}, runs=_runs(sides))
+
+
+def _neuron_caveats(
+    sides: Mapping[str, MeasuredNeurons], collection: Collection, negatives: MinedNegatives, settings: StudySettings
+) -> list[str]:
+    if settings.neurons is None:
+        return []
+    between = different_negatives(sides["before"].attribution, sides["after"].attribution)
+    return [*left_out(collection, negatives.candidates, settings.neurons), *([between] if between else [])]
 
 
 def _neurons(sides: Mapping[str, MeasuredNeurons]) -> Neurons | None:

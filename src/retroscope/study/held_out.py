@@ -21,18 +21,24 @@ class Evaluated:
     attributed: int
 
 
-def evaluated_queries(collection: Collection, attribution: NeuronAttribution, *, held_out: bool) -> Evaluated:
+def evaluated_queries(
+    collection: Collection, attribution: NeuronAttribution, *, held_out: bool | None, enough: int = 1
+) -> Evaluated:
     """The judged queries, or, held out, those that had no part in the attribution.
 
     A query has a part in it where its own text was attributed, or one of its relevant passages was: as a unit of
     target `norm`, or as a relevant passage of a query that was. Texts count, not ids: equal texts are one text.
 
+    Args:
+        held_out: None: held out if at least `enough` queries are left then, else all.
+
     Raises:
         AnalysisError: if no query is held out.
     """
     used = _used(collection, attribution)
-    if not held_out:
-        return Evaluated(collection.judged_queries, len(used & {*collection.judged_queries}))
+    left = len(collection.judged_queries) - len(used)
+    if held_out is False or (held_out is None and left < enough):
+        return Evaluated(collection.judged_queries, len(used))
     kept = tuple(query for query in collection.judged_queries if query not in used)
     if not kept:
         raise AnalysisError(

@@ -1,9 +1,8 @@
 """The neurons of one retriever, attributed and ablated, as the report wants them and as a folder keeps them."""
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +17,8 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
-from retroscope.reporting.neuron_findings import Ablation, NeuronSide
+from retroscope.reporting.files import whole_folder
+from retroscope.reporting.neuron_findings import PUBLISHED, Ablation, HeatMap, NeuronSide
 from retroscope.scores import load_scores
 from retroscope.study.ablation_curves import AblationCurves, ablation_curves
 from retroscope.study.measure import Progress, Stages
@@ -82,12 +82,24 @@ def run_plan(
     stages = Stages(retriever.name, progress)
     made = attribute_neurons(plan, cache, stages.inside("neurons"))
     stages.ended("neurons")
-    curves = None
+    curves, why_not = None, ""
     if settings.ablation is not None and collection is not None:
-        measured = as_measured(retriever, settings.protocol)
-        curves = ablation_curves(measured, collection, made, settings.ablation, stages.named())
+        why_not = _nothing_to_rank(made)
+        if not why_not:
+            measured = as_measured(retriever, settings.protocol)
+            curves = ablation_curves(measured, collection, made, settings.ablation, stages.named())
         stages.ended("neurons: ablation")
-    return MeasuredNeurons(neuron_side(retriever.name, made, curves), made, stages.seconds)
+    side = neuron_side(retriever.name, made, curves)
+    if why_not:
+        side = replace(side, warnings=(*side.warnings, why_not))
+    return MeasuredNeurons(side, made, stages.seconds)
+
+
+def _nothing_to_rank(made: NeuronAttribution) -> str:
+    """Why neurons cannot be ablated by their attribution; empty where they can."""
+    if made.noise + int(made.recipe["lost"]) < made.units:
+        return ""
+    return "no ablation was run: every unit is noise or not finite, so no neuron is above another"
 
 
 def neuron_side(model: str, made: NeuronAttribution, curves: AblationCurves | None) -> NeuronSide:
@@ -99,6 +111,28 @@ def neuron_side(model: str, made: NeuronAttribution, curves: AblationCurves | No
     return NeuronSide(model, made.scores, made.neurons, made.units, made.noise, made.recipe, made.warnings, ablation)
 
 
+def different_negatives(before: NeuronAttribution, after: NeuronAttribution) -> str:
+    """In words, in how many units the two margins are against different passages; empty where there are none."""
+    asked = [made.scores.values.coords.get("negative") for made in (before, after)]
+    if asked[0] is None or asked[1] is None:
+        return ""
+    theirs = asked[1].sel(query=asked[0]["query"].values).values
+    different = int((asked[0].values != theirs).sum())
+    if not different:
+        return ""
+    return (
+        f"neurons: in {different} of {len(theirs)} units the two margins have different hard negatives, each the "
+        f"hardest for its own retriever, so differences are of the texts as well as of the weights"
+    )
+
+
+def heat_map(protocol: str, side: NeuronSide) -> HeatMap:
+    """The layout of the protocol, at the largest threshold that was counted where its own was not."""
+    if protocol != "ielab-2025":
+        return HeatMap()
+    return PUBLISHED if PUBLISHED.value in side.thresholds else replace(PUBLISHED, value=side.thresholds[-1])
+
+
 def overlap_table(before: NeuronAttribution, after: NeuronAttribution) -> pd.DataFrame | None:
     """How far the two name the same neurons; None where their matrices are not of one shape."""
     shapes = [{part: dict(table.sizes) for part, table in made.neurons.items()} for made in (before, after)]
@@ -106,9 +140,16 @@ def overlap_table(before: NeuronAttribution, after: NeuronAttribution) -> pd.Dat
 
 
 def save_neurons(neurons: Neurons, folder: Path) -> None:
-    """Write every side below `folder`, replacing what an earlier run left there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Write every side into `folder`, in place of what an earlier run left there.
+
+    Raises:
+        SettingsError: if the folder holds files that are not ours.
+    """
+    with whole_folder(folder) as new:
+        _write(neurons, new)
+
+
+def _write(neurons: Neurons, folder: Path) -> None:
     for name, side in neurons.sides.items():
         made = NeuronAttribution(side.scores, side.neurons, side.units, side.noise, side.recipe, side.warnings)
         save_attribution(made, folder / STORE, name)

@@ -108,7 +108,13 @@ def _expected(
     candidates = [Candidates(query, positive, (other,)) for query, positive, other in pairs]
     said = facts(plan_on_collection(retriever, collection, candidates, sample, settings.protocol))
     units = min(chosen.limit or len(judged), len(judged))
-    return {"units": units, "seconds": said["seconds"] * units / said["units"], "bytes": said["bytes"]}
+    runs = 0 if settings.ablation is None else settings.ablation.ablations + 2
+    return {
+        "units": units,
+        "seconds": said["seconds"] * units / said["units"],
+        "bytes": said["bytes"],
+        "ablations": runs,
+    }
 
 
 def describe(plan: Mapping[str, Any]) -> str:
@@ -121,7 +127,8 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += [f"{role}: vectors are compared by {name}" for role, name in plan["similarity"].items()]
     for role, said in plan["neurons"].items():
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
-        lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}")
+        again = f"; for ablation its texts are encoded {said['ablations']} times more" if said["ablations"] else ""
+        lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again}")
     lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")
     return "\n".join(lines)
 

@@ -1,16 +1,19 @@
 """What `retroscope neurons` does: one retriever, a collection or a file of texts, a report."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retroscope.attribution.plan import AttributionPlan, facts
+from retroscope.attribution.units import left_out
 from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import MinedNegatives
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.selftest import SelfTest
 from retroscope.reporting.findings import CollectionFacts
-from retroscope.reporting.neuron_findings import PUBLISHED, SINGLE, HeatMap, NeuronFindings, NeuronSide
+from retroscope.reporting.neuron_findings import SINGLE, NeuronFindings
 from retroscope.reporting.neuron_report import NeuronReport, write_neuron_report
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.statistics.summaries import summarise
 from retroscope.study.compare import mine
 from retroscope.study.documents import SCHEMA, as_json, clean, write_text
@@ -18,8 +21,9 @@ from retroscope.study.embed import read_lines
 from retroscope.study.facts import model_of
 from retroscope.study.load import check_ids, collection_of, retriever_of
 from retroscope.study.measure import Progress, doubts, tested
-from retroscope.study.neuron_sides import MeasuredNeurons, Neurons, run_plan, save_neurons, wanted
+from retroscope.study.neuron_sides import MeasuredNeurons, Neurons, heat_map, run_plan, save_neurons, wanted
 from retroscope.study.neurons import as_measured, check_target, plan_on_collection, plan_on_texts, published_files
+from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, command_line, model_facts, software
 from retroscope.study.settings import StudySettings, plain
 from retroscope.study.summary import neuron_facts
@@ -36,6 +40,8 @@ class NeuronJob:
     plan: AttributionPlan
     settings: StudySettings
     source: str = ""
+    caveats: tuple[str, ...] = ()
+    negatives: MinedNegatives | None = None
 
     @property
     def encoder(self) -> Encoder:
@@ -55,13 +61,13 @@ class NeuronRun:
     def report(self) -> NeuronReport:
         """As the report wants it."""
         job, document = self.job, self.document
-        layout = PUBLISHED if job.settings.protocol == "ielab-2025" else HeatMap()
+        layout = heat_map(job.settings.protocol, self.measured.side)
         on = job.source if job.collection is None else job.collection.name
         return NeuronReport(
             title=f"Neurons of {job.retriever.name} on {on}",
             protocol=job.settings.protocol,
             model=model_of(document["model"]),
-            neurons=NeuronFindings({SINGLE: self.measured.side}, heat_map=_fitting(layout, self.measured.side)),
+            neurons=NeuronFindings({SINGLE: self.measured.side}, heat_map=layout),
             collection=None if job.collection is None else CollectionFacts(**document["collection"]),
             source=job.source,
             caveats=tuple(document["caveats"]),
@@ -70,13 +76,6 @@ class NeuronRun:
             versions=document["versions"],
             timings=document["timings"],
         )
-
-
-def _fitting(layout: HeatMap, side: NeuronSide) -> HeatMap:
-    """The layout, at the largest threshold that was counted where its own was not."""
-    if isinstance(layout.value, str) or layout.value in side.thresholds:
-        return layout
-    return replace(layout, value=side.thresholds[-1])
 
 
 def prepare(settings: StudySettings, texts: Path | None) -> NeuronJob:
@@ -94,7 +93,13 @@ def prepare(settings: StudySettings, texts: Path | None) -> NeuronJob:
     retriever = retriever_of(settings.after)
     negatives = mine(collection, settings, probing=False)
     plan = plan_on_collection(retriever, collection, negatives.candidates, chosen, settings.protocol)
-    return NeuronJob(retriever, collection, plan, settings)
+    said = (*collection.notes, *left_out(collection, negatives.candidates, chosen), *depths(settings))
+    return NeuronJob(retriever, collection, plan, settings, "", said, negatives)
+
+
+def depths(settings: StudySettings) -> list[str]:
+    """What the measures of the ablation do not say."""
+    return depth_caveats(settings.ablation.measures) if settings.ablation else []
 
 
 def run_neurons(job: NeuronJob, cache: Path, progress: Progress | None = None) -> NeuronRun:
@@ -124,8 +129,14 @@ def _document(
     document = {
         "schema": SCHEMA,
         "model": model_facts(measured, self_tests),
-        "collection": None if job.collection is None else collection_facts(job.collection, None),
-        "caveats": [*side.warnings, *doubts(self_tests)],
+        "collection": None if job.collection is None else collection_facts(job.collection, job.negatives),
+        "caveats": [
+            *departures(job.settings),
+            *job.caveats,
+            *_cut(job.plan),
+            *side.warnings,
+            *doubts(self_tests),
+        ],
         "plan": facts(job.plan),
         **neuron_facts(side),
         "statistics": rows,
@@ -137,10 +148,18 @@ def _document(
     return {name: clean(value) for name, value in document.items()}
 
 
+def _cut(plan: AttributionPlan) -> list[str]:
+    """Texts that fill the maximum length."""
+    rows = [row for unit in plan.tokens for row in unit]
+    full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
+    said = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"
+    return [f"{said}, so their ends may be cut"] if full else []
+
+
 def _top(found: MeasuredNeurons) -> list[dict[str, Any]]:
-    """The neurons with the largest mean signed value, and their other aggregates."""
+    """The neurons with the largest mean share, and their other aggregates."""
     rows = []
     for part, neurons in found.attribution.neurons.items():
         table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()
-        rows += [{"part": part, **row} for row in table.nlargest(TOP, "signed").to_dict(orient="records")]
-    return sorted(rows, key=lambda row: -row["signed"])[:TOP]
+        rows += [{"part": part, **row} for row in table.nlargest(TOP, "share").to_dict(orient="records")]
+    return sorted(rows, key=lambda row: -row["share"])[:TOP]

@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from retroscope.errors import AnalysisError
+from retroscope.reporting.files import MARK
 from retroscope.reporting.findings import (
     CollectionFacts,
     Findings,
     RankedPassage,
     TopPassages,
 )
-from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
+from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.report import write_report
 from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
@@ -25,7 +26,7 @@ from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of
-from retroscope.study.neuron_sides import Neurons, load_neurons, save_neurons
+from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
 
 ANALYSES = ("retrieval", "layers", "probing", "mdl")
@@ -85,7 +86,9 @@ class Study:
         if self.neurons is None:
             return None
         before, after = (self.neurons.sides[side].scores for side in SIDES)
-        return compare_scores(before, after, replace(self.settings.statistics, family_per=("statistic",)))
+        # the margin of equivalence is one of retrieval measures and accuracies
+        settings = replace(self.settings.statistics, family_per=("statistic",), margin=None)
+        return compare_scores(before, after, settings)
 
     def _compared(self, analysis: str, *family_per: str) -> Difference | None:
         before, after = (self.scores.get(f"{side}/{analysis}") for side in SIDES)
@@ -98,9 +101,10 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
         _save_scores(self.scores, folder / SCORES)
-        shutil.rmtree(folder / NEURONS, ignore_errors=True)
         if self.neurons is not None:
             save_neurons(self.neurons, folder / NEURONS)
+        elif (folder / NEURONS / MARK).exists():  # of an earlier study
+            shutil.rmtree(folder / NEURONS)
         (folder / SEEDS).unlink(missing_ok=True)
         if self.seeds is not None:
             self.seeds.to_parquet(folder / SEEDS, index=False)
@@ -144,9 +148,9 @@ class Study:
     def _neuron_findings(self) -> NeuronFindings | None:
         if self.neurons is None:
             return None
-        published = self.settings.protocol == "ielab-2025"
-        layout = PUBLISHED if published else HeatMap()
-        return NeuronFindings(self.neurons.sides, self.neuron_profile, self.neurons.agreement, layout)
+        sides = self.neurons.sides
+        layout = heat_map(self.settings.protocol, sides[SIDES[0]])
+        return NeuronFindings(sides, self.neuron_profile, self.neurons.agreement, layout)
 
 
 def load_study(folder: str | Path) -> Study:
