@@ -167,10 +167,10 @@ def test_conductance_is_the_mean_of_captums_sums_from_both_ends(name: str) -> No
 
 @pytest.mark.parametrize("name", ["llama", "t5"])
 def test_without_biases_conductance_settles_and_stays_bounded(name: str) -> None:
-    """At alpha = 0 RMSNorm's slope is 1 / sqrt(eps) = 1000 for each norm passed; a cosine changes by 2 at most.
+    """At alpha = 0 RMSNorm's slope is 1 / sqrt(eps) = 1000 for each norm passed; values used to be 1e6 and more.
 
-    With equal steps the error is of the order of one step at worst, so that a halved step should about halve what
-    changes: less than 3 / 4 of the change before, for the doubling is not of the limit but on the way to it.
+    F is a cosine, and no neuron's flow is larger than what F can change by (2). With equal steps the error is at worst
+    of the order of one step: halving it halves the change, give or take half as much on the way to the limit.
     """
     encoder = toy(name)
     asked = replace(scores(encoder, 3), cosine=True)
