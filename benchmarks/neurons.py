@@ -28,6 +28,7 @@ from published_neurons import published_attribution
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.methods import METHODS
 from retroscope.attribution.plan import AttributionPlan, work_of
+from retroscope.attribution.quadrature import quadrature
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.attribution.units import text_units
@@ -70,15 +71,16 @@ def main() -> None:
     print(f"{len(texts)} texts of {lengths} tokens")
     rate = product_rate(encoder, args)
     print(f"measured matrix-product rate: {rate / 1e9:,.0f} GFLOP/s")
+    flops = operations(encoder, texts)
     exact = run(encoder, texts, "gauss:64", "float32")[0] if not args.no_reference else None
     rules = {}
     for rule in args.rules.split(","):
-        values, seconds, flops = run(encoder, texts, rule, args.precision)
+        values, seconds = run(encoder, texts, rule, args.precision)
         rules[rule] = values, seconds
         error = f", error {error_of(values, exact):.1e} against gauss:64" if exact else ""
-        share = flops / seconds / rate
+        share = flops(len(quadrature(rule).rules[0].nodes)) / seconds / rate
         print(f"ours, {rule}: {seconds / len(texts):.3f} s a text{error}; {share:.0%} of the rate", flush=True)
-    where_it_goes(encoder, texts, args.rules.split(",")[-1], args.precision)
+    where_it_goes(encoder, texts[: args.published_texts], args.rules.split(",")[0], args.precision)
     for way in ("all gradients", "one gradient"):
         compare(encoder, texts, args, way, rules)
 
@@ -100,8 +102,8 @@ def compare(
         print(f"  {rule}: {loop.seconds / (seconds / len(texts)):.1f} x{same}", flush=True)
 
 
-def run(encoder: Encoder, texts: list[str], rule: str, precision: str) -> tuple[list[dict[Site, Tensor]], float, float]:
-    """Values of every text, seconds and floating-point operations."""
+def run(encoder: Encoder, texts: list[str], rule: str, precision: str) -> tuple[list[dict[Site, Tensor]], float]:
+    """Values of every text, and seconds."""
     plan = _plan(encoder, texts, rule, precision)
     found: list[dict[Site, Tensor]] = [{} for _ in texts]
     _sync(encoder)
@@ -112,11 +114,19 @@ def run(encoder: Encoder, texts: list[str], rule: str, precision: str) -> tuple[
             for unit, row in zip(batch, value.magnitude, strict=True):
                 found[unit][site] = row
     _sync(encoder)
-    seconds = perf_counter() - start
-    with FlopCounterMode(display=False) as counter:
-        for batch in plan.batches:
-            METHODS["weight_path"](work_of(plan, batch, plan.row_tokens))
-    return found, seconds, float(counter.get_total_flops())
+    return found, perf_counter() - start
+
+
+def operations(encoder: Encoder, texts: list[str]) -> Callable[[int], float]:
+    """Nodes -> floating-point operations: counted for one node and for two, and linear in them."""
+    counted = []
+    for nodes in (1, 2):
+        plan = _plan(encoder, texts, f"gauss:{nodes}", "float32")
+        with FlopCounterMode(display=False) as counter:
+            for batch in plan.batches:
+                METHODS["weight_path"](work_of(plan, batch, plan.row_tokens))
+        counted.append(float(counter.get_total_flops()))
+    return lambda nodes: counted[0] + (nodes - 1) * (counted[1] - counted[0])
 
 
 def published(encoder: Encoder, texts: list[str], alphas: int, everything: bool) -> Published:
