@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
 
 from retroscope.reporting.findings import (
     CollectionFacts,
@@ -262,8 +263,15 @@ def ablation_table(values: np.ndarray, intact: np.ndarray) -> pd.DataFrame:
                "random": random.mean(), "harm": harm, "harm_low": harm - 0.01, "harm_high": harm + 0.01,
                "below_every_draw": bool((random.mean(0) > top.mean()).all()), "shared_by_chance": 0.05}  # fmt: skip
         not_above = int((random.mean(0) <= top.mean()).sum())
-        rows.append(row | {"p": (1 + not_above) / (1 + random.shape[1])})
+        rows.append(row | {"p": (1 + not_above) / (1 + random.shape[1]), "p_draws": p_draws(top, random)})
     return pd.DataFrame(rows)
+
+
+def p_draws(top: np.ndarray, random: np.ndarray) -> float:
+    """By the definition: a further value of a normal sample, [query] against [query, draw]."""
+    draws = random.mean(0)
+    t = (draws.mean() - top.mean()) / (draws.std(ddof=1) * np.sqrt(1 + 1 / len(draws)))
+    return float(stats.t.sf(t, len(draws) - 1))
 
 
 def ablation_areas(values: np.ndarray) -> pd.DataFrame:

@@ -153,6 +153,28 @@ def test_one_draw_that_harms_as_much_is_enough_not_to_confirm():
     assert "at 3 of 4 fractions" in said(found, "Ablation").text
 
 
+@pytest.mark.parametrize(("p", "confirms"), [(0.05, True), (0.051, False), (np.nan, False)])
+def test_a_top_that_could_be_one_more_draw_is_not_confirmed(p, confirms):
+    """Though it lies below every draw and every query agrees."""
+    whole = ablation()
+    found = said(alone(neuron_side(ablation=replace(whole, table=whole.table.assign(p_draws=p)))), "Ablation")
+    assert ("Ablation confirms" in found.text) is confirms
+    assert (found.tone == SHOWN) is confirms
+    assert f"as one more random draw, {'p n/a' if np.isnan(p) else f'p = {p:.3f}'} (prediction test)" in found.text
+
+
+def test_queries_that_chose_the_neurons_show_nothing():
+    whole = ablation()
+    same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
+    found = neuron_findings(after=neuron_side(planted=20.0, ablation=same))
+    statement = said(found, "Ablation agrees with the neurons of the after side, but cannot confirm them")
+    assert statement.tone == CAUTION
+    assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
+    assert [s.rests_on for s in neuron_statements(found) if s.tone == SHOWN] == [("before",)]
+    mark = "the queries of the ablation had a part in choosing the neurons of the after side"
+    assert said(found, "Concentration (intermediate)").doubts == (mark,)
+
+
 def test_without_an_ablation_a_count_is_not_evidence():
     found = neuron_findings(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     told = all_said(found, "No ablation was run")
@@ -180,7 +202,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said():
     )
     found = alone(neuron_side(ablation=weak))
     assert "A random set shares 80% of the top by chance: the comparison is weak." in said(found, "Ablation").text
-    assert "The neurons were chosen on 60 of these 240 queries." in said(found, "Ablation").text
+    assert "The neurons were chosen on 60 of these 240 queries" in said(found, "Ablation").text
     assert said(found, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
 

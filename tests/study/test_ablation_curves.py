@@ -294,6 +294,8 @@ def test_the_table_worked_out_by_hand() -> None:
     assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert (row.harm_low, row.harm_high) == pytest.approx((float(harm.low), float(harm.high)))
     assert (row.below_every_draw, row.p) == (False, 0.5)
+    t = (1.9 / 3 - 0.5) / (np.std([0.8, 0.6, 0.5], ddof=1) * np.sqrt(4 / 3))
+    assert row.p_draws == pytest.approx(0.5 - t / (2 * np.sqrt(2 + t**2)))  # Student's law with 2 degrees of freedom
     values[0, 0, 0] -= 0.01
     row = curve_table(scores, intact, settings).iloc[0]
     assert (row.below_every_draw, row.p) == (True, 0.25)

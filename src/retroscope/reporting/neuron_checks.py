@@ -41,9 +41,13 @@ def doubted(statement: Statement, findings: NeuronFindings) -> Statement:
     without = [of(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
         reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
-    failed = [of(name, side) for name, side in sides.items() if side.ablation and not confirmed(side.ablation)]
+    ablations = [(of(name, side), side.ablation) for name, side in sides.items() if side.ablation is not None]
+    failed = [who for who, ablation in ablations if not harmed(ablation)]
     if failed:
         reasons.append(f"ablation does not confirm the neurons {' and '.join(failed)}")
+    same = [who for who, ablation in ablations if harmed(ablation) and chosen_on(ablation)]
+    if same:
+        reasons.append(f"the queries of the ablation had a part in choosing the neurons {' and '.join(same)}")
     return statement.doubted(*reasons)
 
 
@@ -110,6 +114,9 @@ def ablated(name: str, side: NeuronSide) -> list[Statement]:
     said = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
     if confirmed(ablation):
         return [Statement(TOPIC, SHOWN, f"Ablation confirms the neurons {of(name, side)}: {said}", (name,))]
+    if harmed(ablation):
+        text = f"Ablation agrees with the neurons {of(name, side)}, but cannot confirm them: {said}"
+        return [Statement(TOPIC, CAUTION, text, (name,))]
     text = (
         f"Ablation does not confirm the neurons {of(name, side)}: {said} Nothing shows that retrieval needs these "
         f"neurons more than others."
@@ -124,10 +131,24 @@ def reference(ablation: Ablation) -> "pd.Series[Any]":
 
 
 def confirmed(ablation: Ablation) -> bool:
-    """Whether the top costs more than random neurons (corrected p over the fractions) and more than every draw."""
-    row, test = reference(ablation), _test(ablation)
-    harmed = bool(test["effect"] < 0 and test["p_corrected"] < alpha(harm(ablation)))
-    return harmed and bool(row["below_every_draw"])
+    """Whether the top costs more than random neurons, on queries that had no part in choosing it."""
+    return harmed(ablation) and not chosen_on(ablation)
+
+
+def harmed(ablation: Ablation) -> bool:
+    """Whether the top costs more than random neurons do.
+
+    It must stand against other queries (paired test against the mean draw, corrected over the fractions), against
+    other draws (prediction test), and below every draw.
+    """
+    row, test, level = reference(ablation), _test(ablation), alpha(harm(ablation))
+    by_query = bool(test["effect"] < 0 and test["p_corrected"] < level)
+    return by_query and bool(row["p_draws"] <= level) and bool(row["below_every_draw"])
+
+
+def chosen_on(ablation: Ablation) -> int:
+    """How many of the measured queries had a part in choosing the neurons."""
+    return int(ablation.recipe.get("attributed_queries", 0))
 
 
 def _test(ablation: Ablation) -> "pd.Series[Any]":
@@ -143,7 +164,8 @@ def _sizes(ablation: Ablation, row: "pd.Series[Any]") -> str:
         f"holding the top {100 * row['fraction']:.2g} % of them ({row['neurons']:,.0f}) at {held} takes "
         f"{row['measure']} from {score(row['intact'])} to {score(row['top'])}, and as many random ones of the same "
         f"layers to {score(row['random'])}: {signed(test['effect'])} {effect_limits(test)}, paired by query, "
-        f"{correction(harm(ablation))}-corrected {p_value(test['p_corrected'])}."
+        f"{correction(harm(ablation))}-corrected {p_value(test['p_corrected'])}; as one more random draw, "
+        f"{p_value(row['p_draws'])} (prediction test)."
     )
 
 
@@ -169,9 +191,11 @@ def _limits(ablation: Ablation, row: "pd.Series[Any]") -> str:
         said += (
             f" Intact {row['measure']} is nearly perfect, so that little can be told apart: use a harder collection."
         )
-    attributed = ablation.recipe.get("attributed_queries", 0)
-    if attributed:
-        said += f" The neurons were chosen on {attributed} of these {ablation.recipe.get('queries', 'same')} queries."
+    if chosen_on(ablation):
+        said += (
+            f" The neurons were chosen on {chosen_on(ablation)} of these {ablation.recipe.get('queries', 'same')} "
+            f"queries: choice and measurement are not apart."
+        )
     return said
 
 

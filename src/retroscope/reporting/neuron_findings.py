@@ -22,7 +22,7 @@ SHARE, COUNT, THRESHOLD = "share", "count", "threshold"  # of the data sets of n
 DIMS = (QUERY, "statistic", "part", "layer")
 ABLATED = (QUERY, "how", "draw", "fraction", "measure")
 TABLE_COLUMNS = ("fraction", "measure", "intact", "top", "bottom", "random", "harm", "harm_low", "harm_high",
-                 "below_every_draw", "p", "neurons", "shared_by_chance")  # fmt: skip
+                 "below_every_draw", "p", "p_draws", "neurons", "shared_by_chance")  # fmt: skip
 AREA_COLUMNS = ("how", "measure", "area", "area_low", "area_high")
 OVERLAP_COLUMNS = ("part", "layer", "measure", "neurons", "between", "before_halves", "after_halves", "whole", "chance")
 WITHIN = ("mean", "max")
@@ -64,7 +64,8 @@ class Ablation:
         scores: dimensions `ABLATED`, `how` being "top", "bottom" (draw 0 only) and "random".
         intact: dimensions (query, measure), nothing ablated.
         table: a row a fraction and measure, at least `TABLE_COLUMNS`: the `harm` of the top over that of the mean
-            draw, with its interval over queries, and whether top lies below every draw.
+            draw, with its interval over queries, whether top lies below every draw, and `p_draws`, that of the
+            prediction test of the top against the draws.
         areas: `AREA_COLUMNS`: by how much the curve `how` lies below the mean of the random ones, over log10 of the
             fraction, with its interval over queries: positive where it harms more.
         recipe: how neurons were ranked and at what they were held (JSON-like).

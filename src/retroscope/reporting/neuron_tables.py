@@ -19,7 +19,7 @@ from retroscope.reporting.neuron_frames import (
     profile_rows,
 )
 from retroscope.reporting.neuron_maps import map_rows
-from retroscope.reporting.numbers import MISSING, interval, score
+from retroscope.reporting.numbers import MISSING, interval, p_value, score
 from retroscope.reporting.paper_tables import NUMERIC, explained, printed_effects
 
 NOTHING = PaperTable(pd.DataFrame(), "")
@@ -131,13 +131,15 @@ def paper_ablation(findings: NeuronFindings) -> PaperTable:
         **numbers,
         "harm": [f"{score(r['harm'])} {interval(r['harm_low'], r['harm_high'])}" for _, r in found.iterrows()],
         "below every draw": ["yes" if below else "no" for below in found["below_every_draw"]],
+        "p, draws": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_draws"]],
     }
     note = (
         "Harm: random - top, paired by query, with its interval over queries; the random sets have as many neurons of "
-        "every layer and matrix as the top has, and their draws are taken as they are."
+        "every layer and matrix as the top has, and their draws are taken as they are. p, draws: of the top being "
+        "one more draw (Student's prediction test)."
     )
     caption = f"Retrieval with neurons held at one value: {_models(findings)}."
-    return PaperTable(pd.DataFrame(columns), caption, note, ("ablated", "neurons", *numbers, "harm"))
+    return PaperTable(pd.DataFrame(columns), caption, note, ("ablated", "neurons", *numbers, "harm", "p, draws"))
 
 
 def paper_overlap(findings: NeuronFindings) -> PaperTable:

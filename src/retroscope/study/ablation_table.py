@@ -1,7 +1,12 @@
 """What ablation curves say in numbers: every fraction against its random draws, and the area between the curves."""
 
+import math
+
+import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
+from scipy.stats import t as student
 
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.statistics.area import mean_area_between
@@ -16,7 +21,8 @@ def curve_table(values: xr.DataArray, intact: xr.DataArray, settings: IntervalSe
     Columns: `fraction`, `measure`, `intact`, `top`, `bottom`, `random` (mean of the draws), `random_lowest`,
     `random_highest`; `harm` (random - top) with `harm_low` and `harm_high`, paired by query, the draws taken as they
     are; `below_every_draw`: top is lower than each draw; `p`: (1 + draws not above top) / (1 + draws), the exact
-    probability of a rank as low as this if the ranking within layers said nothing (Phipson and Smyth 2010).
+    probability of a rank as low as this if the ranking within layers said nothing (Phipson and Smyth 2010);
+    `p_draws`: of a top drawn like the random sets (see `prediction_p`), where p cannot fall below 1 / (1 + draws).
     """
     rows = []
     for fraction in values["fraction"].values.tolist():
@@ -45,7 +51,25 @@ def _cell(cell: xr.DataArray, settings: IntervalSettings) -> dict[str, float | b
         "harm_high": float(harm.high),
         "below_every_draw": not_above == 0,
         "p": (1 + not_above) / (1 + len(draws)),
+        "p_draws": prediction_p(float(top.mean()), draws),
     }
+
+
+def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
+    """One-sided p of "top is one more draw": Student's prediction of a further value of a normal sample.
+
+    t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
+    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons were drawn. Draws that are
+    all equal are not normal; there it is the exact rank probability, 1 / (1 + m) at the least. NaN for a single draw,
+    which tells no spread.
+    """
+    m = len(draws)
+    if m < 2:
+        return math.nan
+    if np.ptp(draws) == 0:
+        return float((1 + (draws <= top).sum()) / (1 + m))
+    t = (draws.mean() - top) / (draws.std(ddof=1) * math.sqrt(1 + 1 / m))
+    return float(student.sf(t, m - 1))
 
 
 def area_table(values: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame:
