@@ -130,13 +130,13 @@ def paper_ablation(findings: NeuronFindings) -> PaperTable:
         "neurons": [f"{n:,.0f}" for n in found["neurons"]],
         **numbers,
         "harm": [f"{score(r['harm'])} {interval(r['harm_low'], r['harm_high'])}" for _, r in found.iterrows()],
-        "below every draw": ["yes" if below else "no" for below in found["below_every_draw"]],
+        "lowest": ["yes" if below else "no" for below in found["below_every_draw"]],
         "p, draws": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_draws"]],
     }
     note = (
         "Harm: random - top, paired by query, with its interval over queries; the random sets have as many neurons of "
-        "every layer and matrix as the top has, and their draws are taken as they are. p, draws: of the top being "
-        "one more draw (Student's prediction test)."
+        "every layer and matrix as the top has, and their draws are taken as they are. Lowest: the top is below "
+        "every draw. p, draws: of the top being one more draw (Student's prediction test)."
     )
     caption = f"Retrieval with neurons held at one value: {_models(findings)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("ablated", "neurons", *numbers, "harm", "p, draws"))
