@@ -1,6 +1,7 @@
 """Heat maps: every neuron in one bin, values as defined, the published layout as an option."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings
 from retroscope.errors import SettingsError
 from retroscope.reporting.figures import specification, svg
 from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
+from retroscope.reporting.neuron_frames import activity_rows, layer_activity, neuron_rows
 from retroscope.reporting.neuron_maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
 
 SIZES = st.integers(1, 12_000), st.integers(1, 60)
@@ -130,3 +132,37 @@ def test_wrong_layouts_are_errors():
         HeatMap(bins=0)
     with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.2'"):
         NeuronFindings({"model": neuron_side()}, heat_map=HeatMap(value=0.2))
+
+
+def rethresholded(side, names, counted):
+    """The side with other thresholds: as the statistics write them, and as the counts have them."""
+    statistics = [*map(str, side.scores.values["statistic"].values)]
+    written = [s for s in statistics if not s.startswith("active@")] + [f"active@{name}" for name in names]
+    scores = replace(side.scores, values=side.scores.values.assign_coords(statistic=written))
+    return replace(
+        side, scores=scores, neurons={k: d.assign_coords(threshold=counted) for k, d in side.neurons.items()}
+    )
+
+
+@pytest.mark.parametrize("value", [0.12345678, 0.123457])
+def test_a_threshold_of_many_digits_is_found_however_it_is_written(value):
+    counted = [0.01, 0.12345678, 0.5]
+    side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
+    found = NeuronFindings({"model": side}, heat_map=HeatMap(value=value))
+    counts = side.neurons["output"]["count"].isel(threshold=1).values
+    np.testing.assert_allclose(neuron_values(side, "output", value), counts / N_UNITS)
+    assert (map_rows(found, "output")["value"] <= 1).all()
+    assert set(activity_rows(found)["threshold"]) == {0.01, 0.123457, 0.5}
+    assert {"count@0.01", "count@0.12345678", "count@0.5"} <= set(neuron_rows(found).columns)
+    with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.1235'"):
+        neuron_values(side, "output", 0.1235)
+
+
+def test_thresholds_that_are_written_alike_are_one_and_none_is_lost_from_the_neurons():
+    counted = [0.1234561, 0.1234562, 0.5]
+    side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
+    found = NeuronFindings({"model": side}, heat_map=HeatMap(value=0.123456))
+    assert side.thresholds == (0.123456, 0.5)
+    assert set(activity_rows(found)["threshold"]) == set(layer_activity(found)["threshold"]) == {0.123456, 0.5}
+    assert {f"count@{t}" for t in counted} <= set(neuron_rows(found).columns)
+    assert map_figure(found) is not None

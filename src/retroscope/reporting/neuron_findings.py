@@ -4,7 +4,8 @@ The study room fills it. The names of the statistics are those of the attributio
 room does not import.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ TABLE_COLUMNS = ("fraction", "measure", "intact", "top", "bottom", "random", "ha
 AREA_COLUMNS = ("how", "measure", "area", "area_low", "area_high")
 OVERLAP_COLUMNS = ("part", "layer", "measure", "neurons", "between", "before_halves", "after_halves", "whole", "chance")
 WITHIN = ("mean", "max")
+WRITTEN = 1e-5  # relative; a number with six significant digits is nearer than that to what it stands for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +125,18 @@ class NeuronSide:
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Those at which activity was counted, rising."""
+        """Those at which activity was counted, as their statistics write them, rising."""
+        return tuple(self.activities)
+
+    @property
+    def activities(self) -> dict[float, int]:
+        """Threshold -> place of its activity among the statistics; the first of several that are written alike."""
         names = [str(name) for name in self.scores.values.coords["statistic"].values]
-        return tuple(sorted(float(name.removeprefix(ACTIVE)) for name in names if name.startswith(ACTIVE)))
+        found: dict[float, int] = {}
+        for place, name in enumerate(names):
+            if name.startswith(ACTIVE):
+                found.setdefault(float(name.removeprefix(ACTIVE)), place)
+        return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +168,7 @@ class NeuronFindings:
         if self.overlap is not None:
             demand_columns("overlap of neurons", self.overlap, OVERLAP_COLUMNS)
         value = self.heat_map.value
-        if not isinstance(value, str) and value not in self.thresholds:
+        if not isinstance(value, str) and nearest(value, self.thresholds) is None:
             raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in self.thresholds])
 
     @property
@@ -171,6 +182,15 @@ class NeuronFindings:
         """The thresholds of every side."""
         kept = [side.thresholds for side in self.sides.values()]
         return tuple(t for t in kept[0] if all(t in k for k in kept))
+
+
+def nearest(threshold: float, known: Iterable[float]) -> int | None:
+    """The place of the threshold among those known, written with six digits or all; None where it is not there."""
+    places = list(known)
+    if not places:
+        return None
+    best = min(range(len(places)), key=lambda i: abs(places[i] - threshold))
+    return best if math.isclose(places[best], threshold, rel_tol=WRITTEN) else None
 
 
 def demand_columns(what: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:

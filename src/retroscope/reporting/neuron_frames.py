@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.reporting.frames import by_side, rows
-from retroscope.reporting.neuron_findings import ACTIVE, TOTAL, Ablation, NeuronFindings, NeuronSide
+from retroscope.reporting.neuron_findings import TOTAL, Ablation, NeuronFindings, NeuronSide
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, compare_scores, summarise
 
@@ -23,7 +23,7 @@ def sound(side: NeuronSide) -> xr.DataArray:
     values = side.scores.values
     if not side.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
-    return values.sel(statistic=f"{ACTIVE}{side.thresholds[0]:g}", drop=True).notnull()
+    return values.isel(statistic=next(iter(side.activities.values())), drop=True).notnull()
 
 
 def layer_shares(side: NeuronSide) -> Scores:
@@ -38,7 +38,7 @@ def layer_shares(side: NeuronSide) -> Scores:
 
 def activity(side: NeuronSide) -> Scores:
     """Part of an FFN matrix's neurons, over its layers, that are active: [query, part, threshold]."""
-    values = side.scores.values.sel(statistic=[f"{ACTIVE}{t:g}" for t in side.thresholds]).mean("layer", skipna=False)
+    values = side.scores.values.isel(statistic=list(side.activities.values())).mean("layer", skipna=False)
     named = values.rename(statistic="threshold").assign_coords(threshold=list(side.thresholds))
     return Scores("activity", named.transpose("query", "part", "threshold"), side.scores.recipe)
 
@@ -96,7 +96,7 @@ def layer_activity(findings: NeuronFindings) -> pd.DataFrame:
     """One row per part, layer, threshold and side: the mean part of the layer's neurons that are active."""
     found = []
     for name, side in findings.sides.items():
-        values = side.scores.mean().sel(statistic=[f"{ACTIVE}{t:g}" for t in side.thresholds])
+        values = side.scores.mean().isel(statistic=list(side.activities.values()))
         values = values.rename(statistic="threshold").assign_coords(threshold=list(side.thresholds))
         found.append(values.rename("value").to_dataframe().reset_index().assign(side=name))
     frame = pd.concat(found, ignore_index=True)[["part", "layer", "threshold", "side", "value"]]
@@ -155,7 +155,7 @@ def _neurons_of(data: xr.Dataset) -> pd.DataFrame:
         extra = [dim for dim in array.dims if dim not in ("layer", "neuron")]
         if not extra:
             flat[str(name)] = array
-        for label in array.coords[extra[0]].values if extra else ():
-            flat[f"{name}@{label:g}"] = array.sel({extra[0]: label}, drop=True)
+        for place, label in enumerate(array.coords[extra[0]].values if extra else ()):
+            flat[f"{name}@{label:.15g}"] = array.isel({extra[0]: place}, drop=True)
     numbered = xr.Dataset(flat).assign_coords(neuron=np.arange(data.sizes["neuron"]))
     return numbered.drop_vars([c for c in numbered.coords if c not in ("layer", "neuron")]).to_dataframe().reset_index()

@@ -8,9 +8,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from retroscope.errors import unknown_name
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.findings import AFTER, BEFORE
-from retroscope.reporting.neuron_findings import COUNT, PUBLISHED, SHARE, SINGLE, HeatMap, NeuronFindings, NeuronSide
+from retroscope.reporting.neuron_findings import (
+    COUNT,
+    PUBLISHED,
+    SHARE,
+    SINGLE,
+    THRESHOLD,
+    HeatMap,
+    NeuronFindings,
+    NeuronSide,
+    nearest,
+)
 from retroscope.reporting.palette import LOOKS
 
 DIFFERENCE = "difference"
@@ -46,7 +57,11 @@ def neuron_values(side: NeuronSide, part: str, value: str | float) -> Float[np.n
     data = side.neurons[part]
     if isinstance(value, str):
         return np.asarray(data[SHARE].transpose("layer", "neuron").values, dtype=np.float64)
-    counts = data[COUNT].sel(threshold=value).transpose("layer", "neuron").values
+    counted = data[COUNT].coords[THRESHOLD].values.tolist()
+    place = nearest(value, counted)
+    if place is None:
+        raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in counted])
+    counts = data[COUNT].isel(threshold=place).transpose("layer", "neuron").values
     return counts / max(side.units - side.noise, 1)
 
 
