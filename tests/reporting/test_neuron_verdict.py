@@ -1,5 +1,6 @@
 """The rules about neurons, each on findings whose truth is known: planted effects, and controls with none."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from synthetic_findings import ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
 
 from retroscope.errors import AnalysisError
+from retroscope.reporting.figures import draw_neurons, specification
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN
@@ -79,6 +81,18 @@ def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin():
     assert moved(jitter - jitter.mean(0), None).tone == NO_EVIDENCE
 
 
+@pytest.mark.parametrize("after", [neuron_side(planted=20.0), neuron_side(seed=7)])
+def test_without_a_margin_no_word_speaks_of_equivalence(after):
+    """The margin of retrieval is none for neurons, so that none is given."""
+    found = neuron_findings(after=after)
+    assert found.profile.method["margin"] is None
+    texts = [s.text for s in neuron_statements(found)]
+    texts += [text for f in draw_neurons(found) for text in (f.caption, f.alt, json.dumps(specification(f)))]
+    assert not [t for t in texts if "equivalent" in t.lower() or "negligible" in t]
+    assert any("at none of 6 layers (equivalence was not tested)" in t for t in texts)
+    assert EQUIVALENT not in {s.tone for s in neuron_statements(found)}
+
+
 def test_a_sure_but_negligible_change_says_both():
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().scores.values.shape)
     found = moved(jitter, 0.05)
@@ -109,11 +123,33 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to():
 def test_overlap_is_told_beside_its_ceiling_and_not_tested():
     found = said(neuron_findings(), "Overlap")
     assert found.tone == NOTE
-    assert "less than either with itself" in found.text
-    assert "(the ceiling), 0.010 by chance" in found.text
+    assert "less than their own noise allows (ceiling 0." in found.text
+    assert "of after, 0.010 by chance" in found.text
     same = said(neuron_findings(overlap=overlap_rows(between=0.9)), "Overlap")
-    assert "as much as one agrees with itself" in same.text
+    assert "as much as their own noise allows" in same.text
     assert not all_said(neuron_findings(overlap=None), "Overlap")
+
+
+def overlapping(**row):
+    rows = overlap_rows()
+    here = (rows["part"] == "all") & (rows["measure"] == "jaccard")
+    rows.loc[here, list(row)] = list(row.values())
+    return said(neuron_findings(overlap=rows), "Overlap").text.split("; ")[0]
+
+
+def test_a_noisy_side_does_not_make_two_agree():
+    """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
+    assert "0.110, less than their own noise allows (ceiling 0.300)" in overlapping(
+        between=0.11, before_halves=0.1, after_halves=0.9
+    )
+    assert "0.310, as much as their own noise allows" in overlapping(between=0.31, before_halves=0.1, after_halves=0.9)
+
+
+@pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
+def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own):
+    text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
+    assert "0.020, which says nothing, as one does not even agree with itself" in text
+    assert "noise allows" not in text
 
 
 def test_an_overlap_without_an_order_is_not_a_number():

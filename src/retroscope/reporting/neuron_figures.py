@@ -1,5 +1,6 @@
 """Figures of neurons: statistics by layer with their tests, activity over thresholds."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from retroscope.reporting.curves import PANEL, curves, facets, layer_axis
 from retroscope.reporting.figure import Figure
-from retroscope.reporting.frames import alpha, correction
+from retroscope.reporting.frames import alpha, correction, margin
 from retroscope.reporting.neuron_findings import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
 from retroscope.reporting.neuron_frames import LAYER_SHARE, activity_rows, effect_rows, layer_activity, profile_rows
 from retroscope.reporting.probing_figures import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
@@ -62,19 +63,21 @@ def move_figure(findings: NeuronFindings) -> Figure | None:
     """The paired effect of fine-tuning on every statistic and layer, and what its tests say."""
     if findings.profile is None:
         return None
-    charts = []
+    charts, tested = [], not math.isnan(margin(findings.profile))
+    outcomes = {name: look for name, look in MOVES.items() if tested or name != EQUAL}
     for statistic, title in SHOWN.items():
         frame = moves(findings, statistic)
         if frame.empty:
             return None
-        panel = effect_panel(layer_axis(), MOVES).properties(height=HEIGHT)
+        panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
         charts.append(facets(panel, frame, "part", findings.parts).properties(title=title))
+    equal = "Equivalent: shown by the equivalence test. No evidence: neither was shown."
     rule = f"{correction(findings.profile)}-corrected p below {alpha(findings.profile):g}"
     return Figure(
         "neuron_moves",
         "What fine-tuning moved, by layer",
-        f"Bars are intervals of the paired difference, after - before. Higher and lower: {rule}. Equivalent: shown by "
-        "the equivalence test. No evidence: neither was shown.",
+        f"Bars are intervals of the paired difference, after - before. Higher and lower: {rule}. "
+        f"{equal if tested else 'No evidence: no difference was shown.'}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         alt.vconcat(*charts),
     )

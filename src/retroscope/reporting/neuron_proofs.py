@@ -101,9 +101,10 @@ def overlap_figure(findings: NeuronFindings) -> Figure | None:
     return Figure(
         "neuron_overlap",
         "Overlap of the neurons",
-        "Overlap between the two, beside that of each with itself (before, after), which is the ceiling: two random "
-        "halves of the units do not name the same neurons either. All are measured between halves that share no unit; "
-        "there is one split, and its luck is in every line. Grey is chance.",
+        "Overlap between the two, beside that of each with itself (before, after): two random halves of the units do "
+        "not name the same neurons either, and two that agree as far as their noise lets them lie between those lines. "
+        "All are measured between halves that share no unit; there is one split, and its luck is in every line. Grey "
+        "is chance.",
         "Overlap of the neurons by layer, between the two, between halves of each, and by chance.",
         alt.vconcat(*shown),
     )

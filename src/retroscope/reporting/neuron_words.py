@@ -4,6 +4,7 @@ The rules are those of the verdict: a difference is claimed only by its correcte
 neurons that no ablation confirms is marked.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -161,12 +162,21 @@ def _overlapping(row: "pd.Series[Any]") -> str:
     own = [row["before_halves"], row["after_halves"]]
     if any(pd.isna(v) for v in (row["between"], *own)):
         return f"{name} is not defined (equal values)"
-    ceiling = (
-        f"{score(own[0])} between halves of before and {score(own[1])} of after (the ceiling), "
-        f"{score(row['chance'])} by chance"
-    )
-    reached = "as much as one agrees with itself" if row["between"] >= min(own) else "less than either with itself"
-    return f"{name} {score(row['between'])}, {reached}: {ceiling}"
+    halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
+    if min(own) <= row["chance"]:
+        return f"{name} {score(row['between'])}, which says nothing, as one does not even agree with itself: {halves}"
+    ceiling = overlap_ceiling(*own)
+    reached = "as much as" if row["between"] >= ceiling else "less than"
+    return f"{name} {score(row['between'])}, {reached} their own noise allows (ceiling {score(ceiling)}): {halves}"
+
+
+def overlap_ceiling(before: float, after: float) -> float:
+    """How far two that name the same neurons would agree, each with the noise that its own halves show.
+
+    The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
+    For Jaccard indices it is a rule of thumb.
+    """
+    return math.sqrt(before * after)
 
 
 def _of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
@@ -192,7 +202,9 @@ def _unmoved(opening: str, table: pd.DataFrame, thing: str) -> Statement:
     equal = sum(is_equivalent(row) for _, row in table.iterrows())
     tone = EQUIVALENT if equal == len(table) else NO_EVIDENCE
     text = (
-        f"{opening}: a difference is shown at none of {count(len(table), thing)} ({equal} equivalent, "
+        f"{opening}: a difference is shown at none of {count(len(table), thing)} (equivalence was not tested)."
+        if table["p_equivalence"].isna().all()
+        else f"{opening}: a difference is shown at none of {count(len(table), thing)} ({equal} equivalent, "
         f"{len(table) - equal} without evidence either way)."
     )
     return Statement(TOPIC, tone, text)
