@@ -226,6 +226,9 @@ def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> No
         neuron_means(bert, [])
 
 
+BOTH = ("intermediate", "output")
+
+
 def histogram(neurons: NeuronSet) -> Counter[tuple[str, int]]:
     return Counter({(p, k): len(some) for p, layers in neurons.neurons.items() for k, some in layers.items()})
 
@@ -233,7 +236,7 @@ def histogram(neurons: NeuronSet) -> Counter[tuple[str, int]]:
 @pytest.mark.parametrize("by", BY)
 @given(fraction=st.floats(0.001, 1.0), seed=st.integers(0, 5))
 def test_the_three_choices_have_one_histogram(by: str, fraction: float, seed: int) -> None:
-    ranking = ranked(make_attribution(SIGNED), by)
+    ranking = ranked(make_attribution(SIGNED), by, BOTH)
     sets = [choose(ranking, fraction, how, seed) for how in HOWS]
     assert [len(some) for some in sets] == [max(1, int(fraction * 80 + 0.5))] * 3
     assert histogram(sets[0]) == histogram(sets[1]) == histogram(sets[2])
@@ -253,7 +256,7 @@ def test_top_has_the_largest_values_and_bottom_the_smallest_sizes() -> None:
 
 def test_random_sets_differ_by_seed_grow_with_the_fraction_and_are_uniform() -> None:
     """Of 24 + 24 + 16 + 16 neurons; each neuron of a site is drawn equally often (binomial, five errors)."""
-    ranking = ranked(make_attribution(SIGNED), "signed")
+    ranking = ranked(make_attribution(SIGNED), "signed", BOTH)
     assert choose(ranking, 0.2, "random", 1) == choose(ranking, 0.2, "random", 1)
     assert choose(ranking, 0.2, "random", 1) != choose(ranking, 0.2, "random", 2)
     small, large = (flat(choose(ranking, f, "random", 1)) for f in (0.1, 0.4))
@@ -272,9 +275,12 @@ def flat(neurons: NeuronSet) -> set[tuple[str, int, int]]:
     return {(p, k, i) for p, layers in neurons.neurons.items() for k, some in layers.items() for i in some}
 
 
-def test_parts_are_those_asked_for_and_up_is_left_out() -> None:
+def test_parts_are_those_asked_for_else_one() -> None:
     three = make_attribution({**SIGNED, "up": SIGNED["intermediate"]})
-    assert {part for part, _ in ranked(three, "signed").sites} == {"intermediate", "output"}
+    assert {part for part, _ in ranked(three, "signed").sites} == {"intermediate"}
+    assert {part for part, _ in ranked(make_attribution({"output": SIGNED["output"]}), "signed").sites} == {"output"}
+    both = ranked(three, "signed", BOTH)
+    assert {part for part, _ in both.sites} == {"intermediate", "output"}
     assert ranked(three, "signed", ("up",)).sites == (("up", 1), ("up", 2))
     with pytest.raises(SettingsError, match=r"'intermediate' and 'up' make the same hidden units(?s:.)*one of the two"):
         ranked(three, "signed", ("intermediate", "up"))
@@ -294,4 +300,4 @@ def test_mistakes_in_a_choice_say_what_to_do() -> None:
     noise = make_attribution(SIGNED)
     noise.neurons["output"]["share"][:] = np.nan
     with pytest.raises(AnalysisError, match=r"32 neurons have no finite value 'share'(?s:.)*rank by 'magnitude'"):
-        ranked(noise, "share")
+        ranked(noise, "share", BOTH)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from retroscope.attribution.concentration import how_many
 from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.sites import PARTS
 from retroscope.errors import AnalysisError, SettingsError, unknown_name
 
 BY = {"signed": "signed", "magnitude": "mean", "share": "share"}  # ranking -> variable of the attribution
@@ -47,7 +48,10 @@ class NeuronSet:
 
 
 def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
-    """The neurons of some parts (default: all, `up` left out where `intermediate` is there) by one of their values.
+    """The neurons of some parts by one of their values.
+
+    By default those of the first attributed part of `intermediate`, `up`, `output`: magnitudes of several parts are
+    no one scale, being sums over as many weights as the matrix has inputs.
 
     Args:
         by: "signed" (mean signed value: what the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
@@ -79,7 +83,7 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
 
 
 def _default_parts(attribution: NeuronAttribution) -> tuple[str, ...]:
-    return tuple(p for p in attribution.parts if p != "up" or "intermediate" not in attribution.parts)
+    return next((part,) for part in PARTS if part in attribution.parts)
 
 
 def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> None:

@@ -24,7 +24,8 @@ class AblationSettings:
             number of neurons, one at least.
         by: what "top" is: "share" (the published quantity, every unit counting alike), "magnitude" or "signed" (see
             `attribution.selection.ranked`).
-        parts: of the neurons; None: all that were attributed, `up` left out where `intermediate` is there.
+        parts: of the neurons; None: `intermediate`, the hidden units, where it was attributed (magnitudes of several
+            parts are no one scale).
         hold: what a neuron is held at: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
         draws: random sets of each size.
