@@ -44,5 +44,5 @@ def _values(work: Work, value: Float[Tensor, "unit"], products: Float[Tensor, "t
         start=torch.full_like(value, torch.nan),
         end=value,
         spread=magnitude.double().sum(1),
-        nodes=torch.ones(len(value), dtype=torch.long),
+        nodes=torch.ones(len(value), dtype=torch.long, device=value.device),
     )

@@ -95,5 +95,5 @@ def _values(work: Work, met: Float[Tensor, "node unit"], total: Float[Tensor, "t
         start=met[0],
         end=met[-1],
         spread=met.amax(0) - met.amin(0),
-        nodes=torch.full((met.shape[1],), len(met)),
+        nodes=torch.full((met.shape[1],), len(met), device=met.device),
     )

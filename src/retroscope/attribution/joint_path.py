@@ -123,5 +123,5 @@ def _values(sums: _Sums, site: Site) -> SiteValues:
         start=sums.met[0],
         end=sums.met[1],
         spread=sums.met.amax(0) - sums.met.amin(0),
-        nodes=torch.full((units,), nodes - 2),
+        nodes=torch.full((units,), nodes - 2, device=sums.met.device),
     )

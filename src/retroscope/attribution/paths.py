@@ -182,11 +182,11 @@ def collect(
 
     One matrix product a unit; no weight is copied or changed.
     """
-    size, rows = weight.abs().float(), []
+    rows = []
     for unit in range(objective.n_units):
         texts = objective.texts_of(unit)
         slope = gradient[texts].flatten(0, 1).T @ given[texts].flatten(0, 1).float()
-        rows.append((slope.abs_() * size).sum(1))
+        rows.append(slope.mul_(weight).abs_().sum(1))
     return torch.stack(rows)
 
 

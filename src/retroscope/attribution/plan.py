@@ -16,6 +16,7 @@ from retroscope.attribution.units import Unit, objective
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 
+FORMAT = 1  # of states; raised when the same plan would give other numbers or other arrays
 PADDING = 0.1  # share of a batch that may be padding
 BATCH_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 2048}  # of one batch of texts
 
@@ -57,6 +58,7 @@ class AttributionPlan:
         """SHA-256 of all that makes the result: encoder, units, settings, batches."""
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
         told = {**asdict(replace(self.settings, memory=None)), "padding_pooled": self.padding_pooled}
+        told["format"] = FORMAT
         told["versions"] = {name: version(name) for name in ("retroscope", "torch", "transformers")}
         batches = [list(batch) for batch in self.batches]
         digest.update(json.dumps([told, batches, self.cosine, str(self.encoder.device)]).encode())

@@ -9,7 +9,6 @@ from retroscope.encoders.encoder import Encoder
 
 PROTOCOL = "protocol ielab-2025 (neurons)"
 MAX_LENGTH = 256
-BATCH_SIZE = 4
 
 
 def published_encoder(encoder: Encoder) -> Encoder:

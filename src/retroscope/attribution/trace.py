@@ -15,8 +15,6 @@ from retroscope.encoders.encode import Batch, model_inputs
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 
-FFN = ("ffn_in", "ffn_gate", "ffn_out")
-
 
 @dataclass(frozen=True, eq=False)
 class Trace:

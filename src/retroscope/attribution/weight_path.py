@@ -69,7 +69,7 @@ def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, units: list[int]
         start=ends[0],
         end=ends[1],
         spread=met.amax(0) - met.amin(0),
-        nodes=torch.full((len(units),), len(rule.nodes)),
+        nodes=torch.full((len(units),), len(rule.nodes), device=chosen.device),
     )
 
 

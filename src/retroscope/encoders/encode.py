@@ -1,6 +1,6 @@
 """Texts in, the pooled vector of every layer out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,16 +167,30 @@ def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) 
     return made
 
 
-def final_vectors(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> Float[Tensor, "text out"]:
-    """What the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept."""
+def final_vectors(
+    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024, told: Callable[[int], None] | None = None
+) -> Float[Tensor, "text out"]:
+    """What the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
+
+    Args:
+        told: told how many texts a batch had, when it is done.
+
+    Raises:
+        EncoderError: if there is no row.
+    """
     recipe = encoder.recipe
-    made: dict[int, Tensor] = {}
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
+    made: Tensor | None = None
     for chosen in batches_by_length(lengths, tokens):
         with torch.inference_mode():
             part = forward(encoder, pad(encoder, [rows[i] for i in chosen])).final.cpu()
-        made |= {i: vector.clone() for i, vector in zip(chosen, part, strict=True)}
-    return torch.stack([made[i] for i in range(len(rows))])
+        made = torch.empty(len(rows), *part.shape[1:]) if made is None else made
+        made[chosen] = part
+        if told:
+            told(len(chosen))
+    if made is None:
+        raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
+    return made
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from retroscope.attribution.ablation import NeuronMeans, ablated, means_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encode import TokenIds, batches_by_length, encode_rows, tokenise
+from retroscope.encoders.encode import TokenIds, final_vectors, tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
 from retroscope.representations.extraction import ACCELERATOR_TOKENS, CPU_TOKENS
@@ -148,12 +148,6 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
 
 
 def encoded(texts: Texts, told: Counter) -> Representations:
-    """The final vectors; those of the layers are not kept."""
-    recipe, order, parts = texts.encoder.recipe, [], []
-    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in texts.rows]
-    for some in batches_by_length(lengths, texts.tokens):
-        order += some
-        parts.append(encode_rows(texts.encoder, [texts.rows[i] for i in some], texts.tokens).final)
-        told.add(len(some))
-    final = torch.cat(parts)[torch.tensor(order).argsort()]
+    """The final vectors."""
+    final = final_vectors(texts.encoder, texts.rows, texts.tokens, told.add)
     return representations_in_memory(texts.ids, final[:, None].numpy())

@@ -191,7 +191,6 @@ def _caveats(sides: Mapping[str, Measured]) -> list[str]:
         if BORROWED in note
     ]
     for name, side in sides.items():
-        said += [f"{name}: {note}" for note in side.retriever.query.proof.notes if BORROWED in note]
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
         said += truncation_caveats(name, side.vectors.recipe)
         if side.probing:

@@ -22,7 +22,7 @@ from retroscope.reporting.neuron_findings import PUBLISHED, Ablation, HeatMap, N
 from retroscope.scores import load_scores
 from retroscope.study.ablation_curves import AblationCurves, ablation_curves
 from retroscope.study.measure import Progress, Stages
-from retroscope.study.neurons import as_measured, plan_on_collection
+from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings
 
 STORE, TABLE, AREAS, OVERLAP = "neurons.zarr", "ablation.parquet", "ablation-areas.parquet", "overlap.parquet"
@@ -86,8 +86,8 @@ def run_plan(
     if settings.ablation is not None and collection is not None:
         why_not = _nothing_to_rank(made)
         if not why_not:
-            measured = as_measured(retriever, settings.protocol)
-            curves = ablation_curves(measured, collection, made, settings.ablation, stages.named())
+            # searched as the retriever searches: the published way of embedding is for its neuron counts alone
+            curves = ablation_curves(retriever, collection, made, settings.ablation, stages.named())
         stages.ended("neurons: ablation")
     side = neuron_side(retriever.name, made, curves)
     if why_not:
