@@ -198,7 +198,9 @@ def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
 
 def test_neurons_of_texts_in_the_published_layout(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
     words = ["neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", "--json"]
-    found = document(cli(*words, line="--pooling cls --protocol ielab-2025 --thresholds 0.1 --batch-size 2 --max-length 32"))
+    found = document(
+        cli(*words, line="--pooling cls --protocol ielab-2025 --thresholds 0.1 --batch-size 2 --max-length 32")
+    )
     assert found["collection"] is None
     assert found["ablation"] is None
     published = json.loads((tmp_path / "out" / "neurons-0.1.json").read_text())
@@ -212,7 +214,8 @@ def test_neurons_want_one_source(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Pa
         done = cli("neurons", tiny.retriever, *what, "--out", tmp_path / "out", line="--pooling mean")
         assert done.code == 2
         assert "give either --data or --texts" in done.err
-    done = cli("neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", line="--pooling mean --target margin")
+    line = "--pooling mean --target margin"
+    done = cli("neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", line=line)
     assert "a file of texts has neither" in done.err
     assert not (tmp_path / "out").exists()
 
