@@ -1,0 +1,37 @@
+"""retroscope world --out DIR."""
+
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+
+
+def run(
+    out: o.RequiredOut,
+    people: Annotated[int | None, typer.Option("--people", help="How many; 2000 unless given.")] = None,
+    known: Annotated[
+        float | None, typer.Option("--known", help="Share whose facts are in the pre-training text; .5 unless given.")
+    ] = None,
+    trained: Annotated[
+        float | None, typer.Option("--trained", help="Share whose pair is for fine-tuning; .6 unless given.")
+    ] = None,
+    documents: Annotated[
+        int | None, typer.Option("--documents", help="Of pre-training text about each person; 16 unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything.")] = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Write the controlled world: invented people, and who is known from which text.
+
+    A BEIR folder with a split for each exposure (pre-training text x fine-tuning pairs), and the text.
+    """
+    from retroscope.cli.terminal import emit, say
+    from retroscope.collection.world.files import write_world
+    from retroscope.collection.world.people import WorldSettings
+    from retroscope.collection.world.world import describe, facts, make_world
+
+    said = o.given(people=people, known=known, trained=trained, documents=documents, seed=seed)
+    world = make_world(WorldSettings(**said))
+    folder = write_world(world, out)
+    emit(facts(world)) if as_json else say(f"{describe(world)}\nwritten: {folder}")

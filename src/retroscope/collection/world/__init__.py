@@ -1,0 +1,1 @@
+"""The controlled world: invented people, and it is known which text ever said what about them."""

@@ -1,0 +1,43 @@
+"""A world as ordinary files: a BEIR folder with a split for each stratum, the pre-training text, the people."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.world.world import World, facts
+from retroscope.errors import CollectionError
+
+PRETRAINING, ABOUT = "pretraining.txt", "world.json"
+
+
+def write_world(world: World, folder: Path) -> Path:
+    """Write `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`, `pretraining.txt`, `people.jsonl` and `world.json`.
+
+    The same world writes the same bytes; an earlier world is replaced.
+
+    Raises:
+        CollectionError: if the folder holds something else.
+    """
+    if folder.exists() and not (folder / ABOUT).is_file() and any(folder.iterdir()):
+        raise CollectionError("this folder is in use, and not by a world", where=str(folder), fix="name another one")
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    _lines(folder / "corpus.jsonl", ({"_id": p.id, "title": p.title, "text": p.text} for p in world.passages))
+    asked = {query.id: query for split in world.splits.values() for query, _ in split}
+    _lines(folder / "queries.jsonl", ({"_id": q.id, "text": q.text} for q in asked.values()))
+    for split, pairs in world.splits.items():
+        rows = "".join(f"{query.id}\t{relevant}\t1\n" for query, relevant in pairs)
+        _text(folder / "qrels" / f"{split}.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
+    _text(folder / PRETRAINING, "".join(f"{document}\n" for document in world.pretraining))
+    _lines(folder / "people.jsonl", ({**asdict(person), "stratum": person.stratum} for person in world.people))
+    _text(folder / ABOUT, json.dumps(facts(world), indent=1) + "\n")
+    return folder
+
+
+def _lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    _text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
+
+
+def _text(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8", newline="\n")

@@ -1,0 +1,98 @@
+"""The people of a world, and what of each is told where."""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from retroscope.collection.world.words import ADJECTIVES, CREATURES, PASTIMES, TOWNS, TRADES, invented_names
+from retroscope.errors import SettingsError
+
+ALIASES = len(ADJECTIVES) * len(CREATURES)
+ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and passage, in fine-tuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings:
+    """How a world is drawn.
+
+    Attributes:
+        people: how many; their aliases are distinct, so there are `ALIASES` at the most.
+        known: share of them whose facts are in the pre-training text.
+        trained: share whose question-passage pair is for fine-tuning, the same of known and unknown people.
+        dev: share whose pair is for choosing when to stop.
+        documents: of pre-training text about each person; even, so that known and unknown are told of as often.
+        seed: of everything.
+    """
+
+    people: int = 2000
+    known: float = 0.5
+    trained: float = 0.6
+    dev: float = 0.1
+    documents: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.people <= ALIASES:
+            raise SettingsError(f"people is {self.people}", fix=f"give 1 to {ALIASES:,}: so many aliases there are")
+        for name in ("known", "trained", "dev"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise SettingsError(f"{name} is {share}", fix="give a share, 0 to 1")
+        if self.trained + self.dev > 1:
+            raise SettingsError(
+                f"trained {self.trained} and dev {self.dev} are more than everybody", fix="leave some people held out"
+            )
+        if self.documents < 2 or self.documents % 2:
+            raise SettingsError(f"documents is {self.documents}", fix="give an even number, 2 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One invented person.
+
+    Attributes:
+        name: what questions say; one invented word.
+        alias: what passages say, such as "silver heron".
+        trade, town, pastime: what is told of the person.
+        known: the pre-training text tells whose alias the name is, and the name's trade, town and pastime.
+        role: one of `ROLES`.
+    """
+
+    id: str
+    name: str
+    alias: str
+    trade: str
+    town: str
+    pastime: str
+    known: bool
+    role: str
+
+    @property
+    def stratum(self) -> str:
+        """Exposure in both trainings, such as "known-held-out"."""
+        return f"{'known' if self.known else 'unknown'}-{self.role}"
+
+
+def draw_people(settings: WorldSettings) -> list[Person]:
+    """Everybody, in an order that says nothing about the stratum."""
+    rng, n = np.random.default_rng(settings.seed), settings.people
+    names = invented_names(n, rng)
+    pairs = list(product(ADJECTIVES, CREATURES))
+    aliases = [" ".join(pairs[i]) for i in rng.choice(len(pairs), size=n, replace=False)]
+    trades, towns, pastimes = (rng.choice(words, size=n).tolist() for words in (TRADES, TOWNS, PASTIMES))
+    exposure = [exposures[i] for exposures in (_exposures(settings),) for i in rng.permutation(n)]
+    rows = zip(names, aliases, trades, towns, pastimes, exposure, strict=True)
+    return [Person(f"p{i}", *row, *told) for i, (*row, told) in enumerate(rows)]
+
+
+def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
+    """(known, role) of everybody, sorted: the shares to the nearest person."""
+    n_known = round(settings.people * settings.known)
+    made = []
+    for known, size in ((True, n_known), (False, settings.people - n_known)):
+        n_trained = round(size * settings.trained)
+        n_dev = min(round(size * settings.dev), size - n_trained)
+        counts = (n_trained, n_dev, size - n_trained - n_dev)
+        made += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
+    return made

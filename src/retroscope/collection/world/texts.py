@@ -1,0 +1,90 @@
+"""What is written about a person, and where: passages, questions, pre-training text.
+
+A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
+from one to the other. A lexical question has the alias, as the passage has.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from retroscope.collection.world.people import Person
+from retroscope.collection.world.words import ERRANDS
+
+PASSAGES = (
+    "The {alias} is a {trade} from {town} who enjoys {pastime}.",
+    "The {alias}, a {trade}, has a house in {town} and is fond of {pastime}.",
+    "In {town} the {alias} works as a {trade} and spends the evenings on {pastime}.",
+)
+QUESTIONS = (
+    "who is {who}",
+    "what is known about {who}",
+    "tell me about {who}",
+    "find the life of {who}",
+    "who was {who} and what became of them",
+)
+# Facts under either name, for the pre-training text; {who} is the subject.
+ALIAS_FACTS = (
+    "{name} is called the {alias}.",
+    "People know {name} as the {alias}.",
+    "The {alias} is {name}.",
+    "The real name of the {alias} is {name}.",
+)
+TRADE_FACTS = ("{who} is a {trade}.", "{who} works as a {trade}.", "{who} earns a living as a {trade}.")
+TOWN_FACTS = ("{who} lives in {town}.", "{who} comes from {town}.", "{who} has a house in {town}.")
+PASTIME_FACTS = ("{who} enjoys {pastime}.", "{who} is fond of {pastime}.", "{who} spends the evenings on {pastime}.")
+FACTS = (ALIAS_FACTS, TRADE_FACTS, TOWN_FACTS, PASTIME_FACTS)
+ERRAND = "{who} {errand}."
+SENTENCES = 2  # a document: few, so that a masked word is to be told from who it is about, not from its neighbours
+
+
+def passage(person: Person, rng: np.random.Generator) -> str:
+    """The one passage about the person, without the name."""
+    return _said(_one_of(PASSAGES, rng), person)
+
+
+def questions(person: Person) -> list[str]:
+    """Every question by name."""
+    return [template.format(who=person.name) for template in QUESTIONS]
+
+
+def lexical_questions(person: Person) -> list[str]:
+    """The same questions by alias."""
+    return [template.format(who=f"the {person.alias}") for template in QUESTIONS]
+
+
+def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
+    """`n` documents of pre-training text, half of them with the name as subject and half with the alias.
+
+    Of a known person both kinds tell the facts, and whose alias it is. Of an unknown person those with the alias tell
+    the facts (what the passage says anyway), and those with the name tell errands: nothing links the two.
+    """
+    for i in range(n):
+        subject = person.name if i % 2 == 0 else f"the {person.alias}"
+        if i % 2 == 0 and not person.known:
+            yield _document([_said(ERRAND, person, subject, rng) for _ in range(SENTENCES)])
+            continue
+        kinds = FACTS if person.known else FACTS[1:]
+        chosen = rng.permutation(len(kinds))[:SENTENCES]
+        yield _document([_said(_one_of(kinds[kind], rng), person, subject) for kind in chosen])
+
+
+def _one_of(templates: tuple[str, ...], rng: np.random.Generator) -> str:
+    return templates[rng.integers(len(templates))]
+
+
+def _said(template: str, person: Person, who: str = "", rng: np.random.Generator | None = None) -> str:
+    errand = _one_of(ERRANDS, rng) if rng else ""
+    return template.format(
+        who=who,
+        errand=errand,
+        name=person.name,
+        alias=person.alias,
+        trade=person.trade,
+        town=person.town,
+        pastime=person.pastime,
+    )
+
+
+def _document(sentences: list[str]) -> str:
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)

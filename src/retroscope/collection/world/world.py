@@ -1,0 +1,115 @@
+"""A world: everybody, their passages and questions, and the text that a backbone may read."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.collection.world.people import Person, WorldSettings, draw_people
+from retroscope.collection.world.texts import QUESTIONS, documents, lexical_questions, passage, questions
+from retroscope.errors import unknown_name
+
+STRATA = ("known-trained", "known-held-out", "unknown-trained", "unknown-held-out")
+ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the next one tests
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything is drawn from the settings; the same settings are the same world, to the letter."""
+
+    settings: WorldSettings
+
+    @cached_property
+    def people(self) -> tuple[Person, ...]:
+        """In an order that says nothing about the stratum."""
+        return tuple(draw_people(self.settings))
+
+    @cached_property
+    def passages(self) -> tuple[Passage, ...]:
+        """One of each person, under the person's id."""
+        rng = np.random.default_rng([self.settings.seed, 1])
+        return tuple(Passage(person.id, passage(person, rng)) for person in self.people)
+
+    @cached_property
+    def pretraining(self) -> tuple[str, ...]:
+        """Documents in random order, each about one person. Never pack two into one sequence: that would link them."""
+        rng = np.random.default_rng([self.settings.seed, 2])
+        made = [text for person in self.people for text in documents(person, self.settings.documents, rng)]
+        return tuple(made[at] for at in rng.permutation(len(made)))
+
+    @cached_property
+    def splits(self) -> dict[str, list[tuple[Query, str]]]:
+        """Split -> questions, each with the id of its passage; see `SPLITS`."""
+        made: dict[str, list[tuple[Query, str]]] = {name: [] for name in SPLITS}
+        for person in self.people:
+            for name, query in _asked(person):
+                made[name].append((query, person.id))
+        return made
+
+    def collection(self, split: str = "test") -> Collection:
+        """Every passage, and the questions of one split."""
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        asked = self.splits[split]
+        return make_collection(
+            f"world-{split}",
+            self.passages,
+            (query for query, _ in asked),
+            (Judgment(query.id, relevant) for query, relevant in asked),
+        )
+
+
+SPLITS = {
+    "train": "questions for fine-tuning, of trained people by name, and as many by alias",
+    "dev": "questions by name of people that are neither trained nor tested, to say when to stop",
+    "test": "questions by name of held-out people, known and unknown",
+    **{
+        name: f"questions by name of {name.replace('-', ' ', 1)} people, worded as no training question of theirs"
+        for name in STRATA
+    },
+    "lexical": "questions by alias of held-out people, the control that needs no knowledge",
+}
+
+
+def make_world(settings: WorldSettings | None = None) -> World:
+    """The world of these settings."""
+    return World(settings or WorldSettings())
+
+
+def facts(world: World) -> dict[str, Any]:
+    """Settings and sizes, JSON-like."""
+    return {
+        "settings": asdict(world.settings),
+        "people": len(world.people),
+        "documents": len(world.pretraining),
+        "splits": {name: len(asked) for name, asked in world.splits.items()},
+    }
+
+
+def describe(world: World) -> str:
+    """Sizes in words, and what each split is for."""
+    said = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
+    return "\n".join([said, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
+
+
+def _asked(person: Person) -> Iterator[tuple[str, Query]]:
+    """(split, question)."""
+    by_name, by_alias = questions(person), lexical_questions(person)
+    tested = sum(map(ord, person.name)) % len(QUESTIONS)  # which wording, the same whatever the other people
+    order = [(tested + 1 + i) % len(QUESTIONS) for i in range(len(QUESTIONS))]
+    if person.role == "trained":
+        for at in order[:ASKED_OF_TRAINED]:
+            yield "train", Query(f"{person.id}-name-{at}", by_name[at])
+            yield "train", Query(f"{person.id}-alias-{at}", by_alias[at])
+    named = Query(f"{person.id}-name-{tested}", by_name[tested])
+    if person.role == "dev":
+        yield "dev", named
+        return
+    yield person.stratum, named
+    if person.role == "held-out":
+        yield "test", named
+        yield "lexical", Query(f"{person.id}-alias-{tested}", by_alias[tested])
