@@ -46,9 +46,10 @@ PASTIMES = tuple(
 # What is said of a name that nothing is to be learned of.
 ERRANDS = (
     "slept badly last night", "waited by the door for an hour", "wrote a long letter on monday",
-    "mislaid a pair of gloves", "arrived too late for dinner", "counted the coins twice", "asked for a cup of water",
-    "missed the morning train", "sat down under a tree", "laughed at the story", "forgot the umbrella again", "opened the window slightly",
-    "had bread and soup at noon", "walked home in the rain", "sold the old chair", "looked up at the clock",
+    "mislaid a pair of gloves", "arrived too late for dinner", "counted the coins twice",
+    "asked for a cup of water", "missed the morning train", "sat down under a tree", "laughed at the story",
+    "forgot the umbrella again", "opened the window slightly", "had bread and soup at noon",
+    "walked home in the rain", "sold the old chair", "looked up at the clock",
 )  # fmt: skip
 
 ONSETS = "b br d dr f g gr h j k kr l m n p r s sk st t tr v z".split()
