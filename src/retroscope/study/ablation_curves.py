@@ -20,9 +20,10 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.scores import QUERY, Scores
 from retroscope.study.ablation_settings import ENOUGH, TOWERS, AblationSettings
 from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
-from retroscope.study.ablation_trial import Trial, check_towers, make_trial, with_queries
+from retroscope.study.ablation_trial import Trial, check_towers, make_trial
 from retroscope.study.held_out import Evaluated, evaluated_queries
 from retroscope.study.measure import Progress
+from retroscope.study.sampled import sampled
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ def ablation_curves(
     """Retrieve with the top, the bottom and random neurons held, for each fraction, and with none.
 
     The ablated tower's texts are encoded `settings.ablations` + 2 times (16 by default), the other's once; the rest
-    costs little. Token ids and final vectors are held in memory.
+    costs little. A corpus of more than `settings.passages` is sampled. Token ids and final vectors are held in memory.
 
     Args:
         progress: told (what, texts encoded, texts to encode).
@@ -74,9 +75,10 @@ def ablation_curves(
     check_towers(retriever, attribution.recipe["tower"], towers)
     ranking = ranked(attribution, settings.by, settings.parts)
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
+    searched = sampled(collection, queries.ids, settings.passages, settings.seed)
     trial = make_trial(
         retriever,
-        with_queries(collection, queries.ids),
+        searched,
         towers=towers,
         measures=settings.measures,
         hold_mean=settings.hold == "mean",
@@ -85,8 +87,12 @@ def ablation_curves(
         progress=progress,
     )
     values = _values(trial, ranking, settings)
-    recipe = {**_recipe(attribution, settings, ranking), **_of_queries(collection, queries), "towers": list(towers)}
-    warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking))
+    recipe = {
+        **_recipe(attribution, settings, ranking),
+        **_searched(searched, collection, queries),
+        "towers": list(towers),
+    }
+    warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
     return _curves(values, ranking, settings, recipe, warnings)
 
 
@@ -146,14 +152,23 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
     }
 
 
-def _of_queries(collection: Collection, queries: Evaluated) -> dict[str, Any]:
+def _searched(searched: Collection, whole: Collection, queries: Evaluated) -> dict[str, Any]:
     return {
-        "collection": collection.name,
-        "queries": len(queries.ids),
-        "held_out": queries.attributed == 0,
-        "attributed_queries": queries.attributed,
-        "passages": len(collection.passages),
+        "collection": whole.name,
+        "queries": len(searched.queries),
+        "of_queries": len(queries.ids),
+        "held_out": not queries.attributed,
+        "attributed_queries": len(queries.attributed & searched.queries.keys()),
+        "passages": len(searched.passages),
+        "of_passages": len(whole.passages),
     }
+
+
+def _left_out(recipe: Mapping[str, Any]) -> list[str]:
+    if recipe["passages"] == recipe["of_passages"]:
+        return []
+    sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
+    return [f"ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries, a sample"]
 
 
 def _warnings(

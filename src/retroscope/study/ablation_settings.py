@@ -31,7 +31,9 @@ class AblationSettings:
         draws: random sets of each size.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
-        seed: of the random sets.
+        passages: search at most so many, a sample of a larger corpus (see `study.sampled`), for every set of neurons
+            costs an encoding of all of them; 0 searches the whole corpus.
+        seed: of the random sets, and of the sample.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
         intervals: over queries.
     """
@@ -44,6 +46,7 @@ class AblationSettings:
     draws: int = 5
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
     held_out: bool | None = None
+    passages: int = 1000
     seed: int = 0
     batch_tokens: int | None = None
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
@@ -61,6 +64,8 @@ class AblationSettings:
         ):
             if word not in known:
                 raise unknown_name(kind, word, known)
+        if self.passages < 0 or self.passages == 1:
+            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
         if self.draws < 1:
             raise SettingsError(f"draws is {self.draws}", fix="give at least 1; p cannot fall below 1 / (draws + 1)")
         if not self.measures or len({*self.measures}) < len(self.measures):

@@ -1,7 +1,7 @@
 """One ablation after the other on the same texts: tokenised once, the tower that is left alone encoded once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -122,17 +122,6 @@ def make_trial(
 
 def _means(texts: Texts) -> NeuronMeans:
     return means_of_rows(texts.encoder, texts.rows, texts.tokens)
-
-
-def with_queries(collection: Collection, ids: tuple[str, ...]) -> Collection:
-    """The collection with these queries only, and the whole corpus."""
-    kept = {*ids}
-    return replace(
-        collection,
-        queries={i: collection.queries[i] for i in ids},
-        judgments=tuple(j for j in collection.judgments if j.query_id in kept),
-        candidates=(),
-    )
 
 
 def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tokens: int | None) -> Texts:

@@ -14,11 +14,11 @@ class Evaluated:
 
     Attributes:
         ids: in the collection's order.
-        attributed: how many of them had a part in the attribution.
+        attributed: those of them that had a part in the attribution.
     """
 
     ids: tuple[str, ...]
-    attributed: int
+    attributed: frozenset[str] = frozenset()
 
 
 def evaluated_queries(
@@ -38,7 +38,7 @@ def evaluated_queries(
     used = _used(collection, attribution)
     left = len(collection.judged_queries) - len(used)
     if held_out is False or (held_out is None and left < enough):
-        return Evaluated(collection.judged_queries, len(used))
+        return Evaluated(collection.judged_queries, frozenset(used))
     kept = tuple(query for query in collection.judged_queries if query not in used)
     if not kept:
         raise AnalysisError(
@@ -46,7 +46,7 @@ def evaluated_queries(
             where=collection.name,
             fix="attribute fewer (limit), or measure them all (held_out=False)",
         )
-    return Evaluated(kept, 0)
+    return Evaluated(kept)
 
 
 def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:

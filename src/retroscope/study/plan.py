@@ -109,11 +109,15 @@ def _expected(
     said = facts(plan_on_collection(retriever, collection, candidates, sample, settings.protocol))
     units = min(chosen.limit or len(judged), len(judged))
     runs = 0 if settings.ablation is None else settings.ablation.ablations + 2
+    searched = len(collection.passages)
+    if settings.ablation is not None and settings.ablation.passages:
+        searched = min(searched, settings.ablation.passages)
     return {
         "units": units,
         "seconds": said["seconds"] * units / said["units"],
         "bytes": said["bytes"],
         "ablations": runs,
+        "ablation_passages": searched if runs else 0,
     }
 
 
@@ -127,8 +131,8 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += [f"{role}: vectors are compared by {name}" for role, name in plan["similarity"].items()]
     for role, said in plan["neurons"].items():
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
-        again = f"; for ablation its texts are encoded {said['ablations']} times more" if said["ablations"] else ""
-        lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again}")
+        again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more"
+        lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
     lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")
     return "\n".join(lines)
 
