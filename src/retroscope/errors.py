@@ -37,6 +37,10 @@ class AnalysisError(RetroscopeError):
     """An analysis asked of scores or vectors that cannot carry it."""
 
 
+class TrainingError(RetroscopeError):
+    """A training that cannot begin soundly, or cannot go on."""
+
+
 class SettingsError(RetroscopeError):
     """A name or value that is not one of those that exist."""
 

@@ -110,3 +110,11 @@ def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
 def given(**options: object) -> dict[str, object]:
     """The options that were given."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def split_or_spec(name: str | None, data: str) -> dict[str, str] | None:
+    """A collection named by a split of another, or by its own spec."""
+    if name is None:
+        return None
+    own = ":" in name or "/" in name or Path(name).exists()
+    return {"source": name} if own else {"source": data, "split": name}

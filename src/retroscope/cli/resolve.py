@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retroscope.study.protocols import under_protocol
-from retroscope.study.settings import StudySettings, assigned, changed, from_plain, from_yaml, merged
+from retroscope.study.settings import Kind, StudySettings, assigned, changed, from_plain, from_yaml, merged, read_as
 
 
 def resolve(
@@ -27,6 +27,14 @@ def resolve(
     values = _assigned(values, given)
     where = str(settings_file) if settings_file else "settings"
     return from_plain(under_protocol(changed(values, assignments or ())), where=where)
+
+
+def resolve_as(
+    kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
+) -> Kind:
+    """As `resolve`, for settings of another kind, which know no protocols."""
+    values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
+    return read_as(kind, changed(values, assignments or ()), str(settings_file) if settings_file else "settings")
 
 
 def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:

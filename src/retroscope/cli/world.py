@@ -9,16 +9,10 @@ from retroscope.cli import options as o
 
 def run(
     out: o.RequiredOut,
-    people: Annotated[int | None, typer.Option("--people", help="How many; 2000 unless given.")] = None,
-    known: Annotated[
-        float | None, typer.Option("--known", help="Share whose facts are in the pre-training text; .5 unless given.")
-    ] = None,
-    trained: Annotated[
-        float | None, typer.Option("--trained", help="Share whose pair is for fine-tuning; .6 unless given.")
-    ] = None,
-    documents: Annotated[
-        int | None, typer.Option("--documents", help="Of pre-training text about each person; 16 unless given.")
-    ] = None,
+    people: Annotated[int, typer.Option("--people", help="How many.")] = 2000,
+    known: Annotated[float, typer.Option("--known", help="Share whose facts are in the pre-training text.")] = 0.5,
+    trained: Annotated[float, typer.Option("--trained", help="Share whose pair is for fine-tuning.")] = 0.6,
+    documents: Annotated[int, typer.Option("--documents", help="Of pre-training text about each person.")] = 16,
     seed: Annotated[int, typer.Option("--seed", help="Of everything.")] = 0,
     as_json: o.Json = False,
 ) -> None:
@@ -31,7 +25,7 @@ def run(
     from retroscope.collection.world.people import WorldSettings
     from retroscope.collection.world.world import describe, facts, make_world
 
-    said = o.given(people=people, known=known, trained=trained, documents=documents, seed=seed)
-    world = make_world(WorldSettings(**said))
+    settings = WorldSettings(people=people, known=known, trained=trained, documents=documents, seed=seed)
+    world = make_world(settings)
     folder = write_world(world, out)
     emit(facts(world)) if as_json else say(f"{describe(world)}\nwritten: {folder}")

@@ -49,6 +49,14 @@ def load_collection(
     return collection if limit_queries is None else first_queries(collection, limit_queries)
 
 
+def splits_of(spec: str | Path) -> tuple[str, ...]:
+    """The splits of a BEIR folder by name; none for any other source, whose splits only its reader knows."""
+    reader, path = resolve_spec(spec)
+    if reader is not READERS["beir"]:
+        return ()
+    return tuple(sorted(found.name.split(".tsv")[0] for found in (path / "qrels").glob("*.tsv*")))
+
+
 def first_queries(collection: Collection, n: int) -> Collection:
     """The collection with its first `n` judged queries, and the whole corpus."""
     if n < 1:

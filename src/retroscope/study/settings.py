@@ -7,7 +7,7 @@ known one, and `--set a.b=c` changes any field.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,8 @@ from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_settings import AblationSettings
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +147,14 @@ _Dumper.add_representer(str, _text)
 
 def from_plain(values: Mapping[str, Any], where: str = "settings") -> StudySettings:
     """Settings from JSON-like values; every unknown name and wrong value is an error."""
-    _check_names(values, StudySettings, where)
+    return read_as(StudySettings, values, where)
+
+
+def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
+    """JSON-like values as settings of a kind; every unknown name and wrong value is an error."""
+    _check_names(values, kind, where)
     try:
-        return TypeAdapter(StudySettings).validate_python(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
         raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error

@@ -1,0 +1,220 @@
+"""What `retroscope pretrain` does: text in, a backbone's folder out."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from retroscope.encoders.checkpoints.adapters import load_backbone
+from retroscope.encoders.checkpoints.backbones import How
+from retroscope.encoders.checkpoints.folders import locate, quiet
+from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.study.documents import SCHEMA, clean
+from retroscope.study.embed import read_lines
+from retroscope.study.load import collection_of
+from retroscope.study.provenance import software
+from retroscope.study.settings import DataSettings, plain
+from retroscope.training.crops import bare_model, pretrain_on_crops
+from retroscope.training.folder import ABOUT, claim, finished, save_backbone
+from retroscope.training.objectives import go_on, objective_of
+from retroscope.training.pretrain import Documents, pretrain, tokenised
+from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.shapes import SHAPES, family_of
+from retroscope.training.vocabulary import train_tokenizer
+from retroscope.training.watch import Progress
+
+CROPS = "crops"
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "attention_dropout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainStudySettings:
+    """Everything about a pre-training.
+
+    Attributes:
+        text: files with a document a line, UTF-8.
+        data: a collection whose passages are documents, too.
+        shape: a name in `SHAPES`, for random weights; or
+        start: a checkpoint to go on from.
+        tokenizer: "words", "wordpiece:N" or "bpe:N", trained on the text; or a folder; None: the checkpoint's.
+        device: e.g. "cpu", "cuda".
+    """
+
+    text: tuple[str, ...] = ()
+    data: DataSettings | None = None
+    shape: str | None = None
+    start: str | None = None
+    tokenizer: str | None = None
+    device: str = "cpu"
+    pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
+
+    def __post_init__(self) -> None:
+        if (self.shape is None) == (self.start is None):
+            raise SettingsError("give either a shape or a checkpoint to start from", fix="--shape bert-tiny, or --from")
+        if self.shape is not None and self.shape not in SHAPES:
+            raise unknown_name("shape", self.shape, SHAPES)
+        if self.shape is not None and self.tokenizer is None:
+            raise SettingsError("a new backbone needs a tokenizer", fix="--tokenizer wordpiece:8000, or a folder")
+        if not self.text and self.data is None:
+            raise SettingsError("there is nothing to read", fix="give --text FILE, or --data SPEC")
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainJob:
+    """A pre-training that is ready to begin; `new` are the weights that its checkpoint lacked, a head's."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    texts: list[str]
+    documents: Documents
+    settings: PretrainStudySettings
+    new: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all that makes the result."""
+        digest = hashlib.sha256(json.dumps([e["input_ids"] for e in self.documents.examples]).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().float().numpy().tobytes())
+        made_by = {name: version for name, version in software().items() if name != "threads"}
+        digest.update(json.dumps([plain(self.settings.pretraining), made_by], sort_keys=True).encode())
+        return digest.hexdigest()
+
+
+def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
+    """Read the text, train or load the tokenizer, make or load the model."""
+    chosen = settings.pretraining
+    texts = read_documents(settings)
+    tokenizer = _tokenizer(settings, texts)
+    config = _config(settings, tokenizer)
+    torch.manual_seed(chosen.seed)
+    with quiet():
+        model, new = _model(settings, config)
+    return PretrainJob(model, tokenizer, texts, tokenised(tokenizer, texts, chosen.max_length), settings, tuple(new))
+
+
+def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+    """What the objective trains, with the head that it asks for or bare, and the weights that a checkpoint lacked."""
+    name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
+    if name == CROPS:
+        return bare_model(config) if start is None else load_backbone(start, How()).model, []
+    objective = objective_of(name, config.model_type)
+    return (objective.start(config), []) if start is None else go_on(objective, start)
+
+
+def read_documents(settings: PretrainStudySettings) -> list[str]:
+    """A document a line of the files, then the passages of the collection."""
+    texts = [line for name in settings.text for line in read_lines(Path(name))]
+    if settings.data is not None:
+        collection = collection_of(settings.data)
+        texts += [collection.passage_text(passage) for passage in collection.passages]
+    return texts
+
+
+def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Pre-train into `folder`, or go on with what was interrupted there; what `pretrain --json` says."""
+    key = job.key
+    done = finished(folder, key)
+    if done is not None:
+        return done
+    model, curve = _trained(job, claim(folder, key), progress)
+    about = clean(_document(job, key, curve))
+    save_backbone(model, job.tokenizer, folder, about, _card(job))
+    return dict(about)
+
+
+def _trained(
+    job: PretrainJob, checkpoints: Path, progress: Progress | None
+) -> tuple[PreTrainedModel, list[dict[str, float]]]:
+    chosen, device = job.settings.pretraining, job.settings.device
+    if chosen.objective == CROPS:
+        return pretrain_on_crops(
+            job.model, job.tokenizer, job.texts, chosen, checkpoints, device=device, progress=progress
+        )
+    objective = objective_of(chosen.objective, job.model.config.model_type)
+    collate = objective.collate(job.tokenizer, chosen)
+    curve = pretrain(job.model, job.documents, collate, chosen, checkpoints, device=device, progress=progress)
+    return objective.finish(job.model), curve
+
+
+def _tokenizer(settings: PretrainStudySettings, texts: Sequence[str]) -> PreTrainedTokenizerBase:
+    if settings.tokenizer is None:
+        return load_tokenizer(locate(settings.start or ""))
+    if Path(settings.tokenizer).is_dir():
+        return load_tokenizer(Path(settings.tokenizer))
+    if settings.shape is None:
+        raise SettingsError(
+            "a checkpoint's vocabulary cannot be replaced: its embeddings stand for it", fix="leave out --tokenizer"
+        )
+    length = settings.pretraining.max_length
+    return train_tokenizer(texts, settings.tokenizer, family_of(settings.shape), max_length=length)
+
+
+def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
+    if settings.shape is None:
+        return AutoConfig.from_pretrained(locate(settings.start or ""), local_files_only=True)
+    config = SHAPES[settings.shape](tokenizer, settings.pretraining.max_length)
+    for name in DROPOUTS:
+        if name in config.to_dict():
+            setattr(config, name, settings.pretraining.dropout)
+    return config
+
+
+def describe(job: PretrainJob) -> str:
+    """What will be trained, in a few lines."""
+    chosen, read = job.settings.pretraining, job.documents
+    size = sum(parameter.numel() for parameter in job.model.parameters())
+    start = job.settings.start or f"a new {job.settings.shape}"
+    lines = [
+        f"{chosen.objective} of {start}, {size:,} weights, vocabulary {len(job.tokenizer):,}: "
+        f"{read.texts:,} documents, {chosen.steps:,} steps of {chosen.batch_size}"
+    ]
+    if read.cut:
+        lines.append(f"  {read.cut:,} documents are longer than {chosen.max_length} tokens and are read in parts")
+    if job.new:
+        lines.append(f"  the checkpoint was saved without {len(job.new)} weights of the head, which begin anew")
+    return "\n".join(lines)
+
+
+def _document(job: PretrainJob, key: str, curve: list[dict[str, float]]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "key": key,
+        "backbone": job.settings.start or job.settings.shape,
+        "data": {
+            "documents": job.documents.texts,
+            "examples": len(job.documents.examples),
+            "tokens": sum(len(example["input_ids"]) for example in job.documents.examples),
+            "cut": job.documents.cut,
+        },
+        "weights": {"all": sum(parameter.numel() for parameter in job.model.parameters()), "new": list(job.new)},
+        "steps": job.settings.pretraining.steps,
+        "curve": curve,
+        "settings": plain(job.settings),
+        "versions": software(),
+    }
+
+
+def _card(job: PretrainJob) -> str:
+    chosen = job.settings.pretraining
+    start = job.settings.start or f"random weights ({job.settings.shape})"
+    rows = {
+        "from": start,
+        "read": f"{job.documents.texts:,} documents of {', '.join(Path(name).name for name in job.settings.text)}",
+        "objective": chosen.objective,
+        "steps, batch, learning rate, seed": (
+            f"{chosen.steps}, {chosen.batch_size}, {chosen.learning_rate:g}, {chosen.seed}"
+        ),
+    }
+    table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+    return (
+        "---\nlibrary_name: transformers\n---\n\n# A pre-trained backbone\n\n"
+        f"Made by `retroscope pretrain`; all settings and the training curve are in `{ABOUT}`.\n\n"
+        f"| | |\n|---|---|\n{table}"
+    )

@@ -1,0 +1,166 @@
+"""What `retroscope train` does: backbone and collection in, a retriever's folder out."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.loading import splits_of
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError
+from retroscope.study.documents import SCHEMA, clean
+from retroscope.study.load import collection_of, retriever_of
+from retroscope.study.provenance import software
+from retroscope.study.settings import DataSettings, ModelSettings, plain
+from retroscope.training.contrastive import Trained, planned_steps, train
+from retroscope.training.folder import ABOUT, claim, finished, save_trained
+from retroscope.training.model import build_model, find_base, without_new_pooler
+from retroscope.training.pairs import Pairs, check_held_out, training_pairs
+from retroscope.training.settings import TrainingSettings
+from retroscope.training.strategies import moving
+from retroscope.training.watch import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStudySettings:
+    """Everything about a training.
+
+    Attributes:
+        backbone: the checkpoint to begin with.
+        data: the pairs: judged queries and their passages.
+        dev: held-out queries that choose the checkpoint to keep.
+        test: held-out queries that must not be among the pairs.
+    """
+
+    backbone: ModelSettings | None = None
+    data: DataSettings | None = None
+    dev: DataSettings | None = None
+    test: tuple[DataSettings, ...] = ()
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainJob:
+    """A training that is ready to begin: all is loaded and checked."""
+
+    backbone: Retriever
+    collection: Collection
+    pairs: Pairs
+    dev: Collection | None
+    settings: TrainStudySettings
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of all that makes the result."""
+        towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
+        dev = "" if self.dev is None else self.dev.fingerprint
+        made_by = {name: version for name, version in software().items() if name != "threads"}
+        said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def training_split(source: str, wanted: str | None) -> str | None:
+    """The split to train with: the wanted one, else "train" where the source has it, else its only one."""
+    if wanted is not None:
+        return wanted
+    splits = splits_of(source)
+    if "train" in splits:
+        return "train"
+    if len(splits) > 1:
+        raise SettingsError(
+            f"several splits and none is called train: {', '.join(splits)}", where=source, fix="choose with --split"
+        )
+    return None
+
+
+def prepare_training(settings: TrainStudySettings) -> TrainJob:
+    """Load backbone and collections, and check that nothing is trained with that is tested with."""
+    backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)
+    pairs = training_pairs(collection, settings.training.hard_negatives)
+    dev = None if settings.dev is None else collection_of(settings.dev)
+    check_held_out(pairs, [*([dev] if dev else []), *(collection_of(data) for data in settings.test)])
+    return TrainJob(backbone, collection, pairs, dev, settings)
+
+
+def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Train into `folder`, or go on with what was interrupted there; what `train --json` says.
+
+    Raises:
+        TrainingError: if the folder belongs to something else.
+    """
+    done = finished(folder, job.key)
+    if done is not None:
+        return done
+    checkpoints = claim(folder, job.key)
+    source = job.settings.backbone.source if job.settings.backbone else None
+    base = find_base(job.backbone, source or "", folder)
+    model = build_model(job.backbone, base, job.settings.training)
+    trained = train(model, job.pairs, job.settings.training, checkpoints, dev=job.dev, progress=progress)
+    about = clean(_document(job, trained))
+    save_trained(without_new_pooler(trained.model, job.backbone), folder, about, card(job, base.name))
+    return dict(about)
+
+
+def describe(job: TrainJob) -> str:
+    """What will be trained, in a few lines."""
+    chosen, said = job.settings.training, [*job.collection.notes, *job.pairs.notes]
+    steps = planned_steps(job.pairs, chosen)
+    dev = "no held-out queries: the last checkpoint is kept"
+    if job.dev is not None:
+        dev = f"{len(job.dev.judged_queries):,} held-out queries of {job.dev.name} choose the checkpoint"
+    lines = [
+        f"{chosen.strategy} training of {job.backbone.name} with {len(job.pairs):,} pairs of {job.collection.name}: "
+        f"{steps:,} steps of {chosen.batch_size}, learning rate {chosen.peak_rate:g}",
+        f"  {dev}",
+        *(f"  note: {note}" for note in said),
+    ]
+    return "\n".join(lines)
+
+
+def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
+    moved, weights = moving(trained.model)
+    return {
+        "schema": SCHEMA,
+        "key": job.key,
+        "backbone": job.backbone.name,
+        "data": {"name": job.collection.name, "source": job.collection.source, "pairs": len(job.pairs),
+                 "fingerprint": job.pairs.fingerprint, "notes": [*job.collection.notes, *job.pairs.notes]},
+        "weights": {"moved": moved, "all": weights},
+        "steps": trained.steps,
+        "curve": list(trained.curve),
+        "settings": plain(job.settings),
+        "versions": software(),
+    }  # fmt: skip
+
+
+def card(job: TrainJob, base: str) -> str:
+    """The model card: what it is, what it was trained on and how, how to open it."""
+    chosen, recipe = job.settings.training, job.backbone.passage.recipe
+    rows = {
+        "backbone": base,
+        "trained with": f"{len(job.pairs):,} pairs of {job.collection.name}",
+        "checkpoint chosen with": "the last one" if job.dev is None else f"{job.dev.name}, nDCG@10",
+        "strategy": chosen.strategy,
+        "negatives": _negatives(chosen),
+        "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
+        "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
+        "batch, learning rate, seed": f"{chosen.batch_size}, {chosen.peak_rate:g}, {chosen.seed}",
+    }
+    table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+    return (
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\n"
+        f"base_model: {json.dumps(base)}\n---\n\n"
+        f"# A retriever trained from {job.backbone.name}\n\n"
+        f"Made by `retroscope train`; all settings and the training curve are in `{ABOUT}`.\n\n"
+        f"| | |\n|---|---|\n{table}\n"
+        "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
+        'model = SentenceTransformer("this folder")\n'
+        'scores = model.similarity(model.encode_query(["..."]), model.encode_document(["..."]))\n```\n'
+    )
+
+
+def _negatives(settings: TrainingSettings) -> str:
+    hard = f", and {settings.hard_negatives} by BM25 of each pair" if settings.hard_negatives else ""
+    return f"the batch's{hard}"

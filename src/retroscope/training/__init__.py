@@ -1,0 +1,1 @@
+"""Backbone -> retriever: pre-training objectives, contrastive fine-tuning."""

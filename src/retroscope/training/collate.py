@@ -1,0 +1,140 @@
+"""Batches of pre-training: what is hidden from the model, and what it is asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from retroscope.training.vocabulary import SENTINELS
+
+IGNORED = -100  # a label that counts nowhere, as torch's cross entropy has it
+SPAN = 3  # tokens of a corrupted span in the mean (Raffel et al. 2020)
+
+Batch = dict[str, Tensor]
+Example = Mapping[str, Any]  # `input_ids`, and `draw`: the number that its masks are drawn from
+Collate = Callable[[Sequence[Example]], Batch]
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Masked words: of the chosen tokens 80 % become the mask, 10 % a random word, 10 % stay (Devlin et al. 2019)."""
+
+    tokenizer: PreTrainedTokenizerBase
+    share: float
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """`input_ids`, `attention_mask` and `labels`."""
+        batch, random = padded(self.tokenizer, examples), random_of(examples)
+        ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
+        return {**batch, "input_ids": ids, "labels": labels}
+
+
+@dataclass(frozen=True)
+class NextWord:
+    """The next token, for decoders; padding is asked for nowhere, EOS is."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """`input_ids`, `attention_mask` and `labels`, which the model shifts."""
+        batch = padded(self.tokenizer, examples)
+        return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
+
+
+@dataclass(frozen=True)
+class TwoMasks:
+    """RetroMAE: the text masked a little for the encoder, and masked anew and more for the decoder."""
+
+    tokenizer: PreTrainedTokenizerBase
+    share: float
+    decoder_share: float
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """As `Masking`, and `decoder_input_ids` with `decoder_labels`."""
+        batch, random = padded(self.tokenizer, examples), random_of(examples)
+        ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
+        hidden, wanted = masked(self.tokenizer, batch["input_ids"], self.decoder_share, random)
+        return {**batch, "input_ids": ids, "labels": labels, "decoder_input_ids": hidden, "decoder_labels": wanted}
+
+
+@dataclass(frozen=True)
+class Spans:
+    """T5's span corruption: a sentinel stands for each span, and the decoder writes the spans."""
+
+    tokenizer: PreTrainedTokenizerBase
+    share: float
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """`input_ids`, `attention_mask` and `labels`."""
+        random = random_of(examples)
+        corrupted = [self._corrupt(list(example["input_ids"]), random) for example in examples]
+        batch = padded(self.tokenizer, [{"input_ids": ids} for ids, _ in corrupted])
+        wanted = padded(self.tokenizer, [{"input_ids": labels} for _, labels in corrupted])
+        labels = wanted["input_ids"].masked_fill(wanted["attention_mask"] == 0, IGNORED)
+        return {**batch, "labels": labels}
+
+    def _corrupt(self, ids: list[int], random: torch.Generator) -> tuple[list[int], list[int]]:
+        """What the encoder reads and what the decoder is asked for; EOS, the last token, stays."""
+        *words, eos = ids
+        kept: list[int] = []
+        asked: list[int] = []
+        done = 0
+        for number, (start, end) in enumerate(spans(len(words), self.share, random)):
+            sentinel = self.tokenizer.convert_tokens_to_ids(f"<extra_id_{number}>")
+            kept += [*words[done:start], sentinel]
+            asked += [sentinel, *words[start:end]]
+            done = end
+        return [*kept, *words[done:], eos], [*asked, eos]
+
+
+def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]]:
+    """Random spans (start, end) of `n` tokens that hold about `share` of them; never two in a row, never all."""
+    if n < 2:
+        return []
+    hidden = min(max(1, round(n * share)), n - 1)
+    parts = min(max(1, round(hidden / SPAN)), n - hidden, SENTINELS)
+    found, at = [], 0
+    for before, size in zip(_partition(n - hidden, parts, random), _partition(hidden, parts, random), strict=True):
+        found.append((at + before, at + before + size))
+        at += before + size
+    return found
+
+
+def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
+    """`total` as the sum of so many numbers, each 1 at least, at random."""
+    cuts = (torch.randperm(total - 1, generator=random)[: parts - 1] + 1).sort().values.tolist()
+    return [end - start for start, end in zip([0, *cuts], [*cuts, total], strict=True)]
+
+
+def random_of(examples: Sequence[Example]) -> torch.Generator:
+    """The batch's own randomness, from the number of its first draw.
+
+    The trainer's loader fetches a batch ahead, so masks of torch's common generator would differ after a resumption.
+    """
+    return torch.Generator().manual_seed(examples[0]["draw"])
+
+
+def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
+    """`input_ids` and `attention_mask` of rows as long as the longest, padded on the right."""
+    rows = [torch.tensor(list(example["input_ids"])) for example in examples]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
+    lengths = torch.tensor([len(row) for row in rows])
+    return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+
+
+def masked(
+    tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "text token"], share: float, random: torch.Generator
+) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
+    """The ids with a share of the words hidden, and labels for those alone; special tokens and padding stay."""
+    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+    chosen: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
+    fate = torch.rand(ids.shape, generator=random)
+    hidden = ids.clone()
+    hidden[chosen & (fate < 0.8)] = tokenizer.mask_token_id
+    words = torch.randint(len(tokenizer), ids.shape, generator=random)
+    hidden = torch.where(chosen & (fate >= 0.9), words, hidden)
+    return hidden, ids.masked_fill(~chosen, IGNORED)

@@ -1,0 +1,191 @@
+"""Contrastive fine-tuning, on sentence-transformers' Trainer: a backbone in, an ordinary retriever's folder out."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
+from sentence_transformers.util import SimilarityFunction
+from torch import nn
+from transformers import EarlyStoppingCallback, PrinterCallback
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.errors import MissingExtraError, TrainingError
+from retroscope.training.folder import last_checkpoint
+from retroscope.training.pairs import Pairs
+from retroscope.training.settings import TrainingSettings
+from retroscope.training.strategies import prepare
+from retroscope.training.watch import Progress, Watch, disk_errors, rhythm
+
+MEASURE = "ndcg@10"  # of the held-out queries, by which the best checkpoint is chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model that was trained, in evaluation mode.
+
+    Attributes:
+        curve: what was logged: rows with `step` and, by turns, `loss` or the held-out queries' measures.
+        steps: that were done; the model may be of an earlier one, the best.
+    """
+
+    model: SentenceTransformer
+    curve: tuple[Mapping[str, float], ...]
+    steps: int
+
+
+def train(
+    model: SentenceTransformer,
+    pairs: Pairs,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    dev: Collection | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Fine-tune `model` in place; checkpoints go to `folder`, and a run that was interrupted there goes on.
+
+    Args:
+        model: as `build_model` makes it.
+        dev: held-out queries that choose the checkpoint to keep, and when to stop.
+        progress: told ("training", steps done, steps in all).
+
+    Raises:
+        TrainingError: too few pairs, nothing to train, a loss that is no number, a full disk.
+    """
+    if len(pairs) < 2:
+        raise TrainingError(f"{len(pairs)} pairs are no training set", fix="give a split with more judged queries")
+    prepare(model, settings)
+    trainer = _trainer(model, pairs, settings, folder, dev)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Watch(progress))
+    with quiet(), disk_errors(folder):
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        if trainer.state.best_model_checkpoint is not None:
+            take_best(model, Path(trainer.state.best_model_checkpoint))
+    history = trainer.state.log_history
+    curve = tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
+    return Trained(model.eval(), curve, trainer.state.global_step)
+
+
+def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
+    """Give the model the weights of its best checkpoint; the trainer's own way keeps the last ones if that fails."""
+    best = SentenceTransformer(str(checkpoint), device="cpu").state_dict()
+    model.load_state_dict(best)
+
+
+def _trainer(
+    model: SentenceTransformer, pairs: Pairs, settings: TrainingSettings, folder: Path, dev: Collection | None
+) -> SentenceTransformerTrainer:
+    stopping = [] if settings.patience is None or dev is None else [EarlyStoppingCallback(settings.patience)]
+    with quiet():
+        return SentenceTransformerTrainer(
+            model=model,
+            args=_arguments(model, pairs, settings, folder, dev is not None),
+            train_dataset=_dataset(pairs),
+            loss=info_nce(model, settings),
+            evaluator=None if dev is None else _evaluator(model, dev, settings),
+            callbacks=stopping,
+        )
+
+
+def _dataset(pairs: Pairs) -> Any:
+    try:
+        from datasets import Dataset
+    except ImportError as error:
+        raise MissingExtraError("training needs the datasets library", fix="pip install 'retroscope[train]'") from error
+    return Dataset.from_dict(pairs.columns)
+
+
+def info_nce(model: SentenceTransformer, settings: TrainingSettings) -> nn.Module:
+    """InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020)."""
+    shared = {
+        "scale": 1 / settings.temperature,
+        "similarity_fct": SimilarityFunction.to_similarity_fn(model.similarity_fn_name),
+        "gather_across_devices": torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1,
+    }
+    if settings.mini_batch is None:
+        loss: nn.Module = MultipleNegativesRankingLoss(model, **shared)
+    else:
+        loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=settings.mini_batch, **shared)
+    return loss
+
+
+def _evaluator(model: SentenceTransformer, dev: Collection, settings: TrainingSettings) -> BaseEvaluator:
+    relevant = {q: {p for p, r in dev.qrels[q].items() if r > 0} for q in dev.judged_queries}
+    name = model.similarity_fn_name
+    return InformationRetrievalEvaluator(
+        queries={q: dev.queries[q].text for q in dev.judged_queries},
+        corpus={p: dev.passage_text(p) for p in dev.passages},
+        relevant_docs=relevant,
+        accuracy_at_k=[10],
+        precision_recall_at_k=[10],
+        map_at_k=[10],
+        batch_size=settings.mini_batch or settings.batch_size,
+        name="dev",
+        write_csv=False,
+        score_functions={name: SimilarityFunction.to_similarity_fn(name)},
+        main_score_function=name,
+    )
+
+
+def _arguments(
+    model: SentenceTransformer, pairs: Pairs, settings: TrainingSettings, folder: Path, chooses: bool
+) -> SentenceTransformerTrainingArguments:
+    often = rhythm(planned_steps(pairs, settings), settings.evaluations)
+    chosen = {"eval_strategy": "steps", "eval_steps": often.save,
+              "metric_for_best_model": f"eval_dev_{model.similarity_fn_name}_{MEASURE}",
+              "greater_is_better": True} if chooses else {}  # fmt: skip
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.steps or -1,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.peak_rate,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        lr_scheduler_type="linear",
+        bf16=settings.precision == "bfloat16",
+        fp16=settings.precision == "float16",
+        use_cpu=model.device.type == "cpu",
+        seed=settings.seed,
+        data_seed=settings.seed,
+        batch_sampler="no_duplicates",
+        prompts=_prompts(model, pairs),
+        router_mapping=_routes(pairs) if settings.two_towers else {},
+        save_strategy="steps",
+        save_steps=often.save,
+        save_total_limit=2,
+        logging_steps=often.log,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        **chosen,
+    )
+
+
+def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
+    """Steps of a whole run, on one device; a little fewer where texts repeat, which no batch holds twice."""
+    return settings.steps or max(1, math.ceil(len(pairs) / settings.batch_size * settings.epochs))
+
+
+def _prompts(model: SentenceTransformer, pairs: Pairs) -> dict[str, str]:
+    return {column: model.prompts[route] for column, route in _routes(pairs).items() if model.prompts[route]}
+
+
+def _routes(pairs: Pairs) -> dict[str, str]:
+    return {column: "query" if column == "query" else "document" for column in pairs.columns}

@@ -1,0 +1,79 @@
+"""Crops: two random pieces of a text as a pair (Izacard et al. 2022, arXiv 2112.09118, Contriever)."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from retroscope.encoders.checkpoints.backbones import model_class
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import TrainingError
+from retroscope.training.contrastive import train
+from retroscope.training.model import Base, build_model
+from retroscope.training.pairs import Pairs
+from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.settings import TrainingSettings
+from retroscope.training.strategies import transformers_of
+from retroscope.training.watch import Progress
+
+SHORTEST, LONGEST = 0.05, 0.5  # of the text's words, as Contriever crops
+
+
+def bare_model(config: PretrainedConfig) -> PreTrainedModel:
+    """The backbone of a configuration with random weights, without any head."""
+    cls = model_class(config)
+    extra = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
+    return cls(config, **extra)
+
+
+def pretrain_on_crops(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    settings: PretrainingSettings,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[PreTrainedModel, list[dict[str, float]]]:
+    """Train with the crops of a batch as one another's negatives, mean pooling; the model and the curve."""
+    start = folder / "start"
+    if not (start / "config.json").is_file():
+        with quiet():
+            model.save_pretrained(start)
+            tokenizer.save_pretrained(start)
+    retriever = load_retriever(start, pooling="mean", max_length=settings.max_length, device=device)
+    pairs = cropped(texts, settings.steps * settings.batch_size, settings.seed)
+    chosen = TrainingSettings(
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup=settings.warmup,
+        weight_decay=settings.weight_decay,
+        evaluations=settings.checkpoints,
+        seed=settings.seed,
+    )
+    trained = train(build_model(retriever, Base(start, str(start)), chosen), pairs, chosen, folder, progress=progress)
+    made: PreTrainedModel = transformers_of(trained.model)[0].model
+    return made, [dict(row) for row in trained.curve]
+
+
+def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
+    """`n` pairs of independent crops, from texts drawn in a new random order each time round."""
+    rng = np.random.default_rng(seed)
+    words = [text.split() for text in texts if len(text.split()) > 1]
+    if not words:
+        raise TrainingError("no text has two words, so nothing can be cropped", fix="give longer documents")
+    rounds = -(-n // len(words))
+    order = [at for _ in range(rounds) for at in rng.permutation(len(words))][:n]
+    pairs = [(_crop(words[at], rng), _crop(words[at], rng)) for at in order]
+    return Pairs(tuple(one for one, _ in pairs), tuple(other for _, other in pairs))
+
+
+def _crop(words: Sequence[str], rng: np.random.Generator) -> str:
+    size = max(1, round(len(words) * rng.uniform(SHORTEST, LONGEST)))
+    start = int(rng.integers(len(words) - size + 1))
+    return " ".join(words[start : start + size])

@@ -1,0 +1,163 @@
+"""The folder of a trained model: one training's, whole or not there, with a card that says what it was trained on."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.encode import final_vectors, tokenise
+from retroscope.encoders.loading import load_encoder, load_retriever
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import TrainingError
+from retroscope.training.watch import disk_errors
+
+ABOUT, CHECKPOINTS, OWNER = "training.json", "checkpoints", "key.json"
+TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an unmerged one
+
+
+def finished(folder: Path, key: str) -> dict[str, Any] | None:
+    """What the training of this key wrote here; None where it has not ended.
+
+    Raises:
+        TrainingError: if another training wrote it.
+    """
+    if not (folder / ABOUT).is_file():
+        return None
+    about = _read(folder / ABOUT)
+    if about.get("key") == key:
+        return about
+    raise TrainingError(
+        "another training wrote this folder: with other texts, settings, weights or software",
+        where=str(folder),
+        fix="name another folder, or remove this one",
+    )
+
+
+def claim(folder: Path, key: str) -> Path:
+    """The folder of the checkpoints, new or of an earlier run of the same training.
+
+    Raises:
+        TrainingError: if the folder holds something else.
+    """
+    checkpoints = folder / CHECKPOINTS
+    owner = checkpoints / OWNER
+    if owner.is_file() and _read(owner)["key"] == key:
+        return checkpoints
+    if checkpoints.exists():
+        raise TrainingError(
+            "the checkpoints here are of another training: of other texts, settings, weights or software",
+            where=str(checkpoints),
+            fix="name another folder, or remove them",
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise TrainingError("this folder is in use", where=str(folder), fix="name another one")
+    checkpoints.mkdir(parents=True)
+    owner.write_text(json.dumps({"key": key}), encoding="utf-8")
+    return checkpoints
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
+    """Write the model, `README.md` (the card) and `training.json`, and prove that the folder gives its vectors.
+
+    `training.json` comes last: a folder that has it is whole.
+
+    Raises:
+        TrainingError: if the folder, loaded again, gives other vectors.
+    """
+    with disk_errors(folder):
+        partial = _fresh(folder)
+        with quiet():
+            model.save_pretrained(str(partial), create_model_card=False)
+        _prove(model, partial)
+        return _finish(partial, folder, about, card)
+
+
+def save_backbone(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, about: Mapping[str, Any], card: str
+) -> Path:
+    """Write a pre-trained model as a transformers folder, and prove that it gives the states of the one in memory."""
+    with disk_errors(folder):
+        partial = _fresh(folder)
+        with quiet():
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+        _prove_states(model, tokenizer, partial)
+        return _finish(partial, folder, about, card)
+
+
+def _fresh(folder: Path) -> Path:
+    partial = folder / "partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
+    """Everything to its place, `training.json` last, and the checkpoints away."""
+    (partial / "README.md").write_text(card, encoding="utf-8")
+    for made in sorted(partial.iterdir()):
+        place = folder / made.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        os.replace(made, place)
+    partial.rmdir()
+    (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    shutil.rmtree(folder / CHECKPOINTS)
+    return folder
+
+
+def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    batch = tokenizer(["What was already there?"], return_tensors="pt").to(model.device)
+    given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    inner = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=tokenizer.model_max_length))
+    with torch.inference_mode():
+        wanted = inner.eval()(**given).last_hidden_state.float().cpu()
+        found = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state
+    _compare(found, wanted, "states", folder)
+
+
+def _prove(model: SentenceTransformer, folder: Path) -> None:
+    """The folder, loaded by our own loader, gives the vectors of the model that was trained."""
+    texts = ["a", "What did fine-tuning change, and what was already there?"]
+    loaded = load_retriever(folder)
+    with quiet(), torch.inference_mode():
+        wanted = {
+            "query": model.encode_query(texts, convert_to_tensor=True),
+            "passage": model.encode_document(texts, convert_to_tensor=True),
+        }
+    for tower, vectors in wanted.items():
+        encoder = loaded.tower(tower)
+        found = final_vectors(encoder, tokenise(encoder, texts))
+        _compare(found, vectors.float().cpu(), f"{tower} vectors", folder)
+
+
+def _compare(found: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
+    gap = float((found - wanted).abs().max())
+    if not gap <= TOLERANCE * max(1.0, float(wanted.abs().max())):
+        raise TrainingError(
+            f"the saved folder gives other {what} than the model that was trained (largest gap {gap:.2g})",
+            where=str(folder),
+            fix="the last checkpoint is kept; please report this with the model's family and versions",
+        )
+
+
+def last_checkpoint(checkpoints: Path) -> str | None:
+    """The last checkpoint that is whole: the trainer writes its state last. Torn ones are removed."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for torn in [path for path in found if not (path / "trainer_state.json").is_file()]:
+        shutil.rmtree(torn)
+    whole = [path for path in found if path.exists()]
+    return str(whole[-1]) if whole else None

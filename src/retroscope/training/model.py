@@ -1,0 +1,207 @@
+"""An encoder, as it was proved on loading, inside a sentence-transformers model that can be trained and saved."""
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.dense import Dense
+from sentence_transformers.base.modules.router import Router
+from sentence_transformers.base.modules.transformer import Transformer
+from sentence_transformers.sentence_transformer.modules.pooling import Pooling
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from retroscope.encoders.checkpoints.folders import locate, quiet
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.recipe import Recipe
+from retroscope.errors import TrainingError, listed
+from retroscope.training.settings import TrainingSettings
+
+# Ours -> sentence-transformers'.
+POOLINGS: Mapping[str, str] = {
+    "cls": "cls",
+    "mean": "mean",
+    "max": "max",
+    "last_token": "lasttoken",
+    "weighted_mean": "weightedmean",
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a backbone lies on disk.
+
+    Attributes:
+        folder: a plain transformers folder.
+        name: what an adapter's configuration calls it: a hub name, or the folder's full path.
+    """
+
+    folder: Path
+    name: str
+
+
+def find_base(backbone: Retriever, source: str, folder: Path, *, altered: bool = False) -> Base:
+    """The source itself where it is a plain folder or hub name; else a copy of the backbone in `folder`.
+
+    Args:
+        altered: the weights are no longer those of the source.
+    """
+    place = locate(source)
+    plain = place.is_dir() and (place / "config.json").is_file() and not (place / "modules.json").is_file()
+    if plain and not altered:
+        return Base(place, str(place.resolve()) if Path(source).expanduser().exists() else source)
+    copy = folder / "backbone"
+    with quiet():
+        backbone.passage.backbone.save_pretrained(copy)
+        backbone.passage.tokenizer.save_pretrained(copy)
+    return Base(copy, str(copy.resolve()))
+
+
+def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
+    """The backbone with its recipe as a sentence-transformers model; any other tool opens what it saves.
+
+    Args:
+        backbone: one checkpoint; its towers may differ in prompt and maximum length alone.
+        base: where the backbone lies.
+
+    Raises:
+        TrainingError: for a recipe that such a model cannot carry.
+    """
+    query, passage = backbone.query.recipe, backbone.passage.recipe
+    _check(backbone)
+    towers = [_modules(backbone, base, settings) for _ in range(2 if settings.two_towers else 1)]
+    modules = [Router.for_query_document(*towers)] if settings.two_towers else towers[0]
+    model = SentenceTransformer(
+        modules=modules,
+        prompts={"query": query.prompt, "document": passage.prompt},
+        similarity_fn_name=backbone.similarity,
+        device=str(backbone.passage.device),
+    )
+    model.model_card_data.widget = [{}]  # else the trainer encodes examples for a card that we do not use
+    return model
+
+
+def _check(backbone: Retriever) -> None:
+    """Refuse what would be lost on the way."""
+    query, passage = backbone.query, backbone.passage
+    recipe = passage.recipe
+    carried = {"prompt", "max_length"}
+    differ = [name for name, value in recipe.identity().items() if query.recipe.identity()[name] != value]
+    problems = [f"the towers differ in {name}" for name in differ if name not in carried]
+    if query.backbone is not passage.backbone:
+        problems.append("the towers have weights of their own")
+    if recipe.pooling not in POOLINGS:
+        problems.append(f"pooling {recipe.pooling}")
+    problems += [
+        f"{name} {getattr(recipe, name)!r}"
+        for name, plain in (("suffix", ""), ("pad_to_max", False), ("head", ()), ("truncate_dim", None))
+        if getattr(recipe, name) != plain
+    ]
+    if recipe.normalize_layers or not recipe.pool_prompt or recipe.causal is False:
+        problems.append("a recipe of normalised layers, unpooled prompts or lifted causality")
+    if problems:
+        raise TrainingError(
+            f"a trained folder cannot carry this recipe: {'; '.join(problems)}",
+            where=backbone.name,
+            fix="start from the plain backbone, with pooling cls, mean, last_token, max or weighted_mean",
+        )
+
+
+def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> list[nn.Module]:
+    encoder = backbone.passage
+    with quiet():
+        transformer = Transformer(str(base.folder), **_lengths(backbone.query.recipe, encoder.recipe))
+    take_weights(transformer.model, encoder.backbone)
+    transformer.model.name_or_path = base.name
+    transformer.processor = deepcopy(encoder.tokenizer)
+    transformer.max_seq_length = max(backbone.query.recipe.max_length, encoder.recipe.max_length)
+    transformer.tokenizer.padding_side = encoder.recipe.padding_side
+    if encoder.recipe.append_eos:
+        end_with_eos(transformer.tokenizer)
+    pooling = Pooling(transformer.get_embedding_dimension(), POOLINGS[encoder.recipe.pooling])
+    return [transformer, pooling, *_head(transformer, settings)]
+
+
+@torch.no_grad()
+def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
+    """Give a model the very weights of the loading proof, in float32.
+
+    A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
+    its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
+    """
+    model.float()
+    found = model.load_state_dict(proved.state_dict(), strict=False)
+    lost = [name for name in found.missing_keys if not name.startswith("pooler.")]
+    if lost or found.unexpected_keys:
+        names = listed([*lost, *found.unexpected_keys])
+        raise TrainingError(
+            f"sentence-transformers builds another architecture than was loaded{names}",
+            where=str(proved.name_or_path),
+            fix="save the backbone as a plain transformers folder",
+        )
+    model.eval().requires_grad_(False).to(proved.device)
+
+
+def without_new_pooler(model: SentenceTransformer, backbone: Retriever) -> SentenceTransformer:
+    """The model without a pooler that its backbone never had."""
+    had = "pooler" in dict(backbone.passage.backbone.named_children())
+    for module in model.modules():
+        if isinstance(module, Transformer) and "pooler" in dict(module.model.named_children()) and not had:
+            module.model.pooler = None
+    return model
+
+
+def _lengths(query: Recipe, passage: Recipe) -> dict[str, int]:
+    if query.max_length == passage.max_length:
+        return {}
+    return {"query_length": query.max_length, "document_length": passage.max_length}
+
+
+def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Module]:
+    """A linear map of the pooled vector; it begins as the identity, so training begins at the backbone."""
+    if settings.strategy != "head":
+        return []
+    dim = transformer.get_embedding_dimension()
+    dense = Dense(dim, dim, bias=False, activation_function=nn.Identity())
+    nn.init.eye_(dense.linear.weight)
+    return [dense]
+
+
+def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it does.
+
+    Raises:
+        TrainingError: if its kind of post-processing cannot.
+    """
+    eos, backend = tokenizer.eos_token, tokenizer.backend_tokenizer
+    state = json.loads(backend.to_str())
+    state["post_processor"] = _ending(state["post_processor"], eos, tokenizer.eos_token_id)
+    backend.post_processor = Tokenizer.from_str(json.dumps(state)).post_processor
+    ids = tokenizer("a")["input_ids"]
+    if ids[-1] != tokenizer.eos_token_id or ids[-2:-1] == ids[-1:]:
+        raise TrainingError("this tokenizer cannot be made to end texts with EOS", fix="train without append_eos")
+
+
+def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:
+    """A post-processor's state with EOS at the end of a single text; of two templates in a row only one would work."""
+    if processor is None:
+        text = {name: {"Sequence": {"id": name, "type_id": 0}} for name in "AB"}
+        pair = [text["A"], text["B"]]
+        processor = {"type": "TemplateProcessing", "single": [text["A"]], "pair": pair, "special_tokens": {}}
+    if processor["type"] == "Sequence":
+        *first, last = processor["processors"]
+        if last["type"] == "TemplateProcessing":
+            return {**processor, "processors": [*first, _ending(last, eos, number)]}
+    if processor["type"] != "TemplateProcessing":
+        return {"type": "Sequence", "processors": [processor, _ending(None, eos, number)]}
+    if processor["single"][-1] == {"SpecialToken": {"id": eos, "type_id": 0}}:
+        return processor
+    known = {**processor["special_tokens"], eos: {"id": eos, "ids": [number], "tokens": [eos]}}
+    single = [*processor["single"], {"SpecialToken": {"id": eos, "type_id": 0}}]
+    return {**processor, "single": single, "special_tokens": known}

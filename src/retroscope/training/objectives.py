@@ -1,0 +1,158 @@
+"""Pre-training objectives: which model computes the loss, and how its batches are made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    BertForMaskedLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5ForConditionalGeneration,
+)
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_outputs import MaskedLMOutput
+from transformers.models.bert.modeling_bert import BertLayer
+
+from retroscope.errors import TrainingError, listed
+from retroscope.training.collate import Collate, Masking, NextWord, Spans, TwoMasks
+from retroscope.training.pretraining_settings import PretrainingSettings
+
+
+class RetroMae(BertForMaskedLM):  # type: ignore[misc]
+    """A BERT with RetroMAE's decoder, one block that sees the CLS vector and a text with most words masked.
+
+    Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is thrown away after pre-training.
+    """
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config)
+        self.decoder = BertLayer(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        decoder_input_ids: Tensor,
+        decoder_labels: Tensor,
+        **rest: Any,
+    ) -> MaskedLMOutput:
+        """The sum of both losses."""
+        states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        embedded = self.bert.embeddings(input_ids=decoder_input_ids)
+        given = torch.cat([states[:, :1], embedded[:, 1:]], dim=1)
+        mask = create_bidirectional_mask(config=self.config, inputs_embeds=given, attention_mask=attention_mask)
+        again = self.decoder(given, mask)
+        return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(again, decoder_labels))
+
+    def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy of the hidden words; only theirs are looked up in the vocabulary."""
+        hidden = labels != -100
+        loss: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden])
+        return loss
+
+
+def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """The BERT alone, with the head that it was trained with."""
+    plain = BertForMaskedLM(model.config)
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
+    plain.load_state_dict(kept)
+    return plain.to(model.device)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """How a family is trained with an objective.
+
+    Attributes:
+        start: configuration -> model with random weights.
+        onwards: the class that loads a checkpoint.
+        collate: tokenizer and settings -> what makes batches.
+        finish: the trained model -> what is saved.
+    """
+
+    start: Callable[[PretrainedConfig], PreTrainedModel]
+    onwards: Any
+    collate: Callable[[PreTrainedTokenizerBase, PretrainingSettings], Collate]
+    finish: Callable[[PreTrainedModel], PreTrainedModel] = lambda model: model
+
+
+def go_on(objective: Objective, folder: Path) -> tuple[PreTrainedModel, list[str]]:
+    """A checkpoint's model in float32, and the weights that it lacks: a head that it was saved without begins anew.
+
+    Raises:
+        TrainingError: if it lacks weights of the backbone itself.
+    """
+    model, info = objective.onwards.from_pretrained(
+        folder, output_loading_info=True, use_safetensors=True, local_files_only=True, dtype=torch.float32
+    )
+    new = sorted(info["missing_keys"])
+    own = model.base_model_prefix
+    lost = [name for name in new if name.startswith(f"{own}.") and ".pooler." not in name]
+    if lost:
+        raise TrainingError(
+            f"the checkpoint lacks weights of the backbone{listed(lost)}",
+            where=str(folder),
+            fix="give a folder saved from this architecture",
+        )
+    return model, new
+
+
+MASKED = Objective(
+    AutoModelForMaskedLM.from_config,
+    AutoModelForMaskedLM,
+    lambda tokenizer, chosen: Masking(tokenizer, chosen.masked),
+)
+SPANS = Objective(
+    T5ForConditionalGeneration,
+    T5ForConditionalGeneration,
+    lambda tokenizer, chosen: Spans(tokenizer, chosen.masked),
+)
+CAUSAL = Objective(
+    AutoModelForCausalLM.from_config,
+    AutoModelForCausalLM,
+    lambda tokenizer, chosen: NextWord(tokenizer),
+)
+RETROMAE = Objective(
+    RetroMae,
+    RetroMae,
+    lambda tokenizer, chosen: TwoMasks(tokenizer, chosen.masked, chosen.decoder_masked),
+    finish=without_decoder,
+)
+# (objective, family) -> how; `crops` is contrastive and trains like a retriever.
+LANGUAGE: Mapping[tuple[str, str], Objective] = {
+    ("mlm", "bert"): MASKED,
+    ("mlm", "roberta"): MASKED,
+    ("mlm", "distilbert"): MASKED,
+    ("mlm", "modernbert"): MASKED,
+    ("mlm", "t5"): SPANS,
+    ("clm", "llama"): CAUSAL,
+    ("clm", "mistral"): CAUSAL,
+    ("clm", "qwen2"): CAUSAL,
+    ("clm", "qwen3"): CAUSAL,
+    ("retromae", "bert"): RETROMAE,
+}
+
+
+def objective_of(name: str, family: str) -> Objective:
+    """How a family is trained with an objective.
+
+    Raises:
+        TrainingError: if the two do not go together.
+    """
+    found = LANGUAGE.get((name, family))
+    if found is None:
+        fitting = sorted({family for objective, family in LANGUAGE if objective == name})
+        raise TrainingError(
+            f"the objective {name!r} does not train a {family!r} model", fix=f"it trains {', '.join(fitting)}"
+        )
+    return found

@@ -1,0 +1,100 @@
+"""A collection -> pairs to train with, and the proof that none of them will be tested with."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import hard_negatives
+from retroscope.errors import TrainingError, listed
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Columns of the training set; all are as long.
+
+    Attributes:
+        negatives: a column for each hard negative.
+        notes: what was left out, with counts.
+    """
+
+    queries: tuple[str, ...]
+    positives: tuple[str, ...]
+    negatives: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Pairs."""
+        return len(self.queries)
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """As sentence-transformers reads them: their order is what counts there."""
+        named = {f"negative_{i}": list(texts) for i, texts in enumerate(self.negatives, start=1)}
+        return {"query": list(self.queries), "positive": list(self.positives), **named}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of every text, in order."""
+        return hashlib.sha256(repr((self.queries, self.positives, self.negatives)).encode()).hexdigest()
+
+
+def training_pairs(collection: Collection, n_negatives: int = 0) -> Pairs:
+    """A pair for each query and each of its relevant passages, in the collection's order.
+
+    Args:
+        n_negatives: hard ones of each pair, by BM25 or as given; pairs with fewer are left out, and it is noted.
+    """
+    if n_negatives:
+        return _with_negatives(collection, n_negatives)
+    rows = [
+        (query, passage)
+        for query in collection.judged_queries
+        for passage, relevance in collection.qrels[query].items()
+        if relevance > 0
+    ]
+    return Pairs(
+        tuple(collection.queries[query].text for query, _ in rows),
+        tuple(collection.passage_text(passage) for _, passage in rows),
+    )
+
+
+def _with_negatives(collection: Collection, n: int) -> Pairs:
+    found = hard_negatives(collection, n).candidates
+    kept = [c for c in found if len(c.negatives) >= n]
+    if not kept:
+        raise TrainingError(
+            f"no query has {n} hard negatives", where=collection.name, fix="ask for fewer, or train without (0)"
+        )
+    left_out = len(found) - len(kept)
+    return Pairs(
+        tuple(collection.queries[c.query_id].text for c in kept),
+        tuple(collection.passage_text(c.positive) for c in kept),
+        tuple(tuple(collection.passage_text(c.negatives[i]) for c in kept) for i in range(n)),
+        (f"{left_out} of {len(found)} pairs have fewer than {n} hard negatives and were left out",) if left_out else (),
+    )
+
+
+def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
+    """Refuse to train with a query that is tested with: equal texts, whatever their case, spaces or ids.
+
+    Raises:
+        TrainingError: that names the queries.
+    """
+    trained = {_folded(query) for query in pairs.queries}
+    for collection in held_out:
+        leaking = [
+            f"{query} ({collection.queries[query].text!r})"
+            for query in collection.judged_queries
+            if _folded(collection.queries[query].text) in trained
+        ]
+        if leaking:
+            raise TrainingError(
+                f"{len(leaking)} held-out queries are in the training pairs:{listed(leaking)}",
+                where=collection.name,
+                fix="take them out of one of the two splits",
+            )
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())

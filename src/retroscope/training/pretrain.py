@@ -1,0 +1,125 @@
+"""Pre-training on transformers' Trainer: text in, a backbone out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.errors import TrainingError
+from retroscope.training.collate import Collate
+from retroscope.training.folder import last_checkpoint
+from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.watch import Progress, Watch, disk_errors, rhythm
+
+Example = dict[str, list[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """Tokenised text.
+
+    Attributes:
+        examples: `input_ids` with special tokens; a document, or a part of a long one.
+        texts: documents.
+        cut: how many were cut into parts.
+    """
+
+    examples: list[Example]
+    texts: int
+    cut: int
+
+
+def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
+    """One example a document, more of a document longer than `max_length`; documents are never joined.
+
+    Joined documents would see one another, and what stood together by chance would be learnt.
+    """
+    kept = [text for text in texts if text.strip()]
+    if not kept:
+        raise TrainingError("there is no text to pre-train on", fix="give files with a document a line")
+    made = tokenizer(
+        kept, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
+    )
+    parts = made.get("overflow_to_sample_mapping", list(range(len(kept))))
+    examples = [{"input_ids": list(ids)} for ids in made["input_ids"]]
+    return Documents(examples, len(kept), len({a for a, b in pairwise(parts) if a == b}))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A training set as long as the whole training: every document once in a new random order, and again.
+
+    A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
+    """
+
+    examples: list[Example]
+    n: int
+    seed: int
+
+    def __len__(self) -> int:
+        """Draws."""
+        return self.n
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """`input_ids` of a document and the number `draw` that its masks are drawn from."""
+        times, at = divmod(number, len(self.examples))
+        order = _order(len(self.examples), self.seed, times)
+        return {**self.examples[order[at]], "draw": self.seed * 2**32 + number}
+
+
+@lru_cache(maxsize=2)
+def _order(n: int, seed: int, times: int) -> list[int]:
+    return list(np.random.default_rng([seed, times]).permutation(n).tolist())
+
+
+def pretrain(
+    model: PreTrainedModel,
+    documents: Documents,
+    collate: Collate,
+    settings: PretrainingSettings,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> list[dict[str, float]]:
+    """Train `model` in place and return the curve; an interrupted run in `folder` goes on.
+
+    Raises:
+        TrainingError: a loss that is no number, a full disk.
+    """
+    often = rhythm(settings.steps, settings.checkpoints)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        lr_scheduler_type="linear",
+        use_cpu=device == "cpu",
+        seed=settings.seed,
+        data_seed=settings.seed,
+        save_strategy="steps",
+        save_steps=often.save,
+        save_total_limit=2,
+        logging_steps=often.log,
+        logging_nan_inf_filter=False,
+        train_sampling_strategy="sequential",  # `Draws` are in random order already
+        remove_unused_columns=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    with quiet(), disk_errors(folder):
+        draws = Draws(documents.examples, settings.steps * settings.batch_size * arguments.world_size, settings.seed)
+        trainer = Trainer(model=model, args=arguments, train_dataset=draws, data_collator=collate)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(Watch(progress, "pre-training"))
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    rows = trainer.state.log_history
+    return [{k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in rows]

@@ -1,0 +1,88 @@
+"""How a backbone is fine-tuned into a retriever: one settings object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from retroscope.errors import SettingsError, unknown_name
+
+# Strategy -> its customary learning rate: what few weights move, move further.
+LEARNING_RATES: Mapping[str, float] = {"full": 2e-5, "lora": 2e-4, "head": 1e-3, "bitfit": 1e-3, "norms": 1e-3}
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Low-rank adaptation (Hu et al. 2022, arXiv 2106.09685).
+
+    Attributes:
+        rank, alpha, dropout: of the update B A x alpha / rank.
+        targets: names of the linear maps; None adapts all of them.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    targets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a retriever is trained: contrastive, with the other passages of a batch as negatives.
+
+    Attributes:
+        strategy: what moves: "full", "lora", "head" (the backbone frozen, a linear map of its vectors),
+            "bitfit" (biases; Ben Zaken et al. 2022) or "norms".
+        two_towers: queries and passages get a copy of the backbone each.
+        hard_negatives: BM25 negatives of each pair, beside those of the batch.
+        mini_batch: texts that are in memory at once, so that a batch may be larger than memory (GradCache, Gao et al.
+            2021, arXiv 2101.06983); None holds the whole batch.
+        batch_size: pairs; no passage and no query is twice in a batch.
+        epochs: over the pairs, unless `steps` says otherwise.
+        learning_rate: at its highest; None is the strategy's customary one.
+        warmup: share of the steps in which it rises; then it falls to 0, both linearly.
+        temperature: of the softmax over scores.
+        evaluations: how often the held-out queries are searched with, and a checkpoint is written.
+        patience: stop after so many evaluations without a better one; None goes to the end. The best is kept.
+        precision: of the forward pass; the weights are float32.
+        seed: of order, dropout and new weights.
+    """
+
+    strategy: str = "full"
+    two_towers: bool = False
+    hard_negatives: int = 0
+    mini_batch: int | None = None
+    batch_size: int = 32
+    epochs: float = 1.0
+    steps: int | None = None
+    learning_rate: float | None = None
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    temperature: float = 0.05
+    evaluations: int = 10
+    patience: int | None = None
+    precision: str = "float32"
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for kind, word, known in (
+            ("strategy", self.strategy, LEARNING_RATES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if word not in known:
+                raise unknown_name(kind, word, known)
+        if self.batch_size < 2:
+            raise SettingsError(
+                f"batch_size is {self.batch_size}", fix="give at least 2: the rest of a batch are its negatives"
+            )
+        for name in ("epochs", "temperature", "evaluations", "steps", "learning_rate", "mini_batch", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} is {value}", fix="give more than 0")
+        if self.hard_negatives < 0:
+            raise SettingsError(f"hard_negatives is {self.hard_negatives}", fix="give 0 or more")
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate at its highest."""
+        return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate

@@ -1,0 +1,81 @@
+"""Small architectures by name, for backbones with random weights."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from transformers import BertConfig, LlamaConfig, PretrainedConfig, PreTrainedTokenizerBase, T5Config
+
+
+@dataclass(frozen=True)
+class Size:
+    """Blocks, width of the residual stream, attention heads, width of the FFN."""
+
+    layers: int
+    width: int
+    heads: int
+    inner: int
+
+
+# The widths of the small BERTs of Turc et al. (2019, arXiv 1908.08962); the others follow them.
+SIZES: Mapping[str, Size] = {
+    "tiny": Size(2, 128, 2, 512),
+    "mini": Size(4, 256, 4, 1024),
+    "small": Size(4, 512, 8, 2048),
+    "medium": Size(8, 512, 8, 2048),
+}
+
+
+def _bert(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> PretrainedConfig:
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=size.inner,
+        max_position_embeddings=positions,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _llama(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> PretrainedConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        intermediate_size=size.inner * 2 // 3,  # three matrices in the place of two
+        max_position_embeddings=positions,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+
+
+def _t5(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> PretrainedConfig:
+    return T5Config(
+        vocab_size=len(tokenizer),
+        d_model=size.width,
+        d_kv=size.width // size.heads,
+        d_ff=size.inner,
+        num_layers=size.layers,
+        num_heads=size.heads,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+    )
+
+
+Shape = Callable[[PreTrainedTokenizerBase, int], PretrainedConfig]
+BUILDERS = {"bert": _bert, "llama": _llama, "t5": _t5}
+# Name -> (tokenizer, positions) -> configuration.
+SHAPES: Mapping[str, Shape] = {
+    f"{family}-{name}": partial(build, size) for family, build in BUILDERS.items() for name, size in SIZES.items()
+}
+
+
+def family_of(shape: str) -> str:
+    """The family of a shape: the part of its name before the dash."""
+    return shape.partition("-")[0]

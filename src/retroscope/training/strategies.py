@@ -1,0 +1,85 @@
+"""Strategies: which weights of a model move in fine-tuning."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from peft import LoraConfig
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.dense import Dense
+from sentence_transformers.base.modules.transformer import Transformer
+from torch import nn
+
+from retroscope.errors import TrainingError
+from retroscope.training.settings import TrainingSettings
+
+
+def prepare(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    """Let the strategy's weights move and no others.
+
+    Raises:
+        TrainingError: if the model has none of them (a LLaMA has no biases).
+    """
+    model.requires_grad_(False)
+    STRATEGIES[settings.strategy](model, settings)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TrainingError(
+            f"the strategy {settings.strategy!r} finds nothing to train in this model",
+            fix="use 'lora', 'norms' or 'full'",
+        )
+
+
+def moving(model: nn.Module) -> tuple[int, int]:
+    """(weights that move, weights)."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, moves in sizes if moves), sum(size for size, _ in sizes)
+
+
+def transformers_of(model: SentenceTransformer) -> list[Transformer]:
+    """The transformer of each tower."""
+    return [module for module in model.modules() if isinstance(module, Transformer)]
+
+
+def _full(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    """Everything that a vector depends on; BERT's pooler is no part of that, and would hold up several GPUs."""
+    _let(p for name, p in model.named_parameters() if ".pooler." not in name)
+
+
+def _lora(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    lora, named = settings.lora, [name for name, _ in model.named_modules()]
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear" if lora.targets is None else list(lora.targets),
+        exclude_modules=".*pooler.*" if any("pooler" in name for name in named) else None,
+        task_type="FEATURE_EXTRACTION",
+    )
+    torch.manual_seed(settings.seed)
+    for transformer in transformers_of(model):
+        transformer.model.add_adapter(config)
+
+
+def _head(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    _let(p for module in model.modules() if isinstance(module, Dense) for p in module.parameters())
+
+
+def _bitfit(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    _let(p for name, p in model.named_parameters() if name.endswith("bias") and ".pooler." not in name)
+
+
+def _norms(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    _let(p for module in model.modules() if type(module).__name__.endswith("Norm") for p in module.parameters())
+
+
+def _let(parameters: Iterable[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+
+
+STRATEGIES: Mapping[str, Callable[[SentenceTransformer, TrainingSettings], None]] = {
+    "full": _full,
+    "lora": _lora,
+    "head": _head,
+    "bitfit": _bitfit,
+    "norms": _norms,
+}

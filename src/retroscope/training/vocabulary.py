@@ -1,0 +1,107 @@
+"""A tokenizer of one's own, trained on the text that the backbone will read."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from retroscope.errors import SettingsError, did_you_mean
+
+SENTINELS = 32  # of T5's span corruption
+
+
+@dataclass(frozen=True)
+class Specials:
+    """Special tokens by the name that transformers has for them, and what is put around a text."""
+
+    names: Mapping[str, str]
+    around: str
+
+
+SPECIALS: Mapping[str, Specials] = {
+    "bert": Specials(
+        {
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+        },
+        "[CLS] $A [SEP]",
+    ),
+    "llama": Specials(
+        {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}, "<s> $A </s>"
+    ),
+    "t5": Specials({"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "</s>"}, "$A </s>"),
+}
+
+
+def _words(unknown: str) -> Tokenizer:
+    made = Tokenizer(models.WordLevel(unk_token=unknown))
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return made
+
+
+def _wordpiece(unknown: str) -> Tokenizer:
+    made = Tokenizer(models.WordPiece(unk_token=unknown))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    return made
+
+
+def _bpe(unknown: str) -> Tokenizer:
+    made = Tokenizer(models.BPE(unk_token=unknown))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+# Kind -> (the empty tokenizer, its trainer).
+KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
+    "words": (_words, trainers.WordLevelTrainer),
+    "wordpiece": (_wordpiece, trainers.WordPieceTrainer),
+    "bpe": (_bpe, trainers.BpeTrainer),
+}
+
+
+def parse_kind(text: str) -> tuple[str, int]:
+    """Kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
+    kind, _, size = text.partition(":")
+    if kind not in KINDS or not (size or "30000").isdecimal():
+        raise SettingsError(
+            f"{text!r} is no tokenizer that can be trained", fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000"
+        )
+    return kind, int(size or 30000)
+
+
+def train_tokenizer(
+    texts: Iterable[str], kind: str, family: str, *, max_length: int, extra: Iterable[str] = ()
+) -> PreTrainedTokenizerBase:
+    """A tokenizer of the texts, with the special tokens of a family ("bert", "llama", "t5").
+
+    Args:
+        kind: see `parse_kind`.
+        extra: further texts to take the vocabulary from, e.g. the collection that the retriever will read.
+    """
+    name, size = parse_kind(kind)
+    specials = SPECIALS[family]
+    sentinels = [f"<extra_id_{i}>" for i in range(SENTINELS)] if family == "t5" else []
+    make, trainer = KINDS[name]
+    made = make(specials.names["unk_token"])
+    alphabet = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet()} if name == "bpe" else {}
+    tokens = [*specials.names.values(), *sentinels]
+    made.train_from_iterator(
+        [*texts, *extra], trainer(vocab_size=size, special_tokens=tokens, show_progress=False, **alphabet)
+    )
+    around = [(token, made.token_to_id(token)) for token in specials.names.values() if token in specials.around.split()]
+    made.post_processor = processors.TemplateProcessing(single=specials.around, special_tokens=around)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        model_max_length=max_length,
+        extra_special_tokens=sentinels,
+        **specials.names,
+    )

@@ -1,0 +1,68 @@
+"""What is watched while a model trains: the loss is a number, progress is told; and when that is done."""
+
+import errno
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from retroscope.errors import TrainingError
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Tells progress, and stops a training whose loss is no number.
+
+    The trainer logs before it writes a checkpoint, so that none is written of spoilt weights (see `Rhythm`).
+    """
+
+    told: Progress | None = None
+    what: str = "training"
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Tell how many steps are done."""
+        if self.told:
+            self.told(self.what, state.global_step, state.max_steps)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Stop if the mean loss since the last log is no number."""
+        loss = rest["logs"].get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss:g} before step {state.global_step}",
+                where=str(args.output_dir),
+                fix="lower the learning rate, or use float32 or bfloat16; the last checkpoint is kept",
+            )
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often, in steps, the trainer logs and writes a checkpoint; the latter is a multiple of the former."""
+
+    log: int
+    save: int
+
+
+def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
+    """About so many checkpoints and logs in so many steps."""
+    log = max(1, steps // logs)
+    return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """A full disk as an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TrainingError(
+            "the disk is full", where=str(folder), fix="free some space and repeat the command; it goes on from there"
+        ) from error

@@ -1,0 +1,152 @@
+"""A trained folder is an ordinary one: sentence-transformers alone opens it and gives the same vectors."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encode import final_vectors, tokenise
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import RetroscopeError, TrainingError
+from retroscope.study.settings import DataSettings, ModelSettings
+from retroscope.study.training import TrainJob, TrainStudySettings, run_training
+from retroscope.training.pairs import training_pairs
+from retroscope.training.settings import TrainingSettings
+from toys import TEXTS
+
+QUICK = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 2}
+
+
+@pytest.fixture
+def job(toy: Callable, pairs_of: Callable[..., Collection]) -> Callable[..., TrainJob]:
+    def made(name: str, training: TrainingSettings, **load) -> TrainJob:
+        source, backbone = toy(name, **load)
+        collection = pairs_of(24)
+        settings = TrainStudySettings(
+            backbone=ModelSettings(source=str(source), load=LoadSettings(**{"pooling": "mean"} | load)),
+            data=DataSettings(source="pairs"),
+            training=training,
+        )
+        return TrainJob(backbone, collection, training_pairs(collection), None, settings)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "load"),
+    [
+        ("bert", "full", {"pooling": "cls"}),
+        ("bert", "head", {"similarity": "dot"}),
+        ("roberta", "lora", {}),
+        ("t5", "full", {}),
+        ("modernbert", "norms", {}),
+        ("llama", "full", {"pooling": "last_token", "append_eos": True}),
+        ("llama", "lora", {"pooling": "last_token", "append_eos": True, "padding_side": "left"}),
+        ("qwen3", "lora", {"pooling": "last_token"}),
+    ],
+)
+def test_sentence_transformers_alone_gives_our_vectors(
+    job: Callable[..., TrainJob], tmp_path: Path, name: str, strategy: str, load: dict
+) -> None:
+    made = job(name, TrainingSettings(strategy=strategy, **QUICK), **load)
+    document = run_training(made, tmp_path / "out")
+    assert document["steps"] == 4
+    theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    ours = load_retriever(tmp_path / "out")
+    assert ours.similarity == theirs.similarity_fn_name == load.get("similarity", "cosine")
+    assert (ours.query.recipe.prompt, ours.passage.recipe.prompt) == ("Who ", "A ")
+    texts = [*TEXTS, " ".join(TEXTS)]  # the last is cut
+    for tower, wanted in (("query", theirs.encode_query(texts)), ("passage", theirs.encode_document(texts))):
+        encoder = ours.tower(tower)
+        found = final_vectors(encoder, tokenise(encoder, texts))
+        torch.testing.assert_close(found, torch.from_numpy(wanted), atol=1e-5, rtol=1e-5)
+    before = made.backbone.query
+    start = final_vectors(before, tokenise(before, texts))
+    assert (final_vectors(ours.query, tokenise(ours.query, texts)) - start).abs().max() > 1e-3
+    assert not list((tmp_path / "out").rglob("*.bin"))  # no pickle
+
+
+def test_an_ending_that_was_asked_for_is_the_tokenizers_own(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    made = job("llama", TrainingSettings(**QUICK), pooling="last_token", append_eos=True, max_length=6)
+    run_training(made, tmp_path / "out")
+    tokens = SentenceTransformer(str(tmp_path / "out"), device="cpu").tokenizer
+    long = tokens(TEXTS[3], truncation=True)["input_ids"]
+    assert (len(long), long[-1], long.count(tokens.eos_token_id)) == (6, tokens.eos_token_id, 1)
+    rows = tokenise(made.backbone.passage, [TEXTS[3]])
+    assert tokens("A " + TEXTS[3], truncation=True)["input_ids"] == rows[0]
+
+
+def test_the_same_command_again_trains_nothing(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    made = job("bert", TrainingSettings(**QUICK))
+    one = run_training(made, tmp_path / "out")
+    told = []
+    assert run_training(made, tmp_path / "out", lambda *step: told.append(step)) == one
+    assert told == []
+    assert json.loads((tmp_path / "out" / "training.json").read_text()) == one
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| trained with | 24 pairs of pairs |" in card
+
+
+def test_a_folder_of_another_training_is_left_alone(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    run_training(job("bert", TrainingSettings(**QUICK)), tmp_path / "out")
+    other = job("bert", TrainingSettings(**QUICK, seed=1))
+    with pytest.raises(TrainingError, match="another training wrote this folder"):
+        run_training(other, tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="in use"):
+        run_training(other, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_checkpoints_of_another_training_are_not_gone_on_with(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    made = job("bert", TrainingSettings(**QUICK))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(made, tmp_path / "out", interrupt)
+    with pytest.raises(TrainingError, match="checkpoints here are of another training"):
+        run_training(job("bert", TrainingSettings(**QUICK, seed=1)), tmp_path / "out")
+    whole = run_training(made, tmp_path / "whole")
+    resumed = run_training(made, tmp_path / "out")
+    drop = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+    curves = [[{k: v for k, v in row.items() if k not in drop} for row in made["curve"]] for made in (whole, resumed)]
+    assert curves[0][:-1] == curves[1][:-1]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "out")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pooling": "pooler"}, "pooling pooler"),
+        ({"truncate_dim": 8}, "truncate_dim 8"),
+    ],
+)
+def test_a_recipe_that_a_folder_cannot_carry_is_refused(
+    job: Callable[..., TrainJob], tmp_path: Path, change: dict, said: str
+) -> None:
+    with pytest.raises(RetroscopeError, match=said):
+        run_training(job("bert", TrainingSettings(**QUICK), **change), tmp_path / "out")
+
+
+def test_a_copy_of_an_adapter_finds_a_base_that_was_no_plain_folder(
+    job: Callable[..., TrainJob], tmp_path: Path
+) -> None:
+    """The backbone is itself a trained folder: its plain copy lies beside the adapter."""
+    first = job("bert", TrainingSettings(**QUICK))
+    run_training(first, tmp_path / "first")
+    backbone = load_retriever(tmp_path / "first")
+    chosen = replace(first.settings, backbone=ModelSettings(source=str(tmp_path / "first")),
+                     training=TrainingSettings(strategy="lora", **QUICK))  # fmt: skip
+    run_training(replace(first, backbone=backbone, settings=chosen), tmp_path / "second")
+    said = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
+    assert Path(said["base_model_name_or_path"]) == (tmp_path / "second" / "backbone").resolve()
