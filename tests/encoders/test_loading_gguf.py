@@ -87,6 +87,16 @@ def test_a_gguf_file_is_the_model_that_it_was_written_from(tmp_path: Path, capfd
     assert encode_layers(encoder, TEXTS).final.isfinite().all()
 
 
+def test_a_model_from_a_gguf_file_can_be_saved(tmp_path: Path) -> None:
+    file = write(TOYS["llama"].build(), tmp_path / "toy.gguf")
+    encoder = load_encoder(file, LoadSettings(pooling="mean"))
+    encoder.backbone.save_pretrained(tmp_path / "plain")
+    encoder.tokenizer.save_pretrained(tmp_path / "plain")
+    again = load_encoder(tmp_path / "plain", LoadSettings(pooling="mean"))
+    assert again.proof.loaded == encoder.proof.loaded
+    assert torch.equal(encode_layers(again, TEXTS).final, encode_layers(encoder, TEXTS).final)
+
+
 def test_a_gguf_file_that_lacks_a_tensor_is_an_error(tmp_path: Path) -> None:
     file = write(TOYS["llama"].build(), tmp_path / "toy.gguf", leave_out="layers.1.mlp.up_proj.weight")
     with pytest.raises(EncoderError, match=r"missing: layers\.1\.mlp\.up_proj\.weight"):

@@ -1,7 +1,6 @@
 """The random-weight twin: the same architecture, tokenizer and recipe with nothing learned. A control."""
 
 import copy
-import inspect
 from dataclasses import replace
 from typing import overload
 
@@ -10,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.checkpoints.backbones import new_backbone
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encoder import Encoder, LoadingProof, Retriever
 from retroscope.encoders.loading import freeze, look_both_ways
@@ -48,12 +48,8 @@ def _twin(encoder: Encoder, seed: int) -> Encoder:
 
 
 def _rebuilt(backbone: PreTrainedModel) -> PreTrainedModel:
-    cls = type(backbone)
     pooler = "pooler" in dict(backbone.named_children())
-    takes_pooler = "add_pooling_layer" in inspect.signature(cls).parameters
-    extra = {"add_pooling_layer": pooler} if takes_pooler else {}
-    model: PreTrainedModel = cls(copy.deepcopy(backbone.config), **extra)
-    return model.to(backbone.dtype)
+    return new_backbone(backbone.config, type(backbone), pooler=pooler).to(backbone.dtype)
 
 
 def _redrawn(head: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.adapters import load_backbone
-from retroscope.encoders.checkpoints.backbones import How
+from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
 from retroscope.errors import SettingsError, unknown_name
@@ -20,7 +20,7 @@ from retroscope.study.embed import read_lines
 from retroscope.study.load import collection_of
 from retroscope.study.provenance import software
 from retroscope.study.settings import DataSettings, plain
-from retroscope.training.crops import bare_model, pretrain_on_crops
+from retroscope.training.crops import pretrain_on_crops
 from retroscope.training.folder import ABOUT, claim, finished, save_backbone
 from retroscope.training.objectives import go_on, objective_of
 from retroscope.training.pretrain import Documents, pretrain, tokenised
@@ -103,7 +103,7 @@ def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[P
     """What the objective trains, with the head that it asks for or bare, and the weights that a checkpoint lacked."""
     name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
     if name == CROPS:
-        return bare_model(config) if start is None else load_backbone(start, How()).model, []
+        return new_backbone(config, model_class(config)) if start is None else load_backbone(start, How()).model, []
     objective = objective_of(name, config.model_type)
     return (objective.start(config), []) if start is None else go_on(objective, start)
 

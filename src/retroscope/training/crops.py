@@ -1,13 +1,11 @@
 """Crops: two random pieces of a text as a pair (Izacard et al. 2022, arXiv 2112.09118, Contriever)."""
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.backbones import model_class
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import TrainingError
@@ -20,13 +18,6 @@ from retroscope.training.strategies import transformers_of
 from retroscope.training.watch import Progress
 
 SHORTEST, LONGEST = 0.05, 0.5  # of the text's words, as Contriever crops
-
-
-def bare_model(config: PretrainedConfig) -> PreTrainedModel:
-    """The backbone of a configuration with random weights, without any head."""
-    cls = model_class(config)
-    extra = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
-    return cls(config, **extra)
 
 
 def pretrain_on_crops(

@@ -1,5 +1,6 @@
 """A folder or GGUF file -> the bare transformer, loaded as the class that it was saved as, and proved."""
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -73,7 +74,7 @@ def load_plain(folder: Path, how: How) -> Backbone:
     config = read_config(folder, how)
     cls = model_class(config)
     disk = open_disk(folder)
-    extra = {"add_pooling_layer": _has_pooler(disk)} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
+    extra = _pooler_choice(cls, pooler=_has_pooler(disk))
     model, proof = _from_pretrained(cls, config, disk, how, **extra)
     if extra and not extra["add_pooling_layer"]:
         proof = replace(proof, notes=(*proof.notes, "the checkpoint has no pooler, so none was built"))
@@ -102,6 +103,22 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
     found = MODEL_MAPPING[type(config)]
     cls: type[PreTrainedModel] = found[0] if isinstance(found, tuple) else found
     return cls
+
+
+def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler: bool = False) -> PreTrainedModel:
+    """A backbone of random weights by the architecture's own initialisation, in float32.
+
+    Args:
+        cls: as `model_class` names it.
+        pooler: with BERT's pooler; families that have none ignore it.
+    """
+    plain = copy.deepcopy(config)
+    plain.__dict__.pop("quantization_config", None)  # it speaks of the weights of a file, and forbids saving
+    return cls(plain, **_pooler_choice(cls, pooler=pooler))
+
+
+def _pooler_choice(cls: type[PreTrainedModel], *, pooler: bool) -> dict[str, bool]:
+    return {"add_pooling_layer": pooler} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
 
 
 def _has_pooler(disk: Disk) -> bool:
@@ -173,7 +190,7 @@ def _dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
 
 
 def load_gguf(file: Path, how: How) -> Backbone:
-    """Load a GGUF file, dequantised; the proof is its count of tensors."""
+    """Load a GGUF file, dequantised, as a model that can be saved; the proof is its count of tensors."""
     from gguf import GGUFReader
 
     names = {str(tensor.name) for tensor in GGUFReader(file).tensors}
@@ -193,7 +210,9 @@ def load_gguf(file: Path, how: How) -> Backbone:
             fix="convert the file to safetensors with a tool that knows its architecture",
         )
     notes = ("dequantised from GGUF: tensors counted, not compared",)
-    return Backbone(model, file, LoadingProof(str(file), loaded, unexpected=tuple(unused), notes=notes))
+    made = new_backbone(model.config, type(model)).to(how.dtype)
+    made.load_state_dict(model.state_dict())
+    return Backbone(made.eval(), file, LoadingProof(str(file), loaded, unexpected=tuple(unused), notes=notes))
 
 
 # The first that recognises a folder or file loads it; checkpoints with an adapter or modules come before these.
