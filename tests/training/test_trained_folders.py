@@ -16,6 +16,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import RetroscopeError, TrainingError
 from retroscope.study.settings import DataSettings, ModelSettings
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
+from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.pairs import training_pairs
 from retroscope.training.settings import TrainingSettings
 from toys import TEXTS
@@ -150,3 +151,20 @@ def test_a_copy_of_an_adapter_finds_a_base_that_was_no_plain_folder(
     run_training(replace(first, backbone=backbone, settings=chosen), tmp_path / "second")
     said = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
     assert Path(said["base_model_name_or_path"]) == (tmp_path / "second" / "backbone").resolve()
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_a_backbone_drawn_afresh_is_the_one_that_is_trained(
+    job: Callable[..., TrainJob], tmp_path: Path, strategy: str
+) -> None:
+    plain = job("bert", TrainingSettings(strategy=strategy, **QUICK))
+    drawn = replace(
+        plain,
+        backbone=reinitialise(plain.backbone, ("embeddings", "top:1"), 0),
+        settings=replace(plain.settings, reinitialise=("embeddings", "top:1")),
+    )
+    document = run_training(drawn, tmp_path / "out")  # proves that the folder gives the vectors of what was trained
+    assert document["settings"]["reinitialise"] == ["embeddings", "top:1"]
+    assert drawn.key != plain.key
+    assert "embeddings, top:1" in (tmp_path / "out" / "README.md").read_text()
+    assert (tmp_path / "out" / "backbone").exists() == (strategy == "lora"), "an adapter needs its base for ever"

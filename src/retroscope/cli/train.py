@@ -35,6 +35,13 @@ def run(
     append_eos: Annotated[
         bool | None, typer.Option("--append-eos/--no-append-eos", help="End every text with EOS (RepLLaMA).")
     ] = None,
+    reinitialise: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reinitialise",
+            help="Draw afresh before: all, top:K, bottom:K, embeddings, attention, ffn, norms; may be repeated.",
+        ),
+    ] = None,
     two_towers: Annotated[bool, typer.Option("--two-towers", help="A copy of the backbone for queries.")] = False,
     hard_negatives: Annotated[int | None, typer.Option("--hard-negatives", help="By BM25, of each pair.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Pairs; the others are negatives.")] = None,
@@ -74,6 +81,7 @@ def run(
             "data": {"source": data, "split": training_split(data, split)},
             "dev": o.split_or_spec(dev, data),
             "test": [o.split_or_spec(name, data) for name in test or ()] or None,
+            "reinitialise": reinitialise or None,
             "training": o.given(
                 strategy=strategy,
                 two_towers=two_towers or None,

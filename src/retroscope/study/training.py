@@ -14,6 +14,7 @@ from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import collection_of, retriever_of
 from retroscope.study.provenance import software
 from retroscope.study.settings import DataSettings, ModelSettings, plain
+from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
@@ -32,12 +33,15 @@ class TrainStudySettings:
         data: the pairs: judged queries and their passages.
         dev: held-out queries that choose the checkpoint to keep.
         test: held-out queries that must not be among the pairs.
+        reinitialise: parts of the backbone that are drawn afresh before, with the training's seed: "all", "top:K",
+            "bottom:K", "embeddings", "attention", "ffn", "norms".
     """
 
     backbone: ModelSettings | None = None
     data: DataSettings | None = None
     dev: DataSettings | None = None
     test: tuple[DataSettings, ...] = ()
+    reinitialise: tuple[str, ...] = ()
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
@@ -78,6 +82,8 @@ def training_split(source: str, wanted: str | None) -> str | None:
 def prepare_training(settings: TrainStudySettings) -> TrainJob:
     """Load backbone and collections, and check that nothing is trained with that is tested with."""
     backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)
+    if settings.reinitialise:
+        backbone = reinitialise(backbone, settings.reinitialise, settings.training.seed)
     pairs = training_pairs(collection, settings.training.hard_negatives)
     dev = None if settings.dev is None else collection_of(settings.dev)
     check_held_out(pairs, [*([dev] if dev else []), *(collection_of(data) for data in settings.test)])
@@ -95,7 +101,8 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
         return done
     checkpoints = claim(folder, job.key)
     source = job.settings.backbone.source if job.settings.backbone else None
-    base = find_base(job.backbone, source or "", folder)
+    altered = bool(job.settings.reinitialise)
+    base = find_base(job.backbone, source or "", folder, job.settings.training, altered=altered)
     model = build_model(job.backbone, base, job.settings.training)
     trained = train(model, job.pairs, job.settings.training, checkpoints, dev=job.dev, progress=progress)
     about = clean(_document(job, trained))
@@ -141,6 +148,7 @@ def card(job: TrainJob, base: str) -> str:
     rows = {
         "backbone": base,
         "trained with": f"{len(job.pairs):,} pairs of {job.collection.name}",
+        "drawn afresh before": ", ".join(job.settings.reinitialise) or "nothing",
         "checkpoint chosen with": "the last one" if job.dev is None else f"{job.dev.name}, nDCG@10",
         "strategy": chosen.strategy,
         "negatives": _negatives(chosen),

@@ -1,7 +1,6 @@
 """An encoder, as it was proved on loading, inside a sentence-transformers model that can be trained and saved."""
 
 import json
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +17,12 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.folders import locate, quiet
+from retroscope.encoders.checkpoints.modules import POOLING_NAMES
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.recipe import Recipe
 from retroscope.errors import TrainingError, listed
+from retroscope.training.folder import CHECKPOINTS
 from retroscope.training.settings import TrainingSettings
-
-# Ours -> sentence-transformers'.
-POOLINGS: Mapping[str, str] = {
-    "cls": "cls",
-    "mean": "mean",
-    "max": "max",
-    "last_token": "lasttoken",
-    "weighted_mean": "weightedmean",
-}
 
 
 @dataclass(frozen=True)
@@ -46,21 +38,23 @@ class Base:
     name: str
 
 
-def find_base(backbone: Retriever, source: str, folder: Path, *, altered: bool = False) -> Base:
-    """The source itself where it is a plain folder or hub name; else a copy of the backbone in `folder`.
+def find_base(backbone: Retriever, source: str, folder: Path, settings: TrainingSettings, *, altered: bool) -> Base:
+    """The source itself where it is a plain folder or hub name; else a copy of the backbone.
 
     Args:
+        folder: of the training. An adapter needs its base for ever, so that copy stays in it; others go with the
+            checkpoints.
         altered: the weights are no longer those of the source.
     """
-    place = locate(source)
+    place, adapter = locate(source), settings.strategy == "lora"
     plain = place.is_dir() and (place / "config.json").is_file() and not (place / "modules.json").is_file()
-    if plain and not altered:
+    if plain and not (altered and adapter):
         return Base(place, str(place.resolve()) if Path(source).expanduser().exists() else source)
-    copy = folder / "backbone"
+    copy = (folder if adapter else folder / CHECKPOINTS) / "backbone"
     with quiet():
         backbone.passage.backbone.save_pretrained(copy)
         backbone.passage.tokenizer.save_pretrained(copy)
-    return Base(copy, str(copy.resolve()))
+    return Base(copy, str(copy.resolve()) if adapter else source)
 
 
 def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
@@ -96,7 +90,7 @@ def _check(backbone: Retriever) -> None:
     problems = [f"the towers differ in {name}" for name in differ if name not in carried]
     if query.backbone is not passage.backbone:
         problems.append("the towers have weights of their own")
-    if recipe.pooling not in POOLINGS:
+    if recipe.pooling not in POOLING_NAMES.values():
         problems.append(f"pooling {recipe.pooling}")
     problems += [
         f"{name} {getattr(recipe, name)!r}"
@@ -124,7 +118,8 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
     transformer.tokenizer.padding_side = encoder.recipe.padding_side
     if encoder.recipe.append_eos:
         end_with_eos(transformer.tokenizer)
-    pooling = Pooling(transformer.get_embedding_dimension(), POOLINGS[encoder.recipe.pooling])
+    theirs = {ours: name for name, ours in POOLING_NAMES.items()}
+    pooling = Pooling(transformer.get_embedding_dimension(), theirs[encoder.recipe.pooling])
     return [transformer, pooling, *_head(transformer, settings)]
 
 

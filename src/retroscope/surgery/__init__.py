@@ -1,0 +1,1 @@
+"""Which parts matter? A backbone with some of its weights drawn afresh."""

@@ -1,0 +1,90 @@
+"""Draw parts of a backbone afresh before it is fine-tuned: what each part of pre-training was worth.
+
+After Tamkin et al. 2020 (arXiv 2004.14975) and Zhang et al. 2021 (arXiv 2006.05987), who re-draw blocks before
+fine-tuning.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from transformers import PreTrainedModel
+
+from retroscope.encoders.anatomy import Anatomy, prove_anatomy
+from retroscope.encoders.checkpoints.backbones import new_backbone
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.loading import freeze
+from retroscope.errors import SettingsError, unknown_name
+
+# Part -> the parts of an anatomy that it means. "norms" leaves the embeddings' own norm to "embeddings".
+PARTS: Mapping[str, frozenset[str]] = {
+    "embeddings": frozenset({"embedding"}),
+    "attention": frozenset({"attention"}),
+    "ffn": frozenset({"ffn_in", "ffn_gate", "ffn_out"}),
+    "norms": frozenset({"norm", "final_norm"}),
+}
+BLOCKS = ("top", "bottom")
+WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
+
+Chosen = Callable[[int | None, str], bool]  # (block, part of the anatomy) of a parameter -> drawn afresh?
+
+
+def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
+    """The retriever with `parts` of its backbone drawn by the architecture's own initialisation; the rest as it was.
+
+    Args:
+        parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
+            "attention" (its projections), "ffn", "norms"; parts of several words are drawn once.
+        seed: the drawn weights of a part are the same whichever other parts are drawn.
+
+    Raises:
+        SettingsError: unknown words, more blocks than there are, towers with weights of their own.
+    """
+    if of.query.backbone is not of.passage.backbone:
+        raise SettingsError(
+            "the towers have weights of their own", where=of.name, fix="re-initialise one plain backbone"
+        )
+    encoder = _redrawn(of.passage, parts, seed)
+    name = f"{of.name} ({', '.join(parts)} drawn afresh, seed {seed})"
+    return replace(of, name=name, query=replace(encoder, recipe=of.query.recipe), passage=encoder)
+
+
+def _redrawn(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encoder:
+    chosen = [_choice(word, encoder.anatomy.n_blocks) for word in parts]
+    model = copy.deepcopy(encoder.backbone)
+    drawn = _draw(model, encoder.anatomy, chosen, seed)
+    note = f"{drawn} tensors drawn afresh before training: {', '.join(parts)}, seed {seed}"
+    proof = replace(encoder.proof, notes=(*encoder.proof.notes, note))
+    freeze(model)
+    return replace(encoder, backbone=model, anatomy=prove_anatomy(model), proof=proof)
+
+
+@torch.no_grad()
+def _draw(model: PreTrainedModel, anatomy: Anatomy, chosen: list[Chosen], seed: int) -> int:
+    """Copy the chosen parameters of a new model into `model`; how many."""
+    with torch.random.fork_rng(), quiet():
+        torch.manual_seed(seed)
+        pooler = "pooler" in dict(model.named_children())
+        fresh = dict(new_backbone(model.config, type(model), pooler=pooler).named_parameters())
+    names = [name for name in fresh if any(wants(*anatomy.part_of(name)) for wants in chosen)]
+    own = dict(model.named_parameters())
+    for name in names:
+        own[name].copy_(fresh[name])
+    return len(names)
+
+
+def _choice(word: str, n_blocks: int) -> Chosen:
+    if word == "all":
+        return lambda _block, _part: True
+    if word in PARTS:
+        return lambda _block, part: part in PARTS[word]
+    end, _, count = word.partition(":")
+    if end not in BLOCKS or not count.isdecimal():
+        raise unknown_name("part", word, WORDS)
+    k = int(count)
+    if not 1 <= k <= n_blocks:
+        raise SettingsError(f"{word!r}: the model has {n_blocks} blocks", fix=f"give 1 to {n_blocks}")
+    blocks = range(n_blocks - k, n_blocks) if end == "top" else range(k)
+    return lambda block, _part: block in blocks

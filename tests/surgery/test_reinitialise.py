@@ -1,0 +1,92 @@
+"""What is drawn afresh is what was named, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.twin import random_twin
+from retroscope.errors import SettingsError
+from retroscope.surgery.reinitialise import reinitialise
+from toys import TEXTS, TOYS, save_toy
+
+
+def toy(name: str, folder: Path) -> Retriever:
+    return load_retriever(save_toy(name, folder / name), pooling="mean", similarity="cosine")
+
+
+def changed(before: Retriever, after: Retriever) -> set[str]:
+    theirs = dict(after.passage.backbone.named_parameters())
+    return {n for n, value in before.passage.backbone.named_parameters() if not torch.equal(value, theirs[n])}
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_each_part_is_drawn_and_the_rest_is_left(name: str, tmp_path: Path) -> None:
+    before = toy(name, tmp_path)
+    anatomy = before.passage.anatomy
+    every = {n for n, _ in before.passage.backbone.named_parameters()}
+    meant = {
+        "embeddings": {n for n in every if anatomy.part_of(n) == (None, "embedding")},
+        "attention": {n for n in every if anatomy.part_of(n)[1] == "attention"},
+        "ffn": {n for n in every if anatomy.part_of(n)[1].startswith("ffn")},
+        "norms": {n for n in every if anatomy.part_of(n)[1] in ("norm", "final_norm")},
+        "top:1": {n for n in every if anatomy.part_of(n)[0] == anatomy.n_blocks - 1},
+        "bottom:1": {n for n in every if anatomy.part_of(n)[0] == 0},
+        "all": every,
+    }
+    for part, names in meant.items():
+        after = reinitialise(before, (part,), seed=1)
+        assert names, part
+        assert changed(before, after) == names, part
+        assert encode_layers(after.passage, TEXTS).final.isfinite().all()
+
+
+def test_everything_is_the_random_twin(tmp_path: Path) -> None:
+    before = toy("bert", tmp_path)
+    twin, drawn = random_twin(before, 5), reinitialise(before, ("all",), 5)
+    assert not changed(twin, drawn)
+    assert twin.passage.fingerprint == drawn.passage.fingerprint
+
+
+def test_parts_add_up_and_the_seed_alone_decides(tmp_path: Path) -> None:
+    before = toy("llama", tmp_path)
+    fingerprint, state = before.passage.fingerprint, torch.get_rng_state()
+    both = reinitialise(before, ("attention", "top:1"), 1)
+    one, other = reinitialise(before, ("attention",), 1), reinitialise(before, ("top:1",), 1)
+    assert changed(before, both) == changed(before, one) | changed(before, other)
+    own, ones = dict(both.passage.backbone.named_parameters()), dict(one.passage.backbone.named_parameters())
+    assert all(torch.equal(own[name], ones[name]) for name in changed(before, one))
+    assert reinitialise(before, ("attention",), 1).passage.fingerprint == one.passage.fingerprint
+    assert changed(reinitialise(before, ("attention",), 2), one) == changed(before, one)
+    assert torch.equal(torch.get_rng_state(), state)
+    del before.passage.__dict__["fingerprint"]
+    assert before.passage.fingerprint == fingerprint, "the original is left alone"
+
+
+def test_lifted_causality_stays_lifted(tmp_path: Path) -> None:
+    both_ways = load_retriever(save_toy("llama", tmp_path / "llama"), pooling="mean", similarity="dot", causal=False)
+    assert reinitialise(both_ways, ("ffn",), 0).passage.anatomy.causal is False
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("atention", "did you mean 'attention'"),
+        ("top", "unknown part 'top'"),
+        ("top:3", "2 blocks"),
+        ("bottom:0", "2 bl"),
+    ],
+)
+def test_words_that_name_nothing(part: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=said):
+        reinitialise(toy("bert", tmp_path), (part,), 0)
+
+
+def test_towers_with_weights_of_their_own_are_refused(tmp_path: Path) -> None:
+    query, passage = save_toy("bert", tmp_path / "q"), save_toy("bert", tmp_path / "p")
+    two = load_retriever(query=query, passage=passage, pooling="mean", similarity="dot")
+    with pytest.raises(SettingsError, match="weights of their own"):
+        reinitialise(two, ("all",), 0)
