@@ -33,7 +33,11 @@ def fresh(toy: Callable, folder: Path, name: str = "bert", settings: TrainingSet
     """A model to train, the settings, and where checkpoints go."""
     settings = settings or TrainingSettings(**QUICK)
     source, backbone = toy(name, **options)
-    return build_model(backbone, find_base(backbone, str(source), folder, settings, altered=False), settings), settings, folder / "checkpoints"
+    return (
+        build_model(backbone, find_base(backbone, str(source), folder, settings, altered=False), settings),
+        settings,
+        folder / "checkpoints",
+    )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -1,0 +1,96 @@
+"""How many labels is it worth? Effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
+
+A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
+m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and
+interpolated linearly in the logarithm of the labels; nothing is extrapolated beyond the labels that were tried.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import isotonic_regression
+
+from retroscope.errors import AnalysisError
+from retroscope.statistics.intervals import IntervalSettings
+
+DEFAULT = IntervalSettings()
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What something is worth at `labels` labels, in labels.
+
+    Attributes:
+        labels: n, that the one that had it was given.
+        value, low, high: in labels; infinite where the other never got so far, with any number of labels that was
+            tried: then it is worth more than `beyond`. Minus infinite where the other is better already with the
+            fewest labels that were tried.
+        beyond: the most labels that were tried, less n.
+    """
+
+    labels: int
+    value: float
+    low: float
+    high: float
+    beyond: int
+
+
+def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
+    """Labels with which a curve reaches a value; infinite above its top, minus infinite below its start."""
+    rising = isotonic_regression(curve).x
+    if wanted > rising[-1]:
+        return np.inf
+    if wanted < rising[0]:
+        return -np.inf
+    at = int(np.searchsorted(rising, wanted, side="left"))  # the first budget that is good enough
+    if at == 0 or rising[at] == wanted:
+        return float(labels[at])
+    share = (wanted - rising[at - 1]) / (rising[at] - rising[at - 1])
+    return float(np.exp(np.log(labels[at - 1]) + share * np.log(labels[at] / labels[at - 1])))
+
+
+def worth(
+    had: Float[np.ndarray, "seed budget query"],
+    lacked: Float[np.ndarray, "seed budget query"],
+    labels: tuple[int, ...],
+    settings: IntervalSettings = DEFAULT,
+) -> list[Worth]:
+    """What was had is worth, at every number of labels; intervals by resampling seeds and queries together.
+
+    Args:
+        had, lacked: a value for each query, of retrievers with and without it.
+        labels: of the second dimension, rising.
+        settings: of the bootstrap. With few seeds its interval is too narrow; one seed is not resampled.
+
+    Raises:
+        AnalysisError: for one number of labels, which is no curve.
+    """
+    if len(labels) < 2 or list(labels) != sorted({*labels}):
+        raise AnalysisError(f"labels {labels} are no curve", where="worth", fix="give two numbers or more, rising")
+    budgets = np.asarray(labels, dtype=np.float64)
+    found = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
+    random = np.random.default_rng(settings.seed)
+    draws = np.stack([_resampled(had, lacked, budgets, random) for _ in range(settings.resamples)])
+    ends = [(1 - settings.level) / 2, (1 + settings.level) / 2]
+    low, high = np.quantile(draws, ends, axis=0, method="inverted_cdf")
+    most = labels[-1]
+    return [Worth(n, float(found[i]), float(low[i]), float(high[i]), most - n) for i, n in enumerate(labels)]
+
+
+def _resampled(
+    had: Float[np.ndarray, "seed budget query"],
+    lacked: Float[np.ndarray, "seed budget query"],
+    budgets: Float[np.ndarray, "budget"],
+    random: np.random.Generator,
+) -> Float[np.ndarray, "budget"]:
+    queries = random.integers(had.shape[2], size=had.shape[2])
+    seeds = random.integers(had.shape[0], size=had.shape[0])
+    one, other = (values[seeds][:, :, queries].mean(axis=(0, 2)) for values in (had, lacked))
+    return _found(one, other, budgets)
+
+
+def _found(
+    had: Float[np.ndarray, "budget"], lacked: Float[np.ndarray, "budget"], budgets: Float[np.ndarray, "budget"]
+) -> Float[np.ndarray, "budget"]:
+    return np.asarray([labels_to_reach(y, budgets, lacked) - n for y, n in zip(had, budgets, strict=True)])

@@ -1,0 +1,118 @@
+"""Intervals over seeds and queries cover; shares add up; labels are read off the curve."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+from retroscope.errors import AnalysisError
+from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.shares import variance_shares
+from retroscope.statistics.worth import labels_to_reach, worth
+
+TRIALS = 1500
+NOISE = 4 * (0.95 * 0.05 / TRIALS) ** 0.5  # four standard errors of a measured coverage
+
+
+@pytest.mark.parametrize("spread", [(0.3, 0.3, 0.3), (0.0, 1.0, 0.3), (0.5, 0.0, 1.0), (0.0, 0.0, 1.0)])
+@pytest.mark.parametrize("n_seeds", [2, 3, 8])
+def test_the_interval_covers(spread: tuple[float, float, float], n_seeds: int) -> None:
+    of_seeds, of_queries, rest = spread
+    random, covered = np.random.default_rng(0), 0
+    for _ in range(TRIALS):
+        values = of_seeds * random.normal(size=(n_seeds, 1)) + of_queries * random.normal(size=(1, 60))
+        found = crossed_mean(values + rest * random.normal(size=(n_seeds, 60)))
+        covered += bool(found.low <= 0 <= found.high)
+    assert covered / TRIALS > 0.95 - NOISE
+
+
+def test_one_seed_is_students_interval_over_queries() -> None:
+    values = np.random.default_rng(1).normal(size=(1, 40))
+    found = crossed_mean(values)
+    wanted = stats.t.interval(0.95, 39, values.mean(), stats.sem(values[0]))
+    assert (float(found.low), float(found.high)) == pytest.approx(wanted)
+
+
+def test_seeds_that_agree_are_no_more_queries() -> None:
+    """Three copies of one seed know no more than one."""
+    one = np.random.default_rng(2).normal(size=(1, 40))
+    assert float(crossed_mean(np.repeat(one, 3, axis=0)).low) == pytest.approx(float(crossed_mean(one).low))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_nothing_ever_found_is_not_known_to_be_impossible(value: float) -> None:
+    found = crossed_mean(np.full((3, 50), value))
+    exact = stats.binomtest(round(50 * value), 50).proportion_ci(0.95, "exact")
+    assert (float(found.low), float(found.high)) == pytest.approx((exact.low, exact.high))
+
+
+def test_holes_are_refused() -> None:
+    values = np.ones((2, 5))
+    values[0, 1] = np.nan
+    with pytest.raises(AnalysisError, match="no crossed design"):
+        crossed_mean(values)
+
+
+def test_a_query_that_nobody_was_asked_is_left_out() -> None:
+    values = np.random.default_rng(3).normal(size=(3, 20))
+    wider = np.concatenate([values, np.full((3, 1), np.nan)], axis=1)
+    assert float(crossed_mean(wider).high) == float(crossed_mean(values).high)
+
+
+def grid(values: np.ndarray, *dims: str) -> xr.DataArray:
+    return xr.DataArray(values, dims=dims)
+
+
+def test_shares_are_those_of_the_analysis_of_variance() -> None:
+    """A main effect of variance 1, an interaction of 1/4, nothing else."""
+    a, b = np.array([-1.0, 1.0]), np.array([-1.0, 1.0])
+    values = a[:, None] + 0.5 * a[:, None] * b[None, :]
+    found = variance_shares(grid(values, "backbone", "strategy"))
+    assert found == pytest.approx({"backbone": 0.8, "strategy": 0.0, "backbone x strategy": 0.2})
+
+
+def test_shares_add_up_and_all_that_the_seed_does_is_the_seeds() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 1, 2, 4))
+    found = variance_shares(grid(values, "backbone", "reinitialise", "labels", "seed"))
+    assert set(found) == {"backbone", "labels", "backbone x labels", "seed"}
+    assert sum(found.values()) == pytest.approx(1)
+    assert min(found.values()) >= 0
+
+
+def test_an_unfinished_grid_has_no_shares() -> None:
+    with pytest.raises(AnalysisError, match="no value"):
+        variance_shares(grid(np.array([1.0, np.nan]), "labels"))
+
+
+BUDGETS = np.array([10.0, 100.0, 1000.0])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "labels"),
+    [(0.1, 10), (0.2, 10**1.5), (0.3, 100), (0.5, 1000), (0.51, np.inf), (0.05, -np.inf)],
+)
+def test_labels_are_read_off_the_curve(wanted: float, labels: float) -> None:
+    assert labels_to_reach(wanted, BUDGETS, np.array([0.1, 0.3, 0.5])) == pytest.approx(labels)
+
+
+def test_a_curve_that_dips_is_made_monotone() -> None:
+    assert labels_to_reach(0.2, BUDGETS, np.array([0.3, 0.1, 0.5])) == 10
+
+
+def test_pretraining_that_saves_nine_tenths_of_the_labels() -> None:
+    """The curves are one curve, shifted by a factor of ten: at 100 labels that is worth 900."""
+    random = np.random.default_rng(0)
+    labels = (10, 100, 1000)
+    lacked = np.stack([np.full(200, y) for y in (0.1, 0.3, 0.5)])[None] + 0.02 * random.normal(size=(3, 3, 200))
+    had = np.stack([np.full(200, y) for y in (0.3, 0.5, 0.7)])[None] + 0.02 * random.normal(size=(3, 3, 200))
+    ten, hundred, thousand = worth(had, lacked, labels, IntervalSettings(resamples=200))
+    assert ten.value == pytest.approx(90, rel=0.05)
+    assert ten.low < 90 < ten.high
+    assert hundred.value == np.inf or hundred.value == pytest.approx(900, rel=0.05)
+    assert (thousand.value, thousand.low, thousand.beyond) == (np.inf, np.inf, 0)
+
+
+def test_one_number_of_labels_is_no_curve() -> None:
+    with pytest.raises(AnalysisError, match="no curve"):
+        worth(np.ones((1, 1, 5)), np.ones((1, 1, 5)), (10,))
