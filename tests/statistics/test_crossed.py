@@ -42,9 +42,16 @@ def test_seeds_that_agree_are_no_more_queries() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_nothing_ever_found_is_not_known_to_be_impossible(value: float) -> None:
-    found = crossed_mean(np.full((3, 50), value))
+    found = crossed_mean(np.full((3, 50), value), bounds=(0, 1))
     exact = stats.binomtest(round(50 * value), 50).proportion_ci(0.95, "exact")
     assert (float(found.low), float(found.high)) == pytest.approx((exact.low, exact.high))
+
+
+def test_the_interval_ends_where_the_measure_does() -> None:
+    values = np.zeros((3, 50))
+    values[0, :5] = 1
+    assert float(crossed_mean(values).low) < 0
+    assert float(crossed_mean(values, bounds=(0, 1)).low) == 0
 
 
 def test_holes_are_refused() -> None:

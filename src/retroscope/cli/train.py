@@ -36,10 +36,10 @@ def run(
         bool | None, typer.Option("--append-eos/--no-append-eos", help="End every text with EOS (RepLLaMA).")
     ] = None,
     reinitialise: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
             "--reinitialise",
-            help="Draw afresh before: all, top:K, bottom:K, embeddings, attention, ffn, norms; may be repeated.",
+            help="Draw afresh before: all, top:K, bottom:K, embeddings, attention, ffn, norms; joined by +.",
         ),
     ] = None,
     two_towers: Annotated[bool, typer.Option("--two-towers", help="A copy of the backbone for queries.")] = False,
@@ -81,7 +81,7 @@ def run(
             "data": {"source": data, "split": training_split(data, split)},
             "dev": o.split_or_spec(dev, data),
             "test": [o.split_or_spec(name, data) for name in test or ()] or None,
-            "reinitialise": reinitialise or None,
+            "reinitialise": reinitialise.split("+") if reinitialise else None,
             "training": o.given(
                 strategy=strategy,
                 two_towers=two_towers or None,

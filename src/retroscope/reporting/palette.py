@@ -36,6 +36,10 @@ NEURON_LOOKS = {  # a retriever that is not compared, and what two that are have
     SINGLE: Look("#009E73", (1, 0), "circle"),
     BETWEEN: Look("#B04A9E", (1, 0), "diamond"),
 }
+# Lines that have no look of their own take these in order, and begin again after the last with another dash.
+OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+OTHER_DASHES = ((1, 0), (6, 3), (2, 3))
+OTHER_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross")
 CONTROL_NAMES = {
     "shuffled_queries": "shuffled queries",
     "hash_labels": "hash labels",
@@ -59,6 +63,7 @@ def style(chart: Any) -> Any:
 def series_channels(names: list[str]) -> dict[str, Any]:
     """Encodings of colour, dash and shape by the column `series`, with one legend."""
     known = LOOKS | NEURON_LOOKS
+    known |= {name: _other(i) for i, name in enumerate(name for name in names if name not in known)}
     shown = [name for name in known if name in names]
     looks = [known[name] for name in shown]
     opaque = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])
@@ -71,3 +76,8 @@ def series_channels(names: list[str]) -> dict[str, Any]:
         "strokeDash": alt.StrokeDash("series:N", scale=scale([list(look.dash) for look in looks]), legend=None),
         "shape": alt.Shape("series:N", scale=scale([look.shape for look in looks]), title=None, legend=opaque),
     }
+
+
+def _other(number: int) -> Look:
+    dash = OTHER_DASHES[number // len(OTHER_COLOURS) % len(OTHER_DASHES)]
+    return Look(OTHER_COLOURS[number % len(OTHER_COLOURS)], dash, OTHER_SHAPES[number % len(OTHER_SHAPES)])

@@ -37,6 +37,11 @@ def write_neuron_tables(findings: NeuronFindings, folder: Path) -> list[Path]:
     return _write(*neuron_frames(findings), neuron_papers(findings), folder)
 
 
+def write_frames(frames: Frames, papers: Mapping[str, PaperTable], folder: Path) -> list[Path]:
+    """Any tables, as the others are written."""
+    return _write(frames, {}, papers, folder)
+
+
 def paper_tables(findings: Findings) -> dict[str, PaperTable]:
     """Every table that a paper prints."""
     found = {name: make(findings) for name, make in PAPER_TABLES.items()}

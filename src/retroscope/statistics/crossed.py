@@ -15,11 +15,16 @@ from retroscope.errors import AnalysisError
 from retroscope.statistics.intervals import Interval
 
 
-def crossed_mean(values: Float[np.ndarray, "seed query"], level: float = 0.95) -> Interval:
+def crossed_mean(
+    values: Float[np.ndarray, "seed query"], level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Interval:
     """Mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
 
-    Where every value is 0, or every value is 1, nothing varies and the interval is Clopper and Pearson's of as many
-    queries: a measure between 0 and 1 that was 0 on 200 queries is not known to be 0.
+    Where every value is the same bound, nothing varies and the interval is Clopper and Pearson's of as many queries: a
+    measure that was 0 on 200 queries is not known to be 0.
+
+    Args:
+        bounds: of the values; the interval ends there.
 
     Raises:
         AnalysisError: for fewer than two queries, or values that are missing for some seeds only.
@@ -33,25 +38,28 @@ def crossed_mean(values: Float[np.ndarray, "seed query"], level: float = 0.95) -
             fix="measure every seed on the same two or more queries",
         )
     mean = float(measured.mean())
-    if measured.min() == measured.max() and mean in (0.0, 1.0):
-        slack = 1 - ((1 - level) / 2) ** (1 / n_queries)
-        return _interval(mean, (max(0.0, mean - slack), min(1.0, mean + slack)), level, n_queries)
-    half = _half_width(measured, level)
-    return _interval(mean, (mean - half, mean + half), level, n_queries)
+    lowest, highest = bounds
+    if measured.min() == measured.max() and mean in bounds:
+        half = (highest - lowest) * (1 - ((1 - level) / 2) ** (1 / n_queries))
+    else:
+        half = _half_width(measured, level)
+    return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n_queries)
 
 
 def _half_width(values: Float[np.ndarray, "seed query"], level: float) -> float:
     n_seeds, n_queries = values.shape
-    t_queries = float(stats.t.ppf((1 + level) / 2, n_queries - 1))
+    t_queries: float = float(stats.t.ppf((1 + level) / 2, n_queries - 1))
     of_queries = n_seeds * float(values.mean(axis=0).var(ddof=1))
     if n_seeds == 1:
-        return t_queries * (of_queries / values.size) ** 0.5
+        return float(np.sqrt(t_queries**2 * of_queries / values.size))
     t_seeds = float(stats.t.ppf((1 + level) / 2, n_seeds - 1))
     of_seeds = n_queries * float(values.mean(axis=1).var(ddof=1))
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
     of_rest = float((rest**2).sum()) / ((n_seeds - 1) * (n_queries - 1))
-    return float((t_seeds**2 * of_seeds + t_queries**2 * max(0.0, of_queries - of_rest)) / values.size) ** 0.5
+    spread = t_seeds**2 * of_seeds + t_queries**2 * max(0.0, of_queries - of_rest)
+    return float(np.sqrt(spread / values.size))
 
 
 def _interval(mean: float, ends: tuple[float, float], level: float, n: int) -> Interval:
-    return Interval(*(np.asarray(value) for value in (mean, *ends)), level=level, n=np.asarray(n))
+    low, high = map(np.asarray, ends)
+    return Interval(mean=np.asarray(mean), low=low, high=high, level=level, n=np.asarray(n))

@@ -1,0 +1,223 @@
+"""What `retroscope ablate` does: every cell of a grid is trained, measured and kept; what is done is not done again."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import SettingsError, TrainingError
+from retroscope.scores import Scores, load_scores
+from retroscope.study.documents import SCHEMA, as_json, clean, read_document, write_text
+from retroscope.study.embed import read_lines
+from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
+from retroscope.study.load import collection_of, retriever_of
+from retroscope.study.measure import measure
+from retroscope.study.pretraining import prepare_pretraining, run_pretraining
+from retroscope.study.provenance import software
+from retroscope.study.settings import ModelSettings, RetrievalSettings, StudySettings, plain
+from retroscope.study.training import TrainJob, TrainStudySettings, run_training
+from retroscope.surgery.reinitialise import reinitialise
+from retroscope.training.pairs import check_held_out, training_pairs
+
+Progress = Callable[[str, int, int], None]
+DONE = "cell.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A grid that is ready to run: data loaded and checked, no model yet.
+
+    Attributes:
+        tests: name -> held-out queries.
+        axes: axis -> its levels.
+    """
+
+    settings: GridSettings
+    collection: Collection
+    tests: Mapping[str, Collection]
+    axes: dict[str, tuple[Any, ...]]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """In the order in which they run."""
+        return cells_of(self.axes)
+
+    @cached_property
+    def shared_key(self) -> str:
+        """SHA-256 of what all cells share."""
+        chosen = plain(self.settings)
+        said = [chosen["training"], chosen["load"], list(self.settings.measures), self.collection.fingerprint,
+                {name: test.fingerprint for name, test in self.tests.items()},
+                {name: version for name, version in software().items() if name != "threads"}]  # fmt: skip
+        return _hash(said)
+
+    @cached_property
+    def backbone_keys(self) -> dict[str, str]:
+        """Backbone -> what made its weights."""
+        named = {name: _load(self.settings, source).passage.fingerprint
+                 for name, source in self.settings.backbones.items()}  # fmt: skip
+        return named | {name: _hash([name, *self._pretraining_key]) for name in self.settings.objectives}
+
+    @cached_property
+    def _pretraining_key(self) -> list[Any]:
+        chosen = self.settings.pretraining
+        if chosen is None:
+            return []
+        read = [hashlib.sha256("\n".join(read_lines(Path(name))).encode()).hexdigest() for name in chosen.text]
+        return [plain(chosen), read, collection_of(chosen.data).fingerprint if chosen.data else ""]
+
+    def key(self, cell: Cell) -> str:
+        """SHA-256 of all that makes the numbers of a cell."""
+        return _hash([self.shared_key, self.backbone_keys[cell.backbone], repr(cell)])
+
+
+def prepare_grid(settings: GridSettings) -> Grid:
+    """Load the data, and check that no test query is trained with."""
+    collection = collection_of(settings.data)
+    tests: dict[str, Collection] = {}
+    for data in settings.tests:
+        test = collection_of(data)
+        name = data.split or test.name
+        if name in tests:
+            raise SettingsError(f"two tests are called {name!r}", fix="name each split once")
+        tests[name] = test
+    check_held_out(training_pairs(collection), tests.values())
+    return Grid(settings, collection, tests, levels(settings, len(collection.judged_queries)))
+
+
+def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
+    """Every cell's scores by test; cells that `folder` holds are read and not run again.
+
+    Raises:
+        TrainingError: if the folder holds a cell of the same name that was made otherwise.
+    """
+    found, backbones = {}, dict[tuple[str, int], Path]()
+    for number, cell in enumerate(grid.cells):
+        if progress:
+            progress("cells", number, len(grid.cells))
+        place = folder / "cells" / cell.name
+        if not _is_done(grid, cell, place):
+            backbone = _backbone(grid, cell, folder, backbones, progress)
+            _run_cell(grid, cell, backbone, place, progress)
+        found[cell] = {test: load_scores(place / "scores.zarr", _group(i)) for i, test in enumerate(grid.tests)}
+    if progress:
+        progress("cells", len(grid.cells), len(grid.cells))
+    return found
+
+
+def finished_cells(grid: Grid, folder: Path) -> int:
+    """How many cells need not be run."""
+    return sum(_is_done(grid, cell, folder / "cells" / cell.name) for cell in grid.cells)
+
+
+def _is_done(grid: Grid, cell: Cell, place: Path) -> bool:
+    if not (place / DONE).is_file():
+        return False
+    if read_document(place / DONE)["key"] == grid.key(cell):
+        return True
+    raise TrainingError(
+        "this cell was made by another grid: with other data, settings, weights or software",
+        where=str(place),
+        fix="name another folder, or remove this cell",
+    )
+
+
+def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> None:
+    """Train, measure, write; the document last, so that a cell that has it is whole."""
+    told = None if progress is None else _within(progress, cell)
+    model = place / "model"
+    job = _job(grid, cell, backbone)
+    trained = run_training(job, model, told)
+    retriever = load_retriever(model, device=grid.settings.load.device)
+    chosen = StudySettings(retrieval=RetrievalSettings(measures=grid.settings.measures, layers=False))
+    means = {}
+    for i, (name, test) in enumerate(grid.tests.items()):
+        measured = measure(retriever, test, None, chosen, cache=place / "vectors", progress=told)
+        measured.retrieval.scores.save(place / "scores.zarr", _group(i))
+        means[name] = {str(m): float(v) for m, v in measured.retrieval.scores.mean().to_series().items()}
+    shutil.rmtree(place / "vectors")
+    if not grid.settings.keep_models:
+        shutil.rmtree(model)
+    about = {"schema": SCHEMA, "key": grid.key(cell), "cell": vars(cell), "means": means, "training": trained}
+    write_text(place / DONE, as_json(clean(about)))
+
+
+def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
+    settings = grid.settings
+    backbone = _load(settings, source)
+    if cell.parts:
+        backbone = reinitialise(backbone, cell.parts, cell.seed)
+    labelled = with_labels(grid.collection, cell.labels, cell.seed)
+    training = replace(settings.training, strategy=cell.strategy, seed=cell.seed)
+    pairs = training_pairs(labelled, training.hard_negatives)
+    said = TrainStudySettings(
+        backbone=ModelSettings(source=source, load=settings.load),
+        data=settings.data,
+        training=training,
+        reinitialise=cell.parts,
+    )
+    return TrainJob(backbone, labelled, pairs, None, said)
+
+
+def _backbone(
+    grid: Grid, cell: Cell, folder: Path, made: dict[tuple[str, int], Path], progress: Progress | None
+) -> str:
+    """The checkpoint of a cell; that of an objective is pre-trained once a seed, unless `folder` has it."""
+    settings, chosen, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
+    if cell.backbone in settings.backbones or chosen is None:
+        return settings.backbones[cell.backbone]
+    if which not in made:
+        wanted = replace(chosen.pretraining, objective=cell.backbone, seed=cell.seed)
+        made[which] = folder / "backbones" / f"{cell.backbone}_seed{cell.seed}"
+        run_pretraining(prepare_pretraining(replace(chosen, pretraining=wanted)), made[which], progress)
+    return str(made[which])
+
+
+def with_labels(collection: Collection, n: int, seed: int) -> Collection:
+    """The collection with `n` of its judged queries, in its own order; fewer are always among more of the same seed."""
+    every = collection.judged_queries
+    if n == len(every):
+        return collection
+    order = np.random.default_rng([seed, 4]).permutation(len(every))
+    kept = {every[at] for at in order[:n]}
+    return replace(
+        collection,
+        queries={name: query for name, query in collection.queries.items() if name in kept},
+        judgments=tuple(judgment for judgment in collection.judgments if judgment.query_id in kept),
+        candidates=tuple(c for c in collection.candidates if c.query_id in kept),
+        notes=(*collection.notes, f"{n} of {len(every)} judged queries, drawn by seed {seed}"),
+    )
+
+
+def _load(settings: GridSettings, source: str) -> Retriever:
+    return retriever_of(ModelSettings(source=source, load=settings.load), "backbone")
+
+
+def _within(progress: Progress, cell: Cell) -> Progress:
+    return lambda what, done, total: progress(f"{cell.name}: {what}", done, total)
+
+
+def _group(number: int) -> str:
+    return f"test{number}"
+
+
+def _hash(said: object) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def describe_grid(grid: Grid, folder: Path) -> str:
+    """The grid in a few lines."""
+    done = finished_cells(grid, folder)
+    lines = [f"{len(grid.cells)} cells, {done} of them done; {len(grid.collection.judged_queries):,} training queries"]
+    lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in grid.axes.items()]
+    lines += [f"  measured on {name}: {len(test.judged_queries):,} queries" for name, test in grid.tests.items()]
+    return "\n".join(lines)

@@ -1,0 +1,130 @@
+"""Settings of an ablation study by training: every combination of some settings is trained and measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import SettingsError
+from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.study.pretraining import PretrainStudySettings
+from retroscope.study.settings import DataSettings
+from retroscope.training.settings import TrainingSettings
+
+AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")
+INTACT = "none"  # nothing is drawn afresh
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSettings:
+    """A grid: the cells are all combinations of the levels of five axes.
+
+    Attributes:
+        backbones: name -> folder or hub name of a checkpoint: levels of the axis "backbone".
+        objectives: further levels: pre-trained here as `pretraining` says, once a seed, each with one objective.
+        pretraining: of the objectives.
+        load: what is said about the recipe of every backbone: pooling, prompts ...
+        data: judged queries to train with.
+        tests: what every cell is measured on; every seed by the same queries.
+        reinitialise: levels: "none", or parts joined by "+", as in "top:2+embeddings".
+        strategies: levels, see `TrainingSettings.strategy`.
+        labels: levels: training queries with all their pairs, drawn by the seed, the smaller sets inside the larger;
+            empty is all there are.
+        seeds: of drawing, order and weights.
+        training: what all cells share. With `steps`, few labels are seen more often; with `epochs`, as often as many.
+        measures: ir-measures names; the first is the headline.
+        keep_models: keep each cell's retriever.
+    """
+
+    backbones: dict[str, str] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+    pretraining: PretrainStudySettings | None = None
+    load: LoadSettings = field(default_factory=LoadSettings)
+    data: DataSettings | None = None
+    tests: tuple[DataSettings, ...] = ()
+    reinitialise: tuple[str, ...] = (INTACT, "all")
+    strategies: tuple[str, ...] = ("full",)
+    labels: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    intervals: IntervalSettings = field(default_factory=IntervalSettings)
+    keep_models: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("objectives", "reinitialise", "strategies", "labels", "seeds", "measures"):
+            _check_distinct(name, getattr(self, name))
+        if self.objectives and self.pretraining is None:
+            raise SettingsError("objectives without a pre-training", fix="say pretraining: text, shape, tokenizer ...")
+        if not self.backbones and not self.objectives:
+            raise SettingsError("there is no backbone", fix="name one, or objectives to pre-train with")
+        both = set(self.backbones) & set(self.objectives)
+        if both:
+            raise SettingsError(f"{', '.join(sorted(both))}: both a backbone's name and an objective")
+        if not self.tests:
+            raise SettingsError("there is nothing to measure on", fix="give --test SPLIT or SPEC")
+        for name in ("reinitialise", "strategies", "seeds", "measures"):
+            if not getattr(self, name):
+                raise SettingsError(f"{name} is empty", fix="name one level or more")
+        if any(n < 2 for n in self.labels) or any(seed < 0 for seed in self.seeds):
+            raise SettingsError("labels below 2 or seeds below 0", fix="give numbers of queries, and seeds from 0")
+        for measure in self.measures:
+            parse_measure(measure)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination; `parts` are drawn afresh, none where the backbone is left intact."""
+
+    backbone: str
+    reinitialise: str
+    strategy: str
+    labels: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        words = (self.backbone, self.reinitialise.replace(":", ""), self.strategy, str(self.labels), f"seed{self.seed}")
+        return "_".join(_safe(word) for word in words)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts to draw afresh."""
+        return () if self.reinitialise == INTACT else tuple(self.reinitialise.split("+"))
+
+
+def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
+    """Axis -> its levels.
+
+    Args:
+        every: training queries that there are.
+
+    Raises:
+        SettingsError: for more labels than there are.
+    """
+    labels = tuple(sorted(settings.labels)) or (every,)
+    if labels[-1] > every:
+        raise SettingsError(f"{labels[-1]} labels were asked for and {every} queries are judged", fix="ask for fewer")
+    backbones = (*settings.backbones, *settings.objectives)
+    return dict(zip(AXES, (backbones, settings.reinitialise, settings.strategies, labels, settings.seeds), strict=True))
+
+
+def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
+    """All combinations, the cells of one seed together: a grid that is stopped holds whole seeds."""
+    *others, seeds = (axes[name] for name in AXES)
+    return [
+        Cell(**dict(zip(AXES, (*combination, seed), strict=True))) for seed in seeds for combination in product(*others)
+    ]
+
+
+def _check_distinct(name: str, values: Sequence[object]) -> None:
+    if len({*values}) < len(values):
+        raise SettingsError(f"{name} names a level twice: {', '.join(map(str, values))}", fix="name each once")
+
+
+def _safe(word: str) -> str:
+    """A word that is a file's name everywhere and leads nowhere."""
+    return "".join(c if c.isalnum() or c in "-+" else "-" for c in word)

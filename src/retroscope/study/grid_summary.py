@@ -1,0 +1,157 @@
+"""What a grid says: means over seeds and queries, paired effects, shares of the variance, worth in labels."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.reporting.grid_report import GridFindings
+from retroscope.scores import Scores
+from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.shares import variance_shares
+from retroscope.statistics.worth import worth
+from retroscope.study.documents import SCHEMA, clean
+from retroscope.study.grid import Grid
+from retroscope.study.grid_settings import AXES, INTACT, Cell
+from retroscope.study.provenance import command_line, software
+from retroscope.study.settings import plain
+
+TABLES = ("cells", "effects", "shares", "worth")
+SETTINGS = AXES[:-1]  # all but the seed
+
+
+def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
+    """Test -> scores of all cells, dims (query, backbone, reinitialise, strategy, labels, seed, measure)."""
+    axes = {axis: list(values) for axis, values in grid.axes.items()}
+    gathered = {}
+    for test in grid.tests:
+        first = found[grid.cells[0]][test]
+        one = first.values
+        shape = [one.sizes["query"], *map(len, axes.values()), one.sizes["measure"]]
+        coords = {"query": one.indexes["query"], **axes, "measure": one.indexes["measure"]}
+        values = xr.DataArray(np.full(shape, np.nan), coords, ["query", *AXES, "measure"])
+        doubts: dict[str, None] = {}
+        for cell in grid.cells:
+            values.loc[asdict(cell)] = found[cell][test].values
+            doubts |= dict.fromkeys(f"{cell.name}: {said}" for said in found[cell][test].warnings)
+        gathered[test] = Scores(f"grid {test}", values, {"collection": first.recipe["collection"]}, tuple(doubts))
+    return gathered
+
+
+def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
+    """Everything a report shows."""
+    frames = {
+        name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores.values, grid)])
+        for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
+    }
+    return GridFindings(
+        title=f"What training made of {', '.join(map(str, grid.axes['backbone']))}",
+        headline=grid.settings.measures[0],
+        level=grid.settings.intervals.level,
+        seeds=len(grid.axes["seed"]),
+        caveats=_caveats(grid, gathered),
+        command=command_line(),
+        settings=plain(grid.settings),
+        versions=software(),
+        **frames,
+    )
+
+
+def grid_document(findings: GridFindings) -> dict[str, Any]:
+    """What `ablate --json` says."""
+    tables = {
+        name: getattr(findings, name).to_dict(orient="records") for name in ("cells", "effects", "shares", "worth")
+    }
+    made: dict[str, Any] = clean(
+        {
+            "schema": SCHEMA,
+            "headline": findings.headline,
+            "level": findings.level,
+            "verdict": [statement.text for statement in findings.verdict()],
+            **tables,
+            "caveats": list(findings.caveats),
+            "settings": findings.settings,
+            "versions": findings.versions,
+        }
+    )
+    return made
+
+
+def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
+    said = [note for test in grid.tests.values() for note in test.notes]
+    said += [warning for scores in gathered.values() for warning in scores.warnings]
+    n_seeds = len(grid.axes["seed"])
+    if n_seeds == 1:
+        said.append("one seed: intervals are over queries alone, and say nothing about another training")
+    if grid.settings.training.steps is not None and len(grid.axes["labels"]) > 1:
+        said.append("every cell trains for the same number of steps, so that few labels are seen more often")
+    return tuple(dict.fromkeys(said))
+
+
+def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
+    """Every combination of the levels of these axes."""
+    for levels in product(*(values.indexes[axis] for axis in axes)):
+        yield dict(zip(axes, levels, strict=True))
+
+
+def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) -> dict[str, float]:
+    found = crossed_mean(values.transpose("seed", "query").values, level, bounds)
+    return {"mean": float(found.mean), "ci_low": float(found.low), "ci_high": float(found.high), "n": int(found.n)}
+
+
+def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+    """Mean of every combination of settings, over seeds and queries."""
+    for at in _combinations(values, *SETTINGS, "measure"):
+        chosen = values.sel(at)
+        ends = (0.0, 1.0) if float(chosen.max()) <= 1 else (-np.inf, np.inf)  # a count, as NumRet, has no upper bound
+        yield {"test": test, **at, **_crossed(chosen, grid.settings.intervals.level, ends)}
+
+
+def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+    """What it changes to draw parts afresh, paired by query and seed: drawn minus intact."""
+    if INTACT not in values.indexes["reinitialise"]:
+        return
+    for at in _combinations(values, *SETTINGS, "measure"):
+        if at["reinitialise"] != INTACT:
+            change = values.sel(at) - values.sel({**at, "reinitialise": INTACT})
+            ends = (-1.0, 1.0) if float(abs(change).max()) <= 1 else (-np.inf, np.inf)
+            found = _crossed(change, grid.settings.intervals.level, ends)
+            yield {"test": test, **at, "change": found.pop("mean"), **found}
+
+
+def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+    """Shares of the variance of the cells' means; of a grid with one cell, none."""
+    for at in _combinations(values, "measure"):
+        means = values.sel(at).mean("query")
+        if means.size > 1:
+            for effect, share in variance_shares(means.drop_vars("measure")).items():
+                yield {"test": test, **at, "effect": effect, "share": share}
+
+
+def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+    """What the parts that were drawn afresh had been worth, in labels, by the headline measure."""
+    labels = tuple(int(n) for n in values.indexes["labels"])
+    if len(labels) < 2 or INTACT not in values.indexes["reinitialise"]:
+        return
+    curves = values.sel(measure=grid.settings.measures[0]).transpose(..., "seed", "labels", "query")
+    for at in _combinations(values, "backbone", "strategy", "reinitialise"):
+        if at["reinitialise"] == INTACT:
+            continue
+        had = curves.sel({**at, "reinitialise": INTACT}).dropna("query")
+        for found in worth(had.values, curves.sel(at).dropna("query").values, labels, grid.settings.intervals):
+            yield {"test": test, **at, **asdict(found)}
+
+
+def save_gathered(gathered: Mapping[str, Scores], folder: Path) -> Path:
+    """All scores as groups of `grid.zarr`, made anew; the group's number is the test's."""
+    store = folder / "grid.zarr"
+    shutil.rmtree(store, ignore_errors=True)
+    for i, scores in enumerate(gathered.values()):
+        scores.save(store, f"test{i}")
+    return store

@@ -1,0 +1,188 @@
+"""A grid runs every cell once, goes on where it was stopped, and says what it found."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroscope.collection.loading import load_collection
+from retroscope.collection.world.files import write_world
+from retroscope.collection.world.people import WorldSettings
+from retroscope.collection.world.world import make_world
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import SettingsError, TrainingError
+from retroscope.reporting.grid_report import GridFindings, write_grid_report
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.study.grid import Grid, describe_grid, finished_cells, prepare_grid, run_grid, with_labels
+from retroscope.study.grid_settings import GridSettings
+from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
+from retroscope.study.pretraining import PretrainStudySettings
+from retroscope.study.settings import DataSettings
+from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.settings import TrainingSettings
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(make_world(WorldSettings(people=40, documents=2)), tmp_path_factory.mktemp("world") / "w")
+
+
+@pytest.fixture(scope="module")
+def settings(world: Path) -> GridSettings:
+    pretraining = PretrainingSettings(steps=3, batch_size=4, max_length=48, checkpoints=1)
+    return GridSettings(
+        objectives=("mlm",),
+        pretraining=PretrainStudySettings(
+            text=(str(world / "pretraining.txt"),), shape="bert-tiny", tokenizer="words", pretraining=pretraining
+        ),
+        load=LoadSettings(pooling="mean", max_length=48),
+        data=DataSettings(source=f"beir:{world}", split="train"),
+        tests=tuple(DataSettings(source=f"beir:{world}", split=split) for split in ("test", "lexical")),
+        labels=(20, 60),
+        seeds=(0, 1),
+        training=TrainingSettings(steps=3, batch_size=8, evaluations=1, learning_rate=1e-2),
+        measures=("RR@10", "R@10"),
+        intervals=IntervalSettings(resamples=100),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(settings: GridSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, Path]:
+    folder = tmp_path_factory.mktemp("grid") / "out"
+    grid = prepare_grid(settings)
+    run_grid(grid, folder)
+    return grid, folder
+
+
+class Stopped(Exception):
+    """The machine went away."""
+
+
+def test_a_grid_that_is_killed_goes_on_and_repeats_no_cell(
+    settings: GridSettings, whole: tuple[Grid, Path], tmp_path: Path
+) -> None:
+    grid = prepare_grid(settings)
+
+    def kill(what: str, done: int, total: int) -> None:
+        if what == "cells" and done == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_grid(grid, tmp_path, kill)
+    assert finished_cells(grid, tmp_path) == 3
+    trained: set[str] = set()
+
+    def told(what: str, done: int, total: int) -> None:
+        if what.endswith(": training"):
+            trained.add(what.removesuffix(": training"))
+
+    found = gather(grid, run_grid(grid, tmp_path, told))
+    assert trained == {cell.name for cell in grid.cells[3:]}
+    once = gather(whole[0], run_grid(*whole))
+    for test, scores in found.items():
+        np.testing.assert_array_equal(scores.values, once[test].values)
+
+
+def test_every_cell_is_where_its_labels_say(whole: tuple[Grid, Path]) -> None:
+    grid, folder = whole
+    found = run_grid(grid, folder)
+    gathered = gather(grid, found)
+    assert gathered["test"].values.dims == (
+        "query", "backbone", "reinitialise", "strategy", "labels", "seed", "measure",
+    )  # fmt: skip
+    for cell in grid.cells:
+        np.testing.assert_array_equal(
+            gathered["lexical"].values.sel(vars(cell)).values, found[cell]["lexical"].values.values
+        )
+    assert len({scores["lexical"].values.values.tobytes() for scores in found.values()}) > 4, "cells differ"
+    assert save_gathered(gathered, folder).is_dir()
+
+
+def test_no_model_is_left_unless_it_is_asked_for(whole: tuple[Grid, Path]) -> None:
+    _, folder = whole
+    assert sorted(p.name for p in (folder / "backbones").iterdir()) == ["mlm_seed0", "mlm_seed1"]
+    kept = {file.name for cell in (folder / "cells").iterdir() for file in cell.iterdir()}
+    assert kept == {"cell.json", "scores.zarr"}
+
+
+def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
+    grid, folder = whole
+    findings = grid_findings(grid, gather(grid, run_grid(grid, folder)))
+    document = grid_document(findings)
+    json.dumps(document, allow_nan=False)
+    assert len(document["cells"]) == 2 * 2 * 2 * 2, "tests x reinitialise x labels x measures"
+    assert {row["reinitialise"] for row in document["effects"]} == {"all"}
+    assert all(row["ci_low"] <= row["mean"] <= row["ci_high"] for row in document["cells"])
+    shares = pd.DataFrame(document["shares"]).groupby(["test", "measure"])["share"].sum()
+    assert shares.tolist() == pytest.approx([1.0] * 4)
+    assert len(document["worth"]) == 2 * 2
+    assert any("the whole backbone" in said for said in document["verdict"])
+    page = write_grid_report(findings, tmp_path).read_text()
+    assert "What training made of mlm" in page
+    assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"cells.csv", "worth.tex", "shares.parquet"}
+
+
+def test_a_cell_of_another_grid_is_left_alone(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
+    other = prepare_grid(replace(settings, training=replace(settings.training, temperature=0.1)))
+    with pytest.raises(TrainingError, match="made by another grid"):
+        run_grid(other, whole[1])
+
+
+def test_more_seeds_are_added_to_a_grid_without_repeating_it(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
+    more = prepare_grid(replace(settings, seeds=(0, 1, 2)))
+    assert finished_cells(more, whole[1]) == len(whole[0].cells)
+    assert "12 cells, 8 of them done" in describe_grid(more, whole[1])
+
+
+def test_fewer_labels_are_among_more(world: Path) -> None:
+    collection = load_collection(f"beir:{world}", split="train")
+    few, more = (set(with_labels(collection, n, seed=1).judged_queries) for n in (10, 30))
+    assert (len(few), len(more)) == (10, 30)
+    assert few < more
+    assert few != set(with_labels(collection, 10, seed=2).judged_queries)
+    assert with_labels(collection, 30, 1).passages == collection.passages
+
+
+def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
+    with pytest.raises(TrainingError, match="held-out queries are in the training pairs"):
+        prepare_grid(replace(settings, tests=(settings.data,)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"objectives": ()}, "there is no backbone"),
+        ({"tests": ()}, "nothing to measure"),
+        ({"pretraining": None}, "objectives without a pre-training"),
+        ({"seeds": (1, 1)}, "names a level twice"),
+        ({"labels": (1,)}, "labels below 2"),
+        ({"reinitialise": ()}, "reinitialise is empty"),
+        ({"backbones": {"mlm": "x"}}, "both a backbone's name and an objective"),
+    ],
+)
+def test_grids_that_cannot_be(settings: GridSettings, wrong: dict, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        replace(settings, **wrong)
+
+
+def test_more_labels_than_there_are(settings: GridSettings) -> None:
+    with pytest.raises(SettingsError, match="5000 labels were asked for"):
+        prepare_grid(replace(settings, labels=(20, 5000)))
+
+
+def cell(value: float, **at: object) -> dict:
+    where = {"test": "t", "backbone": "b", "strategy": "full", "reinitialise": "all", "labels": 100}
+    return {**where, **at, "value": value, "low": value, "high": value, "beyond": 900}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(np.inf, "more than 900 further labels"), (-np.inf, "worth nothing"), (250.0, "worth 250 labels [250 to 250]")],
+)
+def test_worth_in_words(value: float, said: str) -> None:
+    empty = pd.DataFrame()
+    found = GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([cell(value)]))
+    assert said in found.verdict()[0].text
