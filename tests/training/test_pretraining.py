@@ -19,7 +19,7 @@ from retroscope.training.crops import cropped
 from retroscope.training.objectives import RetroMae, objective_of
 from retroscope.training.pretrain import Draws, tokenised
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.shapes import SHAPES, family_of
+from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
 
 WORLD = make_world(WorldSettings(people=40))
@@ -258,7 +258,7 @@ def test_objectives_that_do_not_fit_the_family() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_have_the_size_of_their_name(shape: str) -> None:
-    config = SHAPES[shape](vocabulary(family_of(shape)), 32)
+    config = shape_of(shape)(vocabulary(family_of(shape)), 32)
     sizes = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
     assert (config.num_hidden_layers, config.hidden_size) == sizes[shape.partition("-")[2]]
 
@@ -282,3 +282,17 @@ def test_draws_are_every_document_in_turn_and_never_in_the_same_order() -> None:
     assert all(sorted(order) == list(range(10)) for order in rounds)
     assert rounds[0] != rounds[1] != rounds[2]
     assert draws[17] == Draws(examples, 30, seed=0)[17] != Draws(examples, 30, seed=1)[17]
+
+
+def test_a_free_shape() -> None:
+    config = shape_of("bert-3x96")(vocabulary("bert"), 32)
+    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (3, 96, 3)
+    assert config.intermediate_size == 384
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("bert-3x100", "multiple of 32"), ("bert-huge", "unknown shape"), ("gpt-tiny", "unknown shape")]
+)
+def test_shapes_that_are_none(name: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        shape_of(name)

@@ -18,7 +18,8 @@ def run(
         str | None, typer.Option("--data", help="A collection whose passages are documents.", metavar="SPEC")
     ] = None,
     shape: Annotated[
-        str | None, typer.Option("--shape", help="New weights: bert-, llama- or t5- and tiny, mini, small, medium.")
+        str | None,
+        typer.Option("--shape", help="New weights: bert-, llama- or t5- and tiny, mini, small, medium or e.g. 3x128."),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help="Or a checkpoint to go on from.", metavar="MODEL")] = None,
     tokenizer: Annotated[

@@ -14,7 +14,7 @@ from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
-from retroscope.errors import SettingsError, unknown_name
+from retroscope.errors import SettingsError
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.embed import read_lines
 from retroscope.study.load import collection_of
@@ -25,7 +25,7 @@ from retroscope.training.folder import ABOUT, claim, finished, save_backbone
 from retroscope.training.objectives import go_on, objective_of
 from retroscope.training.pretrain import Documents, pretrain, tokenised
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.shapes import SHAPES, family_of
+from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
 from retroscope.training.watch import Progress
 
@@ -40,7 +40,7 @@ class PretrainStudySettings:
     Attributes:
         text: files with a document a line, UTF-8.
         data: a collection whose passages are documents, too.
-        shape: a name in `SHAPES`, for random weights; or
+        shape: as `shape_of` knows them, e.g. "bert-tiny" or "bert-3x128", for random weights; or
         start: a checkpoint to go on from.
         tokenizer: "words", "wordpiece:N" or "bpe:N", trained on the text; or a folder; None: the checkpoint's.
         device: e.g. "cpu", "cuda".
@@ -57,8 +57,8 @@ class PretrainStudySettings:
     def __post_init__(self) -> None:
         if (self.shape is None) == (self.start is None):
             raise SettingsError("give either a shape or a checkpoint to start from", fix="--shape bert-tiny, or --from")
-        if self.shape is not None and self.shape not in SHAPES:
-            raise unknown_name("shape", self.shape, SHAPES)
+        if self.shape is not None:
+            shape_of(self.shape)
         if self.shape is not None and self.tokenizer is None:
             raise SettingsError("a new backbone needs a tokenizer", fix="--tokenizer wordpiece:8000, or a folder")
         if not self.text and self.data is None:
@@ -159,7 +159,7 @@ def _tokenizer(settings: PretrainStudySettings, texts: Sequence[str]) -> PreTrai
 def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
     if settings.shape is None:
         return AutoConfig.from_pretrained(locate(settings.start or ""), local_files_only=True)
-    config = SHAPES[settings.shape](tokenizer, settings.pretraining.max_length)
+    config = shape_of(settings.shape)(tokenizer, settings.pretraining.max_length)
     for name in DROPOUTS:
         if name in config.to_dict():
             setattr(config, name, settings.pretraining.dropout)

@@ -1,10 +1,13 @@
 """Small architectures by name, for backbones with random weights."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from transformers import BertConfig, LlamaConfig, PretrainedConfig, PreTrainedTokenizerBase, T5Config
+
+from retroscope.errors import SettingsError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,30 @@ def _t5(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> Pretr
 
 Shape = Callable[[PreTrainedTokenizerBase, int], PretrainedConfig]
 BUILDERS = {"bert": _bert, "llama": _llama, "t5": _t5}
-# Name -> (tokenizer, positions) -> configuration.
-SHAPES: Mapping[str, Shape] = {
-    f"{family}-{name}": partial(build, size) for family, build in BUILDERS.items() for name, size in SIZES.items()
-}
+FREE = re.compile(r"([1-9]\d?)x([1-9]\d{1,3})")
+HEAD = 32  # width of a head of a free shape, and what its width is a multiple of
+
+
+def shape_of(name: str) -> Shape:
+    """(tokenizer, positions) -> configuration, of "bert-tiny" or, free, "bert-3x128": blocks x width.
+
+    A free shape has heads of 32 and an FFN four times as wide as the stream.
+
+    Raises:
+        SettingsError: that lists the names.
+    """
+    family, _, size = name.partition("-")
+    free = FREE.fullmatch(size)
+    if family not in BUILDERS or (size not in SIZES and free is None):
+        raise unknown_name("shape", name, [f"{kind}-{size}" for kind in BUILDERS for size in (*SIZES, "LAYERSxWIDTH")])
+    if free is None:
+        return partial(BUILDERS[family], SIZES[size])
+    layers, width = int(free[1]), int(free[2])
+    if width % HEAD:
+        raise SettingsError(
+            f"{name!r}: the width is no multiple of {HEAD}", fix=f"give e.g. {HEAD * (width // HEAD + 1)}"
+        )
+    return partial(BUILDERS[family], Size(layers, width, width // HEAD, 4 * width))
 
 
 def family_of(shape: str) -> str:
