@@ -19,7 +19,7 @@ from retroscope.training.crops import cropped
 from retroscope.training.objectives import RetroMae, objective_of
 from retroscope.training.pretrain import Draws, tokenised
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.shapes import family_of, shape_of
+from retroscope.training.shapes import BUILDERS, SIZES, family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
 
 WORLD = make_world(WorldSettings(people=40))
@@ -188,7 +188,7 @@ def test_spans_hide_about_the_share_and_leave_something_between(n: int, share: f
 def test_retromaes_decoder_knows_the_text_by_its_cls_vector_alone() -> None:
     tokenizer = vocabulary("bert")
     torch.manual_seed(0)
-    model = RetroMae(SHAPES["bert-tiny"](tokenizer, 32))
+    model = RetroMae(shape_of("bert-tiny")(tokenizer, 32))
     batch = TwoMasks(tokenizer, 0.3, 0.5)(drawn(tokenizer, TEXTS[:6]))
     states: list[torch.Tensor] = []
     model.bert.encoder.register_forward_hook(lambda *given: states.append(given[-1][0]))
@@ -256,7 +256,7 @@ def test_objectives_that_do_not_fit_the_family() -> None:
         objective_of("clm", "bert")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [f"{family}-{size}" for family in BUILDERS for size in SIZES])
 def test_shapes_have_the_size_of_their_name(shape: str) -> None:
     config = shape_of(shape)(vocabulary(family_of(shape)), 32)
     sizes = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
