@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from retroscope.collection.records import Judgment as Judgment
     from retroscope.collection.records import Passage as Passage
     from retroscope.collection.records import Query as Query
+    from retroscope.collection.world.people import WorldSettings as WorldSettings
+    from retroscope.collection.world.world import World as World
+    from retroscope.collection.world.world import make_world as make_world
     from retroscope.encoders.encode import encode_layers as encode_layers
     from retroscope.encoders.encoder import Encoder as Encoder
     from retroscope.encoders.encoder import Retriever as Retriever
@@ -48,10 +51,14 @@ if TYPE_CHECKING:
     from retroscope.study.ablation_curves import ablation_curves as ablation_curves
     from retroscope.study.ablation_settings import AblationSettings as AblationSettings
     from retroscope.study.compare import compare as compare
+    from retroscope.study.grid_settings import GridSettings as GridSettings
     from retroscope.study.neurons import attribute as attribute
     from retroscope.study.settings import StudySettings as StudySettings
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
+    from retroscope.surgery.reinitialise import reinitialise as reinitialise
+    from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
+    from retroscope.training.settings import TrainingSettings as TrainingSettings
 
 _HOMES = {
     "AblationCurves": "study.ablation_curves",
@@ -61,10 +68,12 @@ _HOMES = {
     "ComparisonSettings": "statistics.settings",
     "Difference": "statistics.difference",
     "Encoder": "encoders.encoder",
+    "GridSettings": "study.grid_settings",
     "Judgment": "collection.records",
     "NeuronAttribution": "attribution.result",
     "NeuronSettings": "attribution.settings",
     "Passage": "collection.records",
+    "PretrainingSettings": "training.pretraining_settings",
     "ProbeSettings": "probing.settings",
     "Query": "collection.records",
     "Recipe": "encoders.recipe",
@@ -73,6 +82,9 @@ _HOMES = {
     "Scores": "scores",
     "Study": "study.study",
     "StudySettings": "study.settings",
+    "TrainingSettings": "training.settings",
+    "World": "collection.world.world",
+    "WorldSettings": "collection.world.people",
     "ablation_curves": "study.ablation_curves",
     "attribute": "study.neurons",
     "compare": "study.compare",
@@ -84,8 +96,10 @@ _HOMES = {
     "load_retriever": "encoders.loading",
     "load_study": "study.study",
     "make_collection": "collection.collection",
+    "make_world": "collection.world.world",
     "probe": "probing.grid",
     "random_twin": "encoders.twin",
+    "reinitialise": "surgery.reinitialise",
     "represent": "representations.represent",
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",

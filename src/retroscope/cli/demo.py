@@ -10,38 +10,43 @@ from retroscope.cli import options as o
 
 def run(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option("--seed", help="Of texts, weights and training.")] = 0,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train the models again first, below --out.")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Train a small pair on the spot and compare it.
+    """Compare the pair that is shipped, trained in a world where what was seen is known.
 
-    Everything that compare does, on invented text, in about a minute and without a network.
+    Everything that compare does, in about a minute and without a network.
     """
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import summary as in_words
+    from retroscope.study import demo
     from retroscope.study.compare import compare
-    from retroscope.study.demo import make_demo_pair
+    from retroscope.study.documents import as_json as in_json
+    from retroscope.study.documents import write_text
     from retroscope.study.load import collection_of, pair_of
     from retroscope.study.summary import write_summary
 
     claim(out)
+    world, cache = demo.write_demo_world(out / "world"), out / "vectors"
     with progress_bars() as progress:
-        pair = make_demo_pair(out / "pair", seed, progress)
-        load = {"pooling": "mean"}
+        models = demo.retrain(out / "models", progress) if retrain else demo.shipped()
+        load = {"pooling": "mean", "max_length": 64, "similarity": "cosine"}
         chosen = resolve(
             {
-                "before": o.model_values(str(pair.backbone), load),
-                "after": o.model_values(str(pair.retriever), load),
-                "data.source": f"beir:{pair.collection}",
+                "before": o.model_values(str(models.backbone), load),
+                "after": o.model_values(str(models.retriever), {}),
+                "data": {"source": f"beir:{world}", "split": "test"},
             },
             None,
             None,
         )
         before, after = pair_of(chosen.before, chosen.after)
-        study = compare(before, after, collection_of(chosen.data), chosen, cache=out / "vectors", progress=progress)
+        study = compare(before, after, collection_of(chosen.data), chosen, cache=cache, progress=progress)
+        rows = demo.exposures(models, world, cache, progress)
     note("statistics, tables and figures ...")
     page = study.report(out)
     document = write_summary(study, out)
-    emit(document) if as_json else say(in_words(study.findings()))
+    write_text(out / "exposures.json", in_json(rows))
+    emit(document) if as_json else say(f"{in_words(study.findings())}\n\n{demo.in_words(rows)}")
     note(f"report: {page}")

@@ -1,201 +1,125 @@
-"""A backbone, the retriever fine-tuned from it, and a collection, made on the spot from a seed.
+"""The shipped pair: a backbone that read a world, the retriever fine-tuned from it, and the same one from scratch.
 
-Small enough for a laptop and yet with something to find: passages and queries name trades and
-towns by different words, so words alone do not lead from a query to its passage. Animals and months
-have one word, so that BM25 finds passages that look relevant: hard negatives. The backbone has read
-the passages only (masked words); the retriever has seen which words go together in training queries,
-and is tested on queries about other people.
+What each of them has seen is known: half of the people are in the pre-training text, and most, known or not, in the
+training questions. The three were made by `retroscope demo --retrain`.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+from safetensors.torch import load_file, save_file
 
-from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.collection.world.files import PRETRAINING, write_world
+from retroscope.collection.world.people import WorldSettings
+from retroscope.collection.world.world import make_world
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import AnalysisError
+from retroscope.statistics.crossed import crossed_mean
+from retroscope.study.load import collection_of
+from retroscope.study.measure import measure
+from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
+from retroscope.study.settings import DataSettings, ModelSettings, RetrievalSettings, StudySettings
+from retroscope.study.training import TrainStudySettings, prepare_training, run_training
+from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.settings import TrainingSettings
 
 Progress = Callable[[str, int, int], None]
 
-# (as passages say it, as queries say it)
-TRADES = (
-    ("doctor", "physician"), ("teacher", "schoolmaster"), ("lawyer", "advocate"), ("baker", "breadmaker"),
-    ("sailor", "mariner"), ("farmer", "grower"), ("writer", "novelist"), ("painter", "artist"),
-    ("smith", "ironworker"), ("tailor", "clothier"), ("singer", "vocalist"), ("miner", "digger"),
-)  # fmt: skip
-TOWNS = (
-    ("arlen", "harbourtown"), ("boscal", "milltown"), ("cerwick", "hilltown"), ("dorvane", "laketown"),
-    ("eskerra", "forttown"), ("fennick", "islandtown"), ("galdor", "marshtown"), ("hestia", "templetown"),
-    ("ivarra", "markettown"), ("jorund", "springtown"), ("kelmar", "bridgetown"), ("lorvik", "snowtown"),
-)  # fmt: skip
-ANIMALS = ("dog", "cat", "horse", "goat", "parrot", "rabbit", "goose", "donkey")
-MONTHS = ("january", "march", "april", "june", "july", "august", "october", "november")
-NAMES = ("ana", "bela", "cato", "dina", "emil", "fara", "gus", "hana", "igor", "juna", "kurt", "lena")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-PEOPLE = 500
-TRAINED = 300  # people whose queries the retriever is trained with; the others are the test
-STEPS = {"pre-training": 200, "fine-tuning": 30}
-BATCH = 64
+WORLD = WorldSettings(people=500, seed=0)
+PRETRAINED = PretrainingSettings(steps=2500, batch_size=64, max_length=64, learning_rate=1e-3)
+TRAINED = TrainingSettings(steps=200, batch_size=128, learning_rate=2e-4)
+SHAPE = "bert-3x128"
+LOAD = LoadSettings(pooling="mean", similarity="cosine", max_length=64)
+STRATA = ("known-held-out", "unknown-held-out", "known-trained", "unknown-trained", "lexical")
+MEASURE = "R@10"
 
 
 @dataclass(frozen=True)
-class DemoPair:
-    """Folders of what was made."""
+class Shipped:
+    """Folders of the three models."""
 
     backbone: Path
     retriever: Path
-    collection: Path
+    scratch: Path
 
 
-@dataclass(frozen=True)
-class Person:
-    """One invented person: a passage, and a query that asks for it in other words."""
-
-    passage: str
-    query: str
+def in_folder(folder: Path) -> Shipped:
+    """The three below a folder."""
+    return Shipped(folder / "backbone", folder / "retriever", folder / "scratch")
 
 
-def people(seed: int) -> list[Person]:
-    """`PEOPLE` persons with distinct combinations of trade, town and animal."""
-    rng = np.random.default_rng(seed)
-    combinations = list(product(TRADES, TOWNS, ANIMALS))
-    chosen = rng.choice(len(combinations), size=PEOPLE, replace=False)
-    names, months = rng.choice(NAMES, size=PEOPLE), rng.choice(MONTHS, size=PEOPLE)
-    made = []
-    for index, name, month in zip(chosen, names, months, strict=True):
-        trade, town, animal = combinations[int(index)]
-        passage = f"{name} is a {trade[0]} who lives in {town[0]} and keeps a {animal} since {month} ."
-        query = f"which {trade[1]} of the {town[1]} bought a {animal} in {month}"
-        made.append(Person(passage, query))
+def shipped() -> Shipped:
+    """Those of the package.
+
+    Raises:
+        AnalysisError: if the package was installed without its data.
+    """
+    folder = Path(str(files("retroscope"))) / "shipped"
+    if not (folder / "retriever" / "model.safetensors").is_file():
+        raise AnalysisError(
+            "this installation lacks the demo's models", where=str(folder), fix="install again, or use --retrain"
+        )
+    return in_folder(folder)
+
+
+def write_demo_world(folder: Path) -> Path:
+    """The world that the shipped models were trained on."""
+    return write_world(make_world(WORLD), folder)
+
+
+def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
+    """Make the three again below `folder`, in half precision as they are shipped; interrupted, it goes on."""
+    made, world = in_folder(folder), write_demo_world(folder / "world")
+    text = PretrainStudySettings(
+        text=(str(world / PRETRAINING),), shape=SHAPE, tokenizer="words", pretraining=PRETRAINED
+    )
+    run_pretraining(prepare_pretraining(text), made.backbone, progress)
+    data = DataSettings(source=f"beir:{world}", split="train")
+    tests = tuple(replace(data, split=name) for name in STRATA)
+    common = TrainStudySettings(
+        backbone=ModelSettings(source=str(made.backbone), load=LOAD), data=data, test=tests, training=TRAINED
+    )
+    for place, parts in ((made.retriever, ()), (made.scratch, ("all",))):
+        run_training(prepare_training(replace(common, reinitialise=parts)), place, progress)
+    for place in (made.backbone, made.retriever, made.scratch):
+        halve(place)
     return made
 
 
-def make_demo_pair(folder: Path, seed: int = 0, progress: Progress | None = None) -> DemoPair:
-    """Train the pair and write all three folders below `folder`; the same seed makes the same pair.
-
-    Args:
-        folder: created; what it holds of an earlier demo is replaced.
-        seed: of text, weights and batches.
-        progress: told (stage, steps done, steps in all).
-    """
-    pair = DemoPair(folder / "backbone", folder / "retriever", folder / "collection")
-    everyone = people(seed)
-    _write_collection(everyone[TRAINED:], everyone, pair.collection)
-    tokenizer = _tokenizer([text for person in everyone for text in (person.passage, person.query)])
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = BertForMaskedLM(_shape(len(tokenizer)))
-        _pretrain(model, tokenizer, everyone, progress)
-        _save(model.bert, tokenizer, pair.backbone)
-        _finetune(model.bert, tokenizer, everyone[:TRAINED], progress)
-        _save(model.bert, tokenizer, pair.retriever)
-    return pair
+def halve(folder: Path) -> None:
+    """Round the weights of a folder to half precision, in place: the package stays small."""
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    save_file({name: tensor.half() for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    said = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(said | {"dtype": "float16"}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _write_collection(tested: Sequence[Person], everyone: Sequence[Person], folder: Path) -> None:
-    (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    corpus = [{"_id": f"p{i}", "title": "", "text": person.passage} for i, person in enumerate(everyone)]
-    queries = [{"_id": f"q{i}", "text": person.query} for i, person in enumerate(tested, start=TRAINED)]
-    for name, rows in (("corpus", corpus), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    lines = [f"q{i}\tp{i}\t1\n" for i in range(TRAINED, len(everyone))]
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines), encoding="utf-8")
+def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
+    """What each retriever finds of each stratum: the world's own answer to "was it there before?"."""
+    chosen = StudySettings(retrieval=RetrievalSettings(measures=(MEASURE,), layers=False))
+    rows = []
+    for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
+        retriever = load_retriever(place)
+        for stratum in STRATA:
+            collection = collection_of(DataSettings(source=f"beir:{world}", split=stratum))
+            found = measure(retriever, collection, None, chosen, cache=cache, progress=progress)
+            values = found.retrieval.scores.select(measure=MEASURE).values.values
+            mean = crossed_mean(values[None], bounds=(0, 1))
+            rows.append({"retriever": name, "stratum": stratum, "measure": MEASURE, "mean": float(mean.mean),
+                         "ci_low": float(mean.low), "ci_high": float(mean.high), "n": int(mean.n)})  # fmt: skip
+    return rows
 
 
-def _tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    words = sorted({word for text in texts for word in text.split()})
-    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *words))}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    backend.normalizer = normalizers.Lowercase()
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    ends = [("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=32,
-    )
-
-
-def _shape(vocabulary: int) -> BertConfig:
-    return BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=96,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=384,
-        max_position_embeddings=32,
-        attn_implementation="sdpa",
-    )
-
-
-def _pretrain(
-    model: BertForMaskedLM, tokenizer: PreTrainedTokenizerFast, everyone: Sequence[Person], progress: Progress | None
-) -> None:
-    """Masked words (15 %), on the passages alone."""
-    texts = [person.passage for person in everyone]
-
-    def loss(chosen: list[int]) -> torch.Tensor:
-        batch = tokenizer([texts[i] for i in chosen], padding=True, return_tensors="pt")
-        hide = (torch.rand(batch["input_ids"].shape) < 0.15) & (batch["input_ids"] >= len(SPECIAL))
-        labels = batch["input_ids"].masked_fill(~hide, -100)
-        batch["input_ids"] = batch["input_ids"].masked_fill(hide, tokenizer.mask_token_id)
-        found: torch.Tensor = model(**batch, labels=labels).loss
-        return found
-
-    _train(model, loss, len(texts), "pre-training", progress)
-
-
-def _finetune(
-    model: BertModel, tokenizer: PreTrainedTokenizerFast, trained: Sequence[Person], progress: Progress | None
-) -> None:
-    """In-batch contrastive training of mean-pooled cosine similarities, temperature 0.05."""
-
-    def loss(chosen: list[int]) -> torch.Tensor:
-        queries = _mean_pooled(model, tokenizer, [trained[i].query for i in chosen])
-        passages = _mean_pooled(model, tokenizer, [trained[i].passage for i in chosen])
-        return torch.nn.functional.cross_entropy(queries @ passages.T / 0.05, torch.arange(len(chosen)))
-
-    _train(model, loss, len(trained), "fine-tuning", progress)
-
-
-def _mean_pooled(model: BertModel, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> torch.Tensor:
-    batch = tokenizer(texts, padding=True, return_tensors="pt")
-    states = model(**batch).last_hidden_state
-    weights = batch["attention_mask"][:, :, None]
-    return torch.nn.functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
-
-
-def _train(
-    model: torch.nn.Module,
-    loss: Callable[[list[int]], torch.Tensor],
-    n_texts: int,
-    stage: str,
-    progress: Progress | None,
-) -> None:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-4)
-    model.train()
-    for step in range(STEPS[stage]):
-        chosen = torch.randperm(n_texts)[:BATCH].tolist()
-        optimiser.zero_grad()
-        loss(chosen).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        if progress:
-            progress(stage, step + 1, STEPS[stage])
-    model.eval()
-
-
-def _save(model: BertModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    with quiet():
-        model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def in_words(rows: list[dict[str, Any]]) -> str:
+    """The same as a table of text."""
+    lines = [f"{MEASURE} by what was seen when ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
+    lines += [
+        f"  {row['retriever']:<13}{row['stratum']:<18}{row['mean']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        for row in rows
+    ]
+    return "\n".join(lines)

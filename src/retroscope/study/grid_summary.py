@@ -83,6 +83,13 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
     return made
 
 
+def _said(value: Any) -> Any:
+    """Infinity, which JSON cannot hold, in a word."""
+    if isinstance(value, float) and np.isinf(value):
+        return "above" if value > 0 else "below"
+    return value
+
+
 def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
     said = [note for test in grid.tests.values() for note in test.notes]
     said += [warning for scores in gathered.values() for warning in scores.warnings]

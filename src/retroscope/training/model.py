@@ -31,7 +31,7 @@ class Base:
 
     Attributes:
         folder: a plain transformers folder.
-        name: what an adapter's configuration calls it: a hub name, or the folder's full path.
+        name: what an adapter's configuration calls it: a hub name, or the folder's full path; else as it was named.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     place, adapter = locate(source), settings.strategy == "lora"
     plain = place.is_dir() and (place / "config.json").is_file() and not (place / "modules.json").is_file()
     if plain and not (altered and adapter):
-        return Base(place, str(place.resolve()) if Path(source).expanduser().exists() else source)
+        return Base(place, str(place.resolve()) if adapter and Path(source).expanduser().exists() else source)
     copy = (folder if adapter else folder / CHECKPOINTS) / "backbone"
     with quiet():
         backbone.passage.backbone.save_pretrained(copy)

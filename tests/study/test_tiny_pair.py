@@ -1,4 +1,4 @@
-"""The demo: the same from the same seed, quiet, and hard in the way that it says."""
+"""The tests' pair: the same from the same seed, quiet, and hard in the way that it says."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
-from retroscope.study.demo import ANIMALS, MONTHS, PEOPLE, TOWNS, TRADES, people
+from tiny_pair import ANIMALS, MONTHS, PEOPLE, TOWNS, TRADES, people
 from tiny_study import Tiny, make_tiny
 
 
