@@ -1,18 +1,20 @@
 """Every command on a tiny pair: results on standard output, notes on standard error, files where they belong."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import golden_texts as golden
 import pytest
+import torch
 import zarr
 from command_line import QUICK, Cli, Done
+from safetensors.torch import load_file
 
 from retroscope.cli.options import in_bytes
 from retroscope.errors import SettingsError
-from retroscope.study import demo
-from tiny_study import Tiny, _shape
+from tiny_study import Tiny
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 
@@ -288,17 +290,29 @@ def test_a_protocol_reaches_every_room(cli: Cli, tiny: Tiny, texts: Path, tmp_pa
         assert found["settings"]["statistics"]["test"] == "unpaired_t"
 
 
-def test_demo(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "PEOPLE", 200)
-    monkeypatch.setattr(demo, "TRAINED", 60)
-    monkeypatch.setattr(demo, "STEPS", {"pre-training": 2, "fine-tuning": 2})
-    monkeypatch.setattr(demo, "_shape", _shape)
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo with little to read, models of three steps and one probe."""
+    from retroscope.collection.world.people import WorldSettings
     from retroscope.probing import settings
+    from retroscope.study import demo
 
+    monkeypatch.setattr(demo, "WORLD", WorldSettings(people=500, documents=2))
+    monkeypatch.setattr(demo, "PRETRAINED", replace(demo.PRETRAINED, steps=3, batch_size=8, checkpoints=1))
+    monkeypatch.setattr(demo, "TRAINED", replace(demo.TRAINED, steps=3, batch_size=8, evaluations=1))
     quick = settings.Protocol(split=settings.disjoint_split, probes=("cosine",), controls=("none",))
     monkeypatch.setitem(settings.PROTOCOLS, "default", quick)
-    done = cli("demo", "--out", tmp_path / "demo", "--json")
-    found = document(done)
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    found = document(cli("demo", "--retrain", "--out", out, "--json"))
     assert found["before"]["name"] == "backbone"
-    assert done.err == f"statistics, tables and figures ...\nreport: {tmp_path / 'demo' / 'report.html'}\n"
-    assert (tmp_path / "demo" / "pair" / "collection" / "corpus.jsonl").exists()
+    assert found["collection"]["name"] == "world"
+    rows = json.loads((out / "exposures.json").read_text())
+    assert len(rows) == 2 * 5
+    assert all(row["ci_low"] <= row["mean"] <= row["ci_high"] for row in rows)
+    for model in ("backbone", "retriever", "scratch"):
+        weights = load_file(out / "models" / model / "model.safetensors")
+        assert {value.dtype for value in weights.values()} == {torch.float16}, "shipped in half precision"

@@ -6,10 +6,14 @@ from rich.console import Console
 from retroscope.cli import terminal
 
 
-def test_nobody_watching_is_told_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    monkeypatch.setattr(terminal, "monotonic", lambda: now[0])
     with terminal.progress_bars() as told:
-        assert told is None
-    assert capfd.readouterr() == ("", "")
+        for step in range(1, 201):
+            now[0] += 1.0
+            told("training", step, 200)
+    assert capsys.readouterr().err.splitlines() == [f"training: {n} of 200" for n in (60, 120, 180)]
 
 
 @pytest.mark.parametrize("width", [30, 100])

@@ -79,7 +79,7 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_weights(
 ) -> None:
     states = []
     for name in "ab":
-        model, settings, folder = fresh(toy, tmp_path / name, settings=TrainingSettings(**QUICK | {"steps": 30}))
+        model, settings, folder = fresh(toy, tmp_path / name, settings=TrainingSettings(**QUICK | {"steps": 80}))
         trained = train(model, training_pairs(pairs_of(24)), settings, folder)
         losses = [row["loss"] for row in trained.curve if "loss" in row]
         assert sum(losses[-5:]) < 0.8 * sum(losses[:5])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from rich.table import Column
 from retroscope.errors import SettingsError
 
 Told = Callable[[str, int, int], None]
+SELDOM = 60.0  # seconds between lines of progress where there is no terminal
 NARROW = 90  # characters of a terminal in which bars would leave no room for names
 
 
@@ -56,11 +58,11 @@ def claim(*folders: Path) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Told | None]:
-    """A function that shows (what, done, total) as bars with rate and remaining time; None when nobody watches."""
+def progress_bars() -> Iterator[Told]:
+    """A function that shows (what, done, total): bars in a terminal, else (in a log) a line now and then."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield _lines()
         return
     with Progress(*_columns(console.width), console=console) as bars:
         tasks: dict[str, TaskID] = {}
@@ -73,6 +75,19 @@ def progress_bars() -> Iterator[Told | None]:
             bars.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield told
+
+
+def _lines() -> Told:
+    """One line every `SELDOM` seconds at the most, none in the first: short work needs no log."""
+    last = monotonic()
+
+    def told(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if monotonic() - last >= SELDOM:
+            last = monotonic()
+            note(f"{what}: {done:,} of {total:,}")
+
+    return told
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:

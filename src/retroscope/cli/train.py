@@ -24,7 +24,10 @@ def run(
     ] = None,
     test: Annotated[
         list[str] | None,
-        typer.Option("--test", help="Queries that must not be trained with: a split or SPEC; may be repeated."),
+        typer.Option(
+            "--test",
+            help="Queries that must not be trained with: split or SPEC; repeatable. Else split 'test', if any.",
+        ),
     ] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="full, lora, head, bitfit or norms.")] = None,
     pooling: o.Pooling = None,
@@ -63,7 +66,7 @@ def run(
     Contrastive, with sentence-transformers, whose folder it writes; interrupted, the same command goes on.
     """
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.training import TrainStudySettings, training_split
+    from retroscope.study.training import TrainStudySettings, test_split, training_split
 
     chosen = resolve_as(
         TrainStudySettings,
@@ -80,7 +83,7 @@ def run(
             ),
             "data": {"source": data, "split": training_split(data, split)},
             "dev": o.split_or_spec(dev, data),
-            "test": [o.split_or_spec(name, data) for name in test or ()] or None,
+            "test": [o.split_or_spec(name, data) for name in test or test_split(data, split)] or None,
             "reinitialise": reinitialise.split("+") if reinitialise else None,
             "training": o.given(
                 strategy=strategy,

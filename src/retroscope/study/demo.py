@@ -31,7 +31,7 @@ from retroscope.training.settings import TrainingSettings
 Progress = Callable[[str, int, int], None]
 
 WORLD = WorldSettings(people=500, seed=0)
-PRETRAINED = PretrainingSettings(steps=2500, batch_size=64, max_length=64, learning_rate=1e-3)
+PRETRAINED = PretrainingSettings(steps=4000, batch_size=64, max_length=64, learning_rate=1e-3)
 TRAINED = TrainingSettings(steps=200, batch_size=128, learning_rate=2e-4)
 SHAPE = "bert-3x128"
 LOAD = LoadSettings(pooling="mean", similarity="cosine", max_length=64)

@@ -81,7 +81,7 @@ class PretrainJob:
         """SHA-256 of all that makes the result."""
         digest = hashlib.sha256(json.dumps([e["input_ids"] for e in self.documents.examples]).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().float().numpy().tobytes())
+            digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
         made_by = {name: version for name, version in software().items() if name != "threads"}
         digest.update(json.dumps([plain(self.settings.pretraining), made_by], sort_keys=True).encode())
         return digest.hexdigest()

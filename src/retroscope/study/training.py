@@ -79,6 +79,12 @@ def training_split(source: str, wanted: str | None) -> str | None:
     return None
 
 
+def test_split(source: str, trained: str | None) -> tuple[str, ...]:
+    """The split that is tested with unless another is named: "test", where there is one that is not trained with."""
+    others = set(splits_of(source)) - {training_split(source, trained)}
+    return ("test",) if "test" in others and len(splits_of(source)) > 1 else ()
+
+
 def prepare_training(settings: TrainStudySettings) -> TrainJob:
     """Load backbone and collections, and check that nothing is trained with that is tested with."""
     backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)

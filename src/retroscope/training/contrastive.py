@@ -29,7 +29,7 @@ from retroscope.training.folder import last_checkpoint
 from retroscope.training.pairs import Pairs
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import prepare
-from retroscope.training.watch import Progress, Watch, disk_errors, rhythm
+from retroscope.training.watch import Progress, Watch, disk_errors, rhythm, shared_arguments
 
 MEASURE = "ndcg@10"  # of the held-out queries, by which the best checkpoint is chosen
 
@@ -151,29 +151,12 @@ def _arguments(
               "metric_for_best_model": f"eval_dev_{model.similarity_fn_name}_{MEASURE}",
               "greater_is_better": True} if chooses else {}  # fmt: skip
     return SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
+        **shared_arguments(settings, settings.peak_rate, folder, often, model.device.type),
         num_train_epochs=settings.epochs,
         max_steps=settings.steps or -1,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.peak_rate,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        lr_scheduler_type="linear",
-        bf16=settings.precision == "bfloat16",
-        fp16=settings.precision == "float16",
-        use_cpu=model.device.type == "cpu",
-        seed=settings.seed,
-        data_seed=settings.seed,
         batch_sampler="no_duplicates",
         prompts=_prompts(model, pairs),
         router_mapping=_routes(pairs) if settings.two_towers else {},
-        save_strategy="steps",
-        save_steps=often.save,
-        save_total_limit=2,
-        logging_steps=often.log,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
         **chosen,
     )
 

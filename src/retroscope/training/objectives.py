@@ -22,7 +22,7 @@ from transformers.modeling_outputs import MaskedLMOutput
 from transformers.models.bert.modeling_bert import BertLayer
 
 from retroscope.errors import TrainingError, listed
-from retroscope.training.collate import Collate, Masking, NextWord, Spans, TwoMasks
+from retroscope.training.collate import IGNORED, Collate, Masking, NextWord, Spans, TwoMasks
 from retroscope.training.pretraining_settings import PretrainingSettings
 
 
@@ -55,10 +55,10 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(again, decoder_labels))
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy of the hidden words; only theirs are looked up in the vocabulary."""
-        hidden = labels != -100
-        loss: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden])
-        return loss
+        """Cross entropy of the hidden words, 0 where there are none; only they are looked up in the vocabulary."""
+        hidden = labels != IGNORED
+        total: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden], reduction="sum")
+        return total / hidden.sum().clamp(min=1)
 
 
 def without_decoder(model: PreTrainedModel) -> PreTrainedModel:

@@ -15,7 +15,7 @@ from retroscope.errors import TrainingError
 from retroscope.training.collate import Collate
 from retroscope.training.folder import last_checkpoint
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.watch import Progress, Watch, disk_errors, rhythm
+from retroscope.training.watch import Progress, Watch, disk_errors, rhythm, shared_arguments
 
 Example = dict[str, list[int]]
 
@@ -95,25 +95,10 @@ def pretrain(
     """
     often = rhythm(settings.steps, settings.checkpoints)
     arguments = TrainingArguments(
-        output_dir=str(folder),
+        **shared_arguments(settings, settings.learning_rate, folder, often, device),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        lr_scheduler_type="linear",
-        use_cpu=device == "cpu",
-        seed=settings.seed,
-        data_seed=settings.seed,
-        save_strategy="steps",
-        save_steps=often.save,
-        save_total_limit=2,
-        logging_steps=often.log,
-        logging_nan_inf_filter=False,
         train_sampling_strategy="sequential",  # `Draws` are in random order already
         remove_unused_columns=False,
-        report_to="none",
-        disable_tqdm=True,
     )
     with quiet(), disk_errors(folder):
         draws = Draws(documents.examples, settings.steps * settings.batch_size * arguments.world_size, settings.seed)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.training.settings import PRECISIONS
 
 OBJECTIVES = {
     "mlm": "masked words (Devlin et al. 2019); spans for T5 (Raffel et al. 2020)",
@@ -24,6 +25,7 @@ class PretrainingSettings:
         masked: share of the tokens that are masked (mlm, retromae's encoder).
         decoder_masked: share that RetroMAE's decoder does not see.
         learning_rate: at its highest; `warmup` is the share of steps in which it rises, then it falls to 0.
+        precision: of the forward pass, a name in `PRECISIONS`; the weights are float32.
         checkpoints: how many are written on the way.
         seed: of new weights, order, masks and dropout.
     """
@@ -38,12 +40,15 @@ class PretrainingSettings:
     warmup: float = 0.05
     weight_decay: float = 0.01
     dropout: float = 0.0
+    precision: str = "float32"
     checkpoints: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise unknown_name("objective", self.objective, OBJECTIVES)
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
         for name in ("steps", "batch_size", "max_length", "learning_rate", "checkpoints"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}", fix="give more than 0")

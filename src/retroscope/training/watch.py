@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -53,6 +53,45 @@ def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
     """About so many checkpoints and logs in so many steps."""
     log = max(1, steps // logs)
     return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
+
+
+class Schedule(Protocol):
+    """What both kinds of training settings say about the optimiser."""
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def warmup(self) -> float: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+
+def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
+    """What every Trainer here is told; the rate rises, then falls to 0, both linearly."""
+    return {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": peak_rate,
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "lr_scheduler_type": "linear",
+        "bf16": settings.precision == "bfloat16",
+        "fp16": settings.precision == "float16",
+        "use_cpu": device == "cpu",
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "save_strategy": "steps",
+        "save_steps": often.save,
+        "save_total_limit": 2,
+        "logging_steps": often.log,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
 @contextmanager
