@@ -43,6 +43,7 @@ def run(
     from retroscope.cli.resolve import resolve_as
     from retroscope.cli.terminal import emit, note, progress_bars, say
     from retroscope.study.pretraining import PretrainStudySettings, describe, prepare_pretraining, run_pretraining
+    from retroscope.training.processes import is_first
 
     chosen = resolve_as(
         PretrainStudySettings,
@@ -69,4 +70,5 @@ def run(
     note(describe(job))
     with progress_bars() as progress:
         document = run_pretraining(job, out, progress)
-    emit(document) if as_json else say(f"backbone: {out}")
+    if is_first():
+        emit(document) if as_json else say(f"backbone: {out}")

@@ -107,9 +107,11 @@ def run(
 def _train(chosen: "TrainStudySettings", out: Path, *, as_json: bool) -> None:
     from retroscope.cli.terminal import emit, note, progress_bars, say
     from retroscope.study.training import describe, prepare_training, run_training
+    from retroscope.training.processes import is_first
 
     job = prepare_training(chosen)
     note(describe(job))
     with progress_bars() as progress:
         document = run_training(job, out, progress)
-    emit(document) if as_json else say(f"retriever: {out}")
+    if is_first():
+        emit(document) if as_json else say(f"retriever: {out}")

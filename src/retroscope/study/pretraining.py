@@ -25,6 +25,7 @@ from retroscope.training.folder import ABOUT, claim, finished, save_backbone
 from retroscope.training.objectives import go_on, objective_of
 from retroscope.training.pretrain import Documents, pretrain, tokenised
 from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.processes import first_alone, is_first, wait
 from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
 from retroscope.training.watch import Progress
@@ -123,9 +124,14 @@ def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = 
     done = finished(folder, key)
     if done is not None:
         return done
-    model, curve = _trained(job, claim(folder, key), progress)
+    device = "cpu" if job.settings.device == "cpu" else "cuda"
+    with first_alone(device):
+        checkpoints = claim(folder, key)
+    model, curve = _trained(job, checkpoints, progress)
     about = clean(_document(job, key, curve))
-    save_backbone(model, job.tokenizer, folder, about, _card(job))
+    if is_first():
+        save_backbone(model, job.tokenizer, folder, about, _card(job))
+    wait(device)
     return dict(about)
 
 

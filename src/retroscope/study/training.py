@@ -19,6 +19,7 @@ from retroscope.training.contrastive import Trained, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
 from retroscope.training.pairs import Pairs, check_held_out, training_pairs
+from retroscope.training.processes import first_alone, is_first, wait
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
 from retroscope.training.watch import Progress
@@ -105,14 +106,17 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
     done = finished(folder, job.key)
     if done is not None:
         return done
-    checkpoints = claim(folder, job.key)
     source = job.settings.backbone.source if job.settings.backbone else None
-    altered = bool(job.settings.reinitialise)
-    base = find_base(job.backbone, source or "", folder, job.settings.training, altered=altered)
-    model = build_model(job.backbone, base, job.settings.training)
-    trained = train(model, job.pairs, job.settings.training, checkpoints, dev=job.dev, progress=progress)
+    chosen, device, altered = job.settings.training, job.backbone.passage.device.type, bool(job.settings.reinitialise)
+    with first_alone(device):
+        checkpoints = claim(folder, job.key)
+        base = find_base(job.backbone, source or "", folder, chosen, altered=altered)
+    model = build_model(job.backbone, base, chosen)
+    trained = train(model, job.pairs, chosen, checkpoints, dev=job.dev, progress=progress)
     about = clean(_document(job, trained))
-    save_trained(without_new_pooler(trained.model, job.backbone), folder, about, card(job, base.name))
+    if is_first():
+        save_trained(without_new_pooler(trained.model, job.backbone), folder, about, card(job, base.name))
+    wait(device)
     return dict(about)
 
 

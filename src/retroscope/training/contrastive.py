@@ -27,6 +27,7 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import MissingExtraError, TrainingError
 from retroscope.training.folder import last_checkpoint
 from retroscope.training.pairs import Pairs
+from retroscope.training.processes import n_processes
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import prepare
 from retroscope.training.watch import Progress, Watch, disk_errors, rhythm, shared_arguments
@@ -162,8 +163,9 @@ def _arguments(
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Steps of a whole run, on one device; a little fewer where texts repeat, which no batch holds twice."""
-    return settings.steps or max(1, math.ceil(len(pairs) / settings.batch_size * settings.epochs))
+    """Steps of a whole run; a little fewer where texts repeat, which no batch holds twice."""
+    at_once = settings.batch_size * n_processes()
+    return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 
 
 def _prompts(model: SentenceTransformer, pairs: Pairs) -> dict[str, str]:

@@ -13,6 +13,7 @@ from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model
 from retroscope.training.pairs import Pairs
 from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.processes import first_alone, is_first
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import transformers_of
 from retroscope.training.watch import Progress
@@ -32,10 +33,11 @@ def pretrain_on_crops(
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
     """Train with the crops of a batch as one another's negatives, mean pooling; the model and the curve."""
     start = folder / "start"
-    if not (start / "config.json").is_file():
-        with quiet():
-            model.save_pretrained(start)
-            tokenizer.save_pretrained(start)
+    with first_alone(device):
+        if is_first() and not (start / "config.json").is_file():
+            with quiet():
+                model.save_pretrained(start)
+                tokenizer.save_pretrained(start)
     retriever = load_retriever(start, pooling="mean", max_length=settings.max_length, device=device)
     pairs = cropped(texts, settings.steps * settings.batch_size, settings.seed)
     chosen = TrainingSettings(

@@ -22,6 +22,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.recipe import Recipe
 from retroscope.errors import TrainingError, listed
 from retroscope.training.folder import CHECKPOINTS
+from retroscope.training.processes import is_first
 from retroscope.training.settings import TrainingSettings
 
 
@@ -51,9 +52,10 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     if plain and not (altered and adapter):
         return Base(place, str(place.resolve()) if adapter and Path(source).expanduser().exists() else source)
     copy = (folder if adapter else folder / CHECKPOINTS) / "backbone"
-    with quiet():
-        backbone.passage.backbone.save_pretrained(copy)
-        backbone.passage.tokenizer.save_pretrained(copy)
+    if is_first():
+        with quiet():
+            backbone.passage.backbone.save_pretrained(copy)
+            backbone.passage.tokenizer.save_pretrained(copy)
     return Base(copy, str(copy.resolve()) if adapter else source)
 
 

@@ -1,0 +1,33 @@
+"""Several processes of one training, as torchrun starts them: all train, the first alone makes files."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from accelerate import PartialState
+
+
+def n_processes() -> int:
+    """How many train together; 1 unless torchrun started them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that makes files."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def first_alone(device: str) -> Iterator[None]:
+    """What is inside runs in the first process, and in the others when that is done."""
+    if n_processes() == 1:
+        yield
+        return
+    with PartialState(cpu=device == "cpu").main_process_first():
+        yield
+
+
+def wait(device: str) -> None:
+    """Until all are here."""
+    if n_processes() > 1:
+        PartialState(cpu=device == "cpu").wait_for_everyone()
