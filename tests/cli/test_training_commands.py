@@ -1,0 +1,80 @@
+"""world, pretrain, train and ablate, one after the other, as a user would."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Cli, Done
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands") / "world"
+
+
+@pytest.fixture
+def backbone(cli: Cli, world: Path) -> Path:
+    """A world and a backbone that read it, made by the first test that asks."""
+    folder = world.parent / "backbone"
+    if not world.exists():
+        done = cli("world", "--people", 30, "--documents", 2, "--out", world)
+        assert (done.code, done.out.splitlines()[0]) == (0, "30 people, 60 documents of pre-training text")
+    words = ["pretrain", "--text", world / "pretraining.txt", "--shape", "bert-1x32", "--tokenizer", "words",
+             "--steps", 2, "--batch-size", 4, "--max-length", 32, "--out", folder]  # fmt: skip
+    assert ok(cli(*words)).out == f"backbone: {folder}\n"
+    return folder
+
+
+def ok(done: Done) -> Done:
+    assert done.code == 0, done.err
+    return done
+
+
+def test_train(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
+    words = ["train", backbone, "--data", f"beir:{world}", "--dev", "dev", "--steps", 2, "--batch-size", 4]
+    line = "--pooling mean --max-length 32 --reinitialise ffn+embeddings --json"
+    found = json.loads(ok(cli(*words, "--out", tmp_path / "r", line=line)).out)
+    assert found["settings"]["reinitialise"] == ["ffn", "embeddings"]
+    assert found["settings"]["test"][0]["split"] == "test", "checked unasked"
+    assert found == json.loads((tmp_path / "r" / "training.json").read_text())
+    assert json.loads(ok(cli(*words, "--out", tmp_path / "r", line=line)).out) == found, "nothing is trained again"
+
+
+def test_a_leaking_split(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
+    words = ["train", backbone, "--data", f"beir:{world}", "--split", "test", "--dev", "known-held-out"]
+    done = cli(*words, "--out", tmp_path / "r", line="--pooling mean")
+    assert done.code == 2
+    assert "held-out queries are in the training pairs" in done.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
+    words = ["ablate", backbone, "--data", f"beir:{world}", "--test", "lexical", "--out", tmp_path / "g"]
+    line = "--reinitialise none,all --labels 10,20 --seeds 0,1 --steps 2 --batch-size 4 --pooling mean --max-length 32"
+    planned = ok(cli(*words, line=f"{line} --dry-run"))
+    assert "8 cells, 0 of them done" in planned.out
+    assert not (tmp_path / "g").exists()
+    found = json.loads(ok(cli(*words, line=f"{line} --json --measures RR@10")).out)
+    assert {row["backbone"] for row in found["cells"]} == {"backbone"}
+    assert len(found["cells"]) == 2 * 2
+    assert found == json.loads((tmp_path / "g" / "grid.json").read_text())
+    again = ok(cli(*words, line=f"{line} --measures RR@10"))
+    assert "8 cells, 8 of them done" in again.err
+    assert again.out.splitlines() == found["verdict"]
+    assert (tmp_path / "g" / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ablate", "--test", "x", "--out", "o"], "--test without --data"),
+        (["ablate", "--data", "beir:WORLD", "--test", "test", "--out", "o"], "there is no backbone"),
+        (["ablate", "B", "--data", "beir:WORLD", "--out", "o"], "nothing to measure on"),
+        (["ablate", "B", "--data", "beir:WORLD", "--test", "test", "--seeds", "a", "--out", "o"], "is no number"),
+        (["pretrain", "--text", "x", "--shape", "bert-huge", "--tokenizer", "words", "--out", "o"], "unknown shape"),
+    ],
+)
+def test_mistakes(cli: Cli, world: Path, backbone: Path, words: list[str], said: str) -> None:
+    done = cli(*(word.replace("WORLD", str(world)) for word in words))
+    assert done.code == 2
+    assert said in done.err
