@@ -28,6 +28,7 @@ from retroscope.study.single import run_probes
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
 PROBED = ("known-held-out", "unknown-held-out")
+N = 5  # passages that a probe chooses among
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
             cells.append(shown(values))
         print(f"| {stratum} ({values.shape[1]} questions) | {' | '.join(cells)} |")
     if chosen.probes:
-        probes(grid, chosen.out, chosen.seeds)
+        probes(grid, chosen.out)
 
 
 def shown(values: np.ndarray) -> str:
@@ -78,23 +79,30 @@ def settings(out: Path, seeds: int) -> GridSettings:
     )
 
 
-def probes(grid: Grid, out: Path, seeds: int) -> None:
-    """The last layer's probes of every retriever, by stratum."""
-    columns = [f"{MODELS[level]}, {stratum}" for level in MODELS for stratum in PROBED]
-    print(f"\n| last layer, N = 5, {seeds} seeds | {' | '.join(columns)} |\n|{'---|' * 5}")
-    chosen = StudySettings(probing=ProbeSettings(passages=(5,)))
+def probes(grid: Grid, out: Path) -> None:
+    """The last layer's probes of the backbone and both retrievers, fitted on both strata and told apart after."""
+    world = f"beir:{out / 'world'}"
+    collection = collection_of(DataSettings(source=world, split="test"))
+    strata = {name: collection_of(DataSettings(source=world, split=name)).judged_queries for name in PROBED}
+    chosen = StudySettings(probing=ProbeSettings(passages=(N,)))
+    seeds = grid.axes["seed"]
+    columns = {"backbone": [out / "grid" / "backbones" / f"mlm_seed{seed}" for seed in seeds]}
+    for level, name in MODELS.items():
+        cells = [cell for cell in grid.cells if cell.reinitialise == level]
+        columns[name] = [out / "grid" / "cells" / cell.name / "model" for cell in cells]
     found: dict[str, list[str]] = {}
-    for level in MODELS:
-        for stratum in PROBED:
-            collection = collection_of(DataSettings(source=f"beir:{out / 'world'}", split=stratum))
-            by_seed = []
-            for cell in (c for c in grid.cells if c.reinitialise == level):
-                retriever = load_retriever(out / "grid" / "cells" / cell.name / "model")
-                measured, _ = run_probes(retriever, collection, chosen, out / "vectors")
-                by_seed.append(measured.probing.scores.values.sel(control="none", passages=5).isel(layer=-1))
-            for probe in by_seed[0].indexes["probe"]:
-                values = np.stack([scores.sel(probe=probe).values for scores in by_seed])
+    for name, folders in columns.items():
+        load = {"pooling": "mean", "similarity": "cosine", "max_length": 64} if name == "backbone" else {}
+        measured = [
+            run_probes(load_retriever(folder, **load), collection, chosen, out / "vectors")[0] for folder in folders
+        ]
+        scores = [m.probing.scores.values.sel(control="none", passages=N).isel(layer=-1) for m in measured]
+        for ids in strata.values():
+            for probe in scores[0].indexes["probe"]:
+                values = np.stack([s.sel(probe=probe).reindex(query=list(ids)).values for s in scores])
                 found.setdefault(probe, []).append(shown(values[:, np.isfinite(values).all(axis=0)]))
+    titles = [f"{name}, {stratum}" for name in columns for stratum in strata]
+    print(f"\n| last layer, N = {N}, {len(seeds)} seeds | {' | '.join(titles)} |\n|{'---|' * (len(titles) + 1)}")
     for probe, cells in found.items():
         print(f"| {probe} | {' | '.join(cells)} |")
 
