@@ -54,6 +54,12 @@ def test_the_interval_ends_where_the_measure_does() -> None:
     assert float(crossed_mean(values, bounds=(0, 1)).low) == 0
 
 
+def test_no_change_anywhere_is_not_known_to_be_none() -> None:
+    found = crossed_mean(np.zeros((3, 50)), bounds=(-1, 1))
+    share = stats.binomtest(0, 50).proportion_ci(0.95, "exact").high
+    assert (float(found.low), float(found.high)) == pytest.approx((-share, share))
+
+
 def test_holes_are_refused() -> None:
     values = np.ones((2, 5))
     values[0, 1] = np.nan

@@ -98,7 +98,7 @@ def test_every_cell_is_where_its_labels_say(whole: tuple[Grid, Path]) -> None:
             gathered["lexical"].values.sel(vars(cell)).values, found[cell]["lexical"].values.values
         )
     assert len({scores["lexical"].values.values.tobytes() for scores in found.values()}) > 4, "cells differ"
-    assert save_gathered(gathered, folder).is_dir()
+    assert save_gathered(grid, gathered, folder).is_dir()
 
 
 def test_no_model_is_left_unless_it_is_asked_for(whole: tuple[Grid, Path]) -> None:
@@ -179,10 +179,51 @@ def cell(value: float, **at: object) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
-    [(np.inf, "more than 900 further labels"), (-np.inf, "worth nothing"), (250.0, "worth 250 labels [250 to 250]")],
+    ("row", "said"),
+    [
+        (cell(np.inf), "at 100 labels more than 900 [more than 900 to more than 900]"),
+        (cell(-np.inf), "at 100 labels nothing"),
+        (cell(250.0), "at 100 labels 250 [250 to 250]"),
+        (
+            cell(np.inf) | {"low": -np.inf},
+            "not shown to be anything (more than 900 [less than nothing to more than 900])",
+        ),
+        (cell(-np.inf) | {"high": np.inf}, "not shown to be anything"),
+    ],
 )
-def test_worth_in_words(value: float, said: str) -> None:
+def test_worth_in_words(row: dict, said: str) -> None:
+    """What the interval does not leave standing is not claimed."""
     empty = pd.DataFrame()
-    found = GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([cell(value)]))
-    assert said in found.verdict()[0].text
+    found = GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([row, row | {"beyond": 0}]))
+    (statement,) = found.verdict()
+    assert said in statement.text
+    assert statement.text.count("at 100 labels") == 1, "nothing was tried beyond the most labels"
+
+
+def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
+    other = prepare_grid(replace(settings, tests=settings.tests[::-1]))
+    assert finished_cells(other, whole[1]) == len(other.cells)
+    one, two = (gather(grid, run_grid(grid, whole[1])) for grid in (whole[0], other))
+    assert [*one] == [*two][::-1]
+    for name, scores in one.items():
+        np.testing.assert_array_equal(scores.values, two[name].values)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"strategies": ("full", "lorra")}, "did you mean 'lora'"),
+        ({"reinitialise": ("none", "topp:2")}, "unknown part 'topp:2'"),
+        ({"objectives": ("mlm", "mln")}, "unknown objective 'mln'"),
+        ({"training": TrainingSettings(batch_size=8)}, "epochs are 4 steps"),
+    ],
+)
+def test_what_a_later_cell_would_stumble_over(settings: GridSettings, wrong: dict, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        prepare_grid(replace(settings, **wrong))
+
+
+def test_infinite_worth_is_said_in_words(whole: tuple[Grid, Path]) -> None:
+    empty = pd.DataFrame()
+    found = grid_document(GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([cell(np.inf)])))
+    assert (found["worth"][0]["value"], found["worth"][0]["beyond"]) == ("above", 900)

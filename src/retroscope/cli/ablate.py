@@ -108,7 +108,7 @@ def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) 
         refuse_foreign(out / made)
     with progress_bars() as progress:
         gathered = gather(grid, run_grid(grid, out, progress))
-    save_gathered(gathered, out)
+    save_gathered(grid, gathered, out)
     findings = grid_findings(grid, gathered)
     document = grid_document(findings)
     write_text(out / "grid.json", in_json(document))

@@ -46,7 +46,7 @@ def run(
         ),
     ] = None,
     two_towers: Annotated[bool, typer.Option("--two-towers", help="A copy of the backbone for queries.")] = False,
-    hard_negatives: Annotated[int | None, typer.Option("--hard-negatives", help="By BM25, of each pair.")] = None,
+    hard_negatives: Annotated[int | None, typer.Option("--hard-negatives", help="Of each pair, by BM25.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Pairs; the others are negatives.")] = None,
     mini_batch: Annotated[
         int | None, typer.Option("--mini-batch", help="Texts in memory at once (GradCache); else the whole batch.")

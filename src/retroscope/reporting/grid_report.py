@@ -72,26 +72,25 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:
-    """In labels, at the most labels for which the answer lies inside what was tried."""
+    """In labels, at every number of labels but the most, beyond which nothing was tried."""
     if f.worth.empty:
         return
     for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
-        inside = rows[np.isfinite(rows["value"])]
-        row = next((inside if len(inside) else rows.head(1)).iloc[[-1]].itertuples())
-        yield Statement("worth", NOTE, f"{_where(row)}, on {row.test}: {worth_in_words(row)}", ())
+        first = next(rows.itertuples())
+        said = "; ".join(worth_in_words(row) for row in rows[rows["beyond"] > 0].itertuples())
+        what = f"what {_parts(first.reinitialise)} had learned in pre-training is worth, in further labels"
+        yield Statement("worth", NOTE, f"{_where(first)}, on {first.test}: {what}, {said}.", ())
 
 
 def worth_in_words(row: Any) -> str:
-    """One row of `worth` as a sentence."""
-    what = f"at {row.labels:,} labels, what {_parts(row.reinitialise)} had learned in pre-training"
-    if row.value == np.inf:
-        return f"{what} is worth more than {row.beyond:,} further labels, the most that was tried."
-    if row.value == -np.inf:
-        return f"{what} is worth nothing: without it, fewer labels than were tried do as well."
-    ends = " to ".join(_labels(end, row) for end in (row.low, row.high))
-    if row.low <= 0:
-        return f"{what} is not shown to be worth labels: {row.value:,.0f} [{ends}]."
-    return f"{what} is worth {row.value:,.0f} labels [{ends}]."
+    """One row of `worth`: nothing is claimed that the interval does not leave standing."""
+    ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
+    value = _labels(row.value, row)
+    if row.low > 0:
+        return f"at {row.labels:,} labels {value} {ends}"
+    if row.high < 0:
+        return f"at {row.labels:,} labels nothing: without it, fewer do as well ({value} {ends})"
+    return f"at {row.labels:,} labels not shown to be anything ({value} {ends})"
 
 
 def _labels(end: float, row: Any) -> str:

@@ -20,8 +20,8 @@ def crossed_mean(
 ) -> Interval:
     """Mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
 
-    Where every value is the same bound, nothing varies and the interval is Clopper and Pearson's of as many queries: a
-    measure that was 0 on 200 queries is not known to be 0.
+    Where every value is the same, nothing varies; yet a share of the queries might have had either bound, a share as
+    large as Clopper and Pearson allow an event that was never seen. 0 on 200 queries is not known to be 0.
 
     Args:
         bounds: of the values; the interval ends there.
@@ -39,10 +39,10 @@ def crossed_mean(
         )
     mean = float(measured.mean())
     lowest, highest = bounds
-    if measured.min() == measured.max() and mean in bounds:
-        half = (highest - lowest) * (1 - ((1 - level) / 2) ** (1 / n_queries))
-    else:
-        half = _half_width(measured, level)
+    if measured.min() == measured.max() and np.isfinite(bounds).all():
+        rarer = 1 - ((1 - level) / 2) ** (1 / n_queries)
+        return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n_queries)
+    half = _half_width(measured, level)
     return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n_queries)
 
 

@@ -5,6 +5,7 @@ training questions. The three were made by `retroscope demo --retrain`.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -73,8 +74,11 @@ def write_demo_world(folder: Path) -> Path:
 
 
 def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
-    """Make the three again below `folder`, in half precision as they are shipped; interrupted, it goes on."""
-    made, world = in_folder(folder), write_demo_world(folder / "world")
+    """Make the three again below `folder`, in half precision as they are shipped; interrupted, it goes on.
+
+    They are trained in single precision in `folder`/work.
+    """
+    made, world = in_folder(folder / "work"), write_demo_world(folder / "world")
     text = PretrainStudySettings(
         text=(str(world / PRETRAINING),), shape=SHAPE, tokenizer="words", pretraining=PRETRAINED
     )
@@ -87,16 +91,18 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
     for place, parts in ((made.retriever, ()), (made.scratch, ("all",))):
         run_training(prepare_training(replace(common, reinitialise=parts)), place, progress)
     for place in (made.backbone, made.retriever, made.scratch):
-        halve(place)
-    return made
+        halve(place, folder / place.name)
+    return in_folder(folder)
 
 
-def halve(folder: Path) -> None:
-    """Round the weights of a folder to half precision, in place: the package stays small."""
-    weights, config = folder / "model.safetensors", folder / "config.json"
-    save_file({name: tensor.half() for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
-    said = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps(said | {"dtype": "float16"}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def halve(single: Path, folder: Path) -> None:
+    """A copy of a folder with the weights rounded to half precision: the package stays small."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(single, folder)
+    weights = {name: tensor.half() for name, tensor in load_file(single / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    said = json.loads((single / "config.json").read_text(encoding="utf-8")) | {"dtype": "float16"}
+    (folder / "config.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from retroscope.collection.collection import Collection
+from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError, TrainingError
@@ -22,14 +23,17 @@ from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
 from retroscope.study.load import collection_of, retriever_of
 from retroscope.study.measure import measure
 from retroscope.study.pretraining import prepare_pretraining, run_pretraining
-from retroscope.study.provenance import software
+from retroscope.study.provenance import made_by
 from retroscope.study.settings import ModelSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
-from retroscope.surgery.reinitialise import reinitialise
+from retroscope.surgery.reinitialise import check_words, reinitialise
 from retroscope.training.pairs import check_held_out, training_pairs
+from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.processes import n_processes
 
+FEWEST_STEPS = 20
 Progress = Callable[[str, int, int], None]
-DONE = "cell.json"
+DONE, SCORES = "cell.json", "scores.zarr"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class Grid:
         chosen = plain(self.settings)
         said = [chosen["training"], chosen["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
-                {name: version for name, version in software().items() if name != "threads"}]  # fmt: skip
+                made_by()]  # fmt: skip
         return _hash(said)
 
     @cached_property
@@ -73,7 +77,9 @@ class Grid:
         if chosen is None:
             return []
         read = [hashlib.sha256("\n".join(read_lines(Path(name))).encode()).hexdigest() for name in chosen.text]
-        return [plain(chosen), read, collection_of(chosen.data).fingerprint if chosen.data else ""]
+        named = [locate(name) for name in (chosen.start, chosen.tokenizer) if name and (":" not in name)]
+        own = [_contents(place) for place in named if place.exists()]
+        return [plain(chosen), read, own, collection_of(chosen.data).fingerprint if chosen.data else ""]
 
     def key(self, cell: Cell) -> str:
         """SHA-256 of all that makes the numbers of a cell."""
@@ -91,7 +97,35 @@ def prepare_grid(settings: GridSettings) -> Grid:
             raise SettingsError(f"two tests are called {name!r}", fix="name each split once")
         tests[name] = test
     check_held_out(training_pairs(collection), tests.values())
-    return Grid(settings, collection, tests, levels(settings, len(collection.judged_queries)))
+    grid = Grid(settings, collection, tests, levels(settings, len(collection.judged_queries)))
+    _check_levels(grid)
+    return grid
+
+
+def _check_levels(grid: Grid) -> None:
+    """Refuse, before anything is trained, what would fail in a later cell or train for no steps to speak of."""
+    if n_processes() > 1:
+        raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
+    for strategy in grid.settings.strategies:
+        replace(grid.settings.training, strategy=strategy)
+    for objective in grid.settings.objectives:
+        PretrainingSettings(objective=objective)
+    for cell in grid.cells:
+        check_words(cell.parts)
+    few = min(steps_of(grid).values())
+    if grid.settings.training.steps is None and few < FEWEST_STEPS:
+        raise SettingsError(
+            f"with {min(grid.axes['labels'])} labels, {grid.settings.training.epochs:g} epochs are {few} steps",
+            fix=f"give --steps, or epochs that make {FEWEST_STEPS} steps or more",
+        )
+
+
+def steps_of(grid: Grid) -> dict[int, int]:
+    """Labels -> steps that a cell trains for; by how many pairs a query has on average."""
+    every = len(grid.collection.judged_queries)
+    pairs, training = len(training_pairs(grid.collection)), grid.settings.training
+    return {n: training.steps or round(pairs * n / every / training.batch_size * training.epochs)
+            for n in grid.axes["labels"]}  # fmt: skip
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
@@ -108,7 +142,8 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
         if not _is_done(grid, cell, place):
             backbone = _backbone(grid, cell, folder, backbones, progress)
             _run_cell(grid, cell, backbone, place, progress)
-        found[cell] = {test: load_scores(place / "scores.zarr", _group(i)) for i, test in enumerate(grid.tests)}
+        _clear(grid, place)
+        found[cell] = {name: load_scores(place / SCORES, group_of(test)) for name, test in grid.tests.items()}
     if progress:
         progress("cells", len(grid.cells), len(grid.cells))
     return found
@@ -140,15 +175,19 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
     retriever = load_retriever(model, device=grid.settings.load.device)
     chosen = StudySettings(retrieval=RetrievalSettings(measures=grid.settings.measures, layers=False))
     means = {}
-    for i, (name, test) in enumerate(grid.tests.items()):
+    for name, test in grid.tests.items():
         measured = measure(retriever, test, None, chosen, cache=place / "vectors", progress=told)
-        measured.retrieval.scores.save(place / "scores.zarr", _group(i))
+        measured.retrieval.scores.save(place / SCORES, group_of(test))
         means[name] = {str(m): float(v) for m, v in measured.retrieval.scores.mean().to_series().items()}
-    shutil.rmtree(place / "vectors")
-    if not grid.settings.keep_models:
-        shutil.rmtree(model)
     about = {"schema": SCHEMA, "key": grid.key(cell), "cell": vars(cell), "means": means, "training": trained}
     write_text(place / DONE, as_json(clean(about)))
+
+
+def _clear(grid: Grid, place: Path) -> None:
+    """Remove what a finished cell no longer needs; a kill in the middle of that loses nothing."""
+    shutil.rmtree(place / "vectors", ignore_errors=True)
+    if not grid.settings.keep_models:
+        shutil.rmtree(place / "model", ignore_errors=True)
 
 
 def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
@@ -158,7 +197,7 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
         backbone = reinitialise(backbone, cell.parts, cell.seed)
     labelled = with_labels(grid.collection, cell.labels, cell.seed)
     training = replace(settings.training, strategy=cell.strategy, seed=cell.seed)
-    pairs = training_pairs(labelled, training.hard_negatives)
+    pairs = training_pairs(labelled, training.hard_negatives, training.negatives)
     said = TrainStudySettings(
         backbone=ModelSettings(source=source, load=settings.load),
         data=settings.data,
@@ -206,8 +245,20 @@ def _within(progress: Progress, cell: Cell) -> Progress:
     return lambda what, done, total: progress(f"{cell.name}: {what}", done, total)
 
 
-def _group(number: int) -> str:
-    return f"test{number}"
+def group_of(test: Collection) -> str:
+    """The group of its scores in a store: by what it is, whatever its place among the tests."""
+    return f"test-{test.fingerprint[:16]}"
+
+
+def _contents(place: Path) -> str:
+    """SHA-256 of a file, or of every file of a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(place.iterdir()) if place.is_dir() else [place]:
+        if file.is_file():
+            digest.update(file.name.encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _hash(said: object) -> str:

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from retroscope.errors import AnalysisError
 from retroscope.reporting.grid_report import GridFindings
 from retroscope.scores import Scores
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.grid import Grid
+from retroscope.study.grid import Grid, group_of, steps_of
 from retroscope.study.grid_settings import AXES, INTACT, Cell
 from retroscope.study.provenance import command_line, software
 from retroscope.study.settings import plain
@@ -32,6 +33,8 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
     gathered = {}
     for test in grid.tests:
         first = found[grid.cells[0]][test]
+        if first.recipe["collection"] != grid.tests[test].fingerprint:
+            raise AnalysisError(f"the scores of {test!r} are of another collection", fix="run the grid in a new folder")
         one = first.values
         shape = [one.sizes["query"], *map(len, axes.values()), one.sizes["measure"]]
         coords = {"query": one.indexes["query"], **axes, "measure": one.indexes["measure"]}
@@ -65,9 +68,8 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
 
 def grid_document(findings: GridFindings) -> dict[str, Any]:
     """What `ablate --json` says."""
-    tables = {
-        name: getattr(findings, name).to_dict(orient="records") for name in ("cells", "effects", "shares", "worth")
-    }
+    tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
+    tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
     made: dict[str, Any] = clean(
         {
             "schema": SCHEMA,
@@ -96,8 +98,14 @@ def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
     n_seeds = len(grid.axes["seed"])
     if n_seeds == 1:
         said.append("one seed: intervals are over queries alone, and say nothing about another training")
-    if grid.settings.training.steps is not None and len(grid.axes["labels"]) > 1:
-        said.append("every cell trains for the same number of steps, so that few labels are seen more often")
+    if len(grid.axes["labels"]) > 1:
+        steps = ", ".join(f"{n:,} labels {count:,}" for n, count in steps_of(grid).items())
+        same = grid.settings.training.steps is not None
+        said.append(
+            "every cell trains for the same number of steps, so that few labels are seen more often"
+            if same
+            else f"cells with few labels also train for fewer steps ({steps}), so that curves are of both"
+        )
     return tuple(dict.fromkeys(said))
 
 
@@ -155,10 +163,10 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
             yield {"test": test, **at, **asdict(found)}
 
 
-def save_gathered(gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """All scores as groups of `grid.zarr`, made anew; the group's number is the test's."""
+def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
+    """All scores as groups of `grid.zarr`, made anew; a group is called after its collection's fingerprint."""
     store = folder / "grid.zarr"
     shutil.rmtree(store, ignore_errors=True)
-    for i, scores in enumerate(gathered.values()):
-        scores.save(store, f"test{i}")
+    for test, scores in gathered.items():
+        scores.save(store, group_of(grid.tests[test]))
     return store

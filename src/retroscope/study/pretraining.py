@@ -14,18 +14,19 @@ from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
+from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.embed import read_lines
 from retroscope.study.load import collection_of
-from retroscope.study.provenance import software
+from retroscope.study.provenance import made_by, software
 from retroscope.study.settings import DataSettings, plain
-from retroscope.training.crops import pretrain_on_crops
+from retroscope.training.crops import pretrain_on_crops, windows
 from retroscope.training.folder import ABOUT, claim, finished, save_backbone
 from retroscope.training.objectives import go_on, objective_of
 from retroscope.training.pretrain import Documents, pretrain, tokenised
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.processes import first_alone, is_first, wait
+from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
 from retroscope.training.watch import Progress
@@ -83,8 +84,9 @@ class PretrainJob:
         digest = hashlib.sha256(json.dumps([e["input_ids"] for e in self.documents.examples]).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
-        made_by = {name: version for name, version in software().items() if name != "threads"}
-        digest.update(json.dumps([plain(self.settings.pretraining), made_by], sort_keys=True).encode())
+        digest.update((architecture(self.model) + tokenizer_state(self.tokenizer)).encode())
+        said = [plain(self.settings.pretraining), made_by(), n_processes()]
+        digest.update(json.dumps(said, sort_keys=True).encode())
         return digest.hexdigest()
 
 
@@ -93,6 +95,8 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
     chosen = settings.pretraining
     texts = read_documents(settings)
     tokenizer = _tokenizer(settings, texts)
+    if chosen.objective == CROPS:
+        texts = [part for part in windows(texts, chosen.max_length) if len(part.split()) > 1]
     config = _config(settings, tokenizer)
     torch.manual_seed(chosen.seed)
     with quiet():
@@ -201,6 +205,7 @@ def _document(job: PretrainJob, key: str, curve: list[dict[str, float]]) -> dict
         },
         "weights": {"all": sum(parameter.numel() for parameter in job.model.parameters()), "new": list(job.new)},
         "steps": job.settings.pretraining.steps,
+        "processes": n_processes(),
         "curve": curve,
         "settings": plain(job.settings),
         "versions": software(),
@@ -215,7 +220,7 @@ def _card(job: PretrainJob) -> str:
         "read": f"{job.documents.texts:,} documents of {', '.join(Path(name).name for name in job.settings.text)}",
         "objective": chosen.objective,
         "steps, batch, learning rate, seed": (
-            f"{chosen.steps}, {chosen.batch_size}, {chosen.learning_rate:g}, {chosen.seed}"
+            f"{chosen.steps}, {n_processes() * chosen.batch_size}, {chosen.learning_rate:g}, {chosen.seed}"
         ),
     }
     table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())

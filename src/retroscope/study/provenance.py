@@ -73,6 +73,11 @@ def software() -> dict[str, str]:
     return {**found, **machine, "threads": str(torch.get_num_threads())}
 
 
+def made_by() -> dict[str, str]:
+    """What of the software makes a number what it is: kernel and threads do not, beyond rounding."""
+    return {name: said for name, said in software().items() if name not in ("threads", "platform")}
+
+
 def command_line() -> str:
     """The command that runs; empty where it is not ours."""
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""

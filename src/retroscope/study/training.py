@@ -12,14 +12,14 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import collection_of, retriever_of
-from retroscope.study.provenance import software
+from retroscope.study.provenance import made_by, software
 from retroscope.study.settings import DataSettings, ModelSettings, plain
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
 from retroscope.training.pairs import Pairs, check_held_out, training_pairs
-from retroscope.training.processes import first_alone, is_first, wait
+from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
 from retroscope.training.watch import Progress
@@ -61,8 +61,7 @@ class TrainJob:
         """SHA-256 of all that makes the result."""
         towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
         dev = "" if self.dev is None else self.dev.fingerprint
-        made_by = {name: version for name, version in software().items() if name != "threads"}
-        said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by]
+        said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -91,7 +90,7 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
     backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)
     if settings.reinitialise:
         backbone = reinitialise(backbone, settings.reinitialise, settings.training.seed)
-    pairs = training_pairs(collection, settings.training.hard_negatives)
+    pairs = training_pairs(collection, settings.training.hard_negatives, settings.training.negatives)
     dev = None if settings.dev is None else collection_of(settings.dev)
     check_held_out(pairs, [*([dev] if dev else []), *(collection_of(data) for data in settings.test)])
     return TrainJob(backbone, collection, pairs, dev, settings)
@@ -145,6 +144,7 @@ def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
         "data": {"name": job.collection.name, "source": job.collection.source, "pairs": len(job.pairs),
                  "fingerprint": job.pairs.fingerprint, "notes": [*job.collection.notes, *job.pairs.notes]},
         "weights": {"moved": moved, "all": weights},
+        "processes": n_processes(),
         "steps": trained.steps,
         "curve": list(trained.curve),
         "settings": plain(job.settings),
@@ -164,7 +164,7 @@ def card(job: TrainJob, base: str) -> str:
         "negatives": _negatives(chosen),
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
-        "batch, learning rate, seed": f"{chosen.batch_size}, {chosen.peak_rate:g}, {chosen.seed}",
+        "batch, learning rate, seed": f"{_batch(chosen)}, {chosen.peak_rate:g}, {chosen.seed}",
     }
     table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     return (
@@ -179,6 +179,11 @@ def card(job: TrainJob, base: str) -> str:
     )
 
 
+def _batch(settings: TrainingSettings) -> str:
+    return f"{settings.batch_size}" + (f" on each of {n_processes()} processes" if n_processes() > 1 else "")
+
+
 def _negatives(settings: TrainingSettings) -> str:
-    hard = f", and {settings.hard_negatives} by BM25 of each pair" if settings.hard_negatives else ""
+    how = {"bm25": "by BM25", "given": "that came with the data"}[settings.negatives]
+    hard = f", and {settings.hard_negatives} {how} of each pair" if settings.hard_negatives else ""
     return f"the batch's{hard}"

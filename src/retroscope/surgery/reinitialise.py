@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -25,6 +26,9 @@ PARTS: Mapping[str, frozenset[str]] = {
     "ffn": frozenset({"ffn_in", "ffn_gate", "ffn_out"}),
     "norms": frozenset({"norm", "final_norm"}),
 }
+# Of random numbers, apart from all others: under a bare seed, the weights would be those that a backbone which was
+# pre-trained under the same seed began with. That is rewinding, which keeps what the other parts grew around.
+STREAM = 0xAF
 BLOCKS = ("top", "bottom")
 WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
 
@@ -65,7 +69,7 @@ def _redrawn(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encoder:
 def _draw(model: PreTrainedModel, anatomy: Anatomy, chosen: list[Chosen], seed: int) -> int:
     """Copy the chosen parameters of a new model into `model`; how many."""
     with torch.random.fork_rng(), quiet():
-        torch.manual_seed(seed)
+        torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
         pooler = "pooler" in dict(model.named_children())
         fresh = dict(new_backbone(model.config, type(model), pooler=pooler).named_parameters())
     names = [name for name in fresh if any(wants(*anatomy.part_of(name)) for wants in chosen)]
@@ -73,6 +77,12 @@ def _draw(model: PreTrainedModel, anatomy: Anatomy, chosen: list[Chosen], seed: 
     for name in names:
         own[name].copy_(fresh[name])
     return len(names)
+
+
+def check_words(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
+    """Refuse words that name no part of any model."""
+    for word in parts:
+        _choice(word, n_blocks)
 
 
 def _choice(word: str, n_blocks: int) -> Chosen:

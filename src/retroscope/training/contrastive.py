@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -117,7 +116,6 @@ def info_nce(model: SentenceTransformer, settings: TrainingSettings) -> nn.Modul
     shared = {
         "scale": 1 / settings.temperature,
         "similarity_fct": SimilarityFunction.to_similarity_fn(model.similarity_fn_name),
-        "gather_across_devices": torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1,
     }
     if settings.mini_batch is None:
         loss: nn.Module = MultipleNegativesRankingLoss(model, **shared)

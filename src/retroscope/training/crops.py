@@ -10,10 +10,10 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import TrainingError
 from retroscope.training.contrastive import train
-from retroscope.training.model import Base, build_model
+from retroscope.training.model import Base, build_model, without_new_pooler
 from retroscope.training.pairs import Pairs
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.processes import first_alone, is_first
+from retroscope.training.processes import first_alone, is_first, n_processes
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import transformers_of
 from retroscope.training.watch import Progress
@@ -39,7 +39,7 @@ def pretrain_on_crops(
                 model.save_pretrained(start)
                 tokenizer.save_pretrained(start)
     retriever = load_retriever(start, pooling="mean", max_length=settings.max_length, device=device)
-    pairs = cropped(texts, settings.steps * settings.batch_size, settings.seed)
+    pairs = cropped(texts, settings.steps * settings.batch_size * n_processes(), settings.seed)
     chosen = TrainingSettings(
         steps=settings.steps,
         batch_size=settings.batch_size,
@@ -50,8 +50,14 @@ def pretrain_on_crops(
         seed=settings.seed,
     )
     trained = train(build_model(retriever, Base(start, str(start)), chosen), pairs, chosen, folder, progress=progress)
-    made: PreTrainedModel = transformers_of(trained.model)[0].model
+    made: PreTrainedModel = transformers_of(without_new_pooler(trained.model, retriever))[0].model
     return made, [dict(row) for row in trained.curve]
+
+
+def windows(texts: Sequence[str], words: int) -> list[str]:
+    """The texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
+    parts = [text.split() for text in texts]
+    return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:

@@ -60,8 +60,15 @@ def claim(folder: Path, key: str) -> Path:
     if folder.exists() and any(folder.iterdir()):
         raise TrainingError("this folder is in use", where=str(folder), fix="name another one")
     checkpoints.mkdir(parents=True)
-    owner.write_text(json.dumps({"key": key}), encoding="utf-8")
+    _write(owner, {"key": key})
     return checkpoints
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) ->
             shutil.rmtree(place)
         os.replace(made, place)
     partial.rmdir()
-    (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    _write(folder / ABOUT, about)
     shutil.rmtree(folder / CHECKPOINTS)
     return folder
 

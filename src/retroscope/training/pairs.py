@@ -39,14 +39,15 @@ class Pairs:
         return hashlib.sha256(repr((self.queries, self.positives, self.negatives)).encode()).hexdigest()
 
 
-def training_pairs(collection: Collection, n_negatives: int = 0) -> Pairs:
+def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm25") -> Pairs:
     """A pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: hard ones of each pair, by BM25 or as given; pairs with fewer are left out, and it is noted.
+        n_negatives: hard ones of each pair; pairs with fewer are left out, and it is noted.
+        how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:
-        return _with_negatives(collection, n_negatives)
+        return _with_negatives(collection, n_negatives, how)
     rows = [
         (query, passage)
         for query in collection.judged_queries
@@ -59,8 +60,8 @@ def training_pairs(collection: Collection, n_negatives: int = 0) -> Pairs:
     )
 
 
-def _with_negatives(collection: Collection, n: int) -> Pairs:
-    found = hard_negatives(collection, n).candidates
+def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
+    found = hard_negatives(collection, n, how=how).candidates
     kept = [c for c in found if len(c.negatives) >= n]
     if not kept:
         raise TrainingError(

@@ -7,6 +7,7 @@ from retroscope.errors import SettingsError, unknown_name
 
 # Strategy -> its customary learning rate: what few weights move, move further.
 LEARNING_RATES: Mapping[str, float] = {"full": 2e-5, "lora": 2e-4, "head": 1e-3, "bitfit": 1e-3, "norms": 1e-3}
+NEGATIVES = ("bm25", "given")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -33,7 +34,8 @@ class TrainingSettings:
         strategy: what moves: "full", "lora", "head" (the backbone frozen, a linear map of its vectors),
             "bitfit" (biases; Ben Zaken et al. 2022) or "norms".
         two_towers: queries and passages get a copy of the backbone each.
-        hard_negatives: BM25 negatives of each pair, beside those of the batch.
+        hard_negatives: of each pair, beside the other passages of the batch.
+        negatives: where those come from: "bm25", or "given" by the collection.
         mini_batch: texts that are in memory at once, so that a batch may be larger than memory (GradCache, Gao et al.
             2021, arXiv 2101.06983); None holds the whole batch.
         batch_size: pairs; no passage and no query is twice in a batch.
@@ -50,6 +52,7 @@ class TrainingSettings:
     strategy: str = "full"
     two_towers: bool = False
     hard_negatives: int = 0
+    negatives: str = "bm25"
     mini_batch: int | None = None
     batch_size: int = 32
     epochs: float = 1.0
@@ -68,6 +71,7 @@ class TrainingSettings:
         for kind, word, known in (
             ("strategy", self.strategy, LEARNING_RATES),
             ("precision", self.precision, PRECISIONS),
+            ("source of negatives", self.negatives, NEGATIVES),
         ):
             if word not in known:
                 raise unknown_name(kind, word, known)

@@ -89,6 +89,7 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
         "save_total_limit": 2,
         "logging_steps": often.log,
         "logging_nan_inf_filter": False,
+        "restore_callback_states_from_checkpoint": True,  # the patience of early stopping
         "report_to": "none",
         "disable_tqdm": True,
     }

@@ -74,6 +74,9 @@ def _locate_base(folder: Path, given: str | None) -> Path:
     fix = "say where the base is: base='PATH or hub name' (--base on the command line)"
     if not source:
         raise EncoderError(f"{CONFIG} names no base", where=str(folder), fix=fix)
+    beside = folder / Path(source).name  # a copy that was kept with the adapter is its base wherever they are moved
+    if given is None and (beside / "config.json").is_file():
+        return beside
     if (folder / source).is_dir():
         return folder / source
     try:
