@@ -45,7 +45,7 @@ def test_each_part_is_drawn_and_the_rest_is_left(name: str, tmp_path: Path) -> N
 
 
 def test_the_weights_of_the_same_bare_seed_are_others(tmp_path: Path) -> None:
-    """A backbone that was pre-trained under seed 5 began with the weights of the twin of seed 5: no rewinding to them."""
+    """What was pre-trained under seed 5 began with the weights of the twin of seed 5: that would be rewinding."""
     before = toy("bert", tmp_path)
     twin, drawn = random_twin(before, 5), reinitialise(before, ("all",), 5)
     ours, theirs = (dict(r.passage.backbone.named_parameters()) for r in (drawn, twin))

@@ -146,6 +146,27 @@ def test_it_stops_when_held_out_queries_gain_no_more(
     assert train(model, training_pairs(pairs_of(24)), settings, folder, dev=pairs_of(8, first=24)).steps == 6
 
 
+def test_patience_is_not_forgotten_by_an_interruption(
+    toy: Callable, pairs_of: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(
+        contrastive.InformationRetrievalEvaluator, "__call__", lambda *_, **__: {"dev_cosine_ndcg@10": next(scores)}
+    )
+    chosen = TrainingSettings(**QUICK | {"steps": 20, "evaluations": 10, "patience": 2})
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    pairs, dev = training_pairs(pairs_of(24)), pairs_of(8, first=24)
+    model, settings, folder = fresh(toy, tmp_path / "cut", settings=chosen)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, pairs, settings, folder, dev=dev, progress=interrupt)
+    model, settings, _ = fresh(toy, tmp_path / "again", settings=chosen)
+    assert train(model, pairs, settings, folder, dev=dev).steps == 6
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     toy: Callable, pairs_of: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

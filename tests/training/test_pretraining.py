@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from retroscope.collection.world.people import WorldSettings
@@ -15,7 +16,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
 from retroscope.training.collate import IGNORED, Masking, NextWord, Spans, TwoMasks, spans
-from retroscope.training.crops import cropped
+from retroscope.training.crops import cropped, windows
 from retroscope.training.objectives import RetroMae, objective_of
 from retroscope.training.pretrain import Draws, tokenised
 from retroscope.training.pretraining_settings import PretrainingSettings
@@ -113,6 +114,32 @@ def test_interrupted_and_resumed_equals_uninterrupted(text: str, tmp_path: Path)
     assert told[0] == ("pre-training", 5, 12)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
+
+
+def test_shape_and_words_are_part_of_the_key(text: str, tmp_path: Path) -> None:
+    """Neither changes a token's number: two heads or four, one word for another of the same place in the alphabet."""
+    chosen = PretrainingSettings(**QUICK)
+    said = {"tokenizer": "words", "pretraining": chosen}
+    two, four = (PretrainStudySettings(text=(text,), shape=shape, **said) for shape in ("bert-tiny", "bert-2x128"))
+    other = tmp_path / "other.txt"
+    word = max(TEXTS[0].split(), key=len).strip(".")
+    other.write_text(Path(text).read_text().replace(word, f"{word}a"))
+    renamed = PretrainStudySettings(text=(str(other),), shape="bert-tiny", **said)
+    assert len({prepare_pretraining(settings).key for settings in (two, four, renamed)}) == 3
+
+
+def test_crops_leave_no_random_pooler(text: str, tmp_path: Path) -> None:
+    chosen = PretrainingSettings(objective="crops", **QUICK | {"steps": 2})
+    settings = PretrainStudySettings(text=(text,), shape="bert-tiny", tokenizer="words", pretraining=chosen)
+    run_pretraining(prepare_pretraining(settings), tmp_path / "out")
+    assert not [name for name in load_file(tmp_path / "out" / "model.safetensors") if "pooler" in name]
+
+
+def test_crops_are_taken_from_parts_that_fit() -> None:
+    long = " ".join(f"w{i}" for i in range(100))
+    assert windows([long, "a b"], 40) == [
+        " ".join(f"w{i}" for i in range(at, min(at + 40, 100))) for at in (0, 40, 80)
+    ] + ["a b"]
 
 
 def test_documents_are_cut_up_and_never_joined() -> None:

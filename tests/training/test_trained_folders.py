@@ -1,6 +1,7 @@
 """A trained folder is an ordinary one: sentence-transformers alone opens it and gives the same vectors."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,12 @@ def test_a_copy_of_an_adapter_finds_a_base_that_was_no_plain_folder(
     run_training(replace(first, backbone=backbone, settings=chosen), tmp_path / "second")
     said = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
     assert Path(said["base_model_name_or_path"]) == (tmp_path / "second" / "backbone").resolve()
+    before = load_retriever(tmp_path / "second").passage.fingerprint
+    (tmp_path / "second").rename(tmp_path / "moved")
+    (tmp_path / "second").mkdir()
+    shutil.copytree(tmp_path / "first", tmp_path / "second" / "backbone")
+    (tmp_path / "second" / "backbone" / "modules.json").unlink()
+    assert load_retriever(tmp_path / "moved").passage.fingerprint == before, "its own base, not what lies there now"
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -77,7 +78,8 @@ class Grid:
         if chosen is None:
             return []
         read = [hashlib.sha256("\n".join(read_lines(Path(name))).encode()).hexdigest() for name in chosen.text]
-        named = [locate(name) for name in (chosen.start, chosen.tokenizer) if name and (":" not in name)]
+        tokenizer = Path(chosen.tokenizer or "")
+        named = ([locate(chosen.start)] if chosen.start else []) + ([tokenizer] if chosen.tokenizer else [])
         own = [_contents(place) for place in named if place.exists()]
         return [plain(chosen), read, own, collection_of(chosen.data).fingerprint if chosen.data else ""]
 
@@ -124,7 +126,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
     """Labels -> steps that a cell trains for; by how many pairs a query has on average."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
-    return {n: training.steps or round(pairs * n / every / training.batch_size * training.epochs)
+    return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
             for n in grid.axes["labels"]}  # fmt: skip
 
 
