@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -14,7 +15,7 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
-from retroscope.errors import RetroscopeError, TrainingError
+from retroscope.errors import EncoderError, RetroscopeError, TrainingError
 from retroscope.study.settings import DataSettings, ModelSettings
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import reinitialise
@@ -82,6 +83,27 @@ def test_an_ending_that_was_asked_for_is_the_tokenizers_own(job: Callable[..., T
     assert (len(long), long[-1], long.count(tokens.eos_token_id)) == (6, tokens.eos_token_id, 1)
     rows = tokenise(made.backbone.passage, [TEXTS[3]])
     assert tokens("A " + TEXTS[3], truncation=True)["input_ids"] == rows[0]
+
+
+def test_a_chat_template_is_not_put_around_texts(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    """sentence-transformers reads texts as messages wherever the tokenizer knows how to write a chat."""
+    made = job("llama", TrainingSettings(strategy="lora", **QUICK), pooling="last_token")
+    folder = tmp_path / "chatty"
+    shutil.copytree(made.settings.backbone.source, folder)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}s {{ m['content'] }} e{% endfor %}")
+    chosen = replace(made.settings, backbone=replace(made.settings.backbone, source=str(folder)))
+    said = {"pooling": "last_token", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32}
+    chatty = replace(made, backbone=load_retriever(folder, **said), settings=chosen)
+    assert chatty.backbone.passage.tokenizer.chat_template
+    run_training(chatty, tmp_path / "out")
+    run_training(made, tmp_path / "plain")
+    ours, theirs = (SentenceTransformer(str(tmp_path / name), device="cpu").encode(TEXTS) for name in ("out", "plain"))
+    np.testing.assert_array_equal(ours, theirs)
+    said = json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())
+    said["modality_config"]["message"] = {**said["modality_config"]["text"], "format": "flat"}
+    (tmp_path / "out" / "sentence_bert_config.json").write_text(json.dumps(said))
+    with pytest.raises(EncoderError, match="texts become messages of a chat"):
+        load_retriever(tmp_path / "out")
 
 
 def test_the_same_command_again_trains_nothing(job: Callable[..., TrainJob], tmp_path: Path) -> None:

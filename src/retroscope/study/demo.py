@@ -4,7 +4,6 @@ What each of them has seen is known: half of the people are in the pre-training 
 training questions. The three were made by `retroscope demo --retrain`.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -96,13 +95,14 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
 
 
 def halve(single: Path, folder: Path) -> None:
-    """A copy of a folder with the weights rounded to half precision: the package stays small."""
+    """A copy of a folder with the weights rounded to half precision: the package stays small.
+
+    `config.json` goes on to say float32, as which every tool then loads them.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(single, folder)
     weights = {name: tensor.half() for name, tensor in load_file(single / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    said = json.loads((single / "config.json").read_text(encoding="utf-8")) | {"dtype": "float16"}
-    (folder / "config.json").write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:

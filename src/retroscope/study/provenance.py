@@ -69,7 +69,7 @@ def collection_facts(collection: Collection, negatives: MinedNegatives | None) -
 def software() -> dict[str, str]:
     """Versions of what computed the numbers, and the machine's kind."""
     found = {name: version(name) for name in LIBRARIES}
-    machine = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    machine = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     return {**found, **machine, "threads": str(torch.get_num_threads())}
 
 

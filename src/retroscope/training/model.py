@@ -25,6 +25,12 @@ from retroscope.training.folder import CHECKPOINTS
 from retroscope.training.processes import is_first
 from retroscope.training.settings import TrainingSettings
 
+# Where a tokenizer has a chat template, sentence-transformers would read every text as a message of a chat.
+PLAIN_TEXT: dict[str, Any] = {
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    "module_output_name": "token_embeddings",
+}
+
 
 @dataclass(frozen=True)
 class Base:
@@ -112,7 +118,7 @@ def _check(backbone: Retriever) -> None:
 def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> list[nn.Module]:
     encoder = backbone.passage
     with quiet():
-        transformer = Transformer(str(base.folder), **_lengths(backbone.query.recipe, encoder.recipe))
+        transformer = Transformer(str(base.folder), **_lengths(backbone.query.recipe, encoder.recipe), **PLAIN_TEXT)
     take_weights(transformer.model, encoder.backbone)
     transformer.model.name_or_path = base.name
     transformer.processor = deepcopy(encoder.tokenizer)

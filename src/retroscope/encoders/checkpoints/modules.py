@@ -169,6 +169,8 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
     modality = raw.get("modality_config", {}).get("text", {"method": "forward"})
     if modality["method"] != "forward":
         problems.append(f"modality_config: text goes through {modality['method']}")
+    if "message" in raw.get("modality_config", {}):
+        problems.append("modality_config: texts become messages of a chat, by the tokenizer's template")
     processing = raw.get("processing_kwargs", {})
     problems += [f"processing_kwargs: {key}" for key, value in processing.items() if key != "text" and value]
     problems += [f"processing_kwargs: text.{key}" for key in processing.get("text", {}) if key != "max_length"]
