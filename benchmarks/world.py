@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from retroscope.cli.terminal import progress_bars
+from retroscope.collection.world.files import NEGATIVES_RUN, PRETRAINING
 from retroscope.encoders.loading import load_retriever
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.crossed import crossed_mean
@@ -23,7 +24,7 @@ from retroscope.study.grid_settings import GridSettings
 from retroscope.study.grid_summary import gather
 from retroscope.study.load import collection_of
 from retroscope.study.pretraining import PretrainStudySettings
-from retroscope.study.settings import DataSettings, StudySettings
+from retroscope.study.settings import DataSettings, NegativesSettings, StudySettings
 from retroscope.study.single import run_probes
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
@@ -63,7 +64,7 @@ def settings(out: Path, seeds: int) -> GridSettings:
     """The grid: pre-trained and from scratch, every stratum."""
     world = write_demo_world(out / "world")
     text = PretrainStudySettings(
-        text=(str(world / "pretraining.txt"),), shape=SHAPE, tokenizer="words", pretraining=PRETRAINED
+        text=(str(world / PRETRAINING),), shape=SHAPE, tokenizer="words", pretraining=PRETRAINED
     )
     data = DataSettings(source=f"beir:{world}", split="train")
     return GridSettings(
@@ -84,7 +85,8 @@ def probes(grid: Grid, out: Path) -> None:
     world = f"beir:{out / 'world'}"
     collection = collection_of(DataSettings(source=world, split="test"))
     strata = {name: collection_of(DataSettings(source=world, split=name)).judged_queries for name in PROBED}
-    chosen = StudySettings(probing=ProbeSettings(passages=(N,)))
+    apart = NegativesSettings(how="run", run=str(out / "world" / NEGATIVES_RUN))
+    chosen = StudySettings(probing=ProbeSettings(passages=(N,)), negatives=apart)
     seeds = grid.axes["seed"]
     columns = {"backbone": [out / "grid" / "backbones" / f"mlm_seed{seed}" for seed in seeds]}
     for level, name in MODELS.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from retroscope.collection.loading import load_collection
+from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.world import texts, words
 from retroscope.collection.world.files import write_world
 from retroscope.collection.world.people import ALIASES, WorldSettings
@@ -66,6 +67,23 @@ def test_nothing_in_the_pre_training_text_links_an_unknown_name_to_any_passage(w
     assert {len(document & everybody) for document in beside} == {1}  # not by way of another person, either
 
 
+def test_negatives_are_others_of_the_same_exposure(world: World) -> None:
+    stratum = {person.id: person.stratum for person in world.people}
+    asked = {query.id: relevant for split in world.splits.values() for query, relevant in split}
+    assert set(world.negatives) == set(asked)
+    for query, passages in world.negatives.items():
+        assert len(passages) == len(set(passages)) == min(50, Counter(stratum.values())[stratum[asked[query]]] - 1)
+        assert asked[query] not in passages
+        assert {stratum[passage] for passage in passages} == {stratum[asked[query]]}
+
+
+def test_the_run_of_negatives_is_read_as_they_are(world: World, tmp_path: Path) -> None:
+    folder = write_world(world, tmp_path / "w")
+    collection = load_collection(f"beir:{folder}", split="test")
+    mined = hard_negatives(collection, 50, how="run", run=folder / "negatives.run")
+    assert {c.query_id: c.negatives for c in mined.candidates} == {q: world.negatives[q] for q in collection.queries}
+
+
 def test_documents_tell_of_one_person(world: World) -> None:
     names = {person.name.lower(): person for person in world.people}
     aliases = {person.alias: person for person in world.people}
@@ -120,7 +138,7 @@ def test_no_question_is_trained_and_tested(world: World) -> None:
 def test_the_same_settings_write_the_same_bytes(world: World, tmp_path: Path) -> None:
     again = write_world(make_world(world.settings), tmp_path / "b")
     files = {path.relative_to(tmp_path / "a") for path in write_world(world, tmp_path / "a").rglob("*.*")}
-    assert len(files) == 5 + len(SPLITS)
+    assert len(files) == 6 + len(SPLITS)
     assert all((again / name).read_bytes() == (tmp_path / "a" / name).read_bytes() for name in files)
     other = make_world(WorldSettings(people=400, seed=1))
     assert {p.name for p in other.people} != {p.name for p in world.people}

@@ -19,6 +19,7 @@ def run(
     """
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.collection.world.files import NEGATIVES_RUN
     from retroscope.reporting.console import summary as in_words
     from retroscope.study import demo
     from retroscope.study.compare import compare
@@ -37,6 +38,7 @@ def run(
                 "before": o.model_values(str(models.backbone), load),
                 "after": o.model_values(str(models.retriever), {}),
                 "data": {"source": f"beir:{world}", "split": "test"},
+                "negatives": {"how": "run", "run": str(world / NEGATIVES_RUN)},
             },
             None,
             None,

@@ -1,7 +1,7 @@
 """A world as ordinary files: a BEIR folder with a split for each stratum, the pre-training text, the people."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from retroscope.collection.world.world import World, facts
 from retroscope.errors import CollectionError
 
-PRETRAINING, ABOUT = "pretraining.txt", "world.json"
+PRETRAINING, NEGATIVES_RUN, ABOUT = "pretraining.txt", "negatives.run", "world.json"
 
 
 def write_world(world: World, folder: Path) -> Path:
-    """Write `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`, `pretraining.txt`, `people.jsonl` and `world.json`.
+    """Write a BEIR folder with a qrels file a split, the pre-training text, the people, and `negatives.run`.
+
+    The latter is a TREC run of `World.negatives`.
 
     The same world writes the same bytes; an earlier world is replaced.
 
@@ -30,9 +32,16 @@ def write_world(world: World, folder: Path) -> Path:
         rows = "".join(f"{query.id}\t{relevant}\t1\n" for query, relevant in pairs)
         _text(folder / "qrels" / f"{split}.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
     _text(folder / PRETRAINING, "".join(f"{document}\n" for document in world.pretraining))
+    _text(folder / NEGATIVES_RUN, "".join(_run_lines(world)))
     _lines(folder / "people.jsonl", ({**asdict(person), "stratum": person.stratum} for person in world.people))
     _text(folder / ABOUT, json.dumps(facts(world), indent=1) + "\n")
     return folder
+
+
+def _run_lines(world: World) -> Iterator[str]:
+    for query, passages in world.negatives.items():
+        for rank, passage in enumerate(passages, start=1):
+            yield f"{query} Q0 {passage} {rank} {len(passages) - rank} world\n"
 
 
 def _lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

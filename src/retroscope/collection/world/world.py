@@ -14,6 +14,7 @@ from retroscope.collection.world.texts import QUESTIONS, documents, lexical_ques
 from retroscope.errors import unknown_name
 
 STRATA = ("known-trained", "known-held-out", "unknown-trained", "unknown-held-out")
+NEGATIVES = 50
 ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the next one tests
 
 
@@ -48,6 +49,27 @@ class World:
         for person in self.people:
             for name, query in _asked(person):
                 made[name].append((query, person.id))
+        return made
+
+    @cached_property
+    def negatives(self) -> dict[str, tuple[str, ...]]:
+        """Question -> up to `NEGATIVES` passages of others, drawn from the stratum of its own person.
+
+        A passage and its negatives are exchangeable but for whom the question is about: no probe that does not read the
+        question can tell them apart, and what was seen in training is the same for all. BM25 would choose by the words
+        of grammar, the only ones that question and passage share.
+        """
+        rng = np.random.default_rng([self.settings.seed, 5])
+        alike: dict[str, list[str]] = {}
+        stratum = {person.id: person.stratum for person in self.people}
+        for person in self.people:
+            alike.setdefault(person.stratum, []).append(person.id)
+        asked = {query.id: relevant for split in self.splits.values() for query, relevant in split}
+        made = {}
+        for query, relevant in asked.items():
+            others = [person for person in alike[stratum[relevant]] if person != relevant]
+            drawn = rng.permutation(len(others))[:NEGATIVES]
+            made[query] = tuple(others[at] for at in drawn)
         return made
 
     def collection(self, split: str = "test") -> Collection:
