@@ -5,6 +5,7 @@ gives p-values to hold against the same level. Holm and max-T bound the chance o
 finding, BH the share of false ones among the findings.
 """
 
+import gc
 from collections.abc import Callable
 
 import numpy as np
@@ -66,4 +67,8 @@ def correct(name: str, p: PValues, differences: Differences, flips: SignFlips) -
 
 
 def _by_p(p: PValues, method: str) -> PValues:
-    return np.asarray(multipletests(p, method=method)[1], dtype=np.float64)
+    gc.freeze()  # statsmodels collects garbage at every call: with torch loaded a third of a second, which this spares
+    try:
+        return np.asarray(multipletests(p, method=method)[1], dtype=np.float64)
+    finally:
+        gc.unfreeze()
