@@ -1,6 +1,6 @@
 """load_collection: any data set on disk, by prefix or by what it looks like."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,18 @@ def first_queries(collection: Collection, n: int) -> Collection:
     if n < 1:
         raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
     kept = set(collection.judged_queries[:n])
+    said = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
+    return with_queries(collection, kept, said)
+
+
+def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
+    """The collection with these queries alone, in its own order, and the whole corpus; `note` says why."""
     return replace(
         collection,
         queries={key: query for key, query in collection.queries.items() if key in kept},
         judgments=tuple(j for j in collection.judgments if j.query_id in kept),
         candidates=tuple(c for c in collection.candidates if c.query_id in kept),
-        notes=(*collection.notes, f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"),
+        notes=(*collection.notes, note),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.loading import with_queries
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
@@ -229,14 +230,8 @@ def with_labels(collection: Collection, n: int, seed: int) -> Collection:
     if n == len(every):
         return collection
     order = np.random.default_rng([seed, 4]).permutation(len(every))
-    kept = {every[at] for at in order[:n]}
-    return replace(
-        collection,
-        queries={name: query for name, query in collection.queries.items() if name in kept},
-        judgments=tuple(judgment for judgment in collection.judgments if judgment.query_id in kept),
-        candidates=tuple(c for c in collection.candidates if c.query_id in kept),
-        notes=(*collection.notes, f"{n} of {len(every)} judged queries, drawn by seed {seed}"),
-    )
+    note = f"{n} of {len(every)} judged queries, drawn by seed {seed}"
+    return with_queries(collection, {every[at] for at in order[:n]}, note)
 
 
 def _load(settings: GridSettings, source: str) -> Retriever:
