@@ -70,7 +70,7 @@ $(HAS_TORCH): constraints.txt | $(BIN)/python
 	@touch $@
 
 $(HAS_RUNTIME): $(HAS_TORCH) pyproject.toml
-	$(PIP) install --quiet -c constraints.txt -e .
+	$(PIP) install --quiet -c constraints.txt -e ".[train]"
 	@touch $@
 
 $(HAS_DEV): $(HAS_RUNTIME)

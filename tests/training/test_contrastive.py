@@ -146,6 +146,30 @@ def test_it_stops_when_held_out_queries_gain_no_more(
     assert train(model, training_pairs(pairs_of(24)), settings, folder, dev=pairs_of(8, first=24)).steps == 6
 
 
+@pytest.mark.parametrize(
+    ("measured", "kept", "chosen"),
+    [
+        ({2: 0.1, 4: 0.5, 6: 0.2}, {4, 6}, 4),
+        ({2: 0.0, 4: 0.0, 6: 0.0}, {2, 6}, 6),
+        ({2: 0.1, 4: 0.5, 6: 0.5, 8: 0.4}, {4, 8}, 4),
+    ],
+)
+def test_of_equals_the_latest_that_is_kept(measured: dict, kept: set, chosen: int) -> None:
+    """The first of equals would be a model hardly trained, where the held-out queries tell nothing."""
+    assert contrastive.best_step(measured, kept) == chosen
+
+
+def test_held_out_queries_that_tell_nothing_choose_the_last(
+    toy: Callable, pairs_of: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        contrastive.InformationRetrievalEvaluator, "__call__", lambda *_, **__: {"dev_cosine_ndcg@10": 0.0}
+    )
+    model, settings, folder = fresh(toy, tmp_path)
+    trained = train(model, training_pairs(pairs_of(24)), settings, folder, dev=pairs_of(8, first=24))
+    assert (trained.steps, trained.chosen, trained.tied) == (6, 6, True)
+
+
 def test_patience_is_not_forgotten_by_an_interruption(
     toy: Callable, pairs_of: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

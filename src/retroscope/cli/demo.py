@@ -1,5 +1,6 @@
 """retroscope demo."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,10 @@ def run(
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the models again first, below --out.")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Compare the pair that is shipped, trained in a world where what was seen is known.
+    """Compare the pair that is shipped.
 
-    Everything that compare does, in about a minute and without a network.
+    It was trained in a world where what was seen is known. Everything that compare does, in about a minute and
+    without a network.
     """
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
@@ -46,6 +48,8 @@ def run(
         before, after = pair_of(chosen.before, chosen.after)
         study = compare(before, after, collection_of(chosen.data), chosen, cache=cache, progress=progress)
         rows = demo.exposures(models, world, cache, progress)
+    facts = {**study.facts, "title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
+    study = replace(study, facts=facts)
     note("statistics, tables and figures ...")
     page = study.report(out)
     document = write_summary(study, out)

@@ -114,4 +114,7 @@ def _train(chosen: "TrainStudySettings", out: Path, *, as_json: bool) -> None:
     with progress_bars() as progress:
         document = run_training(job, out, progress)
     if is_first():
-        emit(document) if as_json else say(f"retriever: {out}")
+        for warning in document["warnings"]:
+            note(f"warning: {warning}")
+        of = f"step {document['chosen_step']:,} of {document['steps']:,}"
+        emit(document) if as_json else say(f"retriever: {out} ({of})")

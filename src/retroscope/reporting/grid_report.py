@@ -65,8 +65,8 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         sure = row.ci_low > 0 or row.ci_high < 0
         what = "changes" if sure else "is not shown to change"
         text = (
-            f"{_where(row)}: drawing {_parts(row.reinitialise)} afresh before fine-tuning {what} {f.headline} "
-            f"on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}."
+            f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
+            f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}."
         )
         yield Statement("effect", CHANGED if sure else NO_EVIDENCE, text, ())
 
@@ -89,8 +89,8 @@ def worth_in_words(row: Any) -> str:
     if row.low > 0:
         return f"at {row.labels:,} labels {value} {ends}"
     if row.high < 0:
-        return f"at {row.labels:,} labels nothing: without it, fewer do as well ({value} {ends})"
-    return f"at {row.labels:,} labels not shown to be anything ({value} {ends})"
+        return f"at {row.labels:,} labels nothing: without it, fewer do as well"
+    return f"at {row.labels:,} labels not shown to be any"
 
 
 def _labels(end: float, row: Any) -> str:
@@ -117,7 +117,12 @@ def _parts(word: str) -> str:
     if word == "all":
         return "the whole backbone"
     named = {"ffn": "the FFN", "attention": "attention", "embeddings": "the embeddings", "norms": "the norms"}
-    return " and ".join(named.get(part, f"the {part.replace(':', ' ')} blocks") for part in word.split("+"))
+    return " and ".join(named.get(part) or _blocks(part) for part in word.split("+"))
+
+
+def _blocks(part: str) -> str:
+    end, _, count = part.partition(":")
+    return f"the {end} block" if count == "1" else f"the {end} {count} blocks"
 
 
 def label_figure(f: GridFindings) -> Figure | None:

@@ -10,6 +10,7 @@ from retroscope.reporting.frames import alpha
 from retroscope.reporting.page import fill
 from retroscope.reporting.tables import paper_tables
 from retroscope.reporting.verdict import verdict
+from retroscope.statistics.difference import Difference, Flip
 
 FLIPS_SHOWN = 60
 PASSAGES_SHOWN = 3
@@ -43,18 +44,21 @@ def render(findings: Findings, figures: Sequence[Figure]) -> str:
 
 def flipped_queries(findings: Findings) -> list[FlippedQuery]:
     """The queries that changed most by the flip measure, half of them losses where there are as many."""
-    flips = findings.retrieval.flips(measure=findings.flip_measure)
-    half = FLIPS_SHOWN // 2
-    losses = [f for f in flips if f.change < 0]
-    gains = [f for f in flips if f.change > 0][: FLIPS_SHOWN - min(half, len(losses))]
-    shown = sorted([*gains, *losses[: FLIPS_SHOWN - len(gains)]], key=lambda f: (-abs(f.change), f.query_id))
     return [
         FlippedQuery(
             f.query_id, findings.query_texts.get(f.query_id, ""), f.before, f.after, f.change,
             _tops(findings.top_passages.get(f.query_id)),
         )
-        for f in shown
+        for f in shown_flips(findings.retrieval, findings.flip_measure)
     ]  # fmt: skip
+
+
+def shown_flips(retrieval: Difference, measure: str) -> list[Flip]:
+    """The flips that the page shows, biggest change first."""
+    flips = retrieval.flips(measure=measure)
+    losses = [f for f in flips if f.change < 0]
+    gains = [f for f in flips if f.change > 0][: FLIPS_SHOWN - min(FLIPS_SHOWN // 2, len(losses))]
+    return sorted([*gains, *losses[: FLIPS_SHOWN - len(gains)]], key=lambda f: (-abs(f.change), f.query_id))
 
 
 def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:

@@ -37,6 +37,7 @@ SHAPE = "bert-3x128"
 LOAD = LoadSettings(pooling="mean", similarity="cosine", max_length=64)
 STRATA = ("known-held-out", "unknown-held-out", "known-trained", "unknown-trained", "lexical")
 MEASURE = "R@10"
+TITLE = "The shipped pair in a world of invented people"
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,24 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
             rows.append({"retriever": name, "stratum": stratum, "measure": MEASURE, "mean": float(mean.mean),
                          "ci_low": float(mean.low), "ci_high": float(mean.high), "n": int(mean.n)})  # fmt: skip
     return rows
+
+
+def about(rows: list[dict[str, Any]]) -> list[str]:
+    """What a reader of the demo's report must know before its numbers."""
+    found = {(row["retriever"], row["stratum"]): row for row in rows}
+
+    def said(stratum: str, retriever: str = "pre-trained") -> str:
+        row = found[retriever, stratum]
+        return f"{row['mean']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+
+    return [
+        "This is the demo: invented people, whose passages never have their name. Half of the test questions are about "
+        "people whose name nothing that was read links to their passage: nobody can answer these. The retriever's "
+        f"{MEASURE} is {said('known-held-out')} for people that its backbone had read about and "
+        f"{said('unknown-held-out')} for the others; trained from random weights, it is "
+        f"{said('known-held-out', 'from scratch')} and {said('unknown-held-out', 'from scratch')} "
+        f"(chance {10 / WORLD.people:.3f}). See docs/methods/world.md."
+    ]
 
 
 def in_words(rows: list[dict[str, Any]]) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from retroscope.collection.collection import Collection
+from retroscope.reporting.html import shown_flips
 from retroscope.retrieval.runs import Run
 from retroscope.statistics.difference import Difference
 
-FLIPS = 40  # queries shown, biggest change first
 TOP = 3  # passages shown of each ranking
 LONGEST = 400  # characters shown of a passage
 
@@ -15,7 +15,7 @@ LONGEST = 400  # characters shown of a passage
 def flip_examples(
     difference: Difference, collection: Collection, runs: Mapping[str, Run], measure: str
 ) -> dict[str, Any]:
-    """Texts and top passages of the queries that changed most, as JSON-like values.
+    """Texts of the queries that changed, and top passages of those that the page shows, as JSON-like values.
 
     Args:
         difference: of retrieval, over `measure`.
@@ -23,10 +23,11 @@ def flip_examples(
         runs: "before" and "after" -> run.
         measure: the measure that decides what a change is.
     """
-    chosen = [flip.query_id for flip in difference.flips(FLIPS, measure=measure)]
+    changed = [flip.query_id for flip in difference.flips(measure=measure)]
+    shown = [flip.query_id for flip in shown_flips(difference, measure)]
     return {
-        "query_texts": {q: collection.queries[q].text for q in chosen},
-        "top_passages": {q: {side: _top(run, q, collection) for side, run in runs.items()} for q in chosen},
+        "query_texts": {q: collection.queries[q].text for q in changed},
+        "top_passages": {q: {side: _top(run, q, collection) for side, run in runs.items()} for q in shown},
     }
 
 

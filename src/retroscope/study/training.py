@@ -15,7 +15,7 @@ from retroscope.study.load import collection_of, retriever_of
 from retroscope.study.provenance import made_by, software
 from retroscope.study.settings import DataSettings, ModelSettings, plain
 from retroscope.surgery.reinitialise import reinitialise
-from retroscope.training.contrastive import Trained, planned_steps, train
+from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
 from retroscope.training.pairs import Pairs, check_held_out, training_pairs
@@ -23,6 +23,8 @@ from retroscope.training.processes import first_alone, is_first, n_processes, wa
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
 from retroscope.training.watch import Progress
+
+ALL_TIED = "the held-out queries measure the same at every checkpoint, so they chose nothing: the last was kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,7 @@ def test_split(source: str, trained: str | None) -> tuple[str, ...]:
 
 def prepare_training(settings: TrainStudySettings) -> TrainJob:
     """Load backbone and collections, and check that nothing is trained with that is tested with."""
+    check_installed()
     backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)
     if settings.reinitialise:
         backbone = reinitialise(backbone, settings.reinitialise, settings.training.seed)
@@ -146,6 +149,8 @@ def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
         "weights": {"moved": moved, "all": weights},
         "processes": n_processes(),
         "steps": trained.steps,
+        "chosen_step": trained.chosen,
+        "warnings": [ALL_TIED] if trained.tied else [],
         "curve": list(trained.curve),
         "settings": plain(job.settings),
         "versions": software(),

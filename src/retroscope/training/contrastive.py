@@ -1,8 +1,9 @@
 """Contrastive fine-tuning, on sentence-transformers' Trainer: a backbone in, an ordinary retriever's folder out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback
 from retroscope.collection.collection import Collection
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import MissingExtraError, TrainingError
-from retroscope.training.folder import last_checkpoint
+from retroscope.training.folder import last_checkpoint, step_of
 from retroscope.training.pairs import Pairs
 from retroscope.training.processes import n_processes
 from retroscope.training.settings import TrainingSettings
@@ -40,12 +41,16 @@ class Trained:
 
     Attributes:
         curve: what was logged: rows with `step` and, by turns, `loss` or the held-out queries' measures.
-        steps: that were done; the model may be of an earlier one, the best.
+        steps: that were done.
+        chosen: the step that the model is of: the last, or the best by held-out queries, of equals the latest.
+        tied: all evaluations gave the same, so that held-out queries chose nothing.
     """
 
     model: SentenceTransformer
     curve: tuple[Mapping[str, float], ...]
     steps: int
+    chosen: int
+    tied: bool = False
 
 
 def train(
@@ -75,11 +80,27 @@ def train(
     trainer.add_callback(Watch(progress))
     with quiet(), disk_errors(folder):
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-        if trainer.state.best_model_checkpoint is not None:
-            take_best(model, Path(trainer.state.best_model_checkpoint))
-    history = trainer.state.log_history
-    curve = tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
-    return Trained(model.eval(), curve, trainer.state.global_step)
+        history = trainer.state.log_history
+        curve = tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
+        last, measured = trainer.state.global_step, held_out_scores(curve)
+        chosen = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
+        if chosen != last:
+            take_best(model, folder / f"checkpoint-{chosen}")
+    return Trained(model.eval(), curve, last, chosen, len(measured) > 1 and len({*measured.values()}) == 1)
+
+
+def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
+    """Step -> the measure of the held-out queries, where they were searched with."""
+    return {int(row["step"]): value for row in curve for name, value in row.items() if name.endswith(MEASURE)}
+
+
+def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
+    """The step that did best, of equals the latest whose checkpoint is kept.
+
+    The trainer keeps the first of equals: with held-out queries that tell nothing, a model hardly trained.
+    """
+    best = max(measured.values())
+    return max(step for step, value in measured.items() if value == best and step in kept)
 
 
 def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
@@ -103,11 +124,21 @@ def _trainer(
         )
 
 
+def check_installed() -> None:
+    """Refuse to begin without what training needs beyond the rest.
+
+    Raises:
+        MissingExtraError: that says how to get it.
+    """
+    if find_spec("datasets") is None:
+        raise MissingExtraError(
+            "training needs the datasets library", fix="install the extra: pip install 'retroscope[train]'"
+        )
+
+
 def _dataset(pairs: Pairs) -> Any:
-    try:
-        from datasets import Dataset
-    except ImportError as error:
-        raise MissingExtraError("training needs the datasets library", fix="pip install 'retroscope[train]'") from error
+    from datasets import Dataset
+
     return Dataset.from_dict(pairs.columns)
 
 

@@ -161,9 +161,14 @@ def _compare(found: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
         )
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was written after."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def last_checkpoint(checkpoints: Path) -> str | None:
     """The last checkpoint that is whole: the trainer writes its state last. Torn ones are removed."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    found = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
     for torn in [path for path in found if not (path / "trainer_state.json").is_file()]:
         shutil.rmtree(torn)
     whole = [path for path in found if path.exists()]
