@@ -82,7 +82,8 @@ class Toy:
         names = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
         special = {name: getattr(tokens, name) for name in names}
         config = AutoConfig.for_model(self.model_type, vocab_size=len(tokens), **special, **self.config)
-        with quiet():
+        with quiet(), torch.random.fork_rng():
+            torch.manual_seed(seed)
             model = self.cls(config) if self.cls else AutoModel.from_config(config)
         return scatter(model, seed)
 

@@ -171,7 +171,8 @@ def save_adapter(base: Path, folder: Path) -> None:
     options: dict[str, Any] = {"task_type": "FEATURE_EXTRACTION", "r": 2}
     settings = LoraConfig(target_modules=["q_proj", "gate_proj", "up_proj", "down_proj"], **options)
     generator = torch.Generator().manual_seed(1)
-    with quiet(), torch.no_grad():
+    with quiet(), torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
         model = get_peft_model(AutoModel.from_pretrained(base), settings)
         for name, parameter in model.named_parameters():
             if "lora_" in name:
