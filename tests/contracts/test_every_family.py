@@ -1,5 +1,6 @@
 """What every supported family must obey: one table of models drives every invariant."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def pooled_by(encoder: Encoder, pooling: str, **changes: object) -> Encoder:
     return replace(encoder, recipe=encoder.recipe.but("test", pooling=pooling, **changes))
 
 
+EXACT = 8 * torch.finfo(torch.float32).eps  # pooled vectors are rounded to float32, some families' rotations too
+
+
 def hooks(model: nn.Module) -> int:
     return sum(len(getattr(module, kind)) for module in model.modules() for kind in HOOKS)
 
@@ -43,13 +47,17 @@ def test_every_row_of_the_table_of_families_is_tried() -> None:
 @pytest.mark.parametrize("pooling", POOLED)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(encoder: Encoder, pooling: str, side: str) -> None:
+    """In double precision, so that random weights that amplify rounding do not hide or feign anything."""
     chosen = pooled_by(encoder, pooling)
+    double = chosen.anatomy.family != "gemma2"  # transformers' masks of it are NaN in double under left padding
+    if double:
+        chosen = replace(chosen, backbone=deepcopy(chosen.backbone).double())
     rows = tokenise(chosen, TEXTS)
     with torch.inference_mode():
         alone = torch.cat([forward(chosen, pad(chosen, [row])).layers for row in rows])
         padded = forward(chosen, pad(chosen, rows, side=side, extra=3)).layers
     gap = (padded - alone).norm(dim=-1) / alone.norm(dim=-1)
-    assert gap.max() <= tolerance(chosen)
+    assert gap.max() <= (EXACT if double else tolerance(chosen))
 
 
 def test_batch_size_changes_nothing(encoder: Encoder) -> None:
