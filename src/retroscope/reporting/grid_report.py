@@ -19,7 +19,8 @@ from retroscope.reporting.page import fill
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from retroscope.reporting.tables import write_frames
 
-INTACT = "none"
+INTACT = "none"  # the level of what is drawn afresh at which nothing is
+TABLES = ("cells", "effects", "shares", "worth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def _blocks(part: str) -> str:
     return f"the {end} block" if count == "1" else f"the {end} {count} blocks"
 
 
-def label_figure(f: GridFindings) -> Figure | None:
+def label_figure(f: GridFindings) -> Figure:
     """The headline measure against labels, a line for each level of what was drawn afresh."""
     rows = f.cells[f.cells["measure"] == f.headline]
     renamed = {"mean": "value", "ci_low": "low", "ci_high": "high"}
@@ -177,10 +178,9 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
 
 def write_grid_report(f: GridFindings, folder: Path) -> Path:
     """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
-    figures = [figure for figure in (label_figure(f),) if figure is not None]
-    papers = paper_tables(f)
+    figures, papers = [label_figure(f)], paper_tables(f)
     page = fill("grid.html.j2", figures, papers, {"f": f, "statements": f.verdict()})
-    frames = {name: getattr(f, name) for name in ("cells", "effects", "shares", "worth")}
+    frames = {name: getattr(f, name) for name in TABLES}
     write_frames(frames, papers, folder / "tables")
     write_figures(figures, folder / "figures")
     return write_whole(folder / "report.html", page.encode())

@@ -25,6 +25,7 @@ from retroscope.study.measure import measure
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
 from retroscope.study.settings import DataSettings, ModelSettings, RetrievalSettings, StudySettings
 from retroscope.study.training import TrainStudySettings, prepare_training, run_training
+from retroscope.training.folder import ABOUT
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
@@ -92,7 +93,17 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
         run_training(prepare_training(replace(common, reinitialise=parts)), place, progress)
     for place in (made.backbone, made.retriever, made.scratch):
         halve(place, folder / place.name)
+        forget_places(folder / place.name, (folder / "work", folder))
     return in_folder(folder)
+
+
+def forget_places(model: Path, places: tuple[Path, ...]) -> None:
+    """Name what a model was made from without the folders that it lay in, which mean nothing to anybody else."""
+    for file in (model / "README.md", model / ABOUT):
+        text = file.read_text(encoding="utf-8")
+        for place in places:
+            text = text.replace(f"{place}/", "")
+        file.write_text(text, encoding="utf-8")
 
 
 def halve(single: Path, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
+from retroscope.reporting.grid_report import INTACT
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.study.pretraining import PretrainStudySettings
@@ -14,7 +15,6 @@ from retroscope.study.settings import DataSettings
 from retroscope.training.settings import TrainingSettings
 
 AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")
-INTACT = "none"  # nothing is drawn afresh
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,18 +12,17 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.errors import AnalysisError
-from retroscope.reporting.grid_report import GridFindings
+from retroscope.reporting.grid_report import INTACT, TABLES, GridFindings
 from retroscope.scores import Scores
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.grid import Grid, group_of, steps_of
-from retroscope.study.grid_settings import AXES, INTACT, Cell
+from retroscope.study.grid_settings import AXES, Cell
 from retroscope.study.provenance import command_line, software
 from retroscope.study.settings import plain
 
-TABLES = ("cells", "effects", "shares", "worth")
 SETTINGS = AXES[:-1]  # all but the seed
 
 

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from retroscope.encoders.checkpoints.adapters import KEPT_BASE
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.modules import POOLING_NAMES
 from retroscope.encoders.encoder import Retriever
@@ -57,7 +58,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     plain = place.is_dir() and (place / "config.json").is_file() and not (place / "modules.json").is_file()
     if plain and not (altered and adapter):
         return Base(place, str(place.resolve()) if adapter and Path(source).expanduser().exists() else source)
-    copy = (folder if adapter else folder / CHECKPOINTS) / "backbone"
+    copy = (folder if adapter else folder / CHECKPOINTS) / KEPT_BASE
     if is_first():
         with quiet():
             backbone.passage.backbone.save_pretrained(copy)

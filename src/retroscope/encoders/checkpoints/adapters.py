@@ -18,6 +18,7 @@ from retroscope.encoders.weights import open_disk, unused_reason
 from retroscope.errors import EncoderError, listed
 
 CONFIG = "adapter_config.json"
+KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
 PEFT_PREFIX = "base_model.model."
 
 
@@ -74,9 +75,9 @@ def _locate_base(folder: Path, given: str | None) -> Path:
     fix = "say where the base is: base='PATH or hub name' (--base on the command line)"
     if not source:
         raise EncoderError(f"{CONFIG} names no base", where=str(folder), fix=fix)
-    beside = folder / Path(source).name  # a copy that was kept with the adapter is its base wherever they are moved
-    if given is None and (beside / "config.json").is_file():
-        return beside
+    kept = folder / KEPT_BASE
+    if given is None and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():
+        return kept
     if (folder / source).is_dir():
         return folder / source
     try:
