@@ -1,6 +1,7 @@
 """Every command on a tiny pair: results on standard output, notes on standard error, files where they belong."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,19 @@ def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "Verdict" in done.out
     assert document(cli("show", report, "--json")) == json.loads((report / "summary.json").read_text())
+
+
+def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(report, tmp_path / "study")
+    said = (copy / "study.json").read_bytes()
+    words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
+    done = cli(*words, line=f"{QUICK} --seeds 2")
+    assert done.code == 2
+    assert "finished study with other settings" in done.err
+    assert "--overwrite" in done.err
+    assert (copy / "study.json").read_bytes() == said
+    assert cli(*words, line=f"{QUICK} --seeds 2 --overwrite").code == 0
+    assert (copy / "study.json").read_bytes() != said
 
 
 def test_a_finished_study_is_a_settings_file(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:

@@ -48,6 +48,14 @@ def test_a_leaking_split(cli: Cli, world: Path, backbone: Path, tmp_path: Path) 
     assert not (tmp_path / "r").exists()
 
 
+def test_a_checkpoint_is_not_chosen_with_the_test(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
+    words = ["train", backbone, "--data", f"beir:{world}", "--dev", "known-held-out", "--test", "test"]
+    done = cli(*words, "--out", tmp_path / "r", line="--pooling mean")
+    assert done.code == 2
+    assert "test queries are among those of world, which choose the checkpoint" in done.err
+    assert not (tmp_path / "r").exists()
+
+
 def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     words = ["ablate", backbone, "--data", f"beir:{world}", "--test", "lexical", "--out", tmp_path / "g"]
     line = "--reinitialise none,all --labels 10,20 --seeds 0,1 --steps 2 --batch-size 4 --pooling mean --max-length 32"
@@ -61,6 +69,7 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     again = ok(cli(*words, line=f"{line} --measures RR@10"))
     assert "8 cells, 8 of them done" in again.err
     assert again.out.splitlines() == found["verdict"]
+    assert ok(cli("show", tmp_path / "g")).out.splitlines() == found["verdict"]
     assert (tmp_path / "g" / "report.html").stat().st_size > 100_000
 
 

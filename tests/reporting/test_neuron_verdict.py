@@ -164,7 +164,7 @@ def test_ablation_that_harms_confirms():
     found = said(neuron_findings(), "Ablation confirms the neurons of the after side")
     assert found.tone == SHOWN
     assert found.rests_on == ("after",)
-    assert "holding the top 1 % of them (4) at their mean takes RR@10 from 0.6" in found.text
+    assert "holding the top 1 % of them (4) at their mean takes RR@10 of 240 queries from 0.6" in found.text
     assert "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves +0.2" in found.text
 
 
@@ -297,7 +297,9 @@ def test_the_verdict_of_a_comparison_carries_the_neurons():
     plain, with_neurons = verdict(findings()), verdict(findings(neurons=neuron_findings()))
     added = [s for s in with_neurons.statements if s.topic == "neurons"]
     assert [s for s in with_neurons.statements if s.topic != "neurons"] == list(plain.statements)
-    assert [s.text for s in added] == [s.text for s in neuron_statements(neuron_findings())]
+    said = neuron_statements(neuron_findings())
+    assert [s.text for s in with_neurons.unconfirmed] == [s.text for s in said if s.doubts]
+    assert [s.text for s in added if "more statement" not in s.text] == [s.text for s in said if not s.doubts]
     noisy = verdict(findings(neurons=neuron_findings(after=neuron_side(noise=40))))
     assert noisy.alarms[0].text.startswith("NEURONS ARE NOISE of the after side")
 
@@ -306,7 +308,8 @@ def test_a_failed_self_test_marks_the_neurons_of_its_side():
     found = findings(
         before=model("b", towers=(tower("query and passage", failed=True),)), neurons=neuron_findings()
     )  # fmt: skip
-    neurons = {s.rests_on: s.doubts for s in verdict(found).statements if s.topic == "neurons"}
+    said = verdict(found)
+    neurons = {s.rests_on: s.doubts for s in (*said.statements, *said.unconfirmed) if s.topic == "neurons"}
     mark = "rests on the before side, which failed a self-test (see above)"
     assert mark in neurons["before", "after"]
     assert mark in neurons[("before",)]

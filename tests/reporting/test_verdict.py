@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from synthetic_findings import (
@@ -19,6 +20,7 @@ from synthetic_findings import (
 )
 
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.reporting.probing_words import _share
 from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
@@ -115,7 +117,22 @@ def test_passage_only_that_reads_as_much_explains_it():
     said = said_of(findings(probing=blind), "never reads the query may explain this")
     assert said.tone == CAUTION
     assert "Relevance is not shown to be readable" in said.text
-    assert any("do not explain the gain" in text for text in texts(findings()))
+    assert any("nothing shows that the passages alone explain any of the gain" in text for text in texts(findings()))
+
+
+@pytest.mark.parametrize(
+    ("blind", "own", "said"),
+    [
+        ((-0.2, 0.01), (0.1, 0.3), ": nothing shows that the passages alone explain any of the gain"),
+        ((0.02, 0.08), (0.1, 0.3), ": the passages alone explain a part of the gain at the most"),
+        ((0.02, 0.12), (0.1, 0.3), ": the passages alone may explain the gain"),
+        ((0.02, 0.12), (-0.1, 0.3), ""),
+        ((-0.2, -0.1), (-0.1, 0.0), ""),
+    ],
+)
+def test_what_the_passages_explain_of_a_gain(blind, own, said):
+    limits = [pd.Series({"ci_low": low, "ci_high": high}) for low, high in (blind, own)]
+    assert _share(*limits) == said
 
 
 def test_an_unprobed_question_and_an_unprobed_passage_only_are_said():

@@ -96,7 +96,7 @@ def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) 
     from retroscope.study.documents import as_json as in_json
     from retroscope.study.documents import write_text
     from retroscope.study.grid import describe_grid, prepare_grid, run_grid
-    from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
+    from retroscope.study.grid_summary import GRID, gather, grid_document, grid_findings, save_gathered
 
     grid = prepare_grid(chosen)
     if dry_run:
@@ -111,7 +111,7 @@ def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) 
     save_gathered(grid, gathered, out)
     findings = grid_findings(grid, gathered)
     document = grid_document(findings)
-    write_text(out / "grid.json", in_json(document))
+    write_text(out / GRID, in_json(document))
     page = write_grid_report(findings, out)
     emit(document) if as_json else say("\n".join(document["verdict"]))
     note(f"report: {page}")

@@ -38,6 +38,9 @@ def run(
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished study with other settings in --out.")
+    ] = False,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
@@ -47,6 +50,7 @@ def run(
     """
     from retroscope.cli.resolve import resolve
     from retroscope.study.cache import default_cache
+    from retroscope.study.study import refuse_other
 
     load = o.given(
         pooling=pooling,
@@ -73,6 +77,8 @@ def run(
     )
     if not neurons:
         chosen = replace(chosen, neurons=None, ablation=None)
+    if not (overwrite or dry_run):
+        refuse_other(out, chosen)
     _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
 
 

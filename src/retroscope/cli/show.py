@@ -9,15 +9,21 @@ from retroscope.cli import options as o
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="A folder that compare wrote.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="A folder that compare or ablate wrote.", metavar="DIR")],
     as_json: o.Json = False,
 ) -> None:
     """Say what a finished study found."""
     from retroscope.cli.terminal import emit, say
     from retroscope.reporting.console import summary as in_words
-    from retroscope.study.study import load_study
+    from retroscope.study.documents import read_document
+    from retroscope.study.grid_summary import GRID
+    from retroscope.study.study import FACTS, load_study
     from retroscope.study.summary import summary
 
+    if (folder / GRID).exists() and not (folder / FACTS).exists():
+        grid = read_document(folder / GRID)
+        emit(grid) if as_json else say("\n".join(grid["verdict"]))
+        return
     study = load_study(folder)
     if as_json:
         emit(summary(study))

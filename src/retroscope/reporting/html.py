@@ -15,6 +15,11 @@ from retroscope.statistics.difference import Difference, Flip
 FLIPS_SHOWN = 60
 PASSAGES_SHOWN = 3
 PASSAGE_CHARACTERS = 320
+NEGATIVES = {  # how they were found, in words
+    "bm25": "the passages that BM25 ranks highest among those not judged relevant",
+    "run": "those of a given run, without what is judged relevant",
+    "given": "those that came with the data",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,14 @@ class FlippedQuery:
 
 def render(findings: Findings, figures: Sequence[Figure]) -> str:
     """The page as HTML."""
+    found = verdict(findings)
     values = {
         "f": findings,
         "n": findings.neurons,
         "sides": ((BEFORE, findings.before), (AFTER, findings.after)),
-        "verdict": verdict(findings),
+        "verdict": found,
+        "unconfirmed": found.unconfirmed,
+        "negatives": NEGATIVES.get(findings.collection.negatives.get("how", ""), ""),
         "flips": flipped_queries(findings),
         "methods": methods(findings),
     }

@@ -15,7 +15,6 @@ from retroscope.reporting.neuron_findings import GAP, SINGLE, Ablation, NeuronFi
 from retroscope.reporting.neuron_frames import harm
 from retroscope.reporting.numbers import count, interval, p_value, score, signed
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, SHOWN, Statement
-from retroscope.reporting.words import effect_limits
 
 TOPIC = "neurons"
 REFERENCE = 0.01  # the verdict is about the ablated part nearest to this one
@@ -162,10 +161,11 @@ def _sizes(ablation: Ablation, row: "pd.Series[Any]") -> str:
     test, held = _test(ablation), HELD.get(ablation.recipe.get("hold", ""), "one value")
     return (
         f"holding the top {100 * row['fraction']:.2g} % of them ({row['neurons']:,.0f}) at {held} takes "
-        f"{row['measure']} from {score(row['intact'])} to {score(row['top'])}, and as many random ones of the same "
-        f"layers to {score(row['random'])}: {signed(test['effect'])} {effect_limits(test)}, paired by query, "
-        f"{correction(harm(ablation))}-corrected {p_value(test['p_corrected'])}; as one more random draw, "
-        f"{p_value(row['p_draws'])} (prediction test)."
+        f"{row['measure']} of {count(int(test['n']), 'query')} from {score(row['intact'])} to {score(row['top'])}, and "
+        f"as many random ones of the same layers to {score(row['random'])}: harm {signed(row['harm'])} "
+        f"{interval(row['harm_low'], row['harm_high'], effect=True)}, paired by query, {correction(harm(ablation))}"
+        f"-corrected {p_value(test['p_corrected'])}; as one more random draw, {p_value(row['p_draws'])} (prediction "
+        "test)."
     )
 
 

@@ -83,10 +83,19 @@ def _explained(findings: Findings, peak: "pd.Series[Any]", blind: "pd.Series[Any
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
         text = f"A probe that never reads the query may explain this: {sizes}. Relevance is not shown to be readable."
         return Statement("probing", CAUTION, text)
-    claim = "do not explain" if blind["ci_high"] < peak["ci_low"] else "may explain part of"
     text = (
         f"Reading the passage alone does not reach this: {sizes}. There {BLIND} moved by {signed(blind['effect'])} "
-        f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}, "
-        f"so the passages alone {claim} the gain."
+        f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
     )
     return Statement("probing", NOTE, text)
+
+
+def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
+    """How much of a gain the passages alone can explain; nothing is said where no gain is shown."""
+    if not peak["ci_low"] > 0:
+        return ""
+    if not blind["ci_low"] > 0:
+        return ": nothing shows that the passages alone explain any of the gain"
+    if blind["ci_high"] < peak["ci_low"]:
+        return ": the passages alone explain a part of the gain at the most"
+    return ": the passages alone may explain the gain"

@@ -118,8 +118,9 @@ def self_test_table(findings: Findings) -> pd.DataFrame:
 
 
 def verdict_table(findings: Findings) -> pd.DataFrame:
-    """One row per statement of the verdict, in reading order."""
-    found = [(s.topic, s.tone, s.text, "; ".join(s.doubts)) for s in verdict(findings).everything()]
+    """One row per statement of the verdict, in reading order; what is not confirmed last."""
+    said = verdict(findings)
+    found = [(s.topic, s.tone, s.text, "; ".join(s.doubts)) for s in (*said.everything(), *said.unconfirmed)]
     return pd.DataFrame(found, columns=["topic", "tone", "text", "doubts"])
 
 

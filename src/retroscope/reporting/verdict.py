@@ -3,7 +3,9 @@
 Rules, each tested:
 - a difference is claimed only when its corrected p is below alpha; two are called equivalent only
   when the equivalence test says so; anything else is "no evidence", never "no difference";
-- controls and self-tests that failed come first, and every conclusion that rests on them is marked.
+- controls and self-tests that failed come first, and every conclusion that rests on them is marked;
+- what neurons say stands in the verdict only where nothing speaks against them: a count without an
+  ablation is not evidence. The rest is counted there, and told in the section on neurons.
 """
 
 from dataclasses import dataclass
@@ -20,11 +22,15 @@ from retroscope.reporting.words import best, effect_words, layer, limits
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison says: the `headline` on retrieval, the `alarms`, then every other statement in order."""
+    """What a comparison says: the `headline` on retrieval, the `alarms`, then every other statement in order.
+
+    `unconfirmed` is what neurons would say that are noise, or that no ablation confirms.
+    """
 
     headline: Statement
     alarms: tuple[Statement, ...]
     statements: tuple[Statement, ...]
+    unconfirmed: tuple[Statement, ...] = ()
 
     def everything(self) -> tuple[Statement, ...]:
         """In reading order: alarms, headline, the rest."""
@@ -38,14 +44,27 @@ def verdict(findings: Findings) -> Verdict:
     doubts = [f"{s.text.split(':')[0]} (see above)" for s in broken]
     probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
     rest = [with_self_tests(s, findings) for s in (*probing, *layers(findings))]
-    neurons = [with_self_tests(s, findings) for s in neuron_statements(findings.neurons)] if findings.neurons else []
+    said = neuron_statements(findings.neurons) if findings.neurons else []
+    neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
     warnings = carried_warnings(findings)
-    calm = [s for s in (*neurons, *controls, *warnings) if s.tone != ALARM]
+    calm = [s for s in (*neurons, *_elsewhere(unconfirmed), *controls, *warnings) if s.tone != ALARM]
     return Verdict(
         headline=with_self_tests(retrieval(findings), findings),
         alarms=(*broken, *self_tests(findings), *(s for s in (*neurons, *warnings) if s.tone == ALARM)),
         statements=(*rest, *calm),
+        unconfirmed=tuple(unconfirmed),
     )
+
+
+def _elsewhere(unconfirmed: list[Statement]) -> list[Statement]:
+    """Where the statements are that are not in the verdict, and why."""
+    if not unconfirmed:
+        return []
+    text = (
+        f"{count(len(unconfirmed), 'more statement')} about neurons rest on neurons that are noise, incomplete or not "
+        "confirmed by an ablation: see the section Neurons of the report, or tables/verdict.csv."
+    )
+    return [Statement("neurons", NOTE, text, ())]
 
 
 def retrieval(findings: Findings) -> Statement:

@@ -23,6 +23,7 @@ from retroscope.study.grid_settings import AXES, Cell
 from retroscope.study.provenance import command_line, software
 from retroscope.study.settings import plain
 
+GRID = "grid.json"
 SETTINGS = AXES[:-1]  # all but the seed
 
 

@@ -133,7 +133,10 @@ def describe(plan: Mapping[str, Any]) -> str:
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
         again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more"
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
-    lines.append(f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}")
+    lines.append(
+        f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
+        "search, probes and tests come after, and are not in this time"
+    )
     return "\n".join(lines)
 
 

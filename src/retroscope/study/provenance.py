@@ -84,9 +84,13 @@ def command_line() -> str:
 
 
 def truncation_caveats(side: str, recipe: Facts) -> list[str]:
-    """Texts that fill the maximum length (cut, or just that long), and passages that the model cannot tell apart."""
-    same = recipe["passage"]["texts"] - recipe["passage"]["distinct"]
-    said = [f"{side}: {same} passages repeat another's tokens: equal vectors, under other ids"] if same else []
+    """Texts that fill the maximum length (cut, or just that long), and texts that the model cannot tell apart."""
+    same = {tower: recipe[tower]["texts"] - recipe[tower]["distinct"] for tower in ("query", "passage")}
+    said = [
+        f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"
+        for tower, n in same.items()
+        if n
+    ]
     return said + [
         f"{side}: {recipe[tower]['at_max_length']} of {recipe[tower]['texts']} {tower} texts fill the maximum of "
         f"{recipe[tower]['recipe']['max_length']} tokens, so their ends may be cut"

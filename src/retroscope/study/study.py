@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.errors import AnalysisError
+from retroscope.errors import AnalysisError, SettingsError
 from retroscope.reporting.files import MARK
 from retroscope.reporting.findings import (
     CollectionFacts,
@@ -165,6 +165,18 @@ def load_study(folder: str | Path) -> Study:
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     neurons = load_neurons({side: facts[side]["name"] for side in SIDES}, home / NEURONS)
     return Study(facts, settings, scores, seeds, neurons=neurons)
+
+
+def refuse_other(folder: Path, settings: StudySettings) -> None:
+    """An error where a finished study of something else would be replaced; the same one may be made again."""
+    if not (folder / FACTS).exists() or from_yaml(folder / SETTINGS) == plain(settings):
+        return
+    title = read_document(folder / FACTS)["title"]
+    raise SettingsError(
+        f"this folder holds a finished study with other settings ({title})",
+        where=str(folder),
+        fix="name another --out, or replace it with --overwrite",
+    )
 
 
 def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:

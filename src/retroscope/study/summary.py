@@ -23,12 +23,13 @@ Record = dict[str, Any]
 
 def summary(study: Study) -> Record:
     """Everything that the report says in numbers."""
-    facts = study.facts
+    facts, said = study.facts, verdict(study.findings())
     document = {
         "schema": SCHEMA,
         "title": facts["title"],
         "protocol": study.settings.protocol,
-        "verdict": [s.text for s in verdict(study.findings()).everything()],
+        "verdict": [s.text for s in said.everything()],
+        "unconfirmed": [s.text for s in said.unconfirmed],
         "caveats": list(facts["caveats"]),
         "before": facts["before"],
         "after": facts["after"],

@@ -18,7 +18,7 @@ from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
-from retroscope.training.pairs import Pairs, check_held_out, training_pairs
+from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_with, training_pairs
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
@@ -95,7 +95,10 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
         backbone = reinitialise(backbone, settings.reinitialise, settings.training.seed)
     pairs = training_pairs(collection, settings.training.hard_negatives, settings.training.negatives)
     dev = None if settings.dev is None else collection_of(settings.dev)
-    check_held_out(pairs, [*([dev] if dev else []), *(collection_of(data) for data in settings.test)])
+    tests = [collection_of(data) for data in settings.test]
+    check_held_out(pairs, [*([dev] if dev else []), *tests])
+    if dev is not None:
+        check_not_chosen_with(dev, tests)
     return TrainJob(backbone, collection, pairs, dev, settings)
 
 

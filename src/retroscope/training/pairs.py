@@ -1,7 +1,7 @@
 """A collection -> pairs to train with, and the proof that none of them will be tested with."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from retroscope.collection.collection import Collection
@@ -84,17 +84,33 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
     """
     trained = {_folded(query) for query in pairs.queries}
     for collection in held_out:
-        leaking = [
-            f"{query} ({collection.queries[query].text!r})"
-            for query in collection.judged_queries
-            if _folded(collection.queries[query].text) in trained
-        ]
-        if leaking:
-            raise TrainingError(
-                f"{len(leaking)} held-out queries are in the training pairs:{listed(leaking)}",
-                where=collection.name,
-                fix="take them out of one of the two splits",
-            )
+        _refuse_shared(trained, collection, "held-out queries are in the training pairs")
+
+
+def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
+    """Refuse to choose the checkpoint with a query that is tested with: the test would be of the choice, too.
+
+    Raises:
+        TrainingError: that names the queries.
+    """
+    chosen = {_folded(dev.queries[query].text) for query in dev.judged_queries}
+    for collection in tests:
+        _refuse_shared(chosen, collection, f"test queries are among those of {dev.name}, which choose the checkpoint")
+
+
+def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
+    """An error that names the queries of the collection whose text was seen, whatever its case and spaces."""
+    leaking = [
+        f"{query} ({collection.queries[query].text!r})"
+        for query in collection.judged_queries
+        if _folded(collection.queries[query].text) in seen
+    ]
+    if leaking:
+        raise TrainingError(
+            f"{len(leaking)} {what}:{listed(leaking)}",
+            where=collection.name,
+            fix="take them out of one of the two splits",
+        )
 
 
 def _folded(text: str) -> str:

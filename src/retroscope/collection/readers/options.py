@@ -43,7 +43,11 @@ def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str
         return next(iter(splits))
     if not splits:
         raise CollectionError("there are no judgments here", where=where, fix="put the qrels there, one file a split")
-    raise CollectionError(f"several splits: {', '.join(sorted(splits))}", where=where, fix="choose one with split=...")
+    raise CollectionError(
+        f"several splits: {', '.join(sorted(splits))}",
+        where=where,
+        fix="choose one with split=..., on the command line with --set data.split=NAME",
+    )
 
 
 def collection_name(path: Path) -> str:

@@ -74,7 +74,7 @@ class Judged:
 
     def notes(self) -> tuple[str, ...]:
         """How many were left out."""
-        return (f"{self.left_out} queries without any judgment here, left out",) if self.left_out else ()
+        return (f"{self.left_out:,} queries have no judgment in these qrels and are left out",) if self.left_out else ()
 
 
 def join_parts(
