@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from retroscope.study.ablation_curves import ablation_curves as ablation_curves
     from retroscope.study.ablation_settings import AblationSettings as AblationSettings
     from retroscope.study.compare import compare as compare
+    from retroscope.study.diff import diff as diff
     from retroscope.study.grid_settings import GridSettings as GridSettings
     from retroscope.study.neurons import attribute as attribute
     from retroscope.study.settings import StudySettings as StudySettings
@@ -89,6 +90,7 @@ _HOMES = {
     "attribute": "study.neurons",
     "compare": "study.compare",
     "compare_scores": "statistics.comparison",
+    "diff": "study.diff",
     "encode_layers": "encoders.encode",
     "hard_negatives": "collection.negatives",
     "load_collection": "collection.loading",

@@ -159,6 +159,18 @@ def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
     assert layered["layers"][2]["mean"] == pytest.approx(record["mean"])  # cosine of the last layer is the final one
 
 
+def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    done = cli("diff", tiny.backbone, tiny.retriever, "--out", tmp_path / "d", "--json")
+    found = document(done)
+    assert found == json.loads((tmp_path / "d" / "diff.json").read_text())
+    assert f"report: {tmp_path}/d/report.html" in done.err
+    assert sum(found["statuses"].values()) == len(found["tensors"])
+    said = cli("diff", tiny.backbone, tiny.retriever, "--no-spectra")
+    assert found["verdict"][0][:20] in said.out
+    same = cli("diff", tiny.backbone, tiny.backbone)
+    assert (same.code, same.out.count("NOTHING CHANGED")) == (0, 1)
+
+
 def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     line = "--pooling mean --probes cosine,mdl --controls none --passages 2 --seeds 1 --json"
     found = document(cli("probe", tiny.retriever, "--data", tiny.data, "--out", tmp_path, line=line))

@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from retroscope.cli import ablate, compare, demo, embed, neurons, pretrain, probe, report, retrieve, show, train, world
+from retroscope.cli import (
+    ablate,
+    compare,
+    demo,
+    diff,
+    embed,
+    neurons,
+    pretrain,
+    probe,
+    report,
+    retrieve,
+    show,
+    train,
+    world,
+)
 from retroscope.errors import RetroscopeError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -20,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (compare, retrieve, probe, neurons, embed, report, show, train, pretrain, ablate, world, demo):
+for command in (compare, diff, retrieve, probe, neurons, embed, report, show, train, pretrain, ablate, world, demo):
     app.command(name=command.__name__.rpartition(".")[2])(command.run)
 
 

@@ -102,21 +102,21 @@ def _mend(folder: Path) -> str:
 
 def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
     """Compare every tensor of the model with the checkpoint's of that name (prefixes aside), in the model's dtype."""
-    by_ending = _by_ending(disk.files)
+    candidates = by_ending(disk.files)
     shapes = disk.shapes()
     equal, strange, used = [], [], set()
     for name, tensor in model.state_dict().items():
-        found = _find(tensor, [*by_ending.get(name, []), *_same_shape(shapes, tensor)], disk)
+        found = _find(tensor, [*candidates.get(name, []), *_same_shape(shapes, tensor)], disk)
         if found is None:
             strange.append(name)
         else:
             equal.append(name)
-            used.update([found, *by_ending.get(name, [])[:1]])
+            used.update([found, *candidates.get(name, [])[:1]])
     unused = [name for name in disk.files if name not in used]
     return Comparison(tuple(equal), tuple(strange), tuple(unused))
 
 
-def _by_ending(names: Iterable[str]) -> dict[str, list[str]]:
+def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
     """Ending -> full names, the one with the least in front of the ending first."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:

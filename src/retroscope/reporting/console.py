@@ -10,6 +10,8 @@ from retroscope.reporting.numbers import count
 from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
 from retroscope.reporting.statements import Statement
 from retroscope.reporting.verdict import verdict
+from retroscope.reporting.weight_report import weight_tables
+from retroscope.reporting.weight_words import WeightFindings, weight_statements
 
 WIDTH = 100
 TONE_WIDTH = 13
@@ -43,6 +45,18 @@ def neuron_summary(report: NeuronReport) -> str:
         _statements("Verdict", statements),
         *([_listed("Caveats", report.caveats)] if report.caveats else []),
         *(_table(t) for t in (paper_ablation(report.neurons),) if not t.frame.empty),
+    ]
+    return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
+
+
+def weight_summary(findings: WeightFindings) -> str:
+    """The statements about weights, then the change by layer and part."""
+    tables = weight_tables(findings)
+    blocks = [
+        findings.title,
+        _statements("Verdict", weight_statements(findings)),
+        *([_listed("Caveats", findings.notes)] if findings.notes else []),
+        *(_table(t) for t in (tables.get("weights"),) if t is not None),
     ]
     return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
 

@@ -4,6 +4,7 @@ import math
 
 MISSING = "n/a"
 SMALLEST_P = 0.001
+PLURALS = {"y": "ies", "ix": "ices"}
 
 
 def score(value: float) -> str:
@@ -34,9 +35,16 @@ def marks(p: float, alpha: float) -> str:
     return "*" * sum(p < alpha / part for part in (1, 5, 50))
 
 
+def percent(part: float) -> str:
+    """A share with two significant digits: "0.034 %", "9.0 %", "12 %", "100 %"."""
+    value = 100 * part
+    digits = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
+    return f"{digits} %"
+
+
 def count(number: int, thing: str) -> str:
-    """A number with its noun: "1 query", "2 queries"."""
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    """A number with its noun: "1 query", "2 queries", "2 matrices"."""
+    plural = next((f"{thing.removesuffix(e)}{end}" for e, end in PLURALS.items() if thing.endswith(e)), f"{thing}s")
     return f"{number:,} {thing if number == 1 else plural}"
 
 

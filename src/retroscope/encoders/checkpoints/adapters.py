@@ -40,8 +40,8 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
     Merging in bfloat16 moves vectors by up to 0.03 a coordinate, which is more than some effects that are measured.
     """
-    under = load_backbone(_locate_base(folder, base), replace(how, dtype=torch.float32))
-    settings = _read_settings(folder)
+    under = load_backbone(locate_base(folder, base), replace(how, dtype=torch.float32))
+    settings = read_settings(folder)
     tensors = _adapter_tensors(folder)
     plain = {name: tensors[key] for key, name in _plain_names(tensors, under.model).items()}
     _copy_plain(under.model, plain)
@@ -69,7 +69,8 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
     return replace(under, model=model.to(how.dtype), proof=proof, tokenizer=tokenizer)
 
 
-def _locate_base(folder: Path, given: str | None) -> Path:
+def locate_base(folder: Path, given: str | None) -> Path:
+    """Where the base of an adapter is: the one given, else the copy kept beside it, else what its settings name."""
     raw = read_json(folder, CONFIG)
     source = given or raw.get("base_model_name_or_path")
     fix = "say where the base is: base='PATH or hub name' (--base on the command line)"
@@ -86,7 +87,8 @@ def _locate_base(folder: Path, given: str | None) -> Path:
         raise EncoderError(f"the adapter's base is not to be had: {error.what}", where=str(folder), fix=fix) from error
 
 
-def _read_settings(folder: Path) -> PeftConfig:
+def read_settings(folder: Path) -> PeftConfig:
+    """PEFT's settings of an adapter that can be merged into a bare backbone."""
     settings = PeftConfig.from_pretrained(str(folder))
     if settings.is_prompt_learning:
         raise EncoderError(
@@ -104,7 +106,7 @@ def _adapter_tensors(folder: Path) -> dict[str, Tensor]:
     return {name: disk.tensor(name) for name in disk.files}
 
 
-def _endings(key: str) -> list[str]:
+def endings(key: str) -> list[str]:
     """Names under which a bare backbone may know a tensor: `model.layers.0...` is its `layers.0...`."""
     parts = key.removeprefix(PEFT_PREFIX).split(".")
     return [".".join(parts[cut:]) for cut in range(min(3, len(parts)))]
@@ -113,7 +115,7 @@ def _endings(key: str) -> list[str]:
 def _plain_names(tensors: Mapping[str, Tensor], model: PreTrainedModel) -> dict[str, str]:
     """Adapter key -> the backbone's own parameter that it replaces whole (an embedding that grew)."""
     own = set(model.state_dict())
-    found = {key: next((e for e in _endings(key) if e in own), None) for key in tensors}
+    found = {key: next((e for e in endings(key) if e in own), None) for key in tensors}
     return {key: name for key, name in found.items() if name is not None}
 
 
@@ -131,9 +133,9 @@ def _copy_plain(model: PreTrainedModel, plain: Mapping[str, Tensor]) -> None:
 def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], plain: set[str], folder: Path) -> list[str]:
     """Put every adapter tensor in its place and read it back; return the keys of heads that a backbone lacks."""
     places = {key.removeprefix(PEFT_PREFIX): key for key in _state(wrapped)}
-    found = {key: next((places[e] for e in _endings(key) if e in places), None) for key in tensors if key not in plain}
+    found = {key: next((places[e] for e in endings(key) if e in places), None) for key in tensors if key not in plain}
     lost = [key for key, place in found.items() if place is None]
-    unused = [key for key in lost if any(unused_reason(e, "") for e in _endings(key))]
+    unused = [key for key in lost if any(unused_reason(e, "") for e in endings(key))]
     placed = {place: tensors[key] for key, place in found.items() if place is not None}
     with quiet():
         set_peft_model_state_dict(wrapped, placed)

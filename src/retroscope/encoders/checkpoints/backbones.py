@@ -74,7 +74,7 @@ def load_plain(folder: Path, how: How) -> Backbone:
     config = read_config(folder, how)
     cls = model_class(config)
     disk = open_disk(folder)
-    extra = _pooler_choice(cls, pooler=_has_pooler(disk))
+    extra = _pooler_choice(cls, pooler=has_pooler(disk))
     model, proof = _from_pretrained(cls, config, disk, how, **extra)
     if extra and not extra["add_pooling_layer"]:
         proof = replace(proof, notes=(*proof.notes, "the checkpoint has no pooler, so none was built"))
@@ -121,7 +121,8 @@ def _pooler_choice(cls: type[PreTrainedModel], *, pooler: bool) -> dict[str, boo
     return {"add_pooling_layer": pooler} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
 
 
-def _has_pooler(disk: Disk) -> bool:
+def has_pooler(disk: Disk) -> bool:
+    """Whether a checkpoint holds BERT's pooler."""
     return any(".pooler." in f".{name}" for name in disk.files)
 
 
@@ -158,7 +159,7 @@ def load_dpr(folder: Path, how: How) -> Backbone:
     """
     config = read_config(folder, how)
     disk = open_disk(folder)
-    side = _dpr_side(folder, config, disk)
+    side = dpr_side(folder, config, disk)
     model, proof = _from_pretrained(DPR_CLASSES[side], config, disk, how)
     inner = model.get_submodule(side)
     source = f"checkpoint: {DPR_CLASSES[side].__name__}"
@@ -169,7 +170,7 @@ def load_dpr(folder: Path, how: How) -> Backbone:
     return Backbone(bert, folder, proof, projection, choices)
 
 
-def _dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
+def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
     """Decide by the names of the tensors; what the configuration says must agree."""
     sides = sorted({name.split(".")[0] for name in disk.files} & set(DPR_CLASSES))
     if len(sides) != 1:

@@ -1,0 +1,48 @@
+"""retroscope diff BEFORE AFTER."""
+
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+
+
+def run(
+    before: Annotated[str, typer.Argument(help="The backbone: folder, hub name or GGUF file.", metavar="BEFORE")],
+    after: Annotated[str, typer.Argument(help="What was fine-tuned from it; an adapter is one, too.", metavar="AFTER")],
+    out: o.Out = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="Of an adapter, where the base that it names is not to be followed.")
+    ] = None,
+    spectra: Annotated[
+        bool, typer.Option("--spectra/--no-spectra", help="Ranks and directions of every change; the slow part.")
+    ] = True,
+    directions: Annotated[int, typer.Option("--directions", help="In which amplification is measured.")] = 8,
+    as_json: o.Json = False,
+) -> None:
+    """Say what moved in the weights.
+
+    No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
+    """
+    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.reporting.console import weight_summary
+    from retroscope.reporting.files import refuse_foreign
+    from retroscope.reporting.weight_report import write_weight_report
+    from retroscope.study.diff import diff, diff_document
+    from retroscope.study.documents import as_json as in_json
+    from retroscope.study.documents import write_text
+
+    if out is not None:
+        claim(out)
+        for made in ("tables", "figures"):
+            refuse_foreign(out / made)
+    with progress_bars() as progress:
+        found = diff(
+            before, after, base=base, spectra=spectra, directions=directions,
+            progress=lambda done, total: progress("tensors", done, total),
+        )  # fmt: skip
+    document = diff_document(found)
+    if out is not None:
+        write_text(out / "diff.json", in_json(document))
+        note(f"report: {write_weight_report(found, out)}")
+    emit(document) if as_json else say(weight_summary(found))

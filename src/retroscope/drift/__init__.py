@@ -1,0 +1,1 @@
+"""What moved: weights, representations. Measured on two checkpoints or their stored vectors; nothing is trained."""

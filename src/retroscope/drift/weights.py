@@ -1,0 +1,202 @@
+"""What fine-tuning did to the weights, tensor by tensor: no data, no forward pass, no whole model in memory."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from retroscope.drift.spectrum import Spectrum, dense_directions, low_rank_directions, spectrum
+from retroscope.encoders.checkpoints.tensors import LowRank, Weights
+from retroscope.errors import EncoderError
+
+IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"
+ONLY_BEFORE, ONLY_AFTER, RESHAPED = "only before", "only after", "reshaped"
+PIECE = 2**18  # numbers at a time: they stay in the processor's cache
+DIRECTIONS = 8
+SPECTRAL = tuple(Spectrum.__dataclass_fields__)
+
+Progress = Callable[[int, int], None]  # (tensors done, of)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightDiff:
+    """Two checkpoints, compared.
+
+    Attributes:
+        tensors: a row a tensor: name, layer (0 the embeddings, k block k, L final norm and pooler too), part, rows,
+            columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm), largest
+            (of |D|), equal (part of its numbers that are the same), and, of changed matrices, the fields of `Spectrum`.
+        notes: what a reader should know, in words.
+    """
+
+    tensors: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """A row a layer and part: tensors, changed (how many), parameters, norm, change, relative."""
+        rows = self.tensors[self.tensors["status"].isin([IDENTICAL, ROUNDED, CHANGED])]
+        squares = rows.assign(norm=rows["norm"] ** 2, change=rows["change"] ** 2, changed=rows["status"] == CHANGED)
+        summed = squares.groupby(["layer", "part"], sort=False).agg(
+            tensors=("name", "size"), changed=("changed", "sum"), parameters=("parameters", "sum"),
+            norm=("norm", "sum"), change=("change", "sum"),
+        )  # fmt: skip
+        summed[["norm", "change"]] = summed[["norm", "change"]] ** 0.5
+        return summed.assign(relative=summed["change"] / summed["norm"]).reset_index()
+
+
+def diff_weights(
+    before: Weights,
+    after: Weights,
+    *,
+    spectra: bool = True,
+    directions: int = DIRECTIONS,
+    progress: Progress | None = None,
+) -> WeightDiff:
+    """Compare two checkpoints of one architecture.
+
+    Args:
+        before: the backbone.
+        after: what was fine-tuned from it; an adapter's change is measured from its factors.
+        spectra: ranks and directions of every changed matrix, the slow part.
+        directions: r of amplification and alignment.
+        progress: told how many tensors are done.
+
+    Raises:
+        EncoderError: for two families, or two depths.
+    """
+    _check(before, after)
+    names = list(dict.fromkeys([*before.read, *after.read]))
+    rows: list[dict[str, Any]] = []
+    with _one_thread_each() as workers:
+        made = workers.map(lambda name: _row(name, before, after, directions if spectra else 0), names)
+        for done, row in enumerate(made, start=1):
+            rows.append(row)
+            if progress:
+                progress(done, len(names))
+    notes = [f"{side}: {note}" for side, w in (("before", before), ("after", after)) for note in w.notes]
+    return WeightDiff(pd.DataFrame(rows), tuple(notes))
+
+
+def _check(before: Weights, after: Weights) -> None:
+    one, two = before.anatomy, after.anatomy
+    if (one.layout.blocks, one.n_blocks) != (two.layout.blocks, two.n_blocks):
+        raise EncoderError(
+            f"{before.where} is a {one.family} of {one.n_blocks} blocks, "
+            f"{after.where} a {two.family} of {two.n_blocks}",
+            fix="compare a retriever with the backbone that it was fine-tuned from",
+        )
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """As many workers as torch had threads, each with one: tensors are worked on side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as workers:
+            yield workers
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[str, Any]:
+    present = before if name in before.read else after
+    block, part = present.anatomy.part_of(name)
+    last = present.anatomy.n_blocks
+    layer = block + 1 if block is not None else 0 if part == "embedding" else last
+    place = {"name": name, "layer": layer, "part": part}
+    if name not in before.read or name not in after.read:
+        only = present.read[name]()
+        return {**place, **_shape(only), "status": ONLY_BEFORE if present is before else ONLY_AFTER}
+    w, v, low = before.read[name](), _base_of(name, before, after), after.updates.get(name)
+    if v is not None and w.shape != v.shape:
+        return {**place, **_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
+    same = v is None or (w.dtype == v.dtype and torch.equal(w, v))
+    if same and low is not None:
+        return {**place, **_shape(w), **_low_rank(w, low, directions)}
+    if v is None or (same and low is None):
+        return {**place, **_shape(w), **_unchanged(w)}
+    v = v if low is None else v.float() + low.left @ low.right
+    return {**place, **_shape(w), **_dense(w, v, directions)}
+
+
+def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
+    """The tensor after, without an adapter; None where it is the same bytes of the same file."""
+    place = after.places.get(name)
+    return None if place is not None and place == before.places.get(name) else after.read[name]()
+
+
+def _shape(tensor: Tensor) -> dict[str, Any]:
+    rows = tensor.shape[0] if tensor.ndim else 1
+    return {"rows": rows, "columns": tensor.numel() // max(rows, 1), "parameters": tensor.numel()}
+
+
+def _unchanged(w: Tensor) -> dict[str, Any]:
+    return {"status": IDENTICAL, "norm": _norm(w), "change": 0.0, "relative": 0.0, "largest": 0.0, "equal": 1.0}
+
+
+def _low_rank(w: Tensor, low: LowRank, directions: int) -> dict[str, Any]:
+    found = low_rank_directions(low, max(directions, 1))
+    change, norm = float(found.values.norm()), _norm(w)
+    delta = low.left @ low.right
+    row = {
+        "status": CHANGED if change else IDENTICAL,
+        "norm": norm,
+        "change": change,
+        "relative": change / norm if norm else math.nan,
+        "largest": float(delta.abs().max()),
+        "equal": float((delta == 0).float().mean()),
+    }
+    return row | (asdict(spectrum(w.float(), found)) if directions and change else {})
+
+
+def _dense(w: Tensor, v: Tensor, directions: int) -> dict[str, Any]:
+    square, moved, largest, equal = 0.0, 0.0, 0.0, 0
+    for one, two in zip(_pieces(w), _pieces(v), strict=True):
+        a, b = one.float(), two.float()
+        d = b - a
+        square += float(torch.dot(a, a))
+        moved += float(torch.dot(d, d))
+        largest = max(largest, float(d.abs().max()))
+        equal += d.numel() - int(d.count_nonzero())
+    norm, change = math.sqrt(square), math.sqrt(moved)
+    row = {
+        "status": _status(w, v, change),
+        "norm": norm,
+        "change": change,
+        "relative": change / norm if norm else math.nan,
+        "largest": largest,
+        "equal": equal / w.numel(),
+    }
+    if directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED:
+        row |= asdict(spectrum(w.float(), dense_directions(v.float() - w.float(), directions)))
+    return row
+
+
+def _status(w: Tensor, v: Tensor, change: float) -> str:
+    """Rounded: the two are equal in the coarser of their number formats."""
+    if not change > 0:
+        return CHANGED if math.isnan(change) else IDENTICAL
+    if w.dtype != v.dtype:
+        coarse = max((w.dtype, v.dtype), key=lambda dtype: torch.finfo(dtype).eps)
+        if torch.equal(w.to(coarse), v.to(coarse)):
+            return ROUNDED
+    return CHANGED
+
+
+def _norm(w: Tensor) -> float:
+    pieces = (piece.float() for piece in _pieces(w))
+    return math.sqrt(sum(float(torch.dot(p, p)) for p in pieces))
+
+
+def _pieces(w: Tensor) -> Iterator[Tensor]:
+    flat = w.reshape(-1)
+    return (flat[start : start + PIECE] for start in range(0, len(flat), PIECE))

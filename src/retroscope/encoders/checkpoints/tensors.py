@@ -1,0 +1,177 @@
+"""The weights of a checkpoint, one tensor at a time, under the names of the bare backbone: no model is in memory."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from peft import get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from retroscope.encoders.anatomy import Anatomy, find_anatomy
+from retroscope.encoders.checkpoints.adapters import CONFIG, endings, load_adapter, locate_base, read_settings
+from retroscope.encoders.checkpoints.backbones import (
+    DPR_CLASSES,
+    How,
+    dpr_side,
+    has_pooler,
+    load_gguf,
+    model_class,
+    new_backbone,
+    read_config,
+)
+from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
+from retroscope.encoders.checkpoints.modules import MODULES, has_routes, read_modules
+from retroscope.encoders.weights import Disk, by_ending, open_disk
+from retroscope.errors import EncoderError, listed
+
+FACTORS = ("lora_A", "lora_B")
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """What an adapter adds to a matrix, `left` @ `right`, its scale included."""
+
+    left: Float[Tensor, "row rank"]
+    right: Float[Tensor, "rank column"]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A checkpoint whose tensors are read when they are asked for.
+
+    Attributes:
+        where: what was opened.
+        anatomy: where the backbone keeps its parts; by the table, not proved by a forward pass.
+        read: parameter of the backbone -> a function that reads it, the base's where there is an adapter.
+        places: parameter -> file and name there; two that are equal are the same tensor.
+        updates: parameter -> what the adapter adds to it.
+        notes: what a reader should know, in words.
+    """
+
+    where: str
+    anatomy: Anatomy
+    read: Mapping[str, Callable[[], Tensor]]
+    places: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    updates: Mapping[str, LowRank] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def open_weights(source: str | Path, base: str | None = None) -> Weights:
+    """Open a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
+
+    Args:
+        base: of an adapter, where its own word for it is not to be followed.
+
+    Raises:
+        EncoderError: for tensors that the architecture wants and the checkpoint lacks.
+    """
+    path = locate(source)
+    if path.is_file():
+        return _in_memory(load_gguf(path, How()).model, str(path), "a GGUF file is dequantised in memory")
+    if (path / MODULES).is_file():
+        found = open_weights(read_modules(path, "passage").transformer, base)
+        notes = ("queries and passages go through different modules: those of passages",) if has_routes(path) else ()
+        return replace(found, where=str(path), notes=(*found.notes, *notes))
+    if (path / CONFIG).is_file():
+        return _open_adapter(path, base)
+    return _open_folder(path)
+
+
+def _open_folder(folder: Path) -> Weights:
+    disk = open_disk(folder)
+    model = skeleton(folder, disk)
+    endings_of, shapes = by_ending(disk.files), disk.shapes()
+    names: dict[str, str] = {}
+    for name, parameter in model.named_parameters():
+        fitting = [n for n in endings_of.get(name, []) if shapes[n] == tuple(parameter.shape)]
+        if fitting:
+            names[name] = fitting[0]
+    absent = [name for name, _ in model.named_parameters() if name not in names]
+    if absent:
+        raise EncoderError(
+            f"{type(model).__name__} has tensors that the checkpoint lacks, or in another shape:{listed(absent)}",
+            where=str(folder),
+            fix="give the checkpoint of the class that saved it",
+        )
+    return Weights(
+        str(folder),
+        find_anatomy(model),
+        {name: partial(disk.tensor, stored) for name, stored in names.items()},
+        {name: (str(disk.files[stored].resolve()), stored) for name, stored in names.items()},
+    )
+
+
+def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
+    """The bare backbone of a folder without any weights: its names and shapes."""
+    config = read_config(folder, How())
+    with torch.device("meta"), quiet():
+        if config.model_type == "dpr":
+            side = dpr_side(folder, config, disk)
+            return DPR_CLASSES[side](config).get_submodule(f"{side}.bert_model")
+        return new_backbone(config, model_class(config), pooler=has_pooler(disk))
+
+
+def _open_adapter(folder: Path, base: str | None) -> Weights:
+    """Factors of a plain LoRA; any other kind of adapter is merged in memory."""
+    raw = read_json(folder, CONFIG)
+    under = locate_base(folder, base)
+    plain = raw.get("peft_type") == "LORA" and not raw.get("use_dora") and not raw.get("modules_to_save")
+    disk = open_disk(folder, stem="adapter_model")
+    factors = all(any(f".{f}." in name for f in FACTORS) for name in disk.files)
+    if not (plain and factors) or under.is_file() or (under / CONFIG).is_file():
+        how = "this adapter and its base are merged in memory"
+        return _in_memory(load_adapter(folder, How(), base).model, str(folder), how)
+    found = _open_folder(under)
+    updates = _factors(folder, under, disk)
+    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(found.read)} tensors"
+    return replace(found, where=str(folder), updates=updates, notes=(note,))
+
+
+def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
+    """Parameter -> what the adapter adds; scales and shapes are PEFT's own, every tensor is used."""
+    model = skeleton(under, open_disk(under))
+    with quiet():
+        wrapped = get_peft_model(model, read_settings(folder), low_cpu_mem_usage=True)
+    layers = {name: m for name, m in wrapped.base_model.model.named_modules() if isinstance(m, LoraLayer)}
+    keys = {ending: key for key in disk.files for ending in endings(key)}
+    updates, used = {}, set[str]()
+    for name, layer in layers.items():
+        pair = [keys.get(f"{name}.{factor}.weight") for factor in FACTORS]
+        if None not in pair:
+            used.update(key for key in pair if key)
+            into, out = (disk.tensor(key).float() for key in pair if key)
+            updates[f"{name}.weight"] = _oriented(layer, out, into)
+    lost = [name for name in layers if f"{name}.weight" not in updates] + sorted(set(disk.files) - used)
+    if lost:
+        raise EncoderError(
+            f"the adapter's tensors do not fit its configuration and base:{listed(lost)}",
+            where=str(folder),
+            fix="load the adapter over the architecture that it was trained on (--base)",
+        )
+    return updates
+
+
+def _oriented(layer: LoraLayer, out: Tensor, into: Tensor) -> LowRank:
+    scale = float(layer.scaling["default"])
+    if getattr(layer, "fan_in_fan_out", False):  # GPT-2 keeps its matrices the other way round
+        return LowRank(into.T * scale, out.T)
+    return LowRank(out * scale, into)
+
+
+def _in_memory(model: nn.Module, where: str, note: str) -> Weights:
+    held = dict(model.named_parameters())
+    return Weights(
+        where,
+        find_anatomy(model),
+        {name: partial(_detached, tensor) for name, tensor in held.items()},
+        notes=(note,),
+    )
+
+
+def _detached(tensor: Tensor) -> Tensor:
+    return tensor.detach()

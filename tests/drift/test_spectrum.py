@@ -1,0 +1,70 @@
+"""The shape of a change, against decompositions of the whole matrix and against what randomness gives."""
+
+import math
+
+import pytest
+import torch
+
+from retroscope.drift.spectrum import Directions, dense_directions, gaussian_rank, low_rank_directions, spectrum
+from retroscope.encoders.checkpoints.tensors import LowRank
+
+
+def gaussian(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def reference(change: torch.Tensor, r: int) -> Directions:
+    u, s, vt = torch.linalg.svd(change.double(), full_matrices=False)
+    return Directions(s, u[:, :r], vt[:r].T)
+
+
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12), (16, 16)])
+def test_directions_are_those_of_the_singular_value_decomposition(shape: tuple[int, int]) -> None:
+    change = gaussian(*shape)
+    found, expected = dense_directions(change, 4), reference(change, 4)
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-9, atol=1e-9)
+    before = gaussian(*shape, seed=1)
+    for name in ("stable_rank", "effective_rank", "amplification", "alignment"):
+        one, two = (getattr(spectrum(before, d), name) for d in (found, expected))
+        assert one == pytest.approx(two, rel=1e-7)
+
+
+def test_factors_are_the_product() -> None:
+    left, right, before = gaussian(20, 3), gaussian(3, 30, seed=1), gaussian(20, 30, seed=2)
+    found = spectrum(before, low_rank_directions(LowRank(left, right), 2))
+    expected = spectrum(before, reference(left @ right, 2))
+    for name in ("stable_rank", "amplification", "alignment"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-5)
+    assert found.effective_rank <= 3
+
+
+def test_one_direction_has_rank_one() -> None:
+    found = spectrum(gaussian(8, 9), dense_directions(torch.outer(gaussian(8), gaussian(9, seed=1)), 4))
+    assert found.stable_rank == pytest.approx(1, abs=1e-6)
+    assert found.effective_rank == pytest.approx(1, abs=1e-5)
+    assert found.directions == 1, "no direction that the change has not"
+
+
+def test_equal_directions_count_alike() -> None:
+    found = spectrum(gaussian(6, 6), dense_directions(torch.eye(6), 2))
+    assert found.stable_rank == pytest.approx(6)
+    assert found.effective_rank == pytest.approx(6)
+
+
+def test_a_change_that_follows_the_matrix_is_aligned_and_a_random_one_is_not() -> None:
+    """Of a random change, alignment^2 is a chi-square of r^2 = 64 degrees over 64: sd sqrt(2 / 64), 5 of them."""
+    before = gaussian(100, 80)
+    before += 40 * torch.outer(gaussian(100, seed=1), gaussian(80, seed=2)) / 90
+    follows = spectrum(before, dense_directions(before, 8))
+    random = spectrum(before, dense_directions(gaussian(100, 80, seed=3), 8))
+    assert random.alignment**2 == pytest.approx(1, abs=5 * math.sqrt(2 / 64))
+    assert follows.alignment > 4
+    assert follows.amplification < random.amplification
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (100, 400), (400, 100)])
+def test_the_rank_of_a_random_change_is_that_of_random_matrices(shape: tuple[int, int]) -> None:
+    """The law is that of infinite size: at 100 it is met to 1 %."""
+    s = torch.linalg.svdvals(gaussian(*shape).double())
+    p = s / s.sum()
+    assert gaussian_rank(*shape) == pytest.approx(float((-(p * p.log()).sum()).exp()), rel=0.01)

@@ -1,0 +1,93 @@
+"""What the weights say in words, on changes whose truth is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroscope.reporting.console import weight_summary
+from retroscope.reporting.statements import ALARM, CAUTION, NOTE
+from retroscope.reporting.weight_report import write_weight_report
+from retroscope.reporting.weight_words import WeightFindings, weight_statements
+
+N_BLOCKS = 4
+PARTS = ("attention", "ffn_in", "ffn_out", "norm")
+
+
+def row(layer: int, part: str, relative: float, **more: object) -> dict[str, object]:
+    status = "changed" if relative else "identical"
+    return {"name": f"{layer}.{part}", "layer": layer, "part": part, "rows": 8, "columns": 8, "parameters": 64,
+            "status": status, "norm": 2.0, "change": 2.0 * relative, "relative": relative, "largest": relative,
+            "equal": float(not relative), **more}  # fmt: skip
+
+
+def findings(changes: dict[tuple[int, str], float], *more: dict[str, object]) -> WeightFindings:
+    """Four blocks; what is not named did not change."""
+    places = [(0, "embedding"), *((k, part) for k in range(1, N_BLOCKS + 1) for part in PARTS), (4, "final_norm")]
+    tensors = pd.DataFrame([*(row(k, part, changes.get((k, part), 0.0)) for k, part in places), *more])
+    kept = tensors[tensors["status"].isin(["identical", "changed", "rounded"])]
+    groups = kept.assign(tensors=1, changed=(kept["status"] == "changed").astype(int))
+    columns = ["layer", "part", "tensors", "changed", "parameters", "norm", "change", "relative"]
+    return WeightFindings("base", "tuned", N_BLOCKS, tensors, groups[columns])
+
+
+def texts(found: WeightFindings) -> list[str]:
+    return [s.text for s in weight_statements(found)]
+
+
+def test_nothing_changed_is_an_alarm() -> None:
+    (only,) = weight_statements(findings({}))
+    assert only.tone == ALARM
+    assert only.text.startswith("NOTHING CHANGED: none of 18 tensors differs. The same weights were given twice")
+
+
+def test_where_a_planted_change_is() -> None:
+    said = texts(findings({(3, "ffn_out"): 0.5}))
+    assert said[0] == (
+        "1 of 18 tensors changed, with 5.6 % of the weights. The change is 12 % of all weights in size (|D| / |W|)."
+    )
+    assert said[1] == (
+        "Changed: FFN out (1 of 4 layers, most in layer 3: 50 %). "
+        "Untouched: embeddings, attention, FFN in, norms, final norm."
+    )
+    assert said[2] == (
+        "By depth: the blocks above layer 2 hold 100 % of the squared change of all blocks (an even spread would give "
+        "50 %). Layer 3 moved most, 25 % of its size, layer 1 least, 0 %."
+    )
+    assert {s.tone for s in weight_statements(findings({(3, "ffn_out"): 0.5}))} == {NOTE}
+
+
+def test_what_is_not_compared_is_said_first() -> None:
+    grown = row(0, "embedding", 0.1) | {"name": "grown", "status": "reshaped"}
+    first = weight_statements(findings({(1, "norm"): 0.1}, grown))[0]
+    assert first.tone == CAUTION
+    assert first.text == "1 tensor of another shape after, not compared: grown."
+
+
+def test_numbers_that_are_none() -> None:
+    (only,) = weight_statements(findings({}, row(1, "attention", float("nan"))))
+    assert (only.tone, only.text.split(":")[0]) == (ALARM, "NO NUMBERS")
+
+
+def test_directions() -> None:
+    spectral = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "amplification": 2.0, "alignment": 1.5,
+                "directions": 2.0}  # fmt: skip
+    said = texts(findings({}, row(2, "attention", 0.2, **spectral)))
+    assert "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %" in said[-2]
+    assert "In the first 2 directions of its change a matrix was already 1.5 times as large" in said[-1]
+    never = findings({}, row(2, "attention", 0.2, **(spectral | {"amplification": np.inf})))
+    assert not any("was already" in text for text in texts(never))
+
+
+@pytest.mark.parametrize("changes", [{}, {(3, "ffn_out"): 0.5, (1, "attention"): 0.01}])
+def test_page_and_terminal(changes: dict, tmp_path: Path) -> None:
+    found = findings(changes)
+    page = write_weight_report(found, tmp_path).read_text("utf-8")
+    assert "<script src" not in page
+    assert "What moved in the weights from base to tuned" in page
+    assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"tensors.parquet", "groups.csv", "weights.tex"}
+    assert all(text.split(".")[0][:40] in page for text in texts(found) if "|" not in text)
+    said = weight_summary(found)
+    assert max(map(len, said.splitlines())) <= 100
+    assert "layer  attention  FFN in  FFN out  norms  embeddings  final norm" in said
