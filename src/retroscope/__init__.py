@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from retroscope.study.ablation_settings import AblationSettings as AblationSettings
     from retroscope.study.compare import compare as compare
     from retroscope.study.diff import diff as diff
+    from retroscope.study.doctor import diagnose as diagnose
     from retroscope.study.grid_settings import GridSettings as GridSettings
     from retroscope.study.neurons import attribute as attribute
     from retroscope.study.settings import StudySettings as StudySettings
@@ -90,6 +91,7 @@ _HOMES = {
     "attribute": "study.neurons",
     "compare": "study.compare",
     "compare_scores": "statistics.comparison",
+    "diagnose": "study.doctor",
     "diff": "study.diff",
     "encode_layers": "encoders.encode",
     "hard_negatives": "collection.negatives",

@@ -159,6 +159,21 @@ def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
     assert layered["layers"][2]["mean"] == pytest.approx(record["mean"])  # cosine of the last layer is the final one
 
 
+def test_doctor(cli: Cli, tiny: Tiny) -> None:
+    found = document(cli("doctor", tiny.backbone, tiny.retriever, "--pooling", "mean", "--json"))
+    assert found["sound"]
+    assert set(found["models"]) == {"before", "after"}
+    twice = cli("doctor", tiny.backbone, tiny.backbone, "--pooling", "mean")
+    assert twice.code == 1
+    assert "the two are the same model" in twice.out
+    assert "Traceback" not in twice.err
+    alone = cli("doctor", tiny.backbone)
+    assert alone.code == 1
+    assert "does not say how" in " ".join(alone.out.split())
+    nowhere = cli("doctor", tiny.backbone.parent / "none")
+    assert (nowhere.code, nowhere.out) == (2, "")
+
+
 def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("diff", tiny.backbone, tiny.retriever, "--out", tmp_path / "d", "--json")
     found = document(done)

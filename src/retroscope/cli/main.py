@@ -12,6 +12,7 @@ from retroscope.cli import (
     compare,
     demo,
     diff,
+    doctor,
     embed,
     neurons,
     pretrain,
@@ -34,7 +35,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (compare, diff, retrieve, probe, neurons, embed, report, show, train, pretrain, ablate, world, demo):
+for command in (
+    compare,
+    doctor,
+    diff,
+    retrieve,
+    probe,
+    neurons,
+    embed,
+    report,
+    show,
+    train,
+    pretrain,
+    ablate,
+    world,
+    demo,
+):
     app.command(name=command.__name__.rpartition(".")[2])(command.run)
 
 

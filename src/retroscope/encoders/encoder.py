@@ -84,12 +84,13 @@ class Encoder:
 
 @dataclass(frozen=True, eq=False)
 class Retriever:
-    """Two towers (possibly the same encoder) and how their vectors are compared ("dot" or "cosine")."""
+    """Two towers (possibly the same encoder) and how their vectors are compared ("dot" or "cosine"), who says so."""
 
     name: str
     query: Encoder
     passage: Encoder
     similarity: str
+    similarity_source: str = "user"
 
     def tower(self, name: str) -> Encoder:
         """The encoder of the "query" or the "passage" tower."""

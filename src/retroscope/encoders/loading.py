@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import Anatomy, prove_anatomy
-from retroscope.encoders.checkpoints.backbones import How
+from retroscope.encoders.checkpoints.backbones import Choice, How
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkpoints.modules import has_routes
@@ -59,7 +59,8 @@ def load_retriever(
     towers = {tower: _tower(part, settings, tower) for tower, part in loaded.items()}
     if shared and towers["query"].recipe.identity() == towers["passage"].recipe.identity():
         towers["passage"] = towers["query"]
-    return Retriever(_name(settings, sources), towers["query"], towers["passage"], _similarity(loaded, settings))
+    how = _similarity(loaded, settings)
+    return Retriever(_name(settings, sources), towers["query"], towers["passage"], str(how.value), how.source)
 
 
 def _settings(options: LoadOptions) -> LoadSettings:
@@ -119,11 +120,11 @@ def look_both_ways(model: PreTrainedModel) -> None:
             module.is_causal = False
 
 
-def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> str:
+def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> Choice:
     said = {tower: resolve_similarity(part.checkpoint, settings) for tower, part in loaded.items()}
-    if said["query"] != said["passage"]:
+    if said["query"].value != said["passage"].value:
         raise EncoderError(
-            f"the query tower is compared by {said['query']} and the passage tower by {said['passage']}",
+            f"the query tower is compared by {said['query'].value} and the passage tower by {said['passage'].value}",
             fix="give similarity: cosine or dot",
         )
     return said["query"]

@@ -48,7 +48,8 @@ def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
         return replace(encoder, proof=replace(encoder.proof, notes=(*encoder.proof.notes, said)))
 
     query, passage = noted(backbone.query), noted(backbone.passage)
-    return replace(backbone, similarity=retriever.similarity, query=query, passage=passage)
+    source = f"as {retriever.name} is"
+    return replace(backbone, similarity=retriever.similarity, similarity_source=source, query=query, passage=passage)
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:

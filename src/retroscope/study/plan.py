@@ -52,6 +52,7 @@ def plan_run(
             "notes": list(collection.notes),
         },
         "similarity": {role: retriever.similarity for role, retriever in retrievers.items()},
+        "similarity_source": {role: retriever.similarity_source for role, retriever in retrievers.items()},
         "towers": towers,
         "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
         "seconds": round(sum(t["seconds"] for t in towers), 1),
@@ -128,7 +129,10 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += [f"  note: {said}" for said in plan["collection"]["notes"]]
     for tower in plan["towers"]:
         lines += _tower_lines(tower)
-    lines += [f"{role}: vectors are compared by {name}" for role, name in plan["similarity"].items()]
+    lines += [
+        f"{role}: vectors are compared by {name} ({plan['similarity_source'][role]})"
+        for role, name in plan["similarity"].items()
+    ]
     for role, said in plan["neurons"].items():
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
         again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more"

@@ -153,10 +153,10 @@ def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatom
         )
 
 
-def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> str:
+def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
     """Settle how vectors are compared: the user, then the checkpoint, then cosine."""
     if settings.similarity is not None:
-        return settings.similarity
+        return Choice(settings.similarity, "user")
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))
     if choice.value not in SIMILARITIES:
         raise EncoderError(
@@ -164,4 +164,4 @@ def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> str:
             where=checkpoint.proof.source,
             fix=f"give similarity: {' or '.join(SIMILARITIES)}",
         )
-    return str(choice.value)
+    return choice

@@ -1,0 +1,241 @@
+"""Is a model what it seems? Signs of a wrong recipe, a wrong class or a missing part, tried without any data."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.encoders.checkpoints.adapters import CONFIG, load_backbone, locate_base
+from retroscope.encoders.checkpoints.backbones import How
+from retroscope.encoders.checkpoints.folders import read_json
+from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
+from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.loading import freeze
+from retroscope.encoders.selftest import SENTENCES, library_test, self_test, tolerance
+
+ERROR, WARNING, NOTE, PASSED = "error", "warning", "note", "passed"
+SEVERITIES = (ERROR, WARNING, NOTE, PASSED)
+# Prompts that cards of retrievers ask for, as they are written there.
+CARD_PROMPTS = (
+    r"[\"'`](query|passage|search_query|search_document): ",
+    r"Represent this (sentence|question|document)[^\"'`\n]*:",
+    r"[\"'`]Instruct: ",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        severity: one of `SEVERITIES`.
+        check: what was looked at.
+        text: what was found, with its evidence.
+        fix: what to do; empty where there is nothing to do.
+    """
+
+    severity: str
+    check: str
+    text: str
+    fix: str = ""
+
+
+def check_up(encoder: Encoder, source: Path) -> list[Finding]:
+    """Every check of `CHECKS` on one tower; `source` is the folder or file that it was loaded from."""
+    return [finding for check in CHECKS.values() for finding in check(encoder, source)]
+
+
+def loading(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Which weights came from the checkpoint: all, or there would be no encoder."""
+    proof = encoder.proof
+    left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
+    yield Finding(PASSED, "loading", f"{proof.loaded} tensors are the checkpoint's, compared value by value{left}")
+    for note in proof.notes:
+        yield Finding(NOTE, "loading", note)
+    if encoder.backbone.config.model_type == "dpr" and "DPRContextEncoder" in " ".join(proof.notes):
+        yield Finding(
+            WARNING,
+            "loading",
+            "a DPR context encoder: AutoModel would make a question encoder of it and leave every weight random",
+            "in other tools load it with DPRContextEncoder",
+        )
+
+
+def invariance(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """The self-tests: padding, batch, the library's own encode."""
+    library = library_test(encoder)
+    for test in [*self_test(encoder), *([library] if library else [])]:
+        said = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
+        fix = "the pooling or the positions read padding; no number of this encoder can be trusted"
+        yield Finding(PASSED, test.name, said) if test.passed else Finding(ERROR, test.name, said, fix)
+
+
+def repeated(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """The same text twice has the same vector: no dropout, no state from text to text."""
+    twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
+    apart = float(_relative(twice[:1], twice[-1:]).max())
+    said = f"one text, first and last of a batch: {apart:.1g} of its length apart"
+    limit = tolerance(encoder)
+    fix = "a part of the model draws random numbers or keeps state: load it in evaluation mode"
+    yield Finding(PASSED, "duplicate", said) if apart <= limit else Finding(ERROR, "duplicate", said, fix)
+
+
+def told_apart(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Do different texts have different vectors?"""
+    vectors = encode_layers(encoder, SENTENCES).final
+    n = len(vectors)
+    gaps = torch.stack([_relative(vectors[i : i + 1], vectors[j : j + 1]) for i in range(n) for j in range(i)])
+    said = f"different texts are {float(gaps.min()):.2g} of a vector's length apart at least"
+    if float(gaps.min()) > tolerance(encoder):
+        yield Finding(PASSED, "different texts", said)
+        return
+    fix = "see the pooling: a token that sees nothing of the text cannot stand for it"
+    yield Finding(ERROR, "different texts", f"{said}: the model cannot tell them apart", fix)
+
+
+def pooling(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Does the pooling fit the architecture?"""
+    how, causal = encoder.recipe.pooling, encoder.anatomy.causal
+    if causal and how in ("cls", "pooler"):
+        yield Finding(
+            ERROR,
+            "pooling",
+            f"{how} pooling on a decoder: its first token looks back only, so it never sees the text",
+            "use last_token with append_eos, or mean (--pooling)",
+        )
+    elif not causal and how == "last_token":
+        yield Finding(
+            WARNING,
+            "pooling",
+            "last-token pooling on a model that looks both ways, which was rarely trained so",
+            "check what the model was trained with (--pooling)",
+        )
+    if how == "pooler" and not bool(encoder.backbone.pooler.dense.bias.any()):
+        yield Finding(
+            WARNING,
+            "pooling",
+            "the tanh pooler looks as if it was never trained: its bias is exactly 0",
+            "use cls, or the pooling that the model was trained with",
+        )
+
+
+def last_token(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Of last-token pooling: is that token EOS, and what would the last column be?"""
+    if encoder.recipe.pooling != "last_token":
+        return
+    rows = tokenise(encoder, SENTENCES)
+    eos = encoder.tokenizer.eos_token_id
+    if any(row[-1] != eos for row in rows):
+        said = encoder.tokenizer.convert_ids_to_tokens(rows[0][-1])
+        yield Finding(
+            WARNING,
+            "last token",
+            f"texts do not end with EOS ({SENTENCES[0]!r} ends with {said!r}): a vector is that of the last word",
+            "if the model was trained with EOS, as RepLLaMA and E5-mistral were, give append_eos=true",
+        )
+    if encoder.recipe.padding_side == "right":
+        moved = float(_relative(_last_column(encoder, rows), encode_layers(encoder, SENTENCES).layers[:, -1]).max())
+        yield Finding(
+            WARNING,
+            "last token",
+            f"padding is on the right: tools that take the last column pool padding, {moved:.2g} of a vector's length "
+            "away; here the last real token is taken",
+            "in such tools set padding_side to left",
+        )
+
+
+def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text dim"]:
+    """What column -1 of a batch padded on the right holds."""
+    batch = pad(encoder, rows, side="right")
+    with torch.inference_mode():
+        hidden: Tensor = encoder.backbone(**model_inputs(encoder, batch)).last_hidden_state
+    return hidden[:, -1].float().cpu()
+
+
+def prompts(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Does the card or the folder declare prompts that the recipe does not have?"""
+    if encoder.recipe.prompt or not source.is_dir():
+        return
+    declared = {name: text for name, text in (read_json(source, SETTINGS).get("prompts") or {}).items() if text}
+    if declared:
+        said = ", ".join(f"{name} {text!r}" for name, text in declared.items())
+        yield Finding(
+            WARNING,
+            "prompts",
+            f"{SETTINGS} declares prompts and none is used here: {said}",
+            "give the one that is meant (--query-prompt, --passage-prompt)",
+        )
+    card = source / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = next((match for pattern in CARD_PROMPTS if (match := re.search(pattern, text))), None)
+    if found and not declared:
+        line = text[text.rfind("\n", 0, found.start()) + 1 :].splitlines()[0].strip()
+        yield Finding(
+            WARNING,
+            "prompts",
+            f"the model card speaks of a prompt, and the recipe has none: {line[:100]!r}",
+            "give the prompts that the card asks for (--query-prompt, --passage-prompt)",
+        )
+
+
+def vocabulary(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Do tokenizer and embedding have as many tokens?"""
+    rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
+    if rows == tokens:
+        yield Finding(PASSED, "tokenizer", f"{tokens:,} tokens, as many as the embedding has rows")
+    elif rows > tokens:
+        yield Finding(NOTE, "tokenizer", f"the embedding has {rows - tokens:,} rows more than the tokenizer has tokens")
+    else:
+        special = "special tokens, which no text makes"
+        yield Finding(NOTE, "tokenizer", f"{tokens - rows:,} tokens have no row in the embedding: {special}")
+
+
+def adapter(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """What does the adapter do to a vector?"""
+    folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
+    if not (folder / CONFIG).is_file():
+        return
+    base = load_backbone(locate_base(folder, None), How())
+    under = replace(encoder, backbone=freeze(base.model).to(encoder.device))
+    moved = _relative(encode_layers(encoder, SENTENCES).final, encode_layers(under, SENTENCES).final)
+    said = f"the adapter moves a vector by {float(moved.min()):.2g} to {float(moved.max()):.2g} of its length"
+    if float(moved.max()) <= tolerance(encoder):
+        fix = "take the trained adapter; an untrained one, or one whose scale is 0, changes nothing"
+        yield Finding(ERROR, "adapter", f"{said}: no more than rounding", fix)
+    else:
+        yield Finding(PASSED, "adapter", said)
+
+
+def finite(encoder: Encoder, source: Path) -> Iterator[Finding]:
+    """Is every number a number?"""
+    batch = pad(encoder, tokenise(encoder, SENTENCES))
+    with torch.inference_mode():
+        layers = forward(encoder, batch).layers
+    broken = [k for k in range(layers.shape[1]) if not bool(torch.isfinite(layers[:, k]).all())]
+    if broken:
+        fix = "use float32 (--set ... dtype=float32); half precision may overflow"
+        yield Finding(ERROR, "numbers", f"layers {broken} hold values that are not finite", fix)
+
+
+def _relative(found: Float[Tensor, "text dim"], expected: Float[Tensor, "text dim"]) -> Float[Tensor, "text"]:
+    gap: Tensor = (found - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
+    return gap
+
+
+CHECKS: dict[str, Callable[[Encoder, Path], Iterator[Finding]]] = {
+    "loading": loading,
+    "finite": finite,
+    "invariance": invariance,
+    "repeated": repeated,
+    "told_apart": told_apart,
+    "pooling": pooling,
+    "last_token": last_token,
+    "prompts": prompts,
+    "vocabulary": vocabulary,
+    "adapter": adapter,
+}

@@ -1,0 +1,232 @@
+"""What `retroscope doctor` does: one model, or a backbone and its retriever, looked over without any data."""
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from retroscope.encoders.checkpoints.folders import locate
+from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, check_up
+from retroscope.encoders.encoder import Encoder, Retriever, tokenizer_state
+from retroscope.errors import EncoderError
+from retroscope.study.compare import recipe_differences
+from retroscope.study.documents import SCHEMA, clean
+from retroscope.study.load import retriever_of
+from retroscope.study.settings import ModelSettings
+
+Record = dict[str, Any]
+WIDTH = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing.
+        findings: (of whom, finding), worst first within each; of whom: a role, a role with its tower, or "pair".
+    """
+
+    models: Mapping[str, Retriever]
+    findings: tuple[tuple[str, Finding], ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is an error."""
+        return all(finding.severity != ERROR for _, finding in self.findings)
+
+
+def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
+    """Look over every model, and the pair where there are two.
+
+    Args:
+        models: role -> what to load; the roles "before" and "after" are a pair.
+
+    Raises:
+        EncoderError: for a path or hub name that leads nowhere; whatever else is wrong with a checkpoint is a finding.
+    """
+    loaded: dict[str, Retriever] = {}
+    findings: list[tuple[str, Finding]] = []
+    for role, settings in models.items():
+        for source in _sources(settings):
+            locate(source, settings.load.revision)
+        try:
+            loaded[role] = retriever_of(settings, role)
+        except EncoderError as error:
+            where = f" ({error.where})" if error.where else ""
+            findings.append((role, Finding(ERROR, "loading", f"{error.what}{where}", error.fix)))
+        else:
+            findings += _of_towers(role, loaded[role], settings)
+    if {"before", "after"} <= loaded.keys():
+        found = [f for check in PAIR_CHECKS for f in check(loaded["before"], loaded["after"])]
+        findings += [("pair", finding) for finding in _worst_first(found)]
+    return Diagnosis(loaded, tuple(findings))
+
+
+def _sources(settings: ModelSettings) -> list[str]:
+    return [str(source) for source in (settings.source, settings.query, settings.passage) if source is not None]
+
+
+def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
+    """Findings of both towers; what they have in common is said once."""
+    said = {
+        tower: check_up(encoder, locate(str(settings.source or getattr(settings, tower)), settings.load.revision))
+        for tower, encoder in _towers(retriever).items()
+    }
+    if len(said) == 1:
+        return [(role, finding) for finding in _worst_first(next(iter(said.values())))]
+    shared = [finding for finding in said["query"] if finding in said["passage"]]
+    apart = [
+        (f"{role}, {tower} tower", finding)
+        for tower, findings in said.items()
+        for finding in _worst_first(findings)
+        if finding not in shared
+    ]
+    return [*((role, finding) for finding in _worst_first(shared)), *apart]
+
+
+def _towers(retriever: Retriever) -> dict[str, Encoder]:
+    same = retriever.query is retriever.passage
+    return {"passage": retriever.passage} if same else {"query": retriever.query, "passage": retriever.passage}
+
+
+def _worst_first(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Can layers and tensors be paired?"""
+    one, two = (_anatomy(r.passage) for r in (before, after))
+    differ = [f"{name} {one[name]} and {two[name]}" for name in ("family", "blocks", "width") if one[name] != two[name]]
+    if differ:
+        fix = "compare a retriever with the backbone that it was fine-tuned from"
+        yield Finding(ERROR, "architecture", f"the two are built differently: {', '.join(differ)}", fix)
+    else:
+        yield Finding(PASSED, "architecture", f"both {one['family']}, {one['blocks']} blocks of {one['width']}")
+
+
+def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Did fine-tuning change anything?"""
+    mine, theirs = (dict(r.passage.backbone.named_parameters()) for r in (before, after))
+    common = [name for name in mine if name in theirs and mine[name].shape == theirs[name].shape]
+    changed = [name for name in common if not torch.equal(mine[name], theirs[name].to(mine[name].dtype))]
+    alone = [name for name in {**mine, **theirs} if name not in common]
+    if alone:
+        text = f"{len(alone)} tensors are in one of the two only, or of another shape: {', '.join(sorted(alone)[:3])}"
+        yield Finding(WARNING, "weights", text, "see `retroscope diff`; what differs there is not paired")
+    text = f"{len(changed)} of {len(common)} tensors differ"
+    if changed:
+        yield Finding(PASSED, "weights", text)
+    else:
+        fix = "the same model was given twice, an adapter was not loaded, or fine-tuning never reached the backbone"
+        yield Finding(ERROR, "weights", f"{text}: the two are the same model", fix)
+
+
+def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Does a token number mean the same word on both sides?"""
+    one, two = before.passage.tokenizer, after.passage.tokenizer
+    words, others = one.get_vocab(), two.get_vocab()
+    moved = [word for word, number in words.items() if others.get(word) != number]
+    added = sorted(others.keys() - words.keys(), key=others.__getitem__)
+    if moved:
+        text = f"{len(moved):,} tokens have another number after, or none, e.g. {moved[0]!r}: {words[moved[0]]}"
+        yield Finding(ERROR, "tokenizers", text, "the pair does not read texts alike: find the backbone of this model")
+    elif added:
+        text = f"the tokenizer grew by {len(added)} tokens: {', '.join(map(repr, added[:5]))}"
+        yield Finding(NOTE, "tokenizers", f"{text}; the backbone splits them into others")
+    elif tokenizer_state(one) != tokenizer_state(two):
+        text = "one vocabulary, but texts are normalised, split or ended otherwise"
+        yield Finding(WARNING, "tokenizers", text, "an effect is then of the tokenizer too; give both the same ending")
+    else:
+        yield Finding(PASSED, "tokenizers", f"the same, {len(words):,} tokens")
+
+
+def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Are texts read alike?"""
+    differences = recipe_differences(before, after)
+    for text in differences:
+        yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")
+    if not differences:
+        yield Finding(PASSED, "recipes", "the same on both sides")
+
+
+PAIR_CHECKS: tuple[Callable[[Retriever, Retriever], Iterator[Finding]], ...] = (
+    _architecture,
+    _weights,
+    _tokenizers,
+    _recipes,
+)
+
+
+def _anatomy(encoder: Encoder) -> Record:
+    config = encoder.backbone.config
+    return {
+        "family": encoder.anatomy.family,
+        "blocks": encoder.anatomy.n_blocks,
+        "width": int(config.hidden_size),
+        "parameters": sum(p.numel() for p in encoder.backbone.parameters()),
+        "attention": "looks back only" if encoder.anatomy.causal else "looks both ways",
+        "last layer": "includes the final norm" if encoder.anatomy.post_norm else "as its block leaves it",
+    }
+
+
+def doctor_document(found: Diagnosis) -> Record:
+    """What `doctor --json` says."""
+    models = {
+        role: {
+            "name": r.name,
+            "similarity": r.similarity,
+            "similarity_source": r.similarity_source,
+            "towers": {
+                tower: {"anatomy": _anatomy(e), "recipe": e.recipe.as_dict(), "fingerprint": e.fingerprint}
+                for tower, e in _towers(r).items()
+            },
+        }
+        for role, r in found.models.items()
+    }
+    findings = [{"of": who, **asdict(finding)} for who, finding in found.findings]
+    made: Record = clean({"schema": SCHEMA, "sound": found.sound, "models": models, "findings": findings})
+    return made
+
+
+def doctor_words(found: Diagnosis) -> str:
+    """The same as a page of text."""
+    blocks = ["\n".join(_model_lines(role, retriever)) for role, retriever in found.models.items()]
+    whom = list(dict.fromkeys(who for who, _ in found.findings))
+    for who in whom:
+        blocks.append("\n".join([who, *(_finding_lines(f) for w, f in found.findings if w == who)]))
+    tally = {severity: sum(f.severity == severity for _, f in found.findings) for severity in SEVERITIES}
+    said = ", ".join(f"{n} {severity}{'s' if n != 1 and severity != PASSED else ''}" for severity, n in tally.items())
+    return "\n\n".join([*blocks, f"{'sound' if found.sound else 'NOT SOUND'}: {said}"])
+
+
+def _model_lines(role: str, retriever: Retriever) -> Iterator[str]:
+    yield f"{role}: {retriever.name}, vectors compared by {retriever.similarity} ({retriever.similarity_source})"
+    towers = _towers(retriever)
+    for tower, encoder in towers.items():
+        about = _anatomy(encoder)
+        which = "" if len(towers) == 1 else f"{tower} tower: "
+        size = f"{about['blocks']} blocks of {about['width']}, {about['parameters'] / 1e6:,.1f} million parameters"
+        yield f"  {which}{about['family']}, {size}, {about['attention']}; layer {about['blocks']} {about['last layer']}"
+        for field, value in encoder.recipe.identity().items():
+            yield f"    {field:<17}{_said(value):<24}{encoder.recipe.sources.get(field, 'default')}"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return repr(value) if isinstance(value, str) else "not set" if value is None else str(value).lower()
+
+
+def _finding_lines(finding: Finding) -> str:
+    lead = f"  {finding.severity:<9}{finding.check:<17}"
+    lines = [_wrapped(lead, finding.text)]
+    if finding.fix and finding.severity != PASSED:
+        lines.append(_wrapped(f"{'':<{len(lead)}}fix: ", finding.fix))
+    return "\n".join(lines)
+
+
+def _wrapped(lead: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False)

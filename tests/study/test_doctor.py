@@ -1,0 +1,226 @@
+"""The doctor finds every defect that is planted, and nothing where there is none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from torch import Tensor
+
+from retroscope.encoders import pooling
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checkup import ERROR, NOTE, PASSED, WARNING, Finding
+from retroscope.encoders.settings import LoadSettings
+from retroscope.study.doctor import Diagnosis, diagnose, doctor_document, doctor_words
+from retroscope.study.settings import ModelSettings
+from toy_adapters import adapter
+from toys import TOYS, save_toy, tokenizer
+
+MEAN = LoadSettings(pooling="mean")
+LAST = LoadSettings(pooling="last_token")
+
+
+def examined(model: Path, load: LoadSettings = MEAN) -> Diagnosis:
+    return diagnose({"model": ModelSettings(source=str(model), load=load)})
+
+
+def pair(before: Path, after: Path, load: LoadSettings = MEAN) -> Diagnosis:
+    return diagnose({r: ModelSettings(source=str(m), load=load) for r, m in (("before", before), ("after", after))})
+
+
+def only(found: Diagnosis, *severities: str) -> list[Finding]:
+    return [finding for _, finding in found.findings if finding.severity in severities]
+
+
+def one(found: Diagnosis, check: str, severity: str) -> Finding:
+    (finding,) = [f for _, f in found.findings if (f.check, f.severity) == (check, severity)]
+    return finding
+
+
+def alter(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]], name: str = "model") -> Path:
+    file = folder / f"{name}.safetensors"
+    save_file(change(load_file(file)), file, {"format": "pt"})
+    return folder
+
+
+def set_json(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_sound_model_has_no_errors(name: str, tmp_path: Path) -> None:
+    found = examined(save_toy(name, tmp_path / name))
+    assert only(found, ERROR) == []
+    assert found.sound
+    assert {f.severity for f in only(found, WARNING)} <= ({WARNING} if name.startswith("dpr") else set())
+
+
+def test_a_dpr_context_encoder_under_another_class(tmp_path: Path) -> None:
+    folder = save_toy("dpr-context", tmp_path / "ctx")
+    warned = one(examined(folder, LoadSettings()), "loading", WARNING)
+    assert "AutoModel would make a question encoder of it and leave every weight random" in warned.text
+    set_json(folder / "config.json", architectures=["DPRQuestionEncoder"])
+    found = examined(folder, LoadSettings())
+    assert not found.sound
+    assert "config.json says DPRQuestionEncoder" in one(found, "loading", ERROR).text
+
+
+def test_an_adapter_under_other_names(tmp_path: Path) -> None:
+    folder = adapter("llama", tmp_path, ["q_proj"])
+    alter(folder, lambda t: {k.replace("self_attn", "attention"): v for k, v in t.items()}, "adapter_model")
+    found = one(examined(folder), "loading", ERROR)
+    assert "attached nowhere" in found.text
+    assert found.fix
+
+
+def test_an_adapter_that_does_nothing(tmp_path: Path) -> None:
+    folder = adapter("llama", tmp_path, ["q_proj"])
+    moves = one(examined(folder), "adapter", PASSED)
+    assert moves.text.startswith("the adapter moves a vector by")
+    alter(folder, lambda t: {k: v * ("lora_A" in k) for k, v in t.items()}, "adapter_model")
+    found = pair(tmp_path / "base", folder)
+    assert not found.sound
+    assert "the adapter changes nothing" in one(found, "loading", ERROR).text
+
+
+def test_an_adapter_that_does_no_more_than_rounding(tmp_path: Path) -> None:
+    folder = adapter("llama", tmp_path, ["q_proj"])
+    alter(folder, lambda t: {k: v * (1e-6 if "lora_B" in k else 1) for k, v in t.items()}, "adapter_model")
+    assert "no more than rounding" in one(examined(folder), "adapter", ERROR).text
+
+
+def test_the_last_column_of_a_right_padded_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_toy("llama", tmp_path / "llama")
+    right = LoadSettings(pooling="last_token", padding_side="right", append_eos=True)
+    warned = one(examined(folder, right), "last token", WARNING)
+    assert "tools that take the last column pool padding" in warned.text
+    assert only(examined(folder, LoadSettings(pooling="last_token", padding_side="left", append_eos=True)), WARNING) == []
+    monkeypatch.setitem(pooling.POOLINGS, "last_token", lambda hidden, mask: hidden[:, -1])
+    found = examined(folder, right)
+    assert {f.check for f in only(found, ERROR)} >= {"batch", "padding_right"}
+
+
+def test_a_mean_over_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pooling.POOLINGS, "mean", lambda hidden, mask: hidden.mean(dim=1))
+    found = examined(save_toy("bert", tmp_path / "bert"))
+    assert {f.check for f in only(found, ERROR)} >= {"batch", "padding_right", "padding_left"}
+
+
+def test_a_backbone_given_twice(tmp_path: Path) -> None:
+    folder = save_toy("bert", tmp_path / "bert")
+    assert "the two are the same model" in one(pair(folder, folder), "weights", ERROR).text
+    other = alter(save_toy("bert", tmp_path / "other"), lambda t: {k: v + 0.01 * ("word" in k) for k, v in t.items()})
+    found = pair(folder, other)
+    assert found.sound
+    assert one(found, "weights", PASSED).text == "1 of 39 tensors differ"
+
+
+def test_cls_pooling_on_a_decoder(tmp_path: Path) -> None:
+    found = examined(save_toy("llama", tmp_path / "llama"), LoadSettings(pooling="cls"))
+    assert "it never sees the text" in one(found, "pooling", ERROR).text
+    assert "cannot tell them apart" in one(found, "different texts", ERROR).text
+
+
+def test_a_missing_eos(tmp_path: Path) -> None:
+    folder = save_toy("llama", tmp_path / "llama")
+    said = [f.text for f in only(examined(folder, LAST), WARNING)]
+    assert any(text.startswith("texts do not end with EOS ('where is the oldest") for text in said)
+    ended = examined(folder, LoadSettings(pooling="last_token", append_eos=True))
+    assert not any("do not end with EOS" in f.text for f in only(ended, WARNING))
+
+
+def test_prompts_that_the_card_declares(tmp_path: Path) -> None:
+    folder = save_toy("bert", tmp_path / "bert")
+    assert only(examined(folder), WARNING) == []
+    (folder / "README.md").write_text('# E5\n\nEach input text should start with "query: " or "passage: ".\n')
+    warned = one(examined(folder), "prompts", WARNING)
+    assert 'should start with "query: "' in warned.text
+    prompted = LoadSettings(pooling="mean", query_prompt="query: ", passage_prompt="passage: ")
+    assert only(examined(folder, prompted), WARNING) == []
+
+
+def test_prompts_that_the_folder_declares_and_nobody_uses(tmp_path: Path) -> None:
+    base = save_toy("bert", tmp_path / "bert")
+    with quiet():
+        transformer = Transformer(str(base))
+        model = SentenceTransformer(
+            modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")], device="cpu",
+            prompts={"retrieval": "find: "},
+        )  # fmt: skip
+        model.save(str(tmp_path / "st"))
+    warned = one(examined(tmp_path / "st", LoadSettings()), "prompts", WARNING)
+    assert "retrieval 'find: '" in warned.text
+
+
+def test_a_tanh_pooler_that_was_never_trained(tmp_path: Path) -> None:
+    folder = save_toy("bert", tmp_path / "bert")
+    pooler = LoadSettings(pooling="pooler")
+    assert only(examined(folder, pooler), WARNING) == []
+    alter(folder, lambda t: t | {"pooler.dense.bias": torch.zeros(16)})
+    assert "never trained" in one(examined(folder, pooler), "pooling", WARNING).text
+
+
+def test_a_tokenizer_that_grew_and_one_that_is_another(tmp_path: Path) -> None:
+    before, grown, moved = (save_toy("bert", tmp_path / name, seed) for seed, name in enumerate(("a", "b", "c")))
+    tokens = tokenizer("bert")
+    tokens.add_tokens(["<query>"])
+    tokens.save_pretrained(grown)
+    rows = len(tokens)
+    alter(grown, lambda t: t | {"embeddings.word_embeddings.weight": torch.randn(rows, 16)})
+    set_json(grown / "config.json", vocab_size=rows)
+    found = pair(before, grown)
+    assert "grew by 1 tokens: '<query>'" in one(found, "tokenizers", NOTE).text
+    assert "embeddings.word_embeddings.weight" in one(found, "weights", WARNING).text
+    content = json.loads((moved / "tokenizer.json").read_text())
+    words = content["model"]["vocab"]
+    first, last = list(words)[-2:]
+    words[first], words[last] = words[last], words[first]
+    (moved / "tokenizer.json").write_text(json.dumps(content))
+    assert "another number after" in one(pair(before, moved), "tokenizers", ERROR).text
+
+
+def test_two_architectures(tmp_path: Path) -> None:
+    found = pair(save_toy("bert", tmp_path / "bert"), save_toy("roberta", tmp_path / "roberta"))
+    assert "family bert and roberta" in one(found, "architecture", ERROR).text
+
+
+def test_recipes_that_differ(tmp_path: Path) -> None:
+    folders = [save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1)]
+    models = {
+        role: ModelSettings(source=str(folder), load=LoadSettings(pooling=how))
+        for role, folder, how in zip(("before", "after"), folders, ("mean", "cls"), strict=True)
+    }
+    found = diagnose(models)
+    assert found.sound
+    assert "passage pooling ('mean' before, 'cls' after)" in one(found, "recipes", WARNING).text
+
+
+def test_values_that_are_no_numbers(tmp_path: Path) -> None:
+    folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {"norm.weight": t["norm.weight"] * float("inf")})
+    assert "not finite" in one(examined(folder), "numbers", ERROR).text
+
+
+def test_towers_of_their_own_are_told_apart(tmp_path: Path) -> None:
+    settings = ModelSettings(
+        query=str(save_toy("dpr-question", tmp_path / "q")), passage=str(save_toy("dpr-context", tmp_path / "p"))
+    )
+    found = diagnose({"model": settings})
+    assert found.sound
+    whom = {who for who, finding in found.findings if finding.severity == WARNING}
+    assert whom == {"model, passage tower"}
+
+
+def test_what_it_says(tmp_path: Path) -> None:
+    folder = save_toy("llama", tmp_path / "llama")
+    found = examined(folder, LoadSettings(pooling="cls"))
+    said, document = doctor_words(found), doctor_document(found)
+    assert max(map(len, said.splitlines())) <= 100
+    assert "pooling          'cls'                   user" in said
+    assert said.splitlines()[-1].startswith("NOT SOUND: 2 errors, 0 warnings")
+    assert document["sound"] is False
+    assert document["findings"][0]["severity"] == ERROR, "worst first"
+    assert json.loads(json.dumps(document)) == document
