@@ -98,7 +98,9 @@ def test_the_last_column_of_a_right_padded_batch(tmp_path: Path, monkeypatch: py
     right = LoadSettings(pooling="last_token", padding_side="right", append_eos=True)
     warned = one(examined(folder, right), "last token", WARNING)
     assert "tools that take the last column pool padding" in warned.text
-    assert only(examined(folder, LoadSettings(pooling="last_token", padding_side="left", append_eos=True)), WARNING) == []
+    assert (
+        only(examined(folder, LoadSettings(pooling="last_token", padding_side="left", append_eos=True)), WARNING) == []
+    )
     monkeypatch.setitem(pooling.POOLINGS, "last_token", lambda hidden, mask: hidden[:, -1])
     found = examined(folder, right)
     assert {f.check for f in only(found, ERROR)} >= {"batch", "padding_right"}

@@ -1,0 +1,65 @@
+"""The shape of the cloud of vectors of one model: how narrow, how even, of how many dimensions."""
+
+import numpy as np
+from jaxtyping import Float
+
+from retroscope.drift.similarity import Vectors, unit
+from retroscope.errors import AnalysisError
+
+EVENNESS = 2.0  # t of uniformity
+PAIRS_AT_ONCE = 2048  # texts whose distances to all others are held
+
+
+def anisotropy(x: Vectors) -> float:
+    """Mean cosine of two different texts (Ethayarajh 2019): 0 in an even cloud, 1 where all point one way.
+
+    Of all pairs, by |sum of unit vectors|^2 = n + the sum over pairs.
+    """
+    n = len(x)
+    total = np.square(unit(x).sum(axis=0)).sum()
+    return float((total - n) / (n * (n - 1)))
+
+
+def uniformity(x: Vectors) -> float:
+    """Log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1 (Wang and Isola 2020, eq. 3).
+
+    0 where all are one; the lower, the more evenly they fill the sphere (-4 at the least in many dimensions).
+    """
+    u, total, n = unit(x), 0.0, len(x)
+    for start in range(0, n, PAIRS_AT_ONCE):
+        part = u[start : start + PAIRS_AT_ONCE]
+        total += float(np.exp(-EVENNESS * np.maximum(0, 2 - 2 * (part @ u.T))).sum())
+    return float(np.log((total - n) / (n * (n - 1))))
+
+
+def alignment(query: Vectors, passage: Vectors) -> float:
+    """Mean |u - v|^2 of queries and their relevant passages, of length 1 (Wang and Isola 2020, eq. 2); 0 at best."""
+    if len(query) != len(passage):
+        raise AnalysisError(f"{len(query)} queries and {len(passage)} passages are no pairs", where="alignment")
+    return float(np.square(unit(query) - unit(passage)).sum(axis=1).mean())
+
+
+def effective_rank(x: Vectors) -> float:
+    """Effective dimensions of the centred cloud: exp of the entropy of its singular values (Roy and Vetterli 2007)."""
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    gram = centred.T @ centred if x.shape[1] <= len(x) else centred @ centred.T
+    s = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0))
+    s = s[s > 1e-7 * s.max()]  # what is below is rounding of the squares
+    p = s / s.sum() if s.any() else np.ones(1)
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
+    """Mean and matrix that make a cloud even in all its directions: (x - mean) @ matrix has the identity as covariance.
+
+    Su et al. (2021), arXiv 2103.15316. What retrieval gains by it is geometry alone: it knows no query.
+
+    Args:
+        share: directions with less than this share of the largest variance are noise, and are left out.
+    """
+    mean = x.mean(axis=0, dtype=np.float64)
+    variance, directions = np.linalg.eigh(np.cov(x - mean, rowvar=False, dtype=np.float64))
+    kept = variance > share * variance.max()
+    scale = np.zeros_like(variance)
+    scale[kept] = variance[kept] ** -0.5
+    return mean, directions * scale

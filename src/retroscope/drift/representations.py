@@ -1,0 +1,207 @@
+"""Where did fine-tuning move the representations? Layer by layer, from vectors that are stored already."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from retroscope.drift.geometry import alignment, anisotropy, effective_rank, uniformity
+from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, rsa, u_centred
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.representations.store import Representations, RetrieverRepresentations
+from retroscope.statistics.jackknife import GROUPS, jackknife
+
+TOWERS = ("query", "passage")
+SHAPES: Mapping[str, Callable[[Vectors], float]] = {
+    "anisotropy": anisotropy,
+    "uniformity": uniformity,
+    "effective_rank": effective_rank,
+}
+Progress = Callable[[int, int], None]  # (layers of towers done, of)
+Statistic = Callable[[Vectors, Vectors], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftSettings:
+    """How representations are compared.
+
+    Attributes:
+        texts: of a tower, at most: RSA and neighbours look at all pairs. A random sample where there are more.
+        cross_texts: of these, for the map of every layer against every other.
+        neighbours: k of the common nearest neighbours.
+        level: of the intervals, which are over texts (delete-a-group jackknife).
+        seed: of sample, groups and halves.
+    """
+
+    texts: int = 1000
+    cross_texts: int = 300
+    neighbours: int = 10
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
+            if getattr(self, name) < fewest:
+                raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
+
+
+@dataclass(frozen=True, eq=False)
+class RepresentationDrift:
+    """Two retrievers' vectors of the same texts, compared.
+
+    Attributes:
+        similarity: a row a tower, layer and statistic (cka, rsa, neighbours): value, low, high, chance; ceiling, the
+            geometric mean of what two random halves of each model's own dimensions reach; twin, what the model before
+            and its random-weight twin reach (NaN without one).
+        shape: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value, low,
+            high. Alignment is of judged pairs, under the tower "both".
+        cross: a row a tower, layer before and layer after: cka.
+        texts: tower -> how many were compared.
+    """
+
+    similarity: pd.DataFrame
+    shape: pd.DataFrame
+    cross: pd.DataFrame
+    texts: Mapping[str, int] = field(default_factory=dict)
+
+
+def representation_drift(
+    before: RetrieverRepresentations,
+    after: RetrieverRepresentations,
+    pairs: Sequence[tuple[str, str]] = (),
+    *,
+    twin: RetrieverRepresentations | None = None,
+    settings: DriftSettings | None = None,
+    progress: Progress | None = None,
+) -> RepresentationDrift:
+    """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
+
+    Args:
+        before: of the backbone.
+        after: of the retriever, over the same collection.
+        pairs: query and relevant passage, for alignment.
+        twin: of the backbone's random-weight twin, over the same collection.
+        settings: sample and intervals.
+        progress: told how many layers are done.
+
+    Raises:
+        AnalysisError: for other texts, other depths, or too few texts for an interval.
+    """
+    chosen = settings or DriftSettings()
+    sampled = {tower: _sample(_of(before, tower), _of(after, tower), chosen) for tower in TOWERS}
+    places = [(tower, k) for tower in TOWERS for k in range(before.passage.n_layers)]
+    similar: list[dict[str, object]] = []
+    shapes: list[dict[str, object]] = []
+    for done, (tower, k) in enumerate(places, start=1):
+        x, y = (_of(side, tower).layer(k)[sampled[tower]] for side in (before, after))
+        t = None if twin is None else _of(twin, tower).layer(k)[sampled[tower]]
+        similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, t, chosen)]
+        shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
+        if progress:
+            progress(done, len(places))
+    shapes += _aligned(before, after, _pairs(before, pairs, chosen), chosen)
+    cross = [
+        {"tower": tower} | row
+        for tower in TOWERS
+        for row in _cross(_of(before, tower), _of(after, tower), sampled[tower][: chosen.cross_texts])
+    ]
+    sizes = {tower: len(rows) for tower, rows in sampled.items()}
+    return RepresentationDrift(pd.DataFrame(similar), pd.DataFrame(shapes), pd.DataFrame(cross), sizes)
+
+
+def _of(side: RetrieverRepresentations, tower: str) -> Representations:
+    return side.query if tower == "query" else side.passage
+
+
+def _sample(one: Representations, two: Representations, chosen: DriftSettings) -> Int[np.ndarray, "n"]:
+    """Rows of the texts that are compared, in order; the same texts on both sides."""
+    if list(one.ids) != list(two.ids) or one.n_layers != two.n_layers:
+        raise AnalysisError(
+            f"{len(one.ids)} texts of {one.n_layers} layers and {len(two.ids)} of {two.n_layers} cannot be paired",
+            where="drift",
+            fix="represent both retrievers over one collection",
+        )
+    drawn = np.random.default_rng(chosen.seed).permutation(len(one.ids))[: chosen.texts]
+    return np.sort(drawn)
+
+
+def _similar(x: Vectors, y: Vectors, twin: Vectors | None, chosen: DriftSettings) -> Iterator[dict[str, object]]:
+    """CKA, RSA and neighbours of one layer, each with its controls."""
+    statistics: dict[str, tuple[Statistic, float]] = {
+        "cka": (cka, 0.0),
+        "rsa": (rsa, 0.0),
+        "neighbours": (partial(neighbour_overlap, k=chosen.neighbours), chosen.neighbours / (len(x) - 1)),
+    }
+    for name, (statistic, chance) in statistics.items():
+        value, low, high = _estimate(statistic, x, y, chosen=chosen)
+        own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
+        yield {
+            "statistic": name,
+            "value": value,
+            "low": max(low, -1.0),
+            "high": min(high, 1.0),
+            "chance": chance,
+            "ceiling": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
+            "twin": float("nan") if twin is None else statistic(x, twin),
+        }
+
+
+def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSettings) -> tuple[float, float, float]:
+    """The statistic of arrays with a row a text each, and its interval over texts."""
+    return jackknife(
+        lambda rows: statistic(*(v[rows] for v in arrays)), len(arrays[0]), level=chosen.level, seed=chosen.seed
+    )
+
+
+def _halves(statistic: Statistic, x: Vectors, seed: int) -> float:
+    """What two random halves of a model's own dimensions reach."""
+    order = np.random.default_rng(seed).permutation(x.shape[1])
+    middle = len(order) // 2
+    return statistic(x[:, order[:middle]], x[:, order[middle:]])
+
+
+def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str, object]]:
+    for side, v in (("before", x), ("after", y)):
+        for name, shape in SHAPES.items():
+            value, low, high = _estimate(shape, v, chosen=chosen)
+            yield {"side": side, "statistic": name, "value": value, "low": low, "high": high}
+
+
+def _pairs(
+    before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], chosen: DriftSettings
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
+    """Rows of queries and of their relevant passages; None where there are too few for an interval."""
+    if len(pairs) < 2 * GROUPS:
+        return None
+    drawn = np.sort(np.random.default_rng(chosen.seed).permutation(len(pairs))[: chosen.texts])
+    kept = [pairs[i] for i in drawn]
+    return before.query.rows([q for q, _ in kept]), before.passage.rows([p for _, p in kept])
+
+
+def _aligned(
+    before: RetrieverRepresentations,
+    after: RetrieverRepresentations,
+    judged: tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None,
+    chosen: DriftSettings,
+) -> Iterator[dict[str, object]]:
+    if judged is None:
+        return
+    for side, found in (("before", before), ("after", after)):
+        for k in range(found.passage.n_layers):
+            q, p = found.query.layer(k)[judged[0]], found.passage.layer(k)[judged[1]]
+            value, low, high = _estimate(alignment, q, p, chosen=chosen)
+            place = {"tower": "both", "layer": k, "side": side, "statistic": "alignment"}
+            yield {**place, "value": value, "low": low, "high": high}
+
+
+def _cross(one: Representations, two: Representations, rows: Int[np.ndarray, "n"]) -> Iterator[dict[str, object]]:
+    """CKA of every layer before with every layer after."""
+    grams = [np.stack([u_centred(side.layer(k)[rows]).ravel() for k in range(side.n_layers)]) for side in (one, two)]
+    lengths = [np.linalg.norm(g, axis=1) for g in grams]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a layer that never varies has no CKA
+        found = grams[0] @ grams[1].T / np.outer(*lengths)
+    for i, j in np.ndindex(*found.shape):
+        yield {"layer_before": i, "layer_after": j, "cka": float(found[i, j])}

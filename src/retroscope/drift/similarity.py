@@ -1,0 +1,93 @@
+"""Do two models arrange the same texts alike? CKA, RSA and common nearest neighbours; 1 is alike, 0 is by chance.
+
+Rows are texts, the same in both; columns are dimensions, which need not match.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from retroscope.errors import AnalysisError
+
+Vectors = Float[np.ndarray, "text dim"]
+FEWEST = 4  # texts, below which the unbiased estimate does not exist
+
+
+def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
+    """Unbiased estimate of the Hilbert-Schmidt independence criterion of two linear kernels.
+
+    Song et al. (2012), JMLR 13, eq. 5, written in dimensions instead of texts: no text-by-text matrix is made, so it
+    costs texts x dim x dim and is exact, where mini-batches (Nguyen et al. 2021) are an estimate of it.
+
+    Raises:
+        AnalysisError: for fewer than four texts.
+    """
+    n = len(x)
+    if n < FEWEST or len(y) != n:
+        raise AnalysisError(f"{n} and {len(y)} texts", where="CKA", fix="give the same four or more texts")
+    # the estimate does not change with a shift; without one, large means would cancel digits
+    x, y = (v.astype(np.float64) - v.mean(axis=0, dtype=np.float64) for v in (x, y))
+    a, b = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
+    rows_x, rows_y = x @ x.sum(axis=0) - a, y @ y.sum(axis=0) - b
+    trace = np.square(x.T @ y).sum() - a @ b
+    means = rows_x.sum() * rows_y.sum() / ((n - 1) * (n - 2))
+    return float((trace + means - 2 / (n - 2) * (rows_x @ rows_y)) / (n * (n - 3)))
+
+
+def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
+    """Linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
+
+    1 for representations equal up to rotation, shift and scale; about 0 for unrelated ones, whatever the number of
+    dimensions (the biased estimate is near 1 where dimensions outnumber texts). NaN where one never varies.
+    """
+    own = hsic(x, x) * hsic(y, y)
+    return hsic(x, y) / float(np.sqrt(own)) if own > 0 else float("nan")
+
+
+def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
+    """The linear kernel of all pairs, centred without bias: its inner products are n (n - 3) `hsic`.
+
+    Szekely and Rizzo (2014), eq. 3.1. For many pairs of layers of few texts.
+    """
+    n = len(x)
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    kernel = centred @ centred.T
+    np.fill_diagonal(kernel, 0)
+    rows = kernel.sum(axis=1)
+    found = kernel - (rows[:, None] + rows[None, :]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(found, 0)
+    return np.asarray(found)
+
+
+def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
+    """Representational similarity (Kriegeskorte et al. 2008): Spearman correlation of the cosines of all pairs."""
+    pairs = np.triu_indices(len(x), 1)
+    one, two = (cosines(v)[pairs] for v in (x, y))
+    if np.ptp(one) == 0 or np.ptp(two) == 0:
+        return float("nan")
+    return float(stats.spearmanr(one, two).statistic)
+
+
+def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
+    """Mean share of a text's `k` nearest neighbours by cosine that are the same in both; by chance k / (texts - 1)."""
+    one, two = (_neighbours(v, k) for v in (x, y))
+    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(one, two, strict=True)]))
+
+
+def _neighbours(x: Vectors, k: int) -> np.ndarray:
+    """Ties go to the lower row, as everywhere."""
+    found = cosines(x)
+    np.fill_diagonal(found, -np.inf)
+    return np.argsort(-found, axis=1, kind="stable")[:, :k]
+
+
+def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
+    """Of all pairs."""
+    u = unit(x)
+    return np.asarray(u @ u.T)
+
+
+def unit(x: Vectors) -> Vectors:
+    """Vectors of length 1; one of length 0 stays."""
+    length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(x / np.where(length > 0, length, 1))

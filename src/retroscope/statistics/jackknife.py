@@ -1,0 +1,42 @@
+"""How sure is a statistic of many texts that is no mean? The delete-a-group jackknife.
+
+Kott (2001), The delete-a-group jackknife, J. Official Statistics 17: the groups are random, the interval is Student's
+with G - 1 degrees of freedom.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Int
+from scipy import stats
+
+from retroscope.errors import AnalysisError
+
+GROUPS = 10
+Rows = Int[np.ndarray, "n"]
+
+
+def jackknife(
+    statistic: Callable[[Rows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
+) -> tuple[float, float, float]:
+    """The statistic of all `n` texts, and the ends of its interval.
+
+    Args:
+        statistic: of the texts with these numbers.
+        n: texts.
+        groups: G, of equal size but for one text; each is left out once.
+        seed: of the groups.
+
+    Raises:
+        AnalysisError: for fewer than two texts a group.
+    """
+    if n < 2 * groups:
+        raise AnalysisError(
+            f"{n} texts are too few for {groups} groups", where="jackknife", fix=f"give {2 * groups} or more"
+        )
+    whole = statistic(np.arange(n))
+    group = np.random.default_rng(seed).permutation(np.arange(n) % groups)
+    left = np.array([statistic(np.flatnonzero(group != g)) for g in range(groups)])
+    spread = np.sqrt((groups - 1) / groups * np.square(left - whole).sum())
+    half = float(stats.t.ppf((1 + level) / 2, groups - 1)) * float(spread)
+    return whole, whole - half, whole + half

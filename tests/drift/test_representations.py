@@ -1,0 +1,93 @@
+"""Drift of representations: a planted change of one layer of one tower is found there and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from retroscope.drift.representations import DriftSettings, RepresentationDrift, representation_drift
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+
+N, LAYERS, DIM = 80, 4, 10
+QUICK = DriftSettings(texts=60, cross_texts=30, neighbours=5)
+
+
+def vectors(seed: int) -> np.ndarray:
+    """Layers that are alike, as those of a residual stream: each adds a little."""
+    rng = np.random.default_rng(seed)
+    steps = rng.standard_normal((N, LAYERS, DIM)) * np.array([1.0, 0.3, 0.3, 0.3])[:, None]
+    return (steps.cumsum(axis=1) + 2).astype(np.float32)
+
+
+def retriever(query: np.ndarray, passage: np.ndarray, name: str = "r") -> RetrieverRepresentations:
+    towers = [
+        representations_in_memory([f"{letter}{i}" for i in range(len(v))], v)
+        for letter, v in (("q", query), ("p", passage))
+    ]
+    return RetrieverRepresentations(name, *towers, "cosine", {})
+
+
+def planted() -> tuple[RetrieverRepresentations, RetrieverRepresentations]:
+    query, passage = vectors(0), vectors(1)
+    moved = passage.copy()
+    moved[:, 2] = np.random.default_rng(5).standard_normal((N, DIM))
+    return retriever(query, passage), retriever(query, moved)
+
+
+@pytest.fixture(scope="module")
+def found() -> RepresentationDrift:
+    pairs = [(f"q{i}", f"p{i}") for i in range(N)]
+    twin = retriever(vectors(7), vectors(8))
+    return representation_drift(*planted(), pairs, twin=twin, settings=QUICK)
+
+
+def test_a_planted_change_is_found_and_nothing_else(found: RepresentationDrift) -> None:
+    table = found.similarity.set_index(["tower", "layer", "statistic"])
+    for place, row in table.iterrows():
+        if place[:2] == ("passage", 2):
+            assert row["value"] < row["ceiling"] + 0.2
+            assert row["low"] - 0.05 <= row["chance"] <= row["high"] + 0.05, place
+        else:
+            assert row["value"] == pytest.approx(1, abs=1e-6), place
+    assert set(table["value"].index.get_level_values("statistic")) == {"cka", "rsa", "neighbours"}
+    assert found.texts == {"query": 60, "passage": 60}
+
+
+def test_controls(found: RepresentationDrift) -> None:
+    cka = found.similarity[found.similarity["statistic"] == "cka"]
+    assert (cka["chance"] == 0).all()
+    assert (cka["twin"].abs() < 0.5).all(), "another random model is unrelated"
+    neighbours = found.similarity[found.similarity["statistic"] == "neighbours"]
+    assert neighbours["chance"].iloc[0] == pytest.approx(5 / 59)
+
+
+def test_shape_of_both_sides(found: RepresentationDrift) -> None:
+    shape = found.shape.set_index(["side", "tower", "layer", "statistic"])["value"]
+    assert shape["before", "query", 1, "anisotropy"] == shape["after", "query", 1, "anisotropy"]
+    assert shape["before", "passage", 2, "anisotropy"] > 0.5
+    assert abs(shape["after", "passage", 2, "anisotropy"]) < 0.1, "the planted cloud has no mean"
+    assert shape["after", "both", 2, "alignment"] > shape["before", "both", 2, "alignment"]
+    assert len(found.shape) == 2 * 2 * LAYERS * 3 + 2 * LAYERS
+
+
+def test_every_layer_against_every_other(found: RepresentationDrift) -> None:
+    cross = found.cross.set_index(["tower", "layer_before", "layer_after"])["cka"]
+    assert len(cross) == 2 * LAYERS**2
+    assert cross["query", 1, 1] == pytest.approx(1)
+    assert cross["query", 1, 2] > cross["query", 0, 3] > 0.2
+    assert cross["passage", 2, 2] < 0.5
+
+
+def test_the_same_seed_gives_the_same_table(found: RepresentationDrift) -> None:
+    again = representation_drift(*planted(), settings=QUICK).similarity.drop(columns="twin")
+    assert again.equals(found.similarity.drop(columns="twin"))
+
+
+def test_what_cannot_be_paired() -> None:
+    one, _ = planted()
+    fewer = retriever(vectors(0)[:50], vectors(1))
+    with pytest.raises(AnalysisError, match="cannot be paired"):
+        representation_drift(one, fewer, settings=QUICK)
+    with pytest.raises(SettingsError, match="texts is 10"):
+        replace(QUICK, texts=10)
