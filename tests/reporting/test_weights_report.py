@@ -8,8 +8,9 @@ import pytest
 
 from retroscope.reporting.console import weight_summary
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE
+from retroscope.reporting.weight_findings import WeightFindings
 from retroscope.reporting.weight_report import write_weight_report
-from retroscope.reporting.weight_words import WeightFindings, weight_statements
+from retroscope.reporting.weight_words import weight_statements
 
 N_BLOCKS = 4
 PARTS = ("attention", "ffn_in", "ffn_out", "norm")

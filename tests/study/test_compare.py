@@ -44,11 +44,13 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     found = {path.name for path in page.parent.iterdir()}
     assert found == {
         "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json", "neurons",
+        "summary.json", "neurons", "moved",
     }  # fmt: skip
     assert {path.name for path in (page.parent / "runs").iterdir()} == {"before.run", "after.run"}
     groups = {f"{p.parent.name}/{p.name}" for p in (page.parent / "scores.zarr").glob("*/*") if p.is_dir()}
-    assert groups == {f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing")}
+    assert groups == {
+        f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")
+    }
 
 
 def test_a_loaded_study_is_the_saved_one(study: Study, tmp_path: Path) -> None:

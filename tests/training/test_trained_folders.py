@@ -75,6 +75,16 @@ def test_sentence_transformers_alone_gives_our_vectors(
     assert not list((tmp_path / "out").rglob("*.bin"))  # no pickle
 
 
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_half_precision_ends_with_the_training(job: Callable[..., TrainJob], tmp_path: Path, strategy: str) -> None:
+    """The trainer leaves every later forward pass in bfloat16, whose rounding is no property of the saved model."""
+    settings = TrainingSettings(strategy=strategy, precision="bfloat16", **QUICK)
+    run_training(job("llama", settings, pooling="last_token"), tmp_path / "out")
+    curve = json.loads((tmp_path / "out" / "training.json").read_text())["curve"]
+    plain = run_training(job("llama", replace(settings, precision="float32"), pooling="last_token"), tmp_path / "plain")
+    assert [row.get("loss") for row in curve] != [row.get("loss") for row in plain["curve"]], "it was trained in it"
+
+
 def test_an_ending_that_was_asked_for_is_the_tokenizers_own(job: Callable[..., TrainJob], tmp_path: Path) -> None:
     made = job("llama", TrainingSettings(**QUICK), pooling="last_token", append_eos=True, max_length=6)
     run_training(made, tmp_path / "out")

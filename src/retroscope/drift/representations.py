@@ -34,6 +34,8 @@ class DriftSettings:
         neighbours: k of the common nearest neighbours.
         level: of the intervals, which are over texts (delete-a-group jackknife).
         seed: of sample, groups and halves.
+        spectra: of the weights too: ranks and directions of every changed matrix.
+        directions: in which their amplification is measured.
     """
 
     texts: int = 1000
@@ -41,9 +43,11 @@ class DriftSettings:
     neighbours: int = 10
     level: float = 0.95
     seed: int = 0
+    spectra: bool = True
+    directions: int = 8
 
     def __post_init__(self) -> None:
-        for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
+        for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1), ("directions", 1)):
             if getattr(self, name) < fewest:
                 raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
 

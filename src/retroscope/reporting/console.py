@@ -10,8 +10,9 @@ from retroscope.reporting.numbers import count
 from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
 from retroscope.reporting.statements import Statement
 from retroscope.reporting.verdict import verdict
-from retroscope.reporting.weight_report import weight_tables
-from retroscope.reporting.weight_words import WeightFindings, weight_statements
+from retroscope.reporting.weight_figures import weight_tables
+from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.reporting.weight_words import weight_statements
 
 WIDTH = 100
 TONE_WIDTH = 13

@@ -13,6 +13,7 @@ import vl_convert
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import Findings
+from retroscope.reporting.moved_figures import moved_figures
 from retroscope.reporting.neuron_figures import activity_figure, layer_activity_figure, move_figure, profile_figure
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.neuron_maps import map_figure
@@ -47,6 +48,7 @@ NEURON_FIGURES: dict[str, Callable[[NeuronFindings], Figure | None]] = {
 def draw(findings: Findings) -> list[Figure]:
     """Every figure that the findings can carry."""
     drawn = [figure for make in FIGURES.values() if (figure := make(findings)) is not None]
+    drawn += moved_figures(findings)
     return drawn if findings.neurons is None else [*drawn, *draw_neurons(findings.neurons)]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings, demand_columns
 from retroscope.statistics import Difference
 
@@ -134,6 +135,8 @@ class Findings:
         probing: over (probe, control, passages, layer); accuracy per query.
         seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds.
         neurons: of both sides, and their paired difference.
+        moved: weights and representations, compared.
+        whitened: retrieval with the whitened vectors of both, paired.
         query_texts: query id -> text, for the flips table.
         top_passages: query id -> both rankings' tops, for the flips table.
         caveats: what a reader must know before any number.
@@ -155,6 +158,8 @@ class Findings:
     probing: Difference | None = None
     seed_spread: pd.DataFrame | None = None
     neurons: NeuronFindings | None = None
+    moved: MovedFindings | None = None
+    whitened: Difference | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)
     top_passages: Mapping[str, TopPassages] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()

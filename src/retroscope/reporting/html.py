@@ -40,6 +40,7 @@ def render(findings: Findings, figures: Sequence[Figure]) -> str:
     values = {
         "f": findings,
         "n": findings.neurons,
+        "m": findings.moved,
         "sides": ((BEFORE, findings.before), (AFTER, findings.after)),
         "verdict": found,
         "unconfirmed": found.unconfirmed,

@@ -23,12 +23,14 @@ class Look:
 
 
 CHANCE = "chance"
+HALVES = "halves of one model"
 LOOKS = {
     BEFORE: Look("#0072B2", (6, 3), "circle"),
     AFTER: Look("#D55E00", (1, 0), "square"),
     "shuffled queries": Look("#7a7a7a", (4, 2), "cross"),
     "hash labels": Look("#7a7a7a", (1, 2), "diamond"),
     "random weights": Look("#7a7a7a", (8, 2, 2, 2), "triangle-up"),
+    HALVES: Look("#7a7a7a", (4, 2), "diamond"),
     CHANCE: Look("#9a9a9a", (2, 4), "stroke"),
 }
 BETWEEN = "between the two"

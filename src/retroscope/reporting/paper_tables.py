@@ -58,6 +58,17 @@ def paper_retrieval(findings: Findings) -> PaperTable:
     )
 
 
+def paper_whitened(findings: Findings) -> PaperTable:
+    """Every measure with the whitened vectors of both."""
+    if findings.whitened is None:
+        return PaperTable(pd.DataFrame(), "")
+    frame = rows(findings.whitened)
+    printed = printed_effects(findings.whitened, frame)
+    printed.insert(0, "measure", frame["measure"])
+    caption = f"Retrieval with whitened vectors: {_pair(findings)}."
+    return PaperTable(printed, caption, explained(findings.whitened), NUMERIC)
+
+
 def paper_layers(findings: Findings) -> PaperTable:
     """The primary measure by layer."""
     if findings.layer_retrieval is None:
@@ -134,6 +145,7 @@ def _pair(findings: Findings) -> str:
 PAPER_TABLES: dict[str, Callable[[Findings], PaperTable]] = {
     "retrieval": paper_retrieval,
     "layer_retrieval": paper_layers,
+    "whitened": paper_whitened,
     "probing": paper_probes,
     "controls": paper_controls,
     "seeds": paper_seeds,

@@ -15,6 +15,7 @@ from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER
 from retroscope.reporting.paper_tables import PAPER_TABLES
 from retroscope.reporting.selectivity import selectivity
 from retroscope.reporting.verdict import verdict
+from retroscope.reporting.weight_figures import weight_tables
 from retroscope.statistics import Difference
 
 Frames = dict[str, pd.DataFrame]
@@ -25,7 +26,7 @@ def write_tables(findings: Findings, folder: Path) -> list[Path]:
 
     Tables without rows are left out.
     """
-    frames = {name: make(findings) for name, make in TABLES.items()}
+    frames = {name: make(findings) for name, make in TABLES.items()} | moved_frames(findings)
     if findings.neurons is None:
         return _write(frames, {}, paper_tables(findings), folder)
     neurons, large = neuron_frames(findings.neurons)
@@ -45,7 +46,21 @@ def write_frames(frames: Frames, papers: Mapping[str, PaperTable], folder: Path)
 def paper_tables(findings: Findings) -> dict[str, PaperTable]:
     """Every table that a paper prints."""
     found = {name: make(findings) for name, make in PAPER_TABLES.items()}
+    if findings.moved is not None:
+        found |= weight_tables(next(iter(findings.moved.weights.values())))
     return found if findings.neurons is None else found | neuron_papers(findings.neurons)
+
+
+def moved_frames(findings: Findings) -> Frames:
+    """What moved: weights by tensor and by group, similarity and geometry by layer, every layer against every other."""
+    moved = findings.moved
+    if moved is None:
+        return {}
+    weights = {
+        name: pd.concat([getattr(f, part).assign(tower=tower) for tower, f in moved.weights.items()])
+        for name, part in (("weights", "tensors"), ("weights_by_layer", "groups"))
+    }
+    return {**weights, "similarity": moved.similarity, "geometry": moved.shape, "layer_map": moved.cross}
 
 
 def neuron_papers(findings: NeuronFindings) -> dict[str, PaperTable]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from retroscope.reporting.controls import control_statements
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import alpha, rows
+from retroscope.reporting.moved_words import moved_statements
 from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
@@ -43,14 +44,16 @@ def verdict(findings: Findings) -> Verdict:
     broken = [s for s in controls if s.tone == ALARM]
     doubts = [f"{s.text.split(':')[0]} (see above)" for s in broken]
     probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
-    rest = [with_self_tests(s, findings) for s in (*probing, *layers(findings))]
+    moved = moved_statements(findings)
+    calmly = [s for s in moved if s.tone != ALARM]
+    rest = [with_self_tests(s, findings) for s in (*calmly, *probing, *layers(findings))]
     said = neuron_statements(findings.neurons) if findings.neurons else []
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
     warnings = carried_warnings(findings)
     calm = [s for s in (*neurons, *_elsewhere(unconfirmed), *controls, *warnings) if s.tone != ALARM]
     return Verdict(
         headline=with_self_tests(retrieval(findings), findings),
-        alarms=(*broken, *self_tests(findings), *(s for s in (*neurons, *warnings) if s.tone == ALARM)),
+        alarms=(*broken, *self_tests(findings), *(s for s in (*moved, *neurons, *warnings) if s.tone == ALARM)),
         statements=(*rest, *calm),
         unconfirmed=tuple(unconfirmed),
     )

@@ -1,7 +1,6 @@
 """What the weights say: what changed, where, in how many directions. Described, not tested: there is no sample."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 
 from retroscope.reporting.numbers import count, percent
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement
+from retroscope.reporting.weight_findings import WeightFindings
 
 TOPIC = "weights"
 IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"  # of a tensor's status
@@ -27,34 +27,6 @@ PART_NAMES = {
     "final_norm": "final norm",
     "other": "pooler",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class WeightFindings:
-    """Two checkpoints, tensor by tensor.
-
-    Attributes:
-        before: name of the backbone.
-        after: name of what was fine-tuned from it.
-        n_blocks: of both.
-        tensors: a row a tensor, see `retroscope.drift.weights.WeightDiff`.
-        groups: a row a layer and part.
-        notes: what a reader must know before any number.
-    """
-
-    before: str
-    after: str
-    n_blocks: int
-    tensors: pd.DataFrame
-    groups: pd.DataFrame
-    notes: tuple[str, ...] = ()
-    command: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Of a report."""
-        return f"What moved in the weights from {self.before} to {self.after}"
 
 
 def weight_statements(f: WeightFindings) -> tuple[Statement, ...]:

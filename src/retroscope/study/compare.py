@@ -22,6 +22,7 @@ from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.moved import measure_moved, whitened
 from retroscope.study.neuron_sides import (
     MeasuredNeurons,
     Neurons,
@@ -66,9 +67,10 @@ def compare(
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     neurons: dict[str, MeasuredNeurons] = {}
+    twins = {}
     for name, retriever in (("before", before), ("after", after)):
         # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
-        twin = twin_of(retriever, collection, home, settings, progress)
+        twin = twins[name] = twin_of(retriever, collection, home, settings, progress)
         sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
         if settings.neurons is not None:
             neurons[name] = measure_neurons(
@@ -77,11 +79,24 @@ def compare(
     facts = _facts(sides, collection, negatives, settings)
     facts["caveats"] += _neuron_caveats(neurons, collection, negatives, settings)
     facts["timings"] |= {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
-    study = Study(facts, settings, _scores(sides), _seeds(sides), neurons=_neurons(neurons))
+    moved = None
+    if settings.drift is not None:
+        moved, seconds = measure_moved(sides, collection, settings.drift, twin=twins["before"], progress=progress)
+        facts["timings"] |= {f"moved: {stage}": s for stage, s in seconds.items()}
+    scores = _scores(sides) | _whitened(sides, collection, settings)
+    study = Study(facts, settings, scores, _seeds(sides), neurons=_neurons(neurons), moved=moved)
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
     )
     return replace(study, facts={**study.facts, **examples}, runs=_runs(sides))
+
+
+def _whitened(sides: Mapping[str, Measured], collection: Collection, settings: StudySettings) -> dict[str, Scores]:
+    """Retrieval with whitened vectors, where it was asked for and fits into memory."""
+    if settings.drift is None:
+        return {}
+    found = {name: whitened(side.vectors, collection, settings.retrieval.measures) for name, side in sides.items()}
+    return {f"{name}/whitened": scores for name, scores in found.items() if scores is not None}
 
 
 def _neuron_caveats(

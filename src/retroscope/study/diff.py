@@ -6,7 +6,8 @@ from typing import Any
 from retroscope.drift.weights import DIRECTIONS, Progress, diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.errors import SettingsError
-from retroscope.reporting.weight_words import WeightFindings, weight_statements
+from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.reporting.weight_words import weight_statements
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.provenance import command_line, software
 

@@ -13,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from retroscope.attribution.settings import NeuronSettings
+from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, did_you_mean, listed
 from retroscope.probing.settings import ProbeSettings
@@ -107,6 +108,7 @@ class StudySettings:
         protocol: "default", or "ielab-2025" for the published one, quirks included.
         neurons: how they are attributed; None leaves that analysis out.
         ablation: what is ablated of them; None leaves it out.
+        drift: how weights and representations are compared; None leaves both out.
     """
 
     before: ModelSettings | None = None
@@ -119,6 +121,7 @@ class StudySettings:
     probing: ProbeSettings = field(default_factory=ProbeSettings)
     neurons: NeuronSettings | None = field(default_factory=NeuronSettings)
     ablation: AblationSettings | None = field(default_factory=AblationSettings)
+    drift: DriftSettings | None = field(default_factory=DriftSettings)
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
 
 

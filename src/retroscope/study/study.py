@@ -18,6 +18,7 @@ from retroscope.reporting.findings import (
     RankedPassage,
     TopPassages,
 )
+from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.report import write_report
 from retroscope.retrieval.runs import Run, write_run
@@ -26,12 +27,14 @@ from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of
+from retroscope.study.moved import load_moved, save_moved
 from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
 
-ANALYSES = ("retrieval", "layers", "probing", "mdl")
+ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened")
 SIDES = ("before", "after")
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
+MOVED = "moved"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,7 @@ class Study:
         seeds: accuracy by seed: side, probe, control, n_passages, layer, seed, accuracy.
         runs: "before" and "after" -> ranking; empty in a study that was loaded from its folder.
         neurons: of both sides; None where they were left out.
+        moved: weights and representations, compared; None where they were left out.
     """
 
     facts: Mapping[str, Any]
@@ -53,6 +57,7 @@ class Study:
     seeds: pd.DataFrame | None = None
     runs: Mapping[str, Run] = field(default_factory=dict)
     neurons: Neurons | None = None
+    moved: MovedFindings | None = None
 
     @cached_property
     def retrieval(self) -> Difference:
@@ -81,6 +86,11 @@ class Study:
         return self._compared("mdl")
 
     @cached_property
+    def whitened(self) -> Difference | None:
+        """The effect on every measure with the whitened vectors of both."""
+        return self._compared("whitened")
+
+    @cached_property
     def neuron_profile(self) -> Difference | None:
         """The effect on every statistic of the neurons; the parts and layers of a statistic are a family."""
         if self.neurons is None:
@@ -105,6 +115,10 @@ class Study:
             save_neurons(self.neurons, folder / NEURONS)
         elif (folder / NEURONS / MARK).exists():  # of an earlier study
             shutil.rmtree(folder / NEURONS)
+        if self.moved is not None:
+            save_moved(self.moved, folder / MOVED)
+        elif (folder / MOVED / MARK).exists():
+            shutil.rmtree(folder / MOVED)
         (folder / SEEDS).unlink(missing_ok=True)
         if self.seeds is not None:
             self.seeds.to_parquet(folder / SEEDS, index=False)
@@ -135,6 +149,8 @@ class Study:
             layer_retrieval=self.layers,
             probing=self.probing,
             neurons=self._neuron_findings(),
+            moved=self.moved,
+            whitened=self.whitened,
             seed_spread=_spread(self.seeds),
             query_texts=facts["query_texts"],
             top_passages={q: _tops(sides) for q, sides in facts["top_passages"].items()},
@@ -163,8 +179,10 @@ def load_study(folder: str | Path) -> Study:
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
-    neurons = load_neurons({side: facts[side]["name"] for side in SIDES}, home / NEURONS)
-    return Study(facts, settings, scores, seeds, neurons=neurons)
+    models = {side: facts[side]["name"] for side in SIDES}
+    blocks = len(facts["after"]["towers"][0]["layer_names"]) - 1
+    neurons, moved = load_neurons(models, home / NEURONS), load_moved(models, blocks, home / MOVED)
+    return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved)
 
 
 def refuse_other(folder: Path, settings: StudySettings) -> None:

@@ -40,6 +40,7 @@ def summary(study: Study) -> Record:
         "probing_differences": _records(study.probing),
         "mdl": _records(study.mdl),
         "neurons": _neurons(study),
+        "moved": _moved(study),
         "statistics": {**study.retrieval.method},
         "settings": plain(study.settings),
         "versions": facts["versions"],
@@ -47,6 +48,20 @@ def summary(study: Study) -> Record:
         "command": facts["command"],
     }
     return {name: clean(value) for name, value in document.items()}
+
+
+def _moved(study: Study) -> Record | None:
+    """Weights by layer and part, similarity and geometry by layer, retrieval with whitened vectors."""
+    moved = study.moved
+    if moved is None:
+        return None
+    return {
+        "weights": {tower: f.groups.to_dict(orient="records") for tower, f in moved.weights.items()},
+        "similarity": moved.similarity.to_dict(orient="records"),
+        "geometry": moved.shape.to_dict(orient="records"),
+        "whitened": {r.pop("measure"): r for r in _records(study.whitened)},
+        "texts": dict(moved.texts),
+    }
 
 
 def _neurons(study: Study) -> Record | None:

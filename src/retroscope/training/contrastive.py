@@ -86,6 +86,8 @@ def train(
         chosen = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
         if chosen != last:
             take_best(model, folder / f"checkpoint-{chosen}")
+    # half precision was for training: the trainer leaves every later forward pass of the model in it
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return Trained(model.eval(), curve, last, chosen, len(measured) > 1 and len({*measured.values()}) == 1)
 
 

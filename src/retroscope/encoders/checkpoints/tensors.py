@@ -163,13 +163,18 @@ def _oriented(layer: LoraLayer, out: Tensor, into: Tensor) -> LowRank:
     return LowRank(out * scale, into)
 
 
-def _in_memory(model: nn.Module, where: str, note: str) -> Weights:
+def weights_of(model: PreTrainedModel, where: str) -> Weights:
+    """Those of a backbone that is loaded already."""
+    return _in_memory(model, where)
+
+
+def _in_memory(model: nn.Module, where: str, *notes: str) -> Weights:
     held = dict(model.named_parameters())
     return Weights(
         where,
         find_anatomy(model),
         {name: partial(_detached, tensor) for name, tensor in held.items()},
-        notes=(note,),
+        notes=notes,
     )
 
 

@@ -1,0 +1,133 @@
+"""What moved between the two sides of a comparison: weights, representations, and what geometry alone would give."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from retroscope.collection.collection import Collection
+from retroscope.drift.geometry import whitening
+from retroscope.drift.representations import DriftSettings, representation_drift
+from retroscope.drift.weights import diff_weights
+from retroscope.encoders.checkpoints.tensors import weights_of
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.reporting.files import MARK, whole_folder
+from retroscope.reporting.moved_findings import MovedFindings
+from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.representations.store import (
+    Representations,
+    RetrieverRepresentations,
+    representations_in_memory,
+)
+from retroscope.retrieval.retrieve import retrieve
+from retroscope.scores import Scores
+from retroscope.study.measure import Measured, Progress, Stages
+
+FRAMES = ("similarity", "shape", "cross")
+TENSORS, GROUPS = "tensors", "groups"
+BOTH = "query and passage"
+MOST_WHITENED = 200_000  # passages whose whitened vectors are held in memory
+
+
+def measure_moved(
+    sides: Mapping[str, Measured],
+    collection: Collection,
+    settings: DriftSettings,
+    *,
+    twin: RetrieverRepresentations | None = None,
+    progress: Progress | None = None,
+) -> tuple[MovedFindings, dict[str, float]]:
+    """What moved, and the seconds of each stage.
+
+    Args:
+        sides: "before" and "after", measured.
+        collection: its judged pairs are those of alignment.
+        settings: sample, intervals, spectra.
+        twin: vectors of the random-weight twin of the model before.
+        progress: told (what, done, total).
+    """
+    before, after = sides["before"], sides["after"]
+    stages = Stages("what moved", progress)
+    weights = _weights(before.retriever, after.retriever, settings, stages)
+    stages.ended("weights")
+    pairs = [
+        (query, next(p for p, grade in collection.qrels[query].items() if grade > 0))
+        for query in collection.judged_queries
+    ]
+    found = representation_drift(
+        before.vectors, after.vectors, pairs, twin=twin, settings=settings, progress=stages.inside("representations")
+    )
+    stages.ended("representations")
+    return MovedFindings(weights, found.similarity, found.shape, found.cross, found.texts), stages.seconds
+
+
+def _weights(before: Retriever, after: Retriever, settings: DriftSettings, stages: Stages) -> dict[str, WeightFindings]:
+    """Of every tower with weights of its own, on either side."""
+    shared = all(r.query.backbone is r.passage.backbone for r in (before, after))
+    towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
+    return {
+        said: _tower_weights(before.tower(tower), after.tower(tower), settings, stages)
+        for said, tower in towers.items()
+    }
+
+
+def _tower_weights(one: Encoder, two: Encoder, settings: DriftSettings, stages: Stages) -> WeightFindings:
+    found = diff_weights(
+        weights_of(one.backbone, one.name),
+        weights_of(two.backbone, two.name),
+        spectra=settings.spectra,
+        directions=settings.directions,
+        progress=stages.inside("weights"),
+    )
+    return WeightFindings(one.name, two.name, one.anatomy.n_blocks, found.tensors, found.groups, found.notes)
+
+
+def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
+    """Retrieval with final vectors whitened by the passages: what geometry alone gives, since it knows no query.
+
+    None where the passages are too many to hold.
+    """
+    if len(vectors.passage.ids) > MOST_WHITENED:
+        return None
+    mean, matrix = whitening(vectors.passage.final())
+    query, passage = (_turned(side, mean, matrix) for side in (vectors.query, vectors.passage))
+    recipe = {**vectors.recipe, "whitened": "by mean and covariance of the passages"}
+    made = RetrieverRepresentations(vectors.name, query, passage, vectors.similarity, recipe, vectors.warnings)
+    return retrieve(made, collection, measures).scores
+
+
+def _turned(side: Representations, mean: np.ndarray, matrix: np.ndarray) -> Representations:
+    final = ((side.final() - mean) @ matrix).astype(np.float32)
+    return representations_in_memory(list(side.ids), final[:, None], final)
+
+
+def save_moved(moved: MovedFindings, folder: Path) -> None:
+    """Write every table as parquet, in place of an earlier run's."""
+    with whole_folder(folder) as new:
+        for name in FRAMES:
+            getattr(moved, name).to_parquet(new / f"{name}.parquet", index=False)
+        for name in (TENSORS, GROUPS):
+            parts = [getattr(f, name).assign(tower=tower) for tower, f in moved.weights.items()]
+            pd.concat(parts, ignore_index=True).to_parquet(new / f"{name}.parquet", index=False)
+        counts = pd.DataFrame({"tower": list(moved.texts), "texts": list(moved.texts.values())})
+        counts.to_parquet(new / "texts.parquet", index=False)
+
+
+def load_moved(names: Mapping[str, str], n_blocks: int, folder: Path) -> MovedFindings | None:
+    """What `save_moved` wrote, for side -> model name; None where nothing was."""
+    if not (folder / MARK).exists():
+        return None
+    frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in (*FRAMES, TENSORS, GROUPS, "texts")}
+    weights = {
+        str(tower): WeightFindings(
+            names["before"],
+            names["after"],
+            n_blocks,
+            tensors.drop(columns="tower").reset_index(drop=True),
+            frames[GROUPS][frames[GROUPS]["tower"] == tower].drop(columns="tower").reset_index(drop=True),
+        )
+        for tower, tensors in frames[TENSORS].groupby("tower", sort=False)
+    }
+    texts = {str(row.tower): int(row.texts) for row in frames["texts"].itertuples()}
+    return MovedFindings(weights, frames["similarity"], frames["shape"], frames["cross"], texts)
