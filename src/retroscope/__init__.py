@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from retroscope.collection.world.people import WorldSettings as WorldSettings
     from retroscope.collection.world.world import World as World
     from retroscope.collection.world.world import make_world as make_world
+    from retroscope.drift.representations import DriftSettings as DriftSettings
+    from retroscope.drift.representations import representation_drift as representation_drift
     from retroscope.encoders.encode import encode_layers as encode_layers
     from retroscope.encoders.encoder import Encoder as Encoder
     from retroscope.encoders.encoder import Retriever as Retriever
@@ -69,6 +71,7 @@ _HOMES = {
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
     "Difference": "statistics.difference",
+    "DriftSettings": "drift.representations",
     "Encoder": "encoders.encoder",
     "GridSettings": "study.grid_settings",
     "Judgment": "collection.records",
@@ -105,6 +108,7 @@ _HOMES = {
     "random_twin": "encoders.twin",
     "reinitialise": "surgery.reinitialise",
     "represent": "representations.represent",
+    "representation_drift": "drift.representations",
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",
     "self_test": "encoders.selftest",

@@ -19,7 +19,7 @@ from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.quadrature import gauss
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.sites import find_sites
+from retroscope.attribution.sites import Site, find_sites
 from retroscope.attribution.trace import recorded_tensors, trace
 from retroscope.attribution.units import Unit
 from retroscope.encoders.encode import forward, tokenise
@@ -138,7 +138,8 @@ def _fitting(
 def _measured(plan: AttributionPlan) -> AttributionPlan:
     """The plan with its memory and time: one node of the longest batch's first unit, then a typical batch."""
     longest, typical = plan.batches[0][:1], plan.batches[len(plan.batches) // 2]
-    work = work_of(plan, longest, 1)
+    lowest, middle, times = _timed_sites(plan)
+    work = replace(work_of(plan, longest, 1), sites=lowest)
     with graph_memory(plan.encoder.backbone) as tally:
         METHODS[plan.settings.method](replace(work, quadrature=replace(work.quadrature, rules=(gauss(1),))))
     width = work.batch.ids.shape[1]
@@ -150,11 +151,25 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
     fitting = int(budget / bytes_per_token)
     row_tokens = max(width, min(fitting, ROW_TOKENS[plan.encoder.device.type]))
     start = time.perf_counter()
-    _fitting(plan, typical, row_tokens)
-    took = time.perf_counter() - start
+    _fitting(replace(plan, sites=middle), typical, row_tokens)
+    took = times * (time.perf_counter() - start)
     counts = [sum(len(row) for row in rows) for rows in plan.tokens]
     seconds = took * sum(counts) / max(1, sum(counts[i] for i in typical))
     return replace(plan, row_tokens=row_tokens, bytes_per_token=bytes_per_token, record_bytes=record, seconds=seconds)
+
+
+def _timed_sites(plan: AttributionPlan) -> tuple[tuple[Site, ...], tuple[Site, ...], float]:
+    """The sites whose graph is the largest, those that are timed, and by how much their time is multiplied.
+
+    A site alone costs what lies above it, so the lowest layer has the largest graph and the middle ones cost the mean.
+    Methods that treat all sites at once are tried whole.
+    """
+    if plan.settings.method != "weight_path":
+        return plan.sites, plan.sites, 1.0
+    n = plan.encoder.anatomy.n_blocks
+    middle = {(n + 1) // 2, n // 2 + 1}
+    lowest = tuple(site for site in plan.sites if site.layer == 1)
+    return lowest, tuple(site for site in plan.sites if site.layer in middle), n / len(middle)
 
 
 def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "unit"]:

@@ -1,0 +1,157 @@
+"""Transplants: everything gives the other model, nothing the same bytes, and only what lies above is run again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from retroscope.encoders.encode import final_vectors, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import EncoderError, SettingsError
+from retroscope.surgery.transplant import ENTANGLED, named, sweep, transplanted
+from toys import TEXTS, TOYS, save_toy
+
+SOME = ("none", "block:1", "top:1", "bottom:1", "attention", "ffn_in", "ffn_out", "norms", "embeddings", "all")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Encoder, Encoder]]:
+    folder = tmp_path_factory.mktemp("transplant")
+
+    def made(name: str) -> tuple[Encoder, Encoder]:
+        encoders = []
+        for seed in (0, 1):
+            place = folder / f"{name}-{seed}"
+            if not place.exists():
+                save_toy(name, place, seed)
+            encoders.append(load_encoder(place, LoadSettings(pooling="mean")))
+        return encoders[0], encoders[1]
+
+    return made
+
+
+def by_hand(receiver: Encoder, donor: Encoder, name: str, rows: list[list[int]]) -> Tensor:
+    """The hybrid with its weights written into the receiver, encoded whole; the receiver is mended afterwards."""
+    transplant, anatomy = named(name, receiver.anatomy.n_blocks), receiver.anatomy
+    own = dict(receiver.backbone.named_parameters())
+    kept = {key: value.clone() for key, value in own.items()}
+    theirs = dict(donor.backbone.named_parameters())
+    with torch.no_grad():
+        for key, value in own.items():
+            block, part = anatomy.part_of(key)
+            layer = block + 1 if block is not None else 0 if part == "embedding" else anatomy.n_blocks
+            if key in theirs and transplant.share is not None:
+                value.lerp_(theirs[key], transplant.share)
+            elif key in theirs and transplant.donates(layer, part):
+                value.copy_(theirs[key])
+        found = final_vectors(receiver, rows)
+        for key, value in own.items():
+            value.copy_(kept[key])
+    return found
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_every_hybrid_is_the_one_made_by_hand(name: str, pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    receiver, donor = pair(name)
+    rows = tokenise(receiver, TEXTS)
+    found = transplanted(receiver, donor, rows, (*SOME, "interpolate:0.5"))
+    for transplant, vectors in found.items():
+        torch.testing.assert_close(vectors, by_hand(receiver, donor, transplant, rows), rtol=1e-5, atol=1e-5)
+    other = replace(donor, head=receiver.head)  # recipe and head stay the receiver's
+    torch.testing.assert_close(found["all"], final_vectors(other, rows), rtol=1e-5, atol=1e-5)
+    assert torch.equal(found["none"], final_vectors(receiver, rows)), "nothing transplanted: the same bytes"
+    apart = {key for key, vectors in found.items() if (vectors - found["none"]).abs().max() > 1e-3}
+    assert apart == set(found) - {"none"}, "every transplant does something"
+
+
+def test_neither_model_is_changed(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    receiver, donor = pair("llama")
+    transplanted(receiver, donor, tokenise(receiver, TEXTS), ("all",))  # transformers puts hooks of its own on blocks
+    hooks = [[len(m._forward_hooks) for m in e.backbone.modules()] for e in (receiver, donor)]
+    before = [{k: v.clone() for k, v in e.backbone.state_dict().items()} for e in (receiver, donor)]
+    transplanted(receiver, donor, tokenise(receiver, TEXTS), sweep(2))
+    for encoder, state, own in zip((receiver, donor), before, hooks, strict=True):
+        assert all(torch.equal(value, state[key]) for key, value in encoder.backbone.state_dict().items())
+        assert [len(m._forward_hooks) for m in encoder.backbone.modules()] == own
+
+
+def test_only_what_lies_above_is_run_again(
+    pair: Callable[[str], tuple[Encoder, Encoder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver, donor = pair("bert")
+    ran: list[str] = []
+    for side, encoder in (("r", receiver), ("d", donor)):
+        for k, block in enumerate(encoder.anatomy.blocks(encoder.backbone), start=1):
+
+            def counted(*args: object, b=block, tag=f"{side}{k}", own=block.forward, **kwargs: object) -> object:
+                ran.append(tag)
+                return own(*args, **kwargs)
+
+            monkeypatch.setattr(block, "forward", counted)
+    rows = tokenise(receiver, TEXTS[:1])
+    expected = {"none": [], "block:2": ["d2"], "block:1": ["d1", "r2"], "top:1": ["d2"], "bottom:1": ["r2"],
+                "bottom:2": [], "all": [], "embeddings": ["r1", "r2"]}  # fmt: skip
+    for name, blocks in expected.items():
+        ran.clear()
+        transplanted(receiver, donor, rows, (name,))
+        assert ran[4:] == blocks, name  # each model's two blocks first, to record them
+
+
+def test_complementary_hybrids_are_one(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    """The retriever with the backbone's bottom is the backbone with the retriever's top."""
+    one, two = pair("llama")
+    rows = tokenise(one, TEXTS)
+    mine, theirs = transplanted(one, two, rows, ("bottom:1",)), transplanted(two, one, rows, ("top:1",))
+    assert torch.equal(mine["bottom:1"], theirs["top:1"])
+
+
+def test_batches_change_nothing(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    receiver, donor = pair("llama")
+    rows = tokenise(receiver, TEXTS)
+    together = transplanted(receiver, donor, rows, SOME)
+    alone = transplanted(receiver, donor, rows, SOME, tokens=1)
+    for name in SOME:
+        torch.testing.assert_close(together[name], alone[name], rtol=1e-5, atol=1e-5)
+
+
+def test_a_planted_block_is_what_matters(tmp_path: Path) -> None:
+    """Where one block alone differs, giving it back gives the vectors back, and giving others back does nothing."""
+    receiver, donor = (
+        load_encoder(save_toy("llama", tmp_path / n), LoadSettings(pooling="mean")) for n in ("one", "two")
+    )
+    with torch.no_grad():
+        receiver.backbone.get_parameter("layers.1.mlp.down_proj.weight").add_(0.5)
+    rows = tokenise(receiver, TEXTS)
+    found = transplanted(receiver, donor, rows, sweep(2))
+    mended = {name for name, v in found.items() if torch.allclose(v, found["all"], atol=1e-6)}
+    assert mended == {"block:2", "top:1", "top:2", "bottom:2", "ffn_out", "all"}
+    assert all(torch.equal(found[name], found["none"]) for name in ("block:1", "bottom:1", "norms", "embeddings"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("block:3", r"'block:3': the model has 2 blocks"),
+        ("top:x", r"the model has 2 blocks"),
+        ("atention", r"unknown transplant 'atention'\n  fix: did you mean 'attention'"),
+        ("interpolate:2", "is no interpolation"),
+        ("all:1", "unknown transplant"),
+    ],
+)
+def test_names_that_are_none(name: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        named(name, 2)
+
+
+def test_two_architectures(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    with pytest.raises(EncoderError, match=r"differ in .* tensors, first"):
+        transplanted(pair("bert")[0], pair("llama")[0], [[1, 2]], ("all",))
+
+
+def test_entangled_families_exist() -> None:
+    assert {toy.model_type for toy in TOYS.values()} >= ENTANGLED
