@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from retroscope.study.settings import StudySettings as StudySettings
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
+    from retroscope.study.transplants import TransplantSettings as TransplantSettings
+    from retroscope.study.transplants import transplant as transplant
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
     from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
     from retroscope.training.settings import TrainingSettings as TrainingSettings
@@ -88,6 +90,7 @@ _HOMES = {
     "Study": "study.study",
     "StudySettings": "study.settings",
     "TrainingSettings": "training.settings",
+    "TransplantSettings": "study.transplants",
     "World": "collection.world.world",
     "WorldSettings": "collection.world.people",
     "ablation_curves": "study.ablation_curves",
@@ -113,6 +116,7 @@ _HOMES = {
     "retrieve_layers": "retrieval.retrieve",
     "self_test": "encoders.selftest",
     "summarise": "statistics.summaries",
+    "transplant": "study.transplants",
 }
 
 __all__ = sorted(_HOMES)

@@ -174,6 +174,20 @@ def test_doctor(cli: Cli, tiny: Tiny) -> None:
     assert (nowhere.code, nowhere.out) == (2, "")
 
 
+def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    words = ["transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "t"]
+    line = "--pooling mean --measures RR@10 --transplants block:1,attention --set statistics.resamples=200"
+    found = document(cli(*words, "--json", line=line))
+    assert found == json.loads((tmp_path / "t" / "transplants.json").read_text())
+    rows = {(row["direction"], row["transplant"]): row for row in found["transplants"]}
+    assert set(rows) == {(d, t) for d in ("rewind", "graft") for t in ("block:1", "attention", "all")}
+    assert rows["rewind", "all"]["score"] == pytest.approx(rows["graft", "all"]["intact"])
+    assert rows["rewind", "all"]["intact"] == pytest.approx(rows["graft", "all"]["score"])
+    said = cli(*words, line=line)
+    assert "All of the backbone's weights in the retriever take RR@10 from" in " ".join(said.out.split())
+    assert cli(*words, line="--pooling mean --transplants block:9").code == 2
+
+
 def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("diff", tiny.backbone, tiny.retriever, "--out", tmp_path / "d", "--json")
     found = document(done)

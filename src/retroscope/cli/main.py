@@ -21,6 +21,7 @@ from retroscope.cli import (
     retrieve,
     show,
     train,
+    transplant,
     world,
 )
 from retroscope.errors import RetroscopeError
@@ -43,6 +44,7 @@ for command in (
     probe,
     neurons,
     embed,
+    transplant,
     report,
     show,
     train,

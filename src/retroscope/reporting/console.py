@@ -9,6 +9,7 @@ from retroscope.reporting.neuron_tables import paper_ablation
 from retroscope.reporting.numbers import count
 from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
 from retroscope.reporting.statements import Statement
+from retroscope.reporting.transplant_report import TransplantFindings, transplant_tables
 from retroscope.reporting.verdict import verdict
 from retroscope.reporting.weight_figures import weight_tables
 from retroscope.reporting.weight_findings import WeightFindings
@@ -58,6 +59,17 @@ def weight_summary(findings: WeightFindings) -> str:
         _statements("Verdict", weight_statements(findings)),
         *([_listed("Caveats", findings.notes)] if findings.notes else []),
         *(_table(t) for t in (tables.get("weights"),) if t is not None),
+    ]
+    return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
+
+
+def transplant_summary(findings: TransplantFindings) -> str:
+    """The statements about transplants, then every one of them."""
+    blocks = [
+        findings.title,
+        _statements("Verdict", findings.verdict()),
+        *([_listed("Caveats", findings.caveats)] if findings.caveats else []),
+        *(_table(t) for t in transplant_tables(findings).values()),
     ]
     return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
 

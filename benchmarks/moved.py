@@ -1,0 +1,133 @@
+"""How fast are diff and transplants? Against reading the files, and against encoding anew for every hybrid.
+
+    python benchmarks/moved.py diff --out DIR              # a random LLaMA pair of a billion weights, 4.3 GB on disk
+    python benchmarks/moved.py diff --out DIR --blocks 4   # smaller
+    python benchmarks/moved.py transplant --before FOLDER --after FOLDER --data beir:PATH
+
+diff: the pair is written once, in bfloat16; then by turns both files are read from beginning to end (what the disk
+or, from the second round on, the memory gives), and compared without spectra. Printed: bytes a second of both, and the
+ratio of the medians. transplant: every hybrid of the sweep over a sample of passages, ours against a whole encoding of
+each by its written-out weights, and how far the vectors are apart.
+"""
+
+import argparse
+import copy
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from safetensors.torch import save_file
+
+from retroscope.collection.loading import load_collection
+from retroscope.drift.weights import diff_weights
+from retroscope.encoders.checkpoints.tensors import open_weights
+from retroscope.encoders.encode import final_vectors, tokenise
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.surgery.transplant import named, sweep, transplanted
+
+WIDTH, INNER, VOCABULARY = 2048, 8192, 32_000  # of a LLaMA of a billion weights with 16 blocks
+READ = 2**24  # bytes at a time
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["diff", "transplant"])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--blocks", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--after", type=Path)
+    parser.add_argument("--data")
+    parser.add_argument("--passages", type=int, default=300)
+    chosen = parser.parse_args()
+    measure_diff(chosen) if chosen.what == "diff" else measure_transplants(chosen)
+
+
+def measure_diff(chosen: argparse.Namespace) -> None:
+    folders = [chosen.out / name for name in ("before", "after")]
+    for seed, folder in enumerate(folders):
+        if not (folder / "model.safetensors").is_file():
+            write_random(folder, chosen.blocks, seed)
+    files = [folder / "model.safetensors" for folder in folders]
+    size = sum(file.stat().st_size for file in files)
+    read, compared = [], []
+    for _ in range(chosen.rounds):
+        read.append(size / seconds(lambda: [read_whole(file) for file in files]))
+        compared.append(size / seconds(lambda: diff_weights(*map(open_weights, folders), spectra=False)))
+        print(f"read {read[-1] / 1e9:.2f} GB/s, diff {compared[-1] / 1e9:.2f} GB/s", flush=True)
+    print(f"{size / 4e9:.2f} billion weights: diff at {median(compared) / median(read):.2f} of the read rate")
+
+
+def seconds(work: object) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start
+
+
+def read_whole(file: Path) -> None:
+    buffer = bytearray(READ)
+    with file.open("rb", buffering=0) as opened:
+        while opened.readinto(buffer):
+            pass
+
+
+def write_random(folder: Path, blocks: int, seed: int) -> None:
+    """A LLaMA folder of random bfloat16 weights, without a tokenizer."""
+    from transformers import LlamaConfig
+
+    folder.mkdir(parents=True)
+    LlamaConfig(hidden_size=WIDTH, intermediate_size=INNER, num_hidden_layers=blocks, num_attention_heads=32,
+                num_key_value_heads=8, vocab_size=VOCABULARY).save_pretrained(folder)  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    kv = WIDTH // 4
+    shapes = {"embed_tokens.weight": (VOCABULARY, WIDTH), "norm.weight": (WIDTH,)}
+    for k in range(blocks):
+        inner = {"self_attn.q_proj": (WIDTH, WIDTH), "self_attn.k_proj": (kv, WIDTH), "self_attn.v_proj": (kv, WIDTH),
+                 "self_attn.o_proj": (WIDTH, WIDTH), "mlp.gate_proj": (INNER, WIDTH), "mlp.up_proj": (INNER, WIDTH),
+                 "mlp.down_proj": (WIDTH, INNER), "input_layernorm": (WIDTH,),
+                 "post_attention_layernorm": (WIDTH,)}  # fmt: skip
+        shapes |= {f"layers.{k}.{name}.weight": shape for name, shape in inner.items()}
+    tensors = {name: (torch.randn(shape, generator=generator) / 50).bfloat16() for name, shape in shapes.items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def measure_transplants(chosen: argparse.Namespace) -> None:
+    load = LoadSettings(pooling="mean")
+    donor, receiver = (load_encoder(folder, load) for folder in (chosen.before, chosen.after))
+    collection = load_collection(chosen.data)
+    texts = [collection.passage_text(p) for p in list(collection.passages)[: chosen.passages]]
+    rows, names = tokenise(receiver, texts), sweep(receiver.anatomy.n_blocks)
+    start = perf_counter()
+    ours = transplanted(receiver, donor, rows, names)
+    took = perf_counter() - start
+    start = perf_counter()
+    naive = {name: encoded_anew(receiver, donor, name, texts) for name in names}
+    other = perf_counter() - start
+    worst = max(float((ours[n] - naive[n]).abs().max() / naive[n].abs().max()) for n in names)
+    print(
+        f"{len(names)} hybrids of {len(texts)} passages: {took:.1f} s, anew {other:.1f} s: {other / took:.2f} x faster"
+    )
+    print(f"largest difference {worst:.1e} of the largest coordinate")
+
+
+@torch.no_grad()
+def encoded_anew(receiver: object, donor: object, name: str, texts: list[str]) -> torch.Tensor:
+    """A copy of the receiver with the donor's weights written in, and every text tokenised and encoded."""
+    hybrid = copy.copy(receiver)
+    object.__setattr__(hybrid, "backbone", copy.deepcopy(receiver.backbone))
+    transplant, theirs = named(name, receiver.anatomy.n_blocks), dict(donor.backbone.named_parameters())
+    for key, value in hybrid.backbone.named_parameters():
+        block, part = receiver.anatomy.part_of(key)
+        layer = block + 1 if block is not None else 0 if part == "embedding" else receiver.anatomy.n_blocks
+        if transplant.share is not None:
+            value.lerp_(theirs[key], transplant.share)
+        elif transplant.donates(layer, part):
+            value.copy_(theirs[key])
+    return final_vectors(hybrid, tokenise(hybrid, texts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""retroscope transplant BEFORE AFTER --data SPEC."""
+
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+
+
+def run(
+    before: Annotated[str, typer.Argument(help="The backbone: folder, hub name or GGUF file.", metavar="BEFORE")],
+    after: Annotated[str, typer.Argument(help="The retriever fine-tuned from it.", metavar="AFTER")],
+    data: o.Data,
+    out: o.Out = None,
+    pooling: o.Pooling = None,
+    max_length: o.MaxLength = None,
+    similarity: o.Similarity = None,
+    query_prompt: o.QueryPrompt = None,
+    passage_prompt: o.PassagePrompt = None,
+    device: o.Device = None,
+    transplants: Annotated[
+        str | None,
+        typer.Option("--transplants", help="Comma-separated: block:K, top:K, bottom:K, attention ...; else all."),
+    ] = None,
+    measures: o.Measures = None,
+    passages: Annotated[int | None, typer.Option("--passages", help="Search at most so many; 0: all.")] = None,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Say which parts of what fine-tuning changed retrieval needs.
+
+    Weights of one model are put into the other, by block, part and share; nothing is trained.
+    """
+    from retroscope.cli.resolve import resolve_as
+    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.reporting.console import transplant_summary
+    from retroscope.reporting.files import refuse_foreign
+    from retroscope.reporting.transplant_report import write_transplant_report
+    from retroscope.study.documents import as_json as in_json
+    from retroscope.study.documents import write_text
+    from retroscope.study.transplants import TransplantSettings, run_transplants, transplant_document
+
+    load = o.given(
+        pooling=pooling,
+        max_length=max_length,
+        similarity=similarity,
+        query_prompt=query_prompt,
+        passage_prompt=passage_prompt,
+        device=device,
+    )
+    given = {
+        "before": o.model_values(before, load),
+        "after": o.model_values(after, load),
+        "data": {"source": data},
+        "transplants": o.listed(transplants),
+        "measures": o.listed(measures),
+        "passages": passages,
+    }
+    chosen = resolve_as(TransplantSettings, given, settings, assignments)
+    if out is not None:
+        claim(out)
+        for made in ("tables", "figures"):
+            refuse_foreign(out / made)
+    with progress_bars() as progress:
+        found = run_transplants(chosen, progress)
+    document = transplant_document(found)
+    if out is not None:
+        write_text(out / "transplants.json", in_json(document))
+        note(f"report: {write_transplant_report(found, out)}")
+    emit(document) if as_json else say(transplant_summary(found))

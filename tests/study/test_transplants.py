@@ -1,0 +1,108 @@
+"""Transplants measured: the ends are the two models, and a planted block is the one that matters."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import EncoderError, SettingsError
+from retroscope.reporting.statements import CHANGED, NO_EVIDENCE
+from retroscope.reporting.transplant_report import TransplantFindings, write_transplant_report
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.transplants import TransplantSettings, transplant, transplant_document
+from toys import CORPUS, save_toy
+
+QUICK = TransplantSettings(measures=("RR@10",), shares=(0.5,), statistics=ComparisonSettings(resamples=200))
+
+
+@pytest.fixture(scope="module")
+def collection() -> Collection:
+    """Queries that are half of their passage."""
+    words = [word for text in CORPUS for word in text.split()]
+    texts = [" ".join(words[(7 * i + k) % len(words)] for k in range(6)) for i in range(40)]
+    passages = [Passage(f"p{i}", text) for i, text in enumerate(texts)]
+    queries = [Query(f"q{i}", " ".join(text.split()[:3])) for i, text in enumerate(texts)]
+    return make_collection("toy", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(40)])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Retriever]:
+    """A retriever, and a backbone that is the same but for one ruined matrix."""
+    folder = save_toy("llama", tmp_path_factory.mktemp("pair") / "toy")
+    before, after = (load_retriever(folder, pooling="mean", name=name) for name in ("ruined", "whole"))
+    with torch.no_grad():
+        noise = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
+        before.passage.backbone.get_parameter("layers.1.mlp.down_proj.weight").add_(3 * noise)
+    return before, after
+
+
+@pytest.fixture(scope="module")
+def found(pair: tuple[Retriever, Retriever], collection: Collection) -> TransplantFindings:
+    return transplant(*pair, collection, QUICK)
+
+
+def test_the_ends_are_the_two_models(found: TransplantFindings) -> None:
+    table = found.table().set_index(["direction", "transplant"])
+    assert table.loc[("rewind", "all"), "score"] == pytest.approx(table.loc[("graft", "all"), "intact"])
+    assert table.loc[("rewind", "all"), "effect"] == pytest.approx(-table.loc[("graft", "all"), "effect"])
+    assert table.loc[("rewind", "bottom:1"), "score"] == pytest.approx(table.loc[("graft", "top:1"), "score"])
+
+
+def test_a_planted_block_is_the_one_that_matters(found: TransplantFindings) -> None:
+    table = found.table().set_index(["direction", "transplant"])["effect"]
+    for direction in ("rewind", "graft"):
+        whole = table[direction, "all"]
+        assert abs(whole) > 0.1
+        for name in ("block:2", "ffn_out", "top:1", "bottom:2"):
+            assert table[direction, name] == pytest.approx(whole), name
+        for name in ("block:1", "bottom:1", "attention", "ffn_in", "norms", "embeddings"):
+            assert table[direction, name] == 0, name
+
+
+def test_the_verdict_names_it(found: TransplantFindings) -> None:
+    said = {s.text: s.tone for s in found.verdict()}
+    (text,) = [t for t in said if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")]
+    assert "The largest change is block 2's" in text
+    assert said[text] == CHANGED
+    (ends,) = [t for t in said if t.startswith("Half of that effect of the backbone's weights")]
+    assert "from the top 1 block of 2" in ends
+    assert "from the bottom, embeddings included, 2 blocks of 2" in ends
+    assert any("the largest change first: the FFN's last matrices" in t for t in said)
+
+
+def test_no_difference_is_no_evidence(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
+    _, after = pair
+    same = transplant(replace(after, name="again"), after, collection, QUICK)
+    assert {s.tone for s in same.verdict() if s.text.startswith("One ")} == {NO_EVIDENCE}
+
+
+def test_report_and_document(found: TransplantFindings, tmp_path: Path) -> None:
+    page = write_transplant_report(found, tmp_path).read_text("utf-8")
+    assert "Weights of ruined and whole, transplanted, on toy" in page
+    assert {p.name for p in (tmp_path / "tables").iterdir()} == {
+        "transplants.csv", "transplants.parquet", "transplants.tex",
+    }  # fmt: skip
+    document = transplant_document(found)
+    assert len(document["transplants"]) == len(found.table())
+    assert document["settings"]["shares"] == [0.5]
+
+
+def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
+    small = transplant(*pair, collection, replace(QUICK, passages=20, transplants=("block:1",), directions=("graft",)))
+    assert any("a sample of 20 of 40 passages was searched" in caveat for caveat in small.caveats)
+    assert list(small.differences) == ["graft"]
+
+
+def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no direction 'back'"):
+        TransplantSettings(directions=("back",))
+    with pytest.raises(SettingsError, match="'block:3': the model has 2 blocks"):
+        transplant(*pair, collection, replace(QUICK, transplants=("block:3",)))
+    other = load_retriever(save_toy("bert", tmp_path / "bert"), pooling="mean")
+    with pytest.raises(EncoderError, match="differ in"):
+        transplant(pair[0], other, collection, QUICK)
