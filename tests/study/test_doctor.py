@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from retroscope.encoders.checkup import ERROR, NOTE, PASSED, WARNING, Finding
 from retroscope.encoders.settings import LoadSettings
 from retroscope.study.doctor import Diagnosis, diagnose, doctor_document, doctor_words
 from retroscope.study.settings import ModelSettings
+from retroscope.training.model import end_with_eos
 from toy_adapters import adapter
 from toys import TOYS, save_toy, tokenizer
 
@@ -199,6 +201,24 @@ def test_recipes_that_differ(tmp_path: Path) -> None:
     found = diagnose(models)
     assert found.sound
     assert "passage pooling ('mean' before, 'cls' after)" in one(found, "recipes", WARNING).text
+
+
+def test_an_ending_by_the_recipe_and_one_by_the_tokenizer_are_one(tmp_path: Path) -> None:
+    """As of a backbone whose recipe appends EOS and the retriever whose saved tokenizer does."""
+    before, after = (save_toy("llama", tmp_path / f"{seed}", seed) for seed in (0, 1))
+    tokens = tokenizer("llama")
+    end_with_eos(tokens)
+    tokens.save_pretrained(after)
+    ends = {"before": True, "after": None}
+    models = {
+        role: ModelSettings(source=str(folder), load=LoadSettings(pooling="last_token", append_eos=ends[role]))
+        for role, folder in (("before", before), ("after", after))
+    }
+    found = diagnose(models)
+    assert one(found, "tokenizers", PASSED)
+    assert one(found, "recipes", PASSED)
+    without = diagnose(models | {"before": replace(models["before"], load=LoadSettings(pooling="last_token"))})
+    assert "other tokens" in one(without, "tokenizers", WARNING).text
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:

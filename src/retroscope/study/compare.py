@@ -12,7 +12,9 @@ from retroscope.attribution.units import left_out
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.collection.records import Candidates
-from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.encode import tokenise
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.selftest import SENTENCES
 from retroscope.errors import EncoderError
 from retroscope.probing.tasks import build_task
 from retroscope.retrieval.measures import depth_caveats
@@ -35,6 +37,7 @@ from retroscope.study.provenance import collection_facts, command_line, model_fa
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
 
+TOKENS_ONLY = ("prompt", "suffix", "append_eos")  # of a recipe: nothing but the tokens of a text
 FLIP_MEASURES = ("RR@10", "RR", "nDCG@10")  # by the first of these that is measured, else the headline
 
 
@@ -217,15 +220,24 @@ def _caveats(sides: Mapping[str, Measured]) -> list[str]:
 
 
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
-    """What differs between the two besides the weights: an effect is then of both."""
+    """What differs between the two besides the weights: an effect is then of both.
+
+    One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
+    """
     pairs = {"similarity": (before.similarity, after.similarity)}
     for tower in ("query", "passage"):
         one, two = (retriever.tower(tower).recipe.identity() for retriever in (before, after))
-        pairs |= {f"{tower} {field}": (one[field], two[field]) for field in one}
+        alike = TOKENS_ONLY if same_tokens(before.tower(tower), after.tower(tower)) else ()
+        pairs |= {f"{tower} {field}": (one[field], two[field]) for field in one if field not in alike}
     found = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
     if not found:
         return []
     return [f"the recipes differ in {', '.join(found)}: every difference is of weights and recipe together"]
+
+
+def same_tokens(one: Encoder, two: Encoder) -> bool:
+    """Whether both make the same tokens of a few texts, prompts and endings included."""
+    return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
 
 
 def _same_vectors(sides: Mapping[str, Measured]) -> bool:

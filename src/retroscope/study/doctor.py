@@ -9,9 +9,9 @@ import torch
 
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, check_up
-from retroscope.encoders.encoder import Encoder, Retriever, tokenizer_state
+from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError
-from retroscope.study.compare import recipe_differences
+from retroscope.study.compare import recipe_differences, same_tokens
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import retriever_of
 from retroscope.study.settings import ModelSettings
@@ -136,11 +136,11 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
     elif added:
         text = f"the tokenizer grew by {len(added)} tokens: {', '.join(map(repr, added[:5]))}"
         yield Finding(NOTE, "tokenizers", f"{text}; the backbone splits them into others")
-    elif tokenizer_state(one) != tokenizer_state(two):
-        text = "one vocabulary, but texts are normalised, split or ended otherwise"
+    elif not all(same_tokens(before.tower(t), after.tower(t)) for t in ("query", "passage")):
+        text = "one vocabulary, but the same texts have other tokens: normalised, split or ended otherwise"
         yield Finding(WARNING, "tokenizers", text, "an effect is then of the tokenizer too; give both the same ending")
     else:
-        yield Finding(PASSED, "tokenizers", f"the same, {len(words):,} tokens")
+        yield Finding(PASSED, "tokenizers", f"the same tokens for the same texts, {len(words):,} in the vocabulary")
 
 
 def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
