@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from retroscope.encoders.checkpoints.tensors import Weights, open_weights
 from retroscope.errors import EncoderError
@@ -49,6 +51,17 @@ def test_the_factors_of_an_adapter_make_the_merged_weights(
     changed = {key for key, value in weights.read.items() if not torch.equal(value(), expected[key])}
     if weights.updates:
         assert changed == set(weights.updates)
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_a_folder_of_sentence_transformers(name: str, tmp_path: Path) -> None:
+    """Its transformer lies in the folder itself."""
+    base = save_toy(name, tmp_path / "base")
+    transformer = Transformer(str(base))
+    pooling = Pooling(transformer.get_embedding_dimension(), "mean")
+    SentenceTransformer(modules=[transformer, pooling], device="cpu").save(str(tmp_path / "st"))
+    found, expected = whole(open_weights(tmp_path / "st")), loaded(base)
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
 
 
 def test_factors_that_fit_nowhere_are_an_error(tmp_path: Path) -> None:

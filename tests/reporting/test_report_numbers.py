@@ -29,3 +29,11 @@ def test_counts_and_times():
 def test_missing_numbers_are_said():
     assert numbers.score(math.nan) == numbers.signed(math.nan) == "n/a"
     assert numbers.interval(-0.1, 0.1, effect=True) == "[-0.100, +0.100]"
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [(0, "0 %"), (0.00034, "0.034 %"), (0.003, "0.30 %"), (0.0904, "9.0 %"), (0.0999, "10 %"), (1, "100 %")],
+)
+def test_shares_have_two_digits(part, said):
+    assert numbers.percent(part) == said

@@ -76,7 +76,7 @@ def test_directions() -> None:
                 "directions": 2.0}  # fmt: skip
     said = texts(findings({}, row(2, "attention", 0.2, **spectral)))
     assert "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %" in said[-2]
-    assert "In the first 2 directions of its change a matrix was already 1.5 times as large" in said[-1]
+    assert "In the first 2 directions of its change a matrix was already 1.50 times as large" in said[-1]
     never = findings({}, row(2, "attention", 0.2, **(spectral | {"amplification": np.inf})))
     assert not any("was already" in text for text in texts(never))
 

@@ -38,7 +38,7 @@ def marks(p: float, alpha: float) -> str:
 def percent(part: float) -> str:
     """A share with two significant digits: "0.034 %", "9.0 %", "12 %", "100 %"."""
     value = 100 * part
-    digits = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
+    digits = f"{value:.0f}" if value >= 9.95 or not value else f"{value:#.2g}"
     return f"{digits} %"
 
 

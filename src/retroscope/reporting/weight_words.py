@@ -144,9 +144,9 @@ def _direction(f: WeightFindings) -> Iterable[Statement]:
         return
     r, alignment = int(rows["directions"].max()), rows["alignment"]
     text = (
-        f"In the first {r} directions of its change a matrix was already {alignment.median():.2g} times as large as in "
-        f"random directions (median; {alignment.min():.2g} to {alignment.max():.2g}; 1: the change has nothing to do "
-        f"with it). There the change is {rows['amplification'].median():.2g} times what was there (amplification, "
+        f"In the first {r} directions of its change a matrix was already {alignment.median():.2f} times as large as in "
+        f"random directions (median; {alignment.min():.2f} to {alignment.max():.2f}; 1: the change has nothing to do "
+        f"with it). There the change is {rows['amplification'].median():.2f} times what was there (amplification, "
         "median)."
     )
     yield Statement(TOPIC, NOTE, text, ())

@@ -73,13 +73,15 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
     path = locate(source)
     if path.is_file():
         return _in_memory(load_gguf(path, How()).model, str(path), "a GGUF file is dequantised in memory")
-    if (path / MODULES).is_file():
-        found = open_weights(read_modules(path, "passage").transformer, base)
-        notes = ("queries and passages go through different modules: those of passages",) if has_routes(path) else ()
-        return replace(found, where=str(path), notes=(*found.notes, *notes))
-    if (path / CONFIG).is_file():
-        return _open_adapter(path, base)
-    return _open_folder(path)
+    if not (path / MODULES).is_file():
+        return _open_transformer(path, base)
+    found = _open_transformer(read_modules(path, "passage").transformer, base)
+    notes = ("queries and passages go through different modules: those of passages",) if has_routes(path) else ()
+    return replace(found, where=str(path), notes=(*found.notes, *notes))
+
+
+def _open_transformer(folder: Path, base: str | None) -> Weights:
+    return _open_adapter(folder, base) if (folder / CONFIG).is_file() else _open_folder(folder)
 
 
 def _open_folder(folder: Path) -> Weights:
