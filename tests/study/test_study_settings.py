@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retroscope.attribution.settings import NeuronSettings
+from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings
 from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
 from retroscope.errors import SettingsError
@@ -159,6 +160,7 @@ GROUPS = {
     ("neurons",): NeuronSettings,
     ("ablation",): AblationSettings,
     ("ablation", "intervals"): IntervalSettings,
+    ("drift",): DriftSettings,
     ("statistics",): ComparisonSettings,
 }
 

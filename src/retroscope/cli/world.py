@@ -16,7 +16,7 @@ def run(
     seed: Annotated[int, typer.Option("--seed", help="Of everything.")] = 0,
     as_json: o.Json = False,
 ) -> None:
-    """Write a world of invented people whose every exposure is known.
+    """Write a world of invented people, every exposure known.
 
     A BEIR folder with a split for each exposure (pre-training text x fine-tuning pairs), and the text.
     """

@@ -116,12 +116,15 @@ def _blocks(f: TransplantFindings, direction: str) -> Iterator[Statement]:
 
 def _ends(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     """From which end, and how many blocks, until half of the whole effect is there?"""
-    whole = float(f.headline(direction, "all")["effect"].iloc[0])
+    everything = f.headline(direction, "all").iloc[0]
+    whole = float(everything["effect"])
+    if not everything["p_corrected"] < _alpha(f, direction):
+        return  # of an effect that is not shown there is no half
     what, where = SAID[direction]
     said = []
     for kind, end in (("top", "the top"), ("bottom", "the bottom, embeddings included,")):
         found = f.headline(direction, kind).sort_values("number")
-        half = found[found["effect"] / whole >= 0.5] if whole else found.iloc[:0]
+        half = found[found["effect"] / whole >= 0.5]
         if len(half):
             first = half.iloc[0]
             said.append(

@@ -162,7 +162,7 @@ def _vectors(direction: str, pair: tuple[Retriever, Retriever], tower: str, run:
 
     usual = CPU_TOKENS if receiver.device.type == "cpu" else ACCELERATOR_TOKENS
     rows = tokenise(receiver, list(texts.values()))
-    found = transplanted(receiver, donor, rows, run.names, run.settings.batch_tokens or usual, told)
+    found = transplanted(receiver, donor, rows, run.names, tokens=run.settings.batch_tokens or usual, told=told)
     return {name: representations_in_memory(tuple(texts), final[:, None].numpy()) for name, final in found.items()}
 
 

@@ -123,6 +123,7 @@ def transplanted(
     donor: Encoder,
     rows: Sequence[TokenIds],
     names: Sequence[str],
+    *,
     tokens: int = 1024,
     told: Callable[[int], None] | None = None,
 ) -> dict[str, Float[Tensor, "text out"]]:
