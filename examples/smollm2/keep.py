@@ -12,6 +12,14 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+LOADING = """Only the adapter is kept here. With the base (see `repeat.sh`):
+
+```
+retroscope retrieve examples/smollm2/adapter --set after.load.base=SmolLM2-135M-Instruct.Q4_1.gguf --data beir:PATH \\
+  --pooling last_token --set after.load.append_eos=true --max-length 256 \\
+  --query-prompt "query: " --passage-prompt "passage: "
+```
+"""
 BASE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -29,6 +37,7 @@ def main() -> None:
         named["source"] = without_folders(named["source"])
     (kept / "training.json").write_text(json.dumps(about, indent=1) + "\n")
     card = (trained / "README.md").read_text().replace(config["base_model_name_or_path"], BASE)
+    card = card[: card.index("```python")] + LOADING
     (kept / "README.md").write_text(card)
     (kept / "adapter_model.safetensors").chmod(0o644)
 

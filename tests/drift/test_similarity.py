@@ -86,6 +86,12 @@ def test_neighbours() -> None:
     assert np.mean(shares) == pytest.approx(5 / 49, abs=4 * np.std(shares, ddof=1) / np.sqrt(40))
 
 
+def test_texts_of_one_vector_have_no_nearest_neighbours() -> None:
+    same = np.ones((30, 4), dtype=np.float32)
+    assert np.isnan(neighbour_overlap(same, same, k=5))
+    assert np.isnan(neighbour_overlap(same, cloud(30), k=5))
+
+
 def test_too_few_texts() -> None:
     with pytest.raises(AnalysisError, match="3 and 3 texts"):
         cka(cloud(3), cloud(3))

@@ -13,7 +13,7 @@ from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.errors import EncoderError
 from toy_adapters import adapter, loaded
-from toys import TOYS, save_toy
+from toys import BERT_LIKE, TOYS, Toy, save_toy
 
 PLANTED = "layers.1.mlp.down_proj.weight"
 
@@ -116,11 +116,39 @@ def test_a_tensor_of_one_side_alone_is_named(tmp_path: Path) -> None:
 
 def test_values_that_are_no_numbers_are_changed(llama: Path, tmp_path: Path) -> None:
     after = altered(llama, tmp_path / "after", lambda t: t | {PLANTED: t[PLANTED] * float("nan")})
-    found = diff_weights(open_weights(llama), open_weights(after), spectra=False).tensors
-    assert found.loc[found["status"] == "changed", "name"].tolist() == [PLANTED]
+    for spectra in (True, False):
+        found = diff_weights(open_weights(llama), open_weights(after), spectra=spectra).tensors
+        assert found.loc[found["status"] == "changed", "name"].tolist() == [PLANTED]
 
 
 def test_two_architectures_are_refused(llama: Path, tmp_path: Path) -> None:
     bert = save_toy("bert", tmp_path / "bert")
-    with pytest.raises(EncoderError, match=r"is a llama of 2 blocks, .* a bert of 2"):
+    with pytest.raises(EncoderError, match="one is a llama of 2 blocks, the other a bert of 2"):
         diff_weights(open_weights(llama), open_weights(bert))
+
+
+def test_an_adapter_before_is_read_with_what_it_adds(tmp_path: Path) -> None:
+    """An adapter beside itself is the same model, and beside its base as far away as the base is from it."""
+    folder = adapter("llama", tmp_path, ["q_proj", "down_proj"])
+    same = diff_weights(open_weights(folder), open_weights(folder)).tensors
+    assert set(same["status"]) == {"identical"}
+    there = diff_weights(open_weights(tmp_path / "base"), open_weights(folder)).tensors
+    back = diff_weights(open_weights(folder), open_weights(tmp_path / "base")).tensors
+    assert (there["status"] == back["status"]).all()
+    assert back["change"].astype(float).tolist() == pytest.approx(there["change"].astype(float).tolist(), rel=1e-4)
+
+
+def test_models_of_another_width_have_nothing_to_compare(tmp_path: Path) -> None:
+    narrow = save_toy("bert", tmp_path / "narrow")
+    wide = Toy("bert", {**BERT_LIKE, "hidden_size": 32}).save(tmp_path / "wide")
+    found = diff_weights(open_weights(narrow), open_weights(wide))
+    reshaped = found.tensors.loc[found.tensors["status"] != "reshaped", "name"]
+    assert reshaped.str.endswith("intermediate.dense.bias").all(), "which has the width of the FFN"
+    assert set(found.groups["part"]) == {"ffn_in"}
+
+
+def test_a_dpr_encoder_is_a_bert(tmp_path: Path) -> None:
+    bert, dpr = (save_toy(name, tmp_path / name) for name in ("bert", "dpr-question"))
+    assert (diff_weights(open_weights(bert), open_weights(dpr)).tensors["status"] == "changed").any()
+    with pytest.raises(EncoderError, match="the other a roberta"):
+        diff_weights(open_weights(bert), open_weights(save_toy("roberta", tmp_path / "roberta")))

@@ -36,6 +36,7 @@ def test_streamed_equals_loaded(name: str, tmp_path: Path) -> None:
         ("gpt2", ["c_attn", "c_fc"], {"fan_in_fan_out": True}),
         ("bert", ["query", "value"], {}),
         ("bert", ["query", "value"], {"use_dora": True}),
+        ("llama", ["q_proj", "down_proj"], {"init_lora_weights": "pissa"}),
     ],
 )
 def test_the_factors_of_an_adapter_make_the_merged_weights(
@@ -44,7 +45,9 @@ def test_the_factors_of_an_adapter_make_the_merged_weights(
     folder = adapter(name, tmp_path, targets, **options)
     weights, expected = open_weights(folder), loaded(folder)
     found = whole(weights)
-    assert bool(weights.updates) == (not options.get("use_dora", False)), "DoRA is merged in memory, and it is said"
+    in_memory = bool({"use_dora", "init_lora_weights"} & set(options))
+    assert bool(weights.updates) == (not in_memory)
+    assert any("merged in memory" in note for note in weights.notes) == in_memory, "and it is said"
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-6)

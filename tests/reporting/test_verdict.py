@@ -148,6 +148,21 @@ def test_controls_that_behave_raise_no_alarm():
     assert "Hash labels: all 168 cells at chance, as they must be." in texts(findings())
 
 
+def test_equal_vectors_are_at_chance_but_for_rounding():
+    """Where all texts have one vector every choice is worth 1/N: an interval of no width beside a mean's rounding."""
+
+    def rounded(probe, c, n, layer, side):
+        plain = accuracy(probe, c, n, layer, side)
+        return 1 / n + 3e-9 if c in ("shuffled_queries", "hash_labels") and layer == 0 else plain
+
+    before, after = probing(accuracy=rounded)
+    for scores in (before, after):
+        at = {"layer": 0, "control": ["shuffled_queries", "hash_labels"]}
+        level = 1 / scores.values.passages + 3e-9
+        scores.values.loc[at] = level.broadcast_like(scores.values.loc[at])
+    assert verdict(findings(probing=compare(before, after))).alarms == ()
+
+
 def broken(control, value=0.75):
     def wrong(probe, c, n, layer, side):
         return value if c == control and layer == 3 else accuracy(probe, c, n, layer, side)

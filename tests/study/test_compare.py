@@ -19,6 +19,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.reporting.verdict import verdict
 from retroscope.study.compare import compare, mine, recipe_differences
 from retroscope.study.load import compared_like
+from retroscope.study.moved import why_not
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
@@ -51,6 +52,19 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     assert groups == {
         f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")
     }
+
+
+def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
+    """Known before anything is encoded: Fifteen queries are too few for intervals of drift, families do not mix."""
+    words = [f"{a} {b}" for a in ("red", "old", "small") for b in ("book", "moon", "cat", "river", "star")]
+    passages = [Passage(f"p{i}", f"the {text} number {n}") for n in range(4) for i, text in enumerate(words, 20 * n)]
+    queries = [Query(f"q{i}", text) for i, text in enumerate(words)]
+    judged = [Judgment(f"q{i}", f"p{i + 20 * n}") for i in range(15) for n in range(4)]
+    few = make_collection("few", passages, queries, judged)
+    one, two = (load_retriever(save_toy("bert", tmp_path / name), pooling="mean") for name in ("one", "two"))
+    assert "15 texts are too few" in why_not(one, two, few)
+    other = load_retriever(save_toy("roberta", tmp_path / "other"), pooling="mean")
+    assert "one is a bert of 2 blocks, the other a roberta" in why_not(one, other, few)
 
 
 def test_a_loaded_study_is_the_saved_one(study: Study, tmp_path: Path) -> None:

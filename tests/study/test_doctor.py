@@ -189,7 +189,7 @@ def test_a_tokenizer_that_grew_and_one_that_is_another(tmp_path: Path) -> None:
 
 def test_two_architectures(tmp_path: Path) -> None:
     found = pair(save_toy("bert", tmp_path / "bert"), save_toy("roberta", tmp_path / "roberta"))
-    assert "family bert and roberta" in one(found, "architecture", ERROR).text
+    assert "one is a bert of 2 blocks, the other a roberta of 2" in one(found, "architecture", ERROR).text
 
 
 def test_recipes_that_differ(tmp_path: Path) -> None:
@@ -234,6 +234,49 @@ def test_towers_of_their_own_are_told_apart(tmp_path: Path) -> None:
     assert found.sound
     whom = {who for who, finding in found.findings if finding.severity == WARNING}
     assert whom == {"model, passage tower"}
+
+
+def test_a_dpr_pair_and_its_backbone_are_a_pair(tmp_path: Path) -> None:
+    """Another family by name, compared by another similarity: neither is a fault."""
+    before = save_toy("bert", tmp_path / "bert")
+    alter(before, lambda t: {k: v for k, v in t.items() if "pooler" not in k})
+    after = ModelSettings(
+        query=str(save_toy("dpr-question", tmp_path / "q", 1)), passage=str(save_toy("dpr-context", tmp_path / "p", 2))
+    )
+    found = diagnose({"before": ModelSettings(source=str(before), load=LoadSettings(pooling="cls")), "after": after})
+    assert found.sound
+    assert one(found, "architecture", PASSED).text == "both dpr, 2 blocks of 16"
+    assert one(found, "recipes", PASSED)
+
+
+def test_a_tower_that_was_left_alone_is_a_note(tmp_path: Path) -> None:
+    """As of a retriever whose query tower alone was tuned."""
+    base, tuned = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
+    models = {
+        "before": ModelSettings(source=str(base), load=MEAN),
+        "after": ModelSettings(query=str(tuned), passage=str(base), load=MEAN),
+    }
+    found = diagnose(models)
+    assert found.sound
+    assert "in the passage tower" in one(found, "weights", NOTE).text
+
+
+def test_an_adapter_whose_base_is_given(tmp_path: Path) -> None:
+    folder = adapter("llama", tmp_path, ["q_proj"])
+    set_json(folder / "adapter_config.json", base_model_name_or_path="gone.gguf")
+    found = examined(folder, LoadSettings(pooling="mean", base=str(tmp_path / "base")))
+    assert one(found, "adapter", PASSED)
+    assert not examined(folder).sound
+
+
+def test_prompts_of_queries_alone_are_no_fault(tmp_path: Path) -> None:
+    base = save_toy("bert", tmp_path / "bert")
+    with quiet():
+        transformer = Transformer(str(base))
+        pooled = Pooling(transformer.get_embedding_dimension(), "mean")
+        prompts = {"query": "find: ", "document": ""}
+        SentenceTransformer(modules=[transformer, pooled], device="cpu", prompts=prompts).save(str(tmp_path / "st"))
+    assert only(examined(tmp_path / "st", LoadSettings()), WARNING) == []
 
 
 def test_what_it_says(tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_no_difference_is_no_evidence(pair: tuple[Retriever, Retriever], collect
     assert {s.tone for s in same.verdict() if s.text.startswith("One ")} == {NO_EVIDENCE}
 
 
+def test_a_report_without_counted_blocks(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    found = transplant(*pair, collection, replace(QUICK, transplants=("attention",)))
+    assert "Every transplant" in write_transplant_report(found, tmp_path).read_text("utf-8")
+
+
 def test_report_and_document(found: TransplantFindings, tmp_path: Path) -> None:
     page = write_transplant_report(found, tmp_path).read_text("utf-8")
     assert "Weights of ruined and whole, transplanted, on toy" in page

@@ -153,5 +153,16 @@ def test_two_architectures(pair: Callable[[str], tuple[Encoder, Encoder]]) -> No
         transplanted(pair("bert")[0], pair("llama")[0], [[1, 2]], ("all",))
 
 
+def test_models_that_compute_differently(tmp_path: Path) -> None:
+    folder = save_toy("llama", tmp_path / "llama")
+    one = load_encoder(folder, LoadSettings(pooling="mean"))
+    both_ways = load_encoder(folder, LoadSettings(pooling="mean", causal=False))
+    with pytest.raises(EncoderError, match=r"compute differently: attention looks back only \(True and False\)"):
+        transplanted(one, both_ways, [[1, 2]], ("all",))
+    half = load_encoder(folder, LoadSettings(pooling="mean", dtype="bfloat16"))
+    with pytest.raises(EncoderError, match="number format"):
+        transplanted(one, half, [[1, 2]], ("all",))
+
+
 def test_entangled_families_exist() -> None:
     assert {toy.model_type for toy in TOYS.values()} >= ENTANGLED

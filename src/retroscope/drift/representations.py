@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from retroscope.drift.geometry import alignment, anisotropy, effective_rank, uniformity
 from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, rsa, u_centred
@@ -22,6 +22,7 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
 }
 Progress = Callable[[int, int], None]  # (layers of towers done, of)
 Statistic = Callable[[Vectors, Vectors], float]
+Layers = Float[np.ndarray, "text layer dim"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +100,12 @@ def representation_drift(
     places = [(tower, k) for tower in TOWERS for k in range(before.passage.n_layers)]
     similar: list[dict[str, object]] = []
     shapes: list[dict[str, object]] = []
+    read = {tower: [_rows(_of(side, tower), sampled[tower]) for side in (before, after)] for tower in TOWERS}
+    twins = {t: None if twin is None else _rows(_of(twin, t), sampled[t]) for t in TOWERS}
     for done, (tower, k) in enumerate(places, start=1):
-        x, y = (_of(side, tower).layer(k)[sampled[tower]] for side in (before, after))
-        t = None if twin is None else _of(twin, tower).layer(k)[sampled[tower]]
+        x, y = (layers[:, k] for layers in read[tower])
+        control = twins[tower]
+        t = None if control is None else control[:, k]
         similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, t, chosen)]
         shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
         if progress:
@@ -110,7 +114,7 @@ def representation_drift(
     cross = [
         {"tower": tower} | row
         for tower in TOWERS
-        for row in _cross(_of(before, tower), _of(after, tower), sampled[tower][: chosen.cross_texts])
+        for row in _cross(*(layers[_few(len(layers), chosen)] for layers in read[tower]))
     ]
     sizes = {tower: len(rows) for tower, rows in sampled.items()}
     return RepresentationDrift(pd.DataFrame(similar), pd.DataFrame(shapes), pd.DataFrame(cross), sizes)
@@ -118,6 +122,16 @@ def representation_drift(
 
 def _of(side: RetrieverRepresentations, tower: str) -> Representations:
     return side.query if tower == "query" else side.passage
+
+
+def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> Layers:
+    """All layers of some texts: nothing else of a corpus is read."""
+    return np.asarray(side.store.texts(rows)[0], dtype=np.float32)
+
+
+def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
+    """Some of the sampled texts, at random."""
+    return np.sort(np.random.default_rng([chosen.seed, 1]).permutation(n)[: chosen.cross_texts])
 
 
 def _sample(one: Representations, two: Representations, chosen: DriftSettings) -> Int[np.ndarray, "n"]:
@@ -194,16 +208,16 @@ def _aligned(
     if judged is None:
         return
     for side, found in (("before", before), ("after", after)):
+        queries, passages = _rows(found.query, judged[0]), _rows(found.passage, judged[1])
         for k in range(found.passage.n_layers):
-            q, p = found.query.layer(k)[judged[0]], found.passage.layer(k)[judged[1]]
-            value, low, high = _estimate(alignment, q, p, chosen=chosen)
+            value, low, high = _estimate(alignment, queries[:, k], passages[:, k], chosen=chosen)
             place = {"tower": "both", "layer": k, "side": side, "statistic": "alignment"}
             yield {**place, "value": value, "low": low, "high": high}
 
 
-def _cross(one: Representations, two: Representations, rows: Int[np.ndarray, "n"]) -> Iterator[dict[str, object]]:
+def _cross(one: Layers, two: Layers) -> Iterator[dict[str, object]]:
     """CKA of every layer before with every layer after."""
-    grams = [np.stack([u_centred(side.layer(k)[rows]).ravel() for k in range(side.n_layers)]) for side in (one, two)]
+    grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]
     with np.errstate(invalid="ignore", divide="ignore"):  # a layer that never varies has no CKA
         found = grams[0] @ grams[1].T / np.outer(*lengths)

@@ -10,6 +10,7 @@ from scipy import stats
 from retroscope.errors import AnalysisError
 
 Vectors = Float[np.ndarray, "text dim"]
+TIE = 1e-12  # of two cosines in float64: less is rounding
 FEWEST = 4  # texts, below which the unbiased estimate does not exist
 
 
@@ -69,16 +70,25 @@ def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Mean share of a text's `k` nearest neighbours by cosine that are the same in both; by chance k / (texts - 1)."""
-    one, two = (_neighbours(v, k) for v in (x, y))
-    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(one, two, strict=True)]))
+    """Mean share of a text's `k` nearest neighbours by cosine that are the same in both; by chance k / (texts - 1).
+
+    A text whose k-th and next neighbour are equally near has no k nearest and is left out; NaN where none is left (a
+    layer at which all texts have one vector).
+    """
+    (one, clear), (two, clear_too) = (_neighbours(v, k) for v in (x, y))
+    kept = np.flatnonzero(clear & clear_too)
+    return float(np.mean([len(np.intersect1d(one[i], two[i])) / k for i in kept])) if len(kept) else float("nan")
 
 
-def _neighbours(x: Vectors, k: int) -> np.ndarray:
-    """Ties go to the lower row, as everywhere."""
+def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of every text, and whether they are told apart from the next by more than rounding."""
     found = cosines(x)
     np.fill_diagonal(found, -np.inf)
-    return np.argsort(-found, axis=1, kind="stable")[:, :k]
+    order = np.argsort(-found, axis=1, kind="stable")
+    if k + 1 >= len(x):
+        return order[:, :k], np.ones(len(x), dtype=bool)
+    near, beyond = (np.take_along_axis(found, order[:, at : at + 1], axis=1)[:, 0] for at in (k - 1, k))
+    return order[:, :k], near - beyond > TIE
 
 
 def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:

@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from retroscope.drift.spectrum import Spectrum, dense_directions, low_rank_directions, spectrum
+from retroscope.drift.spectrum import dense_directions, low_rank_directions, spectrum
+from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
 from retroscope.errors import EncoderError
 
@@ -20,7 +21,9 @@ IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"
 ONLY_BEFORE, ONLY_AFTER, RESHAPED = "only before", "only after", "reshaped"
 PIECE = 2**18  # numbers at a time: they stay in the processor's cache
 DIRECTIONS = 8
-SPECTRAL = tuple(Spectrum.__dataclass_fields__)
+MEASURED = ("name", "layer", "part", "rows", "columns", "parameters", "status", "norm", "change", "relative", "largest",
+            "equal")  # fmt: skip
+FAMILY = {"dpr": "bert"}  # what a backbone calls itself -> what it is
 
 Progress = Callable[[int, int], None]  # (tensors done, of)
 
@@ -81,18 +84,26 @@ def diff_weights(
             rows.append(row)
             if progress:
                 progress(done, len(names))
+    table = pd.DataFrame(rows).reindex(columns=list(dict.fromkeys([*MEASURED, *(k for row in rows for k in row)])))
     notes = [f"{side}: {note}" for side, w in (("before", before), ("after", after)) for note in w.notes]
-    return WeightDiff(pd.DataFrame(rows), tuple(notes))
+    return WeightDiff(table, tuple(notes))
 
 
 def _check(before: Weights, after: Weights) -> None:
-    one, two = before.anatomy, after.anatomy
-    if (one.layout.blocks, one.n_blocks) != (two.layout.blocks, two.n_blocks):
+    reason = incomparable(before.anatomy, after.anatomy)
+    if reason:
         raise EncoderError(
-            f"{before.where} is a {one.family} of {one.n_blocks} blocks, "
-            f"{after.where} a {two.family} of {two.n_blocks}",
+            f"{before.where} and {after.where}: {reason}",
             fix="compare a retriever with the backbone that it was fine-tuned from",
         )
+
+
+def incomparable(one: Anatomy, two: Anatomy) -> str:
+    """Why tensors of these two mean nothing beside one another; empty where they may be compared."""
+    families = [FAMILY.get(anatomy.family, anatomy.family) for anatomy in (one, two)]
+    if families[0] != families[1] or one.n_blocks != two.n_blocks:
+        return f"one is a {families[0]} of {one.n_blocks} blocks, the other a {families[1]} of {two.n_blocks}"
+    return ""
 
 
 @contextmanager
@@ -116,6 +127,8 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
     if name not in before.read or name not in after.read:
         only = present.read[name]()
         return {**place, **_shape(only), "status": ONLY_BEFORE if present is before else ONLY_AFTER}
+    if name in before.updates:  # an adapter upon an adapter, or an adapter beside its base
+        return {**place, **_both_whole(before, after, name, directions)}
     w, v, low = before.read[name](), _base_of(name, before, after), after.updates.get(name)
     if v is not None and w.shape != v.shape:
         return {**place, **_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
@@ -126,6 +139,20 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
         return {**place, **_shape(w), **_unchanged(w)}
     v = v if low is None else v.float() + low.left @ low.right
     return {**place, **_shape(w), **_dense(w, v, directions)}
+
+
+def _both_whole(before: Weights, after: Weights, name: str, directions: int) -> dict[str, Any]:
+    """Where an adapter changed the tensor before: both with what their adapters add."""
+    w, v = whole_tensor(before, name), whole_tensor(after, name)
+    if w.shape != v.shape:
+        return {**_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
+    return {**_shape(w), **(_unchanged(w) if torch.equal(w, v) else _dense(w, v, directions))}
+
+
+def whole_tensor(weights: Weights, name: str) -> Tensor:
+    """A tensor with what an adapter adds to it."""
+    tensor, low = weights.read[name](), weights.updates.get(name)
+    return tensor if low is None else tensor.float() + low.left @ low.right
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
@@ -144,9 +171,11 @@ def _unchanged(w: Tensor) -> dict[str, Any]:
 
 
 def _low_rank(w: Tensor, low: LowRank, directions: int) -> dict[str, Any]:
+    delta = low.left @ low.right
+    if not bool(torch.isfinite(delta).all()):
+        return _dense(w, w.float() + delta, 0)
     found = low_rank_directions(low, max(directions, 1))
     change, norm = float(found.values.norm()), _norm(w)
-    delta = low.left @ low.right
     row = {
         "status": CHANGED if change else IDENTICAL,
         "norm": norm,
@@ -176,7 +205,7 @@ def _dense(w: Tensor, v: Tensor, directions: int) -> dict[str, Any]:
         "largest": largest,
         "equal": equal / w.numel(),
     }
-    if directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED:
+    if directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED and math.isfinite(change):
         row |= asdict(spectrum(w.float(), dense_directions(v.float() - w.float(), directions)))
     return row
 

@@ -15,8 +15,9 @@ from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
 from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.loading import freeze
+from retroscope.encoders.loading import freeze, look_both_ways
 from retroscope.encoders.selftest import SENTENCES, library_test, self_test, tolerance
+from retroscope.encoders.settings import DTYPES, LoadSettings
 
 ERROR, WARNING, NOTE, PASSED = "error", "warning", "note", "passed"
 SEVERITIES = (ERROR, WARNING, NOTE, PASSED)
@@ -45,16 +46,33 @@ class Finding:
     fix: str = ""
 
 
-def check_up(encoder: Encoder, source: Path) -> list[Finding]:
-    """Every check of `CHECKS` on one tower; `source` is the folder or file that it was loaded from."""
-    return [finding for check in CHECKS.values() for finding in check(encoder, source)]
+@dataclass(frozen=True)
+class Origin:
+    """Where a tower came from.
+
+    Attributes:
+        path: the folder or file.
+        load: how it was loaded.
+        prompted: one of the retriever's towers has a prompt.
+    """
+
+    path: Path
+    load: LoadSettings
+    prompted: bool = False
 
 
-def loading(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def check_up(encoder: Encoder, origin: Origin) -> list[Finding]:
+    """Every check of `CHECKS` on one tower."""
+    return [finding for check in CHECKS.values() for finding in check(encoder, origin)]
+
+
+def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Which weights came from the checkpoint: all, or there would be no encoder."""
     proof = encoder.proof
     left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
-    yield Finding(PASSED, "loading", f"{proof.loaded} tensors are the checkpoint's, compared value by value{left}")
+    counted = any("counted, not compared" in note for note in proof.notes)
+    how = "by their number" if counted else "compared value by value"
+    yield Finding(PASSED, "loading", f"{proof.loaded} tensors are the checkpoint's, {how}{left}")
     for note in proof.notes:
         yield Finding(NOTE, "loading", note)
     if encoder.backbone.config.model_type == "dpr" and "DPRContextEncoder" in " ".join(proof.notes):
@@ -66,7 +84,7 @@ def loading(encoder: Encoder, source: Path) -> Iterator[Finding]:
         )
 
 
-def invariance(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """The self-tests: padding, batch, the library's own encode."""
     library = library_test(encoder)
     for test in [*self_test(encoder), *([library] if library else [])]:
@@ -75,7 +93,7 @@ def invariance(encoder: Encoder, source: Path) -> Iterator[Finding]:
         yield Finding(PASSED, test.name, said) if test.passed else Finding(ERROR, test.name, said, fix)
 
 
-def repeated(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def repeated(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """The same text twice has the same vector: no dropout, no state from text to text."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
@@ -85,7 +103,7 @@ def repeated(encoder: Encoder, source: Path) -> Iterator[Finding]:
     yield Finding(PASSED, "duplicate", said) if apart <= limit else Finding(ERROR, "duplicate", said, fix)
 
 
-def told_apart(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def told_apart(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Do different texts have different vectors?"""
     vectors = encode_layers(encoder, SENTENCES).final
     n = len(vectors)
@@ -98,7 +116,7 @@ def told_apart(encoder: Encoder, source: Path) -> Iterator[Finding]:
     yield Finding(ERROR, "different texts", f"{said}: the model cannot tell them apart", fix)
 
 
-def pooling(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Does the pooling fit the architecture?"""
     how, causal = encoder.recipe.pooling, encoder.anatomy.causal
     if causal and how in ("cls", "pooler"):
@@ -124,13 +142,12 @@ def pooling(encoder: Encoder, source: Path) -> Iterator[Finding]:
         )
 
 
-def last_token(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Of last-token pooling: is that token EOS, and what would the last column be?"""
     if encoder.recipe.pooling != "last_token":
         return
     rows = tokenise(encoder, SENTENCES)
-    eos = encoder.tokenizer.eos_token_id
-    if any(row[-1] != eos for row in rows):
+    if any(row[-1] not in encoder.tokenizer.all_special_ids for row in rows):
         said = encoder.tokenizer.convert_ids_to_tokens(rows[0][-1])
         yield Finding(
             WARNING,
@@ -157,9 +174,10 @@ def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text
     return hidden[:, -1].float().cpu()
 
 
-def prompts(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Does the card or the folder declare prompts that the recipe does not have?"""
-    if encoder.recipe.prompt or not source.is_dir():
+    source = origin.path
+    if origin.prompted or not source.is_dir():
         return
     declared = {name: text for name, text in (read_json(source, SETTINGS).get("prompts") or {}).items() if text}
     if declared:
@@ -183,7 +201,7 @@ def prompts(encoder: Encoder, source: Path) -> Iterator[Finding]:
         )
 
 
-def vocabulary(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Do tokenizer and embedding have as many tokens?"""
     rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
     if rows == tokens:
@@ -195,12 +213,15 @@ def vocabulary(encoder: Encoder, source: Path) -> Iterator[Finding]:
         yield Finding(NOTE, "tokenizer", f"{tokens - rows:,} tokens have no row in the embedding: {special}")
 
 
-def adapter(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """What does the adapter do to a vector?"""
+    source, load = origin.path, origin.load
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
     if not (folder / CONFIG).is_file():
         return
-    base = load_backbone(locate_base(folder, None), How())
+    base = load_backbone(locate_base(folder, load.base), How(DTYPES[load.dtype], load.trust_remote_code))
+    if load.causal is False:
+        look_both_ways(base.model)
     under = replace(encoder, backbone=freeze(base.model).to(encoder.device))
     moved = _relative(encode_layers(encoder, SENTENCES).final, encode_layers(under, SENTENCES).final)
     said = f"the adapter moves a vector by {float(moved.min()):.2g} to {float(moved.max()):.2g} of its length"
@@ -211,7 +232,7 @@ def adapter(encoder: Encoder, source: Path) -> Iterator[Finding]:
         yield Finding(PASSED, "adapter", said)
 
 
-def finite(encoder: Encoder, source: Path) -> Iterator[Finding]:
+def finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Is every number a number?"""
     batch = pad(encoder, tokenise(encoder, SENTENCES))
     with torch.inference_mode():
@@ -227,7 +248,7 @@ def _relative(found: Float[Tensor, "text dim"], expected: Float[Tensor, "text di
     return gap
 
 
-CHECKS: dict[str, Callable[[Encoder, Path], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "loading": loading,
     "finite": finite,
     "invariance": invariance,

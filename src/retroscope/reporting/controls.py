@@ -15,6 +15,7 @@ from retroscope.reporting.frames import PLAIN, alpha, by_side, hardest, own_rows
 from retroscope.reporting.numbers import count, interval, score
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement
 
+ROUNDING = 1e-6  # of a mean of float32 accuracies
 CELL = ["probe", "passages", "layer"]
 SHUFFLED = "shuffled_queries"
 HASHED = "hash_labels"
@@ -50,7 +51,13 @@ def control_cells(findings: Findings, control: str) -> pd.DataFrame:
     ceiling = blind.rename(columns={"high": "ceiling"})[["side", "passages", "layer", "ceiling"]]
     cells = cells.merge(ceiling, on=["side", "passages", "layer"], how="left")
     cells["chance"] = 1 / cells["passages"]
-    return cells.assign(ceiling=np.fmax(cells["ceiling"], cells["chance"]))
+    cells["ceiling"] = np.fmax(cells["ceiling"], cells["chance"])
+    # where all vectors are one (EOS at layer 0), every choice is worth 1/N: an interval of no width, at chance but for
+    # the rounding of a mean
+    at_chance = (cells["value"] - cells["chance"]).abs() < ROUNDING
+    cells.loc[at_chance, "low"] = np.minimum(cells["low"], cells["chance"])
+    cells.loc[at_chance, "high"] = np.maximum(cells["high"], cells["chance"])
+    return cells
 
 
 def shuffled_statements(findings: Findings) -> list[Statement]:

@@ -47,7 +47,9 @@ def paper_tables(findings: Findings) -> dict[str, PaperTable]:
     """Every table that a paper prints."""
     found = {name: make(findings) for name, make in PAPER_TABLES.items()}
     if findings.moved is not None:
-        found |= weight_tables(next(iter(findings.moved.weights.values())))
+        apart = len(findings.moved.weights) > 1
+        for tower, f in findings.moved.weights.items():
+            found |= weight_tables(f, tower if apart else "")
     return found if findings.neurons is None else found | neuron_papers(findings.neurons)
 
 

@@ -92,11 +92,11 @@ class TransplantFindings:
 def _all(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     row = f.headline(direction, "all").iloc[0]
     what, where = SAID[direction]
-    text = (
-        f"All of {what} in {where} take {f.measures[0]} from {score(row['intact'])} to {score(row['score'])} "
-        f"({signed(row['effect'])} {effect_limits(row)}): that is the whole of what there is to explain."
-    )
-    yield Statement(direction, NOTE, text, ())
+    shown = row["p_corrected"] < _alpha(f, direction)
+    end = "that is the whole of what there is to explain" if shown else "no effect is shown that could be explained"
+    sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
+    text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
 
 
 def _blocks(f: TransplantFindings, direction: str) -> Iterator[Statement]:
@@ -115,7 +115,7 @@ def _blocks(f: TransplantFindings, direction: str) -> Iterator[Statement]:
 
 
 def _ends(f: TransplantFindings, direction: str) -> Iterator[Statement]:
-    """From which end, and how many blocks, until half of the whole effect is there?"""
+    """From which end, and how many blocks, until half of the whole effect is there, and stays? By the means."""
     everything = f.headline(direction, "all").iloc[0]
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
@@ -124,7 +124,8 @@ def _ends(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     said = []
     for kind, end in (("top", "the top"), ("bottom", "the bottom, embeddings included,")):
         found = f.headline(direction, kind).sort_values("number")
-        half = found[found["effect"] / whole >= 0.5]
+        less = found.loc[found["effect"] / whole < 0.5, "number"]
+        half = found[found["number"] > (less.max() if len(less) else 0)]
         if len(half):
             first = half.iloc[0]
             said.append(
@@ -227,7 +228,8 @@ def transplant_tables(f: TransplantFindings) -> dict[str, PaperTable]:
 
 def write_transplant_report(f: TransplantFindings, folder: Path) -> Path:
     """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
-    figures, papers = [depth_figure(f)], transplant_tables(f)
+    counted = f.table()["kind"].isin(["block", "top", "bottom"]).any()
+    figures, papers = [depth_figure(f)] if counted else [], transplant_tables(f)
     methods = {name: difference.method for name, difference in f.differences.items()}
     page = fill("transplants.html.j2", figures, papers, {"f": f, "statements": f.verdict(), "methods": methods})
     write_frames({"transplants": f.table()}, papers, folder / "tables")

@@ -51,18 +51,18 @@ def _map(f: WeightFindings, tower: str) -> Figure:
     return Figure(f"weights_{tower}" if tower else "weights", title, caption, words, chart)
 
 
-def weight_tables(f: WeightFindings) -> dict[str, PaperTable]:
-    """Layer by part, and the tensors that moved most."""
-    found = {}
+def weight_tables(f: WeightFindings, tower: str = "") -> dict[str, PaperTable]:
+    """Layer by part, and the tensors that moved most; of a tower where each has weights of its own."""
+    found, end, where = {}, f"_{tower}" if tower else "", f", {tower} tower" if tower else ""
     if not f.groups.empty:
         wide = f.groups.pivot_table(index="layer", columns="part", values="relative", sort=False).sort_index()
         wide = wide[[part for part in PART_NAMES if part in wide.columns]].rename(columns=PART_NAMES)
         printed = wide.map(lambda v: "" if pd.isna(v) else percent(v)).reset_index().astype(str)
-        caption = f"Size of the change over size before, by layer and part: {f.before} to {f.after}"
-        found["weights"] = PaperTable(printed, caption, "|D| / |W|, Frobenius norms.", tuple(printed.columns))
+        caption = f"Size of the change over size before, by layer and part: {f.before} to {f.after}{where}"
+        found[f"weights{end}"] = PaperTable(printed, caption, "|D| / |W|, Frobenius norms.", tuple(printed.columns))
     moved = f.tensors[f.tensors["status"] == "changed"].sort_values("relative", ascending=False).head(MOST)
     if len(moved):
-        found["moved"] = PaperTable(*_most(moved))
+        found[f"moved{end}"] = PaperTable(*_most(moved))
     return found
 
 

@@ -24,7 +24,7 @@ from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
-from retroscope.study.moved import measure_moved, whitened
+from retroscope.study.moved import measure_moved, whitened, why_not
 from retroscope.study.neuron_sides import (
     MeasuredNeurons,
     Neurons,
@@ -67,6 +67,9 @@ def compare(
     home = Path(cache) if cache else default_cache()
     check_pair(before, after)
     before, after = _told_apart(before, after)
+    unmoved = why_not(before, after, collection) if settings.drift is not None else ""
+    if unmoved:
+        settings = replace(settings, drift=None)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     neurons: dict[str, MeasuredNeurons] = {}
@@ -81,10 +84,12 @@ def compare(
             )
     facts = _facts(sides, collection, negatives, settings)
     facts["caveats"] += _neuron_caveats(neurons, collection, negatives, settings)
+    facts["caveats"] += [f"what moved was not measured: {unmoved}"] if unmoved else []
     facts["timings"] |= {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
     moved = None
     if settings.drift is not None:
         moved, seconds = measure_moved(sides, collection, settings.drift, twin=twins["before"], progress=progress)
+        facts["caveats"] += [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
         facts["timings"] |= {f"moved: {stage}": s for stage, s in seconds.items()}
     scores = _scores(sides) | _whitened(sides, collection, settings)
     study = Study(facts, settings, scores, _seeds(sides), neurons=_neurons(neurons), moved=moved)

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from retroscope.drift.weights import incomparable
 from retroscope.encoders.checkpoints.folders import locate
-from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, check_up
+from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError
 from retroscope.study.compare import recipe_differences, same_tokens
 from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.load import retriever_of
+from retroscope.study.load import compared_like, retriever_of
 from retroscope.study.settings import ModelSettings
 
 Record = dict[str, Any]
@@ -60,6 +61,8 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
         else:
             findings += _of_towers(role, loaded[role], settings)
     if {"before", "after"} <= loaded.keys():
+        if models["before"].load.similarity is None:  # as compare does
+            loaded["before"] = compared_like(loaded["before"], loaded["after"])
         found = [f for check in PAIR_CHECKS for f in check(loaded["before"], loaded["after"])]
         findings += [("pair", finding) for finding in _worst_first(found)]
     return Diagnosis(loaded, tuple(findings))
@@ -71,10 +74,11 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
     """Findings of both towers; what they have in common is said once."""
-    said = {
-        tower: check_up(encoder, locate(str(settings.source or getattr(settings, tower)), settings.load.revision))
-        for tower, encoder in _towers(retriever).items()
-    }
+    prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
+    said = {}
+    for tower, encoder in _towers(retriever).items():
+        path = locate(str(settings.source or getattr(settings, tower)), settings.load.revision)
+        said[tower] = check_up(encoder, Origin(path, settings.load, prompted))
     if len(said) == 1:
         return [(role, finding) for finding in _worst_first(next(iter(said.values())))]
     shared = [finding for finding in said["query"] if finding in said["passage"]]
@@ -98,30 +102,45 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
 
 def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Can layers and tensors be paired?"""
-    one, two = (_anatomy(r.passage) for r in (before, after))
-    differ = [f"{name} {one[name]} and {two[name]}" for name in ("family", "blocks", "width") if one[name] != two[name]]
-    if differ:
-        fix = "compare a retriever with the backbone that it was fine-tuned from"
-        yield Finding(ERROR, "architecture", f"the two are built differently: {', '.join(differ)}", fix)
-    else:
-        yield Finding(PASSED, "architecture", f"both {one['family']}, {one['blocks']} blocks of {one['width']}")
+    for tower in ("query", "passage"):
+        one, two = (r.tower(tower) for r in (before, after))
+        widths = [_anatomy(e)["width"] for e in (one, two)]
+        differ = incomparable(one.anatomy, two.anatomy) or (
+            f"one is {widths[0]} wide, the other {widths[1]}" if widths[0] != widths[1] else ""
+        )
+        if differ:
+            fix = "compare a retriever with the backbone that it was fine-tuned from"
+            yield Finding(ERROR, "architecture", f"the two are built differently: {differ}", fix)
+            return
+    about = _anatomy(after.passage)
+    yield Finding(PASSED, "architecture", f"both {about['family']}, {about['blocks']} blocks of {about['width']}")
 
 
 def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Did fine-tuning change anything?"""
-    mine, theirs = (dict(r.passage.backbone.named_parameters()) for r in (before, after))
-    common = [name for name in mine if name in theirs and mine[name].shape == theirs[name].shape]
-    changed = [name for name in common if not torch.equal(mine[name], theirs[name].to(mine[name].dtype))]
-    alone = [name for name in {**mine, **theirs} if name not in common]
+    """Did fine-tuning change anything, in either tower or its head?"""
+    changed, alone, said = dict[str, int](), set[str](), ""
+    for tower in ("query", "passage"):
+        mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
+        common = [name for name in mine if name in theirs and mine[name].shape == theirs[name].shape]
+        alone |= (mine.keys() | theirs.keys()) - set(common)
+        changed[tower] = sum(not torch.equal(mine[name], theirs[name].to(mine[name].dtype)) for name in common)
+        said = f"{changed[tower]} of {len(common)} tensors differ"
     if alone:
         text = f"{len(alone)} tensors are in one of the two only, or of another shape: {', '.join(sorted(alone)[:3])}"
         yield Finding(WARNING, "weights", text, "see `retroscope diff`; what differs there is not paired")
-    text = f"{len(changed)} of {len(common)} tensors differ"
-    if changed:
-        yield Finding(PASSED, "weights", text)
-    else:
+    still = [tower for tower, n in changed.items() if not n]
+    if not still:
+        yield Finding(PASSED, "weights", said)
+    elif len(still) == 2 and not alone:
         fix = "the same model was given twice, an adapter was not loaded, or fine-tuning never reached the backbone"
-        yield Finding(ERROR, "weights", f"{text}: the two are the same model", fix)
+        yield Finding(ERROR, "weights", f"{said}: the two are the same model", fix)
+    else:
+        yield Finding(NOTE, "weights", f"no tensor that both have differs in the {' and '.join(still)} tower")
+
+
+def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
+    head = {f"head.{name}": value for name, value in encoder.head.named_parameters()}
+    return dict(encoder.backbone.named_parameters()) | head
 
 
 def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from retroscope.collection.collection import Collection
 from retroscope.drift.geometry import whitening
 from retroscope.drift.representations import DriftSettings, representation_drift
-from retroscope.drift.weights import diff_weights
+from retroscope.drift.weights import diff_weights, incomparable
 from retroscope.encoders.checkpoints.tensors import weights_of
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.reporting.files import MARK, whole_folder
@@ -22,12 +23,30 @@ from retroscope.representations.store import (
 )
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
+from retroscope.statistics.jackknife import GROUPS as OF_JACKKNIFE
 from retroscope.study.measure import Measured, Progress, Stages
 
 FRAMES = ("similarity", "shape", "cross")
 TENSORS, GROUPS = "tensors", "groups"
+OF_TOWER = ["tower", "before_name", "after_name"]
 BOTH = "query and passage"
-MOST_WHITENED = 200_000  # passages whose whitened vectors are held in memory
+COARSE = (
+    "loaded in half precision, so their change includes its rounding and their ranks were left out; `retroscope diff` "
+    "reads the files"
+)
+MOST_WHITENED = 2**28  # numbers of the passages' final vectors, of which whitening holds a few copies
+
+
+def why_not(before: Retriever, after: Retriever, collection: Collection) -> str:
+    """Why what moved cannot be measured; empty where it can. Known before anything is encoded."""
+    for tower in ("query", "passage"):
+        reason = incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy)
+        if reason:
+            return reason
+    few = min(len(collection.queries), len(collection.passages))
+    return (
+        f"{few} texts are too few for its intervals ({2 * OF_JACKKNIFE} are needed)" if few < 2 * OF_JACKKNIFE else ""
+    )
 
 
 def measure_moved(
@@ -73,22 +92,24 @@ def _weights(before: Retriever, after: Retriever, settings: DriftSettings, stage
 
 
 def _tower_weights(one: Encoder, two: Encoder, settings: DriftSettings, stages: Stages) -> WeightFindings:
+    single = one.backbone.dtype == two.backbone.dtype == torch.float32
     found = diff_weights(
         weights_of(one.backbone, one.name),
         weights_of(two.backbone, two.name),
-        spectra=settings.spectra,
+        spectra=settings.spectra and single,
         directions=settings.directions,
         progress=stages.inside("weights"),
     )
-    return WeightFindings(one.name, two.name, one.anatomy.n_blocks, found.tensors, found.groups, found.notes)
+    notes = found.notes if single else (*found.notes, COARSE)
+    return WeightFindings(one.name, two.name, one.anatomy.n_blocks, found.tensors, found.groups, notes)
 
 
 def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
     """Retrieval with final vectors whitened by the passages: what geometry alone gives, since it knows no query.
 
-    None where the passages are too many to hold.
+    None where the passages are too many to hold (2^28 numbers).
     """
-    if len(vectors.passage.ids) > MOST_WHITENED:
+    if int(np.prod(vectors.passage.store.final.shape)) > MOST_WHITENED:
         return None
     mean, matrix = whitening(vectors.passage.final())
     query, passage = (_turned(side, mean, matrix) for side in (vectors.query, vectors.passage))
@@ -108,26 +129,27 @@ def save_moved(moved: MovedFindings, folder: Path) -> None:
         for name in FRAMES:
             getattr(moved, name).to_parquet(new / f"{name}.parquet", index=False)
         for name in (TENSORS, GROUPS):
-            parts = [getattr(f, name).assign(tower=tower) for tower, f in moved.weights.items()]
+            parts = [
+                getattr(f, name).assign(tower=tower, before_name=f.before, after_name=f.after)
+                for tower, f in moved.weights.items()
+            ]
             pd.concat(parts, ignore_index=True).to_parquet(new / f"{name}.parquet", index=False)
         counts = pd.DataFrame({"tower": list(moved.texts), "texts": list(moved.texts.values())})
         counts.to_parquet(new / "texts.parquet", index=False)
 
 
-def load_moved(names: Mapping[str, str], n_blocks: int, folder: Path) -> MovedFindings | None:
-    """What `save_moved` wrote, for side -> model name; None where nothing was."""
+def load_moved(n_blocks: int, folder: Path) -> MovedFindings | None:
+    """What `save_moved` wrote; None where nothing was."""
     if not (folder / MARK).exists():
         return None
     frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in (*FRAMES, TENSORS, GROUPS, "texts")}
-    weights = {
-        str(tower): WeightFindings(
-            names["before"],
-            names["after"],
-            n_blocks,
-            tensors.drop(columns="tower").reset_index(drop=True),
-            frames[GROUPS][frames[GROUPS]["tower"] == tower].drop(columns="tower").reset_index(drop=True),
+    weights = {}
+    for tower, tensors in frames[TENSORS].groupby("tower", sort=False):
+        groups = frames[GROUPS][frames[GROUPS]["tower"] == tower]
+        names = groups["before_name"].iloc[0], groups["after_name"].iloc[0]
+        plain = (
+            f.drop(columns=["tower", "before_name", "after_name"]).reset_index(drop=True) for f in (tensors, groups)
         )
-        for tower, tensors in frames[TENSORS].groupby("tower", sort=False)
-    }
+        weights[str(tower)] = WeightFindings(*names, n_blocks, *plain)
     texts = {str(row.tower): int(row.texts) for row in frames["texts"].itertuples()}
     return MovedFindings(weights, frames["similarity"], frames["shape"], frames["cross"], texts)

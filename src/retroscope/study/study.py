@@ -181,7 +181,7 @@ def load_study(folder: str | Path) -> Study:
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}
     blocks = len(facts["after"]["towers"][0]["layer_names"]) - 1
-    neurons, moved = load_neurons(models, home / NEURONS), load_moved(models, blocks, home / MOVED)
+    neurons, moved = load_neurons(models, home / NEURONS), load_moved(blocks, home / MOVED)
     return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved)
 
 

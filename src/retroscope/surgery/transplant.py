@@ -34,6 +34,12 @@ WORDS = ("none", "all", *(f"{word}:K" for word in COUNTED), *PARTS, "interpolate
 # Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
 ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
 
+# Of a configuration: what changes a vector without any weight.
+COMPUTES = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "rope_theta",
+            "rope_parameters", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "hidden_act",
+            "hidden_activation", "activation_function", "feed_forward_proj", "sliding_window",
+            "layer_types")  # fmt: skip
+
 Donates = Callable[[int, str], bool]  # (layer, part) of a parameter -> the donor's?
 
 
@@ -116,6 +122,20 @@ def check_pair(receiver: Encoder, donor: Encoder) -> None:
             f"{receiver.name} and {donor.name} differ in {len(apart)} tensors, first {apart[0]}",
             fix="transplant between a backbone and the retriever fine-tuned from it",
         )
+    one, two = (_computes(encoder) for encoder in (receiver, donor))
+    differ = [f"{name} ({one[name]} and {two[name]})" for name in one if one[name] != two[name]]
+    if differ:
+        raise EncoderError(
+            f"{receiver.name} and {donor.name} compute differently: {', '.join(differ)}",
+            fix="load both alike: a hybrid has one way to compute",
+        )
+
+
+def _computes(encoder: Encoder) -> dict[str, Any]:
+    """What a model does with its weights besides them."""
+    config = encoder.backbone.config.to_dict()
+    measured = {"attention looks back only": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
+    return measured | {name: config.get(name) for name in COMPUTES}
 
 
 def transplanted(

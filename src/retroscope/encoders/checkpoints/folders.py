@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from retroscope.errors import EncoderError
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
-WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats
 
 

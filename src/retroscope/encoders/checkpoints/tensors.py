@@ -122,7 +122,8 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
     """Factors of a plain LoRA; any other kind of adapter is merged in memory."""
     raw = read_json(folder, CONFIG)
     under = locate_base(folder, base)
-    plain = raw.get("peft_type") == "LORA" and not raw.get("use_dora") and not raw.get("modules_to_save")
+    untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
+    plain = raw.get("peft_type") == "LORA" and not raw.get("use_dora") and not raw.get("modules_to_save") and untouched
     disk = open_disk(folder, stem="adapter_model")
     factors = all(any(f".{f}." in name for f in FACTORS) for name in disk.files)
     if not (plain and factors) or under.is_file() or (under / CONFIG).is_file():
