@@ -189,13 +189,15 @@ def _low_rank(w: Tensor, low: LowRank, directions: int) -> dict[str, Any]:
 
 def _dense(w: Tensor, v: Tensor, directions: int) -> dict[str, Any]:
     square, moved, largest, equal = 0.0, 0.0, 0.0, 0
+    held = torch.empty(2, min(PIECE, w.numel()))  # one room for all pieces: asking for it anew takes most of the time
     for one, two in zip(_pieces(w), _pieces(v), strict=True):
-        a, b = one.float(), two.float()
-        d = b - a
+        a, d = held[0, : len(one)].copy_(one), held[1, : len(one)].copy_(two)
+        d.sub_(a)
+        low, high = torch.aminmax(d)
         square += float(torch.dot(a, a))
         moved += float(torch.dot(d, d))
-        largest = max(largest, float(d.abs().max()))
-        equal += d.numel() - int(d.count_nonzero())
+        largest = max(largest, -float(low), float(high))
+        equal += len(d) - int(torch.count_nonzero(d))
     norm, change = math.sqrt(square), math.sqrt(moved)
     row = {
         "status": _status(w, v, change),
