@@ -6,9 +6,9 @@
 
 diff: the pair is written once, in bfloat16; then by turns both files are read from beginning to end and compared
 without spectra, from the disk (the system is asked to forget them first) and from memory. Printed: bytes a second of
-both, and the ratio of the medians. transplant: every hybrid of the sweep over a sample of passages, ours against a whole
-encoding of each with its weights written out (copying and tokenising are not counted), and how far the vectors are
-apart.
+both, and the ratio of the medians. transplant: every hybrid of the sweep over a sample of passages, ours against a
+whole encoding of each with its weights written out (copying and tokenising are not counted), and how far the vectors
+are apart.
 """
 
 import argparse
