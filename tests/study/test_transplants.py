@@ -75,10 +75,19 @@ def test_the_verdict_names_it(found: TransplantFindings) -> None:
     assert any("the largest change first: the FFN's last matrices" in t for t in said)
 
 
-def test_no_difference_is_no_evidence(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
+def test_the_same_model_twice_has_nothing_to_transplant(
+    pair: tuple[Retriever, Retriever], collection: Collection
+) -> None:
     _, after = pair
-    same = transplant(replace(after, name="again"), after, collection, QUICK)
-    assert {s.tone for s in same.verdict() if s.text.startswith("One ")} == {NO_EVIDENCE}
+    with pytest.raises(SettingsError, match="have the same weights: there is nothing to transplant"):
+        transplant(replace(after, name="again"), after, collection, QUICK)
+    with pytest.raises(SettingsError, match="passages is -5"):
+        replace(QUICK, passages=-5)
+
+
+def test_parts_that_do_nothing_are_no_evidence(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
+    few = transplant(*pair, collection, replace(QUICK, transplants=("attention", "norms")))
+    assert {s.tone for s in few.verdict() if s.text.startswith("One part")} == {NO_EVIDENCE}
 
 
 def test_a_report_without_counted_blocks(

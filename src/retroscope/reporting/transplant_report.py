@@ -212,6 +212,7 @@ def transplant_tables(f: TransplantFindings) -> dict[str, PaperTable]:
     """Every transplant by the headline measure."""
     found = f.table()
     found = found[found["measure"] == f.measures[0]]
+    corrected = f"p ({correction(next(iter(f.differences.values())))})"
     frame = pd.DataFrame(
         {
             "direction": found["direction"],
@@ -219,11 +220,14 @@ def transplant_tables(f: TransplantFindings) -> dict[str, PaperTable]:
             f.measures[0]: [score(v) for v in found["score"]],
             "effect": [signed(v) for v in found["effect"]],
             "interval": [effect_limits(r) for _, r in found.iterrows()],
-            "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
+            corrected: [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
         }
     )
-    note = "rewind: the backbone's weights in the retriever; graft: the converse. Effects against the intact receiver."
-    return {"transplants": PaperTable(frame, f.title, note, (f.measures[0], "effect", "interval", "p"))}
+    note = (
+        "rewind: the backbone's weights in the retriever; graft: the converse. Effects against the intact receiver, "
+        "with intervals that are not corrected for their number; p is, over all transplants of a direction."
+    )
+    return {"transplants": PaperTable(frame, f.title, note, (f.measures[0], "effect", "interval", corrected))}
 
 
 def write_transplant_report(f: TransplantFindings, folder: Path) -> Path:

@@ -60,7 +60,11 @@ def weight_tables(f: WeightFindings, tower: str = "") -> dict[str, PaperTable]:
         printed = wide.map(lambda v: "" if pd.isna(v) else percent(v)).reset_index().astype(str)
         caption = f"Size of the change over size before, by layer and part: {f.before} to {f.after}{where}"
         found[f"weights{end}"] = PaperTable(printed, caption, "|D| / |W|, Frobenius norms.", tuple(printed.columns))
-    moved = f.tensors[f.tensors["status"] == "changed"].sort_values("relative", ascending=False).head(MOST)
+    moved = (
+        f.tensors[(f.tensors["status"] == "changed") & (f.tensors["columns"] > 1)]
+        .sort_values("relative", ascending=False)
+        .head(MOST)
+    )
     if len(moved):
         found[f"moved{end}"] = PaperTable(*_most(moved))
     return found
@@ -83,4 +87,4 @@ def _most(moved: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...]]
         "Stable rank: |D|^2 / s1^2. Effective rank: exp of the entropy of the singular values. Alignment: how much "
         "larger the matrix was in the first directions of its change than in random ones."
     )
-    return frame, f"The {len(frame)} tensors that moved most, of their size", note, ("change", *numbers)
+    return frame, f"The {len(frame)} matrices that moved most, of their size", note, ("change", *numbers)

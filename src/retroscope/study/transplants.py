@@ -19,6 +19,7 @@ from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.ablation_trial import same_weights
 from retroscope.study.compare import check_pair, recipe_differences
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import collection_of, pair_of
@@ -67,6 +68,8 @@ class TransplantSettings:
         for name in self.directions:
             if name not in DIRECTIONS:
                 raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
+        if self.passages < 0 or self.passages == 1:
+            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
         if not self.directions or not self.measures:
             raise SettingsError("no direction or no measure", fix="name at least one of each")
         for name in self.measures:
@@ -94,6 +97,11 @@ def transplant(
     """
     chosen = settings or TransplantSettings()
     check_pair(before, after)
+    if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
+        raise SettingsError(
+            f"{before.name} and {after.name} have the same weights: there is nothing to transplant",
+            fix="give the backbone, and the retriever that was fine-tuned from it",
+        )
     depth = after.passage.anatomy.n_blocks
     names = chosen.transplants or sweep(depth, chosen.shares)
     for name in names:
@@ -167,7 +175,8 @@ def _vectors(direction: str, pair: tuple[Retriever, Retriever], tower: str, run:
 
 
 def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: Collection) -> tuple[str, ...]:
-    said = [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(before, after)]
+    said = [f"{len(searched.judged_queries):,} queries over {len(searched.passages):,} passages were measured"]
+    said += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(before, after)]
     if len(searched.passages) < len(whole.passages):
         said.append(
             f"a sample of {len(searched.passages):,} of {len(whole.passages):,} passages was searched, with "
