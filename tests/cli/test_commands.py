@@ -196,6 +196,15 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert sum(found["statuses"].values()) == len(found["tensors"])
     said = cli("diff", tiny.backbone, tiny.retriever, "--no-spectra")
     assert found["verdict"][0][:20] in said.out
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html").write_text("mine")
+    for words in (
+        ("diff", tiny.backbone, tiny.retriever),
+        ("transplant", tiny.backbone, tiny.retriever, "--data", "x"),
+    ):
+        refused = cli(*words, "--out", tmp_path / "mine")
+        assert (refused.code, (tmp_path / "mine" / "report.html").read_text()) == (2, "mine")
+        assert "is of something else" in refused.err
     same = cli("diff", tiny.backbone, tiny.backbone)
     assert (same.code, same.out.count("NOTHING CHANGED")) == (0, 1)
 

@@ -156,8 +156,11 @@ def test_prompts_that_the_folder_declares_and_nobody_uses(tmp_path: Path) -> Non
             prompts={"retrieval": "find: "},
         )  # fmt: skip
         model.save(str(tmp_path / "st"))
-    warned = one(examined(tmp_path / "st", LoadSettings()), "prompts", WARNING)
-    assert "retrieval 'find: '" in warned.text
+    found = examined(tmp_path / "st", LoadSettings())
+    assert "retrieval 'find: '" in one(found, "prompts", WARNING).text
+    assert one(found, "library", PASSED)
+    given = examined(tmp_path / "st", MEAN)
+    assert "not compared with SentenceTransformer.encode" in one(given, "library", NOTE).text
 
 
 def test_a_tanh_pooler_that_was_never_trained(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import typer
 
 from retroscope.cli import options as o
 
+DOCUMENT = "diff.json"
+
 
 def run(
     before: Annotated[str, typer.Argument(help="The backbone: folder, hub name or GGUF file.", metavar="BEFORE")],
@@ -26,13 +28,14 @@ def run(
     """
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import weight_summary
-    from retroscope.reporting.files import refuse_foreign
+    from retroscope.reporting.files import refuse_foreign, refuse_other_report
     from retroscope.reporting.weight_report import write_weight_report
     from retroscope.study.diff import diff, diff_document
     from retroscope.study.documents import as_json as in_json
     from retroscope.study.documents import write_text
 
     if out is not None:
+        refuse_other_report(out, DOCUMENT)
         claim(out)
         for made in ("tables", "figures"):
             refuse_foreign(out / made)
@@ -43,6 +46,6 @@ def run(
         )  # fmt: skip
     document = diff_document(found)
     if out is not None:
-        write_text(out / "diff.json", in_json(document))
+        write_text(out / DOCUMENT, in_json(document))
         note(f"report: {write_weight_report(found, out)}")
     emit(document) if as_json else say(weight_summary(found))

@@ -6,6 +6,8 @@ import typer
 
 from retroscope.cli import options as o
 
+DOCUMENT = "transplants.json"
+
 
 def run(
     before: Annotated[str, typer.Argument(help="The backbone: folder, hub name or GGUF file.", metavar="BEFORE")],
@@ -35,7 +37,7 @@ def run(
     from retroscope.cli.resolve import resolve_as
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import transplant_summary
-    from retroscope.reporting.files import refuse_foreign
+    from retroscope.reporting.files import refuse_foreign, refuse_other_report
     from retroscope.reporting.transplant_report import write_transplant_report
     from retroscope.study.documents import as_json as in_json
     from retroscope.study.documents import write_text
@@ -59,6 +61,7 @@ def run(
     }
     chosen = resolve_as(TransplantSettings, given, settings, assignments)
     if out is not None:
+        refuse_other_report(out, DOCUMENT)
         claim(out)
         for made in ("tables", "figures"):
             refuse_foreign(out / made)
@@ -66,6 +69,6 @@ def run(
         found = run_transplants(chosen, progress)
     document = transplant_document(found)
     if out is not None:
-        write_text(out / "transplants.json", in_json(document))
+        write_text(out / DOCUMENT, in_json(document))
         note(f"report: {write_transplant_report(found, out)}")
     emit(document) if as_json else say(transplant_summary(found))

@@ -87,6 +87,9 @@ def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 def invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """The self-tests: padding, batch, the library's own encode."""
     library = library_test(encoder)
+    if library is None and (origin.path / MODULES).is_file():
+        why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"
+        yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
     for test in [*self_test(encoder), *([library] if library else [])]:
         said = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
         fix = "the pooling or the positions read padding; no number of this encoder can be trusted"

@@ -37,6 +37,16 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
+def refuse_other_report(folder: Path, document: str) -> None:
+    """An error where a page would replace one that stands for something else than `document`."""
+    if (folder / "report.html").exists() and not (folder / document).exists():
+        raise SettingsError(
+            "the report.html here is of something else, and would be replaced",
+            where=str(folder),
+            fix="name another --out, or move it away",
+        )
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; it takes the place of `path` when the block ends without an error.

@@ -91,7 +91,10 @@ def compare(
         moved, seconds = measure_moved(sides, collection, settings.drift, twin=twins["before"], progress=progress)
         facts["caveats"] += [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
         facts["timings"] |= {f"moved: {stage}": s for stage, s in seconds.items()}
-    scores = _scores(sides) | _whitened(sides, collection, settings)
+    white = _whitened(sides, collection, settings)
+    if settings.drift is not None and len(white) < len(sides):
+        facts["caveats"] += ["retrieval with whitened vectors was not measured: the passages are too many to hold"]
+    scores = _scores(sides) | white
     study = Study(facts, settings, scores, _seeds(sides), neurons=_neurons(neurons), moved=moved)
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]

@@ -7,11 +7,9 @@ from typing import Any
 import xarray as xr
 
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.reporting.transplant_report import TransplantFindings
-from retroscope.representations.extraction import ACCELERATOR_TOKENS, CPU_TOKENS
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.measures import parse_measure
 from retroscope.retrieval.retrieve import retrieve
@@ -19,7 +17,7 @@ from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_trial import same_weights
+from retroscope.study.ablation_trial import same_weights, texts_of
 from retroscope.study.compare import check_pair, recipe_differences
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import collection_of, pair_of
@@ -154,24 +152,17 @@ def _direction(direction: str, models: Mapping[str, Retriever], run: _Run) -> Di
 def _vectors(direction: str, pair: tuple[Retriever, Retriever], tower: str, run: _Run) -> dict[str, Representations]:
     """The final vectors of one tower's texts under every transplant."""
     receiver, donor = (retriever.tower(tower) for retriever in pair)
-    collection = run.collection
-    texts = (
-        {i: query.text for i, query in collection.queries.items()}
-        if tower == "query"
-        else {i: collection.passage_text(i) for i in collection.passages}
-    )
+    texts = texts_of(pair[0], run.collection, tower, run.settings.batch_tokens)
     done = 0
 
     def told(n: int) -> None:
         nonlocal done
         done += n
         if run.progress:
-            run.progress(f"{direction}: {tower} texts", done, len(texts))
+            run.progress(f"{direction}: {tower} texts", done, len(texts.ids))
 
-    usual = CPU_TOKENS if receiver.device.type == "cpu" else ACCELERATOR_TOKENS
-    rows = tokenise(receiver, list(texts.values()))
-    found = transplanted(receiver, donor, rows, run.names, tokens=run.settings.batch_tokens or usual, told=told)
-    return {name: representations_in_memory(tuple(texts), final[:, None].numpy()) for name, final in found.items()}
+    found = transplanted(receiver, donor, texts.rows, run.names, tokens=texts.tokens, told=told)
+    return {name: representations_in_memory(texts.ids, final[:, None].numpy()) for name, final in found.items()}
 
 
 def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: Collection) -> tuple[str, ...]:
