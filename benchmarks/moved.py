@@ -30,7 +30,8 @@ from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
-from retroscope.surgery.transplant import named, sweep, transplanted
+from retroscope.surgery.hybrids import transplanted
+from retroscope.surgery.transplant import named, sweep
 
 WIDTH, INNER, VOCABULARY = 2048, 8192, 32_000  # of a LLaMA of a billion weights with 16 blocks
 READ = 2**24  # bytes at a time

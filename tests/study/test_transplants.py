@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -13,12 +14,23 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE
-from retroscope.reporting.transplant_report import TransplantFindings, write_transplant_report
+from retroscope.reporting.transplant_findings import TransplantFindings
+from retroscope.reporting.transplant_report import write_transplant_report
+from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.transplants import TransplantSettings, transplant, transplant_document
 from toys import CORPUS, save_toy
 
-QUICK = TransplantSettings(measures=("RR@10",), shares=(0.5,), statistics=ComparisonSettings(resamples=200))
+QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,))
+STATISTICS = ComparisonSettings(resamples=200)
+
+
+def swept(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, **changed: object
+) -> TransplantFindings:
+    settings = TransplantSettings(sweep=replace(QUICK, **changed), statistics=STATISTICS)
+    return transplant(*pair, collection, settings, cache=cache)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +54,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Retriever
 
 
 @pytest.fixture(scope="module")
-def found(pair: tuple[Retriever, Retriever], collection: Collection) -> TransplantFindings:
-    return transplant(*pair, collection, QUICK)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def found(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> TransplantFindings:
+    return swept(pair, collection, cache)
 
 
 def test_the_ends_are_the_two_models(found: TransplantFindings) -> None:
@@ -65,7 +82,7 @@ def test_a_planted_block_is_the_one_that_matters(found: TransplantFindings) -> N
 
 
 def test_the_verdict_names_it(found: TransplantFindings) -> None:
-    said = {s.text: s.tone for s in found.verdict()}
+    said = {s.text: s.tone for s in transplant_statements(found)}
     (text,) = [t for t in said if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")]
     assert "The largest change is block 2's" in text
     assert said[text] == CHANGED
@@ -76,24 +93,26 @@ def test_the_verdict_names_it(found: TransplantFindings) -> None:
 
 
 def test_the_same_model_twice_has_nothing_to_transplant(
-    pair: tuple[Retriever, Retriever], collection: Collection
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     _, after = pair
     with pytest.raises(SettingsError, match="have the same weights: there is nothing to transplant"):
-        transplant(replace(after, name="again"), after, collection, QUICK)
+        swept((replace(after, name="again"), after), collection, cache)
     with pytest.raises(SettingsError, match="passages is -5"):
         replace(QUICK, passages=-5)
 
 
-def test_parts_that_do_nothing_are_no_evidence(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
-    few = transplant(*pair, collection, replace(QUICK, transplants=("attention", "norms")))
-    assert {s.tone for s in few.verdict() if s.text.startswith("One part")} == {NO_EVIDENCE}
+def test_parts_that_do_nothing_are_no_evidence(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    few = swept(pair, collection, cache, transplants=("attention", "norms"))
+    assert {s.tone for s in transplant_statements(few) if s.text.startswith("One part")} == {NO_EVIDENCE}
 
 
 def test_a_report_without_counted_blocks(
-    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, tmp_path: Path
 ) -> None:
-    found = transplant(*pair, collection, replace(QUICK, transplants=("attention",)))
+    found = swept(pair, collection, cache, transplants=("attention",))
     assert "Every transplant" in write_transplant_report(found, tmp_path).read_text("utf-8")
 
 
@@ -104,20 +123,63 @@ def test_report_and_document(found: TransplantFindings, tmp_path: Path) -> None:
     assert written == {".csv", ".parquet", ".tex"}
     document = transplant_document(found)
     assert len(document["transplants"]) == len(found.table())
-    assert document["settings"]["shares"] == [0.5]
+    assert document["settings"]["sweep"]["shares"] == [0.5]
 
 
-def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
-    small = transplant(*pair, collection, replace(QUICK, passages=50, transplants=("block:1",), directions=("graft",)))
+def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> None:
+    small = swept(pair, collection, cache, passages=50, transplants=("block:1",), directions=("graft",))
     assert any("a sample of 50 of 150 passages was searched" in caveat for caveat in small.caveats)
     assert list(small.differences) == ["graft"]
 
 
-def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path) -> None:
+def test_a_sweep_that_was_stopped_goes_on(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made is not made again, and the result is the same."""
+    from retroscope.study import transplant_vectors
+
+    whole = swept(pair, collection, tmp_path / "whole", transplants=("block:1",)).table()
+    own, calls = transplant_vectors.hybrids, [0]
+
+    def counted(*args: object, **kwargs: object) -> object:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        return own(*args, **kwargs)
+
+    monkeypatch.setattr(transplant_vectors, "hybrids", counted)
+    with pytest.raises(KeyboardInterrupt):
+        swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
+    again = swept(pair, collection, tmp_path / "stopped", transplants=("block:1",)).table()
+    windows = 2 * -(-150 // transplant_vectors.WINDOW)  # of both towers
+    assert calls[0] == windows + 1
+    pd.testing.assert_frame_equal(again, whole)
+    swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
+    assert calls[0] == windows + 1
+
+
+def test_recipes_that_differ_are_run_one_direction_at_a_time(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    """Hybrids have their receiver's recipe: `none` is each model as it is, whatever the other's prompt or ending."""
+    before, after = pair
+    prompted = replace(after.query, recipe=replace(after.query.recipe, prompt="query the "))
+    other = replace(after, query=prompted)
+    table = swept((before, other), collection, tmp_path, transplants=("block:1",)).table()
+    table = table.set_index(["direction", "transplant"])
+    alike = swept(pair, collection, tmp_path, transplants=("block:1",)).table().set_index(["direction", "transplant"])
+    assert table.loc[("graft", "all"), "intact"] == alike.loc[("graft", "all"), "intact"]
+    assert table.loc[("graft", "all"), "score"] == pytest.approx(alike.loc[("graft", "all"), "score"])
+    assert table.loc[("rewind", "all"), "intact"] != alike.loc[("rewind", "all"), "intact"]
+
+
+def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no direction 'back'"):
-        TransplantSettings(directions=("back",))
+        SweepSettings(directions=("back",))
+    with pytest.raises(SettingsError, match="groups is -1"):
+        SweepSettings(groups=-1)
     with pytest.raises(SettingsError, match="'block:3': the model has 2 blocks"):
-        transplant(*pair, collection, replace(QUICK, transplants=("block:3",)))
+        swept(pair, collection, cache, transplants=("block:3",))
     other = load_retriever(save_toy("bert", tmp_path / "bert"), pooling="mean")
     with pytest.raises(EncoderError, match="differ in"):
-        transplant(pair[0], other, collection, QUICK)
+        swept((pair[0], other), collection, cache)

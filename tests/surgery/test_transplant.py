@@ -13,7 +13,8 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, SettingsError
-from retroscope.surgery.transplant import ENTANGLED, named, sweep, transplanted
+from retroscope.surgery.hybrids import ENTANGLED, _Pair, hybrids, transplanted
+from retroscope.surgery.transplant import named, steps, sweep
 from toys import TEXTS, TOYS, save_toy
 
 SOME = ("none", "block:1", "top:1", "bottom:1", "attention", "ffn_in", "ffn_out", "norms", "embeddings", "all")
@@ -110,6 +111,45 @@ def test_complementary_hybrids_are_one(pair: Callable[[str], tuple[Encoder, Enco
     assert torch.equal(mine["bottom:1"], theirs["top:1"])
 
 
+@pytest.mark.parametrize("name", ["llama", "bert", "t5"])
+def test_both_directions_are_run_as_one(
+    name: str, pair: Callable[[str], tuple[Encoder, Encoder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same vectors as one direction at a time, and no model is run twice under two names."""
+    one, two = pair(name)
+    rows, names = tokenise(one, TEXTS), (*sweep(2), "interpolate:0.25")
+    ran: list[object] = []
+    for whole, own in (("above", _Pair.above), ("whole", _Pair.whole)):
+        monkeypatch.setattr(_Pair, whole, lambda self, hybrid, own=own: (ran.append(hybrid), own(self, hybrid))[1])
+    together = hybrids((one, two), rows, [(r, n) for r in (0, 1) for n in names], tokens=10**6)
+    assert len(ran) < 2 * len(names) - 8, "bottom and top, embeddings and top:L, all and none, shares are shared"
+    for receiver, mine, theirs in ((0, one, two), (1, two, one)):
+        for key, vectors in transplanted(mine, theirs, rows, names, tokens=10**6).items():
+            torch.testing.assert_close(together[receiver, key], vectors, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("blocks", "groups"), [(1, 0), (5, 0), (30, 6), (7, 3), (5, 12), (12, 5)])
+def test_groups_hold_every_block_once(blocks: int, groups: int) -> None:
+    found = steps(blocks, groups)
+    assert [k for low, high in found for k in range(low, high + 1)] == list(range(1, blocks + 1))
+    sizes = [high - low + 1 for low, high in found]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(found) == min(groups or blocks, blocks)
+
+
+def test_a_group_is_its_blocks(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    receiver, donor = pair("llama")
+    found = transplanted(receiver, donor, tokenise(receiver, TEXTS), ("block:1-2", "block:1", "block:1-1"))
+    torch.testing.assert_close(
+        found["block:1-2"], by_hand(receiver, donor, "block:1-2", tokenise(receiver, TEXTS)), rtol=1e-5, atol=1e-5
+    )
+    assert torch.equal(found["block:1"], found["block:1-1"])
+    assert sweep(30, (), 3)[1:10] == (
+        *("block:1-10", "block:11-20", "block:21-30", "top:10", "top:20", "top:30", "bottom:10", "bottom:20"),
+        "bottom:30",
+    )
+
+
 def test_batches_change_nothing(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
     receiver, donor = pair("llama")
     rows = tokenise(receiver, TEXTS)
@@ -137,6 +177,8 @@ def test_a_planted_block_is_what_matters(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("block:3", r"'block:3': the model has 2 blocks"),
+        ("block:2-1", r"'block:2-1': the model has 2 blocks"),
+        ("top:1-2", r"'top:1-2': the model has 2 blocks"),
         ("top:x", r"the model has 2 blocks"),
         ("atention", r"unknown transplant 'atention'\n  fix: did you mean 'attention'"),
         ("interpolate:2", "is no interpolation"),

@@ -19,6 +19,7 @@ def run(
     ],
     data: o.Data,
     out: o.RequiredOut,
+    split: o.Split = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
     protocol: o.Protocol = None,
@@ -34,6 +35,9 @@ def run(
     limit_queries: o.Limit = None,
     neurons: Annotated[
         bool, typer.Option("--neurons/--no-neurons", help="Attribute and ablate neurons; the slowest part.")
+    ] = True,
+    transplants: Annotated[
+        bool, typer.Option("--transplants/--no-transplants", help="Put weights of one model into the other.")
     ] = True,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
@@ -64,7 +68,7 @@ def run(
         {
             "before": o.model_values(before, load),
             "after": o.model_values(after, load),
-            "data": o.given(source=data, limit_queries=limit_queries),
+            "data": o.given(source=data, split=split, limit_queries=limit_queries),
             "protocol": protocol,
             "retrieval.measures": o.listed(measures),
             "probing.probes": o.listed(probes),
@@ -77,6 +81,8 @@ def run(
     )
     if not neurons:
         chosen = replace(chosen, neurons=None, ablation=None)
+    if not transplants:
+        chosen = replace(chosen, transplants=None)
     if not (overwrite or dry_run):
         refuse_other(out, chosen)
     _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
@@ -86,9 +92,10 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     from retroscope.cli.terminal import claim, emit, note, progress_bars, say
     from retroscope.reporting.console import summary as in_words
     from retroscope.reporting.files import refuse_foreign
-    from retroscope.study.compare import check_pair, compare
+    from retroscope.study.compare import compare
     from retroscope.study.load import check_ids, collection_of, pair_of
     from retroscope.study.plan import describe, plan_run
+    from retroscope.study.recipes import check_pair
     from retroscope.study.summary import write_summary
 
     collection = collection_of(chosen.data)

@@ -22,6 +22,7 @@ def run(
     texts: Annotated[
         Path | None, typer.Option("--texts", help="One text a line, UTF-8, instead of --data.", metavar="FILE")
     ] = None,
+    split: o.Split = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
     protocol: o.Protocol = None,
@@ -92,7 +93,7 @@ def run(
     chosen = resolve(
         {
             "after": o.model_values(model, load),
-            "data": o.given(source=data),
+            "data": o.given(source=data, split=split),
             "protocol": protocol,
             "neurons.tower": tower,
             "neurons.target": target,

@@ -16,6 +16,7 @@ Model = Annotated[
 Data = Annotated[
     str, typer.Option("--data", help="Collection: a path or FORMAT:PATH, e.g. beir:data/nq.", metavar="SPEC")
 ]
+Split = Annotated[str | None, typer.Option("--split", help="Of the judgments, where there are several.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
 RequiredOut = Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
 Pooling = Annotated[

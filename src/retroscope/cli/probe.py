@@ -7,6 +7,7 @@ def run(
     model: o.Model,
     data: o.Data,
     out: o.Out = None,
+    split: o.Split = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
     protocol: o.Protocol = None,
@@ -45,7 +46,7 @@ def run(
     chosen = resolve(
         {
             "after": o.model_values(model, load),
-            "data": o.given(source=data, limit_queries=limit_queries),
+            "data": o.given(source=data, split=split, limit_queries=limit_queries),
             "protocol": protocol,
             "probing.probes": o.listed(probes),
             "probing.controls": o.listed(controls),

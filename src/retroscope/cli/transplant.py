@@ -14,6 +14,7 @@ def run(
     after: Annotated[str, typer.Argument(help="The retriever fine-tuned from it.", metavar="AFTER")],
     data: o.Data,
     out: o.Out = None,
+    split: o.Split = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
     similarity: o.Similarity = None,
@@ -24,10 +25,14 @@ def run(
         str | None,
         typer.Option("--transplants", help="Comma-separated: block:K, top:K, bottom:K, attention ...; else all."),
     ] = None,
+    groups: Annotated[
+        int | None, typer.Option("--groups", help="Groups of neighbouring blocks, at most (12); 0: every block.")
+    ] = None,
     measures: o.Measures = None,
     passages: Annotated[int | None, typer.Option("--passages", help="Search at most so many; 0: all.")] = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
+    cache: o.Cache = None,
     as_json: o.Json = False,
 ) -> None:
     """Say which parts of what fine-tuning changed retrieval needs.
@@ -54,10 +59,11 @@ def run(
     given = {
         "before": o.model_values(before, load),
         "after": o.model_values(after, load),
-        "data": {"source": data},
-        "transplants": o.listed(transplants),
-        "measures": o.listed(measures),
-        "passages": passages,
+        "data": o.given(source=data, split=split),
+        "sweep.transplants": o.listed(transplants),
+        "sweep.groups": groups,
+        "sweep.measures": o.listed(measures),
+        "sweep.passages": passages,
     }
     chosen = resolve_as(TransplantSettings, given, settings, assignments)
     if out is not None:
@@ -66,7 +72,7 @@ def run(
         for made in ("tables", "figures"):
             refuse_foreign(out / made)
     with progress_bars() as progress:
-        found = run_transplants(chosen, progress)
+        found = run_transplants(chosen, progress, cache)
     document = transplant_document(found)
     if out is not None:
         write_text(out / DOCUMENT, in_json(document))

@@ -9,7 +9,9 @@ from retroscope.reporting.neuron_tables import paper_ablation
 from retroscope.reporting.numbers import count
 from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
 from retroscope.reporting.statements import Statement
-from retroscope.reporting.transplant_report import TransplantFindings, transplant_tables
+from retroscope.reporting.transplant_figures import transplant_tables
+from retroscope.reporting.transplant_findings import TransplantFindings
+from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.reporting.verdict import verdict
 from retroscope.reporting.weight_figures import weight_tables
 from retroscope.reporting.weight_findings import WeightFindings
@@ -67,7 +69,7 @@ def transplant_summary(findings: TransplantFindings) -> str:
     """The statements about transplants, then every one of them."""
     blocks = [
         findings.title,
-        _statements("Verdict", findings.verdict()),
+        _statements("Verdict", transplant_statements(findings)),
         *([_listed("Caveats", findings.caveats)] if findings.caveats else []),
         *(_table(t) for t in transplant_tables(findings).values()),
     ]

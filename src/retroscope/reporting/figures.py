@@ -21,6 +21,8 @@ from retroscope.reporting.neuron_proofs import ablation_figure, overlap_figure
 from retroscope.reporting.palette import style
 from retroscope.reporting.probing_figures import effect_figure, family_figure, own_question_figure, selectivity_figure
 from retroscope.reporting.retrieval_figures import flips_figure, layer_retrieval_figure, retrieval_figure
+from retroscope.reporting.story_words import story_figure
+from retroscope.reporting.transplant_figures import transplant_figures
 
 GRADIENT = re.compile(r'(?<=id=")gradient_\d+(?=")|(?<=url\(#)gradient_\d+(?=\))')
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
@@ -49,6 +51,10 @@ def draw(findings: Findings) -> list[Figure]:
     """Every figure that the findings can carry."""
     drawn = [figure for make in FIGURES.values() if (figure := make(findings)) is not None]
     drawn += moved_figures(findings)
+    if findings.transplants is not None:
+        drawn += transplant_figures(findings.transplants)
+    if findings.story is not None and (story := story_figure(findings.story)) is not None:
+        drawn.append(story)
     return drawn if findings.neurons is None else [*drawn, *draw_neurons(findings.neurons)]
 
 

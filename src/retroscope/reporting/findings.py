@@ -13,6 +13,8 @@ import pandas as pd
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings, demand_columns
+from retroscope.reporting.story_findings import StoryFindings
+from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.statistics import Difference
 
 BEFORE = "before"
@@ -137,6 +139,8 @@ class Findings:
         neurons: of both sides, and their paired difference.
         moved: weights and representations, compared.
         whitened: retrieval with the whitened vectors of both, paired.
+        transplants: retrieval with hybrids of the two.
+        story: what the instruments say of the same blocks, held against the transplants.
         query_texts: query id -> text, for the flips table.
         top_passages: query id -> both rankings' tops, for the flips table.
         caveats: what a reader must know before any number.
@@ -160,6 +164,8 @@ class Findings:
     neurons: NeuronFindings | None = None
     moved: MovedFindings | None = None
     whitened: Difference | None = None
+    transplants: TransplantFindings | None = None
+    story: StoryFindings | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)
     top_passages: Mapping[str, TopPassages] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()

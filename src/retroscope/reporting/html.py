@@ -9,6 +9,7 @@ from retroscope.reporting.findings import AFTER, BEFORE, Findings, TopPassages
 from retroscope.reporting.frames import alpha
 from retroscope.reporting.page import fill
 from retroscope.reporting.tables import paper_tables
+from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.reporting.verdict import verdict
 from retroscope.statistics.difference import Difference, Flip
 
@@ -41,6 +42,8 @@ def render(findings: Findings, figures: Sequence[Figure]) -> str:
         "f": findings,
         "n": findings.neurons,
         "m": findings.moved,
+        "t": findings.transplants,
+        "transplanted": () if findings.transplants is None else transplant_statements(findings.transplants),
         "sides": ((BEFORE, findings.before), (AFTER, findings.after)),
         "verdict": found,
         "unconfirmed": found.unconfirmed,
@@ -78,6 +81,8 @@ def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:
         "Probing": findings.probing,
         "Neurons": findings.neurons.profile if findings.neurons else None,
     }
+    if findings.transplants is not None:
+        found |= {f"Transplants: {name}": d for name, d in findings.transplants.differences.items()}
     return {name: {**d.method, "alpha": alpha(d)} for name, d in found.items() if d is not None}
 
 

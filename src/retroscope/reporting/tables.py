@@ -14,6 +14,8 @@ from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
 from retroscope.reporting.paper_tables import PAPER_TABLES
 from retroscope.reporting.selectivity import selectivity
+from retroscope.reporting.story_words import story_tables
+from retroscope.reporting.transplant_figures import transplant_tables
 from retroscope.reporting.verdict import verdict
 from retroscope.reporting.weight_figures import weight_tables
 from retroscope.statistics import Difference
@@ -26,7 +28,7 @@ def write_tables(findings: Findings, folder: Path) -> list[Path]:
 
     Tables without rows are left out.
     """
-    frames = {name: make(findings) for name, make in TABLES.items()} | moved_frames(findings)
+    frames = {name: make(findings) for name, make in TABLES.items()} | moved_frames(findings) | part_frames(findings)
     if findings.neurons is None:
         return _write(frames, {}, paper_tables(findings), folder)
     neurons, large = neuron_frames(findings.neurons)
@@ -50,6 +52,10 @@ def paper_tables(findings: Findings) -> dict[str, PaperTable]:
         apart = len(findings.moved.weights) > 1
         for tower, f in findings.moved.weights.items():
             found |= weight_tables(f, tower if apart else "")
+    if findings.transplants is not None:
+        found |= transplant_tables(findings.transplants)
+    if findings.story is not None:
+        found |= story_tables(findings.story)
     return found if findings.neurons is None else found | neuron_papers(findings.neurons)
 
 
@@ -63,6 +69,14 @@ def moved_frames(findings: Findings) -> Frames:
         for name, part in (("weights", "tensors"), ("weights_by_layer", "groups"))
     }
     return {**weights, "similarity": moved.similarity, "geometry": moved.shape, "layer_map": moved.cross}
+
+
+def part_frames(findings: Findings) -> Frames:
+    """Every transplant, and what the instruments say of the same parts."""
+    frames = {} if findings.transplants is None else {"transplants": findings.transplants.table()}
+    if findings.story is None:
+        return frames
+    return frames | {"story": findings.story.evidence, "story_claims": findings.story.claims}
 
 
 def neuron_papers(findings: NeuronFindings) -> dict[str, PaperTable]:

@@ -18,6 +18,7 @@ from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
+from retroscope.reporting.story_words import story_statements
 from retroscope.reporting.words import best, effect_words, layer, limits
 
 
@@ -46,7 +47,8 @@ def verdict(findings: Findings) -> Verdict:
     probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
     moved = moved_statements(findings)
     calmly = [s for s in moved if s.tone != ALARM]
-    rest = [with_self_tests(s, findings) for s in (*calmly, *probing, *layers(findings))]
+    story = story_statements(findings.story)
+    rest = [with_self_tests(s, findings) for s in (*story, *calmly, *probing, *layers(findings))]
     said = neuron_statements(findings.neurons) if findings.neurons else []
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
     warnings = carried_warnings(findings)

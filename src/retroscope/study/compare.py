@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pandas as pd
@@ -12,10 +13,7 @@ from retroscope.attribution.units import left_out
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.collection.records import Candidates
-from retroscope.encoders.encode import tokenise
-from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.selftest import SENTENCES
-from retroscope.errors import EncoderError
+from retroscope.encoders.encoder import Retriever
 from retroscope.probing.tasks import build_task
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.scores import Scores
@@ -34,10 +32,12 @@ from retroscope.study.neuron_sides import (
 )
 from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
+from retroscope.study.recipes import check_pair, recipe_differences
 from retroscope.study.settings import StudySettings
-from retroscope.study.study import Study
+from retroscope.study.study import HYBRIDS, Study
+from retroscope.study.transplants import measure_transplants
+from retroscope.study.transplants import why_not as why_not_transplanted
 
-TOKENS_ONLY = ("prompt", "suffix", "append_eos")  # of a recipe: nothing but the tokens of a text
 FLIP_MEASURES = ("RR@10", "RR", "nDCG@10")  # by the first of these that is measured, else the headline
 
 
@@ -70,6 +70,9 @@ def compare(
     unmoved = why_not(before, after, collection) if settings.drift is not None else ""
     if unmoved:
         settings = replace(settings, drift=None)
+    unfit = why_not_transplanted(before, after) if settings.transplants is not None else ""
+    if unfit:
+        settings = replace(settings, transplants=None)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     neurons: dict[str, MeasuredNeurons] = {}
@@ -85,6 +88,7 @@ def compare(
     facts = _facts(sides, collection, negatives, settings)
     facts["caveats"] += _neuron_caveats(neurons, collection, negatives, settings)
     facts["caveats"] += [f"what moved was not measured: {unmoved}"] if unmoved else []
+    facts["caveats"] += [f"no weights were transplanted: {unfit}"] if unfit else []
     facts["timings"] |= {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
     moved = None
     if settings.drift is not None:
@@ -95,6 +99,13 @@ def compare(
     if settings.drift is not None and len(white) < len(sides):
         facts["caveats"] += ["retrieval with whitened vectors was not measured: the passages are too many to hold"]
     scores = _scores(sides) | white
+    if settings.transplants is not None:
+        start = perf_counter()
+        swept, facts["transplants"] = measure_transplants(
+            before, after, collection, settings.transplants, home, progress
+        )
+        scores |= {f"{d}/{name}": s for d, pair in swept.items() for name, s in zip(HYBRIDS, pair, strict=True)}
+        facts["timings"]["transplants"] = perf_counter() - start
     study = Study(facts, settings, scores, _seeds(sides), neurons=_neurons(neurons), moved=moved)
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
@@ -159,16 +170,6 @@ def _repeated(candidates: Candidates, settings: StudySettings) -> Candidates:
     )
 
 
-def check_pair(before: Retriever, after: Retriever) -> None:
-    """Refuse two retrievers whose layers cannot be paired."""
-    depths = {side: retriever.passage.anatomy.n_blocks for side, retriever in (("before", before), ("after", after))}
-    if depths["before"] != depths["after"]:
-        raise EncoderError(
-            f"{before.name} has {depths['before']} blocks, {after.name} {depths['after']}: layers cannot be paired",
-            fix="compare a retriever with the backbone that it was fine-tuned from",
-        )
-
-
 def _told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:
     """Both, under two names."""
     if before.name != after.name:
@@ -225,27 +226,6 @@ def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     if _same_vectors(sides):
         said.append("both sides make exactly the same vectors: the same model was given twice")
     return list(dict.fromkeys(said))
-
-
-def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
-    """What differs between the two besides the weights: an effect is then of both.
-
-    One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
-    """
-    pairs = {"similarity": (before.similarity, after.similarity)}
-    for tower in ("query", "passage"):
-        one, two = (retriever.tower(tower).recipe.identity() for retriever in (before, after))
-        alike = TOKENS_ONLY if same_tokens(before.tower(tower), after.tower(tower)) else ()
-        pairs |= {f"{tower} {field}": (one[field], two[field]) for field in one if field not in alike}
-    found = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
-    if not found:
-        return []
-    return [f"the recipes differ in {', '.join(found)}: every difference is of weights and recipe together"]
-
-
-def same_tokens(one: Encoder, two: Encoder) -> bool:
-    """Whether both make the same tokens of a few texts, prompts and endings included."""
-    return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
 
 
 def _same_vectors(sides: Mapping[str, Measured]) -> bool:

@@ -12,9 +12,9 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError
-from retroscope.study.compare import recipe_differences, same_tokens
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import compared_like, retriever_of
+from retroscope.study.recipes import recipe_differences, same_tokens
 from retroscope.study.settings import ModelSettings
 
 Record = dict[str, Any]

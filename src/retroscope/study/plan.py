@@ -15,6 +15,7 @@ from retroscope.representations.represent import TowerPlan, plan_towers
 from retroscope.study.documents import SCHEMA
 from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings, plain
+from retroscope.surgery.transplant import sweep
 
 MIB, GIB = 2**20, 2**30
 SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
@@ -58,6 +59,7 @@ def plan_run(
         "seconds": round(sum(t["seconds"] for t in towers), 1),
         "cache": str(cache),
         "neurons": _neurons(retrievers, collection, settings) if neurons else {},
+        "transplants": _transplants(retrievers, collection, settings),
         "settings": plain(settings),
     }
 
@@ -84,6 +86,22 @@ def _tower(role: str, tower: TowerPlan) -> dict[str, Any]:
         "seconds": round(tower.seconds(), 1),
         "stored": tower.is_stored,
         "recipe": tower.plan.encoder.recipe.as_dict(),
+    }
+
+
+def _transplants(
+    retrievers: Mapping[str, Retriever], collection: Collection, settings: StudySettings
+) -> dict[str, Any]:
+    """How many hybrids of a pair, over how many passages; empty where there is no pair."""
+    chosen = settings.transplants
+    if chosen is None or len(retrievers) < 2:
+        return {}
+    depth = next(iter(retrievers.values())).passage.anatomy.n_blocks
+    names = chosen.transplants or sweep(depth, chosen.shares, chosen.groups)
+    searched = len(collection.passages)
+    return {
+        "hybrids": len(names) * len(chosen.directions),
+        "passages": min(searched, chosen.passages) if chosen.passages else searched,
     }
 
 
@@ -137,6 +155,12 @@ def describe(plan: Mapping[str, Any]) -> str:
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
         again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more"
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
+    hybrids = plan["transplants"]
+    if hybrids:
+        lines.append(
+            f"transplants: {hybrids['hybrids']:,} hybrids over {hybrids['passages']:,} passages and their queries, "
+            "each encoded from its first change up"
+        )
     lines.append(
         f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
         "search, probes and tests come after, and are not in this time"

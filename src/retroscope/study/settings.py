@@ -21,6 +21,7 @@ from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_settings import AblationSettings
+from retroscope.study.transplant_settings import SweepSettings
 
 Kind = TypeVar("Kind")
 
@@ -109,6 +110,7 @@ class StudySettings:
         neurons: how they are attributed; None leaves that analysis out.
         ablation: what is ablated of them; None leaves it out.
         drift: how weights and representations are compared; None leaves both out.
+        transplants: which weights are put into the other model; None leaves them out.
     """
 
     before: ModelSettings | None = None
@@ -122,6 +124,7 @@ class StudySettings:
     neurons: NeuronSettings | None = field(default_factory=NeuronSettings)
     ablation: AblationSettings | None = field(default_factory=AblationSettings)
     drift: DriftSettings | None = field(default_factory=DriftSettings)
+    transplants: SweepSettings | None = field(default_factory=SweepSettings)
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
 
 

@@ -21,6 +21,8 @@ from retroscope.reporting.findings import (
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.report import write_report
+from retroscope.reporting.story_findings import StoryFindings
+from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
@@ -30,9 +32,13 @@ from retroscope.study.facts import model_of
 from retroscope.study.moved import load_moved, save_moved
 from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
+from retroscope.study.story import make_story
+from retroscope.study.transplant_settings import DIRECTIONS
+from retroscope.study.transplants import differences
 
 ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened")
 SIDES = ("before", "after")
+HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
 MOVED = "moved"
 
@@ -100,6 +106,29 @@ class Study:
         settings = replace(self.settings.statistics, family_per=("statistic",), margin=None)
         return compare_scores(before, after, settings)
 
+    @cached_property
+    def transplants(self) -> TransplantFindings | None:
+        """Retrieval with hybrids of the two; those of a direction and measure are a family."""
+        chosen = self.settings.transplants
+        directions = [d for d in DIRECTIONS if f"{d}/{HYBRIDS[1]}" in self.scores]
+        if chosen is None or not directions:
+            return None
+        measured = {d: (self.scores[f"{d}/{HYBRIDS[0]}"], self.scores[f"{d}/{HYBRIDS[1]}"]) for d in directions}
+        return TransplantFindings(
+            before=self.facts["before"]["name"],
+            after=self.facts["after"]["name"],
+            collection=self.facts["collection"]["name"],
+            n_blocks=self.n_blocks,
+            differences=differences(measured, self.settings.statistics),
+            measures=chosen.measures,
+            caveats=tuple(self.facts["transplants"]),
+        )
+
+    @property
+    def n_blocks(self) -> int:
+        """Of both models."""
+        return n_blocks(self.facts)
+
     def _compared(self, analysis: str, *family_per: str) -> Difference | None:
         before, after = (self.scores.get(f"{side}/{analysis}") for side in SIDES)
         if before is None or after is None:
@@ -135,6 +164,16 @@ class Study:
 
     def findings(self) -> Findings:
         """What the report says."""
+        return replace(self._measured, story=self.story)
+
+    @cached_property
+    def story(self) -> StoryFindings | None:
+        """What the instruments say of the same blocks, held against the transplants."""
+        return make_story(self._measured, self.settings.statistics)
+
+    @cached_property
+    def _measured(self) -> Findings:
+        """The findings, without their story."""
         facts = self.facts
         measures = self.settings.retrieval.measures
         return Findings(
@@ -151,6 +190,7 @@ class Study:
             neurons=self._neuron_findings(),
             moved=self.moved,
             whitened=self.whitened,
+            transplants=self.transplants,
             seed_spread=_spread(self.seeds),
             query_texts=facts["query_texts"],
             top_passages={q: _tops(sides) for q, sides in facts["top_passages"].items()},
@@ -177,12 +217,17 @@ def load_study(folder: str | Path) -> Study:
     facts = read_document(home / FACTS)
     settings = from_plain(from_yaml(home / SETTINGS), where=str(home / SETTINGS))
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
+    names += [f"{direction}/{name}" for direction in DIRECTIONS for name in HYBRIDS]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}
-    blocks = len(facts["after"]["towers"][0]["layer_names"]) - 1
-    neurons, moved = load_neurons(models, home / NEURONS), load_moved(blocks, home / MOVED)
+    neurons, moved = load_neurons(models, home / NEURONS), load_moved(n_blocks(facts), home / MOVED)
     return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved)
+
+
+def n_blocks(facts: Mapping[str, Any]) -> int:
+    """Of the models of a study."""
+    return len(facts["after"]["towers"][0]["layer_names"]) - 1
 
 
 def refuse_other(folder: Path, settings: StudySettings) -> None:

@@ -41,6 +41,8 @@ def summary(study: Study) -> Record:
         "mdl": _records(study.mdl),
         "neurons": _neurons(study),
         "moved": _moved(study),
+        "transplants": _transplants(study),
+        "story": _story(study),
         "statistics": {**study.retrieval.method},
         "settings": plain(study.settings),
         "versions": facts["versions"],
@@ -62,6 +64,19 @@ def _moved(study: Study) -> Record | None:
         "whitened": {r.pop("measure"): r for r in _records(study.whitened)},
         "texts": dict(moved.texts),
     }
+
+
+def _transplants(study: Study) -> list[Record] | None:
+    """Every hybrid against its intact receiver."""
+    return None if study.transplants is None else study.transplants.table().to_dict(orient="records")
+
+
+def _story(study: Study) -> Record | None:
+    """What every instrument says of the same parts, and what the transplants say of that."""
+    story = study.story
+    if story is None:
+        return None
+    return {name: getattr(story, name).to_dict(orient="records") for name in ("evidence", "claims")}
 
 
 def _neurons(study: Study) -> Record | None:

@@ -1,77 +1,59 @@
 """Which parts matter? The weights of one model put into the other, part by part, and retrieval measured each time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encoder import Retriever
-from retroscope.errors import SettingsError
-from retroscope.reporting.transplant_report import TransplantFindings
-from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
-from retroscope.retrieval.measures import parse_measure
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.errors import EncoderError, SettingsError
+from retroscope.reporting.transplant_findings import TransplantFindings
+from retroscope.reporting.transplant_words import transplant_statements
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_trial import same_weights, texts_of
-from retroscope.study.compare import check_pair, recipe_differences
+from retroscope.study.ablation_trial import Texts, same_weights, texts_of
+from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import collection_of, pair_of
 from retroscope.study.provenance import command_line, software
+from retroscope.study.recipes import check_pair, recipe_differences, same_recipe
 from retroscope.study.sampled import sampled
 from retroscope.study.settings import DataSettings, ModelSettings, plain
-from retroscope.surgery.transplant import named, sweep, transplanted
+from retroscope.study.transplant_settings import DIRECTIONS, SweepSettings
+from retroscope.study.transplant_vectors import hybrid_vectors
+from retroscope.surgery.transplant import check_pair as check_weights
+from retroscope.surgery.transplant import named, sweep
 
 Progress = Callable[[str, int, int], None]
-DIRECTIONS = {"rewind": ("after", "before"), "graft": ("before", "after")}  # name -> receiver, donor
 TOWERS = ("query", "passage")
+SIDES = ("before", "after")  # the two of a hybrid, 0 and 1
+Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact, and its hybrids
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransplantSettings:
-    """How transplants are made and measured.
+    """What `transplant` does.
 
     Attributes:
         before: the backbone.
         after: the retriever fine-tuned from it.
         data: the collection.
-        directions: "rewind" puts the backbone's weights into the retriever, "graft" the converse.
-        transplants: names (see `surgery.transplant.Transplant`); None: every block alone and from both ends, every
-            part, and interpolations by `shares`.
-        shares: of the donor, in interpolations.
-        measures: ir-measures names; the first is the headline.
-        passages: search at most so many, a sample of a larger corpus (see `study.sampled`); 0 searches all of it.
-        seed: of the sample.
-        batch_tokens: padded tokens of a batch; None takes what suits the device.
+        sweep: which hybrids, and how they are measured.
         statistics: every hybrid against its intact receiver, paired by query; the hybrids of a measure are a family.
     """
 
     before: ModelSettings | None = None
     after: ModelSettings | None = None
     data: DataSettings | None = None
-    directions: tuple[str, ...] = ("rewind", "graft")
-    transplants: tuple[str, ...] | None = None
-    shares: tuple[float, ...] = (0.25, 0.5, 0.75)
-    measures: tuple[str, ...] = ("RR@10", "nDCG@10")
-    passages: int = 1000
-    seed: int = 0
-    batch_tokens: int | None = None
+    sweep: SweepSettings = field(default_factory=SweepSettings)
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
-
-    def __post_init__(self) -> None:
-        for name in self.directions:
-            if name not in DIRECTIONS:
-                raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
-        if self.passages < 0 or self.passages == 1:
-            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
-        if not self.directions or not self.measures:
-            raise SettingsError("no direction or no measure", fix="name at least one of each")
-        for name in self.measures:
-            parse_measure(name)
 
 
 def transplant(
@@ -80,6 +62,8 @@ def transplant(
     collection: Collection,
     settings: TransplantSettings | None = None,
     progress: Progress | None = None,
+    *,
+    cache: str | Path | None = None,
 ) -> TransplantFindings:
     """Retrieval with hybrids of a backbone and its retriever, each against its intact receiver.
 
@@ -89,55 +73,153 @@ def transplant(
         collection: on which both are measured.
         settings: which hybrids; `before`, `after` and `data` in it are ignored.
         progress: told (what, done, total).
+        cache: folder where a sweep that is stopped goes on; by default the user's cache folder.
 
     Raises:
         EncoderError: for two architectures.
     """
     chosen = settings or TransplantSettings()
     check_pair(before, after)
-    if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
-        raise SettingsError(
-            f"{before.name} and {after.name} have the same weights: there is nothing to transplant",
-            fix="give the backbone, and the retriever that was fine-tuned from it",
-        )
-    depth = after.passage.anatomy.n_blocks
-    names = chosen.transplants or sweep(depth, chosen.shares)
-    for name in names:
-        named(name, depth)
-    searched = sampled(collection, collection.judged_queries, chosen.passages, chosen.seed)
-    run = _Run(searched, tuple(dict.fromkeys(("none", *names, "all"))), chosen, progress)
-    models = {"before": before, "after": after}
+    check_towers(before, after)
+    reason = same_models(before, after)
+    if reason:
+        raise SettingsError(reason, fix="give the backbone, and the retriever that was fine-tuned from it")
+    home = Path(cache) if cache else default_cache()
+    measured, caveats = measure_transplants(before, after, collection, chosen.sweep, home, progress)
     return TransplantFindings(
         before=before.name,
         after=after.name,
         collection=collection.name,
-        n_blocks=depth,
-        differences={direction: _direction(direction, models, run) for direction in chosen.directions},
-        measures=chosen.measures,
-        caveats=_caveats(before, after, collection, searched),
+        n_blocks=after.passage.anatomy.n_blocks,
+        differences=differences(measured, chosen.statistics),
+        measures=chosen.sweep.measures,
+        caveats=tuple(caveats),
         command=command_line(),
         settings=plain(chosen),
         versions=software(),
     )
 
 
+def check_towers(before: Retriever, after: Retriever) -> None:
+    """Refuse two architectures."""
+    for tower in TOWERS:
+        check_weights(before.tower(tower), after.tower(tower))
+
+
+def why_not(before: Retriever, after: Retriever) -> str:
+    """Why nothing can be transplanted; empty where it can."""
+    try:
+        check_towers(before, after)
+    except EncoderError as error:
+        return error.what
+    return same_models(before, after)
+
+
+def same_models(before: Retriever, after: Retriever) -> str:
+    """Why there is nothing to transplant; empty where there is."""
+    if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
+        return f"{before.name} and {after.name} have the same weights: there is nothing to transplant"
+    return ""
+
+
+def measure_transplants(
+    before: Retriever,
+    after: Retriever,
+    collection: Collection,
+    settings: SweepSettings,
+    cache: Path,
+    progress: Progress | None = None,
+) -> tuple[Measured, list[str]]:
+    """Per-query scores of every hybrid and of its intact receiver, and what a reader must know of them.
+
+    Raises:
+        EncoderError: for two architectures.
+    """
+    pair = (before, after)
+    check_towers(*pair)
+    depth = after.passage.anatomy.n_blocks
+    names = settings.transplants or sweep(depth, settings.shares, settings.groups)
+    for name in names:
+        named(name, depth)
+    searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
+    wanted = tuple(dict.fromkeys(("none", *names, "all")))
+    run = _Run(pair, searched, wanted, settings, cache, progress)
+    vectors = {tower: _vectors(tower, run) for tower in TOWERS}
+    found = {direction: _scores(direction, vectors, run) for direction in settings.directions}
+    return found, _caveats(before, after, collection, searched)
+
+
+def differences(measured: Measured, statistics: ComparisonSettings) -> dict[str, Difference]:
+    """Every hybrid against its intact receiver; those of a measure are one family."""
+    chosen = replace(statistics, family_per=("measure",))
+    return {direction: compare_scores(*scores, chosen) for direction, scores in measured.items()}
+
+
 @dataclass(frozen=True)
 class _Run:
     """What all hybrids share."""
 
+    pair: tuple[Retriever, Retriever]
     collection: Collection
     names: tuple[str, ...]
-    settings: TransplantSettings
+    settings: SweepSettings
+    cache: Path
     progress: Progress | None
 
 
-def _direction(direction: str, models: Mapping[str, Retriever], run: _Run) -> Difference:
-    """Every hybrid of one receiver against the receiver intact."""
-    receiver, donor = (models[role] for role in DIRECTIONS[direction])
-    vectors = {tower: _vectors(direction, (receiver, donor), tower, run) for tower in TOWERS}
+def _receiver(direction: str) -> int:
+    return SIDES.index(DIRECTIONS[direction][0])
+
+
+def _vectors(tower: str, run: _Run) -> dict[tuple[int, str], Any]:
+    """The final vectors of one tower's texts under every transplant, both directions together where they can be."""
+    encoders = (run.pair[0].tower(tower), run.pair[1].tower(tower))
+    receivers = sorted({_receiver(direction) for direction in run.settings.directions})
+    texts = {r: texts_of(run.pair[r], run.collection, tower, run.settings.batch_tokens) for r in receivers}
+    together = len(receivers) == 2 and same_recipe(*encoders) and texts[0].rows == texts[1].rows
+    told = _counter(tower, run, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
+    if together:
+        wanted = [(r, name) for r in receivers for name in run.names]
+        return _held(encoders, texts[0], wanted, run, told)
+    made: dict[tuple[int, str], Any] = {}
+    for r in receivers:
+        turned = encoders if r == 0 else (encoders[1], encoders[0])
+        found = _held(turned, texts[r], [(0, name) for name in run.names], run, told)
+        made |= {(r, name): vectors for (_, name), vectors in found.items()}
+    return made
+
+
+def _held(
+    encoders: tuple[Encoder, Encoder],
+    texts: Texts,
+    wanted: Sequence[tuple[int, str]],
+    run: _Run,
+    told: Callable[[int], None],
+) -> dict[tuple[int, str], Any]:
+    found = hybrid_vectors(encoders, texts, wanted, run.cache, told)
+    return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in found.items()}
+
+
+def _counter(tower: str, run: _Run, total: int, each: int) -> Callable[[int], None]:
+    """Tells of texts: `total` of all directions, `each` directions at a time."""
+    done = 0
+
+    def told(n: int) -> None:
+        nonlocal done
+        done += n * each
+        if run.progress:
+            run.progress(f"transplants: {tower} texts", done, total)
+
+    return told
+
+
+def _scores(direction: str, vectors: Mapping[str, Mapping[tuple[int, str], Any]], run: _Run) -> tuple[Scores, Scores]:
+    """The receiver intact and its hybrids, by (query, transplant, measure)."""
+    side = _receiver(direction)
+    receiver, donor = run.pair[side], run.pair[1 - side]
     values = []
     for name in run.names:
-        query, passage = (vectors[tower][name] for tower in TOWERS)
+        query, passage = (vectors[tower][side, name] for tower in TOWERS)
         made = RetrieverRepresentations(receiver.name, query, passage, receiver.similarity, {})
         values.append(retrieve(made, run.collection, run.settings.measures).scores.values)
     whole = xr.concat(values, dim=xr.Variable("transplant", list(run.names)))
@@ -145,27 +227,10 @@ def _direction(direction: str, models: Mapping[str, Retriever], run: _Run) -> Di
     hybrids = whole.sel(transplant=changed).transpose("query", "transplant", "measure")
     intact = xr.zeros_like(hybrids) + whole.sel(transplant="none", drop=True)
     recipe = {"direction": direction, "receiver": receiver.name, "donor": donor.name}
-    before, after = (Scores("transplants", v, recipe) for v in (intact, hybrids))
-    return compare_scores(before, after, replace(run.settings.statistics, family_per=("measure",)))
+    return Scores("transplants", intact, recipe), Scores("transplants", hybrids, recipe)
 
 
-def _vectors(direction: str, pair: tuple[Retriever, Retriever], tower: str, run: _Run) -> dict[str, Representations]:
-    """The final vectors of one tower's texts under every transplant."""
-    receiver, donor = (retriever.tower(tower) for retriever in pair)
-    texts = texts_of(pair[0], run.collection, tower, run.settings.batch_tokens)
-    done = 0
-
-    def told(n: int) -> None:
-        nonlocal done
-        done += n
-        if run.progress:
-            run.progress(f"{direction}: {tower} texts", done, len(texts.ids))
-
-    found = transplanted(receiver, donor, texts.rows, run.names, tokens=texts.tokens, told=told)
-    return {name: representations_in_memory(texts.ids, final[:, None].numpy()) for name, final in found.items()}
-
-
-def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: Collection) -> tuple[str, ...]:
+def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: Collection) -> list[str]:
     said = [f"{len(searched.judged_queries):,} queries over {len(searched.passages):,} passages were measured"]
     said += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(before, after)]
     if len(searched.passages) < len(whole.passages):
@@ -173,14 +238,16 @@ def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: C
             f"a sample of {len(searched.passages):,} of {len(whole.passages):,} passages was searched, with "
             f"{len(searched.queries):,} queries: measures are higher than over the whole corpus"
         )
-    return (*said, *whole.notes)
+    return [*said, *whole.notes]
 
 
-def run_transplants(settings: TransplantSettings, progress: Progress | None = None) -> TransplantFindings:
+def run_transplants(
+    settings: TransplantSettings, progress: Progress | None = None, cache: Path | None = None
+) -> TransplantFindings:
     """Load what the settings name, and transplant."""
     collection = collection_of(settings.data)
     before, after = pair_of(settings.before, settings.after)
-    return transplant(before, after, collection, settings, progress)
+    return transplant(before, after, collection, settings, progress, cache=cache)
 
 
 def transplant_document(f: TransplantFindings) -> dict[str, Any]:
@@ -189,7 +256,7 @@ def transplant_document(f: TransplantFindings) -> dict[str, Any]:
         {
             "schema": SCHEMA,
             "title": f.title,
-            "verdict": [s.text for s in f.verdict()],
+            "verdict": [s.text for s in transplant_statements(f)],
             "caveats": list(f.caveats),
             "transplants": f.table().to_dict(orient="records"),
             "settings": dict(f.settings),

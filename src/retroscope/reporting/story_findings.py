@@ -1,0 +1,47 @@
+"""Where it happened: several instruments on the same blocks, and what the transplants say of each. Nothing computes."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.reporting.neuron_findings import demand_columns
+
+EVIDENCE_COLUMNS = ("kind", "instrument", "place", "first", "last", "value")
+CLAIM_COLUMNS = ("direction", "kind", "instrument", "place", "score", "effect", "ci_low", "ci_high", "p_corrected",
+                 "rival", "rival_score", "extra", "extra_low", "extra_high", "extra_p", "found")  # fmt: skip
+MOST_COLUMNS = ("direction", "kind", "place", "score", "effect", "ci_low", "ci_high", "p_corrected", "share", "shown")
+BLOCKS, PARTS = "blocks", "parts"  # kinds of places
+AGREES, CONTRADICTED, UNDECIDED = "agrees", "contradicted", "undecided"
+
+
+@dataclass(frozen=True, eq=False)
+class StoryFindings:
+    """What several instruments say of the same places, and whether retrieval agrees.
+
+    Attributes:
+        evidence: a row an instrument and place (a block, a group of neighbours, or a part of every block): value, in
+            the instrument's own unit, the larger the more happened there. Of "rewind" and "graft": the part of the
+            whole effect that the place makes alone.
+        most: a row a direction and kind: the place that does most alone, put back ("rewind": is it needed?) or put in
+            ("graft": does it suffice?); `shown` whether any place of the kind is shown to do anything alone.
+        claims: a row a direction and instrument: the place where its value is largest; what that place alone does to
+            retrieval (score, effect, interval, corrected p, all of the transplants); the place that is shown to do the
+            most more (`rival`, and `extra`, the paired difference with its interval and its p, corrected over all
+            other places), or "" where none is; and what follows: "agrees" (its place matters, and none is shown to
+            matter more), "contradicted" (another is), "undecided".
+        measure: of retrieval.
+        correction: of p.
+        confirmed: whether an ablation confirms the neurons; None where there are none or nothing was ablated.
+    """
+
+    evidence: pd.DataFrame
+    most: pd.DataFrame
+    claims: pd.DataFrame
+    measure: str
+    correction: str
+    confirmed: bool | None = None
+
+    def __post_init__(self) -> None:
+        demand_columns("evidence", self.evidence, EVIDENCE_COLUMNS)
+        demand_columns("most", self.most, MOST_COLUMNS)
+        demand_columns("claims", self.claims, CLAIM_COLUMNS)

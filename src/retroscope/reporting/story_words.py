@@ -1,0 +1,168 @@
+"""Where it happened, in words: what each instrument names, and whether putting that back costs what it should."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.reporting.curves import embedded
+from retroscope.reporting.figure import Figure
+from retroscope.reporting.latex import PaperTable
+from retroscope.reporting.numbers import interval, p_value, percent, score, signed
+from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.reporting.story_findings import AGREES, BLOCKS, CONTRADICTED, PARTS, UNDECIDED, StoryFindings
+from retroscope.reporting.transplant_findings import GRAFT, REWIND
+from retroscope.reporting.transplant_words import PART_WORDS, blocks_named
+
+TOPIC = "where it happened"
+ASKED = {  # direction -> the question, what is done, what that does
+    REWIND: ("What does retrieval need?", "put back", "cost"),
+    GRAFT: ("What would have sufficed?", "put into the backbone", "gain"),
+}
+ROWS = {
+    "weights": "weights moved",
+    "representations": "vectors part (CKA)",
+    "probes": "own question gains",
+    "layers": "layer retrieval gains",
+    "neurons": "neurons' attribution",
+    GRAFT: "put in: gained",
+    REWIND: "put back: lost",
+}
+PERCENT = ("weights", "neurons", GRAFT, REWIND)
+CELL, ROW = 46, 24  # pixels
+WIDEST = 640
+
+
+def place_words(place: str) -> str:
+    """A place in a sentence."""
+    return PART_WORDS[place] if place in PART_WORDS else blocks_named(place)
+
+
+def story_statements(story: StoryFindings | None) -> list[Statement]:
+    """Where the instruments point, then what is needed and what suffices, and who agrees with that."""
+    if story is None or story.claims.empty:
+        return []
+    return [*_named(story), *(_most(story, row) for _, row in story.most.iterrows())]
+
+
+def _named(story: StoryFindings) -> list[Statement]:
+    """What each instrument names among the blocks."""
+    claims = story.claims[story.claims["kind"] == BLOCKS].drop_duplicates("instrument")
+    if claims.empty:
+        return []
+    said = [
+        f"{ROWS[row['instrument']]}{_doubt(row, story)}: {place_words(row['place'])}" for _, row in claims.iterrows()
+    ]
+    return [Statement(TOPIC, NOTE, f"Where did it happen? What the instruments name: {'; '.join(said)}.")]
+
+
+def _doubt(row: "pd.Series[Any]", story: StoryFindings) -> str:
+    return " (not confirmed by ablation)" if row["instrument"] == "neurons" and not story.confirmed else ""
+
+
+def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
+    """The place that does most alone, and which instruments agree."""
+    question, done, does = ASKED[row["direction"]]
+    things = "block or group" if row["kind"] == BLOCKS else "part of all blocks"
+    alone = f"{place_words(row['place'])}: {_effect(story, row)}"
+    if not row["shown"]:
+        text = (
+            f"{question} No {things}, {done} alone, is shown to {does} anything (the most, {alone}). Others stand in "
+            "for each, or these queries are too few to show it."
+        )
+        return Statement(TOPIC, NO_EVIDENCE, text)
+    claims = story.claims[(story.claims["direction"] == row["direction"]) & (story.claims["kind"] == row["kind"])]
+    held = "; ".join(
+        f"{word}: {', '.join(ROWS[name] for name in found['instrument'])}"
+        for word, found in ((w, claims[claims["found"] == w]) for w in (AGREES, CONTRADICTED, UNDECIDED))
+        if len(found)
+    )
+    text = (
+        f"{question} {place_words(row['place']).capitalize()} {does}s most, {done} alone: {_effect(story, row)}, "
+        f"{percent(max(0.0, row['share']))} of the whole effect. Held against that, {held}."
+    )
+    return Statement(TOPIC, CHANGED, text)
+
+
+def _effect(story: StoryFindings, row: "pd.Series[Any]") -> str:
+    return (
+        f"{story.measure} {score(row['score'])} ({signed(row['effect'])} "
+        f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {story.correction}-corrected "
+        f"{p_value(row['p_corrected'])})"
+    )
+
+
+def story_figure(story: StoryFindings) -> Figure | None:
+    """Every instrument on every block, each on its own scale."""
+    found = story.evidence[story.evidence["kind"] == BLOCKS]
+    if found.empty:
+        return None
+    largest = found.groupby("instrument")["value"].transform(lambda v: v.max() if v.max() > 0 else 1.0)
+    order = [name for key, name in ROWS.items() if key in set(found["instrument"])]
+    frame = found.assign(
+        row=found["instrument"].map(ROWS),
+        strength=(found["value"] / largest).clip(lower=0.0),
+        label=[_label(row) for _, row in found.iterrows()],
+        blocks=[str(p).partition(":")[2] for p in found["place"]],
+    )[["row", "blocks", "first", "strength", "label"]]
+    names = list(dict.fromkeys(frame.sort_values("first")["blocks"]))
+    base = alt.Chart(embedded(frame)).encode(
+        x=alt.X("blocks:O", sort=names, title="block", axis=alt.Axis(labelAngle=0, grid=False)),
+        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(grid=False)),
+    )
+    colour = alt.Color("strength:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=None)
+    text = alt.condition("datum.strength > 0.6", alt.value("black"), alt.value("white"))
+    chart = alt.layer(
+        base.mark_rect().encode(color=colour, tooltip=["row:N", "blocks:O", "label:N"]),
+        base.mark_text(fontSize=10).encode(text="label:N", color=text),
+    ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
+    caption = (
+        "Each row has its own scale, its largest value brightest. Weights: size of the change over size before. CKA: "
+        "by how much it falls over the block. Gains: by how much after - before grows over the block. Put in, put "
+        f"back: part of the whole effect on {story.measure} that the block alone makes."
+    )
+    tops = found.loc[found.groupby("instrument", sort=False)["value"].idxmax()]
+    said = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())
+    return Figure("story", "Where it happened, by instrument", caption, f"Largest by instrument: {said}", chart)
+
+
+def _label(row: "pd.Series[Any]") -> str:
+    value = float(row["value"])
+    if row["instrument"] in PERCENT:
+        return percent(value) if value >= 0 else f"-{percent(-value)}"
+    return f"{value:+.2f}"
+
+
+def story_tables(story: StoryFindings) -> dict[str, PaperTable]:
+    """What each instrument names, and what the transplants say of it."""
+    claims = story.claims
+    if claims.empty:
+        return {}
+    frame = pd.DataFrame(
+        {
+            "instrument": [
+                f"{ROWS[r['instrument']]}{', by part' * (r['kind'] == PARTS)}" for _, r in claims.iterrows()
+            ],
+            "names": [place_words(p) for p in claims["place"]],
+            "alone": [ASKED[d][1] for d in claims["direction"]],
+            story.measure: [score(v) for v in claims["score"]],
+            "effect": [signed(v) for v in claims["effect"]],
+            "interval": [interval(r["ci_low"], r["ci_high"], effect=True) for _, r in claims.iterrows()],
+            "matters more": [_rival(r) for _, r in claims.iterrows()],
+            "transplants": list(claims["found"]),
+        }
+    )
+    note = (
+        "Matters more: the place that alone is shown to do most more, by how much, with its interval, paired by query "
+        f"({story.correction}-corrected over all other places). Agrees: what is named is shown to matter, and nothing "
+        "to matter more. An instrument may name a place for what others did: vectors part where a change below shows."
+    )
+    numeric = (story.measure, "effect", "interval")
+    return {"story": PaperTable(frame, "What each instrument names, held against transplants", note, numeric)}
+
+
+def _rival(row: "pd.Series[Any]") -> str:
+    if not row["rival"]:
+        return "none shown"
+    more = f"{signed(row['extra'])} {interval(row['extra_low'], row['extra_high'], effect=True)}"
+    return f"{place_words(row['rival'])} ({more})"

@@ -1,0 +1,125 @@
+"""Transplants in words: which parts of what fine-tuning changed does retrieval need?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from retroscope.reporting.frames import alpha, correction
+from retroscope.reporting.numbers import count, interval, p_value, score, signed
+from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
+from retroscope.reporting.words import effect_limits
+
+SAID = {
+    REWIND: ("the backbone's weights", "the retriever"),
+    GRAFT: ("the retriever's weights", "the backbone"),
+}
+PART_WORDS = {
+    "attention": "attention",
+    "ffn_in": "the FFN's first matrices",
+    "ffn_out": "the FFN's last matrices",
+    "norms": "the norms",
+    "embeddings": "the embeddings",
+}
+
+
+def transplant_statements(f: TransplantFindings) -> tuple[Statement, ...]:
+    """The conclusions."""
+    return tuple(s for d in f.differences for rule in (_all, _blocks, _ends, _parts, _between) for s in rule(f, d))
+
+
+def _all(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    row = f.headline(direction, "all").iloc[0]
+    what, where = SAID[direction]
+    shown = row["p_corrected"] < _alpha(f, direction)
+    end = "that is the whole of what there is to explain" if shown else "no effect is shown that could be explained"
+    sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
+    text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+
+
+def _blocks(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Which block alone matters most?"""
+    blocks = f.headline(direction, "block")
+    if blocks.empty:
+        return
+    largest = blocks.loc[blocks["effect"].abs().idxmax()]
+    shown = blocks[blocks["p_corrected"] < _alpha(f, direction)]
+    what, where = SAID[direction]
+    one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
+    text = (
+        f"{one.capitalize()} of {what} in {where}: {len(shown)} of {count(len(blocks), one.split()[-1])} change "
+        f"{f.measures[0]}. The largest change is {blocks_named(largest['transplant'])}'s, "
+        f"{_effect(f, direction, largest)}."
+    )
+    yield Statement(direction, CHANGED if len(shown) else NO_EVIDENCE, text, ())
+
+
+def blocks_named(transplant: str) -> str:
+    """What "block:3" or "block:1-5" is called in a sentence."""
+    blocks = transplant.partition(":")[2]
+    first, dash, last = blocks.partition("-")
+    return f"blocks {first} to {last}" if dash else f"block {blocks}"
+
+
+def _ends(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """From which end, and how many blocks, until half of the whole effect is there, and stays? By the means."""
+    everything = f.headline(direction, "all").iloc[0]
+    whole = float(everything["effect"])
+    if not everything["p_corrected"] < _alpha(f, direction):
+        return  # of an effect that is not shown there is no half
+    what, where = SAID[direction]
+    said = []
+    for kind, end in (("top", "the top"), ("bottom", "the bottom, embeddings included,")):
+        found = f.headline(direction, kind).sort_values("number")
+        less = found.loc[found["effect"] / whole < 0.5, "number"]
+        half = found[found["number"] > (less.max() if len(less) else 0)]
+        if len(half):
+            first = half.iloc[0]
+            said.append(
+                f"from {end} {count(int(first['number']), 'block')} of {f.n_blocks} (to {score(first['score'])} "
+                f"{interval(first['low'], first['high'])})"
+            )
+        elif len(found):
+            said.append(f"from {end} not even all blocks")
+    if said:
+        text = f"Half of that effect of {what} in {where} is there {' and '.join(said)}."
+        yield Statement(direction, NOTE, text, ())
+
+
+def _parts(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Which part, in all blocks?"""
+    found = f.headline(direction)
+    found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
+    if found.empty:
+        return
+    what, where = SAID[direction]
+    said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
+    shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
+    text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+
+
+def _between(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Is a model between the two better than its receiver?"""
+    found = f.headline(direction, "interpolate")
+    if found.empty or direction != REWIND:
+        return
+    top = found.loc[found["score"].astype(float).idxmax()]
+    better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
+    found_better = "It is better than the retriever." if better else "None is shown to be better than the retriever."
+    text = (
+        f"Between the two, the best is {100 * top['number']:.0f} % of the way back to the backbone: "
+        f"{_effect(f, direction, top)}. {found_better}"
+    )
+    yield Statement(direction, CHANGED if better else NOTE, text, ())
+
+
+def _alpha(f: TransplantFindings, direction: str) -> float:
+    return alpha(f.differences[direction])
+
+
+def _effect(f: TransplantFindings, direction: str, row: "pd.Series[Any]") -> str:
+    corrected = f"{correction(f.differences[direction])}-corrected {p_value(row['p_corrected'])}"
+    return f"{score(row['score'])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"

@@ -1,0 +1,45 @@
+"""Can two models be paired, and what differs between them besides the weights?"""
+
+from retroscope.encoders.encode import tokenise
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.selftest import SENTENCES
+from retroscope.errors import EncoderError
+
+TOKENS_ONLY = ("prompt", "suffix", "append_eos")  # of a recipe: nothing but the tokens of a text
+
+
+def check_pair(before: Retriever, after: Retriever) -> None:
+    """Refuse two retrievers whose layers cannot be paired."""
+    depths = {side: retriever.passage.anatomy.n_blocks for side, retriever in (("before", before), ("after", after))}
+    if depths["before"] != depths["after"]:
+        raise EncoderError(
+            f"{before.name} has {depths['before']} blocks, {after.name} {depths['after']}: layers cannot be paired",
+            fix="compare a retriever with the backbone that it was fine-tuned from",
+        )
+
+
+def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
+    """What differs between the two besides the weights: an effect is then of both.
+
+    One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
+    """
+    pairs = {"similarity": (before.similarity, after.similarity)}
+    for tower in ("query", "passage"):
+        one, two = (retriever.tower(tower).recipe.identity() for retriever in (before, after))
+        alike = TOKENS_ONLY if same_tokens(before.tower(tower), after.tower(tower)) else ()
+        pairs |= {f"{tower} {field}": (one[field], two[field]) for field in one if field not in alike}
+    found = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
+    if not found:
+        return []
+    return [f"the recipes differ in {', '.join(found)}: every difference is of weights and recipe together"]
+
+
+def same_tokens(one: Encoder, two: Encoder) -> bool:
+    """Whether both make the same tokens of a few texts, prompts and endings included."""
+    return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
+
+
+def same_recipe(one: Encoder, two: Encoder) -> bool:
+    """Whether two encoders treat the same tokens alike, up to the weights."""
+    mine, theirs = (e.recipe.identity() for e in (one, two))
+    return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)

@@ -1,0 +1,223 @@
+"""One story of the instruments: where each says that it happened, and whether transplants agree.
+
+What moved, or what can be read, says where to look. Only putting a part back says whether retrieval needs it, and only
+putting it in whether it suffices: every other instrument names the place where its value is largest, and is held
+against both.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.reporting.findings import AFTER, Findings
+from retroscope.reporting.frames import alpha, correction, own_rows, rows
+from retroscope.reporting.moved_findings import MovedFindings
+from retroscope.reporting.neuron_checks import confirmed
+from retroscope.reporting.neuron_findings import SHARE
+from retroscope.reporting.story_findings import (
+    AGREES,
+    BLOCKS,
+    CLAIM_COLUMNS,
+    CONTRADICTED,
+    MOST_COLUMNS,
+    PARTS,
+    UNDECIDED,
+    StoryFindings,
+)
+from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
+from retroscope.scores import Scores
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.difference import Difference
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.surgery.transplant import PARTS as PARTS_OF
+
+Place = tuple[str, int, int]  # name of the transplant, first and last block
+TOLD = ("effect", "ci_low", "ci_high", "p_corrected")
+HIDDEN = "intermediate"  # the neurons that are attributed and ablated unless others are asked for
+
+
+def make_story(findings: Findings, statistics: ComparisonSettings) -> StoryFindings | None:
+    """What the instruments of a comparison say of the same places; None where nothing was transplanted."""
+    made = findings.transplants
+    if made is None:
+        return None
+    evidence = pd.DataFrame([*_blocks(findings, made), *_parts(findings, made)])
+    if evidence.empty:
+        return None
+    most, claims = [], []
+    for direction, difference in made.differences.items():
+        held = _Held(direction, difference, made.measures[0], statistics)
+        for kind, found in evidence.groupby("kind", sort=False):
+            most.append({"kind": str(kind), **held.most(found)})
+            claims += [{"kind": str(kind), **claim} for claim in held.claims(found)]
+    method = next(iter(made.differences.values()))
+    return StoryFindings(
+        evidence,
+        pd.DataFrame(most, columns=list(MOST_COLUMNS)),
+        pd.DataFrame(claims, columns=list(CLAIM_COLUMNS)),
+        made.measures[0],
+        correction(method),
+        _confirmed(findings),
+    )
+
+
+def _confirmed(findings: Findings) -> bool | None:
+    side = findings.neurons.sides[AFTER] if findings.neurons else None
+    return None if side is None or side.ablation is None else confirmed(side.ablation)
+
+
+def _places(made: TransplantFindings) -> list[Place]:
+    """The groups of blocks that were transplanted alone, from the bottom."""
+    found = []
+    for name in made.headline(next(iter(made.differences)), "block")["transplant"]:
+        first, dash, last = str(name).partition(":")[2].partition("-")
+        found.append((str(name), int(first), int(last if dash else first)))
+    return sorted(found, key=lambda place: place[1])
+
+
+def _blocks(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, Any]]:
+    places = _places(made)
+    if len(places) < 2:
+        return
+    for instrument, values in _by_block(findings, made, places).items():
+        for (name, first, last), value in zip(places, values, strict=True):
+            if np.isfinite(value):
+                yield {"kind": BLOCKS, "instrument": instrument, "place": name, "first": first, "last": last,
+                       "value": float(value)}  # fmt: skip
+
+
+def _by_block(findings: Findings, made: TransplantFindings, places: Sequence[Place]) -> Mapping[str, Sequence[float]]:
+    """Of every instrument that was used, a value for every place."""
+    found: dict[str, Sequence[float]] = {}
+    if findings.moved is not None:
+        found["weights"] = _weights(findings.moved, places)
+        found["representations"] = [-v for v in _rises(_mean_cka(findings.moved), places)]
+    own = own_rows(findings)
+    if not own.empty:
+        found["probes"] = _rises(own.set_index("layer")["effect"], places)
+    if findings.layer_retrieval is not None:
+        table = rows(findings.layer_retrieval, measure=findings.primary_measure)
+        found["layers"] = _rises(table.set_index("layer")["effect"], places)
+    if findings.neurons is not None:
+        found["neurons"] = _neurons(findings, places)
+    for direction in made.differences:
+        found[direction] = _matters(made, direction, [name for name, _, _ in places])
+    return found
+
+
+def _weights(moved: MovedFindings, places: Sequence[Place]) -> list[float]:
+    """Size of the change over size before, of the weights of the blocks, all towers together."""
+    inside = pd.concat([f.groups for f in moved.weights.values()])
+    inside = inside[~inside["part"].isin(["embedding", "final_norm", "other"])]
+    return [_relative(inside[inside["layer"].between(first, last)]) for _, first, last in places]
+
+
+def _relative(groups: pd.DataFrame) -> float:
+    before = float((groups["norm"] ** 2).sum())
+    return float(np.sqrt((groups["change"] ** 2).sum() / before)) if before else float("nan")
+
+
+def _mean_cka(moved: MovedFindings) -> "pd.Series[Any]":
+    """By layer, the mean over towers; where no text differs from another (EOS at layer 0) nothing has moved."""
+    found = moved.similarity[moved.similarity["statistic"] == "cka"]
+    return found.assign(value=found["value"].fillna(1.0)).groupby("layer")["value"].mean()
+
+
+def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
+    """By how much a value grows from below the first block of a place to its last."""
+    known = by_layer.to_dict()
+    return [known.get(last, np.nan) - known.get(first - 1, np.nan) for _, first, last in places]
+
+
+def _neurons(findings: Findings, places: Sequence[Place]) -> list[float]:
+    """The blocks' part of the attribution of the retriever's hidden units."""
+    if findings.neurons is None:
+        raise ValueError("the story of neurons needs neurons")
+    parts = findings.neurons.sides[AFTER].neurons
+    data = parts.get(HIDDEN, next(iter(parts.values())))[SHARE]
+    by_layer = data.sum("neuron").to_series().groupby("layer").sum()
+    whole = float(by_layer.sum())
+    return [float(by_layer[(by_layer.index >= a) & (by_layer.index <= b)].sum()) / whole for _, a, b in places]
+
+
+def _matters(made: TransplantFindings, direction: str, names: Sequence[str]) -> list[float]:
+    """What each place alone does of the whole effect; negative where it does the contrary."""
+    effects = made.headline(direction).set_index("transplant")["effect"]
+    whole = float(effects["all"])
+    return [float(effects[name]) / whole if whole else float("nan") for name in names]
+
+
+def _parts(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, Any]]:
+    """Weights against transplants, by part of every block."""
+    tried = set(made.headline(next(iter(made.differences)))["transplant"])
+    measured = [name for name in PARTS_OF if name in tried]
+    if findings.moved is None or len(measured) < 2:
+        return
+    groups = pd.concat([f.groups for f in findings.moved.weights.values()])
+    found = {"weights": [_relative(groups[groups["part"].isin(PARTS_OF[name])]) for name in measured]}
+    found |= {direction: _matters(made, direction, measured) for direction in made.differences}
+    for instrument, values in found.items():
+        for name, value in zip(measured, values, strict=True):
+            if np.isfinite(value):
+                yield {"kind": PARTS, "instrument": instrument, "place": name, "first": 0, "last": made.n_blocks,
+                       "value": value}  # fmt: skip
+
+
+class _Held:
+    """The transplants of one direction, against which the instruments are held."""
+
+    def __init__(self, direction: str, difference: Difference, measure: str, statistics: ComparisonSettings) -> None:
+        self.direction = direction
+        self.hybrids = difference.after.values.sel(measure=measure)
+        self.table = rows(difference, measure=measure).set_index("transplant")
+        self.alpha = alpha(difference)
+        self.statistics = replace(statistics, family_per=(), margin=None)
+        self.sign = float(np.sign(self.table.loc["all", "effect"]))
+        self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
+
+    def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
+        """The place that does most alone of what all of them do."""
+        alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
+        place = str((self.sign * alone["effect"]).idxmax())
+        whole = float(self.table.loc["all", "effect"])
+        share = float(alone.loc[place, "effect"]) / whole if whole else float("nan")
+        shown = self.explained and any(self._matters(name) for name in alone.index)
+        return {"direction": self.direction, **self._alone(place), "share": share, "shown": shown}
+
+    def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
+        """What each instrument names, and whether another place is shown to matter more."""
+        places = [str(p) for p in dict.fromkeys(evidence["place"])]
+        for name, found in evidence.groupby("instrument", sort=False):
+            if name not in (REWIND, GRAFT):
+                top = str(found.loc[found["value"].idxmax(), "place"])
+                rival = self._rival(top, [p for p in places if p != top])
+                told = CONTRADICTED if rival["rival"] else AGREES if self._matters(top) else UNDECIDED
+                yield {"direction": self.direction, "instrument": str(name), **self._alone(top), **rival,
+                       "found": told if self.explained else UNDECIDED}  # fmt: skip
+
+    def _alone(self, place: str) -> dict[str, Any]:
+        row = self.table.loc[place]
+        return {"place": place, "score": row["after"], **{k: row[k] for k in TOLD}}
+
+    def _matters(self, place: str) -> bool:
+        row = self.table.loc[place]
+        return bool(self.sign * row["effect"] > 0 and row["p_corrected"] < self.alpha)
+
+    def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
+        """The place that is shown to do more, by the most; tested against all others, paired by query."""
+        theirs = self.hybrids.sel(transplant=list(others))
+        mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
+        found = rows(compare_scores(Scores("places", mine, {}), Scores("places", theirs, {}), self.statistics))
+        found = found.set_index("transplant")
+        more = found[(self.sign * found["effect"] > 0) & (found["p_corrected"] < self.alpha)]
+        if more.empty:
+            blank = ("rival_score", "extra", "extra_low", "extra_high", "extra_p")
+            return {"rival": "", **dict.fromkeys(blank, float("nan"))}
+        name = str((self.sign * more["effect"]).idxmax())
+        row = more.loc[name]
+        return {"rival": name, "rival_score": row["after"], "extra": row["effect"], "extra_low": row["ci_low"],
+                "extra_high": row["ci_high"], "extra_p": row["p_corrected"]}  # fmt: skip

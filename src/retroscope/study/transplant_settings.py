@@ -1,0 +1,47 @@
+"""How transplants are made and measured: one settings object for the sweep."""
+
+from dataclasses import dataclass
+
+from retroscope.errors import SettingsError
+from retroscope.retrieval.measures import parse_measure
+
+DIRECTIONS = {"rewind": ("after", "before"), "graft": ("before", "after")}  # name -> receiver, donor
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """Which hybrids of two models are made, and how they are measured.
+
+    Attributes:
+        directions: "rewind" puts the backbone's weights into the retriever, "graft" the converse.
+        transplants: names (see `surgery.transplant.Transplant`); None: groups of blocks alone and from both ends, every
+            part, and interpolations by `shares`.
+        groups: of neighbouring blocks, at most; 0: every block is one, however deep the model.
+        shares: of the donor, in interpolations.
+        measures: ir-measures names; the first is the headline.
+        passages: search at most so many, a sample of a larger corpus (see `study.sampled`); 0 searches all of it.
+        seed: of the sample.
+        batch_tokens: padded tokens of a batch; None takes what suits the device.
+    """
+
+    directions: tuple[str, ...] = ("rewind", "graft")
+    transplants: tuple[str, ...] | None = None
+    groups: int = 12
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75)
+    measures: tuple[str, ...] = ("RR@10", "nDCG@10")
+    passages: int = 1000
+    seed: int = 0
+    batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.directions:
+            if name not in DIRECTIONS:
+                raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
+        if self.passages < 0 or self.passages == 1:
+            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
+        if self.groups < 0:
+            raise SettingsError(f"groups is {self.groups}", fix="give at least 1, or 0 for every block")
+        if not self.directions or not self.measures:
+            raise SettingsError("no direction or no measure", fix="name at least one of each")
+        for name in self.measures:
+            parse_measure(name)

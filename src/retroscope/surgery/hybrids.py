@@ -1,0 +1,214 @@
+"""Hybrids of two models, run together: what one of them, or the two directions, have in common is run once.
+
+Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, so that
+only what lies above is run; the backbone with the retriever's top is the retriever with the backbone's bottom, and is
+one hybrid.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
+from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.pooling import pooling
+from retroscope.surgery.transplant import Transplant, check_pair, named
+
+# Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
+ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
+OUTSIDE = ((0, "embedding"), (None, "final_norm"), (None, "other"))  # of the blocks; None: the last layer
+
+Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transplant's name
+
+
+@dataclass(frozen=True)
+class _Hybrid:
+    """Whose each weight is, whoever is called the receiver.
+
+    Attributes:
+        owner: of layer and part: 0 or 1, which of the two.
+        share: of the second model in an interpolation; else None.
+    """
+
+    owner: Callable[[int, str], int]
+    share: float | None
+
+    def signature(self, places: Sequence[tuple[int, str]]) -> object:
+        """Equal for two names of one model."""
+        return self.share if self.share is not None else tuple(self.owner(*place) for place in places)
+
+
+def _hybrid(receiver: int, transplant: Transplant) -> _Hybrid:
+    share = transplant.share
+    if share is not None and receiver == 1:
+        share = 1 - share
+    return _Hybrid(lambda layer, part: receiver ^ int(transplant.donates(layer, part)), share)
+
+
+def transplanted(
+    receiver: Encoder,
+    donor: Encoder,
+    rows: Sequence[TokenIds],
+    names: Sequence[str],
+    *,
+    tokens: int = 1024,
+    told: Callable[[int], None] | None = None,
+) -> dict[str, Float[Tensor, "text out"]]:
+    """The final vectors of tokenised texts under every transplant, in the order given, on the CPU.
+
+    Recipe, pooler and head are the receiver's.
+
+    Args:
+        tokens: padded tokens of a batch.
+        told: told how many texts a batch had, when it is done.
+    """
+    found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, told=told)
+    return {name: vectors for (_, name), vectors in found.items()}
+
+
+def hybrids(
+    pair: tuple[Encoder, Encoder],
+    rows: Sequence[TokenIds],
+    wanted: Sequence[Wanted],
+    *,
+    tokens: int = 1024,
+    told: Callable[[int], None] | None = None,
+) -> dict[Wanted, Float[Tensor, "text out"]]:
+    """As `transplanted`, of hybrids in either direction: two names of one model are run once.
+
+    Args:
+        pair: two encoders whose recipes pad and pool alike, if both are to receive.
+        wanted: which of the two receives, and what.
+    """
+    check_pair(*pair)
+    made: dict[Wanted, Tensor] = {}
+    recipe = pair[0].recipe
+    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
+    for chosen in batches_by_length(lengths, tokens):
+        with torch.inference_mode():
+            for key, part in _of_batch(pair, pad(pair[0], [rows[i] for i in chosen]), wanted):
+                if key not in made:
+                    made[key] = torch.empty(len(rows), *part.shape[1:])
+                made[key][chosen] = part.cpu()
+        if told:
+            told(len(chosen))
+    return made
+
+
+def _of_batch(pair: tuple[Encoder, Encoder], batch: Batch, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
+    recorded = _Pair(pair, batch)
+    done: dict[object, Tensor] = {}
+    for receiver, name in wanted:
+        hybrid = _hybrid(receiver, named(name, recorded.anatomy.n_blocks))
+        signature = hybrid.signature(recorded.places)
+        if signature not in done:
+            whole = hybrid.share is not None or recorded.anatomy.family in ENTANGLED
+            hidden = recorded.whole(hybrid) if whole else recorded.above(hybrid)
+            done[signature] = pooling(pair[0].recipe.pooling)(hidden.float(), batch.pooled)
+        yield (receiver, name), finish(pair[receiver], done[signature])
+
+
+class _Pair:
+    """Both models on one batch, recorded."""
+
+    def __init__(self, encoders: tuple[Encoder, Encoder], batch: Batch) -> None:
+        self.encoders = encoders
+        self.anatomy: Anatomy = encoders[0].anatomy
+        self.inputs: dict[str, Any] = model_inputs(encoders[0], batch)
+        self.calls: tuple[Calls, Calls] = (self._record(encoders[0]), self._record(encoders[1]))
+        n, width = batch.ids.shape
+        self.rows = Rows(torch.arange(n, device=batch.ids.device), n, width)
+        last = self.anatomy.n_blocks
+        self.parts = sorted({name.partition(".")[0] for name in self.anatomy.layout.in_block()})
+        inside = [(layer, part) for layer in range(1, last + 1) for part in self.parts]
+        self.places = [*inside, *((last if layer is None else layer, part) for layer, part in OUTSIDE)]
+
+    def _record(self, encoder: Encoder) -> Calls:
+        blocks = {str(k): block for k, block in enumerate(encoder.anatomy.blocks(encoder.backbone), start=1)}
+        with capture_calls(blocks) as calls:
+            encoder.backbone(**self.inputs)
+        return calls
+
+    def above(self, hybrid: _Hybrid) -> Tensor:
+        """The last hidden states; what lies below the first change of owner is not run again."""
+        start, side = self._prefix(hybrid)
+        last = self.anatomy.n_blocks
+        if start > last:
+            hidden = self.calls[side].only(str(last)).value
+        else:
+            hidden = self.calls[side].only(str(start)).input
+        for layer in range(start, last + 1):
+            block = self._block(hybrid, layer)
+            hidden = call_again(block, self.calls[0].only(str(layer)), hidden, self.rows)
+        norm = self.anatomy.layout.final_norm
+        if norm is None:
+            return hidden
+        source = self.encoders[hybrid.owner(last, "final_norm")]
+        found: Tensor = source.backbone.get_submodule(norm)(hidden)
+        return found
+
+    def _prefix(self, hybrid: _Hybrid) -> tuple[int, int]:
+        """The first layer that must be run, and whose states it begins with.
+
+        As many blocks as are one model's alone, its embeddings below them, were run already.
+        """
+        side = hybrid.owner(0, "embedding")
+        layer = 1
+        while layer <= self.anatomy.n_blocks and self._owners(hybrid, layer) == {side}:
+            layer += 1
+        return layer, side
+
+    def _owners(self, hybrid: _Hybrid, layer: int) -> set[int]:
+        return {hybrid.owner(layer, part) for part in self.parts}
+
+    def _block(self, hybrid: _Hybrid, layer: int) -> nn.Module:
+        """A block of either model, or the first's with some of the second's parameters."""
+        mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
+        owners = self._owners(hybrid, layer)
+        if len(owners) == 1:
+            return theirs if owners == {1} else mine
+        prefix = f"{self.anatomy.layout.blocks}.{layer - 1}."
+        foreign = {
+            name: value
+            for name, value in theirs.named_parameters()
+            if hybrid.owner(layer, self.anatomy.part_of(prefix + name)[1])
+        }
+        return _With(mine, foreign)
+
+    def whole(self, hybrid: _Hybrid) -> Tensor:
+        """The last hidden states of a hybrid that is run from its embeddings."""
+        mine, theirs = (dict(e.backbone.named_parameters()) for e in self.encoders)
+        share = hybrid.share
+        if share is not None:
+            mixed = {name: torch.lerp(value, theirs[name], share) for name, value in mine.items() if name in theirs}
+        else:
+            mixed = {name: theirs[name] for name in mine if name in theirs and self._second(hybrid, name)}
+        output = functional_call(self.encoders[0].backbone, mixed, (), self.inputs)
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def _second(self, hybrid: _Hybrid, name: str) -> bool:
+        """Whether a parameter is the second model's."""
+        block, part = self.anatomy.part_of(name)
+        outside = 0 if part == "embedding" else self.anatomy.n_blocks
+        return hybrid.owner(outside if block is None else block + 1, part) == 1
+
+
+class _With(nn.Module):
+    """A block that is called with some parameters of another; neither is changed."""
+
+    def __init__(self, block: nn.Module, foreign: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.call = partial(functional_call, block, dict(foreign))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the block."""
+        return self.call(args, kwargs)
