@@ -8,6 +8,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.settings import RetrievalSettings, StudySettings
+from retroscope.study.transplant_settings import SweepSettings
 from tiny_pair import make_tiny_pair
 
 PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "random_weights")
@@ -16,6 +17,7 @@ QUICK = StudySettings(
     probing=ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
     neurons=NeuronSettings(limit=6, quadrature="gauss:2"),
     ablation=AblationSettings(draws=2),
+    transplants=SweepSettings(measures=("RR@10",), shares=()),
     statistics=ComparisonSettings(resamples=200, permutations=200),
 )
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, EncoderError
@@ -31,6 +33,7 @@ LEAST = replace(
     QUICK,
     retrieval=RetrievalSettings(measures=("RR@10",), layers=False),
     probing=ProbeSettings(probes=("cosine",), controls=("none",), passages=(2,), seeds=1),
+    transplants=None,
 )
 
 
@@ -51,7 +54,8 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     assert {path.name for path in (page.parent / "runs").iterdir()} == {"before.run", "after.run"}
     groups = {f"{p.parent.name}/{p.name}" for p in (page.parent / "scores.zarr").glob("*/*") if p.is_dir()}
     assert groups == {
-        f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")
+        *(f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")),
+        *(f"{direction}/{a}" for direction in ("rewind", "graft") for a in ("intact", "hybrids")),
     }
 
 
@@ -401,3 +405,27 @@ def test_a_similarity_that_is_not_the_backbones_own_is_said(
     assert borrowed.query.fingerprint == backbone.query.fingerprint
     study = compare(borrowed, dotted, collection, LEAST, cache=cache)
     assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
+
+
+def test_a_second_collection_and_another_training(
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, tmp_path: Path
+) -> None:
+    """The same collection again gives the same numbers; a sister that is the retriever itself is as alike as can be."""
+    quick = replace(QUICK, transplants=None, drift=DriftSettings(texts=60, cross_texts=10, spectra=False))
+    elsewhere = replace(collection, name="other")
+    sister = replace(retriever, name="sister")
+    study = compare(backbone, retriever, collection, quick, elsewhere=elsewhere, sister=sister, cache=cache)
+    found = study.findings()
+    here, there = found.moved.similarity, found.elsewhere.moved.similarity
+    pd.testing.assert_frame_equal(here[["value", "low", "high"]], there[["value", "low", "high"]])
+    xr.testing.assert_equal(found.elsewhere.retrieval.table["effect"], found.retrieval.table["effect"])
+    np.testing.assert_allclose(here.loc[here["statistic"] == "cka", "sister"], 1, atol=1e-5)
+    assert there["sister"].isna().all()
+    assert any(s.text.startswith("On other: Fine-tuning") for s in verdict(found).statements)
+    page = study.report(tmp_path).read_text("utf-8")
+    assert "Retrieval on other" in page
+    again = load_study(tmp_path).findings()
+    pd.testing.assert_frame_equal(again.elsewhere.moved.similarity, there)
+    assert summary(study)["elsewhere"]["collection"] == "other"
+    with pytest.raises(AnalysisError, match="what moved elsewhere cannot be measured: 3 texts are too few"):
+        compare(backbone, retriever, collection, quick, elsewhere=few(elsewhere, 3), cache=cache)

@@ -36,6 +36,16 @@ def run(
     neurons: Annotated[
         bool, typer.Option("--neurons/--no-neurons", help="Attribute and ablate neurons; the slowest part.")
     ] = True,
+    elsewhere: Annotated[
+        str | None,
+        typer.Option(
+            "--elsewhere", help="A second collection, of another kind of text: what moved there?", metavar="SPEC"
+        ),
+    ] = None,
+    sister: Annotated[
+        str | None,
+        typer.Option("--sister", help="The retriever trained with another seed: a ceiling.", metavar="MODEL"),
+    ] = None,
     transplants: Annotated[
         bool, typer.Option("--transplants/--no-transplants", help="Put weights of one model into the other.")
     ] = True,
@@ -69,6 +79,8 @@ def run(
             "before": o.model_values(before, load),
             "after": o.model_values(after, load),
             "data": o.given(source=data, split=split, limit_queries=limit_queries),
+            "elsewhere": o.given(source=elsewhere),
+            "sister": o.model_values(sister, load) if sister else None,
             "protocol": protocol,
             "retrieval.measures": o.listed(measures),
             "probing.probes": o.listed(probes),
@@ -93,7 +105,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     from retroscope.reporting.console import summary as in_words
     from retroscope.reporting.files import refuse_foreign
     from retroscope.study.compare import compare
-    from retroscope.study.load import check_ids, collection_of, pair_of
+    from retroscope.study.load import check_ids, collection_of, pair_of, retriever_of
     from retroscope.study.plan import describe, plan_run
     from retroscope.study.recipes import check_pair
     from retroscope.study.summary import write_summary
@@ -102,6 +114,8 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     before, after = pair_of(chosen.before, chosen.after)
     check_pair(before, after)
     check_ids(collection)
+    elsewhere = collection_of(chosen.elsewhere) if chosen.elsewhere else None
+    sister = retriever_of(chosen.sister, "sister") if chosen.sister else None
     plan = plan_run({"before": before, "after": after}, collection, chosen, cache, neurons=True)
     if dry_run:
         emit(plan) if as_json else say(describe(plan))
@@ -111,7 +125,9 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     for made in ("tables", "figures", "neurons"):
         refuse_foreign(out / made)
     with progress_bars() as progress:
-        study = compare(before, after, collection, chosen, cache=cache, progress=progress)
+        study = compare(
+            before, after, collection, chosen, elsewhere=elsewhere, sister=sister, cache=cache, progress=progress
+        )
     note("statistics, tables and figures ...")
     page = study.report(out)
     document = write_summary(study, out)

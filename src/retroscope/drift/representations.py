@@ -59,8 +59,9 @@ class RepresentationDrift:
 
     Attributes:
         similarity: a row a tower, layer and statistic (cka, rsa, neighbours): value, low, high, chance; ceiling, the
-            geometric mean of what two random halves of each model's own dimensions reach; twin, what the model before
-            and its random-weight twin reach (NaN without one).
+            geometric mean of what two random halves of each model's own dimensions reach; sister, what the model after
+            and another training of it reach; twin, what the model before and its random-weight twin reach (NaN without
+            one).
         shape: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value, low,
             high. Alignment is of judged pairs, under the tower "both".
         cross: a row a tower, layer before and layer after: cka.
@@ -79,6 +80,7 @@ def representation_drift(
     pairs: Sequence[tuple[str, str]] = (),
     *,
     twin: RetrieverRepresentations | None = None,
+    sister: RetrieverRepresentations | None = None,
     settings: DriftSettings | None = None,
     progress: Progress | None = None,
 ) -> RepresentationDrift:
@@ -89,6 +91,8 @@ def representation_drift(
         after: of the retriever, over the same collection.
         pairs: query and relevant passage, for alignment.
         twin: of the backbone's random-weight twin, over the same collection.
+        sister: of another training of the retriever (another seed), over the same collection: the ceiling of what is
+            the training's and not chance.
         settings: sample and intervals.
         progress: told how many layers are done.
 
@@ -101,12 +105,14 @@ def representation_drift(
     similar: list[dict[str, object]] = []
     shapes: list[dict[str, object]] = []
     read = {tower: [_rows(_of(side, tower), sampled[tower]) for side in (before, after)] for tower in TOWERS}
-    twins = {t: None if twin is None else _rows(_of(twin, t), sampled[t]) for t in TOWERS}
+    others = {
+        name: {} if side is None else {t: _rows(_other(side, before, t), sampled[t]) for t in TOWERS}
+        for name, side in (("twin", twin), ("sister", sister))
+    }
     for done, (tower, k) in enumerate(places, start=1):
         x, y = (layers[:, k] for layers in read[tower])
-        control = twins[tower]
-        t = None if control is None else control[:, k]
-        similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, t, chosen)]
+        controls = {name: found[tower][:, k] for name, found in others.items() if found}
+        similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, chosen)]
         shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
         if progress:
             progress(done, len(places))
@@ -124,6 +130,13 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
     return side.query if tower == "query" else side.passage
 
 
+def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
+    """A control's vectors of one tower, if they are of the same texts and layers."""
+    found, wanted = _of(side, tower), _of(before, tower)
+    _same_texts(wanted, found)
+    return found
+
+
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> Layers:
     """All layers of some texts: nothing else of a corpus is read."""
     return np.asarray(side.store.texts(rows)[0], dtype=np.float32)
@@ -136,18 +149,24 @@ def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
 
 def _sample(one: Representations, two: Representations, chosen: DriftSettings) -> Int[np.ndarray, "n"]:
     """Rows of the texts that are compared, in order; the same texts on both sides."""
+    _same_texts(one, two)
+    drawn = np.random.default_rng(chosen.seed).permutation(len(one.ids))[: chosen.texts]
+    return np.sort(drawn)
+
+
+def _same_texts(one: Representations, two: Representations) -> None:
     if list(one.ids) != list(two.ids) or one.n_layers != two.n_layers:
         raise AnalysisError(
             f"{len(one.ids)} texts of {one.n_layers} layers and {len(two.ids)} of {two.n_layers} cannot be paired",
             where="drift",
             fix="represent both retrievers over one collection",
         )
-    drawn = np.random.default_rng(chosen.seed).permutation(len(one.ids))[: chosen.texts]
-    return np.sort(drawn)
 
 
-def _similar(x: Vectors, y: Vectors, twin: Vectors | None, chosen: DriftSettings) -> Iterator[dict[str, object]]:
-    """CKA, RSA and neighbours of one layer, each with its controls."""
+def _similar(
+    x: Vectors, y: Vectors, controls: Mapping[str, Vectors], chosen: DriftSettings
+) -> Iterator[dict[str, object]]:
+    """CKA, RSA and neighbours of one layer, each with its controls: the twin of x, the sister of y."""
     statistics: dict[str, tuple[Statistic, float]] = {
         "cka": (cka, 0.0),
         "rsa": (rsa, 0.0),
@@ -163,7 +182,10 @@ def _similar(x: Vectors, y: Vectors, twin: Vectors | None, chosen: DriftSettings
             "high": min(high, 1.0),
             "chance": chance,
             "ceiling": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
-            "twin": float("nan") if twin is None else statistic(x, twin),
+            **{
+                other: statistic(mine, controls[other]) if other in controls else float("nan")
+                for other, mine in (("twin", x), ("sister", y))
+            },
         }
 
 

@@ -6,9 +6,12 @@ import pandas as pd
 from retroscope.reporting.curves import curves, embedded, facets, layer_axis
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
+from retroscope.reporting.frames import rows
+from retroscope.reporting.latex import PaperTable
 from retroscope.reporting.moved_findings import MovedFindings
-from retroscope.reporting.numbers import score
+from retroscope.reporting.numbers import interval, score
 from retroscope.reporting.palette import BETWEEN, CHANCE, HALVES
+from retroscope.reporting.paper_tables import NUMERIC, explained, printed_effects
 from retroscope.reporting.weight_figures import weight_figures
 
 SIMILARITIES = {"cka": "CKA", "rsa": "RSA", "neighbours": "common neighbours"}
@@ -19,6 +22,7 @@ SHAPES = {
     "alignment": "alignment of judged pairs",
 }
 TWIN = "random weights"
+SISTER = "another seed"
 CELL = 13  # of the map of layers, in pixels
 MAP_SIDE = (120, 400)
 
@@ -33,12 +37,43 @@ def moved_figures(findings: Findings) -> list[Figure]:
     return [*weights, _similarity(findings, moved), _cross(moved), _shapes(findings, moved)]
 
 
+def elsewhere_tables(findings: Findings) -> dict[str, PaperTable]:
+    """Retrieval on the second collection, and CKA by layer on both."""
+    here, there = findings.moved, findings.elsewhere
+    if here is None or there is None:
+        return {}
+    frame = rows(there.retrieval)
+    printed = printed_effects(there.retrieval, frame)
+    printed.insert(0, "measure", frame["measure"])
+    found = {name: _cka(moved) for name, moved in (("here", here), ("there", there.moved))}
+    towers = list(dict.fromkeys(here.similarity["tower"]))
+    layers = pd.DataFrame({"layer": [findings.layer_label(int(k)) for k in sorted(set(here.similarity["layer"]))]})
+    for tower in towers:
+        for name, title in (("here", findings.collection.name), ("there", there.collection)):
+            of_tower = found[name][found[name]["tower"] == tower].sort_values("layer")
+            layers[f"{tower}, {title}"] = [
+                f"{score(v)} {interval(a, b)}"
+                for v, a, b in zip(of_tower["value"], of_tower["low"], of_tower["high"], strict=True)
+            ]
+    numbers = tuple(layers.columns[1:])
+    return {
+        "elsewhere": PaperTable(printed, f"Retrieval on {there.collection}", explained(there.retrieval), NUMERIC),
+        "elsewhere_cka": PaperTable(
+            layers, "CKA before and after, on both collections", "Intervals are over texts.", numbers
+        ),
+    }
+
+
+def _cka(moved: MovedFindings) -> pd.DataFrame:
+    return moved.similarity[moved.similarity["statistic"] == "cka"]
+
+
 def _similarity(findings: Findings, moved: MovedFindings) -> Figure:
     charts = []
     for name, title in SIMILARITIES.items():
         found = moved.similarity[moved.similarity["statistic"] == name]
         series = [found.assign(series=BETWEEN)]
-        for column, label in (("ceiling", HALVES), ("twin", TWIN), ("chance", CHANCE)):
+        for column, label in (("ceiling", HALVES), ("sister", SISTER), ("twin", TWIN), ("chance", CHANCE)):
             line = found.dropna(subset=[column])
             series.append(line.assign(series=label, value=line[column], low=line[column], high=line[column]))
         frame = pd.concat(series, ignore_index=True).assign(line=lambda f: f["series"])
@@ -53,7 +88,7 @@ def _similarity(findings: Findings, moved: MovedFindings) -> Figure:
         "Do both arrange texts alike?",
         "CKA (unbiased), RSA and common nearest neighbours between the same layer before and after; bands are "
         "intervals over texts. Controls: two random halves of one model's own dimensions (mean of both models), the "
-        "backbone and its random-weight twin, chance.",
+        "retriever and another training of it where one was given, the backbone and its random-weight twin, chance.",
         f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
         alt.vconcat(*charts, title="Before and after, layer by layer"),
     )

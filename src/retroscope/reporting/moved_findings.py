@@ -7,10 +7,26 @@ import pandas as pd
 
 from retroscope.reporting.neuron_findings import demand_columns
 from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.statistics import Difference
 
-SIMILARITY_COLUMNS = ("tower", "layer", "statistic", "value", "low", "high", "chance", "ceiling", "twin")
+SIMILARITY_COLUMNS = ("tower", "layer", "statistic", "value", "low", "high", "chance", "ceiling", "sister", "twin")
 SHAPE_COLUMNS = ("side", "tower", "layer", "statistic", "value", "low", "high")
 CROSS_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
+
+
+@dataclass(frozen=True, eq=False)
+class ElsewhereFindings:
+    """The same pair on a second collection.
+
+    Attributes:
+        collection: its name.
+        retrieval: paired difference over `measure`.
+        moved: representations, compared; no weights.
+    """
+
+    collection: str
+    retrieval: Difference
+    moved: "MovedFindings"
 
 
 @dataclass(frozen=True, eq=False)

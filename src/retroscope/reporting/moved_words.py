@@ -14,6 +14,7 @@ from retroscope.reporting.words import best, effect_words
 
 TOPIC = "what moved"
 TWIN = "a random-weight twin"
+SISTER = "another training of the retriever"
 
 
 def moved_statements(findings: Findings) -> list[Statement]:
@@ -23,7 +24,7 @@ def moved_statements(findings: Findings) -> list[Statement]:
         return []
     weights = [s for tower, f in moved.weights.items() for s in _of_tower(weight_statements(f), tower, moved)]
     alike = [_alike(findings, moved, tower) for tower in dict.fromkeys(moved.similarity["tower"])]
-    return [*weights, *alike, _cloud(findings, moved), *geometry_alone(findings)]
+    return [*weights, *alike, _cloud(findings, moved), *geometry_alone(findings), *elsewhere(findings)]
 
 
 def _of_tower(said: tuple[Statement, ...], tower: str, moved: MovedFindings) -> list[Statement]:
@@ -42,9 +43,33 @@ def _alike(findings: Findings, moved: MovedFindings, tower: str) -> Statement:
         f"{_label(findings, most)} (CKA {_value(most)}) and least at layer {_label(findings, least)} ({_value(least)}"
     )
     controls = [f"two halves of a model's own dimensions reach {score(least['ceiling'])}"]
+    if pd.notna(least["sister"]):
+        controls.append(f"{SISTER} {score(least['sister'])}")
     if pd.notna(least["twin"]):
         controls.append(f"{TWIN} of the backbone {score(least['twin'])}")
     return Statement(TOPIC, NOTE, f"{text}; there {', '.join(controls)}).")
+
+
+def elsewhere(findings: Findings) -> list[Statement]:
+    """Retrieval and the last layer's vectors on the second collection, beside the first."""
+    other, here = findings.elsewhere, findings.moved
+    if other is None or here is None:
+        return []
+    table = rows(other.retrieval, measure=findings.primary_measure)
+    if table.empty:
+        return []
+    text, tone = effect_words(other.retrieval, table.iloc[0], findings.primary_measure)
+    said = [
+        f"{tower} vectors {_value(_last(here, tower))} on {findings.collection.name}, "
+        f"{_value(_last(other.moved, tower))} on {other.collection}"
+        for tower in dict.fromkeys(here.similarity["tower"])
+    ]
+    return [Statement(TOPIC, tone, f"On {other.collection}: {text} CKA of the last layer: {'; '.join(said)}.")]
+
+
+def _last(moved: MovedFindings, tower: str) -> "pd.Series[Any]":
+    found = moved.similarity[(moved.similarity["tower"] == tower) & (moved.similarity["statistic"] == "cka")]
+    return found.loc[found["layer"].idxmax()]
 
 
 def _label(findings: Findings, row: "pd.Series[Any]") -> str:

@@ -10,6 +10,7 @@ from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import AFTER, BEFORE, SEED_COLUMNS, Findings
 from retroscope.reporting.frames import rows
 from retroscope.reporting.latex import PaperTable, booktabs
+from retroscope.reporting.moved_figures import elsewhere_tables
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
 from retroscope.reporting.paper_tables import PAPER_TABLES
@@ -56,6 +57,8 @@ def paper_tables(findings: Findings) -> dict[str, PaperTable]:
         found |= transplant_tables(findings.transplants)
     if findings.story is not None:
         found |= story_tables(findings.story)
+    if findings.elsewhere is not None:
+        found |= elsewhere_tables(findings)
     return found if findings.neurons is None else found | neuron_papers(findings.neurons)
 
 
@@ -74,6 +77,10 @@ def moved_frames(findings: Findings) -> Frames:
 def part_frames(findings: Findings) -> Frames:
     """Every transplant, and what the instruments say of the same parts."""
     frames = {} if findings.transplants is None else {"transplants": findings.transplants.table()}
+    if findings.elsewhere is not None:
+        moved = findings.elsewhere.moved
+        frames |= {"elsewhere": rows(findings.elsewhere.retrieval), "elsewhere_similarity": moved.similarity}
+        frames |= {"elsewhere_geometry": moved.shape}
     if findings.story is None:
         return frames
     return frames | {"story": findings.story.evidence, "story_claims": findings.story.claims}

@@ -1,10 +1,9 @@
 """compare(before, after) -> Study: the same analyses on two retrievers, paired by query."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pandas as pd
@@ -14,15 +13,17 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
+from retroscope.errors import AnalysisError
 from retroscope.probing.tasks import build_task
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.scores import Scores
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
+from retroscope.study.extras import Extra, transplanted, what_moved, what_moved_elsewhere
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
-from retroscope.study.moved import measure_moved, whitened, why_not
+from retroscope.study.moved import why_not
 from retroscope.study.neuron_sides import (
     MeasuredNeurons,
     Neurons,
@@ -34,8 +35,7 @@ from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
 from retroscope.study.recipes import check_pair, recipe_differences
 from retroscope.study.settings import StudySettings
-from retroscope.study.study import HYBRIDS, Study
-from retroscope.study.transplants import measure_transplants
+from retroscope.study.study import Study
 from retroscope.study.transplants import why_not as why_not_transplanted
 
 FLIP_MEASURES = ("RR@10", "RR", "nDCG@10")  # by the first of these that is measured, else the headline
@@ -47,6 +47,8 @@ def compare(
     collection: Collection,
     settings: StudySettings | None = None,
     *,
+    elsewhere: Collection | None = None,
+    sister: Retriever | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Study:
@@ -56,7 +58,9 @@ def compare(
         before: the backbone.
         after: the retriever fine-tuned from it.
         collection: on which both are measured.
-        settings: of every room; `before`, `after` and `data` in it are ignored.
+        settings: of every room; models and collections in it are ignored.
+        elsewhere: a second collection, of another kind of text.
+        sister: another training of the retriever (another seed): the ceiling of how alike two can be.
         cache: folder of the vector stores; by default the user's cache folder.
         progress: told (what, done, total).
 
@@ -67,12 +71,7 @@ def compare(
     home = Path(cache) if cache else default_cache()
     check_pair(before, after)
     before, after = _told_apart(before, after)
-    unmoved = why_not(before, after, collection) if settings.drift is not None else ""
-    if unmoved:
-        settings = replace(settings, drift=None)
-    unfit = why_not_transplanted(before, after) if settings.transplants is not None else ""
-    if unfit:
-        settings = replace(settings, transplants=None)
+    settings, missing = _possible(before, after, collection, settings, elsewhere)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     neurons: dict[str, MeasuredNeurons] = {}
@@ -85,40 +84,52 @@ def compare(
             neurons[name] = measure_neurons(
                 retriever, collection, negatives.candidates, settings, cache=home, progress=progress
             )
-    facts = _facts(sides, collection, negatives, settings)
-    facts["caveats"] += _neuron_caveats(neurons, collection, negatives, settings)
-    facts["caveats"] += [f"what moved was not measured: {unmoved}"] if unmoved else []
-    facts["caveats"] += [f"no weights were transplanted: {unfit}"] if unfit else []
-    facts["timings"] |= {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
-    moved = None
-    if settings.drift is not None:
-        moved, seconds = measure_moved(sides, collection, settings.drift, twin=twins["before"], progress=progress)
-        facts["caveats"] += [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
-        facts["timings"] |= {f"moved: {stage}": s for stage, s in seconds.items()}
-    white = _whitened(sides, collection, settings)
-    if settings.drift is not None and len(white) < len(sides):
-        facts["caveats"] += ["retrieval with whitened vectors was not measured: the passages are too many to hold"]
-    scores = _scores(sides) | white
-    if settings.transplants is not None:
-        start = perf_counter()
-        swept, facts["transplants"] = measure_transplants(
-            before, after, collection, settings.transplants, home, progress
-        )
-        scores |= {f"{d}/{name}": s for d, pair in swept.items() for name, s in zip(HYBRIDS, pair, strict=True)}
-        facts["timings"]["transplants"] = perf_counter() - start
-    study = Study(facts, settings, scores, _seeds(sides), neurons=_neurons(neurons), moved=moved)
+    extras = [
+        Extra(caveats=[*_neuron_caveats(neurons, collection, negatives, settings), *missing], timings=_times(neurons)),
+        what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
+        transplanted(before, after, collection, settings, home, progress),
+        what_moved_elsewhere(before, after, elsewhere, settings, home, progress),
+    ]
+    study = Study(
+        _facts(sides, collection, negatives, settings, extras),
+        settings,
+        _scores(sides, extras),
+        _seeds(sides),
+        neurons=_neurons(neurons),
+        moved=extras[1].moved,
+        elsewhere=extras[3].moved,
+    )
     examples = flip_examples(
         study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
     )
     return replace(study, facts={**study.facts, **examples}, runs=_runs(sides))
 
 
-def _whitened(sides: Mapping[str, Measured], collection: Collection, settings: StudySettings) -> dict[str, Scores]:
-    """Retrieval with whitened vectors, where it was asked for and fits into memory."""
-    if settings.drift is None:
-        return {}
-    found = {name: whitened(side.vectors, collection, settings.retrieval.measures) for name, side in sides.items()}
-    return {f"{name}/whitened": scores for name, scores in found.items() if scores is not None}
+def _possible(
+    before: Retriever,
+    after: Retriever,
+    collection: Collection,
+    settings: StudySettings,
+    elsewhere: Collection | None,
+) -> tuple[StudySettings, list[str]]:
+    """The settings without what cannot be measured of this pair, and why; known before anything is encoded."""
+    reasons = []
+    unmoved = why_not(before, after, collection) if settings.drift is not None else ""
+    if unmoved:
+        settings = replace(settings, drift=None)
+        reasons.append(f"what moved was not measured: {unmoved}")
+    unfit = why_not_transplanted(before, after) if settings.transplants is not None else ""
+    if unfit:
+        settings = replace(settings, transplants=None)
+        reasons.append(f"no weights were transplanted: {unfit}")
+    few = why_not(before, after, elsewhere) if elsewhere is not None else ""
+    if few:
+        raise AnalysisError(f"what moved elsewhere cannot be measured: {few}", where=getattr(elsewhere, "name", ""))
+    return settings, reasons
+
+
+def _times(neurons: Mapping[str, MeasuredNeurons]) -> dict[str, float]:
+    return {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
 
 
 def _neuron_caveats(
@@ -178,7 +189,11 @@ def _told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriev
 
 
 def _facts(
-    sides: Mapping[str, Measured], collection: Collection, negatives: MinedNegatives, settings: StudySettings
+    sides: Mapping[str, Measured],
+    collection: Collection,
+    negatives: MinedNegatives,
+    settings: StudySettings,
+    extras: Sequence[Extra],
 ) -> dict[str, Any]:
     measures = settings.retrieval.measures
     models = {name: model_facts(side.retriever, side.self_tests) for name, side in sides.items()}
@@ -193,10 +208,12 @@ def _facts(
             *depth_caveats(measures),
             *(f"collection: {note}" for note in collection.notes),
             *_caveats(sides),
+            *(text for extra in extras for text in extra.caveats),
         ],
         "command": command_line(),
         "versions": software(),
-        "timings": {f"{name}: {stage}": s for name, side in sides.items() for stage, s in side.seconds.items()},
+        "timings": {f"{name}: {stage}": s for name, side in sides.items() for stage, s in side.seconds.items()}
+        | {stage: s for extra in extras for stage, s in extra.timings.items()},
         "probing": [
             {"side": name, **record}
             for name, side in sides.items()
@@ -206,6 +223,8 @@ def _facts(
         "query_texts": {},
         "top_passages": {},
     }
+    for extra in extras:
+        facts |= extra.facts
     return {name: clean(value) for name, value in facts.items()}
 
 
@@ -234,8 +253,8 @@ def _same_vectors(sides: Mapping[str, Measured]) -> bool:
     return one == two
 
 
-def _scores(sides: Mapping[str, Measured]) -> dict[str, Scores]:
-    found: dict[str, Scores] = {}
+def _scores(sides: Mapping[str, Measured], extras: Sequence[Extra]) -> dict[str, Scores]:
+    found = {name: scores for extra in extras for name, scores in extra.scores.items()}
     for name, side in sides.items():
         found[f"{name}/retrieval"] = side.retrieval.scores
         if side.layers is not None:

@@ -55,6 +55,7 @@ def measure_moved(
     settings: DriftSettings,
     *,
     twin: RetrieverRepresentations | None = None,
+    sister: RetrieverRepresentations | None = None,
     progress: Progress | None = None,
 ) -> tuple[MovedFindings, dict[str, float]]:
     """What moved, and the seconds of each stage.
@@ -64,21 +65,32 @@ def measure_moved(
         collection: its judged pairs are those of alignment.
         settings: sample, intervals, spectra.
         twin: vectors of the random-weight twin of the model before.
+        sister: vectors of another training of the model after.
         progress: told (what, done, total).
     """
     before, after = sides["before"], sides["after"]
     stages = Stages("what moved", progress)
     weights = _weights(before.retriever, after.retriever, settings, stages)
     stages.ended("weights")
-    pairs = [
-        (query, next(p for p, grade in collection.qrels[query].items() if grade > 0))
-        for query in collection.judged_queries
-    ]
     found = representation_drift(
-        before.vectors, after.vectors, pairs, twin=twin, settings=settings, progress=stages.inside("representations")
+        before.vectors,
+        after.vectors,
+        judged_pairs(collection),
+        twin=twin,
+        sister=sister,
+        settings=settings,
+        progress=stages.inside("representations"),
     )
     stages.ended("representations")
     return MovedFindings(weights, found.similarity, found.shape, found.cross, found.texts), stages.seconds
+
+
+def judged_pairs(collection: Collection) -> list[tuple[str, str]]:
+    """Every judged query and its first relevant passage."""
+    return [
+        (query, next(p for p, grade in collection.qrels[query].items() if grade > 0))
+        for query in collection.judged_queries
+    ]
 
 
 def _weights(before: Retriever, after: Retriever, settings: DriftSettings, stages: Stages) -> dict[str, WeightFindings]:
@@ -133,7 +145,8 @@ def save_moved(moved: MovedFindings, folder: Path) -> None:
                 getattr(f, name).assign(tower=tower, before_name=f.before, after_name=f.after)
                 for tower, f in moved.weights.items()
             ]
-            pd.concat(parts, ignore_index=True).to_parquet(new / f"{name}.parquet", index=False)
+            whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"tower": []})
+            whole.to_parquet(new / f"{name}.parquet", index=False)
         counts = pd.DataFrame({"tower": list(moved.texts), "texts": list(moved.texts.values())})
         counts.to_parquet(new / "texts.parquet", index=False)
 

@@ -106,6 +106,8 @@ class StudySettings:
         before: the backbone; None where a loaded retriever is given instead.
         after: the retriever fine-tuned from it; likewise.
         data: the collection; likewise.
+        elsewhere: a second collection, of another kind of text: retrieval and what moved are measured there, too.
+        sister: another training of the retriever (another seed): the ceiling of how alike two can be.
         protocol: "default", or "ielab-2025" for the published one, quirks included.
         neurons: how they are attributed; None leaves that analysis out.
         ablation: what is ablated of them; None leaves it out.
@@ -116,6 +118,8 @@ class StudySettings:
     before: ModelSettings | None = None
     after: ModelSettings | None = None
     data: DataSettings | None = None
+    elsewhere: DataSettings | None = None
+    sister: ModelSettings | None = None
     protocol: Literal["default", "ielab-2025"] = "default"
     extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)

@@ -18,7 +18,7 @@ from retroscope.reporting.findings import (
     RankedPassage,
     TopPassages,
 )
-from retroscope.reporting.moved_findings import MovedFindings
+from retroscope.reporting.moved_findings import ElsewhereFindings, MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.report import write_report
 from retroscope.reporting.story_findings import StoryFindings
@@ -36,7 +36,8 @@ from retroscope.study.story import make_story
 from retroscope.study.transplant_settings import DIRECTIONS
 from retroscope.study.transplants import differences
 
-ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened")
+ELSEWHERE = "elsewhere"
+ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE)
 SIDES = ("before", "after")
 HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
@@ -55,6 +56,7 @@ class Study:
         runs: "before" and "after" -> ranking; empty in a study that was loaded from its folder.
         neurons: of both sides; None where they were left out.
         moved: weights and representations, compared; None where they were left out.
+        elsewhere: representations of a second collection; None where there is none.
     """
 
     facts: Mapping[str, Any]
@@ -64,6 +66,7 @@ class Study:
     runs: Mapping[str, Run] = field(default_factory=dict)
     neurons: Neurons | None = None
     moved: MovedFindings | None = None
+    elsewhere: MovedFindings | None = None
 
     @cached_property
     def retrieval(self) -> Difference:
@@ -144,10 +147,11 @@ class Study:
             save_neurons(self.neurons, folder / NEURONS)
         elif (folder / NEURONS / MARK).exists():  # of an earlier study
             shutil.rmtree(folder / NEURONS)
-        if self.moved is not None:
-            save_moved(self.moved, folder / MOVED)
-        elif (folder / MOVED / MARK).exists():
-            shutil.rmtree(folder / MOVED)
+        for name, moved in ((MOVED, self.moved), (ELSEWHERE, self.elsewhere)):
+            if moved is not None:
+                save_moved(moved, folder / name)
+            elif (folder / name / MARK).exists():
+                shutil.rmtree(folder / name)
         (folder / SEEDS).unlink(missing_ok=True)
         if self.seeds is not None:
             self.seeds.to_parquet(folder / SEEDS, index=False)
@@ -190,6 +194,7 @@ class Study:
             neurons=self._neuron_findings(),
             moved=self.moved,
             whitened=self.whitened,
+            elsewhere=self._elsewhere(),
             transplants=self.transplants,
             seed_spread=_spread(self.seeds),
             query_texts=facts["query_texts"],
@@ -200,6 +205,12 @@ class Study:
             versions=facts["versions"],
             timings=facts["timings"],
         )
+
+    def _elsewhere(self) -> ElsewhereFindings | None:
+        retrieval = self._compared(ELSEWHERE)
+        if retrieval is None or self.elsewhere is None:
+            return None
+        return ElsewhereFindings(self.facts[ELSEWHERE], retrieval, self.elsewhere)
 
     def _neuron_findings(self) -> NeuronFindings | None:
         if self.neurons is None:
@@ -221,8 +232,9 @@ def load_study(folder: str | Path) -> Study:
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}
-    neurons, moved = load_neurons(models, home / NEURONS), load_moved(n_blocks(facts), home / MOVED)
-    return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved)
+    neurons = load_neurons(models, home / NEURONS)
+    moved, elsewhere = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE))
+    return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved, elsewhere=elsewhere)
 
 
 def n_blocks(facts: Mapping[str, Any]) -> int:

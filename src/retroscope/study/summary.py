@@ -41,6 +41,7 @@ def summary(study: Study) -> Record:
         "mdl": _records(study.mdl),
         "neurons": _neurons(study),
         "moved": _moved(study),
+        "elsewhere": _elsewhere(study),
         "transplants": _transplants(study),
         "story": _story(study),
         "statistics": {**study.retrieval.method},
@@ -63,6 +64,20 @@ def _moved(study: Study) -> Record | None:
         "geometry": moved.shape.to_dict(orient="records"),
         "whitened": {r.pop("measure"): r for r in _records(study.whitened)},
         "texts": dict(moved.texts),
+    }
+
+
+def _elsewhere(study: Study) -> Record | None:
+    """Retrieval and similarity by layer on the second collection."""
+    found = study.findings().elsewhere
+    if found is None:
+        return None
+    return {
+        "collection": found.collection,
+        "retrieval": {r.pop("measure"): r for r in _records(found.retrieval)},
+        "similarity": found.moved.similarity.to_dict(orient="records"),
+        "geometry": found.moved.shape.to_dict(orient="records"),
+        "texts": dict(found.moved.texts),
     }
 
 

@@ -1,0 +1,122 @@
+"""The story: a planted change is what every instrument names, and the transplants decide who is right."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from retroscope.reporting.findings import Findings
+from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE
+from retroscope.reporting.story_words import story_figure, story_statements, story_tables
+from retroscope.reporting.transplant_findings import TransplantFindings
+from retroscope.reporting.verdict import verdict
+from retroscope.scores import Scores
+from retroscope.statistics import ComparisonSettings
+from retroscope.study.story import make_story
+from retroscope.study.transplants import differences
+from synthetic_findings import LAYERS, findings, moved, query_ids
+
+STATISTICS = ComparisonSettings(resamples=200)
+BLOCKS = LAYERS[1:]
+PARTS = ("attention", "ffn_in", "ffn_out")
+
+
+def transplants(needed: str | None, suffices: str | None, noise: float = 0.05) -> TransplantFindings:
+    """Made-up hybrids: .8 with the retriever's weights, .2 with the backbone's; one place may make all of it."""
+    names = (*(f"block:{k}" for k in BLOCKS), *PARTS, "all")
+    measured = {}
+    for direction, intact, other, decisive in (("rewind", 0.8, 0.2, needed), ("graft", 0.2, 0.8, suffices)):
+        rng = np.random.default_rng(0)
+        means = np.array([other if name in ("all", decisive) else intact for name in names])
+        shape = (len(query_ids()), len(names), 1)
+        values = np.clip(means[None, :, None] + noise * rng.standard_normal(shape), 0, 1)
+        coords = {"query": query_ids(), "transplant": list(names), "measure": ["RR@10"]}
+        hybrids = xr.DataArray(values, coords, ("query", "transplant", "measure"))
+        still = xr.zeros_like(hybrids) + intact + 0.02 * rng.standard_normal((shape[0], 1, 1))
+        measured[direction] = tuple(Scores("transplants", v, {}) for v in (still, hybrids))
+    return TransplantFindings("toy", "tuned", "toy", 6, differences(measured, STATISTICS), ("RR@10",))
+
+
+def told(needed: str | None, suffices: str | None) -> Findings:
+    """With the weights of block 4's FFN out alone changed, as `moved` has it."""
+    found = findings(moved=moved(), transplants=transplants(needed, suffices))
+    return replace(found, story=make_story(found, STATISTICS))
+
+
+def claim(found: Findings, direction: str, instrument: str, kind: str = "blocks") -> "pd.Series[object]":
+    assert found.story is not None
+    claims = found.story.claims.set_index(["direction", "kind", "instrument"])
+    return claims.loc[(direction, kind, instrument)]
+
+
+def test_a_change_that_all_agree_on() -> None:
+    found = told("block:4", "block:4")
+    for direction in ("rewind", "graft"):
+        weights = claim(found, direction, "weights")
+        assert (weights["place"], weights["found"], weights["rival"]) == ("block:4", "agrees", "")
+        assert claim(found, direction, "weights", "parts")["place"] == "ffn_out"
+    texts = [s.text for s in story_statements(found.story)]
+    assert any(t.startswith("What does retrieval need? Block 4 costs most, put back alone: RR@10 0.1") for t in texts)
+    assert any("agrees: weights moved" in t for t in texts)
+
+
+def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
+    found = told("block:1", "block:1")
+    weights = claim(found, "rewind", "weights")
+    assert (weights["place"], weights["found"], weights["rival"]) == ("block:4", "contradicted", "block:1")
+    assert weights["extra"] == pytest.approx(-0.6, abs=0.03)
+    assert weights["extra_low"] < weights["extra"] < weights["extra_high"] < 0
+    graft = claim(found, "graft", "weights")
+    assert graft["found"] == "contradicted"
+    assert graft["extra"] > 0.5
+    said = story_tables(found.story)["story"].frame
+    assert any("block 1 (-0." in text for text in said["matters more"])
+
+
+def test_what_is_redundant_decides_nothing() -> None:
+    """No place alone is needed, one suffices: the two questions have two answers."""
+    found = told(None, "block:2")
+    assert set(found.story.claims.set_index("direction").loc["rewind", "found"]) == {"undecided"}
+    assert claim(found, "graft", "weights")["rival"] == "block:2"
+    (one,) = [s for s in story_statements(found.story) if s.text.startswith("What would have sufficed? Block 2 gains")]
+    assert one.tone == CHANGED
+    assert any(
+        s.tone == NO_EVIDENCE and "No block or group, put back alone, is shown to cost anything" in s.text
+        for s in story_statements(found.story)
+    )
+
+
+def test_noise_alone_contradicts_nobody() -> None:
+    """Corrected over all other places, a false rival is as rare as alpha says: here there is none."""
+    found = told(None, None)
+    assert set(found.story.claims["found"]) == {"undecided"}
+    assert set(found.story.claims["rival"]) == {""}
+    assert not found.story.most["shown"].any()
+
+
+def test_falls_of_cka_and_rises_of_probes_are_of_the_block() -> None:
+    found = told("block:4", "block:4")
+    blocks = found.story.evidence[found.story.evidence["kind"] == "blocks"]
+    evidence = {name: rows.set_index("place")["value"] for name, rows in blocks.groupby("instrument")}
+    assert evidence["representations"].to_list() == pytest.approx([0.1] * 6), "0.1 a layer, from layer 0 to the last"
+    own = found.probing.table["effect"].sel(probe=found.after.similarity, control="none", passages=5)
+    rises = np.diff(own.values)
+    assert evidence["probes"].to_list() == pytest.approx(rises.tolist())
+    assert evidence["weights"]["block:4"] == pytest.approx(1 / np.sqrt(12))
+    assert evidence["rewind"]["block:4"] == pytest.approx(1, abs=0.05)
+
+
+def test_the_story_stands_in_the_verdict_and_on_the_page() -> None:
+    found = told("block:4", "block:4")
+    said = verdict(found).statements
+    assert (said[0].tone, said[0].text[:44]) == (NOTE, "Where did it happen? What the instruments na")
+    figure = story_figure(found.story)
+    assert "weights moved: block 4" in figure.alt
+    assert verdict(replace(found, story=None)).statements[0].topic != said[0].topic
+
+
+def test_there_is_no_story_without_transplants() -> None:
+    assert make_story(findings(moved=moved()), STATISTICS) is None
+    assert story_statements(None) == []
