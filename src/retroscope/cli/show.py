@@ -9,10 +9,13 @@ from retroscope.cli import options as o
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="A folder that compare or ablate wrote.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder that compare, ablate, diff or transplant wrote.", metavar="DIR")
+    ],
     as_json: o.Json = False,
 ) -> None:
     """Say what a finished study found."""
+    from retroscope.cli import diff, transplant
     from retroscope.cli.terminal import emit, say
     from retroscope.reporting.console import summary as in_words
     from retroscope.study.documents import read_document
@@ -20,9 +23,10 @@ def run(
     from retroscope.study.study import FACTS, load_study
     from retroscope.study.summary import summary
 
-    if (folder / GRID).exists() and not (folder / FACTS).exists():
-        grid = read_document(folder / GRID)
-        emit(grid) if as_json else say("\n".join(grid["verdict"]))
+    others = [folder / name for name in (GRID, diff.DOCUMENT, transplant.DOCUMENT) if (folder / name).exists()]
+    if others and not (folder / FACTS).exists():
+        found = read_document(others[0])
+        emit(found) if as_json else say("\n".join(found["verdict"]))
         return
     study = load_study(folder)
     if as_json:
