@@ -40,6 +40,7 @@ from retroscope.study.settings import (
     plain,
     to_yaml,
 )
+from retroscope.study.transplant_settings import SweepSettings
 
 TEXTS = st.text(max_size=12)
 SOMETIMES = st.none() | TEXTS
@@ -113,6 +114,13 @@ ABLATION = st.builds(
     draws=COUNTS,
     held_out=st.booleans(),
 )
+SWEEPS = st.builds(
+    SweepSettings,
+    directions=some(("rewind", "graft")),
+    transplants=st.none() | some(("block:1", "block:2-3", "attention", "all")),
+    groups=COUNTS,
+    shares=st.sampled_from(((), (0.5,))),
+)
 STUDIES = st.builds(
     StudySettings,
     before=MODELS,
@@ -124,6 +132,9 @@ STUDIES = st.builds(
     probing=PROBING,
     neurons=st.none() | NEURONS,
     ablation=st.none() | ABLATION,
+    elsewhere=st.none() | DATA,
+    sister=st.none() | MODELS,
+    transplants=st.none() | SWEEPS,
     statistics=STATISTICS,
 )
 
@@ -161,6 +172,7 @@ GROUPS = {
     ("ablation",): AblationSettings,
     ("ablation", "intervals"): IntervalSettings,
     ("drift",): DriftSettings,
+    ("transplants",): SweepSettings,
     ("statistics",): ComparisonSettings,
 }
 

@@ -87,8 +87,8 @@ def compare(
     extras = [
         Extra(caveats=[*_neuron_caveats(neurons, collection, negatives, settings), *missing], timings=_times(neurons)),
         what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
-        transplanted(before, after, collection, settings, home, progress),
-        what_moved_elsewhere(before, after, elsewhere, settings, home, progress),
+        transplanted(before, after, collection, settings, home, progress=progress),
+        what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
     ]
     study = Study(
         _facts(sides, collection, negatives, settings, extras),

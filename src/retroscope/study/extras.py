@@ -73,13 +73,14 @@ def transplanted(
     collection: Collection,
     settings: StudySettings,
     cache: Path,
+    *,
     progress: Progress | None = None,
 ) -> Extra:
     """Retrieval with hybrids of the two."""
     if settings.transplants is None:
         return Extra()
     start = perf_counter()
-    swept, said = measure_transplants(before, after, collection, settings.transplants, cache, progress)
+    swept, said = measure_transplants(before, after, collection, settings.transplants, cache=cache, progress=progress)
     scores = {f"{d}/{name}": s for d, pair in swept.items() for name, s in zip(HYBRIDS, pair, strict=True)}
     return Extra(scores, timings={"transplants": perf_counter() - start}, facts={"transplants": said})
 
@@ -90,6 +91,7 @@ def what_moved_elsewhere(
     collection: Collection | None,
     settings: StudySettings,
     cache: Path,
+    *,
     progress: Progress | None = None,
 ) -> Extra:
     """Retrieval and representations on a second collection, if there is one."""

@@ -91,7 +91,7 @@ def _story(study: Study) -> Record | None:
     story = study.story
     if story is None:
         return None
-    return {name: getattr(story, name).to_dict(orient="records") for name in ("evidence", "claims")}
+    return {name: getattr(story, name).to_dict(orient="records") for name in ("evidence", "most", "claims")}
 
 
 def _neurons(study: Study) -> Record | None:

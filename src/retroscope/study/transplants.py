@@ -85,7 +85,7 @@ def transplant(
     if reason:
         raise SettingsError(reason, fix="give the backbone, and the retriever that was fine-tuned from it")
     home = Path(cache) if cache else default_cache()
-    measured, caveats = measure_transplants(before, after, collection, chosen.sweep, home, progress)
+    measured, caveats = measure_transplants(before, after, collection, chosen.sweep, cache=home, progress=progress)
     return TransplantFindings(
         before=before.name,
         after=after.name,
@@ -127,6 +127,7 @@ def measure_transplants(
     after: Retriever,
     collection: Collection,
     settings: SweepSettings,
+    *,
     cache: Path,
     progress: Progress | None = None,
 ) -> tuple[Measured, list[str]]:
