@@ -1,12 +1,16 @@
 """The story: a planted change is what every instrument names, and the transplants decide who is right."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
+from retroscope.collection.collection import Collection
+from retroscope.drift.representations import DriftSettings
+from retroscope.encoders.encoder import Retriever
 from retroscope.reporting.findings import Findings
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE
 from retroscope.reporting.story_words import story_figure, story_statements, story_tables
@@ -14,9 +18,11 @@ from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings
+from retroscope.study.compare import compare
 from retroscope.study.story import make_story
 from retroscope.study.transplants import differences
 from synthetic_findings import LAYERS, findings, moved, query_ids
+from tiny_study import QUICK
 
 STATISTICS = ComparisonSettings(resamples=200)
 BLOCKS = LAYERS[1:]
@@ -120,3 +126,27 @@ def test_the_story_stands_in_the_verdict_and_on_the_page() -> None:
 def test_there_is_no_story_without_transplants() -> None:
     assert make_story(findings(moved=moved()), STATISTICS) is None
     assert story_statements(None) == []
+
+
+def test_a_planted_change_is_found_by_all_and_nothing_else_is(
+    planted: tuple[Retriever, Retriever], halves: Collection, tmp_path: Path
+) -> None:
+    """One matrix of block 2 was ruined: diff, drift and transplants name it alone, and the story says so."""
+    chosen = replace(QUICK, drift=DriftSettings(texts=100, cross_texts=20), neurons=None, ablation=None)
+    found = compare(*planted, halves, chosen, cache=tmp_path).findings()
+    tensors = found.moved.weights["query and passage"].tensors
+    assert tensors.loc[tensors["status"] != "identical", "name"].to_list() == ["layers.1.mlp.down_proj.weight"]
+    cka = found.moved.similarity[found.moved.similarity["statistic"] == "cka"].set_index(["tower", "layer"])["value"]
+    for tower in ("query", "passage"):
+        assert cka[tower].loc[[0, 1]].to_list() == pytest.approx([1, 1], abs=1e-6)
+        assert cka[tower][2] < 0.9
+    effects = found.transplants.table().set_index(["direction", "transplant"])["effect"]
+    for direction in ("rewind", "graft"):
+        flagged = {name for name, effect in effects[direction].items() if effect}
+        assert flagged == {"block:2", "ffn_out", "top:1", "top:2", "bottom:2", "all"}
+    claims = found.story.claims.set_index(["direction", "kind", "instrument"])
+    for direction in ("rewind", "graft"):
+        for instrument in ("weights", "representations", "probes", "layers"):
+            row = claims.loc[(direction, "blocks", instrument)]
+            assert (row["place"], row["found"]) == ("block:2", "agrees"), (direction, instrument)
+        assert claims.loc[(direction, "parts", "weights"), ["place", "found"]].to_list() == ["ffn_out", "agrees"]

@@ -3,13 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
@@ -20,7 +17,7 @@ from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.transplants import TransplantSettings, transplant, transplant_document
-from toys import CORPUS, save_toy
+from toys import save_toy
 
 QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,))
 STATISTICS = ComparisonSettings(resamples=200)
@@ -34,23 +31,13 @@ def swept(
 
 
 @pytest.fixture(scope="module")
-def collection() -> Collection:
-    """Queries that are half of their passage."""
-    words, rng = np.array([word for text in CORPUS for word in text.split()]), np.random.default_rng(0)
-    texts = [rng.choice(words, 6, replace=False) for _ in range(150)]
-    passages = [Passage(f"p{i}", " ".join(text)) for i, text in enumerate(texts)]
-    queries = [Query(f"q{i}", " ".join(text[:3])) for i, text in enumerate(texts)]
-    return make_collection("toy", passages, queries, [Judgment(q.id, f"p{q.id[1:]}") for q in queries])
+def collection(halves: Collection) -> Collection:
+    return halves
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Retriever]:
-    """A retriever, and a backbone that is the same but for one ruined matrix."""
-    folder = save_toy("llama", tmp_path_factory.mktemp("pair") / "toy")
-    before, after = (load_retriever(folder, pooling="mean", name=name) for name in ("ruined", "whole"))
-    with torch.no_grad():  # one direction drowns all others
-        before.passage.backbone.get_parameter("layers.1.mlp.down_proj.weight").fill_(1000)
-    return before, after
+def pair(planted: tuple[Retriever, Retriever]) -> tuple[Retriever, Retriever]:
+    return planted
 
 
 @pytest.fixture(scope="module")
