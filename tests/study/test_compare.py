@@ -1,6 +1,7 @@
 """A whole comparison: complete, the same twice, the same after an interruption, and honest about its doubts."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
@@ -24,8 +26,9 @@ from retroscope.study.load import compared_like
 from retroscope.study.moved import why_not
 from retroscope.study.recipes import recipe_differences
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
-from retroscope.study.study import Study, load_study
+from retroscope.study.study import Study, load_study, refuse_other
 from retroscope.study.summary import summary, write_summary
+from retroscope.study.transplant_settings import SweepSettings
 from tiny_study import CONTROLS, PROBES, QUICK, Tiny
 from toys import save_toy
 
@@ -97,6 +100,25 @@ def test_a_saved_study_holds_nothing_of_an_earlier_one(study: Study, tmp_path: P
     loaded = load_study(tmp_path)
     assert set(loaded.scores) == set(kept)
     assert loaded.seeds is None
+
+
+def test_an_older_study_is_read(study: Study, tmp_path: Path) -> None:
+    """One that knew no transplants, no second collection and no sister: nothing is said to have been measured."""
+    study.save(tmp_path)
+    for direction in ("rewind", "graft"):
+        shutil.rmtree(tmp_path / "scores.zarr" / direction)
+    file = tmp_path / "moved" / "similarity.parquet"
+    pd.read_parquet(file).drop(columns="sister").to_parquet(file, index=False)
+    settings = yaml.safe_load((tmp_path / "settings.yaml").read_text("utf-8"))
+    for name in ("transplants", "elsewhere", "sister"):
+        del settings[name]
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+    old = load_study(tmp_path)
+    assert old.settings.transplants is None
+    assert old.findings().transplants is None
+    assert old.findings().story is None
+    assert old.findings().moved.similarity["sister"].isna().all()
+    refuse_other(tmp_path, replace(study.settings, transplants=SweepSettings()))
 
 
 def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: Path) -> None:
@@ -427,5 +449,8 @@ def test_a_second_collection_and_another_training(
     again = load_study(tmp_path).findings()
     pd.testing.assert_frame_equal(again.elsewhere.moved.similarity, there)
     assert summary(study)["elsewhere"]["collection"] == "other"
+    assert "sister sister has the retriever's own weights: as a ceiling it says nothing" in found.caveats
+    with pytest.raises(AnalysisError, match="a second collection is for what moved, which is not measured"):
+        compare(backbone, retriever, collection, replace(quick, drift=None), elsewhere=elsewhere, cache=cache)
     with pytest.raises(AnalysisError, match="what moved elsewhere cannot be measured: 3 texts are too few"):
         compare(backbone, retriever, collection, quick, elsewhere=few(elsewhere, 3), cache=cache)

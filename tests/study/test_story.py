@@ -17,11 +17,12 @@ from retroscope.reporting.story_words import story_figure, story_statements, sto
 from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
-from retroscope.statistics import ComparisonSettings
+from retroscope.statistics import ComparisonSettings, compare_scores
 from retroscope.study.compare import compare
 from retroscope.study.story import make_story
 from retroscope.study.transplants import differences
-from synthetic_findings import LAYERS, findings, moved, query_ids
+from synthetic_findings import LAYERS, findings, moved, probing, query_ids, whole_neurons
+from synthetic_findings import compare as compare_made
 from tiny_study import QUICK
 
 STATISTICS = ComparisonSettings(resamples=200)
@@ -64,8 +65,11 @@ def test_a_change_that_all_agree_on() -> None:
         assert (weights["place"], weights["found"], weights["rival"]) == ("block:4", "agrees", "")
         assert claim(found, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in story_statements(found.story)]
-    assert any(t.startswith("What does retrieval need? Block 4 costs most, put back alone: RR@10 0.1") for t in texts)
-    assert any("agrees: weights moved" in t for t in texts)
+    assert any(
+        t.startswith("What does retrieval need? Most, by the mean, put back alone, costs block 4: RR@10 0.1")
+        for t in texts
+    )
+    assert any("Named by: weights moved; contradicted: vectors part (CKA) (block" in t for t in texts)
 
 
 def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
@@ -86,12 +90,71 @@ def test_what_is_redundant_decides_nothing() -> None:
     found = told(None, "block:2")
     assert set(found.story.claims.set_index("direction").loc["rewind", "found"]) == {"undecided"}
     assert claim(found, "graft", "weights")["rival"] == "block:2"
-    (one,) = [s for s in story_statements(found.story) if s.text.startswith("What would have sufficed? Block 2 gains")]
+    (one,) = [s for s in story_statements(found.story) if "alone, gains block 2: RR@10" in s.text]
     assert one.tone == CHANGED
     assert any(
         s.tone == NO_EVIDENCE and "No block or group, put back alone, is shown to cost anything" in s.text
         for s in story_statements(found.story)
     )
+
+
+def test_harm_is_not_called_a_gain() -> None:
+    """Where fine-tuning harmed, what is put back gains: the words follow the sign of the whole effect."""
+    made = transplants("block:3", "block:3")
+    harmed = {"rewind": made.differences["graft"], "graft": made.differences["rewind"]}
+    found = findings(moved=moved(), transplants=replace(made, differences=harmed))
+    found = replace(found, story=make_story(found, STATISTICS))
+    texts = [s.text for s in story_statements(found.story)]
+    assert any(
+        t.startswith("What holds retrieval back? Most, by the mean, put back alone, gains block 3") for t in texts
+    )
+    assert any(t.startswith("What would have done the harm? Most, by the mean") for t in texts)
+
+
+def test_without_a_whole_effect_nothing_is_placed() -> None:
+    """A block that matters where all blocks together do not: no claim of the story, whatever its p."""
+    made = transplants("block:3", None)
+    rewind = made.differences["rewind"]
+    flat = rewind.after.values.copy()
+    flat.loc[{"transplant": "all"}] = rewind.before.values.sel(transplant="all").values
+    level = {"rewind": compare_scores(rewind.before, Scores("transplants", flat, {}), STATISTICS)}
+    found = findings(moved=moved(), transplants=replace(made, differences=level))
+    story = make_story(found, STATISTICS)
+    assert set(story.claims["found"]) == {"undecided"}
+    (said,) = [s for s in story_statements(story) if s.tone == NO_EVIDENCE]
+    assert "All weights, put back, have no effect that is shown" in said.text
+
+
+def test_an_instrument_that_saw_nothing_names_nothing() -> None:
+    """No weight of a block moved: the weights name no block, instead of the first."""
+    still = moved()
+    groups = still.weights["query and passage"].groups.assign(change=0.0)
+    still = replace(still, weights={"all": replace(still.weights["query and passage"], groups=groups)})
+    found = findings(moved=still, transplants=transplants("block:4", None))
+    story = make_story(found, STATISTICS)
+    assert "weights" not in set(story.claims["instrument"])
+    few = found.layer_retrieval.table.isel(layer=[0, 3, 6])
+    story = make_story(replace(found, layer_retrieval=replace(found.layer_retrieval, table=few)), STATISTICS)
+    assert "layers" not in set(story.claims["instrument"]), "some blocks were not measured"
+
+
+def test_neurons_that_nothing_confirms_are_not_in_the_verdict() -> None:
+    found = findings(moved=moved(), transplants=transplants("block:4", None), neurons=whole_neurons())
+    story = make_story(found, STATISTICS)
+    assert "neurons" in set(story.claims["instrument"])
+    said = " ".join(s.text for s in story_statements(replace(story, confirmed=False)))
+    assert "neurons" not in said
+    assert "neurons" in " ".join(s.text for s in story_statements(replace(story, confirmed=True)))
+
+
+def test_a_failed_control_of_the_probes_marks_the_story() -> None:
+    found = told("block:4", None)
+    broken = replace(found, probing=compare_made(*probing(accuracy=lambda *_: 0.9)))
+    marked = [
+        s for s in verdict(broken).statements if "own question gains" in s.text and s.topic == "where it happened"
+    ]
+    assert marked
+    assert all(s.doubts for s in marked)
 
 
 def test_noise_alone_contradicts_nobody() -> None:

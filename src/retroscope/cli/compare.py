@@ -122,7 +122,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
         return
     note(describe(plan))
     claim(out, cache)
-    for made in ("tables", "figures", "neurons"):
+    for made in ("tables", "figures", "neurons", "moved", "elsewhere"):
         refuse_foreign(out / made)
     with progress_bars() as progress:
         study = compare(

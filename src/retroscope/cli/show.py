@@ -25,8 +25,11 @@ def run(
 
     others = [folder / name for name in (GRID, diff.DOCUMENT, transplant.DOCUMENT) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
-        found = read_document(others[0])
-        emit(found) if as_json else say("\n".join(found["verdict"]))
+        found = [read_document(file) for file in others]
+        if as_json:
+            emit(found[0] if len(found) == 1 else {"documents": found})
+        else:
+            say("\n\n".join("\n".join(document["verdict"]) for document in found))
         return
     study = load_study(folder)
     if as_json:

@@ -184,7 +184,7 @@ def _similar(
             "ceiling": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
             **{
                 other: statistic(mine, controls[other]) if other in controls else float("nan")
-                for other, mine in (("twin", x), ("sister", y))
+                for other, mine in (("sister", y), ("twin", x))
             },
         }
 

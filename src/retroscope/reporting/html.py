@@ -78,6 +78,8 @@ def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:
     found = {
         "Retrieval": findings.retrieval,
         "By layer": findings.layer_retrieval,
+        "Whitened": findings.whitened,
+        "Elsewhere": findings.elsewhere.retrieval if findings.elsewhere else None,
         "Probing": findings.probing,
         "Neurons": findings.neurons.profile if findings.neurons else None,
     }

@@ -9,9 +9,10 @@ from retroscope.reporting.neuron_findings import demand_columns
 EVIDENCE_COLUMNS = ("kind", "instrument", "place", "first", "last", "value")
 CLAIM_COLUMNS = ("direction", "kind", "instrument", "place", "score", "effect", "ci_low", "ci_high", "p_corrected",
                  "rival", "rival_score", "extra", "extra_low", "extra_high", "extra_p", "found")  # fmt: skip
-MOST_COLUMNS = ("direction", "kind", "place", "score", "effect", "ci_low", "ci_high", "p_corrected", "share", "shown")
+MOST_COLUMNS = ("direction", "kind", "place", "score", "effect", "ci_low", "ci_high", "p_corrected", "share",
+                "shown", "explained", "sign")  # fmt: skip
 BLOCKS, PARTS = "blocks", "parts"  # kinds of places
-AGREES, CONTRADICTED, UNDECIDED = "agrees", "contradicted", "undecided"
+AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicted", "undecided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,15 +23,19 @@ class StoryFindings:
         evidence: a row an instrument and place (a block, a group of neighbours, or a part of every block): value, in
             the instrument's own unit, the larger the more happened there. Of "rewind" and "graft": the part of the
             whole effect that the place makes alone.
-        most: a row a direction and kind: the place that does most alone, put back ("rewind": is it needed?) or put in
-            ("graft": does it suffice?); `shown` whether any place of the kind is shown to do anything alone.
+        most: a row a direction and kind: the place that does most alone by its mean, put back ("rewind": is it
+            needed?) or put in ("graft": does it suffice?), of those that are shown to do anything of what all of them
+            do; `shown` whether any is; `explained` whether that whole effect is shown, and its `sign`.
         claims: a row a direction and instrument: the place where its value is largest; what that place alone does to
             retrieval (score, effect, interval, corrected p, all of the transplants); the place that is shown to do the
             most more (`rival`, and `extra`, the paired difference with its interval and its p, corrected over all
-            other places), or "" where none is; and what follows: "agrees" (its place matters, and none is shown to
-            matter more), "contradicted" (another is), "undecided".
+            other places), or "" where none is; and what follows: "agrees" (it names the place that does most),
+            "matters too" (it names another that is shown to matter, and none is shown to matter more),
+            "contradicted" (one is), "undecided". An instrument without a value above 0, or that did not measure every
+            place, names none and has no row.
         measure: of retrieval.
         correction: of p.
+        measured_on: how many queries and passages the transplants were measured with.
         confirmed: whether an ablation confirms the neurons; None where there are none or nothing was ablated.
     """
 
@@ -39,6 +44,7 @@ class StoryFindings:
     claims: pd.DataFrame
     measure: str
     correction: str
+    measured_on: str = ""
     confirmed: bool | None = None
 
     def __post_init__(self) -> None:

@@ -10,14 +10,23 @@ from retroscope.reporting.figure import Figure
 from retroscope.reporting.latex import PaperTable
 from retroscope.reporting.numbers import interval, p_value, percent, score, signed
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
-from retroscope.reporting.story_findings import AGREES, BLOCKS, CONTRADICTED, PARTS, UNDECIDED, StoryFindings
+from retroscope.reporting.story_findings import AGREES, BLOCKS, CONTRADICTED, MATTERS, PARTS, UNDECIDED, StoryFindings
 from retroscope.reporting.transplant_findings import GRAFT, REWIND
 from retroscope.reporting.transplant_words import PART_WORDS, blocks_named
 
 TOPIC = "where it happened"
-ASKED = {  # direction -> the question, what is done, what that does
-    REWIND: ("What does retrieval need?", "put back", "cost"),
-    GRAFT: ("What would have sufficed?", "put into the backbone", "gain"),
+DONE = {REWIND: "put back", GRAFT: "put into the backbone"}
+ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what a place does
+    (REWIND, False): ("What does retrieval need?", "costs", "to cost"),
+    (GRAFT, True): ("What would have sufficed?", "gains", "to gain"),
+    (REWIND, True): ("What holds retrieval back?", "gains", "to gain"),
+    (GRAFT, False): ("What would have done the harm?", "costs", "to cost"),
+}
+HELD = {
+    AGREES: "Named by",
+    MATTERS: "shown to matter, too, and not shown to matter less",
+    CONTRADICTED: "contradicted",
+    UNDECIDED: "undecided",
 }
 ROWS = {
     "weights": "weights moved",
@@ -25,8 +34,8 @@ ROWS = {
     "probes": "own question gains",
     "layers": "layer retrieval gains",
     "neurons": "neurons' attribution",
-    GRAFT: "put in: gained",
-    REWIND: "put back: lost",
+    GRAFT: "put in: part of the effect",
+    REWIND: "put back: part of the effect",
 }
 PERCENT = ("weights", "neurons", GRAFT, REWIND)
 CELL, ROW = 46, 24  # pixels
@@ -40,48 +49,61 @@ def place_words(place: str) -> str:
 
 def story_statements(story: StoryFindings | None) -> list[Statement]:
     """Where the instruments point, then what is needed and what suffices, and who agrees with that."""
-    if story is None or story.claims.empty:
+    if story is None:
         return []
-    return [*_named(story), *(_most(story, row) for _, row in story.most.iterrows())]
+    kinds = [row for _, row in story.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
+    return [*_named(story), *(_most(story, row) for row in kinds)]
 
 
 def _named(story: StoryFindings) -> list[Statement]:
     """What each instrument names among the blocks."""
-    claims = story.claims[story.claims["kind"] == BLOCKS].drop_duplicates("instrument")
+    claims = _told(story, story.claims[story.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
-    said = [
-        f"{ROWS[row['instrument']]}{_doubt(row, story)}: {place_words(row['place'])}" for _, row in claims.iterrows()
-    ]
-    return [Statement(TOPIC, NOTE, f"Where did it happen? What the instruments name: {'; '.join(said)}.")]
+    said = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in claims.iterrows())
+    end = f" They are held against transplants: {story.measured_on}." if story.measured_on else ""
+    text = f"Where did it happen? What the instruments name, by point estimates: {said}.{end}"
+    return [Statement(TOPIC, NOTE, text)]
 
 
-def _doubt(row: "pd.Series[Any]", story: StoryFindings) -> str:
-    return " (not confirmed by ablation)" if row["instrument"] == "neurons" and not story.confirmed else ""
+def _told(story: StoryFindings, claims: pd.DataFrame) -> pd.DataFrame:
+    """Without neurons that no ablation confirms: those are in the figure and the table only."""
+    return claims if story.confirmed else claims[claims["instrument"] != "neurons"]
 
 
 def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
     """The place that does most alone, and which instruments agree."""
-    question, done, does = ASKED[row["direction"]]
-    things = "block or group" if row["kind"] == BLOCKS else "part of all blocks"
+    question, does, to_do = ASKED[row["direction"], bool(row["sign"] > 0)]
+    done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
+    if not row["explained"]:
+        text = f"{question} All weights, {done}, have no effect that is shown, so none can be placed."
+        return Statement(TOPIC, NO_EVIDENCE, text)
     alone = f"{place_words(row['place'])}: {_effect(story, row)}"
     if not row["shown"]:
         text = (
-            f"{question} No {things}, {done} alone, is shown to {does} anything (the most, {alone}). Others stand in "
-            "for each, or these queries are too few to show it."
+            f"{question} No {things}, {done} alone, is shown {to_do} anything (the most, {alone}). Others stand in for "
+            "each, or these queries are too few to show it."
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
-    claims = story.claims[(story.claims["direction"] == row["direction"]) & (story.claims["kind"] == row["kind"])]
-    held = "; ".join(
-        f"{word}: {', '.join(ROWS[name] for name in found['instrument'])}"
-        for word, found in ((w, claims[claims["found"] == w]) for w in (AGREES, CONTRADICTED, UNDECIDED))
-        if len(found)
-    )
     text = (
-        f"{question} {place_words(row['place']).capitalize()} {does}s most, {done} alone: {_effect(story, row)}, "
-        f"{percent(max(0.0, row['share']))} of the whole effect. Held against that, {held}."
+        f"{question} Most, by the mean, {done} alone, {does} {alone}, {percent(max(0.0, row['share']))} of the whole "
+        f"effect. {_held(story, row)}"
     )
-    return Statement(TOPIC, CHANGED, text)
+    return Statement(TOPIC, CHANGED, text.rstrip())
+
+
+def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
+    """Which instruments agree with that, and where the others point."""
+    claims = story.claims[(story.claims["direction"] == row["direction"]) & (story.claims["kind"] == row["kind"])]
+    claims = _told(story, claims)
+    said = []
+    for word, opening in HELD.items():
+        found = claims[claims["found"] == word]
+        if len(found):
+            ends = ["" if word == AGREES else f" ({place_words(place)})" for place in found["place"]]
+            names = [f"{ROWS[name]}{end}" for name, end in zip(found["instrument"], ends, strict=True)]
+            said.append(f"{opening}: {', '.join(names)}")
+    return f"{'; '.join(said)}." if said else ""
 
 
 def _effect(story: StoryFindings, row: "pd.Series[Any]") -> str:
@@ -94,7 +116,7 @@ def _effect(story: StoryFindings, row: "pd.Series[Any]") -> str:
 
 def story_figure(story: StoryFindings) -> Figure | None:
     """Every instrument on every block, each on its own scale."""
-    found = story.evidence[story.evidence["kind"] == BLOCKS]
+    found = story.evidence[story.evidence["kind"] == BLOCKS].dropna(subset=["value"])
     if found.empty:
         return None
     largest = found.groupby("instrument")["value"].transform(lambda v: v.max() if v.max() > 0 else 1.0)
@@ -144,7 +166,7 @@ def story_tables(story: StoryFindings) -> dict[str, PaperTable]:
                 f"{ROWS[r['instrument']]}{', by part' * (r['kind'] == PARTS)}" for _, r in claims.iterrows()
             ],
             "names": [place_words(p) for p in claims["place"]],
-            "alone": [ASKED[d][1] for d in claims["direction"]],
+            "alone": [DONE[d] for d in claims["direction"]],
             story.measure: [score(v) for v in claims["score"]],
             "effect": [signed(v) for v in claims["effect"]],
             "interval": [interval(r["ci_low"], r["ci_high"], effect=True) for _, r in claims.iterrows()],
@@ -154,8 +176,9 @@ def story_tables(story: StoryFindings) -> dict[str, PaperTable]:
     )
     note = (
         "Matters more: the place that alone is shown to do most more, by how much, with its interval, paired by query "
-        f"({story.correction}-corrected over all other places). Agrees: what is named is shown to matter, and nothing "
-        "to matter more. An instrument may name a place for what others did: vectors part where a change below shows."
+        f"({story.correction}-corrected over all other places, an instrument at a time). Agrees: it names the place "
+        "that does most. Matters too: it names another that is shown to matter, and none to matter more. An instrument "
+        "may name a place for what others did: vectors part where a change below shows."
     )
     numeric = (story.measure, "effect", "interval")
     return {"story": PaperTable(frame, "What each instrument names, held against transplants", note, numeric)}

@@ -83,7 +83,8 @@ def part_frames(findings: Findings) -> Frames:
         frames |= {"elsewhere_geometry": moved.shape}
     if findings.story is None:
         return frames
-    return frames | {"story": findings.story.evidence, "story_claims": findings.story.claims}
+    story = findings.story
+    return frames | {"story": story.evidence, "story_most": story.most, "story_claims": story.claims}
 
 
 def neuron_papers(findings: NeuronFindings) -> dict[str, PaperTable]:

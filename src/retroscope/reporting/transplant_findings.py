@@ -50,7 +50,7 @@ class TransplantFindings:
         for direction, difference in self.differences.items():
             frame = difference.table.to_dataframe().reset_index().rename(columns=COLUMNS)
             split = frame["transplant"].astype(str).str.partition(":")
-            last = split[2].str.rpartition("-")[2]
+            last = split[2].where(split[0] != "block", split[2].str.rpartition("-")[2])
             place = {"direction": direction, "kind": split[0], "number": pd.to_numeric(last, errors="coerce")}
             frames.append(frame.assign(**place))
         return pd.concat(frames, ignore_index=True)[list(TOLD)]

@@ -18,8 +18,10 @@ from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
-from retroscope.reporting.story_words import story_statements
+from retroscope.reporting.story_words import ROWS, story_statements
 from retroscope.reporting.words import best, effect_words, layer, limits
+
+OWN = ROWS["probes"]  # what the story calls the instrument that rests on the probes' controls
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def verdict(findings: Findings) -> Verdict:
     probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
     moved = moved_statements(findings)
     calmly = [s for s in moved if s.tone != ALARM]
-    story = story_statements(findings.story)
+    story = [s.doubted(*doubts) if OWN in s.text else s for s in story_statements(findings.story)]
     rest = [with_self_tests(s, findings) for s in (*story, *calmly, *probing, *layers(findings))]
     said = neuron_statements(findings.neurons) if findings.neurons else []
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
@@ -120,7 +122,9 @@ def self_tests(findings: Findings) -> list[Statement]:
 def carried_warnings(findings: Findings) -> list[Statement]:
     """The warnings of the measurements, once each: an alarm where the scores bring it, else a caution."""
     found: dict[str, str] = {}
-    for difference in (findings.retrieval, findings.layer_retrieval, findings.probing):
+    others = findings.transplants.differences.values() if findings.transplants else ()
+    elsewhere = findings.elsewhere.retrieval if findings.elsewhere else None
+    for difference in (findings.retrieval, findings.layer_retrieval, findings.probing, elsewhere, *others):
         if difference is None:
             continue
         sides = ((BEFORE, difference.before), (AFTER, difference.after))

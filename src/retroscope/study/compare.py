@@ -36,6 +36,7 @@ from retroscope.study.provenance import collection_facts, command_line, model_fa
 from retroscope.study.recipes import check_pair, recipe_differences
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
+from retroscope.study.transplants import check_names
 from retroscope.study.transplants import why_not as why_not_transplanted
 
 FLIP_MEASURES = ("RR@10", "RR", "nDCG@10")  # by the first of these that is measured, else the headline
@@ -71,7 +72,10 @@ def compare(
     home = Path(cache) if cache else default_cache()
     check_pair(before, after)
     before, after = _told_apart(before, after)
-    settings, missing = _possible(before, after, collection, settings, elsewhere)
+    if elsewhere is not None and elsewhere.name == collection.name:
+        elsewhere = replace(elsewhere, name=f"{elsewhere.name} (elsewhere)")
+    settings, missing = _possible(before, after, collection, settings)
+    _check_others(before, after, settings, elsewhere, sister)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     neurons: dict[str, MeasuredNeurons] = {}
@@ -106,11 +110,7 @@ def compare(
 
 
 def _possible(
-    before: Retriever,
-    after: Retriever,
-    collection: Collection,
-    settings: StudySettings,
-    elsewhere: Collection | None,
+    before: Retriever, after: Retriever, collection: Collection, settings: StudySettings
 ) -> tuple[StudySettings, list[str]]:
     """The settings without what cannot be measured of this pair, and why; known before anything is encoded."""
     reasons = []
@@ -122,10 +122,29 @@ def _possible(
     if unfit:
         settings = replace(settings, transplants=None)
         reasons.append(f"no weights were transplanted: {unfit}")
+    if settings.transplants is not None:
+        check_names(after.passage.anatomy.n_blocks, settings.transplants)
+    return settings, reasons
+
+
+def _check_others(
+    before: Retriever,
+    after: Retriever,
+    settings: StudySettings,
+    elsewhere: Collection | None,
+    sister: Retriever | None,
+) -> None:
+    """Refuse a second collection or training that could not be used, before anything is encoded."""
+    for given, what in ((elsewhere, "a second collection"), (sister, "another training")):
+        if given is not None and settings.drift is None:
+            raise AnalysisError(
+                f"{what} is for what moved, which is not measured", fix="leave it out, or ask for drift"
+            )
+    if sister is not None:
+        check_pair(after, sister)
     few = why_not(before, after, elsewhere) if elsewhere is not None else ""
     if few:
         raise AnalysisError(f"what moved elsewhere cannot be measured: {few}", where=getattr(elsewhere, "name", ""))
-    return settings, reasons
 
 
 def _times(neurons: Mapping[str, MeasuredNeurons]) -> dict[str, float]:

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.drift.representations import DriftSettings, representation_drift
+from retroscope.drift.representations import representation_drift
 from retroscope.encoders.encoder import Retriever
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.scores import Scores
 from retroscope.study.measure import Progress, Stages, measure
 from retroscope.study.moved import judged_pairs
+from retroscope.study.provenance import truncation_caveats
 from retroscope.study.settings import RetrievalSettings, StudySettings
 
 
@@ -22,12 +23,14 @@ class Elsewhere:
         scores: retrieval of "before" and "after".
         moved: representations, compared; no weights.
         seconds: stage -> time it took.
+        caveats: texts that were cut.
     """
 
     collection: str
     scores: dict[str, Scores]
     moved: MovedFindings
     seconds: dict[str, float]
+    caveats: tuple[str, ...] = ()
 
 
 def measure_elsewhere(
@@ -59,11 +62,16 @@ def measure_elsewhere(
         sides["before"].vectors,
         sides["after"].vectors,
         judged_pairs(collection),
-        settings=settings.drift or DriftSettings(),
+        settings=settings.drift,
         progress=stages.inside("representations"),
     )
     stages.ended("representations")
     moved = MovedFindings({}, found.similarity, found.shape, found.cross, found.texts)
     times = {f"elsewhere, {n}: {stage}": s for n, side in sides.items() for stage, s in side.seconds.items()}
     times |= {f"elsewhere: {stage}": s for stage, s in stages.seconds.items()}
-    return Elsewhere(collection.name, {n: side.retrieval.scores for n, side in sides.items()}, moved, times)
+    cut = tuple(
+        f"{collection.name}: {text}"
+        for name, side in sides.items()
+        for text in truncation_caveats(name, side.vectors.recipe)
+    )
+    return Elsewhere(collection.name, {n: side.retrieval.scores for n, side in sides.items()}, moved, times, cut)

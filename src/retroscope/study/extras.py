@@ -1,7 +1,7 @@
 """What a comparison measures besides retrieval, probes and neurons: each gives its scores, and what to know of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,10 +11,11 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
+from retroscope.study.ablation_trial import same_weights
 from retroscope.study.elsewhere import measure_elsewhere
-from retroscope.study.measure import Measured, Progress, Stages, encode
+from retroscope.study.measure import Measured, Progress, Stages, doubts, encode
 from retroscope.study.moved import measure_moved, whitened
-from retroscope.study.recipes import check_pair
+from retroscope.study.recipes import recipe_differences
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import ELSEWHERE, HYBRIDS
 from retroscope.study.transplants import measure_transplants
@@ -52,19 +53,28 @@ def what_moved(
     """Weights and representations of both sides, and retrieval with whitened vectors where they fit into memory."""
     if settings.drift is None:
         return Extra()
-    other = None
+    other, caveats = None, []
     if sister is not None:
-        check_pair(sides["after"].retriever, sister)
         stages = Stages(f"{sister.name} (another training)", progress)
-        other, _ = encode(sister, collection, cache, settings, stages)
+        other, self_tests = encode(sister, collection, cache, settings, stages)
+        caveats = _of_sister(sides["after"].retriever, sister)
+        caveats += [f"sister {sister.name}: {doubt}" for doubt in doubts(self_tests)]
     moved, seconds = measure_moved(sides, collection, settings.drift, twin=twin, sister=other, progress=progress)
     measures = settings.retrieval.measures
     white = {name: whitened(side.vectors, collection, measures) for name, side in sides.items()}
     scores = {f"{name}/whitened": found for name, found in white.items() if found is not None}
-    caveats = [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
+    caveats += [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
     if len(scores) < len(white):
         caveats.append("retrieval with whitened vectors was not measured: the passages are too many to hold")
     return Extra(scores, caveats, {f"moved: {stage}": s for stage, s in seconds.items()}, moved=moved)
+
+
+def _of_sister(after: Retriever, sister: Retriever) -> list[str]:
+    """Why another training may be no ceiling."""
+    said = [f"sister {sister.name}, beside the retriever: {text}" for text in recipe_differences(after, sister)]
+    if all(same_weights(after.tower(tower), sister.tower(tower)) for tower in ("query", "passage")):
+        said.append(f"sister {sister.name} has the retriever's own weights: as a ceiling it says nothing")
+    return said
 
 
 def transplanted(
@@ -80,9 +90,11 @@ def transplanted(
     if settings.transplants is None:
         return Extra()
     start = perf_counter()
-    swept, said = measure_transplants(before, after, collection, settings.transplants, cache=cache, progress=progress)
+    chosen = replace(settings.transplants, measures=settings.transplants.measures or settings.retrieval.measures)
+    swept, said = measure_transplants(before, after, collection, chosen, cache=cache, progress=progress)
     scores = {f"{d}/{name}": s for d, pair in swept.items() for name, s in zip(HYBRIDS, pair, strict=True)}
-    return Extra(scores, timings={"transplants": perf_counter() - start}, facts={"transplants": said})
+    told = [f"transplants: {text}" for text in said if text not in collection.notes]
+    return Extra(scores, told, {"transplants": perf_counter() - start}, {"transplants": said})
 
 
 def what_moved_elsewhere(
@@ -100,7 +112,7 @@ def what_moved_elsewhere(
     found = measure_elsewhere(before, after, collection, settings, cache=cache, progress=progress)
     return Extra(
         {f"{name}/{ELSEWHERE}": scores for name, scores in found.scores.items()},
-        [f"{found.collection}: {note}" for note in collection.notes],
+        [*(f"{found.collection}: {note}" for note in collection.notes), *found.caveats],
         found.seconds,
         {ELSEWHERE: found.collection},
         found.moved,

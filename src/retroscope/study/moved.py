@@ -14,7 +14,7 @@ from retroscope.drift.weights import diff_weights, incomparable
 from retroscope.encoders.checkpoints.tensors import weights_of
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.reporting.files import MARK, whole_folder
-from retroscope.reporting.moved_findings import MovedFindings
+from retroscope.reporting.moved_findings import SIMILARITY_COLUMNS, MovedFindings
 from retroscope.reporting.weight_findings import WeightFindings
 from retroscope.representations.store import (
     Representations,
@@ -165,4 +165,5 @@ def load_moved(n_blocks: int, folder: Path) -> MovedFindings | None:
         )
         weights[str(tower)] = WeightFindings(*names, n_blocks, *plain)
     texts = {str(row.tower): int(row.texts) for row in frames["texts"].itertuples()}
-    return MovedFindings(weights, frames["similarity"], frames["shape"], frames["cross"], texts)
+    similarity = frames["similarity"].reindex(columns=list(SIMILARITY_COLUMNS))  # an older study had no sister
+    return MovedFindings(weights, similarity, frames["shape"], frames["cross"], texts)

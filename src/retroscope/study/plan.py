@@ -99,9 +99,12 @@ def _transplants(
     depth = next(iter(retrievers.values())).passage.anatomy.n_blocks
     names = chosen.transplants or sweep(depth, chosen.shares, chosen.groups)
     searched = len(collection.passages)
+    passages = min(searched, chosen.passages) if chosen.passages else searched
+    width = int(next(iter(retrievers.values())).passage.backbone.config.get_text_config().hidden_size)
     return {
         "hybrids": len(names) * len(chosen.directions),
-        "passages": min(searched, chosen.passages) if chosen.passages else searched,
+        "bytes": 4 * (len(names) + 2) * len(chosen.directions) * 2 * passages * width,
+        "passages": passages,
     }
 
 
@@ -159,8 +162,10 @@ def describe(plan: Mapping[str, Any]) -> str:
     if hybrids:
         lines.append(
             f"transplants: {hybrids['hybrids']:,} hybrids over {hybrids['passages']:,} passages and their queries, "
-            "each encoded from its first change up"
+            f"each encoded from its first change up; at most {hybrids['bytes'] / MIB:,.0f} MiB of vectors"
         )
+    others = [name for name in ("elsewhere", "sister") if plan["settings"].get(name)]
+    lines += [f"{name}: encoded besides, and not in this plan" for name in others]
     lines.append(
         f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
         "search, probes and tests come after, and are not in this time"

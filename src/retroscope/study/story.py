@@ -23,6 +23,7 @@ from retroscope.reporting.story_findings import (
     BLOCKS,
     CLAIM_COLUMNS,
     CONTRADICTED,
+    MATTERS,
     MOST_COLUMNS,
     PARTS,
     UNDECIDED,
@@ -61,6 +62,7 @@ def make_story(findings: Findings, statistics: ComparisonSettings) -> StoryFindi
         pd.DataFrame(claims, columns=list(CLAIM_COLUMNS)),
         made.measures[0],
         correction(method),
+        made.caveats[0] if made.caveats else "",
         _confirmed(findings),
     )
 
@@ -85,28 +87,36 @@ def _blocks(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, 
         return
     for instrument, values in _by_block(findings, made, places).items():
         for (name, first, last), value in zip(places, values, strict=True):
-            if np.isfinite(value):
-                yield {"kind": BLOCKS, "instrument": instrument, "place": name, "first": first, "last": last,
-                       "value": float(value)}  # fmt: skip
+            yield {"kind": BLOCKS, "instrument": instrument, "place": name, "first": first, "last": last,
+                   "value": float(value)}  # fmt: skip
 
 
 def _by_block(findings: Findings, made: TransplantFindings, places: Sequence[Place]) -> Mapping[str, Sequence[float]]:
-    """Of every instrument that was used, a value for every place."""
+    """Of every instrument that was used, a value for every place; only of those whose effect is shown somewhere."""
     found: dict[str, Sequence[float]] = {}
     if findings.moved is not None:
         found["weights"] = _weights(findings.moved, places)
         found["representations"] = [-v for v in _rises(_mean_cka(findings.moved), places)]
     own = own_rows(findings)
-    if not own.empty:
+    if findings.probing is not None and (own["p_corrected"] < alpha(findings.probing)).any():
         found["probes"] = _rises(own.set_index("layer")["effect"], places)
-    if findings.layer_retrieval is not None:
-        table = rows(findings.layer_retrieval, measure=findings.primary_measure)
-        found["layers"] = _rises(table.set_index("layer")["effect"], places)
-    if findings.neurons is not None:
-        found["neurons"] = _neurons(findings, places)
+    layers = _layers(findings, made.measures[0])
+    if findings.layer_retrieval is not None and (layers["p_corrected"] < alpha(findings.layer_retrieval)).any():
+        found["layers"] = _rises(layers.set_index("layer")["effect"], places)
+    hidden = findings.neurons.sides[AFTER].neurons.get(HIDDEN) if findings.neurons else None
+    if hidden is not None:
+        found["neurons"] = _shares(hidden[SHARE], places)
     for direction in made.differences:
         found[direction] = _matters(made, direction, [name for name, _, _ in places])
     return found
+
+
+def _layers(findings: Findings, measure: str) -> pd.DataFrame:
+    """Retrieval by layer, by the measure of the transplants where it was taken, else by the study's first."""
+    if findings.layer_retrieval is None:
+        return pd.DataFrame({"p_corrected": []})
+    found = rows(findings.layer_retrieval, measure=measure)
+    return rows(findings.layer_retrieval, measure=findings.primary_measure) if found.empty else found
 
 
 def _weights(moved: MovedFindings, places: Sequence[Place]) -> list[float]:
@@ -122,9 +132,10 @@ def _relative(groups: pd.DataFrame) -> float:
 
 
 def _mean_cka(moved: MovedFindings) -> "pd.Series[Any]":
-    """By layer, the mean over towers; where no text differs from another (EOS at layer 0) nothing has moved."""
+    """By layer, the mean over towers; where no text differs from another at layer 0 (EOS) nothing has moved."""
     found = moved.similarity[moved.similarity["statistic"] == "cka"]
-    return found.assign(value=found["value"].fillna(1.0)).groupby("layer")["value"].mean()
+    alike = found["value"].where(found["layer"] > 0, found["value"].fillna(1.0))
+    return found.assign(value=alike).groupby("layer")["value"].agg(lambda v: v.mean(skipna=False))
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
@@ -133,13 +144,9 @@ def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
     return [known.get(last, np.nan) - known.get(first - 1, np.nan) for _, first, last in places]
 
 
-def _neurons(findings: Findings, places: Sequence[Place]) -> list[float]:
-    """The blocks' part of the attribution of the retriever's hidden units."""
-    if findings.neurons is None:
-        raise ValueError("the story of neurons needs neurons")
-    parts = findings.neurons.sides[AFTER].neurons
-    data = parts.get(HIDDEN, next(iter(parts.values())))[SHARE]
-    by_layer = data.sum("neuron").to_series().groupby("layer").sum()
+def _shares(share: xr.DataArray, places: Sequence[Place]) -> list[float]:
+    """The places' part of the attribution of the retriever's hidden units, of the attributed tower."""
+    by_layer = share.sum("neuron").to_series().groupby("layer").sum()
     whole = float(by_layer.sum())
     return [float(by_layer[(by_layer.index >= a) & (by_layer.index <= b)].sum()) / whole for _, a, b in places]
 
@@ -162,9 +169,8 @@ def _parts(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, A
     found |= {direction: _matters(made, direction, measured) for direction in made.differences}
     for instrument, values in found.items():
         for name, value in zip(measured, values, strict=True):
-            if np.isfinite(value):
-                yield {"kind": PARTS, "instrument": instrument, "place": name, "first": 0, "last": made.n_blocks,
-                       "value": value}  # fmt: skip
+            yield {"kind": PARTS, "instrument": instrument, "place": name, "first": 0, "last": made.n_blocks,
+                   "value": float(value)}  # fmt: skip
 
 
 class _Held:
@@ -182,20 +188,24 @@ class _Held:
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
         """The place that does most alone of what all of them do."""
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
-        place = str((self.sign * alone["effect"]).idxmax())
+        matter = [name for name in alone.index if self._matters(name)]
+        place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
         whole = float(self.table.loc["all", "effect"])
         share = float(alone.loc[place, "effect"]) / whole if whole else float("nan")
-        shown = self.explained and any(self._matters(name) for name in alone.index)
-        return {"direction": self.direction, **self._alone(place), "share": share, "shown": shown}
+        return {"direction": self.direction, **self._alone(place), "share": share, "shown": bool(matter),
+                "explained": self.explained, "sign": self.sign}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
         """What each instrument names, and whether another place is shown to matter more."""
         places = [str(p) for p in dict.fromkeys(evidence["place"])]
+        most = self.most(evidence)["place"]
         for name, found in evidence.groupby("instrument", sort=False):
-            if name not in (REWIND, GRAFT):
-                top = str(found.loc[found["value"].idxmax(), "place"])
+            values = found.set_index("place")["value"]
+            if name not in (REWIND, GRAFT) and values.notna().all() and values.max() > 0:
+                top = str(values.idxmax())
                 rival = self._rival(top, [p for p in places if p != top])
-                told = CONTRADICTED if rival["rival"] else AGREES if self._matters(top) else UNDECIDED
+                needed = AGREES if top == most else MATTERS
+                told = CONTRADICTED if rival["rival"] else needed if self._matters(top) else UNDECIDED
                 yield {"direction": self.direction, "instrument": str(name), **self._alone(top), **rival,
                        "found": told if self.explained else UNDECIDED}  # fmt: skip
 

@@ -116,6 +116,7 @@ class Study:
         directions = [d for d in DIRECTIONS if f"{d}/{HYBRIDS[1]}" in self.scores]
         if chosen is None or not directions:
             return None
+        first = self.scores[f"{directions[0]}/{HYBRIDS[1]}"]
         measured = {d: (self.scores[f"{d}/{HYBRIDS[0]}"], self.scores[f"{d}/{HYBRIDS[1]}"]) for d in directions}
         return TransplantFindings(
             before=self.facts["before"]["name"],
@@ -123,7 +124,7 @@ class Study:
             collection=self.facts["collection"]["name"],
             n_blocks=self.n_blocks,
             differences=differences(measured, self.settings.statistics),
-            measures=chosen.measures,
+            measures=tuple(str(m) for m in first.values.coords["measure"].values),
             caveats=tuple(self.facts["transplants"]),
         )
 
@@ -232,6 +233,8 @@ def load_study(folder: str | Path) -> Study:
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}
+    if not any(name in scores for name in names[-len(DIRECTIONS) * len(HYBRIDS) :]):
+        settings = replace(settings, transplants=None)  # an older study, which knew none
     neurons = load_neurons(models, home / NEURONS)
     moved, elsewhere = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE))
     return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved, elsewhere=elsewhere)
@@ -244,7 +247,7 @@ def n_blocks(facts: Mapping[str, Any]) -> int:
 
 def refuse_other(folder: Path, settings: StudySettings) -> None:
     """An error where a finished study of something else would be replaced; the same one may be made again."""
-    if not (folder / FACTS).exists() or from_yaml(folder / SETTINGS) == plain(settings):
+    if not (folder / FACTS).exists() or _same(folder / SETTINGS, settings):
         return
     title = read_document(folder / FACTS)["title"]
     raise SettingsError(
@@ -252,6 +255,11 @@ def refuse_other(folder: Path, settings: StudySettings) -> None:
         where=str(folder),
         fix="name another --out, or replace it with --overwrite",
     )
+
+
+def _same(file: Path, settings: StudySettings) -> bool:
+    """Whether a file holds these settings; what an older file does not name is as it is by default."""
+    return from_plain(from_yaml(file), where=str(file)) == settings
 
 
 def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:

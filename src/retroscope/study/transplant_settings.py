@@ -18,7 +18,7 @@ class SweepSettings:
             part, and interpolations by `shares`.
         groups: of neighbouring blocks, at most; 0: every block is one, however deep the model.
         shares: of the donor, in interpolations.
-        measures: ir-measures names; the first is the headline.
+        measures: ir-measures names, the first is the headline; None: those of the study, else RR@10 and nDCG@10.
         passages: search at most so many, a sample of a larger corpus (see `study.sampled`); 0 searches all of it.
         seed: of the sample.
         batch_tokens: padded tokens of a batch; None takes what suits the device.
@@ -28,7 +28,7 @@ class SweepSettings:
     transplants: tuple[str, ...] | None = None
     groups: int = 12
     shares: tuple[float, ...] = (0.25, 0.5, 0.75)
-    measures: tuple[str, ...] = ("RR@10", "nDCG@10")
+    measures: tuple[str, ...] | None = None
     passages: int = 1000
     seed: int = 0
     batch_tokens: int | None = None
@@ -41,7 +41,7 @@ class SweepSettings:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
         if self.groups < 0:
             raise SettingsError(f"groups is {self.groups}", fix="give at least 1, or 0 for every block")
-        if not self.directions or not self.measures:
+        if not self.directions or self.measures == ():
             raise SettingsError("no direction or no measure", fix="name at least one of each")
-        for name in self.measures:
+        for name in self.measures or ():
             parse_measure(name)

@@ -33,6 +33,8 @@ from retroscope.surgery.transplant import named, sweep
 
 Progress = Callable[[str, int, int], None]
 TOWERS = ("query", "passage")
+MEASURES = ("RR@10", "nDCG@10")  # where neither sweep nor study names any
+MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory together
 SIDES = ("before", "after")  # the two of a hybrid, 0 and 1
 Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact, and its hybrids
 
@@ -85,14 +87,15 @@ def transplant(
     if reason:
         raise SettingsError(reason, fix="give the backbone, and the retriever that was fine-tuned from it")
     home = Path(cache) if cache else default_cache()
-    measured, caveats = measure_transplants(before, after, collection, chosen.sweep, cache=home, progress=progress)
+    swept = replace(chosen.sweep, measures=chosen.sweep.measures or MEASURES)
+    measured, caveats = measure_transplants(before, after, collection, swept, cache=home, progress=progress)
     return TransplantFindings(
         before=before.name,
         after=after.name,
         collection=collection.name,
         n_blocks=after.passage.anatomy.n_blocks,
         differences=differences(measured, chosen.statistics),
-        measures=chosen.sweep.measures,
+        measures=swept.measures or MEASURES,
         caveats=tuple(caveats),
         command=command_line(),
         settings=plain(chosen),
@@ -144,10 +147,28 @@ def measure_transplants(
         named(name, depth)
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
     wanted = tuple(dict.fromkeys(("none", *names, "all")))
+    _refuse_large(searched, len(wanted) * len(settings.directions), after)
     run = _Run(pair, searched, wanted, settings, cache, progress)
     vectors = {tower: _vectors(tower, run) for tower in TOWERS}
     found = {direction: _scores(direction, vectors, run) for direction in settings.directions}
     return found, _caveats(before, after, collection, searched)
+
+
+def _refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
+    """An error before hours are spent on vectors that memory cannot hold."""
+    width = int(after.passage.backbone.config.get_text_config().hidden_size)
+    texts = len(searched.passages) + len(searched.queries)
+    if texts * hybrids * width > MOST_HELD:
+        raise SettingsError(
+            f"{hybrids} hybrids of {texts:,} texts are {4 * texts * hybrids * width / 2**30:,.0f} GiB of vectors",
+            fix="search a sample (passages), or name fewer transplants",
+        )
+
+
+def check_names(depth: int, settings: SweepSettings) -> None:
+    """Refuse a name that is none, before anything is encoded."""
+    for name in settings.transplants or ():
+        named(name, depth)
 
 
 def differences(measured: Measured, statistics: ComparisonSettings) -> dict[str, Difference]:
@@ -178,6 +199,7 @@ def _vectors(tower: str, run: _Run) -> dict[tuple[int, str], Any]:
     receivers = sorted({_receiver(direction) for direction in run.settings.directions})
     texts = {r: texts_of(run.pair[r], run.collection, tower, run.settings.batch_tokens) for r in receivers}
     together = len(receivers) == 2 and same_recipe(*encoders) and texts[0].rows == texts[1].rows
+    together = together and repr(encoders[0].head) == repr(encoders[1].head)  # one width
     told = _counter(tower, run, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
     if together:
         wanted = [(r, name) for r in receivers for name in run.names]
@@ -222,7 +244,7 @@ def _scores(direction: str, vectors: Mapping[str, Mapping[tuple[int, str], Any]]
     for name in run.names:
         query, passage = (vectors[tower][side, name] for tower in TOWERS)
         made = RetrieverRepresentations(receiver.name, query, passage, receiver.similarity, {})
-        values.append(retrieve(made, run.collection, run.settings.measures).scores.values)
+        values.append(retrieve(made, run.collection, run.settings.measures or MEASURES).scores.values)
     whole = xr.concat(values, dim=xr.Variable("transplant", list(run.names)))
     changed = [name for name in run.names if name != "none"]
     hybrids = whole.sel(transplant=changed).transpose("query", "transplant", "measure")
