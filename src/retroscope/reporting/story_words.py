@@ -16,14 +16,14 @@ from retroscope.reporting.transplant_words import PART_WORDS, blocks_named
 
 TOPIC = "where it happened"
 DONE = {REWIND: "put back", GRAFT: "put into the backbone"}
-ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what a place does
-    (REWIND, False): ("What does retrieval need?", "costs", "to cost"),
-    (GRAFT, True): ("What would have sufficed?", "gains", "to gain"),
-    (REWIND, True): ("What holds retrieval back?", "gains", "to gain"),
-    (GRAFT, False): ("What would have done the harm?", "costs", "to cost"),
+ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
+    (REWIND, False): ("What does retrieval need?", "lost", "to cost"),
+    (GRAFT, True): ("What would have sufficed?", "gained", "to gain"),
+    (REWIND, True): ("What holds retrieval back?", "gained", "to gain"),
+    (GRAFT, False): ("What would have done the harm?", "lost", "to cost"),
 }
 HELD = {
-    AGREES: "Named by",
+    AGREES: "named by",
     MATTERS: "shown to matter, too, and not shown to matter less",
     CONTRADICTED: "contradicted",
     UNDECIDED: "undecided",
@@ -86,8 +86,8 @@ def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
     text = (
-        f"{question} Most, by the mean, {done} alone, {does} {alone}, {percent(max(0.0, row['share']))} of the whole "
-        f"effect. {_held(story, row)}"
+        f"{question} {done[0].upper()}{done[1:]} alone, the most is {does}, by the mean, with {alone}, "
+        f"{percent(max(0.0, row['share']))} of the whole effect. {_held(story, row)}"
     )
     return Statement(TOPIC, CHANGED, text.rstrip())
 
@@ -103,7 +103,7 @@ def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
             ends = ["" if word == AGREES else f" ({place_words(place)})" for place in found["place"]]
             names = [f"{ROWS[name]}{end}" for name, end in zip(found["instrument"], ends, strict=True)]
             said.append(f"{opening}: {', '.join(names)}")
-    return f"{'; '.join(said)}." if said else ""
+    return f"Held against it, {'; '.join(said)}." if said else ""
 
 
 def _effect(story: StoryFindings, row: "pd.Series[Any]") -> str:
