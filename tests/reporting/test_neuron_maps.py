@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings, neuron_side
 
 from retroscope.errors import SettingsError
-from retroscope.reporting.figures import specification, svg
+from retroscope.reporting.figures import svg
 from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
 from retroscope.reporting.neuron_frames import activity_rows, layer_activity, neuron_rows
 from retroscope.reporting.neuron_maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
+from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings, neuron_side
 
 SIZES = st.integers(1, 12_000), st.integers(1, 60)
 
@@ -60,7 +60,7 @@ def test_sides_share_a_scale_and_the_difference_is_after_minus_before():
     maps = {name: frame["value"].to_numpy() for name, frame in rows.groupby("map", sort=False)}
     assert list(maps) == ["before", "after", DIFFERENCE]
     np.testing.assert_allclose(maps[DIFFERENCE], maps["after"] - maps["before"])
-    spec = specification(map_figure(neuron_findings()))
+    spec = map_figure(neuron_findings()).specification
     domains = [p["encoding"]["color"]["scale"]["domain"] for p in panels(spec)[:3]]
     assert domains[0] == domains[1] == [0, max(maps["before"].max(), maps["after"].max())]
     assert domains[2] == [-abs(maps[DIFFERENCE]).max(), 0, abs(maps[DIFFERENCE]).max()]
@@ -81,7 +81,7 @@ def test_the_planted_layer_is_where_the_map_is_highest():
 
 
 def test_a_map_has_a_cell_for_every_layer_and_bin():
-    spec = specification(map_figure(neuron_findings()))
+    spec = map_figure(neuron_findings()).specification
     cells = [len(p["data"]["values"]) if "values" in p["data"] else len(spec["datasets"][p["data"]["name"]])
              for p in panels(spec)]  # fmt: skip
     assert cells == [len(BLOCKS) * min(48, n) for n in WIDTHS.values() for _ in range(3)]
@@ -89,14 +89,14 @@ def test_a_map_has_a_cell_for_every_layer_and_bin():
 
 
 def test_the_same_map_is_drawn_the_same_whatever_was_drawn_before():
-    spec = specification(map_figure(neuron_findings()))
+    spec = map_figure(neuron_findings()).specification
     first = svg(spec)
     assert svg(spec) == first
     assert first.count("url(#gradient_") == first.count("<linearGradient") == 2 * len(WIDTHS)
 
 
 def test_cells_meet_without_a_seam_in_print():
-    drawn = svg(specification(map_figure(neuron_findings())))
+    drawn = svg(map_figure(neuron_findings()).specification)
     assert drawn.count('<g shape-rendering="crispEdges" class="mark-rect role-mark') == len(WIDTHS) * 3
 
 

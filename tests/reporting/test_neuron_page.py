@@ -8,6 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from retroscope.errors import AnalysisError
+from retroscope.reporting.console import neuron_summary, summary
+from retroscope.reporting.figures import FIGURES, NEURON_FIGURES, draw, draw_neurons
+from retroscope.reporting.html import render
+from retroscope.reporting.latex import booktabs
+from retroscope.reporting.neuron_figures import moves
+from retroscope.reporting.neuron_findings import PUBLISHED, NeuronFindings
+from retroscope.reporting.neuron_frames import LAYER_SHARE
+from retroscope.reporting.neuron_report import write_neuron_report
+from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
+from retroscope.reporting.report import write_report
+from retroscope.reporting.tables import write_neuron_tables
 from synthetic_findings import (
     BLOCKS,
     EVIL,
@@ -24,26 +37,13 @@ from synthetic_findings import (
     tower,
 )
 
-from retroscope.errors import AnalysisError
-from retroscope.reporting.console import neuron_summary, summary
-from retroscope.reporting.figures import FIGURES, NEURON_FIGURES, draw, draw_neurons, specification
-from retroscope.reporting.html import render
-from retroscope.reporting.latex import booktabs
-from retroscope.reporting.neuron_figures import moves
-from retroscope.reporting.neuron_findings import PUBLISHED, NeuronFindings
-from retroscope.reporting.neuron_frames import LAYER_SHARE
-from retroscope.reporting.neuron_report import write_neuron_report
-from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
-from retroscope.reporting.report import write_report
-from retroscope.reporting.tables import write_neuron_tables
-
 GOLDEN = Path(__file__).parent / "golden_neurons.txt"
 OF_TWO = {"neuron_moves", "neuron_overlap"}  # figures that a retriever alone cannot have
 
 
 @pytest.fixture(scope="module")
 def specs():
-    return {figure.name: specification(figure) for figure in draw_neurons(neuron_findings())}
+    return {figure.name: figure.specification for figure in draw_neurons(neuron_findings())}
 
 
 def points(spec):

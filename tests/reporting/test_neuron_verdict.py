@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_findings import ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
 
 from retroscope.errors import AnalysisError
-from retroscope.reporting.figures import draw_neurons, specification
+from retroscope.reporting.figures import draw_neurons
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
+from synthetic_findings import ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
 
 
 def said(found, start):
@@ -87,7 +87,7 @@ def test_without_a_margin_no_word_speaks_of_equivalence(after):
     found = neuron_findings(after=after)
     assert found.profile.method["margin"] is None
     texts = [s.text for s in neuron_statements(found)]
-    texts += [text for f in draw_neurons(found) for text in (f.caption, f.alt, json.dumps(specification(f)))]
+    texts += [text for f in draw_neurons(found) for text in (f.caption, f.alt, json.dumps(f.specification))]
     assert not [t for t in texts if "equivalent" in t.lower() or "negligible" in t]
     assert any("at none of 6 layers (equivalence was not tested)" in t for t in texts)
     assert EQUIVALENT not in {s.tone for s in neuron_statements(found)}

@@ -1,17 +1,17 @@
 import json
 
 import pytest
-from synthetic_findings import CONTROLS, EVIL, LAYERS, N_QUERIES, PASSAGES, PROBES, findings, model, tower
 
-from retroscope.reporting.figures import FIGURES, draw, specification, svg, write_figures
+from retroscope.reporting.figures import FIGURES, draw, svg, write_figures
 from retroscope.reporting.palette import HALVES, LOOKS
 from retroscope.reporting.probing_figures import effect_points, probe_curves
 from retroscope.reporting.retrieval_figures import query_pairs
+from synthetic_findings import CONTROLS, EVIL, LAYERS, N_QUERIES, PASSAGES, PROBES, findings, model, tower
 
 
 @pytest.fixture(scope="module")
 def specs():
-    return {figure.name: specification(figure) for figure in draw(findings())}
+    return {figure.name: figure.specification for figure in draw(findings())}
 
 
 def data(spec):
@@ -82,7 +82,7 @@ def test_layer_names_are_the_labels_of_the_axis(specs):
 def test_layer_names_cannot_leave_their_expression():
     labels = tuple(f"{k} '{EVIL}" for k in LAYERS)
     found = findings(after=model("x", towers=(tower("query", labels=labels),)))
-    drawn = svg(specification(FIGURES["layer_retrieval"](found)))
+    drawn = svg(FIGURES["layer_retrieval"](found).specification)
     assert "<script" not in drawn
 
 

@@ -1,7 +1,10 @@
 """Figure: a chart with what it must never be shown without."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from retroscope.reporting.palette import style
 
 
 @dataclass(frozen=True)
@@ -21,3 +24,9 @@ class Figure:
     caption: str
     alt: str
     chart: Any
+
+    @cached_property
+    def specification(self) -> dict[str, Any]:
+        """In Vega-Lite, styled: all data inside, no address to fetch from. Made once: page and files show the same."""
+        spec: dict[str, Any] = style(self.chart.properties(description=self.alt)).to_dict()
+        return spec

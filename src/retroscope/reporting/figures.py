@@ -18,7 +18,6 @@ from retroscope.reporting.neuron_figures import activity_figure, layer_activity_
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.neuron_maps import map_figure
 from retroscope.reporting.neuron_proofs import ablation_figure, overlap_figure
-from retroscope.reporting.palette import style
 from retroscope.reporting.probing_figures import effect_figure, family_figure, own_question_figure, selectivity_figure
 from retroscope.reporting.retrieval_figures import flips_figure, layer_retrieval_figure, retrieval_figure
 from retroscope.reporting.story_words import story_figure
@@ -63,12 +62,6 @@ def draw_neurons(findings: NeuronFindings) -> list[Figure]:
     return [figure for make in NEURON_FIGURES.values() if (figure := make(findings)) is not None]
 
 
-def specification(figure: Figure) -> dict[str, Any]:
-    """The Vega-Lite specification of a figure: all data inside, no address to fetch from."""
-    spec: dict[str, Any] = style(figure.chart.properties(description=figure.alt)).to_dict()
-    return spec
-
-
 def svg(spec: dict[str, Any]) -> str:
     """The figure as SVG, always the same one; nothing may be fetched. Cells of heat maps meet without a seam."""
     drawn = str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VEGA_LITE, allowed_base_urls=[]))
@@ -83,7 +76,7 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     names: list[str] = []
     with whole_folder(folder) as new:
         for figure in figures:
-            spec = specification(figure)
+            spec = figure.specification
             drawn = svg(spec | {"background": "white"})
             contents = {
                 ".svg": drawn.encode(),

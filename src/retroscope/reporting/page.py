@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from retroscope.reporting.figure import Figure
-from retroscope.reporting.figures import script_bundle, specification
+from retroscope.reporting.figures import script_bundle
 from retroscope.reporting.latex import PaperTable
 from retroscope.reporting.numbers import score, seconds, signed
 
@@ -32,7 +32,7 @@ def fill(
         .get_template(template)
         .render(
             figures={figure.name: figure for figure in figures},
-            specs={figure.name: json_for_script(specification(figure)) for figure in figures},
+            specs={figure.name: json_for_script(figure.specification) for figure in figures},
             tables=tables,
             scripts=(vega, own),
             policy=policy((vega, own)),
