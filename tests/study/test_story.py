@@ -66,10 +66,10 @@ def test_a_change_that_all_agree_on() -> None:
         assert claim(found, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in story_statements(found.story)]
     assert any(
-        t.startswith("What does retrieval need? Put back alone, the most is lost, by the mean, with block 4: RR@10 0.1")
+        t.startswith("What does retrieval need? Put back alone, the largest mean loss is with block 4: RR@10 0.1")
         for t in texts
     )
-    assert any("Held against it, named by: weights moved; contradicted: vectors part (CKA) (block" in t for t in texts)
+    assert any("Held against it, agrees: weights moved; contradicted: vectors part (CKA) (block" in t for t in texts)
 
 
 def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
@@ -90,9 +90,7 @@ def test_what_is_redundant_decides_nothing() -> None:
     found = told(None, "block:2")
     assert set(found.story.claims.set_index("direction").loc["rewind", "found"]) == {"undecided"}
     assert claim(found, "graft", "weights")["rival"] == "block:2"
-    (one,) = [
-        s for s in story_statements(found.story) if "the most is gained, by the mean, with block 2: RR@10" in s.text
-    ]
+    (one,) = [s for s in story_statements(found.story) if "the largest mean gain is with block 2: RR@10" in s.text]
     assert one.tone == CHANGED
     assert any(
         s.tone == NO_EVIDENCE and "No block or group, put back alone, is shown to cost anything" in s.text
@@ -108,11 +106,10 @@ def test_harm_is_not_called_a_gain() -> None:
     found = replace(found, story=make_story(found, STATISTICS))
     texts = [s.text for s in story_statements(found.story)]
     assert any(
-        t.startswith("What holds retrieval back? Put back alone, the most is gained, by the mean, with block 3")
-        for t in texts
+        t.startswith("What holds retrieval back? Put back alone, the largest mean gain is with block 3") for t in texts
     )
     assert any(
-        t.startswith("What would have done the harm? Put into the backbone alone, the most is lost") for t in texts
+        t.startswith("What would have done the harm? Put into the backbone alone, the largest mean loss") for t in texts
     )
 
 

@@ -29,7 +29,8 @@ def run(
         if as_json:
             emit(found[0] if len(found) == 1 else {"documents": found})
         else:
-            say("\n\n".join("\n".join(document["verdict"]) for document in found))
+            said = [[*document["verdict"], *(f"- {c}" for c in document.get("caveats", ()))] for document in found]
+            say("\n\n".join("\n".join(lines) for lines in said))
         return
     study = load_study(folder)
     if as_json:

@@ -17,14 +17,14 @@ from retroscope.reporting.transplant_words import PART_WORDS, blocks_named
 TOPIC = "where it happened"
 DONE = {REWIND: "put back", GRAFT: "put into the backbone"}
 ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
-    (REWIND, False): ("What does retrieval need?", "lost", "to cost"),
-    (GRAFT, True): ("What would have sufficed?", "gained", "to gain"),
-    (REWIND, True): ("What holds retrieval back?", "gained", "to gain"),
-    (GRAFT, False): ("What would have done the harm?", "lost", "to cost"),
+    (REWIND, False): ("What does retrieval need?", "loss", "to cost"),
+    (GRAFT, True): ("What would have sufficed?", "gain", "to gain"),
+    (REWIND, True): ("What holds retrieval back?", "gain", "to gain"),
+    (GRAFT, False): ("What would have done the harm?", "loss", "to cost"),
 }
 HELD = {
-    AGREES: "named by",
-    MATTERS: "shown to matter, too, and not shown to matter less",
+    AGREES: "agrees",
+    MATTERS: "matters too",
     CONTRADICTED: "contradicted",
     UNDECIDED: "undecided",
 }
@@ -61,7 +61,7 @@ def _named(story: StoryFindings) -> list[Statement]:
     if claims.empty:
         return []
     said = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in claims.iterrows())
-    end = f" They are held against transplants: {story.measured_on}." if story.measured_on else ""
+    end = f" They are held against transplants: {story.measured_on}; p is corrected, intervals are not."
     text = f"Where did it happen? What the instruments name, by point estimates: {said}.{end}"
     return [Statement(TOPIC, NOTE, text)]
 
@@ -74,6 +74,7 @@ def _told(story: StoryFindings, claims: pd.DataFrame) -> pd.DataFrame:
 def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
     """The place that does most alone, and which instruments agree."""
     question, does, to_do = ASKED[row["direction"], bool(row["sign"] > 0)]
+    question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
     if not row["explained"]:
         text = f"{question} All weights, {done}, have no effect that is shown, so none can be placed."
@@ -86,7 +87,7 @@ def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
     text = (
-        f"{question} {done[0].upper()}{done[1:]} alone, the most is {does}, by the mean, with {alone}, "
+        f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with {alone}, "
         f"{percent(max(0.0, row['share']))} of the whole effect. {_held(story, row)}"
     )
     return Statement(TOPIC, CHANGED, text.rstrip())
