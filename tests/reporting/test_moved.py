@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from synthetic_findings import compare, findings, moved, retrieval
 
 from retroscope.errors import AnalysisError
 from retroscope.reporting.moved_figures import moved_figures
@@ -11,6 +10,7 @@ from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.reporting.report import write_report
 from retroscope.reporting.statements import CHANGED, NOTE
 from retroscope.reporting.verdict import verdict
+from synthetic_findings import compare, findings, moved, retrieval
 
 
 def said(found) -> list[str]:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_findings import BLOCKS, N_UNITS, THRESHOLDS, WIDTHS, ablation, neuron_findings, neuron_side
 
 from retroscope.attribution import result
 from retroscope.errors import AnalysisError
@@ -21,6 +20,7 @@ from retroscope.reporting.neuron_frames import (
     profile_rows,
 )
 from retroscope.scores import Scores
+from synthetic_findings import BLOCKS, N_UNITS, THRESHOLDS, WIDTHS, ablation, neuron_findings, neuron_side
 
 
 def test_the_names_are_those_of_the_attribution():

@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic_findings import EVIL, findings, model, query_ids, top_passages, tower
 
 from retroscope.reporting.console import summary
 from retroscope.reporting.figures import draw
 from retroscope.reporting.html import FLIPS_SHOWN, flipped_queries, render
 from retroscope.reporting.page import json_for_script
 from retroscope.reporting.report import write_report
+from synthetic_findings import EVIL, findings, model, query_ids, top_passages, tower
 
 GOLDEN = Path(__file__).parent / "golden_summary.txt"
 

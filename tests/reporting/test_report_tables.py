@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_findings import EVIL, N_QUERIES, findings, model, query_ids
 
 from retroscope.errors import SettingsError
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.latex import PaperTable, booktabs, escape
 from retroscope.reporting.paper_tables import PAPER_TABLES, paper_retrieval
 from retroscope.reporting.tables import TABLES, flips_table, selectivity_table, write_tables
+from synthetic_findings import EVIL, N_QUERIES, findings, model, query_ids
 
 MEANING = {r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<",
            r"\textgreater{}": ">", r"\textbar{}": "|", r"\textquotedbl{}": '"'}  # fmt: skip

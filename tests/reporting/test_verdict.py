@@ -6,6 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.reporting.probing_words import _share
+from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE
+from retroscope.reporting.verdict import verdict
+from retroscope.scores import Scores
 from synthetic_findings import (
     N_QUERIES,
     accuracy,
@@ -18,12 +24,6 @@ from synthetic_findings import (
     retrieval,
     tower,
 )
-
-from retroscope.errors import AnalysisError, SettingsError
-from retroscope.reporting.probing_words import _share
-from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE
-from retroscope.reporting.verdict import verdict
-from retroscope.scores import Scores
 
 
 def two_sides(change, margin):
