@@ -185,6 +185,9 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert rows["rewind", "all"]["intact"] == pytest.approx(rows["graft", "all"]["score"])
     said = cli(*words, line=line)
     assert "All of the backbone's weights in the retriever take RR@10 from" in " ".join(said.out.split())
+    shown = cli("show", tmp_path / "t")
+    assert (shown.code, shown.out.splitlines()[: len(found["verdict"])]) == (0, found["verdict"])
+    assert f"- {found['caveats'][0]}" in shown.out.splitlines()
     assert cli(*words, line="--pooling mean --transplants block:9").code == 2
 
 

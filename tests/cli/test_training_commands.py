@@ -69,7 +69,8 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     again = ok(cli(*words, line=f"{line} --measures RR@10"))
     assert "8 cells, 8 of them done" in again.err
     assert again.out.splitlines() == found["verdict"]
-    assert ok(cli("show", tmp_path / "g")).out.splitlines() == found["verdict"]
+    shown = ok(cli("show", tmp_path / "g")).out.splitlines()
+    assert shown == [*found["verdict"], *(f"- {caveat}" for caveat in found["caveats"])]
     assert (tmp_path / "g" / "report.html").stat().st_size > 100_000
 
 
