@@ -22,12 +22,6 @@ ASKED = {  # direction, and whether the whole effect of it is a gain -> the ques
     (REWIND, True): ("What holds retrieval back?", "gain", "to gain"),
     (GRAFT, False): ("What would have done the harm?", "loss", "to cost"),
 }
-HELD = {
-    AGREES: "agrees",
-    MATTERS: "matters too",
-    CONTRADICTED: "contradicted",
-    UNDECIDED: "undecided",
-}
 ROWS = {
     "weights": "weights moved",
     "representations": "vectors part (CKA)",
@@ -61,7 +55,8 @@ def _named(story: StoryFindings) -> list[Statement]:
     if claims.empty:
         return []
     said = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in claims.iterrows())
-    end = f" They are held against transplants: {story.measured_on}; p is corrected, intervals are not."
+    measured = f": {story.measured_on}" if story.measured_on else ""
+    end = f" They are held against transplants{measured}; p is corrected, intervals are not."
     text = f"Where did it happen? What the instruments name, by point estimates: {said}.{end}"
     return [Statement(TOPIC, NOTE, text)]
 
@@ -98,12 +93,12 @@ def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
     claims = story.claims[(story.claims["direction"] == row["direction"]) & (story.claims["kind"] == row["kind"])]
     claims = _told(story, claims)
     said = []
-    for word, opening in HELD.items():
+    for word in (AGREES, MATTERS, CONTRADICTED, UNDECIDED):
         found = claims[claims["found"] == word]
         if len(found):
             ends = ["" if word == AGREES else f" ({place_words(place)})" for place in found["place"]]
             names = [f"{ROWS[name]}{end}" for name, end in zip(found["instrument"], ends, strict=True)]
-            said.append(f"{opening}: {', '.join(names)}")
+            said.append(f"{word}: {', '.join(names)}")
     return f"Held against it, {'; '.join(said)}." if said else ""
 
 
