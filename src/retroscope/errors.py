@@ -29,6 +29,10 @@ class EncoderError(RetroscopeError):
     """A checkpoint that cannot be loaded as what it is, or fails its self-tests."""
 
 
+class UnknownPoolingError(EncoderError):
+    """A checkpoint that does not say how a text's vector is pooled, which only the user can know."""
+
+
 class RepresentationError(RetroscopeError):
     """A vector store that is damaged, or was made from something else."""
 

@@ -224,6 +224,33 @@ def test_an_ending_by_the_recipe_and_one_by_the_tokenizer_are_one(tmp_path: Path
     assert "other tokens" in one(without, "tokenizers", WARNING).text
 
 
+def test_a_pair_whose_pooling_nobody_says_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    before, after = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
+    found = pair(before, after, LoadSettings())
+    assert not found.sound
+    assert [finding.check for finding in only(found, ERROR)] == ["loading", "loading"]
+    assert one(found, "weights", PASSED)
+    assert one(found, "tokenizers", PASSED)
+    assert "pooling          'mean'                  tried, not known" in doctor_words(found)
+
+
+def test_a_backbone_without_pooling_is_tried_as_its_retriever_pools(tmp_path: Path) -> None:
+    before, after = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
+    models = {
+        "before": ModelSettings(source=str(before)),
+        "after": ModelSettings(source=str(after), load=LoadSettings(pooling="cls")),
+    }
+    found = diagnose(models)
+    assert {role: retriever.passage.recipe.pooling for role, retriever in found.models.items()} == {
+        "before": "cls",
+        "after": "cls",
+    }
+    (error,) = only(found, ERROR)
+    assert "does not say how" in error.text
+    trial = replace(models["before"], source=str(save_toy("roberta", tmp_path / "other")))
+    assert "built differently" in one(diagnose({**models, "before": trial}), "architecture", ERROR).text
+
+
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:
     folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {"norm.weight": t["norm.weight"] * float("inf")})
     assert "not finite" in one(examined(folder), "numbers", ERROR).text

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from retroscope.drift.weights import incomparable
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.errors import EncoderError
+from retroscope.errors import EncoderError, UnknownPoolingError
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import compared_like, retriever_of
 from retroscope.study.recipes import recipe_differences, same_tokens
@@ -19,6 +19,7 @@ from retroscope.study.settings import ModelSettings
 
 Record = dict[str, Any]
 WIDTH = 100
+TRIED = "mean"  # where no checkpoint says its pooling
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +49,65 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
     Raises:
         EncoderError: for a path or hub name that leads nowhere; whatever else is wrong with a checkpoint is a finding.
     """
-    loaded: dict[str, Retriever] = {}
-    findings: list[tuple[str, Finding]] = []
-    for role, settings in models.items():
+    for settings in models.values():
         for source in _sources(settings):
             locate(source, settings.load.revision)
+    loaded: dict[str, Retriever] = {}
+    findings: list[tuple[str, Finding]] = []
+    unsaid: list[str] = []
+    for role, settings in models.items():
         try:
-            loaded[role] = retriever_of(settings, role)
-        except EncoderError as error:
-            where = f" ({error.where})" if error.where else ""
-            findings.append((role, Finding(ERROR, "loading", f"{error.what}{where}", error.fix)))
-        else:
-            findings += _of_towers(role, loaded[role], settings)
+            found = _look_over(role, settings, loaded)
+        except UnknownPoolingError as error:
+            unsaid.append(role)
+            found = [(role, _refusal(error))]
+        findings += found
+    pooling = next((retriever.passage.recipe.pooling for retriever in loaded.values()), TRIED)
+    for role in unsaid:  # most does not hang on the pooling, and is looked at all the same
+        findings.append((role, Finding(NOTE, "loading", f"all that follows was tried with pooling={pooling!r}")))
+        tried = replace(models[role], load=replace(models[role].load, pooling=pooling))
+        findings += _look_over(role, tried, loaded)
+        if role in loaded:
+            loaded[role] = _on_trial(loaded[role])
     if {"before", "after"} <= loaded.keys():
         if models["before"].load.similarity is None:  # as compare does
             loaded["before"] = compared_like(loaded["before"], loaded["after"])
-        found = [f for check in PAIR_CHECKS for f in check(loaded["before"], loaded["after"])]
-        findings += [("pair", finding) for finding in _worst_first(found)]
+        of_pair = [f for check in PAIR_CHECKS for f in check(loaded["before"], loaded["after"])]
+        findings += [("pair", finding) for finding in _worst_first(of_pair)]
     return Diagnosis(loaded, tuple(findings))
+
+
+def _look_over(role: str, settings: ModelSettings, loaded: dict[str, Retriever]) -> list[tuple[str, Finding]]:
+    """Findings of one model, which is put among the loaded if it can be loaded.
+
+    Raises:
+        UnknownPoolingError: as loading does.
+    """
+    try:
+        loaded[role] = retriever_of(settings, role)
+    except UnknownPoolingError:
+        raise
+    except EncoderError as error:
+        return [(role, _refusal(error))]
+    return _of_towers(role, loaded[role], settings)
+
+
+def _on_trial(retriever: Retriever) -> Retriever:
+    """With recipes that do not say that anybody chose their pooling."""
+
+    def marked(encoder: Encoder) -> Encoder:
+        sources = {**encoder.recipe.sources, "pooling": "tried, not known"}
+        return replace(encoder, recipe=replace(encoder.recipe, sources=sources))
+
+    query = marked(retriever.query)
+    return replace(
+        retriever, query=query, passage=query if retriever.passage is retriever.query else marked(retriever.passage)
+    )
+
+
+def _refusal(error: EncoderError) -> Finding:
+    where = f" ({error.where})" if error.where else ""
+    return Finding(ERROR, "loading", f"{error.what}{where}", error.fix)
 
 
 def _sources(settings: ModelSettings) -> list[str]:

@@ -10,7 +10,7 @@ from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import SIMILARITIES, LoadSettings
-from retroscope.errors import EncoderError
+from retroscope.errors import EncoderError, UnknownPoolingError
 
 DEFAULTS: Mapping[str, Any] = {
     "prompt": "",
@@ -92,7 +92,7 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
     if "pooling" in checkpoint.choices:
         return checkpoint.choices["pooling"]
     usual = "pooling='last_token' or 'mean'" if anatomy.causal else "pooling='cls' or 'mean'"
-    raise EncoderError(
+    raise UnknownPoolingError(
         "the checkpoint does not say how a text's vector is pooled, and a wrong guess looks like a bad model",
         where=checkpoint.proof.source,
         fix=f"say what the model was trained with, for this family usually {usual} (--pooling)",
