@@ -13,7 +13,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, SettingsError
-from retroscope.surgery.hybrids import ENTANGLED, _Pair, hybrids, transplanted
+from retroscope.surgery.hybrids import ENTANGLED, _Pair, encodings, hybrids, transplanted
 from retroscope.surgery.transplant import named, steps, sweep
 from toys import TEXTS, TOYS, save_toy
 
@@ -54,6 +54,24 @@ def by_hand(receiver: Encoder, donor: Encoder, name: str, rows: list[list[int]])
         for key, value in own.items():
             value.copy_(kept[key])
     return found
+
+
+def test_what_a_sweep_costs_is_counted_in_blocks(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    """Of L blocks both directions cost 2 L^2 blocks by block and from both ends, and L for every part and share."""
+    anatomy = pair("llama")[0].anatomy
+    blocks = anatomy.n_blocks
+    counted = [name for name in sweep(blocks, shares=()) if ":" in name]
+    wanted = [(receiver, name) for receiver in (0, 1) for name in ("none", *counted, "all")]
+    assert encodings(anatomy, wanted) == pytest.approx(2 + _by_hand(blocks))
+    assert encodings(anatomy, [(0, "none"), (1, "all"), (1, "none")]) == 2, "both models, recorded"
+    assert encodings(anatomy, [(0, "interpolate:0.25"), (1, "interpolate:0.75")]) == 3, "one hybrid with two names"
+    assert encodings(anatomy, [(0, "attention"), (1, "attention")]) == 4
+
+
+def _by_hand(blocks: int) -> float:
+    """A block alone is run from itself up, a top from its first; a bottom is the other direction's top."""
+    alone = top = sum(blocks - k + 1 for k in range(1, blocks + 1))
+    return 2 * (alone + top) / blocks
 
 
 @pytest.mark.parametrize("name", TOYS)

@@ -1,10 +1,14 @@
 """retroscope transplant BEFORE AFTER --data SPEC."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retroscope.cli import options as o
+
+if TYPE_CHECKING:
+    from retroscope.study.transplants import TransplantSettings
 
 DOCUMENT = "transplants.json"
 
@@ -29,10 +33,12 @@ def run(
         int | None, typer.Option("--groups", help="Groups of neighbouring blocks, at most (12); 0: every block.")
     ] = None,
     measures: o.Measures = None,
+    limit_queries: o.Limit = None,
     passages: Annotated[int | None, typer.Option("--passages", help="Search at most so many; 0: all.")] = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
+    dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
     """Say which parts of what fine-tuning changed retrieval needs.
@@ -40,13 +46,7 @@ def run(
     Weights of one model are put into the other, by block, part and share; nothing is trained.
     """
     from retroscope.cli.resolve import resolve_as
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
-    from retroscope.reporting.console import transplant_summary
-    from retroscope.reporting.files import refuse_foreign, refuse_other_report
-    from retroscope.reporting.transplant_report import write_transplant_report
-    from retroscope.study.documents import as_json as in_json
-    from retroscope.study.documents import write_text
-    from retroscope.study.transplants import TransplantSettings, run_transplants, transplant_document
+    from retroscope.study.transplants import TransplantSettings
 
     load = o.given(
         pooling=pooling,
@@ -59,20 +59,43 @@ def run(
     given = {
         "before": o.model_values(before, load),
         "after": o.model_values(after, load),
-        "data": o.given(source=data, split=split),
+        "data": o.given(source=data, split=split, limit_queries=limit_queries),
         "sweep.transplants": o.listed(transplants),
         "sweep.groups": groups,
         "sweep.measures": o.listed(measures),
         "sweep.passages": passages,
     }
     chosen = resolve_as(TransplantSettings, given, settings, assignments)
-    if out is not None:
+    _transplant(chosen, out, cache, dry_run=dry_run, as_json=as_json)
+
+
+def _transplant(
+    chosen: "TransplantSettings", out: Path | None, cache: Path | None, *, dry_run: bool, as_json: bool
+) -> None:
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.reporting.console import transplant_summary
+    from retroscope.reporting.files import refuse_foreign, refuse_other_report
+    from retroscope.reporting.transplant_report import write_transplant_report
+    from retroscope.study.documents import SCHEMA, write_text
+    from retroscope.study.documents import as_json as in_json
+    from retroscope.study.load import collection_of, pair_of
+    from retroscope.study.transplant_plan import plan_transplants, transplants_line
+    from retroscope.study.transplants import check_transplants, transplant, transplant_document
+
+    if out is not None and not dry_run:
         refuse_other_report(out, DOCUMENT)
-        claim(out)
         for made in ("tables", "figures"):
             refuse_foreign(out / made)
-    with progress_bars() as progress:
-        found = run_transplants(chosen, progress, cache)
+    collection = collection_of(chosen.data)
+    pair = pair_of(chosen.before, chosen.after)
+    check_transplants(*pair)
+    planned = plan_transplants(*pair, collection, chosen.sweep)
+    if dry_run:
+        emit({"schema": SCHEMA, **planned}) if as_json else say(transplants_line(planned))
+        return
+    note(transplants_line(planned))
+    with claimed(*([out] if out else [])), progress_bars() as progress:
+        found = transplant(*pair, collection, chosen, progress, cache=cache)
     document = transplant_document(found)
     if out is not None:
         write_text(out / DOCUMENT, in_json(document))

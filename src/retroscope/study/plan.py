@@ -15,7 +15,9 @@ from retroscope.representations.represent import TowerPlan, plan_towers
 from retroscope.study.documents import SCHEMA
 from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings, plain
-from retroscope.surgery.transplant import sweep
+from retroscope.study.transplant_plan import plan_transplants, transplants_line
+from retroscope.study.transplant_settings import SweepSettings
+from retroscope.study.transplants import why_not
 
 MIB, GIB = 2**20, 2**30
 SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
@@ -59,7 +61,7 @@ def plan_run(
         "seconds": round(sum(t["seconds"] for t in towers), 1),
         "cache": str(cache),
         "neurons": _neurons(retrievers, collection, settings) if neurons else {},
-        "transplants": _transplants(retrievers, collection, settings),
+        "transplants": _transplants(retrievers, collection, settings.transplants),
         "settings": plain(settings),
     }
 
@@ -90,22 +92,12 @@ def _tower(role: str, tower: TowerPlan) -> dict[str, Any]:
 
 
 def _transplants(
-    retrievers: Mapping[str, Retriever], collection: Collection, settings: StudySettings
+    retrievers: Mapping[str, Retriever], collection: Collection, settings: SweepSettings | None
 ) -> dict[str, Any]:
-    """How many hybrids of a pair, over how many passages; empty where there is no pair."""
-    chosen = settings.transplants
-    if chosen is None or len(retrievers) < 2:
+    """Empty where there is no pair, or one that is too unlike."""
+    if settings is None or len(retrievers) < 2 or why_not(retrievers["before"], retrievers["after"]):
         return {}
-    depth = next(iter(retrievers.values())).passage.anatomy.n_blocks
-    names = chosen.transplants or sweep(depth, chosen.shares, chosen.groups)
-    searched = len(collection.passages)
-    passages = min(searched, chosen.passages) if chosen.passages else searched
-    width = int(next(iter(retrievers.values())).passage.backbone.config.get_text_config().hidden_size)
-    return {
-        "hybrids": len(names) * len(chosen.directions),
-        "bytes": 4 * (len(names) + 2) * len(chosen.directions) * 2 * passages * width,
-        "passages": passages,
-    }
+    return plan_transplants(retrievers["before"], retrievers["after"], collection, settings)
 
 
 def _neurons(
@@ -160,10 +152,7 @@ def describe(plan: Mapping[str, Any]) -> str:
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
     hybrids = plan["transplants"]
     if hybrids:
-        lines.append(
-            f"transplants: {hybrids['hybrids']:,} hybrids over {hybrids['passages']:,} passages and their queries, "
-            f"each encoded from its first change up; at most {hybrids['bytes'] / MIB:,.0f} MiB of vectors"
-        )
+        lines.append(transplants_line(hybrids))
     others = [name for name in ("elsewhere", "sister") if plan["settings"].get(name)]
     lines += [f"{name}: encoded besides, and not in this plan" for name in others]
     lines.append(

@@ -21,7 +21,6 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_trial import Texts, same_weights, texts_of
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.load import collection_of, pair_of
 from retroscope.study.provenance import command_line, software
 from retroscope.study.recipes import check_pair, recipe_differences, same_recipe
 from retroscope.study.sampled import sampled
@@ -81,11 +80,7 @@ def transplant(
         EncoderError: for two architectures.
     """
     chosen = settings or TransplantSettings()
-    check_pair(before, after)
-    check_towers(before, after)
-    reason = same_models(before, after)
-    if reason:
-        raise SettingsError(reason, fix="give the backbone, and the retriever that was fine-tuned from it")
+    check_transplants(before, after)
     home = Path(cache) if cache else default_cache()
     swept = replace(chosen.sweep, measures=chosen.sweep.measures or MEASURES)
     measured, caveats = measure_transplants(before, after, collection, swept, cache=home, progress=progress)
@@ -101,6 +96,15 @@ def transplant(
         settings=plain(chosen),
         versions=software(),
     )
+
+
+def check_transplants(before: Retriever, after: Retriever) -> None:
+    """Refuse a pair between which nothing can be transplanted, or nothing is worth it."""
+    check_pair(before, after)
+    check_towers(before, after)
+    reason = same_models(before, after)
+    if reason:
+        raise SettingsError(reason, fix="give the backbone, and the retriever that was fine-tuned from it")
 
 
 def check_towers(before: Retriever, after: Retriever) -> None:
@@ -262,15 +266,6 @@ def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: C
             f"{len(searched.queries):,} queries: measures are higher than over the whole corpus"
         )
     return [*said, *whole.notes]
-
-
-def run_transplants(
-    settings: TransplantSettings, progress: Progress | None = None, cache: Path | None = None
-) -> TransplantFindings:
-    """Load what the settings name, and transplant."""
-    collection = collection_of(settings.data)
-    before, after = pair_of(settings.before, settings.after)
-    return transplant(before, after, collection, settings, progress, cache=cache)
 
 
 def transplant_document(f: TransplantFindings) -> dict[str, Any]:

@@ -103,6 +103,44 @@ def hybrids(
     return made
 
 
+def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
+    """How many whole encodings of a text `hybrids` costs, both models' own among them, counted in blocks."""
+    run: dict[object, float] = {}
+    for receiver, name in wanted:
+        hybrid = _hybrid(receiver, named(name, anatomy.n_blocks))
+        whole = hybrid.share is not None or anatomy.family in ENTANGLED
+        above = anatomy.n_blocks + 1 - _prefix(hybrid, anatomy)[0]
+        run[hybrid.signature(_places(anatomy))] = 1 if whole else above / anatomy.n_blocks
+    return 2 + sum(run.values())
+
+
+def _parts(anatomy: Anatomy) -> list[str]:
+    return sorted({name.partition(".")[0] for name in anatomy.layout.in_block()})
+
+
+def _places(anatomy: Anatomy) -> list[tuple[int, str]]:
+    """Layer and part of every weight that has an owner."""
+    last = anatomy.n_blocks
+    inside = [(layer, part) for layer in range(1, last + 1) for part in _parts(anatomy)]
+    return [*inside, *((last if layer is None else layer, part) for layer, part in OUTSIDE)]
+
+
+def _prefix(hybrid: _Hybrid, anatomy: Anatomy) -> tuple[int, int]:
+    """The first layer that must be run, and whose states it begins with.
+
+    As many blocks as are one model's alone, its embeddings below them, were run already.
+    """
+    side = hybrid.owner(0, "embedding")
+    layer = 1
+    while layer <= anatomy.n_blocks and _owners(hybrid, layer, anatomy) == {side}:
+        layer += 1
+    return layer, side
+
+
+def _owners(hybrid: _Hybrid, layer: int, anatomy: Anatomy) -> set[int]:
+    return {hybrid.owner(layer, part) for part in _parts(anatomy)}
+
+
 def _of_batch(pair: tuple[Encoder, Encoder], batch: Batch, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
     recorded = _Pair(pair, batch)
     done: dict[object, Tensor] = {}
@@ -126,10 +164,7 @@ class _Pair:
         self.calls: tuple[Calls, Calls] = (self._record(encoders[0]), self._record(encoders[1]))
         n, width = batch.ids.shape
         self.rows = Rows(torch.arange(n, device=batch.ids.device), n, width)
-        last = self.anatomy.n_blocks
-        self.parts = sorted({name.partition(".")[0] for name in self.anatomy.layout.in_block()})
-        inside = [(layer, part) for layer in range(1, last + 1) for part in self.parts]
-        self.places = [*inside, *((last if layer is None else layer, part) for layer, part in OUTSIDE)]
+        self.places = _places(self.anatomy)
 
     def _record(self, encoder: Encoder) -> Calls:
         blocks = {str(k): block for k, block in enumerate(encoder.anatomy.blocks(encoder.backbone), start=1)}
@@ -139,7 +174,7 @@ class _Pair:
 
     def above(self, hybrid: _Hybrid) -> Tensor:
         """The last hidden states; what lies below the first change of owner is not run again."""
-        start, side = self._prefix(hybrid)
+        start, side = _prefix(hybrid, self.anatomy)
         last = self.anatomy.n_blocks
         if start > last:
             hidden = self.calls[side].only(str(last)).value
@@ -155,24 +190,10 @@ class _Pair:
         found: Tensor = source.backbone.get_submodule(norm)(hidden)
         return found
 
-    def _prefix(self, hybrid: _Hybrid) -> tuple[int, int]:
-        """The first layer that must be run, and whose states it begins with.
-
-        As many blocks as are one model's alone, its embeddings below them, were run already.
-        """
-        side = hybrid.owner(0, "embedding")
-        layer = 1
-        while layer <= self.anatomy.n_blocks and self._owners(hybrid, layer) == {side}:
-            layer += 1
-        return layer, side
-
-    def _owners(self, hybrid: _Hybrid, layer: int) -> set[int]:
-        return {hybrid.owner(layer, part) for part in self.parts}
-
     def _block(self, hybrid: _Hybrid, layer: int) -> nn.Module:
         """A block of either model, or the first's with some of the second's parameters."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
-        owners = self._owners(hybrid, layer)
+        owners = _owners(hybrid, layer, self.anatomy)
         if len(owners) == 1:
             return theirs if owners == {1} else mine
         prefix = f"{self.anatomy.layout.blocks}.{layer - 1}."
