@@ -303,11 +303,11 @@ def test_wrong_sizes(size: str) -> None:
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-@pytest.mark.parametrize("command", ["compare", "retrieve", "probe", "neurons", "embed"])
+@pytest.mark.parametrize("command", ["compare", "retrieve", "probe", "neurons", "embed", "transplant"])
 def test_a_dry_run_writes_nothing(
     cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path, command: str, as_json: bool
 ) -> None:
-    models = [tiny.backbone, tiny.retriever] if command == "compare" else [tiny.retriever]
+    models = [tiny.backbone, tiny.retriever] if command in ("compare", "transplant") else [tiny.retriever]
     what = ["--texts", texts] if command == "embed" else ["--data", tiny.data, "--cache", tmp_path / "cache"]
     words = [command, *models, *what, "--out", tmp_path / "out", "--dry-run", *(["--json"] if as_json else [])]
     done = cli(*words, line="--pooling mean")
@@ -317,7 +317,8 @@ def test_a_dry_run_writes_nothing(
         said = document(done)
         assert (said["plan"] if command == "neurons" else said)["bytes"] > 0
     else:
-        assert ("GiB" if command == "neurons" else "MiB in") in done.out
+        told = {"neurons": "GiB", "transplant": "MiB of vectors"}
+        assert told.get(command, "MiB in") in done.out
 
 
 def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Progress on a terminal, and nothing of it anywhere else."""
+"""Progress on a terminal, and nothing of it anywhere else; folders that are claimed."""
+
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -37,3 +39,23 @@ def test_bars_name_what_is_done_and_names_are_text(
     assert "4/4" in shown.err
     assert "4/8" in shown.err
     assert ("━" in shown.err) == (width == 100)
+
+
+def test_a_folder_that_stayed_empty_goes_with_the_error(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+
+    def stopped() -> None:
+        with terminal.claimed(tmp_path / "mine", tmp_path / "new" / "out", tmp_path / "cache"):
+            assert (tmp_path / "new" / "out").is_dir()
+            (tmp_path / "cache" / "kept").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "mine"]
+
+
+def test_a_folder_stays_where_all_went_well(tmp_path: Path) -> None:
+    with terminal.claimed(tmp_path / "new" / "out"):
+        pass
+    assert (tmp_path / "new" / "out").is_dir()

@@ -90,7 +90,7 @@ def run(
 
 
 def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.reporting.files import refuse_foreign
     from retroscope.reporting.grid_report import write_grid_report
     from retroscope.study.documents import as_json as in_json
@@ -103,10 +103,9 @@ def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) 
         say(describe_grid(grid, out))
         return
     note(describe_grid(grid, out))
-    claim(out)
     for made in ("tables", "figures"):
         refuse_foreign(out / made)
-    with progress_bars() as progress:
+    with claimed(out), progress_bars() as progress:
         gathered = gather(grid, run_grid(grid, out, progress))
     save_gathered(grid, gathered, out)
     findings = grid_findings(grid, gathered)

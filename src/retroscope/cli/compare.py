@@ -101,7 +101,7 @@ def run(
 
 
 def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.reporting.console import summary as in_words
     from retroscope.reporting.files import refuse_foreign
     from retroscope.study.compare import compare
@@ -121,10 +121,9 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
         emit(plan) if as_json else say(describe(plan))
         return
     note(describe(plan))
-    claim(out, cache)
     for made in ("tables", "figures", "neurons", "moved", "elsewhere"):
         refuse_foreign(out / made)
-    with progress_bars() as progress:
+    with claimed(out, cache), progress_bars() as progress:
         study = compare(
             before, after, collection, chosen, elsewhere=elsewhere, sister=sister, cache=cache, progress=progress
         )

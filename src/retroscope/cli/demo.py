@@ -20,7 +20,7 @@ def run(
     without a network.
     """
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.collection.world.files import NEGATIVES_RUN
     from retroscope.reporting.console import summary as in_words
     from retroscope.study import demo
@@ -30,9 +30,8 @@ def run(
     from retroscope.study.load import collection_of, pair_of
     from retroscope.study.summary import write_summary
 
-    claim(out)
-    world, cache = demo.write_demo_world(out / "world"), out / "vectors"
-    with progress_bars() as progress:
+    with claimed(out), progress_bars() as progress:
+        world, cache = demo.write_demo_world(out / "world"), out / "vectors"
         models = demo.retrain(out / "models", progress) if retrain else demo.shipped()
         load = {"pooling": "mean", "max_length": 64, "similarity": "cosine"}
         chosen = resolve(

@@ -26,7 +26,7 @@ def run(
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.reporting.console import weight_summary
     from retroscope.reporting.files import refuse_foreign, refuse_other_report
     from retroscope.reporting.weight_report import write_weight_report
@@ -36,10 +36,9 @@ def run(
 
     if out is not None:
         refuse_other_report(out, DOCUMENT)
-        claim(out)
         for made in ("tables", "figures"):
             refuse_foreign(out / made)
-    with progress_bars() as progress:
+    with claimed(*([out] if out else [])), progress_bars() as progress:
         found = diff(
             before, after, base=base, spectra=spectra, directions=directions,
             progress=lambda done, total: progress("tensors", done, total),

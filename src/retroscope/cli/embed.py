@@ -29,7 +29,7 @@ def run(
     They are pooled, and go into a zarr group whose `vectors` has the dimensions (text, layer, dim).
     """
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.study.embed import describe, embed, plan_embedding, read_lines
 
     load = o.given(
@@ -45,7 +45,6 @@ def run(
         emit(planned.document(out)) if as_json else say(describe(planned, out))
         return
     note(describe(planned, out))
-    claim(out.parent)
-    with progress_bars() as progress:
+    with claimed(out.parent), progress_bars() as progress:
         document = embed(planned, out, progress)
     emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

@@ -122,7 +122,7 @@ def run(
 def _neurons(
     chosen: "StudySettings", texts: Path | None, out: Path, cache: Path | None, *, dry_run: bool, as_json: bool
 ) -> None:
-    from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.reporting.console import neuron_summary
     from retroscope.reporting.files import refuse_foreign
     from retroscope.study.cache import default_cache
@@ -135,10 +135,9 @@ def _neurons(
         emit(plan_document(job.plan)) if as_json else say(describe_neurons(job.plan))
         return
     note(describe_neurons(job.plan))
-    claim(home, out)
     for made in ("tables", "figures", "neurons"):
         refuse_foreign(out / made)
-    with progress_bars() as progress:
+    with claimed(home, out), progress_bars() as progress:
         found = run_neurons(job, home, progress)
     page = save_run(found, out)
     emit(found.document) if as_json else say(neuron_summary(found.report))

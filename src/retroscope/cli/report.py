@@ -17,16 +17,16 @@ def run(
 
     Page, tables, figures and summary.json, from the stored numbers; nothing is measured.
     """
-    from retroscope.cli.terminal import claim, emit, note
+    from retroscope.cli.terminal import claimed, emit, note
     from retroscope.reporting.report import write_report
     from retroscope.study.study import load_study
     from retroscope.study.summary import write_summary
 
     study = load_study(folder)
     target = out or folder
-    claim(target)
-    page = write_report(study.findings(), target)
-    document = write_summary(study, target)
+    with claimed(target):
+        page = write_report(study.findings(), target)
+        document = write_summary(study, target)
     if as_json:
         emit(document)
     note(f"report: {page}")

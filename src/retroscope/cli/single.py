@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from retroscope.cli.terminal import claim, emit, note, progress_bars, say
+from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
 from retroscope.study.cache import default_cache
 from retroscope.study.load import check_ids, collection_of, retriever_of
 from retroscope.study.measure import Measured
@@ -35,8 +35,7 @@ def run_single(
         emit(plan) if as_json else say(describe(plan))
         return
     note(describe(plan))
-    claim(home, *([out] if out else []))
-    with progress_bars() as progress:
+    with claimed(home, *([out] if out else [])), progress_bars() as progress:
         measured, document = analyse(retriever, collection, chosen, home, progress)
     if out:
         save_single(measured, out)

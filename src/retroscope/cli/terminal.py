@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
@@ -44,17 +44,30 @@ def emit(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def claim(*folders: Path) -> None:
-    """Make the folders and prove that files can be made in them, before hours are spent."""
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise SettingsError(
-                f"nothing can be written here: {error.strerror}", where=str(folder), fix="name another folder"
-            ) from error
+@contextmanager
+def claimed(*folders: Path) -> Iterator[None]:
+    """Folders are made, and files can be made in them, before hours are spent; after an error no empty one is left."""
+    made = [part for folder in folders for part in (folder, *folder.parents) if not part.exists()]  # inner ones first
+    try:
+        for folder in folders:
+            _prove_writable(folder)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # what holds something stays
+                folder.rmdir()
+        raise
+
+
+def _prove_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"nothing can be written here: {error.strerror}", where=str(folder), fix="name another folder"
+        ) from error
 
 
 @contextmanager
