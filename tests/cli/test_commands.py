@@ -208,6 +208,9 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
         refused = cli(*words, "--out", tmp_path / "mine")
         assert (refused.code, (tmp_path / "mine" / "report.html").read_text()) == (2, "mine")
         assert "is of something else" in refused.err
+    again = ("--elsewhere", tiny.data, "--out", tmp_path / "e")
+    twice = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, *again, line="--pooling mean")
+    assert (twice.code, "has the first one's passages" in twice.err) == (2, True)
     same = cli("diff", tiny.backbone, tiny.backbone)
     assert (same.code, same.out.count("NOTHING CHANGED")) == (0, 1)
 
@@ -315,7 +318,8 @@ def test_a_dry_run_writes_nothing(
     assert list(tmp_path.iterdir()) == []
     if as_json:
         said = document(done)
-        assert (said["plan"] if command == "neurons" else said)["bytes"] > 0
+        inner = {"neurons": "plan", "transplant": "transplants"}
+        assert (said[inner[command]] if command in inner else said)["bytes"] > 0
     else:
         told = {"neurons": "GiB", "transplant": "MiB of vectors"}
         assert told.get(command, "MiB in") in done.out

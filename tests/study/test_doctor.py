@@ -228,27 +228,36 @@ def test_a_pair_whose_pooling_nobody_says_is_looked_at_all_the_same(tmp_path: Pa
     before, after = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
     found = pair(before, after, LoadSettings())
     assert not found.sound
-    assert [finding.check for finding in only(found, ERROR)] == ["loading", "loading"]
+    errors = only(found, ERROR)
+    assert [(error.check, "tried with mean pooling" in error.text) for error in errors] == [("loading", True)] * 2
     assert one(found, "weights", PASSED)
     assert one(found, "tokenizers", PASSED)
-    assert "pooling          'mean'                  tried, not known" in doctor_words(found)
+    assert "the pooling, which is not known" in one(found, "recipes", NOTE).text
+    assert "pooling          'unknown'               nobody" in doctor_words(found)
+    assert doctor_document(found)["models"]["after"]["towers"]["passage"]["recipe"]["pooling"] == "unknown"
 
 
-def test_a_backbone_without_pooling_is_tried_as_its_retriever_pools(tmp_path: Path) -> None:
+def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> None:
     before, after = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
     models = {
         "before": ModelSettings(source=str(before)),
         "after": ModelSettings(source=str(after), load=LoadSettings(pooling="cls")),
     }
     found = diagnose(models)
-    assert {role: retriever.passage.recipe.pooling for role, retriever in found.models.items()} == {
-        "before": "cls",
-        "after": "cls",
-    }
+    assert list(found.models) == ["before", "after"]
     (error,) = only(found, ERROR)
     assert "does not say how" in error.text
-    trial = replace(models["before"], source=str(save_toy("roberta", tmp_path / "other")))
-    assert "built differently" in one(diagnose({**models, "before": trial}), "architecture", ERROR).text
+    assert "passage pooling ('unknown' before, 'cls' after)" in one(found, "recipes", WARNING).text
+    other = ModelSettings(source=str(save_toy("llama", tmp_path / "other")))
+    wrong = only(diagnose({**models, "before": other}), ERROR)
+    assert [error.check for error in wrong] == ["loading", "architecture", "tokenizers"], "none of a pooling"
+
+
+def test_a_tower_without_pooling_beside_one_that_says_it_is_not_tried(tmp_path: Path) -> None:
+    towers = {tower: str(save_toy("bert", tmp_path / tower)) for tower in ("query", "passage")}
+    found = diagnose({"model": ModelSettings(**towers)})
+    assert found.models == {}
+    assert "tried" not in one(found, "loading", ERROR).text
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.reporting.transplant_report import write_transplant_report
 from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.transplant_plan import _encodings, plan_transplants
 from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.transplants import TransplantSettings, transplant, transplant_document
 from toys import save_toy
@@ -48,6 +49,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> TransplantFindings:
     return swept(pair, collection, cache)
+
+
+def test_the_plan_counts_what_is_run(pair: tuple[Retriever, Retriever], collection: Collection) -> None:
+    settings = replace(QUICK, transplants=("top:1", "bottom:1"))
+    planned = plan_transplants(*pair, collection, settings)
+    assert planned["hybrids"] == 6, "two and all, in both directions"
+    assert planned["seconds"] > 0
+    wanted = [(receiver, name) for receiver in (0, 1) for name in ("none", "top:1", "bottom:1", "all")]
+    before, after = (retriever.passage for retriever in pair)
+    blocks = after.anatomy.n_blocks
+    assert _encodings(before, after, wanted) == pytest.approx(2 + 2 * 1 / blocks), "one's top is the other's bottom"
+    shorter = replace(after, recipe=replace(after.recipe, max_length=after.recipe.max_length - 1))
+    apart = 2 * (2 + 1 / blocks + (blocks - 1) / blocks)
+    assert _encodings(before, shorter, wanted) == pytest.approx(apart), "two recipes are never run together"
+    with pytest.raises(SettingsError, match="the model has"):
+        plan_transplants(*pair, collection, replace(QUICK, transplants=("block:99",)))
 
 
 def test_the_ends_are_the_two_models(found: TransplantFindings) -> None:

@@ -103,9 +103,9 @@ def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) 
         say(describe_grid(grid, out))
         return
     note(describe_grid(grid, out))
-    for made in ("tables", "figures"):
-        refuse_foreign(out / made)
     with claimed(out), progress_bars() as progress:
+        for made in ("tables", "figures"):
+            refuse_foreign(out / made)
         gathered = gather(grid, run_grid(grid, out, progress))
     save_gathered(grid, gathered, out)
     findings = grid_findings(grid, gathered)

@@ -105,6 +105,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     from retroscope.reporting.console import summary as in_words
     from retroscope.reporting.files import refuse_foreign
     from retroscope.study.compare import compare
+    from retroscope.study.elsewhere import refuse_same_texts
     from retroscope.study.load import check_ids, collection_of, pair_of, retriever_of
     from retroscope.study.plan import describe, plan_run
     from retroscope.study.recipes import check_pair
@@ -115,15 +116,17 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     check_pair(before, after)
     check_ids(collection)
     elsewhere = collection_of(chosen.elsewhere) if chosen.elsewhere else None
+    if elsewhere is not None:
+        refuse_same_texts(collection, elsewhere)
     sister = retriever_of(chosen.sister, "sister") if chosen.sister else None
     plan = plan_run({"before": before, "after": after}, collection, chosen, cache, neurons=True)
     if dry_run:
         emit(plan) if as_json else say(describe(plan))
         return
     note(describe(plan))
-    for made in ("tables", "figures", "neurons", "moved", "elsewhere"):
-        refuse_foreign(out / made)
     with claimed(out, cache), progress_bars() as progress:
+        for made in ("tables", "figures", "neurons", "moved", "elsewhere"):
+            refuse_foreign(out / made)
         study = compare(
             before, after, collection, chosen, elsewhere=elsewhere, sister=sister, cache=cache, progress=progress
         )

@@ -135,9 +135,9 @@ def _neurons(
         emit(plan_document(job.plan)) if as_json else say(describe_neurons(job.plan))
         return
     note(describe_neurons(job.plan))
-    for made in ("tables", "figures", "neurons"):
-        refuse_foreign(out / made)
     with claimed(home, out), progress_bars() as progress:
+        for made in ("tables", "figures", "neurons"):
+            refuse_foreign(out / made)
         found = run_neurons(job, home, progress)
     page = save_run(found, out)
     emit(found.document) if as_json else say(neuron_summary(found.report))

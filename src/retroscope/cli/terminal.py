@@ -1,6 +1,7 @@
 """What the user sees: progress and notes on standard error, results on standard output."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -47,7 +48,7 @@ def emit(document: Mapping[str, Any]) -> None:
 @contextmanager
 def claimed(*folders: Path) -> Iterator[None]:
     """Folders are made, and files can be made in them, before hours are spent; after an error no empty one is left."""
-    made = [part for folder in folders for part in (folder, *folder.parents) if not part.exists()]  # inner ones first
+    made = [part for folder in folders for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
     try:
         for folder in folders:
             _prove_writable(folder)

@@ -76,10 +76,10 @@ def _transplant(
     from retroscope.reporting.console import transplant_summary
     from retroscope.reporting.files import refuse_foreign, refuse_other_report
     from retroscope.reporting.transplant_report import write_transplant_report
-    from retroscope.study.documents import SCHEMA, write_text
     from retroscope.study.documents import as_json as in_json
+    from retroscope.study.documents import write_text
     from retroscope.study.load import collection_of, pair_of
-    from retroscope.study.transplant_plan import plan_transplants, transplants_line
+    from retroscope.study.plan import describe_sweep, plan_sweep
     from retroscope.study.transplants import check_transplants, transplant, transplant_document
 
     if out is not None and not dry_run:
@@ -89,11 +89,11 @@ def _transplant(
     collection = collection_of(chosen.data)
     pair = pair_of(chosen.before, chosen.after)
     check_transplants(*pair)
-    planned = plan_transplants(*pair, collection, chosen.sweep)
+    planned = plan_sweep(*pair, collection, chosen)
     if dry_run:
-        emit({"schema": SCHEMA, **planned}) if as_json else say(transplants_line(planned))
+        emit(planned) if as_json else say(describe_sweep(planned))
         return
-    note(transplants_line(planned))
+    note(describe_sweep(planned))
     with claimed(*([out] if out else [])), progress_bars() as progress:
         found = transplant(*pair, collection, chosen, progress, cache=cache)
     document = transplant_document(found)

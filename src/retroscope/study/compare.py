@@ -75,7 +75,7 @@ def compare(
     if elsewhere is not None and elsewhere.name == collection.name:
         elsewhere = replace(elsewhere, name=f"{elsewhere.name} (elsewhere)")
     settings, missing = _possible(before, after, collection, settings)
-    _check_others((before, after), settings, collection, elsewhere, sister)
+    _check_others(before, after, settings, elsewhere, sister)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     neurons: dict[str, MeasuredNeurons] = {}
@@ -128,9 +128,9 @@ def _possible(
 
 
 def _check_others(
-    pair: tuple[Retriever, Retriever],
+    before: Retriever,
+    after: Retriever,
     settings: StudySettings,
-    collection: Collection,
     elsewhere: Collection | None,
     sister: Retriever | None,
 ) -> None:
@@ -141,10 +141,8 @@ def _check_others(
                 f"{what} is for what moved, which is not measured", fix="leave it out, or ask for drift"
             )
     if sister is not None:
-        check_pair(pair[1], sister)
-    if elsewhere is not None and elsewhere.fingerprint == collection.fingerprint:
-        raise AnalysisError("the second collection is the first again", where=elsewhere.source, fix="name another")
-    few = why_not(*pair, elsewhere) if elsewhere is not None else ""
+        check_pair(after, sister)
+    few = why_not(before, after, elsewhere) if elsewhere is not None else ""
     if few:
         raise AnalysisError(f"what moved elsewhere cannot be measured: {few}", where=getattr(elsewhere, "name", ""))
 

@@ -19,7 +19,7 @@ from retroscope.study.settings import ModelSettings
 
 Record = dict[str, Any]
 WIDTH = 100
-TRIED = "mean"  # where no checkpoint says its pooling
+TRIED, UNKNOWN = "mean", "unknown"  # pooling, where nobody says it
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class Diagnosis:
     """What was found.
 
     Attributes:
-        models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing.
+        models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing, and
+            one whose pooling nobody says has "unknown" in its recipe.
         findings: (of whom, finding), worst first within each; of whom: a role, a role with its tower, or "pair".
     """
 
@@ -54,21 +55,11 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
             locate(source, settings.load.revision)
     loaded: dict[str, Retriever] = {}
     findings: list[tuple[str, Finding]] = []
-    unsaid: list[str] = []
     for role, settings in models.items():
-        try:
-            found = _look_over(role, settings, loaded)
-        except UnknownPoolingError as error:
-            unsaid.append(role)
-            found = [(role, _refusal(error))]
+        retriever, found = _look_over(role, settings)
         findings += found
-    pooling = next((retriever.passage.recipe.pooling for retriever in loaded.values()), TRIED)
-    for role in unsaid:  # most does not hang on the pooling, and is looked at all the same
-        findings.append((role, Finding(NOTE, "loading", f"all that follows was tried with pooling={pooling!r}")))
-        tried = replace(models[role], load=replace(models[role].load, pooling=pooling))
-        findings += _look_over(role, tried, loaded)
-        if role in loaded:
-            loaded[role] = _on_trial(loaded[role])
+        if retriever is not None:
+            loaded[role] = retriever
     if {"before", "after"} <= loaded.keys():
         if models["before"].load.similarity is None:  # as compare does
             loaded["before"] = compared_like(loaded["before"], loaded["after"])
@@ -77,37 +68,40 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
     return Diagnosis(loaded, tuple(findings))
 
 
-def _look_over(role: str, settings: ModelSettings, loaded: dict[str, Retriever]) -> list[tuple[str, Finding]]:
-    """Findings of one model, which is put among the loaded if it can be loaded.
+def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
+    """One model, if it can be loaded, and its findings.
 
-    Raises:
-        UnknownPoolingError: as loading does.
+    Where nobody says how it pools, that is an error, and what does not hang on it is looked at all the same.
     """
     try:
-        loaded[role] = retriever_of(settings, role)
-    except UnknownPoolingError:
-        raise
+        retriever = retriever_of(settings, role)
+    except UnknownPoolingError as error:
+        if settings.source is None:  # the other tower may say its own
+            return None, [(role, _refusal(error))]
+        tried = replace(settings, load=replace(settings.load, pooling=TRIED))
+        found, findings = _look_over(role, tried)
+        said = _refusal(error, f"; all else was tried with {TRIED} pooling")
+        return found and _unsaid(found), [(role, said), *findings]
     except EncoderError as error:
-        return [(role, _refusal(error))]
-    return _of_towers(role, loaded[role], settings)
+        return None, [(role, _refusal(error))]
+    return retriever, _of_towers(role, retriever, settings)
 
 
-def _on_trial(retriever: Retriever) -> Retriever:
-    """With recipes that do not say that anybody chose their pooling."""
+def _unsaid(retriever: Retriever) -> Retriever:
+    """With recipes that do not pretend to know their pooling."""
 
     def marked(encoder: Encoder) -> Encoder:
-        sources = {**encoder.recipe.sources, "pooling": "tried, not known"}
-        return replace(encoder, recipe=replace(encoder.recipe, sources=sources))
+        sources = {**encoder.recipe.sources, "pooling": "nobody"}
+        return replace(encoder, recipe=replace(encoder.recipe, pooling=UNKNOWN, sources=sources))
 
     query = marked(retriever.query)
-    return replace(
-        retriever, query=query, passage=query if retriever.passage is retriever.query else marked(retriever.passage)
-    )
+    same = retriever.passage is retriever.query
+    return replace(retriever, query=query, passage=query if same else marked(retriever.passage))
 
 
-def _refusal(error: EncoderError) -> Finding:
+def _refusal(error: EncoderError, besides: str = "") -> Finding:
     where = f" ({error.where})" if error.where else ""
-    return Finding(ERROR, "loading", f"{error.what}{where}", error.fix)
+    return Finding(ERROR, "loading", f"{error.what}{where}{besides}", error.fix)
 
 
 def _sources(settings: ModelSettings) -> list[str]:
@@ -210,7 +204,9 @@ def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
     for text in differences:
         yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")
     if not differences:
-        yield Finding(PASSED, "recipes", "the same on both sides")
+        unknown = after.passage.recipe.pooling == UNKNOWN
+        alike = "alike but for the pooling, which is not known" if unknown else "the same on both sides"
+        yield Finding(NOTE if unknown else PASSED, "recipes", alike)
 
 
 PAIR_CHECKS: tuple[Callable[[Retriever, Retriever], Iterator[Finding]], ...] = (

@@ -6,6 +6,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.drift.representations import representation_drift
 from retroscope.encoders.encoder import Retriever
+from retroscope.errors import CollectionError
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.scores import Scores
 from retroscope.study.measure import Progress, Stages, measure
@@ -31,6 +32,17 @@ class Elsewhere:
     moved: MovedFindings
     seconds: dict[str, float]
     caveats: tuple[str, ...] = ()
+
+
+def refuse_same_texts(collection: Collection, elsewhere: Collection) -> None:
+    """Refuse a second collection whose passages are the first's, whatever is asked of them."""
+    one, two = collection.passages, elsewhere.passages
+    if len(one) == len(two) and all(mine == theirs for mine, theirs in zip(one.values(), two.values(), strict=True)):
+        raise CollectionError(
+            "the second collection has the first one's passages",
+            where=elsewhere.source,
+            fix="name another kind of text",
+        )
 
 
 def measure_elsewhere(

@@ -17,7 +17,7 @@ from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings, plain
 from retroscope.study.transplant_plan import plan_transplants, transplants_line
 from retroscope.study.transplant_settings import SweepSettings
-from retroscope.study.transplants import why_not
+from retroscope.study.transplants import TransplantSettings, why_not
 
 MIB, GIB = 2**20, 2**30
 SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
@@ -48,12 +48,7 @@ def plan_run(
     ]
     return {
         "schema": SCHEMA,
-        "collection": {
-            "name": collection.name,
-            "source": collection.source,
-            "mapping": dict(collection.mapping),
-            "notes": list(collection.notes),
-        },
+        "collection": _collection(collection),
         "similarity": {role: retriever.similarity for role, retriever in retrievers.items()},
         "similarity_source": {role: retriever.similarity_source for role, retriever in retrievers.items()},
         "towers": towers,
@@ -63,6 +58,15 @@ def plan_run(
         "neurons": _neurons(retrievers, collection, settings) if neurons else {},
         "transplants": _transplants(retrievers, collection, settings.transplants),
         "settings": plain(settings),
+    }
+
+
+def _collection(collection: Collection) -> dict[str, Any]:
+    return {
+        "name": collection.name,
+        "source": collection.source,
+        "mapping": dict(collection.mapping),
+        "notes": list(collection.notes),
     }
 
 
@@ -95,9 +99,30 @@ def _transplants(
     retrievers: Mapping[str, Retriever], collection: Collection, settings: SweepSettings | None
 ) -> dict[str, Any]:
     """Empty where there is no pair, or one that is too unlike."""
-    if settings is None or len(retrievers) < 2 or why_not(retrievers["before"], retrievers["after"]):
+    before, after = (retrievers.get(side) for side in ("before", "after"))
+    if settings is None or before is None or after is None or why_not(before, after):
         return {}
-    return plan_transplants(retrievers["before"], retrievers["after"], collection, settings)
+    return plan_transplants(before, after, collection, settings)
+
+
+def plan_sweep(
+    before: Retriever, after: Retriever, collection: Collection, settings: TransplantSettings
+) -> dict[str, Any]:
+    """The same of `transplant` alone: recipes, size, time and all settings, JSON-like."""
+    pair = {"before": before, "after": after}
+    recipes = {
+        side: {tower: retriever.tower(tower).recipe.as_dict() for tower in ("query", "passage")}
+        for side, retriever in pair.items()
+    }
+    return {
+        "schema": SCHEMA,
+        "collection": _collection(collection),
+        "recipes": recipes,
+        "similarity": {side: retriever.similarity for side, retriever in pair.items()},
+        "similarity_source": {side: retriever.similarity_source for side, retriever in pair.items()},
+        "transplants": plan_transplants(before, after, collection, settings.sweep),
+        "settings": plain(settings),
+    }
 
 
 def _neurons(
@@ -137,36 +162,56 @@ def _expected(
 
 def describe(plan: Mapping[str, Any]) -> str:
     """The plan in a few lines."""
-    lines = [f"collection: {plan['collection']['name']} ({plan['collection']['source']})"]
-    lines += [f"  {ours} <- {theirs}" for ours, theirs in plan["collection"]["mapping"].items()]
-    lines += [f"  note: {said}" for said in plan["collection"]["notes"]]
+    lines = _collection_lines(plan)
     for tower in plan["towers"]:
         lines += _tower_lines(tower)
-    lines += [
-        f"{role}: vectors are compared by {name} ({plan['similarity_source'][role]})"
-        for role, name in plan["similarity"].items()
-    ]
+    lines += _similarity_lines(plan)
     for role, said in plan["neurons"].items():
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
         again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more"
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
-    hybrids = plan["transplants"]
-    if hybrids:
-        lines.append(transplants_line(hybrids))
+    if plan["transplants"]:
+        lines.append(transplants_line(plan["transplants"]))
     others = [name for name in ("elsewhere", "sister") if plan["settings"].get(name)]
     lines += [f"{name}: encoded besides, and not in this plan" for name in others]
     lines.append(
         f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
-        "search, probes and tests come after, and are not in this time"
+        "neurons, transplants, search, probes and tests come after, and are not in this time"
     )
     return "\n".join(lines)
 
 
+def describe_sweep(plan: Mapping[str, Any]) -> str:
+    """The plan of `transplant` in a few lines."""
+    lines = _collection_lines(plan)
+    lines += [
+        f"{side}, {tower} tower: {_recipe_words(recipe)}"
+        for side, towers in plan["recipes"].items()
+        for tower, recipe in towers.items()
+    ]
+    return "\n".join([*lines, *_similarity_lines(plan), transplants_line(plan["transplants"])])
+
+
+def _collection_lines(plan: Mapping[str, Any]) -> list[str]:
+    said = plan["collection"]
+    fields = [f"  {ours} <- {theirs}" for ours, theirs in said["mapping"].items()]
+    return [f"collection: {said['name']} ({said['source']})", *fields, *(f"  note: {note}" for note in said["notes"])]
+
+
+def _similarity_lines(plan: Mapping[str, Any]) -> list[str]:
+    sources = plan["similarity_source"]
+    return [f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()]
+
+
 def _tower_lines(tower: Mapping[str, Any]) -> Sequence[str]:
-    recipe, sources = tower["recipe"], tower["recipe"]["sources"]
-    told = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
-    said = ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in told if recipe[name])
     state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
-    return (f"{tower['model']}, {tower['tower']} tower: {counts}; {state}", f"  recipe: {said}")
+    head = f"{tower['model']}, {tower['tower']} tower: {counts}; {state}"
+    return head, f"  recipe: {_recipe_words(tower['recipe'])}"
+
+
+def _recipe_words(recipe: Mapping[str, Any]) -> str:
+    told = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
+    sources = recipe["sources"]
+    return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in told if recipe[name])

@@ -2,65 +2,92 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encode import final_vectors, tokenise
+from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.study.ablation_trial import Texts, texts_of
+from retroscope.study.recipes import same_tokens
 from retroscope.study.sampled import sampled
-from retroscope.study.transplant_settings import DIRECTIONS, SweepSettings
-from retroscope.surgery.hybrids import encodings
+from retroscope.study.transplant_settings import SweepSettings
+from retroscope.study.transplants import TOWERS, check_names, receiver_of, refuse_large, run_alike
+from retroscope.surgery.hybrids import Wanted, encodings
 from retroscope.surgery.transplant import sweep
 
-TIMED = 8  # texts of each kind that the time of all is estimated from
+TIMED = 32  # texts of a tower that the time of all is estimated from
 MIB = 2**20
+T = TypeVar("T")
 
 
 def plan_transplants(
     before: Retriever, after: Retriever, collection: Collection, settings: SweepSettings
 ) -> dict[str, Any]:
-    """Hybrids, passages, queries, bytes of vectors in memory at most, and estimated seconds.
+    """Hybrids, passages, queries, bytes of vectors, and estimated seconds.
 
     Args:
         before: the backbone.
         after: the retriever; its speed is taken for both.
         collection: of which a sample is searched, where the settings say so.
         settings: which hybrids.
+
+    Raises:
+        SettingsError: for a name that is none, or more vectors than are held in memory.
     """
-    anatomy = after.passage.anatomy
-    names = settings.transplants or sweep(anatomy.n_blocks, settings.shares, settings.groups)
-    wanted = [
-        (int(DIRECTIONS[direction][0] == "after"), name)
-        for direction in settings.directions
-        for name in dict.fromkeys(("none", *names, "all"))
-    ]
+    depth = after.passage.anatomy.n_blocks
+    check_names(depth, settings)
+    names = dict.fromkeys(("none", *(settings.transplants or sweep(depth, settings.shares, settings.groups)), "all"))
+    wanted = [(receiver_of(direction), name) for direction in settings.directions for name in names]
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
-    asked = [query.text for query in searched.queries.values()]
-    found = [searched.passage_text(passage) for passage in searched.passages]
-    once = len(asked) * _each(after.query, asked) + len(found) * _each(after.passage, found)
-    width = int(before.passage.backbone.config.get_text_config().hidden_size)
+    refuse_large(searched, len(wanted), after)
+    texts = len(searched.passages) + len(searched.queries)
+    some = _some(searched)
+    seconds = 0.0
+    for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
+        once = n * _each(texts_of(after, some, tower, settings.batch_tokens))
+        seconds += once * _encodings(before.tower(tower), after.tower(tower), wanted)
     return {
-        "hybrids": len(names) * len(settings.directions),
-        "bytes": 4 * len(wanted) * (len(asked) + len(found)) * width,
-        "passages": len(found),
-        "queries": len(asked),
-        "seconds": round(encodings(anatomy, wanted) * once, 1),
+        "hybrids": (len(names) - 1) * len(settings.directions),  # "none" is the receiver
+        "bytes": 4 * len(wanted) * texts * int(before.passage.backbone.config.get_text_config().hidden_size),
+        "passages": len(searched.passages),
+        "queries": len(searched.queries),
+        "seconds": round(seconds, 1),
     }
 
 
-def _each(encoder: Encoder, texts: Sequence[str]) -> float:
-    """Seconds to encode one of these texts, from a few out of the whole length of the list."""
-    rows = tokenise(encoder, texts[:: max(1, len(texts) // TIMED)][:TIMED])
-    final_vectors(encoder, rows[:1])  # the first call pays for warming up
+def _some(collection: Collection) -> Collection:
+    """A few of its queries and passages, from the whole length of both."""
+    queries, passages = _spread(collection.queries), _spread(collection.passages)
+    return Collection(collection.name, passages, queries, (), title_separator=collection.title_separator)
+
+
+def _spread(table: Mapping[str, T]) -> dict[str, T]:
+    return dict(islice(table.items(), 0, None, max(1, -(-len(table) // TIMED))))
+
+
+def _each(texts: Texts) -> float:
+    """Seconds to encode one of these texts, once."""
+    if not texts.rows:
+        return 0.0
+    final_vectors(texts.encoder, texts.rows[:1], texts.tokens)  # pays for warming up
     start = time.perf_counter()
-    final_vectors(encoder, rows)
-    return (time.perf_counter() - start) / len(rows)
+    final_vectors(texts.encoder, texts.rows, texts.tokens)
+    return (time.perf_counter() - start) / len(texts.rows)
+
+
+def _encodings(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
+    """How many whole encodings of a text all hybrids cost: together where both directions can be, else apart."""
+    if run_alike(before, after) and same_tokens(before, after):
+        return encodings(after.anatomy, wanted)
+    apart = [[(0, name) for receiver, name in wanted if receiver == r] for r in {receiver for receiver, _ in wanted}]
+    return sum(encodings(after.anatomy, alone) for alone in apart)
 
 
 def transplants_line(planned: Mapping[str, Any]) -> str:
     """The same in words."""
     return (
         f"transplants: {planned['hybrids']:,} hybrids over {planned['passages']:,} passages and "
-        f"{planned['queries']:,} queries, each encoded from its first change up, about {planned['seconds']:,.0f} s; "
-        f"at most {planned['bytes'] / MIB:,.0f} MiB of vectors"
+        f"{planned['queries']:,} queries, each encoded from its first change up, about {planned['seconds']:,.0f} s "
+        f"(less what an earlier sweep left); {planned['bytes'] / MIB:,.0f} MiB of vectors"
     )

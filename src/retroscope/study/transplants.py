@@ -151,14 +151,14 @@ def measure_transplants(
         named(name, depth)
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
     wanted = tuple(dict.fromkeys(("none", *names, "all")))
-    _refuse_large(searched, len(wanted) * len(settings.directions), after)
+    refuse_large(searched, len(wanted) * len(settings.directions), after)
     run = _Run(pair, searched, wanted, settings, cache, progress)
     vectors = {tower: _vectors(tower, run) for tower in TOWERS}
     found = {direction: _scores(direction, vectors, run) for direction in settings.directions}
     return found, _caveats(before, after, collection, searched)
 
 
-def _refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
+def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
     """An error before hours are spent on vectors that memory cannot hold."""
     width = int(after.passage.backbone.config.get_text_config().hidden_size)
     texts = len(searched.passages) + len(searched.queries)
@@ -193,17 +193,22 @@ class _Run:
     progress: Progress | None
 
 
-def _receiver(direction: str) -> int:
+def run_alike(one: Encoder, two: Encoder) -> bool:
+    """Whether both may receive in one run: the same tokens are treated alike, and vectors have one width."""
+    return same_recipe(one, two) and repr(one.head) == repr(two.head)
+
+
+def receiver_of(direction: str) -> int:
+    """Which of the two, 0 or 1, gets the other's weights."""
     return SIDES.index(DIRECTIONS[direction][0])
 
 
 def _vectors(tower: str, run: _Run) -> dict[tuple[int, str], Any]:
     """The final vectors of one tower's texts under every transplant, both directions together where they can be."""
     encoders = (run.pair[0].tower(tower), run.pair[1].tower(tower))
-    receivers = sorted({_receiver(direction) for direction in run.settings.directions})
+    receivers = sorted({receiver_of(direction) for direction in run.settings.directions})
     texts = {r: texts_of(run.pair[r], run.collection, tower, run.settings.batch_tokens) for r in receivers}
-    together = len(receivers) == 2 and same_recipe(*encoders) and texts[0].rows == texts[1].rows
-    together = together and repr(encoders[0].head) == repr(encoders[1].head)  # one width
+    together = len(receivers) == 2 and run_alike(*encoders) and texts[0].rows == texts[1].rows
     told = _counter(tower, run, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
     if together:
         wanted = [(r, name) for r in receivers for name in run.names]
@@ -242,7 +247,7 @@ def _counter(tower: str, run: _Run, total: int, each: int) -> Callable[[int], No
 
 def _scores(direction: str, vectors: Mapping[str, Mapping[tuple[int, str], Any]], run: _Run) -> tuple[Scores, Scores]:
     """The receiver intact and its hybrids, by (query, transplant, measure)."""
-    side = _receiver(direction)
+    side = receiver_of(direction)
     receiver, donor = run.pair[side], run.pair[1 - side]
     values = []
     for name in run.names:
