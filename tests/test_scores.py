@@ -43,7 +43,7 @@ def test_selected_scores_come_back_with_the_labels_they_were_selected_by(tmp_pat
 text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ids=st.lists(text, min_size=1, max_size=5, unique=True),
     values=st.lists(st.floats(width=64), min_size=5, max_size=5),

@@ -97,19 +97,19 @@ def assert_same(c, parts, titles=True):
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("header", [True, False], ids=["header", "bare"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(parts=collections())
 def test_beir_is_read_back(tmp_path, packed, header, parts):
     assert_same(load_collection(write_beir(tmp_path / "toy", parts, header=header, packed=packed)), parts)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(parts=collections())
 def test_trec_is_read_back(tmp_path, parts):
     assert_same(load_collection(write_trec(tmp_path / "toy", parts)), parts, titles=False)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(parts=collections())
 def test_parquet_in_beir_layout_is_read_back(tmp_path, parts):
     assert_same(load_collection(write_parquet_beir(tmp_path / "toy", parts)), parts)

@@ -43,7 +43,7 @@ def bm25_by_hand(collection, query, k1=1.2, b=0.75):
     return scores
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(collection=collections())
 def test_bm25_ranks_as_the_formula_does(collection):
     ranking = bm25_ranking(collection)
@@ -55,7 +55,7 @@ def test_bm25_ranks_as_the_formula_does(collection):
             assert scores[before] >= scores[after] - 1e-5  # bm25s stores float32
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(collection=collections(), n=st.integers(1, 8))
 def test_negatives_are_sound(collection, n):
     mined = hard_negatives(collection, n)
@@ -74,7 +74,6 @@ def test_negatives_are_sound(collection, n):
         assert d.negatives[:n] == c.negatives
 
 
-@settings(deadline=None)
 @given(scores=st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0]), min_size=1, max_size=12), data=st.data())
 def test_the_best_are_those_of_a_full_sort(scores, data):
     place = np.array(data.draw(st.permutations(range(len(scores)))))

@@ -114,7 +114,7 @@ def in_texts(c):
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
 @pytest.mark.parametrize("form", FORMATS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(data=st.data())
 def test_what_is_written_is_read_back(tmp_path, form, ending, data):
     written, titles = FORMATS[form]

@@ -36,7 +36,7 @@ def delimited(records, delimiter):
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "tsv", "jsonl.gz", "json.gz", "csv.gz", "parquet"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(records=RECORDS)
 def test_every_form_gives_back_its_records(tmp_path, ending, records):
     path = tmp_path / ("parquet.parquet" if ending == "parquet" else f"x.{ending}")
@@ -45,7 +45,7 @@ def test_every_form_gives_back_its_records(tmp_path, ending, records):
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(records=RECORDS)
 def test_a_json_list_is_the_same_however_it_is_cut(tmp_path, chunk, records):
     path = tmp_path / "x.json"

@@ -57,7 +57,7 @@ def test_two_candidates_are_a_logistic_regression_on_differences():
     np.testing.assert_allclose(w, known.coef_[0], atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**16), st.floats(0.1, 30), st.sampled_from([torch.float32, torch.float64]))
 def test_the_certificate_is_true(seed, scale, dtype):
     """No column is further above its minimum than `excess` says (plus rounding of the loss itself)."""

@@ -27,7 +27,7 @@ def crowded(draw):
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(crowded(), st.integers(2, 4), st.integers(0, 11))
 def test_no_query_and_no_passage_is_on_two_sides(candidates, size, seed):
     task = build_task(candidates, size)
@@ -41,7 +41,7 @@ def test_no_query_and_no_passage_is_on_two_sides(candidates, size, seed):
         assert not {*parts[first].passages.ravel()} & {*parts[second].passages.ravel()}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**16), st.integers(0, 3))
 def test_the_choices_of_every_part_are_true_choices(world, block):
     """Relevant passage first, distinct negatives from the query's own list, hardest first."""

@@ -33,7 +33,7 @@ def tied(draw: st.DrawFn) -> tuple[list[str], np.ndarray, np.ndarray, dict[str, 
     return ids, vectors, queries, {q: {**judged, ids[0]: 1} for q, judged in qrels.items()}
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=tied())
 def test_our_measures_are_those_that_trec_eval_computes_from_the_file(
     tmp_path: Path, case: tuple[list[str], np.ndarray, np.ndarray, dict[str, dict[str, int]]]

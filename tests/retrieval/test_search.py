@@ -60,7 +60,7 @@ def crowded(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[str], int, in
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(case=crowded())
 def test_search_equals_brute_force_with_many_ties_and_small_blocks(
     similarity: str, case: tuple[np.ndarray, np.ndarray, list[str], int, int]

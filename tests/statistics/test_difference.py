@@ -75,7 +75,7 @@ def test_queries_are_paired_by_id_and_not_by_position():
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(["auto", "sign_flip", "wilcoxon"]))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_the_order_of_the_queries_changes_nothing_to_the_last_bit(shuffler, test):
     before, after = example()
     chosen = ComparisonSettings(test=test, correction="max_t", margin=0.05, **QUICK)

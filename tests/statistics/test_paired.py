@@ -143,7 +143,7 @@ def test_paired_t_and_wilcoxon_agree_with_scipy_cell_by_cell():
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(2, 30))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_mcnemar_is_the_binomial_test_of_gained_against_lost(gained, lost, agreed):
     before = np.r_[np.zeros(gained), np.ones(lost), np.ones(agreed)][:, None]
     after = np.r_[np.ones(gained), np.zeros(lost), np.ones(agreed)][:, None]
@@ -189,7 +189,7 @@ def test_a_difference_of_rounding_is_no_difference():
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(sorted(PAIRED_TESTS)))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_order_of_cells_and_the_direction_do_not_matter(shuffler, name):
     random = np.random.default_rng(11)
     before, after = (random.random((2, 30, 6)) < 0.5).astype(float)

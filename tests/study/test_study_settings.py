@@ -139,13 +139,13 @@ STUDIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STUDIES)
 def test_settings_to_yaml_to_settings_is_the_identity(chosen: StudySettings) -> None:
     assert from_plain(yaml.safe_load(to_yaml(chosen))) == chosen
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(STUDIES)
 def test_the_protocol_changes_nothing_that_settings_name(chosen: StudySettings) -> None:
     assert from_plain(under_protocol(plain(chosen))) == chosen
