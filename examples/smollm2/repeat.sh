@@ -20,6 +20,7 @@ echo "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $model" 
 "$retroscope" train "$model" --data "beir:$squad" --split test --test "beir:$nq" --strategy lora "${recipe[@]}" \
   --append-eos --set training.lora.rank=8 --set training.lora.alpha=16 --batch-size 32 --epochs 1 --precision bfloat16 --seed 0 --out "$out/retriever"
 "$retroscope" compare "$model" "$out/retriever" "${recipe[@]}" --set before.load.append_eos=true \
-  --data "beir:$nq" --no-neurons --set transplants.groups=6 --set transplants.passages=200 --set "transplants.shares=[]" \
+  --data "beir:$nq" --set neurons.limit=4 --set neurons.negatives=1 --set "ablation.fractions=[0.01]" \
+  --set ablation.draws=2 --set ablation.passages=200 --set transplants.groups=6 --set transplants.passages=200 --set "transplants.shares=[]" \
   --set "transplants.measures=[RR@10, nDCG@10]" \
   --out "$out/compare"

@@ -229,7 +229,7 @@ def test_a_pair_whose_pooling_nobody_says_is_looked_at_all_the_same(tmp_path: Pa
     found = pair(before, after, LoadSettings())
     assert not found.sound
     errors = only(found, ERROR)
-    assert [(error.check, "tried with mean pooling" in error.text) for error in errors] == [("loading", True)] * 2
+    assert [(error.check, "tried with mean pooling" in error.text) for error in errors] == [("pooling", True)] * 2
     assert one(found, "weights", PASSED)
     assert one(found, "tokenizers", PASSED)
     assert "the pooling, which is not known" in one(found, "recipes", NOTE).text
@@ -250,14 +250,14 @@ def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> N
     assert "passage pooling ('unknown' before, 'cls' after)" in one(found, "recipes", WARNING).text
     other = ModelSettings(source=str(save_toy("llama", tmp_path / "other")))
     wrong = only(diagnose({**models, "before": other}), ERROR)
-    assert [error.check for error in wrong] == ["loading", "architecture", "tokenizers"], "none of a pooling"
+    assert [error.check for error in wrong] == ["pooling", "architecture", "tokenizers"], "none of a pooling"
 
 
 def test_a_tower_without_pooling_beside_one_that_says_it_is_not_tried(tmp_path: Path) -> None:
     towers = {tower: str(save_toy("bert", tmp_path / tower)) for tower in ("query", "passage")}
     found = diagnose({"model": ModelSettings(**towers)})
     assert found.models == {}
-    assert "tried" not in one(found, "loading", ERROR).text
+    assert "tried" not in one(found, "pooling", ERROR).text
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The story: a planted change is what every instrument names, and the transplants decide who is right."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,10 +66,10 @@ def test_a_change_that_all_agree_on() -> None:
         assert (weights["place"], weights["found"], weights["rival"]) == ("block:4", "agrees", "")
         assert claim(found, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in story_statements(found.story)]
-    assert any(
-        t.startswith("What does retrieval need? Put back alone, the largest mean loss is with block 4: RR@10 0.1")
-        for t in texts
-    )
+    start = re.escape("What does retrieval need? Put back alone, the largest mean loss is with block 4: RR@10 ")
+    (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
+    before, after, effect = map(float, needed.groups())
+    assert after - before == pytest.approx(effect, abs=0.0011), "each is rounded to three places"
     assert any("Held against it, agrees: weights moved; contradicted: vectors part (CKA) (block" in t for t in texts)
 
 
@@ -92,10 +93,10 @@ def test_what_is_redundant_decides_nothing() -> None:
     assert claim(found, "graft", "weights")["rival"] == "block:2"
     (one,) = [s for s in story_statements(found.story) if "the largest mean gain is with block 2: RR@10" in s.text]
     assert one.tone == CHANGED
-    assert any(
-        s.tone == NO_EVIDENCE and "No block or group, put back alone, is shown to cost anything" in s.text
-        for s in story_statements(found.story)
-    )
+    (none,) = [s for s in story_statements(found.story) if "No block or group, put back alone, is shown" in s.text]
+    assert none.tone == NO_EVIDENCE
+    assert "is shown to cost anything" in none.text
+    assert "Others stand in for each, or these queries are too few" in none.text
 
 
 def test_harm_is_not_called_a_gain() -> None:

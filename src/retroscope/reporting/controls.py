@@ -129,6 +129,8 @@ def _beside_twin(findings: Findings, side: str, peak: "pd.Series[float]", twin: 
     text = (
         f"Random twin: {model} does not read clearly more than random weights of its architecture at {where}: {sizes}."
     )
+    if twin[side] < peak[side]:
+        text += " The intervals overlap; with more queries they may part."
     return Statement("controls", ALARM if side == AFTER else CAUTION, text, (side,))
 
 

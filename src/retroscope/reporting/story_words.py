@@ -31,6 +31,7 @@ ROWS = {
     GRAFT: "put in: part of the effect",
     REWIND: "put back: part of the effect",
 }
+ALONE = {REWIND: "Others stand in for each", GRAFT: "None does without others"}  # why nothing is shown of one alone
 PERCENT = ("weights", "neurons", GRAFT, REWIND)
 CELL, ROW = 46, 24  # pixels
 WIDEST = 640
@@ -77,8 +78,8 @@ def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
     alone = f"{place_words(row['place'])}: {_effect(story, row)}"
     if not row["shown"]:
         text = (
-            f"{question} No {things}, {done} alone, is shown {to_do} anything (the most, {alone}). Others stand in for "
-            "each, or these queries are too few to show it."
+            f"{question} No {things}, {done} alone, is shown {to_do} anything (the most, {alone}). "
+            f"{ALONE[row['direction']]}, or these queries are too few to show it."
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
     text = (
@@ -104,7 +105,7 @@ def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
 
 def _effect(story: StoryFindings, row: "pd.Series[Any]") -> str:
     return (
-        f"{story.measure} {score(row['score'])} ({signed(row['effect'])} "
+        f"{story.measure} {score(row['score'] - row['effect'])} to {score(row['score'])} ({signed(row['effect'])} "
         f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {story.correction}-corrected "
         f"{p_value(row['p_corrected'])})"
     )

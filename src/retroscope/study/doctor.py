@@ -77,10 +77,10 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
         retriever = retriever_of(settings, role)
     except UnknownPoolingError as error:
         if settings.source is None:  # the other tower may say its own
-            return None, [(role, _refusal(error))]
+            return None, [(role, _refusal(error, check="pooling"))]
         tried = replace(settings, load=replace(settings.load, pooling=TRIED))
         found, findings = _look_over(role, tried)
-        said = _refusal(error, f"; all else was tried with {TRIED} pooling")
+        said = _refusal(error, f"; all else was tried with {TRIED} pooling", check="pooling")
         return found and _unsaid(found), [(role, said), *findings]
     except EncoderError as error:
         return None, [(role, _refusal(error))]
@@ -99,9 +99,9 @@ def _unsaid(retriever: Retriever) -> Retriever:
     return replace(retriever, query=query, passage=query if same else marked(retriever.passage))
 
 
-def _refusal(error: EncoderError, besides: str = "") -> Finding:
+def _refusal(error: EncoderError, besides: str = "", check: str = "loading") -> Finding:
     where = f" ({error.where})" if error.where else ""
-    return Finding(ERROR, "loading", f"{error.what}{where}{besides}", error.fix)
+    return Finding(ERROR, check, f"{error.what}{where}{besides}", error.fix)
 
 
 def _sources(settings: ModelSettings) -> list[str]:

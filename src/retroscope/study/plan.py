@@ -12,10 +12,11 @@ from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.twin import random_twin
 from retroscope.representations.represent import TowerPlan, plan_towers
+from retroscope.study.ablation_trial import texts_of
 from retroscope.study.documents import SCHEMA
 from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings, plain
-from retroscope.study.transplant_plan import plan_transplants, transplants_line
+from retroscope.study.transplant_plan import a_few, plan_transplants, seconds_each, transplants_line
 from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.transplants import TransplantSettings, why_not
 
@@ -157,7 +158,13 @@ def _expected(
         "bytes": said["bytes"],
         "ablations": runs,
         "ablation_passages": searched if runs else 0,
+        "ablation_seconds": round(runs * searched * _passage_seconds(retriever, collection), 1) if runs else 0.0,
     }
+
+
+def _passage_seconds(retriever: Retriever, collection: Collection) -> float:
+    """Of one passage, encoded once more."""
+    return seconds_each(texts_of(retriever, a_few(collection), "passage", None))
 
 
 def describe(plan: Mapping[str, Any]) -> str:
@@ -168,7 +175,8 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += _similarity_lines(plan)
     for role, said in plan["neurons"].items():
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
-        again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more"
+        again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more, "
+        again += f"about {said['ablation_seconds']:,.0f} s"
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
     if plan["transplants"]:
         lines.append(transplants_line(plan["transplants"]))
@@ -176,7 +184,7 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += [f"{name}: encoded besides, and not in this plan" for name in others]
     lines.append(
         f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
-        "neurons, transplants, search, probes and tests come after, and are not in this time"
+        "what is named above with a time of its own, search, probes and tests come besides"
     )
     return "\n".join(lines)
 

@@ -42,10 +42,10 @@ def plan_transplants(
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
     refuse_large(searched, len(wanted), after)
     texts = len(searched.passages) + len(searched.queries)
-    some = _some(searched)
+    some = a_few(searched)
     seconds = 0.0
     for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
-        once = n * _each(texts_of(after, some, tower, settings.batch_tokens))
+        once = n * seconds_each(texts_of(after, some, tower, settings.batch_tokens))
         seconds += once * _encodings(before.tower(tower), after.tower(tower), wanted)
     return {
         "hybrids": (len(names) - 1) * len(settings.directions),  # "none" is the receiver
@@ -56,7 +56,7 @@ def plan_transplants(
     }
 
 
-def _some(collection: Collection) -> Collection:
+def a_few(collection: Collection) -> Collection:
     """A few of its queries and passages, from the whole length of both."""
     queries, passages = _spread(collection.queries), _spread(collection.passages)
     return Collection(collection.name, passages, queries, (), title_separator=collection.title_separator)
@@ -66,7 +66,7 @@ def _spread(table: Mapping[str, T]) -> dict[str, T]:
     return dict(islice(table.items(), 0, None, max(1, -(-len(table) // TIMED))))
 
 
-def _each(texts: Texts) -> float:
+def seconds_each(texts: Texts) -> float:
     """Seconds to encode one of these texts, once."""
     if not texts.rows:
         return 0.0
