@@ -168,6 +168,17 @@ def test_ablation_that_harms_confirms():
     assert "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves +0.2" in found.text
 
 
+def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny():
+    """Every query says that the top costs more than these two draws; a third draw might cost as much."""
+    made = ablation(harm=0.4, draws=2)
+    unsure = replace(made, table=made.table.assign(p_draws=0.06))
+    found = neuron_findings(after=neuron_side(planted=20.0, ablation=unsure))
+    statement = said(found, "Ablation does not confirm the neurons of the after side")
+    assert statement.tone == CAUTION
+    assert "They cost more than these draws do, which are too few, or too unlike" in statement.text
+    assert "Nothing shows" not in statement.text
+
+
 @pytest.mark.parametrize("harm", [0.01, -0.2])
 def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""

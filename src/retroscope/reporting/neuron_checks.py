@@ -116,11 +116,12 @@ def ablated(name: str, side: NeuronSide) -> list[Statement]:
     if harmed(ablation):
         text = f"Ablation agrees with the neurons {of(name, side)}, but cannot confirm them: {said}"
         return [Statement(TOPIC, CAUTION, text, (name,))]
-    text = (
-        f"Ablation does not confirm the neurons {of(name, side)}: {said} Nothing shows that retrieval needs these "
-        f"neurons more than others."
-    )
-    return [Statement(TOPIC, CAUTION, text, (name,))]
+    ends = "Nothing shows that retrieval needs these neurons more than others."
+    if _more_than_these_draws(ablation):
+        ends = "They cost more than these draws do, which are too few, or too unlike, to say it of any other."
+    return [
+        Statement(TOPIC, CAUTION, f"Ablation does not confirm the neurons {of(name, side)}: {said} {ends}", (name,))
+    ]
 
 
 def reference(ablation: Ablation) -> "pd.Series[Any]":
@@ -140,9 +141,14 @@ def harmed(ablation: Ablation) -> bool:
     It must stand against other queries (paired test against the mean draw, corrected over the fractions), against
     other draws (prediction test), and below every draw.
     """
-    row, test, level = reference(ablation), _test(ablation), alpha(harm(ablation))
-    by_query = bool(test["effect"] < 0 and test["p_corrected"] < level)
-    return by_query and bool(row["p_draws"] <= level) and bool(row["below_every_draw"])
+    return _more_than_these_draws(ablation) and bool(reference(ablation)["p_draws"] <= alpha(harm(ablation)))
+
+
+def _more_than_these_draws(ablation: Ablation) -> bool:
+    """The first and the last of the three: what no further draw is asked for."""
+    test = _test(ablation)
+    by_query = bool(test["effect"] < 0 and test["p_corrected"] < alpha(harm(ablation)))
+    return by_query and bool(reference(ablation)["below_every_draw"])
 
 
 def chosen_on(ablation: Ablation) -> int:

@@ -63,7 +63,7 @@ def a_few(collection: Collection) -> Collection:
 
 
 def _spread(table: Mapping[str, T]) -> dict[str, T]:
-    return dict(islice(table.items(), 0, None, max(1, -(-len(table) // TIMED))))
+    return {key: table[key] for key in islice(table, 0, None, max(1, -(-len(table) // TIMED)))}  # no other is read
 
 
 def seconds_each(texts: Texts) -> float:
