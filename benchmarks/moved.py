@@ -1,14 +1,17 @@
-"""How fast are diff and transplants? Against reading the files, and against encoding anew for every hybrid.
+"""How fast are diff, its spectra and transplants? Against reading the files, and encoding anew for every hybrid.
 
     python benchmarks/moved.py diff --out DIR              # a random LLaMA pair of a billion weights, 4.3 GB on disk
     python benchmarks/moved.py diff --out DIR --blocks 4   # smaller
+    python benchmarks/moved.py spectra --width 768         # of one block's matrices of a model, on one thread
     python benchmarks/moved.py transplant --before FOLDER --after FOLDER --data beir:PATH
 
 diff: the pair is written once, in bfloat16; then by turns both files are read from beginning to end and compared
 without spectra, from the disk (the system is asked to forget them first) and from memory. Printed: bytes a second of
-both, and the ratio of the medians. transplant: every hybrid of the sweep, in both directions, over a sample of
-passages, ours against a whole encoding of each, one after the other: its weights written into a copy, the texts
-tokenised, encoded; with and without the copying and tokenising; and how far the vectors are apart.
+both, and the ratio of the medians. spectra: seconds of ranks and directions, and of intruder dimensions, for one
+block's matrices (four of width x width, and three of 4 width x width, as LLaMA has). transplant: every hybrid of the
+sweep, in both directions, over a sample of passages, ours against a whole encoding of each, one after the other: its
+weights written into a copy, the texts tokenised, encoded; with and without the copying and tokenising; and how far the
+vectors are apart.
 """
 
 import argparse
@@ -24,7 +27,9 @@ import torch
 from safetensors.torch import save_file
 
 from retroscope.collection.loading import load_collection
-from retroscope.drift.weights import diff_weights
+from retroscope.drift.intruders import intruders
+from retroscope.drift.spectrum import dense_directions, spectrum
+from retroscope.drift.weights import DIRECTIONS, diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -40,9 +45,10 @@ READ = 2**24  # bytes at a time
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["diff", "transplant"])
+    parser.add_argument("what", choices=["diff", "spectra", "transplant"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--blocks", type=int, default=16)
+    parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--before", type=Path)
     parser.add_argument("--after", type=Path)
@@ -50,7 +56,24 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=300)
     parser.add_argument("--groups", type=int, default=0)
     chosen = parser.parse_args()
-    measure_diff(chosen) if chosen.what == "diff" else measure_transplants(chosen)
+    {"diff": measure_diff, "spectra": measure_spectra, "transplant": measure_transplants}[chosen.what](chosen)
+
+
+def measure_spectra(chosen: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    total = [0.0, 0.0]
+    for rows, columns, times in ((1, 1, 4), (4, 1, 2), (1, 4, 1)):
+        before, change = (
+            torch.randn(rows * chosen.width, columns * chosen.width, generator=generator) for _ in range(2)
+        )
+        taken = [
+            seconds(lambda w=before, d=change: spectrum(w, dense_directions(d, DIRECTIONS)), []),
+            seconds(lambda w=before, d=change: intruders(w, d, "w"), []),
+        ]
+        print(f"{tuple(before.shape)}: ranks and directions {taken[0]:.2f} s, intruders {taken[1]:.2f} s", flush=True)
+        total = [one + times * another for one, another in zip(total, taken, strict=True)]
+    print(f"a block of width {chosen.width}: {total[0]:.1f} s and {total[1]:.1f} s on one thread")
 
 
 def measure_diff(chosen: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ def test_directions_are_those_of_the_singular_value_decomposition(shape: tuple[i
     found, expected = dense_directions(change, 4), reference(change, 4)
     torch.testing.assert_close(found.values, expected.values, rtol=1e-9, atol=1e-9)
     before = gaussian(*shape, seed=1)
-    for name in ("stable_rank", "effective_rank", "amplification", "alignment"):
+    for name in ("stable_rank", "effective_rank", "held", "amplification", "amplification_random", "alignment"):
         one, two = (getattr(spectrum(before, d), name) for d in (found, expected))
         assert one == pytest.approx(two, rel=1e-7)
 
@@ -33,7 +33,7 @@ def test_factors_are_the_product() -> None:
     left, right, before = gaussian(20, 3), gaussian(3, 30, seed=1), gaussian(20, 30, seed=2)
     found = spectrum(before, low_rank_directions(LowRank(left, right), 2))
     expected = spectrum(before, reference(left @ right, 2))
-    for name in ("stable_rank", "amplification", "alignment"):
+    for name in ("stable_rank", "held", "amplification", "amplification_random", "alignment"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-5)
     assert found.effective_rank <= 3
 
@@ -60,6 +60,32 @@ def test_a_change_that_follows_the_matrix_is_aligned_and_a_random_one_is_not() -
     assert random.alignment**2 == pytest.approx(1, abs=5 * math.sqrt(2 / 64))
     assert follows.alignment > 4
     assert follows.amplification < random.amplification
+
+
+def test_amplification_is_the_change_over_the_matrix_in_the_same_directions() -> None:
+    """A change of c times the matrix is c times what was there, in any number of directions and at full rank."""
+    before = gaussian(40, 60)
+    for r in (1, 8, 40):
+        found = spectrum(before, reference(0.2 * before, r))
+        assert found.amplification == pytest.approx(0.2, rel=1e-6)  # of .2 in float32
+    assert found.held == pytest.approx(1)
+
+
+def test_of_a_random_change_amplification_is_what_random_directions_give_whatever_their_number() -> None:
+    """The whole change over r directions, as it was, falls from 24 to .06 here; the truth is in the control.
+
+    The ratio's square is a chi-square of r^2 degrees over r^2: 5 of its standard deviations, sqrt(2) / r.
+    """
+    before, change = gaussian(768, 768), gaussian(768, 768, seed=1)
+    change = change * (8 / 768) * before.norm() / change.norm()  # the whole of it is as large as 8 directions of before
+    whole = dense_directions(change, 128)
+    for r in (8, 32, 128):
+        found = spectrum(before, Directions(whole.values, whole.left[:, :r], whole.right[:, :r]))
+        ratio = found.amplification_random / found.amplification
+        assert ratio**2 == pytest.approx(1, abs=5 * math.sqrt(2) / r)
+        # Marchenko and Pastur: the largest singular value squared is 4 times the mean one
+        assert found.amplification < 1.25 * math.sqrt(4 * r / 768) * 8 / r
+    assert found.held < 4 * 128 / 768
 
 
 @pytest.mark.parametrize("shape", [(300, 300), (100, 400), (400, 100)])

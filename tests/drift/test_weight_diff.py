@@ -85,6 +85,8 @@ def test_the_factors_of_an_adapter_say_what_the_merged_weights_say(tmp_path: Pat
     moved = by_factors["status"] == "changed"
     assert moved.sum() == 4
     assert (written_out["status"] == by_factors["status"]).all()
+    assert (by_factors.loc[moved, "intruders"] == written_out.loc[moved, "intruders"]).all()
+    assert by_factors.loc[~moved, "intruders"].isna().all(), "what did not change is not asked"
     for column in ("change", "relative", "largest", "amplification", "alignment", "stable_rank", "effective_rank"):
         # the written-out change carries the float32 rounding of the sum, 6e-8 of the weights, as further directions
         torch.testing.assert_close(

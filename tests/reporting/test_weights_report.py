@@ -71,14 +71,44 @@ def test_numbers_that_are_none() -> None:
     assert (only.tone, only.text.split(":")[0]) == (ALARM, "NO NUMBERS")
 
 
+SPECTRAL = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "held": 0.4, "amplification": 2.0,
+            "amplification_random": 3.0, "alignment": 1.5, "directions": 2.0, "intruders": 1.0, "intruders_random": 0.0,
+            "examined": 8.0, "below": 0.5}  # fmt: skip
+
+
 def test_directions() -> None:
-    spectral = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "amplification": 2.0, "alignment": 1.5,
-                "directions": 2.0}  # fmt: skip
-    said = texts(findings({}, row(2, "attention", 0.2, **spectral)))
-    assert "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %" in said[-2]
-    assert "In the first 2 directions of its change a matrix was already 1.50 times as large" in said[-1]
-    never = findings({}, row(2, "attention", 0.2, **(spectral | {"amplification": np.inf})))
+    said = texts(findings({}, row(2, "attention", 0.2, **SPECTRAL)))
+    assert "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %" in said[-3]
+    assert said[-2].startswith(
+        "In the first 2 directions of its change, which hold 40 % of it (squared), a matrix was already 1.50 times as "
+        "large as in random directions"
+    )
+    assert said[-2].endswith(
+        "There the change is 2.00 times what was there; it would be 3.00 times in random directions (amplification, "
+        "medians)."
+    )
+    never = findings({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
     assert not any("was already" in text for text in texts(never))
+
+
+def test_a_change_as_narrow_as_an_adapters_is_said_to_begin_random() -> None:
+    narrow = SPECTRAL | {"effective_rank": 1.2, "random_rank": 100.0}
+    assert any("LoRA" in text for text in texts(findings({}, row(2, "attention", 0.2, **narrow))))
+    assert not any("LoRA" in text for text in texts(findings({}, row(2, "attention", 0.2, **SPECTRAL))))
+
+
+def test_intruder_dimensions_beside_those_of_random_changes() -> None:
+    calm = row(3, "attention", 0.2, **(SPECTRAL | {"intruders": 0.0}))
+    assert texts(findings({}, row(2, "attention", 0.2, **SPECTRAL), calm))[-1] == (
+        "Intruder dimensions: 1 of the 16 largest singular vectors after (8 a matrix, 1 matrix with any) have a cosine "
+        "below 0.5 with every singular vector before, 6.2 %; random changes of the same sizes bring 0 (0 %)."
+    )
+
+
+def test_a_study_of_before_says_nothing_by_the_old_amplification() -> None:
+    new = ("held", "amplification_random", "intruders", "intruders_random", "examined", "below")
+    old = {name: value for name, value in SPECTRAL.items() if name not in new}
+    assert not any("times what was there" in t for t in texts(findings({}, row(2, "attention", 0.2, **old))))
 
 
 @pytest.mark.parametrize("changes", [{}, {(3, "ffn_out"): 0.5, (1, "attention"): 0.01}])

@@ -4,9 +4,16 @@ The change D of a matrix W = W_before, with singular values s_1 >= s_2 ...:
 
 - stable rank: |D|_F^2 / s_1^2 (Rudelson and Vershynin 2007);
 - effective rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007);
-- amplification: |D|_F / |U^T W V|_F, U and V the first r singular directions of D (Hu et al. 2021, arXiv 2106.09685,
-  section 7.3); a matrix without any order in these directions has |D|_F sqrt(m n) / (r |W|_F);
-- alignment: the second over the first. 1: W is no larger there than anywhere; above: the change follows W.
+- amplification: |U^T D V|_F / |U^T W V|_F, U and V the first r singular directions of D: how large the change is there,
+  beside what was there. Hu et al. (2021, arXiv 2106.09685, section 7.3) have the whole |D|_F above, which is the same
+  where D has rank r (LoRA); where its rank is higher their factor falls as 1 / r whatever the change does;
+- its control, were U and V random directions: |U^T D V|_F / (r |W|_F / sqrt(m n)). Both fall with r, since the first
+  directions are the largest;
+- alignment: the control over the amplification, |U^T W V|_F sqrt(m n) / (r |W|_F), which does not fall with r. 1: W is
+  no larger there than anywhere; above: the change follows W.
+
+The right directions of a LoRA update are those of its factor A, which begins random and moves little: its alignment
+begins at 1.
 """
 
 import math
@@ -28,13 +35,18 @@ class Spectrum:
 
     Attributes:
         random_rank: effective rank of a Gaussian matrix of the same shape: what a change without order has.
-        directions: r of amplification and alignment.
+        held: part of |D|^2 that lies in the first r directions.
+        amplification: |U^T D V| / |U^T W V|.
+        amplification_random: the same, had W no preference for these directions.
+        directions: r of the two, of `held` and of `alignment`.
     """
 
     stable_rank: float
     effective_rank: float
     random_rank: float
+    held: float
     amplification: float
+    amplification_random: float
     alignment: float
     directions: int
 
@@ -54,13 +66,16 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
     total, p = float(s.square().sum()), s / s.sum()
     p = p[p > 0]
     r = change.left.shape[1]
+    here = math.sqrt(float(s[:r].square().sum()))
     there = float((change.left.T @ before.double() @ change.right).norm())
     even = r * float(before.double().norm()) / math.sqrt(before.numel())
     return Spectrum(
         stable_rank=total / float(s[0].square()),
         effective_rank=math.exp(-float((p * p.log()).sum())),
         random_rank=gaussian_rank(*before.shape),
-        amplification=math.sqrt(total) / there if there else math.inf,
+        held=here**2 / total,
+        amplification=here / there if there else math.inf,
+        amplification_random=here / even if even else math.inf,
         alignment=there / even if even else math.nan,
         directions=r,
     )

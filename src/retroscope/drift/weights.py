@@ -5,14 +5,15 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from retroscope.drift.spectrum import dense_directions, low_rank_directions, spectrum
+from retroscope.drift.intruders import intruders
+from retroscope.drift.spectrum import Directions, dense_directions, low_rank_directions, spectrum
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
 from retroscope.errors import EncoderError
@@ -124,29 +125,46 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
     last = present.anatomy.n_blocks
     layer = block + 1 if block is not None else 0 if part == "embedding" else last
     place = {"name": name, "layer": layer, "part": part}
+    asked = _Asked(
+        directions, name, part != "embedding" and not (present.anatomy.layout.transposed and block is not None)
+    )
     if name not in before.read or name not in after.read:
         only = present.read[name]()
         return {**place, **_shape(only), "status": ONLY_BEFORE if present is before else ONLY_AFTER}
     if name in before.updates:  # an adapter upon an adapter, or an adapter beside its base
-        return {**place, **_both_whole(before, after, name, directions)}
+        return {**place, **_both_whole(before, after, asked)}
     w, v, low = before.read[name](), _base_of(name, before, after), after.updates.get(name)
     if v is not None and w.shape != v.shape:
         return {**place, **_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
     same = v is None or (w.dtype == v.dtype and torch.equal(w, v))
     if same and low is not None:
-        return {**place, **_shape(w), **_low_rank(w, low, directions)}
+        return {**place, **_shape(w), **_low_rank(w, low, asked)}
     if v is None or (same and low is None):
         return {**place, **_shape(w), **_unchanged(w)}
     v = v if low is None else v.float() + low.left @ low.right
-    return {**place, **_shape(w), **_dense(w, v, directions)}
+    return {**place, **_shape(w), **_dense(w, v, asked)}
 
 
-def _both_whole(before: Weights, after: Weights, name: str, directions: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of one matrix besides its size: 0 directions where nothing is; `by_row` with a row an output."""
+
+    directions: int
+    name: str
+    by_row: bool
+
+    def of(self, w: Tensor, change: Tensor, found: Directions) -> dict[str, Any]:
+        """Ranks, directions and intruders of a change."""
+        turned = (w.float(), change) if self.by_row else (w.float().T, change.T)
+        return asdict(spectrum(w.float(), found)) | asdict(intruders(*turned, self.name))
+
+
+def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any]:
     """Where an adapter changed the tensor before: both with what their adapters add."""
-    w, v = whole_tensor(before, name), whole_tensor(after, name)
+    w, v = whole_tensor(before, asked.name), whole_tensor(after, asked.name)
     if w.shape != v.shape:
         return {**_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
-    return {**_shape(w), **(_unchanged(w) if torch.equal(w, v) else _dense(w, v, directions))}
+    return {**_shape(w), **(_unchanged(w) if torch.equal(w, v) else _dense(w, v, asked))}
 
 
 def whole_tensor(weights: Weights, name: str) -> Tensor:
@@ -170,11 +188,11 @@ def _unchanged(w: Tensor) -> dict[str, Any]:
     return {"status": IDENTICAL, "norm": _norm(w), "change": 0.0, "relative": 0.0, "largest": 0.0, "equal": 1.0}
 
 
-def _low_rank(w: Tensor, low: LowRank, directions: int) -> dict[str, Any]:
+def _low_rank(w: Tensor, low: LowRank, asked: _Asked) -> dict[str, Any]:
     delta = low.left @ low.right
     if not bool(torch.isfinite(delta).all()):
-        return _dense(w, w.float() + delta, 0)
-    found = low_rank_directions(low, max(directions, 1))
+        return _dense(w, w.float() + delta, replace(asked, directions=0))
+    found = low_rank_directions(low, max(asked.directions, 1))
     change, norm = float(found.values.norm()), _norm(w)
     row = {
         "status": CHANGED if change else IDENTICAL,
@@ -184,10 +202,10 @@ def _low_rank(w: Tensor, low: LowRank, directions: int) -> dict[str, Any]:
         "largest": float(delta.abs().max()),
         "equal": float((delta == 0).float().mean()),
     }
-    return row | (asdict(spectrum(w.float(), found)) if directions and change else {})
+    return row | (asked.of(w, delta.float(), found) if asked.directions and change else {})
 
 
-def _dense(w: Tensor, v: Tensor, directions: int) -> dict[str, Any]:
+def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:
     square, moved, largest, equal = 0.0, 0.0, 0.0, 0
     held = torch.empty(2, min(PIECE, w.numel()))  # one room for all pieces: asking for it anew takes most of the time
     for one, two in zip(_pieces(w), _pieces(v), strict=True):
@@ -207,8 +225,9 @@ def _dense(w: Tensor, v: Tensor, directions: int) -> dict[str, Any]:
         "largest": largest,
         "equal": equal / w.numel(),
     }
-    if directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED and math.isfinite(change):
-        row |= asdict(spectrum(w.float(), dense_directions(v.float() - w.float(), directions)))
+    if asked.directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED and math.isfinite(change):
+        moved_by = v.float() - w.float()
+        row |= asked.of(w, moved_by, dense_directions(moved_by, asked.directions))
     return row
 
 

@@ -71,7 +71,13 @@ def weight_tables(f: WeightFindings, tower: str = "") -> dict[str, PaperTable]:
 
 
 def _most(moved: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...]]:
-    ranks = {"stable_rank": "stable rank", "effective_rank": "effective rank", "alignment": "alignment"}
+    ranks = {
+        "stable_rank": "stable rank",
+        "effective_rank": "effective rank",
+        "alignment": "alignment",
+        "intruders": "intruders",
+        "intruders_random": "by chance",
+    }
     numbers = {
         title: ["" if pd.isna(v) else f"{v:.3g}" for v in moved[name]] for name, title in ranks.items() if name in moved
     }
@@ -85,6 +91,7 @@ def _most(moved: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...]]
     )
     note = (
         "Stable rank: |D|^2 / s1^2. Effective rank: exp of the entropy of the singular values. Alignment: how much "
-        "larger the matrix was in the first directions of its change than in random ones."
+        "larger the matrix was in the first directions of its change than in random ones. Intruders: of the largest "
+        "singular vectors after, those that resemble none before; by chance: after a random change of the same size."
     )
     return frame, f"The {len(frame)} matrices that moved most, of their size", note, ("change", *numbers)

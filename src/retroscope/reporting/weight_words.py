@@ -17,6 +17,7 @@ ELSEWHERE = {  # status -> what it means for a comparison
     "only after": "only after",
     "reshaped": "of another shape after, not compared",
 }
+LOW_RANK = 0.1  # effective rank over that of a random change, below which a change is as narrow as an adapter's
 PART_NAMES = {
     "attention": "attention",
     "ffn_in": "FFN in",
@@ -31,7 +32,7 @@ PART_NAMES = {
 
 def weight_statements(f: WeightFindings) -> tuple[Statement, ...]:
     """Every statement, the most general first."""
-    rules = (_elsewhere, _how_much, _where, _depth, _shape, _direction)
+    rules = (_elsewhere, _how_much, _where, _depth, _shape, _direction, _intruders)
     broken = f.tensors.loc[np.isinf(f.tensors["change"].astype(float)) | _without_number(f), "name"].tolist()
     if broken:
         text = f"NO NUMBERS: {count(len(broken), 'tensor')} with values that are not finite, the first {broken[0]}."
@@ -139,15 +140,36 @@ def _shape(f: WeightFindings) -> Iterable[Statement]:
 def _direction(f: WeightFindings) -> Iterable[Statement]:
     """Does the change follow what the matrices already did?"""
     rows = _spectral(f)
-    rows = rows[np.isfinite(rows["amplification"].astype(float))] if len(rows) else rows
+    if rows.empty or "amplification_random" not in rows:  # a study of before they were measured in the same directions
+        return
+    rows = rows[np.isfinite(rows["amplification"].astype(float))]
     if rows.empty:
         return
     r, alignment = int(rows["directions"].max()), rows["alignment"]
     text = (
-        f"In the first {r} directions of its change a matrix was already {alignment.median():.2f} times as large as in "
-        f"random directions (median; {alignment.min():.2f} to {alignment.max():.2f}; 1: the change has nothing to do "
-        f"with it). There the change is {rows['amplification'].median():.2f} times what was there (amplification, "
-        "median)."
+        f"In the first {r} directions of its change, which hold {percent(rows['held'].median())} of it (squared), a "
+        f"matrix was already {alignment.median():.2f} times as large as in random directions (median; "
+        f"{alignment.min():.2f} to {alignment.max():.2f}; 1: the change has nothing to do with it). There the change "
+        f"is {rows['amplification'].median():.2f} times what was there; it would be "
+        f"{rows['amplification_random'].median():.2f} times in random directions (amplification, medians)."
+    )
+    if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
+        text += " The input directions of a LoRA update begin random, which keeps these two close to one another."
+    yield Statement(TOPIC, NOTE, text, ())
+
+
+def _intruders(f: WeightFindings) -> Iterable[Statement]:
+    """Are there large directions after that were not there before?"""
+    rows = f.tensors.dropna(subset=["examined"]) if "examined" in f.tensors else f.tensors.iloc[:0]
+    if rows.empty:
+        return
+    examined, found, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
+    several = count(int((rows["intruders"] > 0).sum()), "matrix")
+    text = (
+        f"Intruder dimensions: {found:,} of the {examined:,} largest singular vectors after "
+        f"({int(rows['examined'].max())} a matrix, {several} with any) have a cosine below "
+        f"{rows['below'].max():.1f} with every singular vector before, {percent(found / examined)}; "
+        f"random changes of the same sizes bring {random:,} ({percent(random / examined)})."
     )
     yield Statement(TOPIC, NOTE, text, ())
 

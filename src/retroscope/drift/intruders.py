@@ -1,0 +1,74 @@
+"""Intruder dimensions: large singular vectors of a matrix after fine-tuning that it did not have before.
+
+Shuttleworth et al. (2024), arXiv 2410.21228, algorithm 1: of the `TOP` largest left singular vectors after, those whose
+absolute cosine with every left singular vector before is below `COSINE`. The paper found them in matrices tuned with
+LoRA and not in fully tuned ones. A full matrix is compared with a full matrix, so both kinds of training are measured
+alike. `TOP` and `COSINE` are the paper's own.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from scipy import linalg
+from torch import Tensor
+
+TOP = 10
+COSINE = 0.5
+ZERO = 1e-7  # of the largest singular value: what is below is rounding of the squares
+
+
+@dataclass(frozen=True)
+class Intruders:
+    """Intruder dimensions of one matrix.
+
+    Attributes:
+        intruders: singular vectors after that no singular vector before resembles.
+        intruders_random: the same after a Gaussian change of the same size: the control.
+        examined: largest singular vectors after that were looked at.
+        below: cosine below which a vector counts.
+    """
+
+    intruders: int
+    intruders_random: int
+    examined: int
+    below: float
+
+
+def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], name: str) -> Intruders:
+    """Count the intruder dimensions that a change brings, and those that a random change of its size brings.
+
+    Args:
+        before: the matrix, a row an output.
+        change: what was added to it.
+        name: of the tensor; seeds the random change.
+    """
+    w, d = before.double(), change.double()
+    known = _vectors(w, min(w.shape))
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    noise = torch.randn(d.shape, generator=generator, dtype=torch.float64)
+    noise *= d.norm() / noise.norm()
+    examined = min(TOP, *w.shape)
+    own, random = (int((_nearest(known, _vectors(w + added, examined)) < COSINE).sum()) for added in (d, noise))
+    return Intruders(own, random, examined, COSINE)
+
+
+def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
+    """The largest absolute cosine of each vector with any known one; 0 where none is known."""
+    return (others.T @ known).abs().amax(dim=1) if known.shape[1] else torch.zeros(others.shape[1])
+
+
+def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
+    """The `count` largest left singular vectors, by the smaller Gram matrix; those of no size are left out."""
+    wide = matrix.shape[0] <= matrix.shape[1]
+    gram = matrix @ matrix.T if wide else matrix.T @ matrix
+    n = len(gram)
+    squares, vectors = (
+        torch.from_numpy(found) for found in linalg.eigh(gram.numpy(), subset_by_index=[n - count, n - 1])
+    )
+    size = squares.clamp(min=0).sqrt()
+    if wide:  # they are a basis of all outputs, whatever their size
+        return vectors
+    kept = size > ZERO * size.max()
+    return (matrix @ vectors[:, kept]) / size[kept]
