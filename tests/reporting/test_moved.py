@@ -29,8 +29,8 @@ def test_where_vectors_part() -> None:
     )
     assert any("FFN out (1 of 6 layers, most in layer 4: 50 %). Untouched: attention, FFN in." in t for t in texts)
     assert any(
-        "The cloud of passages at layer 6 (post-norm): mean cosine of two texts 0.600 [0.590, 0.610] before and 0.200 "
-        "[0.190, 0.210] after" in text
+        "The embedding space of passages at layer 6 (post-norm), estimated from 1,000 texts: mean cosine of two texts "
+        "0.600 [0.590, 0.610] before and 0.200 [0.190, 0.210] after" in text
         for text in texts
     )
 

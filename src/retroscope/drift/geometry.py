@@ -39,16 +39,6 @@ def alignment(query: Vectors, passage: Vectors) -> float:
     return float(np.square(unit(query) - unit(passage)).sum(axis=1).mean())
 
 
-def effective_rank(x: Vectors) -> float:
-    """Effective dimensions of the centred cloud: exp of the entropy of its singular values (Roy and Vetterli 2007)."""
-    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
-    gram = centred.T @ centred if x.shape[1] <= len(x) else centred @ centred.T
-    s = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0))
-    s = s[s > 1e-7 * s.max()]  # what is below is rounding of the squares
-    p = s / s.sum() if s.any() else np.ones(1)
-    return float(np.exp(-(p * np.log(p)).sum()))
-
-
 def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
     """Mean and matrix that make a cloud even in all its directions: (x - mean) @ matrix has the identity as covariance.
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from retroscope.drift.geometry import alignment, anisotropy, effective_rank, uniformity
+from retroscope.drift.dimensions import effective_rank
+from retroscope.drift.geometry import alignment, anisotropy, uniformity
 from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, rsa, u_centred
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.store import Representations, RetrieverRepresentations

@@ -138,8 +138,9 @@ def _shapes(findings: Findings, moved: MovedFindings) -> Figure:
         "geometry",
         "The shape of the cloud",
         "Mean cosine: 0 in an even cloud, 1 where all vectors point one way. Uniformity: the lower, the more evenly "
-        "the sphere is filled. Effective dimensions: exp of the entropy of the singular values. Alignment: mean "
-        "squared distance of a query and its relevant passage, 0 at best. Bands are intervals over texts.",
+        "the sphere is filled. Effective dimensions: exp of the entropy of the standard deviations, estimated for "
+        "the population of which these texts are a sample. Alignment: mean squared distance of a query and its "
+        "relevant passage, 0 at best. Bands are intervals over texts.",
         f"Geometry by layer; mean cosine of passages at the last layer {score(ends[BEFORE])} before, "
         f"{score(ends[AFTER])} after",
         alt.vconcat(*charts, title="Geometry, layer by layer"),

@@ -7,7 +7,7 @@ import pandas as pd
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import rows
 from retroscope.reporting.moved_findings import MovedFindings
-from retroscope.reporting.numbers import interval, score, signed
+from retroscope.reporting.numbers import count, interval, score, signed
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from retroscope.reporting.weight_words import weight_statements
 from retroscope.reporting.words import best, effect_words
@@ -85,12 +85,17 @@ def _cloud(findings: Findings, moved: MovedFindings) -> Statement:
     last = moved.shape[(moved.shape["tower"] == "passage") & (moved.shape["layer"] == moved.shape["layer"].max())]
     found = last.set_index(["statistic", "side"])
     said = []
-    for name, title, digits in (("anisotropy", "mean cosine of two texts", 3), ("effective_rank", "dimensions", 0)):
+    for name, title, digits in (
+        ("anisotropy", "mean cosine of two texts", 3),
+        ("effective_rank", "effective dimensions", 0),
+    ):
         ends = [found.loc[(name, side)] for side in (BEFORE, AFTER)]
         shown = [f"{e['value']:.{digits}f} [{e['low']:.{digits}f}, {e['high']:.{digits}f}]" for e in ends]
         said.append(f"{title} {shown[0]} before and {shown[1]} after")
     where = findings.layer_label(int(last["layer"].iloc[0]))
-    return Statement(TOPIC, NOTE, f"The cloud of passages at layer {where}: {'; '.join(said)}.")
+    n = moved.texts.get("passage")
+    source = f", estimated from {count(n, 'text')}" if n else ""
+    return Statement(TOPIC, NOTE, f"The embedding space of passages at layer {where}{source}: {'; '.join(said)}.")
 
 
 def geometry_alone(findings: Findings) -> list[Statement]:
