@@ -180,8 +180,8 @@ def moved(towers=("query and passage",), twin: float = 0.2, sister: float = floa
     """Made-up drift: alike at the bottom, apart at the top; one matrix moved."""
     similarity = [
         {"tower": tower, "layer": k, "statistic": name, "value": 1 - 0.1 * k, "low": 0.98 - 0.1 * k,
-         "high": min(1.0, 1.02 - 0.1 * k), "chance": 0.0, "ceiling": 0.9, "sister": sister, "twin": twin}
-        for tower in ("query", "passage") for name in ("cka", "rsa", "neighbours") for k in LAYERS
+         "high": min(1.0, 1.02 - 0.1 * k), "chance": 0.0, "halves": 0.9, "sister": sister, "twin": twin}
+        for tower in ("query", "passage") for name in ("cka", "procrustes", "rsa", "neighbours") for k in LAYERS
     ]  # fmt: skip
     shape = [
         {"side": side, "tower": tower, "layer": k, "statistic": name, "value": value, "low": value - 0.01,

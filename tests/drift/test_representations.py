@@ -46,11 +46,11 @@ def test_a_planted_change_is_found_and_nothing_else(found: RepresentationDrift) 
     table = found.similarity.set_index(["tower", "layer", "statistic"])
     for place, row in table.iterrows():
         if place[:2] == ("passage", 2):
-            assert row["value"] < row["ceiling"] + 0.2
+            assert row["value"] < row["halves"] + 0.2
             assert row["low"] - 0.05 <= row["chance"] <= row["high"] + 0.05, place
         else:
             assert row["value"] == pytest.approx(1, abs=1e-6), place
-    assert set(table["value"].index.get_level_values("statistic")) == {"cka", "rsa", "neighbours"}
+    assert set(table["value"].index.get_level_values("statistic")) == {"cka", "procrustes", "rsa", "neighbours"}
     assert found.texts == {"query": 60, "passage": 60}
 
 
@@ -60,6 +60,23 @@ def test_controls(found: RepresentationDrift) -> None:
     assert (cka["twin"].abs() < 0.5).all(), "another random model is unrelated"
     neighbours = found.similarity[found.similarity["statistic"] == "neighbours"]
     assert neighbours["chance"].iloc[0] == pytest.approx(5 / 59)
+
+
+def test_two_nearly_equal_models_exceed_the_split_half_reference_and_not_the_ceiling() -> None:
+    """Dimensions of their own information: halves of a model say little of one another, whatever moved."""
+    rng = np.random.default_rng(3)
+    base = [rng.standard_normal((N, LAYERS, DIM)).astype(np.float32) for _ in range(2)]
+    near = [[v + 0.02 * rng.standard_normal(v.shape).astype(np.float32) for v in base] for _ in range(3)]
+    one, two, *sisters = (retriever(*towers) for towers in (base, *near))
+    found = representation_drift(one, two, sisters=sisters, settings=QUICK).similarity
+    cka = found[found["statistic"] == "cka"]
+    assert (cka["value"] > 0.99).all()
+    assert (cka["halves"] < 0.5).all(), "a value of .99 is above it: no ceiling"
+    assert (cka["value"] < cka["sister"] + 0.002).all(), "the ceiling: trainings that differ as much as these two do"
+    single = representation_drift(one, two, sisters=sisters[:1], settings=QUICK).similarity
+    both = [representation_drift(one, two, sisters=[s], settings=QUICK).similarity["sister"] for s in sisters]
+    np.testing.assert_allclose(found["sister"], sum(both) / 2, rtol=1e-9)
+    assert not np.allclose(single["sister"], found["sister"], rtol=1e-9)
 
 
 def test_shape_of_both_sides(found: RepresentationDrift) -> None:

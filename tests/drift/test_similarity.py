@@ -5,7 +5,15 @@ import pytest
 from scipy import stats
 
 from retroscope.drift.geometry import alignment, anisotropy, uniformity, whitening
-from retroscope.drift.similarity import cka, hsic, neighbour_overlap, rsa, u_centred
+from retroscope.drift.similarity import (
+    cka,
+    hsic,
+    neighbour_overlap,
+    procrustes,
+    procrustes_chance,
+    rsa,
+    u_centred,
+)
 from retroscope.errors import AnalysisError
 from retroscope.statistics.jackknife import jackknife
 
@@ -63,6 +71,59 @@ def test_cka_does_not_see_rotation_shift_or_scale() -> None:
     assert cka(x, (5 * x @ turn + 7).astype(np.float32)) == pytest.approx(1, abs=1e-5)
 
 
+def aligned(x: np.ndarray, y: np.ndarray) -> float:
+    """1 - |X - Y Q|^2 / 2 with the rotation that scipy finds."""
+    from scipy.linalg import orthogonal_procrustes
+
+    one, two = (v.astype(np.float64) - v.mean(axis=0, dtype=np.float64) for v in (x, y))
+    one, two = one / np.linalg.norm(one), two / np.linalg.norm(two)
+    turn, _ = orthogonal_procrustes(two, one)
+    return 1 - float(np.square(one - two @ turn).sum()) / 2
+
+
+@pytest.mark.parametrize(("n", "dim"), [(60, 12), (20, 50)])
+def test_procrustes_is_what_is_left_after_the_best_rotation(n: int, dim: int) -> None:
+    x, y = cloud(n, dim), cloud(n, dim, seed=1) + 0.5 * cloud(n, dim)
+    assert procrustes(x, y) == pytest.approx(aligned(x, y), abs=1e-9)
+    turn = np.linalg.qr(np.random.default_rng(2).standard_normal((dim, dim)))[0]
+    assert procrustes(x, (5 * x @ turn + 7).astype(np.float32)) == pytest.approx(1, abs=1e-5)
+    wider = np.hstack([y, np.zeros((n, 3), dtype=np.float32)])
+    assert procrustes(x, wider) == pytest.approx(procrustes(x, y), abs=1e-9), "dimensions need not match"
+
+
+def test_one_large_direction_misleads_cka_and_not_procrustes() -> None:
+    """Half of the variance in one direction that both share, the rest unrelated: CKA says alike, Procrustes does not.
+
+    By the population: CKA = .5^2 / (.5^2 + .5^2 / 40) = .976. Procrustes: .5 by the shared direction, and of the other
+    half what chance gives, which with 400 texts and 40 dimensions is about .5 * sqrt(40 / 400) * .85 = .13.
+    """
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((400, 1)) * np.sqrt(40)
+    x, y = (np.hstack([shared, rng.standard_normal((400, 40))]).astype(np.float32) for _ in range(2))
+    assert cka(x, y) > 0.95
+    assert procrustes(x, y) == pytest.approx(0.63, abs=0.05)
+    assert procrustes(x, x) == pytest.approx(1)
+
+
+def test_a_few_texts_that_moved_far_mislead_cka_and_not_procrustes() -> None:
+    """One text in 100 is moved alike in one model (Davari et al. 2023, section 4.1): most of CKA is gone."""
+    x = np.random.default_rng(0).standard_normal((400, 40)).astype(np.float32)
+    y = x.copy()
+    y[:4, 0] += 100
+    assert cka(x, y) < 0.2
+    assert procrustes(x, y) > cka(x, y) + 0.3
+    rest = np.arange(4, 400)
+    assert procrustes(x[rest], y[rest]) == pytest.approx(1)
+
+
+def test_unrelated_vectors_reach_the_procrustes_of_chance() -> None:
+    found = [procrustes(cloud(40, 12, seed=s), cloud(40, 12, seed=1000 + s)) for s in range(100)]
+    chance = [procrustes_chance(cloud(40, 12, seed=s), cloud(40, 12, seed=1000 + s), seed=s) for s in range(100)]
+    # 4 standard errors of the difference of two means, the second over three shuffles each
+    assert np.mean(found) == pytest.approx(np.mean(chance), abs=4 * np.std(found, ddof=1) * np.sqrt((1 + 1 / 3) / 100))
+    assert np.mean(found) > 0.3, "not 0: the number means nothing without its chance"
+
+
 def test_unrelated_vectors_have_no_cka_on_average_though_dimensions_outnumber_texts() -> None:
     """Unbiased: the mean of 200 independent draws is 0 within 4 standard errors, where the biased one reads near 1."""
     found = [cka(cloud(20, 100, seed=s), cloud(20, 100, seed=1000 + s)) for s in range(200)]
@@ -103,6 +164,7 @@ def test_vectors_that_never_vary_have_no_similarity() -> None:
     same = np.ones((10, 4), dtype=np.float32)
     assert np.isnan(cka(same, cloud(10)))
     assert np.isnan(rsa(same, cloud(10)))
+    assert np.isnan(procrustes(same, cloud(10)))
 
 
 def test_anisotropy_is_the_mean_cosine_of_pairs() -> None:

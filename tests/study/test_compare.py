@@ -108,7 +108,7 @@ def test_an_older_study_is_read(study: Study, tmp_path: Path) -> None:
     for direction in ("rewind", "graft"):
         shutil.rmtree(tmp_path / "scores.zarr" / direction)
     file = tmp_path / "moved" / "similarity.parquet"
-    pd.read_parquet(file).drop(columns="sister").to_parquet(file, index=False)
+    pd.read_parquet(file).drop(columns="sister").rename(columns={"halves": "ceiling"}).to_parquet(file, index=False)
     settings = yaml.safe_load((tmp_path / "settings.yaml").read_text("utf-8"))
     for name in ("transplants", "elsewhere", "sister"):
         del settings[name]
@@ -118,6 +118,7 @@ def test_an_older_study_is_read(study: Study, tmp_path: Path) -> None:
     assert old.findings().transplants is None
     assert old.findings().story is None
     assert old.findings().moved.similarity["sister"].isna().all()
+    assert old.findings().moved.similarity["halves"].notna().any()
     refuse_other(tmp_path, replace(study.settings, transplants=SweepSettings()))
 
 

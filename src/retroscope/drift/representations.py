@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
-from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, rsa, u_centred
+from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.store import Representations, RetrieverRepresentations
 from retroscope.statistics.jackknife import GROUPS, jackknife
@@ -59,10 +59,10 @@ class RepresentationDrift:
     """Two retrievers' vectors of the same texts, compared.
 
     Attributes:
-        similarity: a row a tower, layer and statistic (cka, rsa, neighbours): value, low, high, chance; ceiling, the
-            geometric mean of what two random halves of each model's own dimensions reach; sister, what the model after
-            and another training of it reach; twin, what the model before and its random-weight twin reach (NaN without
-            one).
+        similarity: a row a tower, layer and statistic (cka, procrustes, rsa, neighbours): value, low, high, chance;
+            halves, the geometric mean of what two random halves of each model's own dimensions reach (a reference, no
+            bound: two nearly equal models exceed it); sister, what the model after and other trainings of it reach, on
+            average: the ceiling; twin, what the model before and its random-weight twin reach (NaN without one).
         shape: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value, low,
             high. Alignment is of judged pairs, under the tower "both".
         cross: a row a tower, layer before and layer after: cka.
@@ -81,7 +81,7 @@ def representation_drift(
     pairs: Sequence[tuple[str, str]] = (),
     *,
     twin: RetrieverRepresentations | None = None,
-    sister: RetrieverRepresentations | None = None,
+    sisters: Sequence[RetrieverRepresentations] = (),
     settings: DriftSettings | None = None,
     progress: Progress | None = None,
 ) -> RepresentationDrift:
@@ -92,8 +92,8 @@ def representation_drift(
         after: of the retriever, over the same collection.
         pairs: query and relevant passage, for alignment.
         twin: of the backbone's random-weight twin, over the same collection.
-        sister: of another training of the retriever (another seed), over the same collection: the ceiling of what is
-            the training's and not chance.
+        sisters: of other trainings of the retriever (other seeds), over the same collection: the ceiling of how alike
+            two can be that differ by chance alone.
         settings: sample and intervals.
         progress: told how many layers are done.
 
@@ -107,12 +107,12 @@ def representation_drift(
     shapes: list[dict[str, object]] = []
     read = {tower: [_rows(_of(side, tower), sampled[tower]) for side in (before, after)] for tower in TOWERS}
     others = {
-        name: {} if side is None else {t: _rows(_other(side, before, t), sampled[t]) for t in TOWERS}
-        for name, side in (("twin", twin), ("sister", sister))
+        name: [{t: _rows(_other(side, before, t), sampled[t]) for t in TOWERS} for side in sides]
+        for name, sides in (("twin", () if twin is None else (twin,)), ("sister", sisters))
     }
     for done, (tower, k) in enumerate(places, start=1):
         x, y = (layers[:, k] for layers in read[tower])
-        controls = {name: found[tower][:, k] for name, found in others.items() if found}
+        controls = {name: [side[tower][:, k] for side in sides] for name, sides in others.items()}
         similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, chosen)]
         shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
         if progress:
@@ -165,11 +165,12 @@ def _same_texts(one: Representations, two: Representations) -> None:
 
 
 def _similar(
-    x: Vectors, y: Vectors, controls: Mapping[str, Vectors], chosen: DriftSettings
+    x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """CKA, RSA and neighbours of one layer, each with its controls: the twin of x, the sister of y."""
+    """Every similarity of one layer, each with its controls: the twin of x, the sisters of y."""
     statistics: dict[str, tuple[Statistic, float]] = {
         "cka": (cka, 0.0),
+        "procrustes": (procrustes, procrustes_chance(x, y, chosen.seed)),
         "rsa": (rsa, 0.0),
         "neighbours": (partial(neighbour_overlap, k=chosen.neighbours), chosen.neighbours / (len(x) - 1)),
     }
@@ -182,9 +183,9 @@ def _similar(
             "low": max(low, -1.0),
             "high": min(high, 1.0),
             "chance": chance,
-            "ceiling": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
+            "halves": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
             **{
-                other: statistic(mine, controls[other]) if other in controls else float("nan")
+                other: float(np.mean([statistic(mine, v) for v in controls[other]])) if controls[other] else np.nan
                 for other, mine in (("sister", y), ("twin", x))
             },
         }

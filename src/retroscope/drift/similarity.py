@@ -1,4 +1,4 @@
-"""Do two models arrange the same texts alike? CKA, RSA and common nearest neighbours; 1 is alike, 0 is by chance.
+"""Do two models arrange the same texts alike? CKA, Procrustes, RSA and common nearest neighbours; 1 is alike.
 
 Rows are texts, the same in both; columns are dimensions, which need not match.
 """
@@ -11,6 +11,7 @@ from retroscope.errors import AnalysisError
 
 Vectors = Float[np.ndarray, "text dim"]
 TIE = 1e-12  # of two cosines in float64: less is rounding
+SHUFFLES = 3  # pairings at random: of 1,000 texts they differ by less than .01
 FEWEST = 4  # texts, below which the unbiased estimate does not exist
 
 
@@ -43,6 +44,38 @@ def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """
     own = hsic(x, x) * hsic(y, y)
     return hsic(x, y) / float(np.sqrt(own)) if own > 0 else float("nan")
+
+
+def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
+    """Return the Procrustes similarity: 1 - |X - Y Q|^2 / 2, Q the best rotation, X and Y centred and of size 1.
+
+    It is the sum of the singular values of X^T Y, and 1 less the Procrustes distance scaled to 0..1 (Ding et al. 2021,
+    arXiv 2108.01661). CKA weighs each direction by its variance squared, so that one large direction or a few
+    texts decide it (Davari et al. 2023, arXiv 2210.16156); here a direction counts by its standard deviation. 1 for
+    representations equal up to rotation, shift and scale. Unrelated ones reach more than 0, the more so the fewer the
+    texts: compare with `procrustes_chance`. NaN where one never varies.
+    """
+    one, two = (_of_size_one(v) for v in (x, y))
+    if one is None or two is None:
+        return float("nan")
+    return float(np.linalg.svd(one.T @ two, compute_uv=False).sum())
+
+
+def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
+    """Centred, of Frobenius norm 1, in no more dimensions than texts (which turns it, and changes no Procrustes)."""
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    size = np.linalg.norm(centred)
+    if not size > 0:
+        return None
+    if x.shape[1] > len(x):
+        centred = np.asarray(np.linalg.qr(centred.T, mode="r")).T
+    return np.asarray(centred / size)
+
+
+def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int = 0) -> float:
+    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts: what chance alone gives."""
+    rng = np.random.default_rng(seed)
+    return float(np.mean([procrustes(x, y[rng.permutation(len(y))]) for _ in range(SHUFFLES)]))
 
 
 def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:

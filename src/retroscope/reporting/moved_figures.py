@@ -14,7 +14,7 @@ from retroscope.reporting.palette import BETWEEN, CHANCE, HALVES
 from retroscope.reporting.paper_tables import NUMERIC, explained, printed_effects
 from retroscope.reporting.weight_figures import weight_figures
 
-SIMILARITIES = {"cka": "CKA", "rsa": "RSA", "neighbours": "common neighbours"}
+SIMILARITIES = {"cka": "CKA", "procrustes": "Procrustes", "rsa": "RSA", "neighbours": "common neighbours"}
 SHAPES = {
     "anisotropy": "mean cosine of two texts",
     "uniformity": "uniformity",
@@ -22,7 +22,7 @@ SHAPES = {
     "alignment": "alignment of judged pairs",
 }
 TWIN = "random weights"
-SISTER = "another seed"
+SISTER = "another seed (ceiling)"
 CELL = 13  # of the map of layers, in pixels
 MAP_SIDE = (120, 400)
 
@@ -73,7 +73,7 @@ def _similarity(findings: Findings, moved: MovedFindings) -> Figure:
     for name, title in SIMILARITIES.items():
         found = moved.similarity[moved.similarity["statistic"] == name]
         series = [found.assign(series=BETWEEN)]
-        for column, label in (("ceiling", HALVES), ("sister", SISTER), ("twin", TWIN), ("chance", CHANCE)):
+        for column, label in (("halves", HALVES), ("sister", SISTER), ("twin", TWIN), ("chance", CHANCE)):
             line = found.dropna(subset=[column])
             series.append(line.assign(series=label, value=line[column], low=line[column], high=line[column]))
         frame = pd.concat(series, ignore_index=True).assign(line=lambda f: f["series"])
@@ -86,9 +86,11 @@ def _similarity(findings: Findings, moved: MovedFindings) -> Figure:
     return Figure(
         "similarity",
         "Do both arrange texts alike?",
-        "CKA (unbiased), RSA and common nearest neighbours between the same layer before and after; bands are "
-        "intervals over texts. Controls: two random halves of one model's own dimensions (mean of both models), the "
-        "retriever and another training of it where one was given, the backbone and its random-weight twin, chance.",
+        "CKA (unbiased), Procrustes similarity, RSA and common nearest neighbours between the same layer before and "
+        "after; bands are intervals over texts. CKA follows the largest directions, Procrustes also the others; its "
+        "chance is that of texts paired at random. Split-half reference: two random halves of one model's own "
+        "dimensions (mean of both models), no bound. Ceiling: the retriever and another training of it, where one was "
+        "given. Below: the backbone and its random-weight twin, chance.",
         f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
         alt.vconcat(*charts, title="Before and after, layer by layer"),
     )

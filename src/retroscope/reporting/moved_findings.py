@@ -9,7 +9,7 @@ from retroscope.reporting.neuron_findings import demand_columns
 from retroscope.reporting.weight_findings import WeightFindings
 from retroscope.statistics import Difference
 
-SIMILARITY_COLUMNS = ("tower", "layer", "statistic", "value", "low", "high", "chance", "ceiling", "sister", "twin")
+SIMILARITY_COLUMNS = ("tower", "layer", "statistic", "value", "low", "high", "chance", "halves", "sister", "twin")
 SHAPE_COLUMNS = ("side", "tower", "layer", "statistic", "value", "low", "high")
 CROSS_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
 

@@ -42,12 +42,24 @@ def _alike(findings: Findings, moved: MovedFindings, tower: str) -> Statement:
         f"{tower.capitalize()} vectors before and after arrange texts most alike at layer "
         f"{_label(findings, most)} (CKA {_value(most)}) and least at layer {_label(findings, least)} ({_value(least)}"
     )
-    controls = [f"two halves of a model's own dimensions reach {score(least['ceiling'])}"]
+    controls = [f"two halves of a model's own dimensions reach {score(least['halves'])}"]
     if pd.notna(least["sister"]):
-        controls.append(f"{SISTER} {score(least['sister'])}")
+        controls.append(f"{SISTER}, the ceiling, {score(least['sister'])}")
     if pd.notna(least["twin"]):
         controls.append(f"{TWIN} of the backbone {score(least['twin'])}")
-    return Statement(TOPIC, NOTE, f"{text}; there {', '.join(controls)}).")
+    return Statement(TOPIC, NOTE, f"{text}; there {', '.join(controls)}).{_procrustes(findings, moved, tower)}")
+
+
+def _procrustes(findings: Findings, moved: MovedFindings, tower: str) -> str:
+    """The same by Procrustes; nothing of a study that did not measure it."""
+    found = moved.similarity[(moved.similarity["tower"] == tower) & (moved.similarity["statistic"] == "procrustes")]
+    if found["value"].isna().all():
+        return ""
+    least = found.loc[found["value"].idxmin()]
+    return (
+        f" By Procrustes, which large directions dominate less, they are least alike at layer "
+        f"{_label(findings, least)} ({_value(least)}; texts paired at random {score(least['chance'])})."
+    )
 
 
 def elsewhere(findings: Findings) -> list[Statement]:

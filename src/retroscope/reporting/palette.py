@@ -23,7 +23,7 @@ class Look:
 
 
 CHANCE = "chance"
-HALVES = "halves of one model"
+HALVES = "split-half reference"
 LOOKS = {
     BEFORE: Look("#0072B2", (6, 3), "circle"),
     AFTER: Look("#D55E00", (1, 0), "square"),

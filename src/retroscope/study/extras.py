@@ -53,13 +53,15 @@ def what_moved(
     """Weights and representations of both sides, and retrieval with whitened vectors where they fit into memory."""
     if settings.drift is None:
         return Extra()
-    other, caveats = None, []
+    others: list[RetrieverRepresentations] = []
+    caveats: list[str] = []
     if sister is not None:
         stages = Stages(f"{sister.name} (another training)", progress)
         other, self_tests = encode(sister, collection, cache, settings, stages)
+        others.append(other)
         caveats = _of_sister(sides["after"].retriever, sister)
         caveats += [f"sister {sister.name}: {doubt}" for doubt in doubts(self_tests)]
-    moved, seconds = measure_moved(sides, collection, settings.drift, twin=twin, sister=other, progress=progress)
+    moved, seconds = measure_moved(sides, collection, settings.drift, twin=twin, sisters=others, progress=progress)
     measures = settings.retrieval.measures
     white = {name: whitened(side.vectors, collection, measures) for name, side in sides.items()}
     scores = {f"{name}/whitened": found for name, found in white.items() if found is not None}

@@ -1,6 +1,6 @@
 """What moved between the two sides of a comparison: weights, representations, and what geometry alone would give."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ def measure_moved(
     settings: DriftSettings,
     *,
     twin: RetrieverRepresentations | None = None,
-    sister: RetrieverRepresentations | None = None,
+    sisters: Sequence[RetrieverRepresentations] = (),
     progress: Progress | None = None,
 ) -> tuple[MovedFindings, dict[str, float]]:
     """What moved, and the seconds of each stage.
@@ -65,7 +65,7 @@ def measure_moved(
         collection: its judged pairs are those of alignment.
         settings: sample, intervals, spectra.
         twin: vectors of the random-weight twin of the model before.
-        sister: vectors of another training of the model after.
+        sisters: vectors of other trainings of the model after.
         progress: told (what, done, total).
     """
     before, after = sides["before"], sides["after"]
@@ -77,7 +77,7 @@ def measure_moved(
         after.vectors,
         judged_pairs(collection),
         twin=twin,
-        sister=sister,
+        sisters=sisters,
         settings=settings,
         progress=stages.inside("representations"),
     )
@@ -165,5 +165,8 @@ def load_moved(n_blocks: int, folder: Path) -> MovedFindings | None:
         )
         weights[str(tower)] = WeightFindings(*names, n_blocks, *plain)
     texts = {str(row.tower): int(row.texts) for row in frames["texts"].itertuples()}
-    similarity = frames["similarity"].reindex(columns=list(SIMILARITY_COLUMNS))  # an older study had no sister
+    similarity = frames["similarity"]
+    if "halves" not in similarity:  # an older study called it the ceiling
+        similarity = similarity.rename(columns={"ceiling": "halves"})
+    similarity = similarity.reindex(columns=list(SIMILARITY_COLUMNS))  # ... and had no sister
     return MovedFindings(weights, similarity, frames["shape"], frames["cross"], texts)
