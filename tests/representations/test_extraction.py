@@ -89,9 +89,9 @@ def test_repeated_texts_are_encoded_once(
     seen: list[int] = []
     real = extraction.encode_rows
 
-    def counted(which: Encoder, rows: list[list[int]], tokens: int) -> object:
+    def counted(which: Encoder, rows: list[list[int]], tokens: int, **more: bool) -> object:
         seen.append(len(rows))
-        return real(which, rows, tokens)
+        return real(which, rows, tokens, **more)
 
     texts = CORPUS[:4] * 10
     made = planned(encoder, texts)

@@ -140,7 +140,7 @@ def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tow
 
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> Layers:
     """All layers of some texts: nothing else of a corpus is read."""
-    return np.asarray(side.store.texts(rows)[0], dtype=np.float32)
+    return side.texts(rows)
 
 
 def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:

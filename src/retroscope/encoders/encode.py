@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
@@ -20,7 +20,8 @@ class LayerVectors:
     """Pooled vectors of some texts.
 
     Attributes:
-        layers: layer 0 is the embedding output, layer k the output of block k.
+        layers: layer 0 is the embedding output, layer k the output of block k; where they were asked for, followed by
+            layers 0 .. L-1 with the final norm on every token.
         final: the head applied to the last layer: what the retriever searches with.
     """
 
@@ -99,15 +100,37 @@ def prompt_length(encoder: Encoder) -> int:
     return len(ids) - (1 if ids[-1] in closing else 0)
 
 
-def forward(encoder: Encoder, batch: Batch) -> LayerVectors:
-    """Run one batch and pool every layer as it is, in float32."""
+def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> LayerVectors:
+    """Run one batch and pool every layer as it is, in float32.
+
+    Args:
+        norm_each_layer: pool the layers below the last once more, with the model's final norm on every token, as the
+            last layer has it. For models with such a norm (`Anatomy.post_norm`) only.
+    """
     output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
+    states: tuple[Tensor, ...] = output.hidden_states
+    if norm_each_layer:
+        norm = final_norm(encoder)
+        states = (*states, *(norm(h) for h in states[:-1]))
     pool = pooling(encoder.recipe.pooling)
-    layers = torch.stack([pool(h.float(), batch.pooled) for h in output.hidden_states], dim=1)
-    final = finish(encoder, layers[:, -1])
+    layers = torch.stack([pool(h.float(), batch.pooled) for h in states], dim=1)
+    final = finish(encoder, layers[:, encoder.anatomy.n_blocks])
     if encoder.recipe.normalize_layers:
         layers = torch.nn.functional.normalize(layers, dim=-1)
     return LayerVectors(layers, final)
+
+
+def final_norm(encoder: Encoder) -> nn.Module:
+    """Return the norm that the last layer passes through.
+
+    Raises:
+        EncoderError: for a model without one.
+    """
+    path = encoder.anatomy.layout.final_norm
+    if path is None or not encoder.anatomy.post_norm:
+        raise EncoderError("the last layer of this model passes through no final norm", where=encoder.name)
+    norm: nn.Module = encoder.backbone.get_submodule(path)
+    return norm
 
 
 def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
@@ -147,8 +170,10 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
         start += size
 
 
-def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> LayerVectors:
-    """Pooled vectors of tokenised texts, in the order given, on the CPU.
+def encode_rows(
+    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024, *, norm_each_layer: bool = False
+) -> LayerVectors:
+    """Pooled vectors of tokenised texts, in the order given, on the CPU; `norm_each_layer` as in `forward`.
 
     Raises:
         EncoderError: if there is no row.
@@ -158,7 +183,7 @@ def encode_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) 
     made: LayerVectors | None = None
     for chosen in batches_by_length(lengths, tokens):
         with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in chosen]))
+            part = forward(encoder, pad(encoder, [rows[i] for i in chosen]), norm_each_layer=norm_each_layer)
         made = made or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
         made.layers[chosen] = part.layers.cpu()
         made.final[chosen] = part.final.cpu()

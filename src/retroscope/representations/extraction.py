@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Float
 
-from retroscope.encoders.encode import LayerVectors, encode_rows, tokenise
+from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.errors import RepresentationError
 from retroscope.representations.inventory import Inventory, take_inventory, windows
@@ -45,10 +45,13 @@ class ExtractionSettings:
     Attributes:
         dtype: of the stored vectors; computing is always in the model's own precision.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
+        norm_each_layer: of a model whose last layer passes through a final norm, keep the layers below it with that
+            norm, too: only then are they and the last one comparable. Models without one are not affected.
     """
 
     dtype: Literal["float32", "float16"] = "float32"
     batch_tokens: int | None = None
+    norm_each_layer: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Plan:
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
         n_bytes: size of the vectors on disk before compression.
-        shape: (layers, dim, out) of one text's vectors.
+        shape: (layers, dim, out) of one text's vectors; layers below the last count twice where they are normed, too.
         window: texts in one shard.
         tokens: padded tokens of one forward pass.
     """
@@ -72,16 +75,26 @@ class Plan:
     window: int
     tokens: int
 
+    @property
+    def normed(self) -> bool:
+        """Whether the layers below the last are kept with the final norm, too."""
+        return _normed(self.encoder, self.settings)
+
+
+def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
+    return settings.norm_each_layer and encoder.anatomy.post_norm
+
 
 def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> Plan:
     """Read the texts once and say what encoding them will take."""
     inventory = take_inventory(encoder, texts)
-    shape = depth, dim, out = _shape(encoder)
+    normed = _normed(encoder, settings)
+    shape = depth, dim, out = _shape(encoder, normed)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
     tokens = settings.batch_tokens or (CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS)
     window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
-    made_of = {
+    made_of: dict[str, object] = {
         "encoder": encoder.fingerprint,
         "texts": inventory.fingerprint,
         "dtype": settings.dtype,
@@ -89,6 +102,8 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
         "code": [VERSION, version("torch"), version("transformers"), version("tokenizers")],
         "device": encoder.device.type,
     }
+    if normed:  # nothing else changes for models without a final norm: their stores stay what they are
+        made_of["norm_each_layer"] = True
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     return Plan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
@@ -96,11 +111,15 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
 def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
     """Time that the forward passes of a plan will take, from timing one batch of `texts`."""
     rows = tokenise(plan.encoder, texts)
-    encode_rows(plan.encoder, rows[:1], plan.tokens)  # first call pays for warming up
+    _encode(plan, rows[:1])  # first call pays for warming up
     start = time.perf_counter()
-    encode_rows(plan.encoder, rows, plan.tokens)
+    _encode(plan, rows)
     rate = sum(map(len, rows)) / (time.perf_counter() - start)
     return plan.inventory.tokens / rate
+
+
+def _encode(plan: Plan, rows: Sequence[TokenIds]) -> LayerVectors:
+    return encode_rows(plan.encoder, rows, plan.tokens, norm_each_layer=plan.normed)
 
 
 def extract(
@@ -115,6 +134,9 @@ def extract(
         folder: where the group is; what it holds already must have been made by the same plan.
         progress: told (texts done, texts in all) after every window.
 
+    Returns:
+        the layers, with the final norm where the plan keeps them so; `Representations.bare` has them without.
+
     Raises:
         RepresentationError: if the folder holds something else, is damaged, or is being written, or if the
             ids or texts are not those of the plan.
@@ -125,7 +147,7 @@ def extract(
         _create(plan, folder)
     if not _open_own(plan, folder, "r").complete:  # a finished store is read only: no lock, any number of readers
         _fill_alone(plan, texts, folder, progress)
-    return Representations(ids, open_store(folder))
+    return Representations(ids, open_store(folder), normed=plan.normed)
 
 
 def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Progress | None) -> None:
@@ -144,7 +166,9 @@ def _create(plan: Plan, folder: Path) -> None:
     If another run was quicker, its store stands (they are the same) and this one goes.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    attrs = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
+    attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
+    if plan.normed:
+        attrs["norm_each_layer"] = True
     attrs["recipe"] = plan.encoder.recipe.as_dict()
     n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
@@ -207,7 +231,7 @@ def _window_vectors(
         rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
         if not np.array_equal(list(map(len, rows)), plan.inventory.lengths[start + fresh]):
             raise _other_texts(f"lengths differ between texts {start} and {start + len(window)}", store)
-        layers[fresh], final[fresh] = _checked(encode_rows(plan.encoder, rows, plan.tokens), plan)
+        layers[fresh], final[fresh] = _checked(_encode(plan, rows), plan)
     earlier = np.flatnonzero(first < start)
     if len(earlier):
         sources, place = np.unique(first[earlier], return_inverse=True)
@@ -233,7 +257,7 @@ def _checked(made: LayerVectors, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     return layers, final
 
 
-def _shape(encoder: Encoder) -> tuple[int, int, int]:
+def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:
     """(layers, dim, out) of one text's vectors, from one short forward pass."""
-    probe = encode_rows(encoder, tokenise(encoder, ["a"]))
+    probe = encode_rows(encoder, tokenise(encoder, ["a"]), norm_each_layer=normed)
     return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

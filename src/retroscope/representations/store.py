@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ class VectorStore:
     """An open zarr group and its two arrays.
 
     Attributes:
-        vectors: (text, layer, dim).
+        vectors: (text, layer, dim): layers 0 .. L, and where `normed`, layers 0 .. L-1 with the final norm after them.
         final: (text, out).
     """
 
@@ -37,6 +37,17 @@ class VectorStore:
     def done(self) -> int:
         """Number of texts whose vectors are written."""
         return int(self.attributes["done"])
+
+    @property
+    def normed(self) -> bool:
+        """Whether the layers below the last are kept with the final norm, too."""
+        return bool(self.group.attrs.get("norm_each_layer", False))
+
+    @property
+    def depth(self) -> int:
+        """Layers 0 .. L, each counted once."""
+        stored: int = self.vectors.shape[1]
+        return (stored + 1) // 2 if self.normed else stored
 
     @property
     def complete(self) -> bool:
@@ -92,6 +103,7 @@ class Representations:
     Attributes:
         ids: id of each text, in the order of the rows.
         store: where the vectors are.
+        normed: the layers below the last are read with the model's final norm, which the store keeps beside them.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
@@ -99,21 +111,41 @@ class Representations:
 
     ids: Sequence[str]
     store: VectorStore
+    normed: bool = False
 
     def __post_init__(self) -> None:
         rows = self.store.vectors.shape[0]
         if len(self.ids) != rows:
             raise RepresentationError(f"{len(self.ids)} ids for {rows} vectors", fix="give one id a text, in order")
+        if self.normed and not self.store.normed:
+            raise RepresentationError(
+                "these vectors were stored without the final norm on every layer",
+                where=str(self.store.group.store_path),
+                fix="represent the collection again, with norm_each_layer",
+            )
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Labels of layers 0..L."""
-        return tuple(self.store.attributes["layer_names"])
+        """Labels of layers 0..L; where all have the final norm, the last is not told apart by it."""
+        return tuple(map(str, range(self.n_layers))) if self.normed else tuple(self.store.attributes["layer_names"])
 
     @property
     def n_layers(self) -> int:
         """Number of layers with a vector: blocks + 1."""
-        return self.store.vectors.shape[1]
+        return self.store.depth
+
+    def bare(self) -> "Representations":
+        """Return the layers as the blocks leave them, without the final norm below the last."""
+        return replace(self, normed=False)
+
+    def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
+        """All layers of some texts, float32."""
+        found = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
+        return np.asarray(found, dtype=np.float32)
+
+    def _place(self, k: int) -> int:
+        """Where layer k stands in the store: normed ones follow the L + 1 layers."""
+        return self.n_layers + k if self.normed and k < self.n_layers - 1 else k
 
     def layer(self, k: int) -> Vectors:
         """Every text's pooled vector at layer k of 0 .. n_layers - 1, float32."""
@@ -138,7 +170,7 @@ class Representations:
     def _read(self, k: int | None, rows: slice) -> Vectors:
         if k is not None and not 0 <= k < self.n_layers:
             raise AnalysisError(f"there is no layer {k}", fix=f"layers go from 0 to {self.n_layers - 1}")
-        return np.asarray(self.store.column(k, rows), dtype=np.float32)
+        return np.asarray(self.store.column(None if k is None else self._place(k), rows), dtype=np.float32)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -172,6 +204,12 @@ class RetrieverRepresentations:
     similarity: str
     recipe: dict[str, Any]
     warnings: tuple[str, ...] = ()
+
+    def bare(self) -> "RetrieverRepresentations | None":
+        """Return the layers as the blocks leave them; None where they are read so anyway (no final norm on each)."""
+        if not (self.query.normed or self.passage.normed):
+            return None
+        return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
 def create_arrays(

@@ -1,6 +1,6 @@
 """A file of texts -> the vectors of every layer: what `embed` does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,12 @@ def read_lines(path: Path) -> list[str]:
 
 
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
-    """Load the model and plan its run over the texts."""
+    """Load the model and plan its run over the texts; the file holds every layer once, as its block leaves it."""
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
-    return Embedding(plan(encoder, texts, settings.extraction), texts, tower, tower_tests(encoder))
+    extraction = replace(settings.extraction, norm_each_layer=False)
+    return Embedding(plan(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
 def describe(embedding: Embedding, out: Path) -> str:

@@ -13,6 +13,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     # arXiv 2505.07166: padded to the maximum, the concat probe, the norm's
     # 20-point rule over batches in the order given, unpaired t-tests under Bonferroni.
     "ielab-2025": {
+        "extraction": {"norm_each_layer": False},
         "probing": {"protocol": "ielab-2025"},
         "neurons": {
             "target": "norm",
