@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.reporting.moved_findings import ElsewhereFindings, MovedFindings
+from retroscope.reporting.moved_findings import BareLayers, ElsewhereFindings, MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings, demand_columns
 from retroscope.reporting.story_findings import StoryFindings
 from retroscope.reporting.transplant_findings import TransplantFindings
@@ -140,6 +140,7 @@ class Findings:
         moved: weights and representations, compared.
         whitened: retrieval with the whitened vectors of both, paired.
         elsewhere: retrieval and representations on a second collection.
+        bare: layers without the final norm, where all others are with it; None where a model has none.
         transplants: retrieval with hybrids of the two.
         story: what the instruments say of the same blocks, held against the transplants.
         query_texts: query id -> text, for the flips table.
@@ -166,6 +167,7 @@ class Findings:
     moved: MovedFindings | None = None
     whitened: Difference | None = None
     elsewhere: ElsewhereFindings | None = None
+    bare: BareLayers | None = None
     transplants: TransplantFindings | None = None
     story: StoryFindings | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)

@@ -34,7 +34,7 @@ def moved_figures(findings: Findings) -> list[Figure]:
         return []
     apart = len(moved.weights) > 1
     weights = [figure for tower, f in moved.weights.items() for figure in weight_figures(f, tower if apart else "")]
-    return [*weights, _similarity(findings, moved), _cross(moved), _shapes(findings, moved)]
+    return [*weights, similarity_figure(findings, moved), _cross(moved), shape_figure(findings, moved)]
 
 
 def elsewhere_tables(findings: Findings) -> dict[str, PaperTable]:
@@ -68,7 +68,8 @@ def _cka(moved: MovedFindings) -> pd.DataFrame:
     return moved.similarity[moved.similarity["statistic"] == "cka"]
 
 
-def _similarity(findings: Findings, moved: MovedFindings) -> Figure:
+def similarity_figure(findings: Findings, moved: MovedFindings) -> Figure:
+    """Every similarity by layer with its controls."""
     charts = []
     for name, title in SIMILARITIES.items():
         found = moved.similarity[moved.similarity["statistic"] == name]
@@ -125,7 +126,8 @@ def _cross(moved: MovedFindings) -> Figure:
     )
 
 
-def _shapes(findings: Findings, moved: MovedFindings) -> Figure:
+def shape_figure(findings: Findings, moved: MovedFindings) -> Figure:
+    """The geometry of both sides by layer."""
     charts = []
     for name, title in SHAPES.items():
         frame = moved.shape[moved.shape["statistic"] == name].rename(columns={"side": "series"})

@@ -30,6 +30,21 @@ class ElsewhereFindings:
 
 
 @dataclass(frozen=True, eq=False)
+class BareLayers:
+    """What was measured by layer without the final norm on each, where the model has one.
+
+    Attributes:
+        layer_retrieval: over (layer, measure).
+        probing: over (probe, control, passages, layer), without controls.
+        moved: representations, compared; no weights.
+    """
+
+    layer_retrieval: Difference | None
+    probing: Difference | None
+    moved: "MovedFindings | None"
+
+
+@dataclass(frozen=True, eq=False)
 class MovedFindings:
     """What moved.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from retroscope.reporting.bare_layers import bare_tables
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import AFTER, BEFORE, SEED_COLUMNS, Findings
 from retroscope.reporting.frames import rows
@@ -53,6 +54,7 @@ def paper_tables(findings: Findings) -> dict[str, PaperTable]:
         apart = len(findings.moved.weights) > 1
         for tower, f in findings.moved.weights.items():
             found |= weight_tables(f, tower if apart else "")
+    found |= bare_tables(findings)
     if findings.transplants is not None:
         found |= transplant_tables(findings.transplants)
     if findings.story is not None:

@@ -10,6 +10,7 @@ Rules, each tested:
 
 from dataclasses import dataclass
 
+from retroscope.reporting.bare_layers import bare_words, with_norm
 from retroscope.reporting.controls import control_statements
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import alpha, rows
@@ -98,8 +99,9 @@ def layers(findings: Findings) -> list[Statement]:
     changed = table[table["p_corrected"] < alpha(findings.layer_retrieval)]
     gains = int((changed["effect"] > 0).sum())
     text = (
-        f"Searching with one layer's vectors ({findings.primary_measure}), the best is {parts[0]} and {parts[1]}. "
-        f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose."
+        f"Searching with one layer's vectors ({findings.primary_measure}){with_norm(findings)}, the best is {parts[0]} "
+        f"and {parts[1]}. "
+        f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose.{bare_words(findings)}"
     )
     return [Statement("layers", NOTE, text)]
 

@@ -101,6 +101,7 @@ def compare(
         _seeds(sides),
         neurons=_neurons(neurons),
         moved=extras[1].moved,
+        bare_moved=extras[1].bare,
         elsewhere=extras[3].moved,
     )
     examples = flip_examples(
@@ -275,13 +276,7 @@ def _same_vectors(sides: Mapping[str, Measured]) -> bool:
 def _scores(sides: Mapping[str, Measured], extras: Sequence[Extra]) -> dict[str, Scores]:
     found = {name: scores for extra in extras for name, scores in extra.scores.items()}
     for name, side in sides.items():
-        found[f"{name}/retrieval"] = side.retrieval.scores
-        if side.layers is not None:
-            found[f"{name}/layers"] = side.layers
-        if side.probing is not None:
-            found[f"{name}/probing"] = side.probing.scores
-            if side.probing.mdl is not None:
-                found[f"{name}/mdl"] = side.probing.mdl
+        found |= {f"{name}/{analysis}": scores for analysis, scores in side.scores.items()}
     return found
 
 

@@ -14,7 +14,7 @@ from retroscope.scores import Scores
 from retroscope.study.ablation_trial import same_weights
 from retroscope.study.elsewhere import measure_elsewhere
 from retroscope.study.measure import Measured, Progress, Stages, doubts, encode
-from retroscope.study.moved import measure_moved, whitened
+from retroscope.study.moved import bare_representations, measure_moved, whitened
 from retroscope.study.recipes import recipe_differences
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import ELSEWHERE, HYBRIDS
@@ -31,6 +31,7 @@ class Extra:
         timings: stage -> seconds.
         facts: what else of it a study keeps.
         moved: representations (and weights), compared.
+        bare: representations of layers without the final norm, compared.
     """
 
     scores: dict[str, Scores] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Extra:
     timings: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     moved: MovedFindings | None = None
+    bare: MovedFindings | None = None
 
 
 def what_moved(
@@ -62,13 +64,14 @@ def what_moved(
         caveats = _of_sister(sides["after"].retriever, sister)
         caveats += [f"sister {sister.name}: {doubt}" for doubt in doubts(self_tests)]
     moved, seconds = measure_moved(sides, collection, settings.drift, twin=twin, sisters=others, progress=progress)
+    bare = bare_representations(sides, collection, settings.drift, twin=twin, sisters=others, progress=progress)
     measures = settings.retrieval.measures
     white = {name: whitened(side.vectors, collection, measures) for name, side in sides.items()}
     scores = {f"{name}/whitened": found for name, found in white.items() if found is not None}
     caveats += [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
     if len(scores) < len(white):
         caveats.append("retrieval with whitened vectors was not measured: the passages are too many to hold")
-    return Extra(scores, caveats, {f"moved: {stage}": s for stage, s in seconds.items()}, moved=moved)
+    return Extra(scores, caveats, {f"moved: {stage}": s for stage, s in seconds.items()}, moved=moved, bare=bare)
 
 
 def _of_sister(after: Retriever, sister: Retriever) -> list[str]:

@@ -12,12 +12,15 @@ from retroscope.encoders.selftest import SelfTest, library_test, self_test
 from retroscope.encoders.twin import random_twin
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
+from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.tally import MDL
 from retroscope.representations.represent import extract_towers, plan_towers
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.retrieve import Retrieval, retrieve, retrieve_layers
 from retroscope.scores import Scores
 from retroscope.study.settings import StudySettings
 
+BARE_LAYERS, BARE_PROBING = "bare_layers", "bare_probing"  # of layers without the final norm on each
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 
@@ -27,9 +30,12 @@ class Measured:
 
     Attributes:
         self_tests: of each tower.
+        vectors: layers with the final norm on each, where the model has one and the settings do not say otherwise.
         retrieval: by the final vectors, with the run.
         layers: retrieval by every layer's vectors; None where it was not asked for.
         probing: None where it was not asked for.
+        bare_layers, bare_probing: the same of the layers as the blocks leave them (no controls); None where `vectors`
+            are these.
         seconds: stage -> time it took.
     """
 
@@ -39,7 +45,19 @@ class Measured:
     retrieval: Retrieval
     layers: Scores | None = None
     probing: ProbeResult | None = None
+    bare_layers: Scores | None = None
+    bare_probing: ProbeResult | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """Analysis -> its scores, of those that were made."""
+        found: dict[str, Scores | None] = {"retrieval": self.retrieval.scores, "layers": self.layers}
+        if self.probing is not None:
+            found |= {"probing": self.probing.scores, "mdl": self.probing.mdl}
+        found[BARE_LAYERS] = self.bare_layers
+        found[BARE_PROBING] = None if self.bare_probing is None else self.bare_probing.scores
+        return {name: scores for name, scores in found.items() if scores is not None}
 
 
 class Stages:
@@ -150,13 +168,26 @@ def measure(
     vectors, self_tests = encode(retriever, collection, cache, settings, stages)
     measures = settings.retrieval.measures
     found = retrieve(vectors, collection, measures)
-    layers = None
+    bare, layers, bare_layers = vectors.bare(), None, None
     if settings.retrieval.layers:
         layers = retrieve_layers(vectors, collection, measures, stages.inside("retrieval by layer"))
+        if bare is not None:
+            bare_layers = retrieve_layers(bare, collection, measures, stages.inside("retrieval by layer, no norm"))
     stages.ended("retrieval")
-    probed = None
+    probed, bare_probed = None, None
     if negatives is not None:
         told = stages.inside("probing")
         probed = probe(vectors, negatives.candidates, settings.probing, twin=twin, progress=told)
+        plainly = _without_controls(settings.probing)
+        if bare is not None and plainly is not None:
+            bare_probed = probe(bare, negatives.candidates, plainly, progress=stages.inside("probing, no norm"))
         stages.ended("probing")
-    return Measured(retriever, self_tests, vectors, found, layers, probed, stages.seconds)
+    return Measured(
+        retriever, self_tests, vectors, found, layers, probed, bare_layers, bare_probed, seconds=stages.seconds
+    )
+
+
+def _without_controls(settings: ProbeSettings) -> ProbeSettings | None:
+    """The probes themselves, for layers that stand beside others; None where only code lengths are asked for."""
+    probes = tuple(name for name in settings.chosen_probes if name != MDL)
+    return replace(settings, probes=probes, controls=("none",)) if probes else None

@@ -85,6 +85,31 @@ def measure_moved(
     return MovedFindings(weights, found.similarity, found.shape, found.cross, found.texts), stages.seconds
 
 
+def bare_representations(
+    sides: Mapping[str, Measured],
+    collection: Collection,
+    settings: DriftSettings,
+    *,
+    twin: RetrieverRepresentations | None = None,
+    sisters: Sequence[RetrieverRepresentations] = (),
+    progress: Progress | None = None,
+) -> MovedFindings | None:
+    """Compare the layers as the blocks leave them; None where `measure_moved` reads them so."""
+    before, after = (side.vectors.bare() for side in sides.values())
+    if before is None or after is None:
+        return None
+    found = representation_drift(
+        before,
+        after,
+        judged_pairs(collection),
+        twin=None if twin is None else twin.bare(),
+        sisters=[bare for sister in sisters if (bare := sister.bare()) is not None],
+        settings=settings,
+        progress=Stages("what moved", progress).inside("representations, no norm"),
+    )
+    return MovedFindings({}, found.similarity, found.shape, found.cross, found.texts)
+
+
 def judged_pairs(collection: Collection) -> list[tuple[str, str]]:
     """Every judged query and its first relevant passage."""
     return [

@@ -31,6 +31,7 @@ def run_retrieval(
         **_head(measured, collection, settings),
         "measures": measure_table(measured.retrieval.scores, settings.statistics),
         "layers": _layer_records(measured.layers, settings),
+        "bare_layers": _layer_records(measured.bare_layers, settings),
     }
     return measured, document
 
@@ -43,7 +44,10 @@ def run_probes(
     twin = twin_of(retriever, collection, cache, settings, progress)
     measured = measure(retriever, collection, negatives, settings, cache=cache, twin=twin, progress=progress)
     document = {**_head(measured, collection, settings), "collection": collection_facts(collection, negatives)}
-    return measured, document if measured.probing is None else {**document, **_probed(measured.probing, settings)}
+    if measured.probing is None:
+        return measured, document
+    bare = [] if measured.bare_probing is None else measured.bare_probing.records(settings.statistics.level)
+    return measured, {**document, **_probed(measured.probing, settings), "bare_records": clean(bare)}
 
 
 def _probed(probed: ProbeResult, settings: StudySettings) -> Document:
@@ -60,12 +64,8 @@ def save_single(measured: Measured, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     store = folder / "single.zarr"
     shutil.rmtree(store, ignore_errors=True)  # no group of an earlier run may stand beside these
-    named = {"retrieval": measured.retrieval.scores, "layers": measured.layers}
-    if measured.probing is not None:
-        named |= {"probing": measured.probing.scores, "mdl": measured.probing.mdl}
-    for name, scores in named.items():
-        if scores is not None:
-            scores.save(store, name)
+    for name, scores in measured.scores.items():
+        scores.save(store, name)
     write_run(measured.retrieval.run, folder / "retrieval.run", tag=measured.retriever.name)
 
 

@@ -18,7 +18,7 @@ from retroscope.reporting.findings import (
     RankedPassage,
     TopPassages,
 )
-from retroscope.reporting.moved_findings import ElsewhereFindings, MovedFindings
+from retroscope.reporting.moved_findings import BareLayers, ElsewhereFindings, MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings
 from retroscope.reporting.report import write_report
 from retroscope.reporting.story_findings import StoryFindings
@@ -29,6 +29,7 @@ from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of
+from retroscope.study.measure import BARE_LAYERS, BARE_PROBING
 from retroscope.study.moved import load_moved, save_moved
 from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
@@ -37,11 +38,11 @@ from retroscope.study.transplant_settings import DIRECTIONS
 from retroscope.study.transplants import differences
 
 ELSEWHERE = "elsewhere"
-ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE)
+ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE, BARE_LAYERS, BARE_PROBING)
 SIDES = ("before", "after")
 HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
-MOVED = "moved"
+MOVED, BARE_MOVED = "moved", "moved-bare"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ class Study:
         neurons: of both sides; None where they were left out.
         moved: weights and representations, compared; None where they were left out.
         elsewhere: representations of a second collection; None where there is none.
+        bare_moved: representations of layers without the final norm, compared; None where `moved` is of these.
     """
 
     facts: Mapping[str, Any]
@@ -67,6 +69,7 @@ class Study:
     neurons: Neurons | None = None
     moved: MovedFindings | None = None
     elsewhere: MovedFindings | None = None
+    bare_moved: MovedFindings | None = None
 
     @cached_property
     def retrieval(self) -> Difference:
@@ -88,6 +91,12 @@ class Study:
         """
         families = ("probe", "control", "passages") if self.settings.protocol == "ielab-2025" else ("probe", "control")
         return self._compared("probing", *families)
+
+    @cached_property
+    def bare(self) -> BareLayers | None:
+        """The effects by layer without the final norm on each; None where the layers are read so anyway."""
+        found = (self._compared(BARE_LAYERS, "measure"), self._compared(BARE_PROBING, "probe", "control"))
+        return BareLayers(*found, self.bare_moved) if any((*found, self.bare_moved)) else None
 
     @cached_property
     def mdl(self) -> Difference | None:
@@ -148,7 +157,8 @@ class Study:
             save_neurons(self.neurons, folder / NEURONS)
         elif (folder / NEURONS / MARK).exists():  # of an earlier study
             shutil.rmtree(folder / NEURONS)
-        for name, moved in ((MOVED, self.moved), (ELSEWHERE, self.elsewhere)):
+        compared = {MOVED: self.moved, ELSEWHERE: self.elsewhere, BARE_MOVED: self.bare_moved}
+        for name, moved in compared.items():
             if moved is not None:
                 save_moved(moved, folder / name)
             elif (folder / name / MARK).exists():
@@ -196,6 +206,7 @@ class Study:
             moved=self.moved,
             whitened=self.whitened,
             elsewhere=self._elsewhere(),
+            bare=self.bare,
             transplants=self.transplants,
             seed_spread=_spread(self.seeds),
             query_texts=facts["query_texts"],
@@ -236,8 +247,8 @@ def load_study(folder: str | Path) -> Study:
     if not any(name in scores for name in names[-len(DIRECTIONS) * len(HYBRIDS) :]):
         settings = replace(settings, transplants=None)  # an older study, which knew none
     neurons = load_neurons(models, home / NEURONS)
-    moved, elsewhere = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE))
-    return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved, elsewhere=elsewhere)
+    moved, elsewhere, bare = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE, BARE_MOVED))
+    return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved, elsewhere=elsewhere, bare_moved=bare)
 
 
 def n_blocks(facts: Mapping[str, Any]) -> int:

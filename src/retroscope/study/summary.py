@@ -39,6 +39,7 @@ def summary(study: Study) -> Record:
         "probing": list(facts["probing"]),
         "probing_differences": _records(study.probing),
         "mdl": _records(study.mdl),
+        "bare": _bare(study),
         "neurons": _neurons(study),
         "moved": _moved(study),
         "elsewhere": _elsewhere(study),
@@ -51,6 +52,20 @@ def summary(study: Study) -> Record:
         "command": facts["command"],
     }
     return {name: clean(value) for name, value in document.items()}
+
+
+def _bare(study: Study) -> Record | None:
+    """What was measured by layer without the final norm on each."""
+    bare = study.bare
+    if bare is None:
+        return None
+    moved = bare.moved
+    return {
+        "layers": _records(bare.layer_retrieval),
+        "probing_differences": _records(bare.probing),
+        "similarity": [] if moved is None else moved.similarity.to_dict(orient="records"),
+        "geometry": [] if moved is None else moved.shape.to_dict(orient="records"),
+    }
 
 
 def _moved(study: Study) -> Record | None:
