@@ -26,6 +26,7 @@ from retroscope.study.ablation_curves import AblationCurves, ablation_curves
 from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
 from retroscope.study.held_out import evaluated_queries
+from retroscope.study.whole_search import whole_search
 from synthetic_attribution import make_attribution
 from toys import save_toy
 
@@ -231,13 +232,24 @@ def test_held_out_queries_had_no_part_in_the_attribution(retriever: Retriever, c
     xr.testing.assert_allclose(same, found.scores.values.sel(how="random"))
 
 
-def test_a_large_corpus_is_sampled_and_that_is_said(retriever: Retriever, collection: Collection) -> None:
+def test_a_large_corpus_is_sampled_and_that_is_said(
+    retriever: Retriever, collection: Collection, tmp_path: Path
+) -> None:
     attributed = [f"q{i:02}" for i in range(9)]
     chosen = naming((2, 3), ids=attributed, fingerprint=retriever.passage.fingerprint)
     found = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=True, passages=6))
-    assert len(found.scores.query_ids) == 3
+    assert {*found.scores.query_ids} == {*collection.queries} - {*attributed}, "fewer than 50: all are drawn"
     assert {*found.scores.query_ids}.isdisjoint(attributed)
-    assert found.warnings == (f"ablation searched 6 of {N} passages with 3 of {N - 9} queries, a sample",)
+    assert found.warnings == (
+        f"ablation searched 8 of {N} passages with 5 of {N - 9} queries, a sample",
+        "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
+    )
+    known = whole_search(collection, {"planted": represent(retriever, collection, tmp_path)}, QUICK.measures)
+    settings = replace(QUICK, held_out=True, passages=6)
+    drawn = ablation_curves(retriever, collection, chosen, settings, whole=known)
+    (row,) = drawn.recipe["sample"]
+    assert (row["model"], row["whole"], row["sample"]) == ("planted", 1.0, 1.0)
+    assert any("on the sample, planted reaches RR@10" in warning for warning in drawn.warnings)
     everything = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=False, passages=6))
     assert everything.recipe["attributed_queries"] == len({*everything.scores.query_ids} & {*attributed})
 

@@ -1,46 +1,137 @@
-"""A sample of a collection keeps every relevant passage of the queries that it keeps."""
+"""A sample draws queries whole and without regard to how many passages were judged for them."""
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
-from retroscope.study.sampled import sampled
+from retroscope.study.sampled import ENOUGH, sampled, stratified
+
+MANY = 400  # queries
+JUDGED = (1, 2, 4, 8, 16, 32)  # by turns
+
+
+def judged_of(query: int) -> list[int]:
+    """Which passages are judged for a query; every third of them is not relevant."""
+    return [(37 * query + 11 * k) % 3000 for k in range(JUDGED[query % len(JUDGED)])]
 
 
 @pytest.fixture(scope="module")
-def collection() -> Collection:
-    """40 queries with two relevant passages each, 120 passages."""
-    queries = [Query(f"q{i}", f"question {i}") for i in range(40)]
-    judgments = [Judgment(f"q{i}", f"p{j}") for i in range(40) for j in (2 * i, 2 * i + 1)]
-    return make_collection("c", [Passage(f"p{i}", f"text {i}") for i in range(120)], queries, judgments)
+def wide() -> Collection:
+    """400 queries with 1 to 32 judged passages each, 3,000 passages."""
+    judgments = [
+        Judgment(f"q{i}", f"p{p}", 0 if k % 3 == 2 else 1) for i in range(MANY) for k, p in enumerate(judged_of(i))
+    ]
+    queries = [Query(f"q{i}", f"question {i}") for i in range(MANY)]
+    return make_collection("wide", [Passage(f"p{i}", f"text {i}") for i in range(3000)], queries, judgments)
 
 
-@pytest.mark.parametrize("passages", [0, 120, 500])
-def test_a_corpus_that_is_small_enough_stays_whole(collection: Collection, passages: int) -> None:
-    found = sampled(collection, ["q1", "q3"], passages, seed=0)
+@pytest.fixture(scope="module")
+def rankings(wide: Collection) -> list[dict[str, list[str]]]:
+    """Two rankings of 100 passages for every query."""
+    rng = np.random.default_rng(1)
+    return [{query: [f"p{i}" for i in rng.permutation(3000)[:100]] for query in wide.queries} for _ in range(2)]
+
+
+@pytest.mark.parametrize("passages", [0, 3000, 5000])
+def test_a_corpus_that_is_small_enough_stays_whole(wide: Collection, passages: int) -> None:
+    found = sampled(wide, ["q1", "q3"], passages, seed=0)
     assert list(found.queries) == ["q1", "q3"]
-    assert list(found.passages) == list(collection.passages)
+    assert list(found.passages) == list(wide.passages)
     assert {j.query_id for j in found.judgments} == {"q1", "q3"}
 
 
-def test_half_of_a_sample_is_relevant_to_its_queries(collection: Collection) -> None:
-    found = sampled(collection, list(collection.queries), 40, seed=0)
-    assert (len(found.queries), len(found.passages)) == (10, 40)
-    assert found.qrels == {query: collection.qrels[query] for query in found.queries}
-    relevant = {p for judged in found.qrels.values() for p in judged}
-    assert len(relevant) == 20
-    assert {*found.passages} > relevant
-    order = list(collection.passages)
-    assert list(found.passages) == sorted(found.passages, key=order.index)
+def test_every_judgment_of_a_drawn_query_is_kept_and_order_is_the_collections(wide: Collection) -> None:
+    found = sampled(wide, list(wide.queries), 1200, seed=0)
+    assert found.qrels == {query: wide.qrels[query] for query in found.queries}
+    assert any(grade == 0 for judged in found.qrels.values() for grade in judged.values())
+    for table, whole in ((found.queries, wide.queries), (found.passages, wide.passages)):
+        order = list(whole)
+        assert list(table) == sorted(table, key=order.index)
 
 
-def test_the_seed_decides(collection: Collection) -> None:
-    one, same, other = (sampled(collection, list(collection.queries), 40, seed=seed) for seed in (0, 0, 1))
+def test_queries_with_many_judgments_are_drawn_as_often_as_others(wide: Collection) -> None:
+    """The sampler before skipped what did not fit: its queries had 2 judged passages where the collection's have 10."""
+    found = sampled(wide, list(wide.queries), 2000, seed=0)
+    drawn = [len(wide.qrels[query]) for query in found.queries]
+    assert ENOUGH < len(drawn) < MANY
+    for number in JUDGED:
+        share = np.mean([n == number for n in drawn])
+        assert share == pytest.approx(1 / len(JUDGED), abs=2 / len(drawn)), number  # a stratum errs by one at most
+    old = [np.mean([len(wide.qrels[query]) for query in skipping(wide, 200, seed)]) for seed in range(10)]
+    assert np.mean(old) < np.mean(JUDGED) - 1.5, "the fault that this replaces"
+
+
+def skipping(collection: Collection, passages: int, seed: int) -> list[str]:
+    """As queries were drawn before: what does not fit into half of the sample is left out."""
+    chosen, kept = set[str](), list[str]()
+    for at in np.random.default_rng(seed).permutation(len(collection.queries)):
+        query = list(collection.queries)[at]
+        relevant = {p for p, grade in collection.qrels[query].items() if grade > 0}
+        if chosen and len(chosen | relevant) > passages // 2:
+            continue
+        kept.append(query)
+        chosen |= relevant
+    return kept
+
+
+def test_every_beginning_of_the_order_has_every_strata() -> None:
+    counts = [JUDGED[i % len(JUDGED)] for i in range(600)]
+    order = stratified([str(i) for i in range(600)], counts, np.random.default_rng(3))
+    assert sorted(order, key=int) == [str(i) for i in range(600)]
+    for n in (60, 120, 301):
+        drawn = [counts[int(query)] for query in order[:n]]
+        for number in JUDGED:
+            assert abs(drawn.count(number) - n / len(JUDGED)) <= 1
+
+
+def test_half_is_for_passages_that_compete(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
+    for size in (1000, 1500, 2500):
+        found = sampled(wide, list(wide.queries), size, 0, rankings)
+        judged = {p for query in found.queries for p in wide.qrels[query]}
+        least = len(judged) + size // 2
+        assert len(found.passages) <= max(size, least)
+        assert len(found.passages) - len(judged) >= size // 2 - max(JUDGED)
+        assert len(found.queries) >= ENOUGH
+
+
+def test_the_rest_is_what_ranks_best(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
+    """Rank by rank, a query and a ranking in turn: nobody's rank k is there before everybody's rank k - 1."""
+    found = sampled(wide, list(wide.queries)[:60], 2500, 0, rankings)
+    assert len(found.queries) == 60
+    judged = {p for query in found.queries for p in wide.qrels[query]}
+    depths = []
+    for ranked in rankings:
+        for query in found.queries:
+            there = [p in found.passages for p in ranked[query]]
+            depths.append(there.index(False))
+    ranked_best = {p for ranked in rankings for query in found.queries for p in ranked[query][: min(depths)]}
+    deeper = {p for ranked in rankings for query in found.queries for p in ranked[query][: min(depths) + 1]}
+    assert min(depths) > 3
+    assert {*found.passages} - judged >= ranked_best - judged
+    assert {*found.passages} <= judged | deeper
+    blind = sampled(wide, list(wide.queries)[:60], 2500, 0)
+    assert not {*blind.passages} - judged <= deeper, "the control: without rankings the rest is random"
+
+
+def test_a_larger_sample_contains_the_smaller(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
+    sizes = (60, 300, 700, 1000, 1001, 1600, 2400, 2999)
+    found = [sampled(wide, list(wide.queries), size, 5, rankings) for size in sizes]
+    for small, large in pairwise(found):
+        assert {*small.queries} <= {*large.queries}
+        assert {*small.passages} <= {*large.passages}
+    assert len(found[0].queries) < len(found[-1].queries)
+
+
+def test_the_seed_decides(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
+    one, same, other = (sampled(wide, list(wide.queries), 1000, seed, rankings) for seed in (0, 0, 1))
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
-def test_a_query_with_more_relevant_passages_than_half_is_kept_whole() -> None:
+def test_a_query_with_more_judged_passages_than_the_sample_is_kept_whole() -> None:
     passages = [Passage(f"p{i}", f"text {i}") for i in range(10)]
     wide = make_collection("c", passages, [Query("q", "?")], [Judgment("q", f"p{i}") for i in range(6)])
-    found = sampled(wide, ["q"], 4, seed=0)
-    assert list(found.passages) == [f"p{i}" for i in range(6)]
+    found = sampled(wide, ["q"], 4, 0, [{"q": ["p9", "p0", "p7", "p8"]}])
+    assert list(found.passages) == [*(f"p{i}" for i in range(6)), "p7", "p9"], "and half of the size competes"

@@ -131,9 +131,17 @@ def test_report_and_document(found: TransplantFindings, tmp_path: Path) -> None:
 
 
 def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> None:
-    small = swept(pair, collection, cache, passages=50, transplants=("block:1",), directions=("graft",))
-    assert any("a sample of 50 of 150 passages was searched" in caveat for caveat in small.caveats)
-    assert list(small.differences) == ["graft"]
+    small = swept(pair, collection, cache, passages=120, transplants=("block:1",))
+    assert any("a sample of 120 of 150 passages was searched, with 60 of 150" in c for c in small.caveats), (
+        small.caveats
+    )
+    assert any("on the sample, ruined reaches RR@10" in caveat for caveat in small.caveats)
+    assert [row["model"] for row in small.sample] == ["whole", "ruined"]
+    alone = swept(pair, collection, cache, passages=120, transplants=("block:1",), directions=("graft",))
+    assert list(alone.differences) == ["graft"]
+    assert alone.sample == small.sample[1:]
+    assert transplant_document(alone)["sample"] == list(alone.sample)
+    assert swept(pair, collection, cache, transplants=("block:1",)).sample == ()
 
 
 def test_a_sweep_that_was_stopped_goes_on(

@@ -34,7 +34,7 @@ def run(
     ] = None,
     measures: o.Measures = None,
     limit_queries: o.Limit = None,
-    passages: Annotated[int | None, typer.Option("--passages", help="Search at most so many; 0: all.")] = None,
+    passages: Annotated[int | None, typer.Option("--passages", help="Size of the sample; 0: all passages.")] = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
@@ -76,6 +76,7 @@ def _transplant(
     from retroscope.reporting.console import transplant_summary
     from retroscope.reporting.files import refuse_foreign, refuse_other_report
     from retroscope.reporting.transplant_report import write_transplant_report
+    from retroscope.study.cache import default_cache
     from retroscope.study.documents import as_json as in_json
     from retroscope.study.documents import write_text
     from retroscope.study.load import collection_of, pair_of
@@ -89,7 +90,7 @@ def _transplant(
     collection = collection_of(chosen.data)
     pair = pair_of(chosen.before, chosen.after)
     check_transplants(*pair)
-    planned = plan_sweep(*pair, collection, chosen)
+    planned = plan_sweep(*pair, collection, chosen, cache or default_cache())
     if dry_run:
         emit(planned) if as_json else say(describe_sweep(planned))
         return

@@ -23,6 +23,8 @@ class TransplantFindings:
         differences: "rewind", "graft" -> every hybrid against its intact receiver, over (transplant, measure).
         measures: the first is the headline.
         caveats: what a reader must know before any number.
+        sample: where a sample was searched, a row a model and measure: its mean over the "sample" and over the "whole"
+            corpus, of the same queries.
     """
 
     before: str
@@ -32,6 +34,7 @@ class TransplantFindings:
     differences: Mapping[str, Difference]
     measures: tuple[str, ...]
     caveats: tuple[str, ...] = ()
+    sample: tuple[Mapping[str, Any], ...] = ()
     command: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -23,7 +23,8 @@ from retroscope.study.ablation_table import area_table, curve_table, shared_by_c
 from retroscope.study.ablation_trial import Trial, check_towers, make_trial
 from retroscope.study.held_out import Evaluated, evaluated_queries
 from retroscope.study.measure import Progress
-from retroscope.study.sampled import sampled
+from retroscope.study.sampled import is_sampled, sampled
+from retroscope.study.whole_search import WholeSearch, few_queries, sample_words, whole_search
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,8 @@ def ablation_curves(
     attribution: NeuronAttribution,
     settings: AblationSettings | None = None,
     progress: Progress | None = None,
+    *,
+    whole: WholeSearch | None = None,
 ) -> AblationCurves:
     """Retrieve with the top, the bottom and random neurons held, for each fraction, and with none.
 
@@ -65,6 +68,7 @@ def ablation_curves(
 
     Args:
         progress: told (what, texts encoded, texts to encode).
+        whole: what intact models find in the whole corpus, by which a sample is drawn; None: by BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.
@@ -75,7 +79,10 @@ def ablation_curves(
     check_towers(retriever, attribution.recipe["tower"], towers)
     ranking = ranked(attribution, settings.by, settings.parts)
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
-    searched = sampled(collection, queries.ids, settings.passages, settings.seed)
+    if whole is None and is_sampled(collection, settings.passages):
+        whole = whole_search(collection, {}, settings.measures)
+    rankings = whole.rankings if whole else ()
+    searched = sampled(collection, queries.ids, settings.passages, settings.seed, rankings)
     trial = make_trial(
         retriever,
         searched,
@@ -90,6 +97,7 @@ def ablation_curves(
     recipe = {
         **_recipe(attribution, settings, ranking),
         **_searched(searched, collection, queries),
+        "sample": whole.compared(retriever.name, values["intact"]) if whole else [],
         "towers": list(towers),
     }
     warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
@@ -168,7 +176,8 @@ def _left_out(recipe: Mapping[str, Any]) -> list[str]:
     if recipe["passages"] == recipe["of_passages"]:
         return []
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
-    return [f"ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries, a sample"]
+    said = f"ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries, a sample"
+    return [said, *(f"ablation: {text}" for text in [*sample_words(recipe["sample"]), *few_queries(recipe["queries"])])]
 
 
 def _warnings(

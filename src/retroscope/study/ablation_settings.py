@@ -31,7 +31,7 @@ class AblationSettings:
         draws: random sets of each size.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
-        passages: search at most so many, a sample of a larger corpus (see `study.sampled`), for every set of neurons
+        passages: size of the sample that is searched of a larger corpus (see `study.sampled`), for every set of neurons
             costs an encoding of all of them; 0 searches the whole corpus.
         seed: of the random sets, and of the sample.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.

@@ -20,7 +20,7 @@ from retroscope.scores import Scores
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
-from retroscope.study.extras import Extra, transplanted, what_moved, what_moved_elsewhere
+from retroscope.study.extras import Extra, searched_whole, transplanted, what_moved, what_moved_elsewhere
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
 from retroscope.study.moved import why_not
@@ -33,7 +33,7 @@ from retroscope.study.neuron_sides import (
 )
 from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
-from retroscope.study.recipes import check_pair, recipe_differences
+from retroscope.study.recipes import check_pair, recipe_differences, told_apart
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
 from retroscope.study.transplants import check_names
@@ -71,7 +71,7 @@ def compare(
     settings = settings or StudySettings()
     home = Path(cache) if cache else default_cache()
     check_pair(before, after)
-    before, after = _told_apart(before, after)
+    before, after = told_apart(before, after)
     if elsewhere is not None and elsewhere.name == collection.name:
         elsewhere = replace(elsewhere, name=f"{elsewhere.name} (elsewhere)")
     settings, missing = _possible(before, after, collection, settings)
@@ -84,14 +84,15 @@ def compare(
         # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
         twin = twins[name] = twin_of(retriever, collection, home, settings, progress)
         sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
-        if settings.neurons is not None:
-            neurons[name] = measure_neurons(
-                retriever, collection, negatives.candidates, settings, cache=home, progress=progress
-            )
+    whole = searched_whole(sides, collection, settings)
+    for name, retriever in (("before", before), ("after", after)) if settings.neurons is not None else ():
+        neurons[name] = measure_neurons(
+            retriever, collection, negatives.candidates, settings, cache=home, whole=whole, progress=progress
+        )
     extras = [
         Extra(caveats=[*_neuron_caveats(neurons, collection, negatives, settings), *missing], timings=_times(neurons)),
         what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
-        transplanted(before, after, collection, settings, home, progress=progress),
+        transplanted(before, after, collection, settings, home, whole=whole, progress=progress),
         what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
     ]
     study = Study(
@@ -199,13 +200,6 @@ def _repeated(candidates: Candidates, settings: StudySettings) -> Candidates:
     return replace(
         candidates, negatives=tuple(islice(cycle(candidates.negatives), max(wanted, len(candidates.negatives))))
     )
-
-
-def _told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:
-    """Both, under two names."""
-    if before.name != after.name:
-        return before, after
-    return replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")
 
 
 def _facts(

@@ -16,9 +16,11 @@ from retroscope.study.elsewhere import measure_elsewhere
 from retroscope.study.measure import Measured, Progress, Stages, doubts, encode
 from retroscope.study.moved import bare_representations, measure_moved, whitened
 from retroscope.study.recipes import recipe_differences
+from retroscope.study.sampled import is_sampled
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import ELSEWHERE, HYBRIDS
 from retroscope.study.transplants import measure_transplants
+from retroscope.study.whole_search import WholeSearch, whole_search
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +91,32 @@ def transplanted(
     settings: StudySettings,
     cache: Path,
     *,
+    whole: WholeSearch | None = None,
     progress: Progress | None = None,
 ) -> Extra:
-    """Retrieval with hybrids of the two."""
+    """Retrieval with hybrids of the two; `whole` is what the intact models find (`searched_whole`)."""
     if settings.transplants is None:
         return Extra()
     start = perf_counter()
     chosen = replace(settings.transplants, measures=settings.transplants.measures or settings.retrieval.measures)
-    swept, said = measure_transplants(before, after, collection, chosen, cache=cache, progress=progress)
+    swept, said, sample = measure_transplants(
+        before, after, collection, chosen, cache=cache, whole=whole, progress=progress
+    )
     scores = {f"{d}/{name}": s for d, pair in swept.items() for name, s in zip(HYBRIDS, pair, strict=True)}
     told = [f"transplants: {text}" for text in said if text not in collection.notes]
-    return Extra(scores, told, {"transplants": perf_counter() - start}, {"transplants": said})
+    facts = {"transplants": said, "transplants_sample": sample}
+    return Extra(scores, told, {"transplants": perf_counter() - start}, facts)
+
+
+def searched_whole(
+    sides: Mapping[str, Measured], collection: Collection, settings: StudySettings
+) -> WholeSearch | None:
+    """Return what both intact models and BM25 find, where a sample is drawn by it; else None."""
+    sampling = [s for s in (settings.transplants, settings.ablation) if s and is_sampled(collection, s.passages)]
+    if not sampling:
+        return None
+    measures = [name for s in sampling for name in s.measures or settings.retrieval.measures]
+    return whole_search(collection, {side.retriever.name: side.vectors for side in sides.values()}, measures)
 
 
 def what_moved_elsewhere(

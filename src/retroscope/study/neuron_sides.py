@@ -24,6 +24,7 @@ from retroscope.study.ablation_curves import AblationCurves, ablation_curves
 from retroscope.study.measure import Progress, Stages
 from retroscope.study.neurons import plan_on_collection
 from retroscope.study.settings import StudySettings
+from retroscope.study.whole_search import WholeSearch, whole_search_of
 
 STORE, TABLE, AREAS, OVERLAP = "neurons.zarr", "ablation.parquet", "ablation-areas.parquet", "overlap.parquet"
 
@@ -52,13 +53,14 @@ def measure_neurons(
     settings: StudySettings,
     *,
     cache: Path,
+    whole: WholeSearch | None = None,
     progress: Progress | None = None,
 ) -> MeasuredNeurons:
     """Attribute, and ablate where the settings say so."""
     start = time.perf_counter()
     plan = plan_on_collection(retriever, collection, candidates, wanted(settings), settings.protocol)
     planned = {"neurons: plan": time.perf_counter() - start}
-    found = run_plan(plan, retriever, collection, settings, cache=cache, progress=progress)
+    found = run_plan(plan, retriever, collection, settings, cache=cache, whole=whole, progress=progress)
     return MeasuredNeurons(found.side, found.attribution, {**planned, **found.seconds})
 
 
@@ -76,9 +78,14 @@ def run_plan(
     settings: StudySettings,
     *,
     cache: Path,
+    whole: WholeSearch | None = None,
     progress: Progress | None = None,
 ) -> MeasuredNeurons:
-    """What a plan says, and its ablation; texts without a collection have nothing to ablate on."""
+    """What a plan says, and its ablation; texts without a collection have nothing to ablate on.
+
+    Args:
+        whole: what all models of the study find in the whole corpus; None: a sample is drawn by this model's ranks.
+    """
     stages = Stages(retriever.name, progress)
     made = attribute_neurons(plan, cache, stages.inside("neurons"))
     stages.ended("neurons")
@@ -87,7 +94,16 @@ def run_plan(
         why_not = _nothing_to_rank(made)
         if not why_not:
             # searched as the retriever searches: the published way of embedding is for its neuron counts alone
-            curves = ablation_curves(retriever, collection, made, settings.ablation, stages.named())
+            whole = whole or whole_search_of(
+                [retriever],
+                collection,
+                settings.ablation.passages,
+                settings.ablation.measures,
+                cache=cache,
+                extraction=settings.extraction,
+                progress=stages.named(),
+            )
+            curves = ablation_curves(retriever, collection, made, settings.ablation, stages.named(), whole=whole)
         stages.ended("neurons: ablation")
     side = neuron_side(retriever.name, made, curves)
     if why_not:

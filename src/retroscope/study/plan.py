@@ -15,6 +15,7 @@ from retroscope.representations.represent import TowerPlan, plan_towers
 from retroscope.study.ablation_trial import texts_of
 from retroscope.study.documents import SCHEMA
 from retroscope.study.neurons import plan_on_collection
+from retroscope.study.sampled import is_sampled, sampled
 from retroscope.study.settings import StudySettings, plain
 from retroscope.study.transplant_plan import a_few, plan_transplants, seconds_each, transplants_line
 from retroscope.study.transplant_settings import SweepSettings
@@ -107,9 +108,12 @@ def _transplants(
 
 
 def plan_sweep(
-    before: Retriever, after: Retriever, collection: Collection, settings: TransplantSettings
+    before: Retriever, after: Retriever, collection: Collection, settings: TransplantSettings, cache: Path
 ) -> dict[str, Any]:
-    """The same of `transplant` alone: recipes, size, time and all settings, JSON-like."""
+    """The same of `transplant` alone: recipes, size, time and all settings, JSON-like.
+
+    To draw a sample, both models encode the whole corpus once; `to_sample` has the towers that are not stored yet.
+    """
     pair = {"before": before, "after": after}
     recipes = {
         side: {tower: retriever.tower(tower).recipe.as_dict() for tower in ("query", "passage")}
@@ -121,9 +125,19 @@ def plan_sweep(
         "recipes": recipes,
         "similarity": {side: retriever.similarity for side, retriever in pair.items()},
         "similarity_source": {side: retriever.similarity_source for side, retriever in pair.items()},
+        "to_sample": _to_sample(pair, collection, settings.sweep, cache),
         "transplants": plan_transplants(before, after, collection, settings.sweep),
         "settings": plain(settings),
     }
+
+
+def _to_sample(
+    pair: Mapping[str, Retriever], collection: Collection, settings: SweepSettings, cache: Path
+) -> list[dict[str, Any]]:
+    if not is_sampled(collection, settings.passages):
+        return []
+    towers = [_tower(side, t) for side, r in pair.items() for t in plan_towers(r, collection, cache)]
+    return [tower for tower in towers if not tower["stored"]]
 
 
 def _neurons(
@@ -150,8 +164,8 @@ def _expected(
     units = min(chosen.limit or len(judged), len(judged))
     runs = 0 if settings.ablation is None else settings.ablation.ablations + 2
     searched = len(collection.passages)
-    if settings.ablation is not None and settings.ablation.passages:
-        searched = min(searched, settings.ablation.passages)
+    if settings.ablation is not None and is_sampled(collection, settings.ablation.passages):
+        searched = len(sampled(collection, judged, settings.ablation.passages, settings.ablation.seed).passages)
     return {
         "units": units,
         "seconds": said["seconds"] * units / said["units"],
@@ -197,6 +211,9 @@ def describe_sweep(plan: Mapping[str, Any]) -> str:
         for side, towers in plan["recipes"].items()
         for tower, recipe in towers.items()
     ]
+    if plan["to_sample"]:
+        texts, seconds = (sum(tower[name] for tower in plan["to_sample"]) for name in ("texts", "seconds"))
+        lines.append(f"to draw a sample, {texts:,} texts are encoded once, about {seconds:,.0f} s")
     return "\n".join([*lines, *_similarity_lines(plan), transplants_line(plan["transplants"])])
 
 

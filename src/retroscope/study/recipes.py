@@ -1,5 +1,7 @@
 """Can two models be paired, and what differs between them besides the weights?"""
 
+from dataclasses import replace
+
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.selftest import SENTENCES
@@ -43,3 +45,10 @@ def same_recipe(one: Encoder, two: Encoder) -> bool:
     """Whether two encoders treat the same tokens alike, up to the weights."""
     mine, theirs = (e.recipe.identity() for e in (one, two))
     return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)
+
+
+def told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:
+    """Return both, under two names."""
+    if before.name != after.name:
+        return before, after
+    return replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")

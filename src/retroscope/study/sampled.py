@@ -1,34 +1,125 @@
-"""A sample of a collection: what is measured many times over need not search the whole corpus each time."""
+"""A sample of a collection: what is measured many times over need not search the whole corpus each time.
 
-from collections.abc import Mapping, Sequence
+Queries are drawn first and whole: every judged passage of a drawn query is in the sample, whatever its grade. The rest
+are the passages that compete for these queries, by the rankings that are given (both intact models' and BM25's).
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Passage
 
+ENOUGH = 50  # queries drawn whatever their judged passages take; with fewer there is little to test
+STRATA = 25  # of queries by their number of judged passages: of the first `ENOUGH`, two of each
+Ranked = Mapping[str, Sequence[str]]  # query id -> passage ids, best first
 
-def sampled(collection: Collection, queries: Sequence[str], passages: int, seed: int) -> Collection:
-    """These queries and the whole corpus where it is no larger than `passages` (0: whatever its size), else a sample.
 
-    Queries are drawn until their relevant passages are half of the sample; passages that are relevant to none of them
-    make up the rest. Measures are higher than over the whole corpus: fewer passages compete.
+def is_sampled(collection: Collection, passages: int) -> bool:
+    """Return whether a corpus is larger than what is to be searched (0: the whole corpus, whatever its size)."""
+    return bool(passages) and len(collection.passages) > passages
+
+
+def sampled(
+    collection: Collection, queries: Sequence[str], passages: int, seed: int, rankings: Sequence[Ranked] = ()
+) -> Collection:
+    """Return these queries and the whole corpus where it is no larger than `passages`, else a sample of both.
+
+    Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped: judged
+    passages take up to half of the sample. The first `ENOUGH` queries are drawn even where their judged passages take
+    more; the sample then has those and half of `passages` besides. The other half are the best ranked passages, one of
+    each query and ranking in turn, rank by rank; passages that nobody ranks come last, at random.
+
+    A larger sample of the same seed and rankings contains a smaller one.
+
+    Args:
+        queries: those that may be drawn.
+        passages: of the sample, at most, but for the first queries; 0: the whole corpus.
+        seed: of the order of queries, and of passages that nobody ranks.
+        rankings: over the whole corpus; a query that one does not rank has none there.
     """
-    if not passages or len(collection.passages) <= passages:
+    if not is_sampled(collection, passages):
         return _narrowed(collection, queries, collection.passages)
     rng = np.random.default_rng(seed)
-    kept, chosen = set[str](), set[str]()
-    for at in rng.permutation(len(queries)):
-        relevant = {p for p, grade in collection.qrels[queries[at]].items() if grade > 0}
-        if chosen and len(chosen | relevant) > passages // 2:
-            continue
-        kept.add(queries[at])
-        chosen |= relevant
-    others = [p for p in collection.passages if p not in chosen]
-    chosen |= {others[at] for at in rng.permutation(len(others))[: max(0, passages - len(chosen))]}
-    held = {p: passage for p, passage in collection.passages.items() if p in chosen}
-    return _narrowed(collection, [q for q in queries if q in kept], held)
+    order = stratified(queries, [len(collection.qrels[query]) for query in queries], rng)
+    drawn = _Sample(collection, rankings, rng)
+    for query in order[:ENOUGH]:
+        drawn.add(query)
+    limit = max(passages, len(drawn.judged) + passages // 2)
+    for query in order[ENOUGH:]:
+        new = len({*collection.qrels[query]} - drawn.judged)
+        drawn.fill(min(limit, 2 * len(drawn.judged) + new))  # half is for passages that compete
+        if len(drawn.passages | {*collection.qrels[query]}) > limit:
+            break  # not filled up: a larger sample draws this query next
+        drawn.add(query)
+    else:
+        drawn.fill(limit)
+    held = {p: passage for p, passage in collection.passages.items() if p in drawn.passages}
+    return _narrowed(collection, [query for query in queries if query in drawn.queries], held)
+
+
+def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Generator) -> list[str]:
+    """Return the queries in a random order of which every beginning has each stratum's share, give or take one.
+
+    Strata are `STRATA` equal parts of the queries by their number of judged passages, equal numbers together.
+    """
+    counts = np.asarray(judged)
+    below = np.searchsorted(np.sort(counts), counts, side="left") / max(1, len(counts))
+    stratum = np.floor(below * STRATA).astype(int)
+    key = np.empty(len(counts))
+    for number in np.unique(stratum):
+        members = rng.permutation(np.flatnonzero(stratum == number))
+        key[members] = (np.arange(len(members)) + rng.random()) / len(members)
+    return [queries[at] for at in np.argsort(key, kind="stable")]
+
+
+class _Sample:
+    """What was drawn until now."""
+
+    def __init__(self, collection: Collection, rankings: Sequence[Ranked], rng: np.random.Generator) -> None:
+        self.collection = collection
+        self.rankings = rankings
+        self.queries: set[str] = set()
+        self.judged: set[str] = set()
+        self.passages: set[str] = set()
+        self._turns: list[tuple[int, int, int, str]] = []  # rank, place of the query, of the ranking; and the query
+        self._others = self._unranked(rng.permutation(len(collection.passages)))
+
+    def add(self, query: str) -> None:
+        """A query and all its judged passages."""
+        place = len(self.queries)
+        self.queries.add(query)
+        self.judged |= {*self.collection.qrels[query]}
+        self.passages |= {*self.collection.qrels[query]}
+        for number in range(len(self.rankings)):
+            heapq.heappush(self._turns, (0, place, number, query))
+
+    def fill(self, size: int) -> None:
+        """Passages that compete for the drawn queries, until there are `size`."""
+        while len(self.passages) < size:
+            found = self._next()
+            if found is None:
+                return
+            self.passages.add(found)
+
+    def _next(self) -> str | None:
+        """The best ranked passage that is not there yet; at random where none is ranked."""
+        while self._turns:
+            rank, place, number, query = heapq.heappop(self._turns)
+            ranked = self.rankings[number].get(query, ())
+            if rank < len(ranked):
+                heapq.heappush(self._turns, (rank + 1, place, number, query))
+                if ranked[rank] not in self.passages:
+                    return ranked[rank]
+        return next((passage for passage in self._others if passage not in self.passages), None)
+
+    def _unranked(self, order: Int[np.ndarray, "passage"]) -> Iterator[str]:
+        ids = list(self.collection.passages)
+        return (ids[at] for at in order)
 
 
 def _narrowed(collection: Collection, queries: Sequence[str], passages: Mapping[str, Passage]) -> Collection:

@@ -135,6 +135,7 @@ class Study:
             differences=differences(measured, self.settings.statistics),
             measures=tuple(str(m) for m in first.values.coords["measure"].values),
             caveats=tuple(self.facts["transplants"]),
+            sample=tuple(self.facts.get("transplants_sample", ())),
         )
 
     @property

@@ -9,10 +9,11 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.study.ablation_trial import Texts, texts_of
+from retroscope.study.hybrid_scores import TOWERS, receiver_of, run_alike
 from retroscope.study.recipes import same_tokens
 from retroscope.study.sampled import sampled
 from retroscope.study.transplant_settings import SweepSettings
-from retroscope.study.transplants import TOWERS, check_names, receiver_of, refuse_large, run_alike
+from retroscope.study.transplants import check_names, refuse_large
 from retroscope.surgery.hybrids import Wanted, encodings
 from retroscope.surgery.transplant import sweep
 
@@ -52,7 +53,7 @@ def plan_transplants(
         "bytes": 4 * len(wanted) * texts * int(before.passage.backbone.config.get_text_config().hidden_size),
         "passages": len(searched.passages),
         "queries": len(searched.queries),
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 3),
     }
 
 

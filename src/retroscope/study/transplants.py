@@ -1,41 +1,33 @@
 """Which parts matter? The weights of one model put into the other, part by part, and retrieval measured each time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.reporting.transplant_words import transplant_statements
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
-from retroscope.retrieval.retrieve import retrieve
-from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_trial import Texts, same_weights, texts_of
+from retroscope.study.ablation_trial import same_weights
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
+from retroscope.study.hybrid_scores import MEASURES, TOWERS, Hybrids, Measured, hybrid_scores
+from retroscope.study.measure import Progress
 from retroscope.study.provenance import command_line, software
-from retroscope.study.recipes import check_pair, recipe_differences, same_recipe
+from retroscope.study.recipes import check_pair, recipe_differences, told_apart
 from retroscope.study.sampled import sampled
 from retroscope.study.settings import DataSettings, ModelSettings, plain
-from retroscope.study.transplant_settings import DIRECTIONS, SweepSettings
-from retroscope.study.transplant_vectors import hybrid_vectors
+from retroscope.study.transplant_settings import SweepSettings
+from retroscope.study.whole_search import WholeSearch, few_queries, sample_words, whole_search_of
 from retroscope.surgery.transplant import check_pair as check_weights
 from retroscope.surgery.transplant import named, sweep
 
-Progress = Callable[[str, int, int], None]
-TOWERS = ("query", "passage")
-MEASURES = ("RR@10", "nDCG@10")  # where neither sweep nor study names any
 MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory together
-SIDES = ("before", "after")  # the two of a hybrid, 0 and 1
-Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact, and its hybrids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +74,9 @@ def transplant(
     chosen = settings or TransplantSettings()
     check_transplants(before, after)
     home = Path(cache) if cache else default_cache()
+    before, after = told_apart(before, after)
     swept = replace(chosen.sweep, measures=chosen.sweep.measures or MEASURES)
-    measured, caveats = measure_transplants(before, after, collection, swept, cache=home, progress=progress)
+    measured, caveats, sample = measure_transplants(before, after, collection, swept, cache=home, progress=progress)
     return TransplantFindings(
         before=before.name,
         after=after.name,
@@ -92,6 +85,7 @@ def transplant(
         differences=differences(measured, chosen.statistics),
         measures=swept.measures or MEASURES,
         caveats=tuple(caveats),
+        sample=tuple(sample),
         command=command_line(),
         settings=plain(chosen),
         versions=software(),
@@ -136,9 +130,13 @@ def measure_transplants(
     settings: SweepSettings,
     *,
     cache: Path,
+    whole: WholeSearch | None = None,
     progress: Progress | None = None,
-) -> tuple[Measured, list[str]]:
-    """Per-query scores of every hybrid and of its intact receiver, and what a reader must know of them.
+) -> tuple[Measured, list[str], list[dict[str, Any]]]:
+    """Per-query scores of every hybrid and of its intact receiver, what a reader must know, and what a sample changes.
+
+    Args:
+        whole: what both find in the whole corpus, where it is known; else it is searched here if a sample is drawn.
 
     Raises:
         EncoderError: for two architectures.
@@ -149,13 +147,23 @@ def measure_transplants(
     names = settings.transplants or sweep(depth, settings.shares, settings.groups)
     for name in names:
         named(name, depth)
-    searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
+    measures = settings.measures or MEASURES
+    whole = whole or whole_search_of(pair, collection, settings.passages, measures, cache=cache, progress=progress)
+    rankings = whole.rankings if whole else ()
+    searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed, rankings)
     wanted = tuple(dict.fromkeys(("none", *names, "all")))
     refuse_large(searched, len(wanted) * len(settings.directions), after)
-    run = _Run(pair, searched, wanted, settings, cache, progress)
-    vectors = {tower: _vectors(tower, run) for tower in TOWERS}
-    found = {direction: _scores(direction, vectors, run) for direction in settings.directions}
-    return found, _caveats(before, after, collection, searched)
+    found = hybrid_scores(Hybrids(pair, searched, wanted, settings, cache, progress))
+    sample = _sample_rows(found, whole)
+    return found, _caveats(before, after, collection, searched, sample), sample
+
+
+def _sample_rows(found: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
+    """Of every intact receiver; empty where the whole corpus was searched."""
+    if whole is None:
+        return []
+    intact = {scores.recipe["receiver"]: scores.values.isel(transplant=0, drop=True) for scores, _ in found.values()}
+    return [row for model, values in intact.items() for row in whole.compared(model, values)]
 
 
 def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
@@ -181,95 +189,18 @@ def differences(measured: Measured, statistics: ComparisonSettings) -> dict[str,
     return {direction: compare_scores(*scores, chosen) for direction, scores in measured.items()}
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What all hybrids share."""
-
-    pair: tuple[Retriever, Retriever]
-    collection: Collection
-    names: tuple[str, ...]
-    settings: SweepSettings
-    cache: Path
-    progress: Progress | None
-
-
-def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Whether both may receive in one run: the same tokens are treated alike, and vectors have one width."""
-    return same_recipe(one, two) and repr(one.head) == repr(two.head)
-
-
-def receiver_of(direction: str) -> int:
-    """Which of the two, 0 or 1, gets the other's weights."""
-    return SIDES.index(DIRECTIONS[direction][0])
-
-
-def _vectors(tower: str, run: _Run) -> dict[tuple[int, str], Any]:
-    """The final vectors of one tower's texts under every transplant, both directions together where they can be."""
-    encoders = (run.pair[0].tower(tower), run.pair[1].tower(tower))
-    receivers = sorted({receiver_of(direction) for direction in run.settings.directions})
-    texts = {r: texts_of(run.pair[r], run.collection, tower, run.settings.batch_tokens) for r in receivers}
-    together = len(receivers) == 2 and run_alike(*encoders) and texts[0].rows == texts[1].rows
-    told = _counter(tower, run, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
-    if together:
-        wanted = [(r, name) for r in receivers for name in run.names]
-        return _held(encoders, texts[0], wanted, run, told)
-    made: dict[tuple[int, str], Any] = {}
-    for r in receivers:
-        turned = encoders if r == 0 else (encoders[1], encoders[0])
-        found = _held(turned, texts[r], [(0, name) for name in run.names], run, told)
-        made |= {(r, name): vectors for (_, name), vectors in found.items()}
-    return made
-
-
-def _held(
-    encoders: tuple[Encoder, Encoder],
-    texts: Texts,
-    wanted: Sequence[tuple[int, str]],
-    run: _Run,
-    told: Callable[[int], None],
-) -> dict[tuple[int, str], Any]:
-    found = hybrid_vectors(encoders, texts, wanted, run.cache, told)
-    return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in found.items()}
-
-
-def _counter(tower: str, run: _Run, total: int, each: int) -> Callable[[int], None]:
-    """Tells of texts: `total` of all directions, `each` directions at a time."""
-    done = 0
-
-    def told(n: int) -> None:
-        nonlocal done
-        done += n * each
-        if run.progress:
-            run.progress(f"transplants: {tower} texts", done, total)
-
-    return told
-
-
-def _scores(direction: str, vectors: Mapping[str, Mapping[tuple[int, str], Any]], run: _Run) -> tuple[Scores, Scores]:
-    """The receiver intact and its hybrids, by (query, transplant, measure)."""
-    side = receiver_of(direction)
-    receiver, donor = run.pair[side], run.pair[1 - side]
-    values = []
-    for name in run.names:
-        query, passage = (vectors[tower][side, name] for tower in TOWERS)
-        made = RetrieverRepresentations(receiver.name, query, passage, receiver.similarity, {})
-        values.append(retrieve(made, run.collection, run.settings.measures or MEASURES).scores.values)
-    whole = xr.concat(values, dim=xr.Variable("transplant", list(run.names)))
-    changed = [name for name in run.names if name != "none"]
-    hybrids = whole.sel(transplant=changed).transpose("query", "transplant", "measure")
-    intact = xr.zeros_like(hybrids) + whole.sel(transplant="none", drop=True)
-    recipe = {"direction": direction, "receiver": receiver.name, "donor": donor.name}
-    return Scores("transplants", intact, recipe), Scores("transplants", hybrids, recipe)
-
-
-def _caveats(before: Retriever, after: Retriever, whole: Collection, searched: Collection) -> list[str]:
+def _caveats(
+    before: Retriever, after: Retriever, whole: Collection, searched: Collection, sample: Sequence[Mapping[str, Any]]
+) -> list[str]:
     said = [f"{len(searched.judged_queries):,} queries over {len(searched.passages):,} passages were measured"]
+    said += few_queries(len(searched.judged_queries))
     said += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(before, after)]
     if len(searched.passages) < len(whole.passages):
         said.append(
             f"a sample of {len(searched.passages):,} of {len(whole.passages):,} passages was searched, with "
-            f"{len(searched.queries):,} queries: measures are higher than over the whole corpus"
+            f"{len(searched.queries):,} of {len(whole.judged_queries):,} queries: fewer passages compete"
         )
+        said += sample_words(sample)
     return [*said, *whole.notes]
 
 
@@ -281,6 +212,7 @@ def transplant_document(f: TransplantFindings) -> dict[str, Any]:
             "title": f.title,
             "verdict": [s.text for s in transplant_statements(f)],
             "caveats": list(f.caveats),
+            "sample": list(f.sample),
             "transplants": f.table().to_dict(orient="records"),
             "settings": dict(f.settings),
             "versions": dict(f.versions),
