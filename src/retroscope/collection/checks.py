@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from retroscope.collection.ids import holds_control, with_control
 from retroscope.collection.passages import PassageTable, encodable
-from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.collection.records import LARGEST_GRADE, Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError, listed
 
 
@@ -16,14 +17,17 @@ def refuse(what: str, problems: Sequence[str], fix: str) -> None:
 
 def check_passages(passages: Iterable[Passage]) -> Iterator[Passage]:
     """The same passages; at their end, an error about those without id or text."""
-    nameless, empty, total = [], [], 0
+    nameless, empty, broken, total = [], [], [], 0
     for total, p in enumerate(passages, 1):
         if not p.id:
             nameless.append(f"passage {total}: {p.text[:60]!r}")
         if not (p.text.strip() or p.title.strip()):
             empty.append(repr(p.id))
+        if holds_control(p.id):
+            broken.append(repr(p.id))
         yield p
     refuse("passages without an id", nameless, "give each an id")
+    refuse("passage ids hold control characters", broken, "remove them from the ids, in every file")
     refuse("passages without title or text", empty, "remove them from the corpus and from the qrels")
     if not total:
         raise CollectionError("there are no passages", fix="give the file that holds the corpus")
@@ -51,6 +55,7 @@ def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
     refuse("queries without an id", nameless, "give each an id")
     refuse("queries without text", empty, "remove them from the queries and from the qrels")
     refuse("queries hold half a character (a lone UTF-16 surrogate)", broken, "remove these characters")
+    refuse("query ids hold control characters", with_control(table), "remove them from the ids, in every file")
     refuse("query ids occur more than once", repeated, "keep one query per id")
     return table
 
@@ -58,8 +63,13 @@ def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
 def check_judgments(
     judgments: Iterable[Judgment], queries: Container[str], passages: Container[str]
 ) -> tuple[Judgment, ...]:
-    """The judgments, each of a known query and passage, one for a pair, at least one of them relevant."""
+    """The judgments, each graded in bounds, of a known query and passage, one for a pair, one at least relevant."""
     kept = tuple(judgments)
+    refuse(
+        f"relevance is no whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
+        [f"query {j.query_id!r}, passage {j.passage_id!r}: {j.relevance!r}" for j in kept if not _is_grade(j)],
+        "grade with 0, 1, 2",
+    )
     lost_queries = dict.fromkeys(repr(j.query_id) for j in kept if j.query_id not in queries)
     lost_passages = dict.fromkeys(repr(j.passage_id) for j in kept if j.passage_id not in passages)
     refuse("judgments of queries that do not exist", list(lost_queries), "add the queries, or remove these judgments")
@@ -70,6 +80,12 @@ def check_judgments(
     if not any(j.relevance > 0 for j in kept):
         raise CollectionError("no query has a relevant passage", fix="give judgments with a relevance of 1 or more")
     return kept
+
+
+def _is_grade(judgment: Judgment) -> bool:
+    """Whether the measures compute right with this relevance."""
+    grade: object = judgment.relevance
+    return isinstance(grade, int) and not isinstance(grade, bool) and abs(grade) <= LARGEST_GRADE
 
 
 def _check_judged_once(judgments: Sequence[Judgment]) -> None:

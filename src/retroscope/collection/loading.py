@@ -7,6 +7,7 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers import READERS, Reader
+from retroscope.collection.readers.beir import qrels_files
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
 
@@ -54,7 +55,7 @@ def splits_of(spec: str | Path) -> tuple[str, ...]:
     reader, path = resolve_spec(spec)
     if reader is not READERS["beir"]:
         return ()
-    return tuple(sorted(found.name.split(".tsv")[0] for found in (path / "qrels").glob("*.tsv*")))
+    return tuple(sorted(qrels_files(path)))
 
 
 def first_queries(collection: Collection, n: int) -> Collection:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# trec_eval, which computes most measures, keeps a table with a row for every grade of a query: 2^31 - 1 takes all
+# memory, and 2^32 wraps around to 0. Gains of 2^grade are finite up to 1023.
+LARGEST_GRADE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -22,7 +26,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """How relevant a passage is to a query (a line of qrels); 0 or less is not relevant."""
+    """How relevant a passage is to a query (a line of qrels), from -1000 to 1000; 0 or less is not relevant."""
 
     query_id: str
     passage_id: str

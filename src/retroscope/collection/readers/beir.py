@@ -4,6 +4,7 @@ Recognised by these names, each plain or gzipped. The records have `_id` (or `id
 corpus, `title`. Queries that the split does not judge are left out, as BEIR's own loader does.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.rows import rows
 from retroscope.collection.readers.trec_files import read_qrels
 from retroscope.errors import CollectionError
+
+QRELS = re.compile(r".+\.tsv(\.gz)?")  # and nothing behind it: test.tsv.bak is no split
 
 
 def recognises(path: Path) -> bool:
@@ -29,7 +32,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
             where=str(path),
             fix="a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv",
         )
-    splits = {p.name.split(".tsv")[0]: p for p in sorted((path / "qrels").iterdir()) if ".tsv" in p.name}
+    splits = qrels_files(path)
     split = choose_split(options.split, splits, str(path / "qrels"))
     reader = RowReader(options.columns)
     name = collection_name(path)
@@ -44,11 +47,40 @@ def read(path: Path, options: ReadOptions) -> Collection:
     return replace(collection, mapping=mapping, ignore_identical_ids=queries_are_passages(name))
 
 
+def qrels_files(path: Path) -> dict[str, Path]:
+    """Split -> its qrels, of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.tsv.gz.
+
+    Raises:
+        CollectionError: where a split has both.
+    """
+    found = [p for p in sorted((path / "qrels").iterdir()) if QRELS.fullmatch(p.name)]
+    return {
+        split: one_of(path / "qrels", f"{split}.tsv") for split in dict.fromkeys(p.name.split(".tsv")[0] for p in found)
+    }
+
+
+def one_of(folder: Path, name: str) -> Path:
+    """The file of that name, plain or with .gz behind it.
+
+    Raises:
+        CollectionError: where both are there: one of them is old, and nobody can tell which.
+    """
+    plain, packed = folder / name, folder / f"{name}.gz"
+    if plain.is_file() and packed.is_file():
+        raise CollectionError(
+            f"both {name} and {name}.gz are here, and only one can be meant", where=str(folder), fix="remove one"
+        )
+    return packed if packed.is_file() else plain
+
+
 def _file(path: Path, stem: str) -> Path:
-    packed = path / f"{stem}.jsonl.gz"
-    return packed if packed.is_file() else path / f"{stem}.jsonl"
+    return one_of(path, f"{stem}.jsonl")
 
 
 def _absent(path: Path) -> list[str]:
-    missing = [f"{stem}.jsonl" for stem in ("corpus", "queries") if not _file(path, stem).is_file()]
+    missing = [
+        f"{stem}.jsonl"
+        for stem in ("corpus", "queries")
+        if not any((path / f"{stem}.jsonl{end}").is_file() for end in ("", ".gz"))
+    ]
     return missing + ([] if (path / "qrels").is_dir() else ["qrels/"])

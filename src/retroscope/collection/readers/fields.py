@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from retroscope.collection.ids import check_id
 from retroscope.collection.readers.rows import Row
 from retroscope.errors import CollectionError, did_you_mean, unknown_name
 
@@ -76,7 +77,7 @@ def id_of(row: Row, column: str | None) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _wrong(row, str(column), "an id (text or a whole number)", value)
-    return str(value)
+    return check_id(str(value), row.where)
 
 
 def required_id(row: Row, column: str) -> str:

@@ -19,10 +19,10 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers import dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
 from retroscope.collection.readers.examples import collect
 from retroscope.collection.readers.fields import missing_column, required_id
+from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.rows import Row, rows
-from retroscope.collection.readers.trec_files import relevance_of
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
 
@@ -35,6 +35,7 @@ ROW_FORMATS = (
     flag_embedding.FORMAT,
 )
 JUDGMENTS = ("qrels", "default", "data")  # the configuration that holds them, in order of preference
+SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 SAVED = ("dataset_info.json", "dataset_dict.json")
 QRELS_COLUMNS = {
     "query": ("query-id", "query_id"),
@@ -139,8 +140,22 @@ def _folder_splits(folder: Path) -> Splits:
         return _saved_splits(folder)
     shards: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
-        shards.setdefault(re.sub(r"-\d+-of-\d+$", "", file.stem), []).append(file)
+        shards.setdefault(SHARD.sub("", file.stem), []).append(file)
+    for name, files in shards.items():
+        _check_complete(name, files, folder)
     return {name: partial(_chained, files) for name, files in shards.items()}
+
+
+def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
+    """Refuse a split of which a part is missing, or that is there twice: as one file and in parts."""
+    parts = [(int(found[1]), int(found[2])) for file in files if (found := SHARD.search(file.stem))]
+    whole = len(files) == 1 and not parts
+    if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
+        raise CollectionError(
+            f"the files of split {split!r} are not all parts of one: {', '.join(file.name for file in files)}",
+            where=str(folder),
+            fix="fetch every part SPLIT-00000-of-0000N.parquet once more, and remove what is there twice",
+        )
 
 
 def _chained(files: Sequence[Path]) -> Iterator[Row]:

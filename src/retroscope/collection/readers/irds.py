@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, queries_are_passages
 from retroscope.collection.readers.parts import join_parts
 from retroscope.collection.records import Judgment, Passage, Query
@@ -36,7 +37,10 @@ def collection_of(dataset: Any, name: str) -> Collection:
         raise CollectionError(
             f"this data set has no {', '.join(parts)}", where=name, fix="name a subset that has them, e.g. beir/nq/test"
         )
-    judgments = [Judgment(q.query_id, q.doc_id, int(q.relevance)) for q in dataset.qrels_iter()]
+    judgments = [
+        Judgment(q.query_id, q.doc_id, relevance_of(q.relevance, f"{name}, qrels {number}"))
+        for number, q in enumerate(dataset.qrels_iter(), 1)
+    ]
     queries = (Query(q.query_id, q.text if "text" in q._fields else q.default_text()) for q in dataset.queries_iter())
     collection = join_parts(name, _passages(dataset), queries, judgments, f"ir_datasets:{name}")
     mapping = {"format": "ir_datasets"}

@@ -50,13 +50,26 @@ def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
             where=row.where,
             fix="give one mark, 0 or 1, for each passage",
         )
-    return [(text, bool(mark)) for text, mark in zip(texts, marks, strict=True)]
+    return [(text, _mark(mark, row.where)) for text, mark in zip(texts, marks, strict=True)]
 
 
 def _selected(passage: Row) -> bool:
     if "is_selected" not in passage.values:
         raise missing_column(passage, ["is_selected"], "passages")
-    return bool(passage.values["is_selected"])
+    return _mark(passage.values["is_selected"], passage.where)
+
+
+def _mark(value: object, where: str) -> bool:
+    """Read a mark: 1 or true is selected; 0, false or null is not.
+
+    Raises:
+        CollectionError: for anything else, which Python would take for true or false all the same: "0", -1, [0].
+    """
+    if value is None or (isinstance(value, bool | int) and value in (0, 1)):
+        return bool(value)
+    raise CollectionError(
+        f"is_selected must be 0, 1, true, false or null, found {value!r}", where=where, fix="write 0 or 1"
+    )
 
 
 FORMAT = RowFormat(

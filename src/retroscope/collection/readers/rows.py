@@ -9,7 +9,8 @@ import gzip
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,13 +111,42 @@ def _jsonl(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield _object(json.loads(line), path, number, "line")
+            yield _object(json.loads(line, object_pairs_hook=_once), path, number, "line")
         except json.JSONDecodeError as error:
             raise CollectionError(
                 f"broken JSON: {error.msg} (column {error.colno})",
                 where=f"{path}, line {number}",
                 fix="a .jsonl file holds one complete JSON object on each line",
             ) from error
+        except _RepeatedKey as error:
+            raise _repeated("keys", error.names, f"{path}, line {number}") from error
+
+
+class _RepeatedKey(Exception):
+    """A JSON object names a key twice; Python would keep the last value without a word."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self.names = names
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _RepeatedKey(_twice([name for name, _ in pairs]))
+    return made
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _repeated(what: str, names: Sequence[str], where: str) -> CollectionError:
+    return CollectionError(
+        f"{what} that occur more than once: {', '.join(map(repr, names))}",
+        where=where,
+        fix="keep one of each, or rename the others: only one can be meant",
+    )
 
 
 def _json(path: Path) -> Iterator[Row]:
@@ -169,8 +199,10 @@ def _first_item(text: str, file: TextIO, where: str) -> tuple[Any, str]:
     """The item that the text begins with, and what follows it; reads on, doubling, while it is incomplete."""
     while True:
         try:
-            item, end = json.JSONDecoder().raw_decode(text)
+            item, end = json.JSONDecoder(object_pairs_hook=_once).raw_decode(text)
             return item, text[end:]
+        except _RepeatedKey as error:
+            raise _repeated("keys", error.names, where) from error
         except json.JSONDecodeError as error:
             piece = file.read(max(CHUNK, len(text)))
             if not piece:
@@ -205,6 +237,8 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
     reader = csv.reader((line for _, line in lines(path)), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
+        if twice := _twice(header):
+            raise _repeated("columns", twice, f"{path}, line {reader.line_num}")
         for cells in reader:
             if len(cells) != len(header) and cells:
                 raise CollectionError(
@@ -223,6 +257,8 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
 def _parquet(path: Path) -> Iterator[Row]:
     try:
         with open_bytes(path) as raw, pq.ParquetFile(raw) as file:
+            if twice := _twice(file.schema_arrow.names):
+                raise _repeated("columns", twice, str(path))
             batches = file.iter_batches(batch_size=1024)
             for number, values in enumerate((v for batch in batches for v in batch.to_pylist()), 1):
                 yield Row(values, str(path), number, "row")

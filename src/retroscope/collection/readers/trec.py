@@ -3,7 +3,7 @@
 A name with "qrels" in it is qrels (`qid 0 docid rel`), one with "topics" or "queries" is the topics
 (<top> blocks, `qid<TAB>text`, or rows), one with "corpus", "collection", "docs" or "passages" is the
 corpus (`docid<TAB>text`, or rows); each plain or gzipped. Recognised by one file of each kind whose
-qrels parse. Several qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
+qrels have three or four columns. Several qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
 """
 
 import re
@@ -15,7 +15,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
 from retroscope.collection.readers.rows import Row, form_of, lines, rows
-from retroscope.collection.readers.trec_files import cells_of, is_qrels_header, read_qrels, read_topics
+from retroscope.collection.readers.trec_files import cells_of, read_qrels, read_topics
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
 
@@ -40,7 +40,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
             where=str(path),
             fix="name them qrels.*, topics.* and corpus.*",
         )
-    splits = {_split_of(p): p for p in found["qrels"]}
+    splits = _splits(found["qrels"])
     split = choose_split(options.split, splits, str(path))
     topics, corpus = _one(found["topics"], split), _one(found["corpus"], split)
     reader = RowReader(options.columns)
@@ -72,6 +72,20 @@ def _matches(pattern: str, file: Path) -> list[str]:
     return [word for word in _words(file) if re.fullmatch(pattern, word)]
 
 
+def _splits(files: list[Path]) -> dict[str, Path]:
+    """Split -> its qrels; an error where two files are of one split."""
+    splits: dict[str, Path] = {}
+    for file in files:
+        other = splits.setdefault(_split_of(file), file)
+        if other != file:
+            raise CollectionError(
+                f"both {other.name} and {file.name} are the qrels of split {_split_of(file)!r}",
+                where=str(file.parent),
+                fix="remove one, or put another split into its name",
+            )
+    return splits
+
+
 def _split_of(file: Path) -> str:
     """What remains of a name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
     endings = {"tsv", "txt", "gz", "trec", "tab"}
@@ -93,8 +107,7 @@ def _one(files: list[Path], split: str) -> Path:
 
 def _looks_like_qrels(file: Path) -> bool:
     cells = next((cells_of(line) for _, line in lines(file)), [])
-    number = re.fullmatch(r"-?\d+(\.0)?", cells[-1]) if cells else None
-    return len(cells) in (3, 4) and (number is not None or is_qrels_header(cells))
+    return len(cells) in (3, 4)  # whether its grades are sound is for the reader to say, with file and line
 
 
 def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
@@ -131,4 +144,4 @@ def _pairs(file: Path, first: str, second: str) -> Iterator[Row]:
                 where=f"{file}, line {number}",
                 fix=f"each line is: {first}<TAB>{second}; for more columns, a .tsv with a header",
             )
-        yield Row({first: key.strip(), second: texts[0]}, str(file), number)
+        yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)

@@ -1,11 +1,12 @@
 """The lines of TREC: qrels, runs and topics, each plain or gzipped."""
 
-import math
 import re
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+from retroscope.collection.ids import check_id
+from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.rows import lines
 from retroscope.collection.records import Judgment, Query
 from retroscope.errors import CollectionError
@@ -13,40 +14,64 @@ from retroscope.errors import CollectionError
 Ranking = list[tuple[str, float]]  # passage id and score, best first
 
 
+# What the last column of a header is called, in lower case: BEIR, MTEB, ir_datasets, and what people write.
+GRADE_COLUMNS = frozenset(
+    {"score", "relevance", "rel", "grade", "label", "judgment", "judgement", "rating", "relevance_score", "qrel"}
+)
+
+
 def read_qrels(path: Path) -> list[Judgment]:
-    """Judgments from `qid 0 docid rel` (TREC) or `qid docid rel` (BEIR, with or without its header)."""
+    """Read judgments from `qid 0 docid rel` (TREC) or `qid docid rel` (BEIR, with or without its header).
+
+    Raises:
+        CollectionError: with file and line, where a line has another number of columns than the first, an empty id,
+            or no whole number for a grade; a first line is a header only where its last column is called as one of
+            `GRADE_COLUMNS`.
+    """
     judgments = []
+    width = 0
     for number, line in lines(path):
         cells = cells_of(line)
-        if not cells or (number == 1 and is_qrels_header(cells)):
+        if not cells:
             continue
+        where = f"{path}, line {number}"
         if len(cells) not in (3, 4):
             raise _line_error(path, number, f"{len(cells)} columns where qrels have 3 or 4", "qid 0 docid relevance")
-        judgments.append(Judgment(cells[0], cells[-2], relevance_of(cells[-1], f"{path}, line {number}")))
+        width = width or len(cells)
+        if len(cells) != width:
+            raise _line_error(
+                path, number, f"{len(cells)} columns where the first line has {width}", "qid 0 docid relevance"
+            )
+        if number == 1 and is_qrels_header(cells):
+            continue
+        query, passage = _named(cells[0], "query", where), _named(cells[-2], "passage", where)
+        judgments.append(Judgment(query, passage, _grade(cells[-1], where, first=number == 1)))
     return judgments
+
+
+def _named(text: str, what: str, where: str) -> str:
+    if not text:
+        raise CollectionError(f"no {what} id in this line", where=where, fix="each line is: qid 0 docid relevance")
+    return check_id(text, where)
+
+
+def _grade(text: str, where: str, *, first: bool) -> int:
+    try:
+        return relevance_of(text, where)
+    except CollectionError as error:
+        if first:
+            error.fix += f"; the last column of a header is called one of: {', '.join(sorted(GRADE_COLUMNS))}"
+        raise
 
 
 def cells_of(line: str) -> list[str]:
     """The cells of a line: between tabs if there are any (ids may hold spaces), else between spaces."""
-    return [c.strip() for c in line.split("\t")] if "\t" in line else line.split()
+    return [c.strip(" \r\n") for c in line.split("\t")] if "\t" in line else line.split()
 
 
 def is_qrels_header(cells: list[str]) -> bool:
-    """Whether a first line names columns: it has 3 or 4 cells and does not end in a number."""
-    return len(cells) in (3, 4) and re.search(r"\d", cells[-1]) is None
-
-
-def relevance_of(value: object, where: str) -> int:
-    """A grade as a whole number; 1.0 is 1, 0.5 is an error."""
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = math.nan
-    if not number.is_integer():
-        raise CollectionError(
-            f"relevance must be a whole number, found {value!r}", where=where, fix="grade with 0, 1, 2"
-        )
-    return int(number)
+    """Whether a first line names columns: it has 3 or 4 cells and the last is called as one of `GRADE_COLUMNS`."""
+    return len(cells) in (3, 4) and cells[-1].casefold().replace("-", "_") in GRADE_COLUMNS
 
 
 def read_run(path: Path) -> dict[str, Ranking]:
@@ -57,7 +82,7 @@ def read_run(path: Path) -> dict[str, Ranking]:
     negative: a file of scores falls.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
-    short = False
+    width = 0
     for number, line in lines(path):
         cells = cells_of(line)
         if not cells:
@@ -66,28 +91,22 @@ def read_run(path: Path) -> dict[str, Ranking]:
             raise _line_error(
                 path, number, f"{len(cells)} columns where a run has 6 or 3", "qid Q0 docid rank score tag"
             )
+        width = width or len(cells)
+        if len(cells) != width:
+            raise _line_error(
+                path, number, f"{len(cells)} columns where the first line has {width}", "qid Q0 docid rank score tag"
+            )
         query, passage, score = (cells[0], cells[2], cells[4]) if len(cells) == 6 else cells
-        short = short or len(cells) == 3
         if passage in found[query]:
             raise _line_error(path, number, f"passage {passage!r} is ranked twice for query {query!r}", "one line each")
-        found[query][passage] = _score(score, path, number)
-    if short and all(_rises(list(r.values())) for r in found.values()):
+        found[query][passage] = score_of(score, f"{path}, line {number}")
+    if width == 3 and all(_rises(list(r.values())) for r in found.values()):
         found = {q: {p: -rank for p, rank in r.items()} for q, r in found.items()}
     return {q: sorted(r.items(), key=lambda item: (-item[1], item[0])) for q, r in found.items()}
 
 
 def _rises(values: list[float]) -> bool:
     return all(v.is_integer() for v in values) and all(a < b for a, b in pairwise(values))
-
-
-def _score(text: str, path: Path, number: int) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if math.isnan(score):
-        raise _line_error(path, number, f"the score must be a number, found {text!r}", "qid Q0 docid rank score tag")
-    return score
 
 
 def read_topics(path: Path, field: str = "title") -> list[Query]:

@@ -1,0 +1,29 @@
+"""What an id may hold: any text but control characters."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from retroscope.errors import CollectionError
+
+
+def holds_control(text: str) -> bool:
+    """Tell whether a text holds a control character (Unicode category Cc): NUL, line breaks, tabs, DEL ..."""
+    return not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def check_id(text: str, where: str) -> str:
+    """Return the id, or raise a CollectionError where it holds a control character.
+
+    trec_eval cuts an id at a NUL, so that all ids with one beginning become one; the others break lines and columns
+    of run files.
+    """
+    if holds_control(text):
+        raise CollectionError(
+            f"the id {text!r} holds a control character", where=where, fix="remove it from the id, in every file"
+        )
+    return text
+
+
+def with_control(ids: Iterable[str]) -> list[str]:
+    """Return those of the ids that hold a control character, as Python writes them."""
+    return [repr(text) for text in ids if holds_control(text)]

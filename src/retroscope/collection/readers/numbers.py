@@ -1,0 +1,50 @@
+"""Numbers as the formats write them: ASCII digits only, within what the measures compute right.
+
+Python's own `int` and `float` read more: `1_000`, full-width digits, `nan`, `1e3` for a grade.
+"""
+
+import math
+import re
+
+from retroscope.collection.records import LARGEST_GRADE
+from retroscope.errors import CollectionError
+
+GRADE = re.compile(r"[+-]?[0-9]+(\.0+)?")
+SCORE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+LONGEST = 30  # characters of a grade: Python refuses to read a number of thousands of digits
+
+
+def relevance_of(value: object, where: str) -> int:
+    """Read a grade: a whole number from -1000 to 1000 in ASCII digits, or a number of that value; 1.0 is 1.
+
+    Raises:
+        CollectionError: for anything else: 0.5, 1_000, 1e3, true, nothing at all.
+    """
+    text = "" if isinstance(value, bool) else str(value)
+    if GRADE.fullmatch(text) and len(text) <= LONGEST and abs(float(text)) <= LARGEST_GRADE:
+        return int(float(text))
+    raise CollectionError(
+        f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}, found {_shortened(value)}",
+        where=where,
+        fix="grade with 0, 1, 2",
+    )
+
+
+def score_of(text: str, where: str) -> float:
+    """Read a score of a run file: a finite decimal number in ASCII digits, with or without an exponent.
+
+    Raises:
+        CollectionError: for anything else: nan, inf, 1_000, 0x1.
+    """
+    if SCORE.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    raise CollectionError(
+        f"the score must be a finite number, found {_shortened(text)}",
+        where=where,
+        fix="each line is: qid Q0 docid rank score tag",
+    )
+
+
+def _shortened(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 2 * LONGEST else f"{shown[: 2 * LONGEST]} ..."
