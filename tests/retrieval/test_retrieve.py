@@ -1,5 +1,6 @@
 """Retrieval of a collection: what is judged is ranked, measured and labelled."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.loading import load_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.loading import load_retriever
-from retroscope.errors import AnalysisError, RepresentationError
+from retroscope.errors import AnalysisError, RepresentationError, SettingsError
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
-from retroscope.retrieval.retrieve import retrieve, retrieve_layers
+from retroscope.retrieval.retrieve import check_measures, retrieve, retrieve_layers
 from retroscope.scores import load_scores
 
 EYE = np.eye(4, dtype=np.float32)
@@ -71,6 +72,59 @@ def test_layers_are_measured_one_by_one_and_the_last_equals_the_final_without_a_
     assert found.select(layer=1).values.drop_vars("layer").equals(final.values)
     # layer 0: all alike, so the ranking is d, c, b, a for every query, whatever the order of the corpus
     assert found.select(layer=0, measure="RR@10").values.values.tolist() == [1 / 3, 1 / 4]
+
+
+BLIND = r"every query scores its first 4 passages alike, so their order is by id alone"
+ALIKE = r"2 different queries have one and the same vector"
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize(
+    ("passages", "queries", "why"),
+    [
+        (np.ones((4, 4)), EYE[:3] + 1, BLIND),
+        (np.zeros((4, 4)), EYE[:3], BLIND),
+        (EYE, np.zeros((3, 4)), BLIND),
+        (EYE, np.ones((3, 4)) * [1, 2, 3, 4], ALIKE),
+        (EYE, EYE[:3] + 0.1, ""),
+        (np.ones((4, 4)) + EYE, EYE[:3], ""),
+    ],
+    ids=["constant passages", "zero passages", "zero queries", "constant queries", "fine", "nearly constant"],
+)
+def test_vectors_that_rank_by_id_alone_say_so(
+    passages: np.ndarray, queries: np.ndarray, why: str, similarity: str
+) -> None:
+    """R@4 is 1 with every one of them: no measure shows it."""
+    made = RetrieverRepresentations(
+        "toy",
+        representations_in_memory(["a", "unjudged", "b"], queries.astype(np.float32)[:, None]),
+        representations_in_memory(list("abcd"), passages.astype(np.float32)[:, None]),
+        similarity,
+        {"retriever": "toy"},
+    )
+    found = retrieve(made, collection(), ["R@4"])
+    assert found.scores.mean().item() == 1
+    assert bool(found.blind) == bool(why)
+    assert re.match(why, found.blind)
+    assert found.scores.warnings == ((found.blind,) if why else ())
+    layers = retrieve_layers(made, collection(), ["R@4"]).warnings
+    assert layers == ((f"retrieval by layer 0: {found.blind}",) if why else ())
+
+
+def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:
+    passages = [Passage(i, f"text {i}") for i in "abcd"]
+    same = make_collection(
+        "x", passages, [Query("a", "one"), Query("b", "one")], [Judgment("a", "b"), Judgment("b", "a")]
+    )
+    towers = (["a", "b"], np.ones((2, 1, 4)) * [1, 2, 3, 4]), (list("abcd"), EYE[:, None])
+    made = RetrieverRepresentations("toy", *(representations_in_memory(*tower) for tower in towers), "dot", {})
+    assert retrieve(made, same, ["R@4"]).blind == ""
+
+
+def test_measures_are_tried_before_anything_is_encoded() -> None:
+    check_measures(["nDCG@10", "RR@10", "AP"], collection(relevance=1000))
+    with pytest.raises(SettingsError, match=r"cannot be computed with these judgments:\n  - ERR@10: Called"):
+        check_measures(["nDCG@10", "ERR@10"], collection())
 
 
 def test_layer_scores_are_saved_with_their_labels(tmp_path: Path) -> None:

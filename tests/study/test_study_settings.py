@@ -323,3 +323,23 @@ def test_a_mixture_of_protocols_is_said() -> None:
         "probing.protocol", "statistics.test", "statistics.correction", "after.load.protocol", "neurons.target",
         "neurons.quadrature", "neurons.thresholds", "neurons.batch_size",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "a:\n  b: 1\n  b: 1\n", "a: [{b: 1, b: 2}]\n"])
+def test_a_name_that_occurs_twice_in_a_settings_file_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"'[ab]' occurs more than once\n.*line [13]"):
+        from_yaml(file)
+
+
+def test_a_value_on_the_command_line_names_each_field_once() -> None:
+    assert changed({}, ["a={b: 1, c: 2}"]) == {"a": {"b": 1, "c": 2}}
+    with pytest.raises(SettingsError, match="is not YAML"):
+        changed({}, ["a={b: 1, b: 2}"])
+
+
+def test_anchors_of_yaml_are_merged_as_before(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("one: &base {a: 1, b: 2}\ntwo:\n  <<: *base\n  b: 3\n")
+    assert from_yaml(file)["two"] == {"a": 1, "b": 3}

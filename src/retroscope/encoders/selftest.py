@@ -12,6 +12,7 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.encode import encode_layers, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.errors import EncoderError
 
 EXTRA = 5  # columns of padding that must change nothing
 SENTENCES = (
@@ -113,6 +114,26 @@ SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, Rows], Vectors]]] = {
     "padding_right": ("with five more columns of padding on the right", _padded_right),
     "padding_left": ("with five more columns of padding on the left", _padded_left),
 }
+
+
+def check_told_apart(encoder: Encoder) -> None:
+    """Refuse an encoder that gives texts that have nothing in common one vector, or vectors of zeros.
+
+    Raises:
+        EncoderError: before anything is measured with it: every ranking would be by id alone.
+    """
+    vectors = encode_layers(encoder, SENTENCES).final
+    if not bool(vectors.any()):
+        problem = "every vector is 0"
+    elif _relative(vectors[:, None], vectors[:1, None].expand(len(vectors), 1, -1)) <= tolerance(encoder):
+        problem = f"different texts have one and the same vector, {SENTENCES[0]!r} and {SENTENCES[3]!r} among them"
+    else:
+        return
+    raise EncoderError(
+        f"{problem}: it cannot tell texts apart",
+        where=encoder.name,
+        fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
+    )
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:

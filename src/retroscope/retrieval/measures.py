@@ -1,12 +1,13 @@
 """Measures by their ir-measures names, per query."""
 
 from collections.abc import Sequence
+from subprocess import CalledProcessError
 
 import ir_measures
 import numpy as np
 import xarray as xr
 
-from retroscope.errors import SettingsError, did_you_mean
+from retroscope.errors import SettingsError, did_you_mean, listed
 from retroscope.retrieval.runs import Run
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@10", "R@100")
@@ -33,6 +34,27 @@ def _is_computed(measure: ir_measures.Measure) -> bool:
         return any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers)
     except AssertionError:  # what ir-measures raises for a measure that lacks a parameter
         return False
+
+
+def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> None:
+    """Compute the measures once with these judgments, a made-up ranking each query, before anything is encoded.
+
+    Raises:
+        SettingsError: that names the measures that their provider cannot compute with them: gdeval (ERR, nDCG with
+            exponential gains) reads numbers as query ids only, and grades up to 4.
+    """
+    run = {query: [(passage, -float(k)) for k, passage in enumerate(judged)] for query, judged in qrels.items()}
+    failing = []
+    for name in names:
+        try:
+            measure_queries(run, qrels, [name])
+        except (CalledProcessError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError) as error:
+            failing.append(f"{name}: {type(error).__name__}")
+    if failing:
+        raise SettingsError(
+            f"these measures cannot be computed with these judgments:{listed(failing)}",
+            fix="choose others; ERR and exponential gains need query ids that are numbers, and grades up to 4",
+        )
 
 
 def depth(names: Sequence[str], least: int = 100) -> int:

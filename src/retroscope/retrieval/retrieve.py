@@ -1,17 +1,17 @@
 """Retrieval of a collection by the final vectors, and by those of every layer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 import xarray as xr
 
 from retroscope.collection.collection import Collection
 from retroscope.errors import AnalysisError
 from retroscope.representations.extraction import Progress
-from retroscope.representations.store import RetrieverRepresentations
-from retroscope.retrieval.measures import DEFAULT_MEASURES, depth, measure_queries
+from retroscope.representations.store import RetrieverRepresentations, Vectors
+from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
 from retroscope.retrieval.runs import Run
-from retroscope.retrieval.search import as_run, search
+from retroscope.retrieval.search import Ranking, as_run, search
 from retroscope.scores import Scores
 
 
@@ -22,10 +22,23 @@ class Retrieval:
     Attributes:
         scores: dims (query, measure); every query with a relevant passage.
         run: the ranking itself, for all judged queries.
+        blind: why the vectors do not rank at all, if so: those of all passages, or of all queries, are the same (cls
+            pooling at layer 0 reads one and the same token); it is among the warnings of the scores, too.
     """
 
     scores: Scores
     run: Run
+    blind: str = ""
+
+
+def check_measures(names: Sequence[str], collection: Collection) -> None:
+    """Refuse measures that cannot be computed with the judgments of a collection, before anything is encoded."""
+    check_computed(names, _searched(collection))
+
+
+def _searched(collection: Collection) -> dict[str, dict[str, int]]:
+    """The judgments of the queries that are searched with: those with a relevant passage."""
+    return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
 def retrieve(
@@ -43,6 +56,9 @@ def retrieve(
         measures: ir-measures names.
         layer: None searches with the final vectors, k with the pooled vectors of layer k under the
             same similarity (no head).
+
+    Raises:
+        AnalysisError: if nothing is judged relevant.
     """
     query_ids = collection.judged_queries
     if not query_ids:
@@ -52,9 +68,23 @@ def retrieve(
     rows = vectors.query.rows(query_ids)
     queries = (vectors.query.final() if layer is None else vectors.query.layer(layer))[rows]
     ranking = search(queries, vectors.passage, k + spare, similarity=vectors.similarity, layer=layer)
+    blind = _ranks_by_id(queries, ranking, {collection.queries[q].text for q in query_ids})
     run = as_run(ranking, query_ids, vectors.passage.ids, skip_identical=collection.ignore_identical_ids, k=k)
-    values = measure_queries(run, {q: collection.qrels[q] for q in query_ids}, measures)
-    return Retrieval(_scores(values, vectors, collection, k, "retrieval"), run)
+    values = measure_queries(run, _searched(collection), measures)
+    scores = _scores(values, vectors, collection, k, "retrieval")
+    return Retrieval(replace(scores, warnings=(*scores.warnings, *([blind] if blind else []))), run, blind)
+
+
+def _ranks_by_id(queries: Vectors, ranking: Ranking, texts: Set[str]) -> str:
+    """Why these vectors do not rank at all; empty where they do.
+
+    That all passages have one vector is read off the scores: every query has one score from its first to its last.
+    """
+    if ranking.scores.shape[1] > 1 and bool((ranking.scores[:, 0] == ranking.scores[:, -1]).all()):
+        return f"every query scores its first {ranking.scores.shape[1]:,} passages alike, so their order is by id alone"
+    if len(texts) > 1 and bool((queries == queries[0]).all()):
+        return f"{len(texts):,} different queries have one and the same vector, so one ranking is everybody's"
+    return ""
 
 
 def retrieve_layers(
@@ -65,15 +95,18 @@ def retrieve_layers(
 ) -> Scores:
     """The measures of every layer's pooled vectors, dims (query, layer, measure)."""
     parts: list[xr.DataArray] = []
+    warnings: list[str] = []
     depth_in_layers = vectors.passage.n_layers
     for layer in range(depth_in_layers):
         found = retrieve(vectors, collection, measures, layer=layer)
         parts.append(found.scores.values)
+        warnings += [f"retrieval by layer {layer}: {found.blind}"] if found.blind else []
         if progress:
             progress(layer + 1, depth_in_layers)
     values = xr.concat(parts, dim=xr.Variable("layer", range(depth_in_layers)))
     ordered = values.transpose("query", "layer", "measure")
-    return _scores(ordered, vectors, collection, depth(measures), "layer retrieval")
+    scores = _scores(ordered, vectors, collection, depth(measures), "layer retrieval")
+    return replace(scores, warnings=(*scores.warnings, *warnings))
 
 
 def _scores(

@@ -16,13 +16,14 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 from retroscope.probing.tasks import build_task
 from retroscope.retrieval.measures import depth_caveats
+from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.extras import Extra, searched_whole, transplanted, what_moved, what_moved_elsewhere
 from retroscope.study.load import BORROWED
-from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
 from retroscope.study.moved import why_not
 from retroscope.study.neuron_sides import (
     MeasuredNeurons,
@@ -71,6 +72,7 @@ def compare(
     settings = settings or StudySettings()
     home = Path(cache) if cache else default_cache()
     check_pair(before, after)
+    check_measures(settings.retrieval.measures, collection)
     before, after = told_apart(before, after)
     if elsewhere is not None and elsewhere.name == collection.name:
         elsewhere = replace(elsewhere, name=f"{elsewhere.name} (elsewhere)")
@@ -252,7 +254,7 @@ def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     ]
     for name, side in sides.items():
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]
-        said += truncation_caveats(name, side.vectors.recipe)
+        said += [*truncation_caveats(name, side.vectors.recipe), *ranking_caveats(name, side)]
         if side.probing:
             said += [f"{name}: {warning}" for warning in side.probing.warnings]
             said += side.probing.left_out  # the same on both sides: said once

@@ -8,8 +8,9 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.selftest import SelfTest, library_test, self_test
+from retroscope.encoders.selftest import SelfTest, check_told_apart, library_test, self_test
 from retroscope.encoders.twin import random_twin
+from retroscope.errors import AnalysisError
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
 from retroscope.probing.settings import ProbeSettings
@@ -114,10 +115,22 @@ def doubts(self_tests: dict[str, list[SelfTest]]) -> tuple[str, ...]:
     )
 
 
+def ranking_caveats(name: str, side: Measured) -> list[str]:
+    """Layers whose vectors rank by id alone, in words."""
+    known = side.vectors.warnings
+    return [f"{name}: {w}" for w in (side.layers.warnings if side.layers is not None else ()) if w not in known]
+
+
 def encode(
     retriever: Retriever, collection: Collection, cache: Path, settings: StudySettings, stages: Stages
 ) -> tuple[RetrieverRepresentations, dict[str, list[SelfTest]]]:
-    """Self-tests first, then every layer's vectors, marked with what failed."""
+    """Self-tests first, then every layer's vectors, marked with what failed.
+
+    Raises:
+        EncoderError: if a tower gives different texts one vector.
+    """
+    for encoder in {id(e): e for e in (retriever.query, retriever.passage)}.values():
+        check_told_apart(encoder)
     self_tests = tested(retriever)
     stages.ended("self-tests")
     towers = plan_towers(retriever, collection, cache, settings.extraction)
@@ -163,11 +176,20 @@ def measure(
         cache: folder of the vector stores.
         twin: vectors of a random-weight twin, for that control.
         progress: told (what, done, total).
+
+    Raises:
+        EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.
     """
     stages = Stages(retriever.name, progress)
     vectors, self_tests = encode(retriever, collection, cache, settings, stages)
     measures = settings.retrieval.measures
     found = retrieve(vectors, collection, measures)
+    if found.blind:
+        raise AnalysisError(
+            f"{retriever.name} cannot search: {found.blind}",
+            where=collection.name,
+            fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
+        )
     bare, layers, bare_layers = vectors.bare(), None, None
     if settings.retrieval.layers:
         layers = retrieve_layers(vectors, collection, measures, stages.inside("retrieval by layer"))

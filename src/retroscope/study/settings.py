@@ -170,10 +170,27 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
         raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML keeps the last of two values under one name, without a word."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    names = [key.value for key, _ in node.value]
+    for place, (key, _) in enumerate(node.value):
+        name = names[place]
+        if name in names[:place]:
+            raise yaml.constructor.ConstructorError(None, None, f"{name!r} occurs more than once", key.start_mark)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
 def from_yaml(path: Path) -> dict[str, Any]:
     """The values of a settings file, not checked yet."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError as error:
         raise SettingsError("there is no such settings file", where=str(path)) from error
     except OSError as error:
@@ -198,7 +215,7 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
 
 def _read(assignment: str, text: str) -> object:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise SettingsError(f"the value of {assignment!r} is not YAML", fix="write lists as [a, b]") from error
 

@@ -8,12 +8,13 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.probing.result import ProbeResult
 from retroscope.retrieval.measures import depth_caveats
+from retroscope.retrieval.retrieve import check_measures
 from retroscope.retrieval.runs import write_run
 from retroscope.scores import Scores
 from retroscope.statistics.summaries import summarise
 from retroscope.study.compare import mine
 from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.measure import Measured, Progress, doubts, measure, twin_of
+from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
 from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
 from retroscope.study.settings import StudySettings, plain
@@ -26,6 +27,7 @@ def run_retrieval(
     retriever: Retriever, collection: Collection, settings: StudySettings, cache: Path, progress: Progress | None = None
 ) -> tuple[Measured, Document]:
     """Encode and retrieve; the document of `retrieve --json`."""
+    check_measures(settings.retrieval.measures, collection)
     measured = measure(retriever, collection, None, settings, cache=cache, progress=progress)
     document = {
         **_head(measured, collection, settings),
@@ -40,6 +42,7 @@ def run_probes(
     retriever: Retriever, collection: Collection, settings: StudySettings, cache: Path, progress: Progress | None = None
 ) -> tuple[Measured, Document]:
     """Encode, mine hard negatives and probe; the document of `probe --json`."""
+    check_measures(settings.retrieval.measures, collection)
     negatives = mine(collection, settings)
     twin = twin_of(retriever, collection, cache, settings, progress)
     measured = measure(retriever, collection, negatives, settings, cache=cache, twin=twin, progress=progress)
@@ -81,6 +84,7 @@ def _head(measured: Measured, collection: Collection, settings: StudySettings) -
             *collection.notes,
             *doubts(measured.self_tests),
             *truncation_caveats(name, measured.vectors.recipe),
+            *ranking_caveats(name, measured),
         ],
         "settings": plain(settings),
         "versions": software(),

@@ -10,6 +10,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.reporting.transplant_words import transplant_statements
+from retroscope.retrieval.retrieve import check_measures
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
@@ -76,6 +77,7 @@ def transplant(
     home = Path(cache) if cache else default_cache()
     before, after = told_apart(before, after)
     swept = replace(chosen.sweep, measures=chosen.sweep.measures or MEASURES)
+    check_measures(swept.measures or MEASURES, collection)
     measured, caveats, sample = measure_transplants(before, after, collection, swept, cache=home, progress=progress)
     return TransplantFindings(
         before=before.name,

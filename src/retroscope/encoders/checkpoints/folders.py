@@ -62,9 +62,25 @@ def read_json_list(file: Path) -> list[dict[str, Any]]:
     return content
 
 
+class _RepeatedKey(Exception):
+    """A JSON object names a key twice; Python would keep the last value without a word."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKey(", ".join(repr(name) for name in made if names.count(name) > 1))
+    return made
+
+
 def _parse(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except _RepeatedKey as error:
+        raise EncoderError(
+            f"keys that occur more than once: {error}", where=str(file), fix="keep one of each: only one can be meant"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise EncoderError(
             f"not valid JSON ({error})", where=str(file), fix="copy or download the file again"

@@ -10,6 +10,7 @@ from torch import nn
 
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.folders import read_json, read_json_list
+from retroscope.encoders.checkpoints.values import flag, group, required_number, text, whole_number
 from retroscope.encoders.heads import ACTIVATIONS, Dense, Normalize
 from retroscope.encoders.weights import open_disk
 from retroscope.errors import EncoderError, did_you_mean, listed
@@ -128,17 +129,18 @@ def _route(module: Module, tower: str) -> list[Module]:
 
 def _pooling_choices(folder: Path) -> dict[str, Choice]:
     raw = read_json(folder, "config.json")
-    said = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if raw.get(key)]
-    modes = [said] if isinstance(said, str) else list(said)
+    file = folder / "config.json"
+    said = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if flag(raw, key, file)]
+    modes = [str(mode) for mode in said] if isinstance(said, list) else [str(said)]
     where = f"{folder.name}/config.json"
     if len(modes) != 1 or modes[0] not in POOLING_NAMES:
         raise EncoderError(
             f"pooling {' + '.join(modes) or '(none)'} is not one that is known",
-            where=str(folder / "config.json"),
+            where=str(file),
             fix=f"known are, one at a time: {', '.join(POOLING_NAMES)}",
         )
     source = f"checkpoint: {where}"
-    include = bool(raw.get("include_prompt", True))
+    include = flag(raw, "include_prompt", file, default=True)
     return {"pooling": Choice(POOLING_NAMES[modes[0]], source), "pool_prompt": Choice(include, source)}
 
 
@@ -146,34 +148,34 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
     file = next((name for name in TRANSFORMER_SETTINGS if (folder / name).is_file()), TRANSFORMER_SETTINGS[0])
     raw = read_json(folder, file)
     _refuse_unknown(raw, folder / file)
-    text = raw.get("processing_kwargs", {}).get("text", {})
-    choices = {}
-    for field, value in {
-        "max_length": text.get("max_length", raw.get("max_seq_length")),
-        "query_max_length": raw.get("query_length"),
-        "passage_max_length": raw.get("document_length"),
-    }.items():
-        if value is not None:
-            choices[field] = Choice(int(value), f"checkpoint: {file}")
-    return choices, bool(raw.get("do_lower_case", False))
+    where = folder / file
+    of_texts = group(group(raw, "processing_kwargs", where), "text", where)
+    lengths = {
+        "max_length": whole_number(of_texts, "max_length", where) or whole_number(raw, "max_seq_length", where),
+        "query_max_length": whole_number(raw, "query_length", where),
+        "passage_max_length": whole_number(raw, "document_length", where),
+    }
+    choices = {name: Choice(value, f"checkpoint: {file}") for name, value in lengths.items() if value is not None}
+    return choices, flag(raw, "do_lower_case", where)
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
     """Settings that change what the transformer reads or returns, and are not understood, are an error."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
+    processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]
     if raw.get("transformer_task", "feature-extraction") != "feature-extraction":
         problems.append(f"transformer_task {raw['transformer_task']}")
     if raw.get("module_output_name", "token_embeddings") != "token_embeddings":
         problems.append(f"module_output_name {raw['module_output_name']}")
-    modality = raw.get("modality_config", {}).get("text", {"method": "forward"})
-    if modality["method"] != "forward":
-        problems.append(f"modality_config: text goes through {modality['method']}")
-    if "message" in raw.get("modality_config", {}):
+    modality = group(raw, "modality_config", where)
+    method = group(modality, "text", where).get("method", "forward")
+    if method != "forward":
+        problems.append(f"modality_config: text goes through {method}")
+    if "message" in modality:
         problems.append("modality_config: texts become messages of a chat, by the tokenizer's template")
-    processing = raw.get("processing_kwargs", {})
     problems += [f"processing_kwargs: {key}" for key, value in processing.items() if key != "text" and value]
-    problems += [f"processing_kwargs: text.{key}" for key in processing.get("text", {}) if key != "max_length"]
+    problems += [f"processing_kwargs: text.{key}" for key in group(processing, "text", where) if key != "max_length"]
     if problems:
         raise EncoderError(
             f"settings of the transformer that are not understood{listed(problems)}",
@@ -183,18 +185,20 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
 
 
 def _root_choices(folder: Path) -> dict[str, Choice]:
-    raw = read_json(folder, SETTINGS)
+    raw, where = read_json(folder, SETTINGS), folder / SETTINGS
     source = f"checkpoint: {SETTINGS}"
-    prompts = raw.get("prompts") or {}
+    prompts = group(raw, "prompts", where)
+    declared = {name: text(prompts, name, where) for name in prompts}  # every one, used or not
     choices = {}
     for tower, names in PROMPTS.items():
-        name = next((name for name in (*names, raw.get("default_prompt_name")) if name in prompts), None)
-        if name is not None:
-            choices[f"{tower}_prompt"] = Choice(str(prompts[name]), f"{source}, prompt {name!r}")
-    if raw.get("similarity_fn_name") is not None:
-        choices["similarity"] = Choice(raw["similarity_fn_name"], source)
-    if raw.get("truncate_dim") is not None:
-        choices["truncate_dim"] = Choice(int(raw["truncate_dim"]), source)
+        name = next((name for name in (*names, text(raw, "default_prompt_name", where)) if name in prompts), None)
+        if name is not None and declared[name] is not None:
+            choices[f"{tower}_prompt"] = Choice(declared[name], f"{source}, prompt {name!r}")
+    similarity, kept = text(raw, "similarity_fn_name", where), whole_number(raw, "truncate_dim", where)
+    if similarity is not None:
+        choices["similarity"] = Choice(similarity, source)
+    if kept is not None:
+        choices["truncate_dim"] = Choice(kept, source)
     return choices
 
 
@@ -207,10 +211,11 @@ def _read_dense(folder: Path) -> nn.Module:
                 where=str(folder),
                 fix="multi-vector models have no single vector to compare; give a dense retriever",
             )
-    sizes = int(raw["in_features"]), int(raw["out_features"])
-    linear = nn.Linear(*sizes, bias=bool(raw.get("bias", True)))
+    file = folder / "config.json"
+    sizes = required_number(raw, "in_features", file), required_number(raw, "out_features", file)
+    linear = nn.Linear(*sizes, bias=flag(raw, "bias", file, default=True))
     projected = nn.Linear(*sizes, bias=False) if sizes[0] != sizes[1] else nn.Identity()
-    residual = projected if raw.get("use_residual") else None
+    residual = projected if flag(raw, "use_residual", file) else None
     dense = Dense(linear, _activation(raw.get("activation_function", "torch.nn.Tanh"), folder), residual)
     _fill(dense, folder)
     return dense
@@ -227,7 +232,7 @@ def _activation(name: str, folder: Path) -> nn.Module:
 
 def _read_layer_norm(folder: Path) -> nn.Module:
     holder = nn.Module()
-    holder.norm = nn.LayerNorm(int(read_json(folder, "config.json")["dimension"]))
+    holder.norm = nn.LayerNorm(required_number(read_json(folder, "config.json"), "dimension", folder / "config.json"))
     _fill(holder, folder)
     return holder.get_submodule("norm")
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from retroscope.encoders.anatomy import Anatomy
@@ -128,6 +129,8 @@ def _positions(config: PretrainedConfig) -> int | None:
 
 def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
     where = checkpoint.proof.source
+    _check_size(chosen["truncate_dim"], checkpoint)
+    _check_padding(chosen["padding_side"], where)
     if chosen["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
         raise EncoderError(
             "append_eos was asked for, but the tokenizer has no EOS token", where=where, fix="leave it out"
@@ -138,6 +141,12 @@ def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatom
         )
     limit = _positions(checkpoint.model.config)
     length = chosen["max_length"]
+    if length.value < 1:
+        raise EncoderError(
+            f"max_length is {length.value} ({length.source})",
+            where=where,
+            fix="give max_length (--max-length), e.g. 512",
+        )
     if limit is not None and length.value > limit:
         raise EncoderError(
             f"max_length {length.value} ({length.source}) is more than the {limit} positions of the model",
@@ -151,6 +160,23 @@ def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatom
             where=where,
             fix="leave causal out; only decoders can be made to look both ways (causal=False)",
         )
+
+
+def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
+    """Refuse to keep more dimensions of a final vector than it has."""
+    maps = [module for module in checkpoint.head.modules() if isinstance(module, nn.Linear)]
+    size = int(maps[-1].out_features if maps else checkpoint.model.config.hidden_size)
+    if kept.value is not None and kept.value > size:
+        raise EncoderError(
+            f"truncate_dim {kept.value} ({kept.source}) is more than the {size} dimensions of a vector",
+            where=checkpoint.proof.source,
+            fix=f"give at most {size}, or leave it out",
+        )
+
+
+def _check_padding(side: Choice, where: str) -> None:
+    if side.value not in ("left", "right"):
+        raise EncoderError(f"padding_side is {side.value!r} ({side.source})", where=where, fix="use 'left' or 'right'")
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:

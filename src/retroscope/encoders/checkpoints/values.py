@@ -1,0 +1,79 @@
+"""Values of a checkpoint's JSON files, each of the type that it must have.
+
+Python takes more: `bool("false")` is true, `str({})` is a prompt, `int(True)` is a length of 1, and a length of 0 or a
+slice up to -3 is no error.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retroscope.errors import EncoderError
+
+Record = Mapping[str, Any]
+
+
+def whole_number(raw: Record, key: str, where: Path) -> int | None:
+    """Read a whole number of at least 1; None where there is none.
+
+    Raises:
+        EncoderError: for anything else: 0, -3, 1.5, true, "128".
+    """
+    value = raw.get(key)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise _wrong(key, "a whole number of at least 1", value, where)
+
+
+def required_number(raw: Record, key: str, where: Path) -> int:
+    """Read a whole number of at least 1 that must be there."""
+    value = whole_number(raw, key, where)
+    if value is None:
+        raise _wrong(key, "a whole number of at least 1", value, where)
+    return value
+
+
+def flag(raw: Record, key: str, where: Path, *, default: bool = False) -> bool:
+    """Read true or false; the default where there is neither.
+
+    Raises:
+        EncoderError: for anything else: "false", 1.
+    """
+    value = raw.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise _wrong(key, "true or false", value, where)
+    return value
+
+
+def text(raw: Record, key: str, where: Path) -> str | None:
+    """Read a text; None where there is none.
+
+    Raises:
+        EncoderError: for anything else.
+    """
+    value = raw.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(key, "a text", value, where)
+    return value
+
+
+def group(raw: Record, key: str, where: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is none.
+
+    Raises:
+        EncoderError: for anything else.
+    """
+    value = raw.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _wrong(key, "a JSON object", value, where)
+    return value
+
+
+def _wrong(key: str, wanted: str, value: object, where: Path) -> EncoderError:
+    return EncoderError(
+        f"{key} must be {wanted}, found {value!r}", where=str(where), fix="correct the file, or download it again"
+    )
