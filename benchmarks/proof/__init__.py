@@ -1,0 +1,1 @@
+"""What each instrument reads where the truth is known: one module an instrument family, collected by `proofs.py`."""

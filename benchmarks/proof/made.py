@@ -1,0 +1,48 @@
+"""Made-up retrievers and collections: who is relevant to whom is planted in the vectors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+
+DIM = 16
+
+
+def collection(queries: int, passages: int) -> Collection:
+    """Return a collection in which passage i is relevant to query i; the other passages are relevant to none."""
+    return make_collection(
+        name="made up",
+        passages=[Passage(f"p{i}", f"passage {i}") for i in range(passages)],
+        queries=[Query(f"q{i}", f"query {i}") for i in range(queries)],
+        judgments=[Judgment(f"q{i}", f"p{i}", 1) for i in range(queries)],
+    )
+
+
+def retriever(queries: np.ndarray, passages: np.ndarray, similarity: str = "dot") -> RetrieverRepresentations:
+    """Return representations of arrays (text, layer, dim)."""
+    towers = [
+        representations_in_memory([f"{letter}{i}" for i in range(len(vectors))], vectors.astype(np.float32))
+        for letter, vectors in (("q", queries), ("p", passages))
+    ]
+    return RetrieverRepresentations("made up", *towers, similarity, {"made": "up"})
+
+
+def noisy(
+    random: np.random.Generator, meaning: np.ndarray, queries: int, noise: float, layers: int = 1
+) -> RetrieverRepresentations:
+    """Return a retriever that sees the meaning of each text through noise of its own, layer by layer."""
+    texts = meaning[:, None] + noise * random.standard_normal((len(meaning), layers, meaning.shape[1]))
+    asked = meaning[:queries, None] + noise * random.standard_normal((queries, layers, meaning.shape[1]))
+    return retriever(asked, texts)
+
+
+def choices(random: np.random.Generator, queries: int, negatives: int, others: Sequence[int]) -> list[Candidates]:
+    """Return query i with its passage i and negatives drawn from these passages."""
+    found = []
+    for i in range(queries):
+        drawn = random.permutation([j for j in others if j != i])[:negatives]
+        found.append(Candidates(f"q{i}", f"p{i}", tuple(f"p{j}" for j in drawn)))
+    return found

@@ -1,0 +1,169 @@
+"""Probes: is relevance readable, and do the controls see what they should?
+
+A study has few queries and one layer; its relevant passage is the query's meaning seen through noise, or has nothing to
+do with the query. Negatives are other queries' passages.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from proof.made import DIM, choices, noisy, retriever
+from proof.proof import Proof, rate, short
+from retroscope.probing import ProbeResult, ProbeSettings, probe
+from retroscope.representations.store import RetrieverRepresentations
+from retroscope.scores import Scores
+from retroscope.statistics import bootstrap_mean, compare_scores
+
+QUERIES, NEGATIVES, N = 80, 30, 5
+CHANCE = 1 / N
+NOISE, LESS = 1.5, 1.0
+READING = ("dot", "elementwise", "bilinear", "mean_difference")
+
+
+def proofs(studies: int) -> list[Proof]:
+    """Return a row for each probe, one for a change between two retrievers, and one for each control."""
+    torch.set_num_threads(1)
+    nothing = [measured(unrelated(seed), seed, READING) for seed in range(studies)]
+    planted = [measured(related(seed, NOISE), seed, READING) for seed in range(studies, studies + max(1, studies // 4))]
+    rows = [reading(name, nothing, planted) for name in READING]
+    return [*rows, passages_alone(studies), changed(studies), code(max(1, studies // 4))]
+
+
+def reading(name: str, nothing: Sequence[ProbeResult], planted: Sequence[ProbeResult]) -> Proof:
+    """Return the row of one probe that reads query and passage."""
+    outside = [interval(found, name) for found in nothing]
+    inside = [interval(found, name) for found in planted]
+    shuffled = mean(planted, name, "shuffled_queries")
+    return Proof(
+        instrument=f"Probe `{name}`: relevance is readable",
+        control="shuffled queries, in training and test",
+        reads=f"accuracy {short(shuffled)} (chance {short(CHANCE)}); with the own queries {short(mean(planted, name))}",
+        failed=shuffled < CHANCE + 0.03 < mean(planted, name),
+        false=rate(not low <= CHANCE <= high for low, high in outside),
+        power=rate(low > CHANCE for low, _ in inside),
+        planted=f"accuracy {short(mean(planted, name))}, {QUERIES} queries",
+        coverage=rate(low <= CHANCE <= high for low, high in outside),
+        held_against="Newton's method to 1e-6 (tests/probing/test_fitting.py)" if name != "dot" else "numpy argmax",
+    )
+
+
+def passages_alone(studies: int) -> Proof:
+    """Return the row of the probe that never reads the query: what relevant passages have in common."""
+    names = ("passage_only",)
+    nothing = [measured(unrelated(seed), seed, names) for seed in range(studies)]
+    bumped = [measured(prior(seed), seed, names) for seed in range(max(1, studies // 4))]
+    queries_only = [measured(related(seed, 0.3), seed, names) for seed in range(max(1, studies // 4))]
+    outside = [interval(found, names[0]) for found in nothing]
+    return Proof(
+        instrument="Probe `passage_only`: relevant passages look alike",
+        control="passages that only their query tells apart",
+        reads=f"accuracy {short(mean(queries_only, names[0]))}; of a common direction {short(mean(bumped, names[0]))}",
+        failed=mean(queries_only, names[0]) < CHANCE + 0.03 < mean(bumped, names[0]),
+        false=rate(not low <= CHANCE <= high for low, high in outside),
+        power=rate(interval(found, names[0])[0] > CHANCE for found in bumped),
+        planted=f"accuracy {short(mean(bumped, names[0]))}, {QUERIES} queries",
+        coverage=rate(low <= CHANCE <= high for low, high in outside),
+        held_against="a query exchanged for another changes nothing (tests/probing/test_probe_theorems.py)",
+    )
+
+
+def changed(studies: int) -> Proof:
+    """Return the row of the paired difference of two retrievers' accuracies, by McNemar's test or Student's."""
+    null = [difference(seed, NOISE) for seed in range(studies)]
+    planted = [difference(seed, LESS) for seed in range(studies, 2 * studies)]
+    truth = float(np.mean([row["effect"] for row in (difference(s, LESS) for s in range(5000, 5000 + studies))]))
+    return Proof(
+        instrument="Probe: accuracy changed between two retrievers",
+        control="two retrievers of equal noise",
+        reads=f"mean change {short(float(np.mean([row['effect'] for row in null])))}; of less noise {short(truth)}",
+        failed=abs(float(np.mean([row["effect"] for row in null]))) < 0.01 < truth,
+        false=rate(row["p_corrected"] < 0.05 for row in null),
+        power=rate(row["p_corrected"] < 0.05 for row in planted),
+        planted=f"accuracy {truth:+.3f}, {QUERIES} queries",
+        coverage=rate(row["ci_low"] <= truth <= row["ci_high"] for row in planted),
+        held_against="statsmodels' exact McNemar",
+    )
+
+
+def code(studies: int) -> Proof:
+    """Return the row of the online code, which compresses only what can be read."""
+    nothing = [compression(unrelated(seed), seed) for seed in range(studies)]
+    planted = [compression(related(seed, NOISE), seed) for seed in range(studies)]
+    own, shuffled = (float(np.mean([found[at] for found in planted])) for at in (0, 1))
+    return Proof(
+        instrument="Probe `mdl`: the code is shorter than the uniform one by more than 5 %",
+        control="shuffled queries",
+        reads=f"compression {short(shuffled)}; with the own queries {short(own)}",
+        failed=shuffled < 1.05 < own,
+        false=rate(found[0] > 1.05 for found in nothing),
+        power=rate(found[0] > 1.05 for found in planted),
+        planted=f"compression {short(own)}, {QUERIES} queries",
+        coverage=None,
+        held_against="the probabilities of all messages sum to 1 (tests/probing/test_mdl.py)",
+    )
+
+
+def measured(side: RetrieverRepresentations, seed: int, probes: tuple[str, ...]) -> ProbeResult:
+    """Return these probes' accuracies with the own and with shuffled queries."""
+    settings = ProbeSettings(probes=probes, passages=(N,), controls=("none", "shuffled_queries"))
+    others = range(len(side.passage.ids) - QUERIES, len(side.passage.ids))
+    return probe(side, choices(np.random.default_rng(seed), QUERIES, NEGATIVES, others), settings)
+
+
+def related(seed: int, noise: float) -> RetrieverRepresentations:
+    """Return a retriever that reads relevance through noise."""
+    random = np.random.default_rng(seed)
+    return noisy(random, random.standard_normal((QUERIES, DIM)), QUERIES, noise)
+
+
+def unrelated(seed: int) -> RetrieverRepresentations:
+    """Return vectors of queries and passages that know nothing of one another."""
+    random = np.random.default_rng(seed)
+    return retriever(*(random.standard_normal((QUERIES, 1, DIM)) for _ in range(2)))
+
+
+def prior(seed: int) -> RetrieverRepresentations:
+    """Return a retriever for which all gold passages share a direction; negatives are turned away from it."""
+    random = np.random.default_rng(seed)
+    passages = random.standard_normal((QUERIES * 2, 1, DIM))
+    passages[:QUERIES, :, 0] += 2
+    return retriever(random.standard_normal((QUERIES, 1, DIM)), passages)
+
+
+def interval(found: ProbeResult, name: str, control: str = "none") -> tuple[float, float]:
+    """Return the interval of a probe's accuracy over queries."""
+    values = found.scores.select(probe=name, control=control, passages=N, layer=0).values.values
+    bounds = bootstrap_mean(values)
+    return float(bounds.low), float(bounds.high)
+
+
+def mean(results: Sequence[ProbeResult], name: str, control: str = "none") -> float:
+    """Return the mean accuracy of a probe over studies."""
+    cells = [found.scores.mean().sel(probe=name, control=control, passages=N, layer=0) for found in results]
+    return float(np.mean(cells))
+
+
+def difference(seed: int, noise: float) -> dict[str, float]:
+    """Return the row of two retrievers' difference; both see the same meanings."""
+    random = np.random.default_rng(seed)
+    meaning = random.standard_normal((QUERIES, DIM))
+    candidates = choices(random, QUERIES, NEGATIVES, range(QUERIES))
+    settings = ProbeSettings(probes=("dot",), passages=(N,), controls=("none",))
+    before, after = (own(probe(noisy(random, meaning, QUERIES, n), candidates, settings)) for n in (NOISE, noise))
+    table = compare_scores(before, after).table
+    return {name: float(table[name]) for name in ("effect", "ci_low", "ci_high", "p_corrected")}
+
+
+def own(found: ProbeResult) -> Scores:
+    """Return the measurement itself, one number a query."""
+    return found.scores.select(probe="dot", control="none", passages=N, layer=0)
+
+
+def compression(side: RetrieverRepresentations, seed: int) -> tuple[float, float]:
+    """Return the compression with the own and with shuffled queries."""
+    found = measured(side, seed, ("mdl",)).mdl
+    bits = found.mean().sel(passages=N, layer=0)
+    values = np.log2(N) / bits
+    return float(values.sel(control="none")), float(values.sel(control="shuffled_queries"))

@@ -1,0 +1,155 @@
+"""Drift of representations: how alike two models arrange the same texts, with an interval over texts.
+
+Two models see the same texts through a common part and parts of their own. What a statistic comes to for all texts of
+this kind is taken from many more texts than a study has.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from proof.proof import Proof, rate, short
+from retroscope.drift.dimensions import effective_rank
+from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa
+from retroscope.statistics.jackknife import jackknife
+
+TEXTS, MANY, DIM = 200, 3000, 12
+SHARED = 0.7
+Statistic = Callable[[np.ndarray, np.ndarray], float]
+
+
+def proofs(studies: int) -> list[Proof]:
+    """Return a row for each statistic of likeness that has a value for all texts."""
+    alike = [likeness("CKA", cka, studies, naive_cka), likeness("RSA", rsa, studies, None)]
+    return [*alike, rotations(studies), neighbours(studies), dimensions(max(1, studies // 2))]
+
+
+def likeness(name: str, statistic: Statistic, studies: int, naive: Statistic | None) -> Proof:
+    """Return the row of one statistic: 0 for unrelated models, its own value for related ones."""
+    truth = statistic(*models(np.random.default_rng(0), SHARED, MANY))
+    null = [estimated(statistic, seed, 0.0) for seed in range(studies)]
+    related = [estimated(statistic, seed, SHARED) for seed in range(studies)]
+    unrelated = float(np.mean([value for value, _, _ in null]))
+    gap = max((abs(statistic(*pair) - naive(*pair)) for pair in map(small, range(5))), default=0.0) if naive else 0.0
+    return Proof(
+        instrument=f"{name}: two models are alike beyond chance",
+        control="two models that share nothing",
+        reads=f"{short(unrelated)} on average; two that share half of their variance {short(truth)}",
+        failed=abs(unrelated) < 0.05 < truth,
+        false=rate(low > 0 or high < 0 for _, low, high in null),
+        power=rate(low > 0 for _, low, _ in related),
+        planted=f"{name} {short(truth)}, {TEXTS} texts",
+        coverage=rate(low <= truth <= high for _, low, high in related),
+        held_against=f"the formula with a text-by-text matrix: {gap:.0e}"
+        if naive
+        else "scipy.stats.spearmanr within it",
+    )
+
+
+def neighbours(studies: int) -> Proof:
+    """Return the row of common nearest neighbours, whose value by chance is k / (texts - 1)."""
+    k, chance = 10, 10 / (TEXTS - 1)
+    null = [estimated(neighbour_overlap, seed, 0.0) for seed in range(studies // 2)]
+    related = [estimated(neighbour_overlap, seed, SHARED) for seed in range(studies // 2)]
+    unrelated = float(np.mean([value for value, _, _ in null]))
+    mean = float(np.mean([value for value, _, _ in related]))
+    return Proof(
+        instrument=f"Common neighbours (k = {k}): alike beyond chance",
+        control="two models that share nothing",
+        reads=f"{short(unrelated)}, by chance {short(chance)}; two that share half of their variance {short(mean)}",
+        failed=abs(unrelated - chance) < 0.01 < mean - chance,
+        false=rate(low > chance or high < chance for _, low, high in null),
+        power=rate(low > chance for _, low, _ in related),
+        planted=f"overlap {short(mean)}, {TEXTS} texts",
+        coverage=None,
+        held_against="its value by chance, k / (texts - 1)",
+    )
+
+
+def rotations(studies: int) -> Proof:
+    """Return the row of Procrustes similarity, whose value by chance is that of texts paired at random."""
+
+    def said(seed: int, shared: float) -> tuple[float, float, float]:
+        one, two = models(np.random.default_rng(1000 + seed), shared, TEXTS)
+        value, low, high = jackknife(lambda rows: procrustes(one[rows], two[rows]), TEXTS, seed=seed)
+        chance = procrustes_chance(one, two, seed)
+        return value - chance, low - chance, high - chance
+
+    null = [said(seed, 0.0) for seed in range(studies // 2)]
+    related = [said(seed, SHARED) for seed in range(studies // 2)]
+    unrelated, above = (float(np.mean([value for value, _, _ in found])) for found in (null, related))
+    rotated = max(
+        abs(1 - procrustes(one, 3 * one @ np.linalg.qr(two.T @ two)[0] + 2)) for one, two in map(small, range(5))
+    )
+    return Proof(
+        instrument="Procrustes: two models are alike beyond chance",
+        control="two models that share nothing",
+        reads=f"{short(unrelated)} above texts paired at random; two that share half of their variance {short(above)}",
+        failed=abs(unrelated) < 0.05 < above,
+        false=rate(low > 0 for _, low, _ in null),
+        power=rate(low > 0 for _, low, _ in related),
+        planted=f"{short(above)} above chance, {TEXTS} texts",
+        coverage=None,
+        held_against=f"1 for a rotated, scaled and shifted copy: {rotated:.0e}",
+    )
+
+
+def dimensions(studies: int) -> Proof:
+    """Return the row of the effective rank of the population that texts are drawn from."""
+    wide = 150
+    sd = np.exp(-np.linspace(0, 2, wide))
+    truth = float(np.exp(-np.sum(sd / sd.sum() * np.log(sd / sd.sum()))))
+    ends, plain = [], []
+    for seed in range(studies):
+        x = np.random.default_rng(seed).standard_normal((TEXTS, wide)) * sd
+        ends.append(jackknife(lambda rows, x=x: effective_rank(x[rows]), TEXTS, seed=seed))
+        values = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+        share = values / values.sum()
+        plain.append(float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-12))))))
+    mean = float(np.mean([value for value, _, _ in ends]))
+    return Proof(
+        instrument="Effective rank of an embedding space",
+        control="the effective rank of the sampled texts themselves",
+        reads=f"{np.mean(plain):.1f}, for {truth:.1f} in truth; corrected {mean:.1f}",
+        failed=abs(float(np.mean(plain)) - truth) > 2 * abs(mean - truth),
+        false=None,
+        power=None,
+        planted="",
+        coverage=rate(low <= truth <= high for _, low, high in ends),
+        held_against=f"its closed form for {wide} dimensions, {TEXTS} texts",
+    )
+
+
+def models(random: np.random.Generator, shared: float, texts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two models' vectors of the same texts; `shared` is the correlation of their common part."""
+    common = random.standard_normal((texts, DIM)) * np.linspace(1.5, 0.5, DIM)
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((DIM, DIM)))[0]
+    sides = []
+    for rotation in (np.eye(DIM), turn):
+        own = random.standard_normal((texts, DIM)) * np.linspace(1.5, 0.5, DIM)
+        sides.append((np.sqrt(shared) * common + np.sqrt(1 - shared) * own) @ rotation)
+    return sides[0], sides[1]
+
+
+def estimated(statistic: Statistic, seed: int, shared: float) -> tuple[float, float, float]:
+    """Return the statistic and its interval, as a study makes them."""
+    one, two = models(np.random.default_rng(1000 + seed), shared, TEXTS)
+    return jackknife(lambda rows: statistic(one[rows], two[rows]), TEXTS, seed=seed)
+
+
+def small(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two models of few texts, for formulas that need a text-by-text matrix."""
+    return models(np.random.default_rng(seed), SHARED, 30)
+
+
+def naive_cka(x: np.ndarray, y: np.ndarray) -> float:
+    """Return CKA by the unbiased HSIC as Song et al. (2012, eq. 5) print it."""
+
+    def hsic(a: np.ndarray, b: np.ndarray) -> float:
+        n = len(a)
+        k, m = (v @ v.T - np.diag(np.diag(v @ v.T)) for v in (a, b))
+        ones = np.ones(n)
+        middle = (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+        return float((np.trace(k @ m) + middle - 2 / (n - 2) * ones @ k @ m @ ones) / (n * (n - 3)))
+
+    return hsic(x, y) / float(np.sqrt(hsic(x, x) * hsic(y, y)))
