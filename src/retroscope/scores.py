@@ -16,6 +16,7 @@ import xarray as xr
 from retroscope.errors import SHOWN, AnalysisError, listed
 
 QUERY = "query"
+TEXT = "text"  # coordinate of the queries: the number of the distinct text of each
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,19 @@ class Scores:
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
         values: float array, first dimension `query` (coordinate: query ids, distinct);
-            every dimension has labels; NaN marks a query that was not measured under that label.
+            every dimension has labels; NaN marks a query that was not measured under that label. The coordinate
+            `text` of the queries, where there is one, has the same number for queries of one text.
         recipe: how the numbers were made (JSON-like); stored with them.
         warnings: reasons not to trust them, e.g. a failed self-test; never dropped.
+        passages: query id -> passages that bear on its score (relevant ones, candidates): queries that share some
+            are not independent.
     """
 
     name: str
     values: xr.DataArray
     recipe: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    passages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.values.dims or self.values.dims[0] != QUERY:
@@ -60,6 +65,16 @@ class Scores:
     def query_ids(self) -> list[str]:
         """The ids of the queries, in order."""
         return [str(i) for i in self.values.coords[QUERY].values]
+
+    @property
+    def texts(self) -> np.ndarray | None:
+        """Number of the distinct text of each query; None where texts are not known, and count as distinct."""
+        return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
+
+    def with_texts(self, texts: Mapping[str, int]) -> "Scores":
+        """The scores, with query id -> number of its distinct text."""
+        numbers = np.array([texts[i] for i in self.query_ids], dtype=np.int64)
+        return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
     def select(self, **labels: object) -> "Scores":
         """The scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
@@ -91,9 +106,21 @@ class Scores:
             "retroscope_warnings": json.dumps(list(self.warnings)),
         }
         plain = self.values.drop_attrs().rename("values").astype(np.float64)
-        plain.assign_coords(_text_coords(plain)).to_dataset().assign_attrs(attrs).to_zarr(
+        dataset = plain.assign_coords(_text_coords(plain)).to_dataset().assign(self._pairs())
+        dataset.assign_attrs(attrs).to_zarr(
             store, group=group, mode="a" if not (store / group).exists() else "w", consolidated=False
         )
+
+    def _pairs(self) -> dict[str, xr.Variable]:
+        """The queries' passages as two columns: place of the query, passage id."""
+        pairs = [(row, p) for row, i in enumerate(self.query_ids) for p in self.passages.get(i, ())]
+        if not pairs:
+            return {}
+        rows, ids = zip(*pairs, strict=True)
+        return {
+            "shared_query": xr.Variable("pair", np.array(rows, dtype=np.int64)),
+            "shared_passage": xr.Variable("pair", np.array(ids, dtype=np.dtypes.StringDType())),
+        }
 
 
 def _text_coords(array: xr.DataArray) -> dict[Hashable, xr.Variable]:
@@ -124,6 +151,7 @@ def load_scores(store: Path, group: str) -> Scores:
             values=values.assign_coords(_coords_as(values, object)),
             recipe=json.loads(loaded.attrs["retroscope_recipe"]),
             warnings=tuple(json.loads(loaded.attrs["retroscope_warnings"])),
+            passages=_passages_of(loaded),
         )
     except (KeyError, ValueError, OSError) as damage:
         raise AnalysisError(
@@ -131,6 +159,17 @@ def load_scores(store: Path, group: str) -> Scores:
             where=str(store),
             fix="run the analysis that writes them again",
         ) from damage
+
+
+def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
+    """Query id -> its passages, from the columns of `Scores.save`."""
+    if "shared_query" not in loaded:
+        return {}
+    ids = [str(i) for i in loaded[QUERY].values]
+    found: dict[str, list[str]] = {}
+    for row, passage in zip(loaded["shared_query"].values.tolist(), loaded["shared_passage"].values, strict=True):
+        found.setdefault(ids[row], []).append(str(passage))
+    return {i: tuple(passages) for i, passages in found.items()}
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:

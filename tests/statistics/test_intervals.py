@@ -84,7 +84,8 @@ def test_few_queries_cover_where_the_plain_percentile_interval_does_not():
     values = [reciprocal_ranks(random, (12, 2000)) for _ in range(2)]
     found = bootstrap_mean(values[0] - values[1], IntervalSettings(resamples=1000))
     missed = 1 - ((found.low <= 0) & (found.high >= 0)).mean()
-    means = intervals._resampled_means(values[0] - values[1] - found.mean, IntervalSettings(resamples=1000))
+    centred = values[0] - values[1] - found.mean
+    means = intervals._resampled_means(centred, np.ones(centred.shape, int), IntervalSettings(resamples=1000))
     ends = found.mean + np.quantile(means, [0.025, 0.975], axis=0)
     missed_by_plain = 1 - ((ends[0] <= 0) & (ends[1] >= 0)).mean()
     assert missed < 0.05 + slack(0.95)

@@ -70,6 +70,17 @@ class Collection:
         return tuple(q for q in self.queries if any(r > 0 for r in self.qrels.get(q, {}).values()))
 
     @cached_property
+    def query_texts(self) -> dict[str, int]:
+        """Query id -> number of its distinct text; queries that read alike are not independent of one another."""
+        numbers: dict[str, int] = {}
+        return {i: numbers.setdefault(" ".join(q.text.split()), len(numbers)) for i, q in self.queries.items()}
+
+    @cached_property
+    def relevant(self) -> dict[str, tuple[str, ...]]:
+        """Query id -> its relevant passages, of the judged queries."""
+        return {q: tuple(p for p, grade in self.qrels[q].items() if grade > 0) for q in self.judged_queries}
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every id, text and judgment, in order."""
         digest = hashlib.sha256(repr((self.title_separator, self.ignore_identical_ids)).encode())

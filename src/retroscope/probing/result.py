@@ -1,7 +1,7 @@
 """ProbeResult: what the grid found, with everything needed to doubt it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -48,6 +48,11 @@ class ProbeResult:
     layer_names: Mapping[int, str]
     recipe: Mapping[str, Any]
     warnings: tuple[str, ...]
+
+    def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
+        """The result, with query id -> number of its distinct text."""
+        mdl = None if self.mdl is None else self.mdl.with_texts(texts)
+        return replace(self, scores=self.scores.with_texts(texts), mdl=mdl)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -119,9 +124,9 @@ def collect(
     names = representations.query.layer_names
     return ProbeResult(
         model=representations.name,
-        scores=Scores("probing", credit, recipe, warnings),
+        scores=Scores("probing", credit, recipe, warnings, plan.task.shared),
         by_seed=tally.by_seed,
-        mdl=Scores(MDL, bits, recipe, warnings) if plan.has_mdl else None,
+        mdl=Scores(MDL, bits, recipe, warnings, plan.task.shared) if plan.has_mdl else None,
         fits=_fits(tally),
         split_sizes=_split_sizes(tally),
         layer_names={layer: names[layer] for layer in plan.layers},

@@ -39,6 +39,15 @@ class Task:
     size: int
     dropped: int = 0
 
+    @property
+    def shared(self) -> dict[str, tuple[str, ...]]:
+        """Query id -> the passages it chooses among, those of all its choices; other queries may have them, too."""
+        found: dict[str, dict[str, None]] = {}
+        for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
+            names = (self.passage_ids[p] for p in row if p != NOBODY)
+            found.setdefault(self.query_ids[query], {}).update(dict.fromkeys(names))
+        return {query: tuple(passages) for query, passages in found.items()}
+
 
 def build_task(candidates: Sequence[Candidates], size: int) -> Task:
     """The choices among `size` passages that these candidates allow.

@@ -120,4 +120,5 @@ def _scores(
         "ties": "by id, the greater first (trec_eval)",
         "ignore_identical_ids": collection.ignore_identical_ids,
     }
-    return Scores(name, values, recipe, vectors.warnings)
+    made = Scores(name, values, recipe, vectors.warnings, passages=collection.relevant)
+    return made.with_texts(collection.query_texts)

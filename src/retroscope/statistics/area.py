@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from retroscope.errors import SettingsError
+from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.intervals import DEFAULT, Interval, IntervalSettings, bootstrap_mean
 
 Curves = Float[np.ndarray, "query *cell fraction"]
@@ -39,11 +40,15 @@ def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fra
 
 
 def mean_area_between(
-    upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"], settings: IntervalSettings = DEFAULT
+    upper: Curves,
+    lower: Curves,
+    fractions: Float[np.ndarray, "fraction"],
+    settings: IntervalSettings = DEFAULT,
+    clusters: Clusters | None = None,
 ) -> Interval:
     """The mean over queries of the area between their two curves, with its bootstrap interval over queries.
 
-    The area is linear in the curves, so that its mean is the area between the mean curves; whole queries are
+    The area is linear in the curves, so that its mean is the area between the mean curves; whole texts of queries are
     resampled, and with them both curves and all fractions, which are not independent of one another.
     """
-    return bootstrap_mean(area_between(upper, lower, fractions), settings)
+    return bootstrap_mean(area_between(upper, lower, fractions), settings, clusters)

@@ -1,6 +1,6 @@
 """Compare two sets of scores: the one entry to every test, interval and correction of this room."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values, families, to_table
+from retroscope.statistics.clusters import Clusters, Sharing, clusters_of, sharing
 from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_few
@@ -26,8 +27,9 @@ Columns = dict[str, np.ndarray]
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
     """The effect of what lies between `before` and `after`, paired by query id.
 
-    Each query must be one number and independent of the others: scores of several passages or
-    paraphrases of one question are averaged before they come here.
+    Each query must be one number: scores of several passages or positives of one question are averaged before they
+    come here. Queries of one text are one observation in every interval and test, and passages that queries share
+    enlarge the standard error (`statistics.clusters`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
         AnalysisError: if the two hold different queries or labels.
@@ -36,20 +38,21 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
     change = differences(old, new)
-    family = families(before, chosen.family_per)
+    shared = _Shared(clusters_of(before), families(before, chosen.family_per))
     columns = (
-        _means(old, new, change, chosen)
-        | _tested(old, new, family, chosen)
-        | _equivalence(old, new, family, chosen)
+        _means(old, new, shared, chosen)
+        | _tested(old, new, shared, chosen)
+        | _equivalence(old, new, shared, chosen)
         | _counts(change)
     )
+    family = shared.family
     sizes = _family_sizes(columns["p"], family)
     return Difference(
         name=before.name if before.name == after.name else f"{before.name} to {after.name}",
         before=before,
         after=after,
         table=to_table(before, columns),
-        method=_method(before, columns, sizes, chosen),
+        method=_method(before, columns, sizes, chosen) | _facts(shared.clusters),
         warnings=_doubts(before, after, columns, sizes, chosen),
     )
 
@@ -59,8 +62,23 @@ def _paired(old: Values, new: Values) -> tuple[Values, Values]:
     return np.where(missing, np.nan, old), np.where(missing, np.nan, new)
 
 
-def _means(old: Values, new: Values, change: Differences, settings: ComparisonSettings) -> Columns:
-    first, second, effect = (bootstrap_mean(values, settings.intervals) for values in (old, new, change))
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What queries share, and the family of each cell."""
+
+    clusters: Clusters
+    family: Int[np.ndarray, "cell"]
+
+
+def _facts(clusters: Clusters) -> dict[str, Any]:
+    """How many texts and passages there are, for `Difference.method`."""
+    passages = 0 if clusters.passages is None else clusters.passages.shape[1]
+    return {"texts": clusters.n_texts, "passages": passages}
+
+
+def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
+    all_three = (old, new, differences(old, new))
+    first, second, effect = (bootstrap_mean(values, settings.intervals, shared.clusters) for values in all_three)
     return {
         "before": first.mean,
         "before_low": first.low,
@@ -74,14 +92,17 @@ def _means(old: Values, new: Values, change: Differences, settings: ComparisonSe
     }
 
 
-def _tested(old: Values, new: Values, family: Int[np.ndarray, "cell"], settings: ComparisonSettings) -> Columns:
+def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
     change = differences(old, new)
+    by_passages = sharing(change, shared.clusters) if settings.test != "unpaired_t" else None
     used = _tests(old, new, settings.test)
     p = np.full(len(used), np.nan)
     for name in sorted(set(used.tolist()) - {UNTESTED}):
         cells = used == name
-        p[cells] = PAIRED_TESTS[name](old[:, cells], new[:, cells], settings.flips)
-    corrected = _within(family, settings.correction, p, change, settings.flips)
+        p[cells] = PAIRED_TESTS[name](old[:, cells], new[:, cells], settings.flips, shared.clusters)
+    if by_passages is not None:
+        p = by_passages.p_values(p)
+    corrected = _within(shared, settings.correction, p, settings.flips, (change, by_passages))
     return {"p": p, "p_corrected": corrected, "test_used": used}
 
 
@@ -92,21 +113,26 @@ def _tests(old: Values, new: Values, test: str) -> np.ndarray:
 
 
 def _within(
-    family: Int[np.ndarray, "cell"], correction: str, p: PValues, change: Differences, flips: SignFlips
+    shared: _Shared, correction: str, p: PValues, flips: SignFlips, evidence: tuple[Differences, Sharing | None]
 ) -> PValues:
+    """Corrected family by family; the evidence is needed by `max_t` alone."""
+    change, by_passages = evidence
+    sums = shared.clusters.sums(change)
     corrected = np.full(len(p), np.nan)
-    for number in np.unique(family):
-        cells = family == number
-        corrected[cells] = correct(correction, p[cells], change[:, cells], flips)
+    for number in np.unique(shared.family):
+        cells = shared.family == number
+        ratio = None if by_passages is None else by_passages.widening(0.95)[cells]
+        corrected[cells] = correct(correction, p[cells], sums[:, cells], flips, ratio)
     return corrected
 
 
-def _equivalence(old: Values, new: Values, family: Int[np.ndarray, "cell"], settings: ComparisonSettings) -> Columns:
+def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
     p = np.full(old.shape[1], np.nan)
     corrected = p
     if settings.margin is not None:
-        p = tost(old, new, settings.margin)
-        corrected = _within(family, _equivalence_correction(settings), p, differences(old, new), settings.flips)
+        p = tost(old, new, settings.margin, shared.clusters)
+        evidence = (differences(old, new), None)
+        corrected = _within(shared, _equivalence_correction(settings), p, settings.flips, evidence)
     with np.errstate(invalid="ignore"):
         equivalent = corrected <= 1 - settings.level
     return {"p_equivalence": p, "p_equivalence_corrected": corrected, "equivalent": equivalent}
@@ -137,7 +163,7 @@ def _method(
         "family_sizes": sizes.tolist(),
         "tests_used": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "equivalence_correction": _equivalence_correction(settings) if settings.margin is not None else None,
-        "interval": "expanded percentile bootstrap over queries",
+        "interval": "expanded percentile bootstrap over query texts",
         "queries": len(scores.query_ids),
         "versions": {name: version(name) for name in ("retroscope", "numpy", "scipy", "statsmodels")},
     }

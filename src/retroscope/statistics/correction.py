@@ -1,8 +1,8 @@
 """Many cells, one claim: p-values corrected over a declared family.
 
-Each correction takes the family's p-values and the differences (query, cell) they came from, and
-gives p-values to hold against the same level. Holm and max-T bound the chance of any false
-finding, BH the share of false ones among the findings.
+Each correction takes the family's p-values, the differences (text, cell) they came from, and by how much each cell's
+standard error is larger than those show (shared passages). It gives p-values to hold against the same level. Holm and
+max-T bound the chance of any false finding, BH the share of false ones among the findings.
 """
 
 import gc
@@ -14,36 +14,36 @@ from statsmodels.stats.multitest import multipletests
 from retroscope.errors import unknown_name
 from retroscope.statistics.flips import Differences, PValues, SignFlips, max_statistic_p
 
-Correction = Callable[[PValues, Differences, SignFlips], PValues]
+Correction = Callable[[PValues, Differences, SignFlips, PValues | None], PValues]
 
 
-def none(p: PValues, differences: Differences, flips: SignFlips) -> PValues:
+def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """The p-values as they are: each cell a claim of its own."""
     return np.array(p)
 
 
-def bonferroni(p: PValues, differences: Differences, flips: SignFlips) -> PValues:
+def bonferroni(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """Each p times the size of the family; for comparison with published tables, Holm is never worse."""
     return _by_p(p, "bonferroni")
 
 
-def holm(p: PValues, differences: Differences, flips: SignFlips) -> PValues:
+def holm(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """Step-down Bonferroni (Holm 1979): family-wise error, any dependence; to confirm."""
     return _by_p(p, "holm")
 
 
-def bh(p: PValues, differences: Differences, flips: SignFlips) -> PValues:
+def bh(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """Benjamini and Hochberg (1995): false discovery rate, positive dependence; to explore."""
     return _by_p(p, "fdr_bh")
 
 
-def max_t(p: PValues, differences: Differences, flips: SignFlips) -> PValues:
+def max_t(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """Step-down maximum statistic under sign flips shared by all cells; for curves over layers.
 
     Family-wise error as in Holm, but neighbouring layers that move together cost less (Boytsov et
     al. 2013). Never below the cell's own p-value, which may come from another test.
     """
-    return np.asarray(np.maximum(p, max_statistic_p(differences, flips)))
+    return np.asarray(np.maximum(p, max_statistic_p(differences, flips, ratio)))
 
 
 CORRECTIONS: dict[str, Correction] = {
@@ -55,14 +55,15 @@ CORRECTIONS: dict[str, Correction] = {
 }
 
 
-def correct(name: str, p: PValues, differences: Differences, flips: SignFlips) -> PValues:
+def correct(name: str, p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """p-values corrected as one family; cells without a p-value (NaN) are no part of it."""
     if name not in CORRECTIONS:
         raise unknown_name("correction", name, CORRECTIONS)
     corrected = np.full(len(p), np.nan)
     tested = np.isfinite(p)
     if tested.any():
-        corrected[tested] = CORRECTIONS[name](p[tested], differences[:, tested], flips)
+        grown = None if ratio is None else ratio[tested]
+        corrected[tested] = CORRECTIONS[name](p[tested], differences[:, tested], flips, grown)
     return corrected
 
 

@@ -3,16 +3,18 @@
 import numpy as np
 
 from retroscope.errors import SettingsError
+from retroscope.statistics.clusters import Clusters, independent, sharing
 from retroscope.statistics.flips import PValues
-from retroscope.statistics.paired import Values, constant, differences, pairs, t_test_p
+from retroscope.statistics.paired import Values, constant, differences, n_texts, t_test_p
 
 
-def tost(before: Values, after: Values, margin: float) -> PValues:
+def tost(before: Values, after: Values, margin: float, clusters: Clusters | None = None) -> PValues:
     """p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
 
     Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
     mean lies within (-margin, margin). Where every query changed by the same amount t does not
-    exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside.
+    exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside. n counts texts;
+    shared passages (`clusters`) enlarge the standard error.
 
     Raises:
         SettingsError: if the margin is not above 0.
@@ -22,8 +24,12 @@ def tost(before: Values, after: Values, margin: float) -> PValues:
             f"the margin of equivalence is {margin}", fix="state the smallest difference that matters, e.g. margin=0.01"
         )
     change = differences(before, after)
-    n = pairs(change)
-    p = np.maximum(t_test_p(change, -margin, "greater"), t_test_p(change, margin, "less"))
+    what = clusters or independent(len(change))
+    n = n_texts(change, what)
+    p = np.maximum(t_test_p(change, -margin, "greater", what), t_test_p(change, margin, "less", what))
+    shared = sharing(change, what)
+    if shared is not None:
+        p = shared.p_values(p, sides=1)
     same = constant(change) & (n >= 2)
     inside = np.abs(np.nan_to_num(change)).max(axis=0, initial=0.0) < margin
     p[same] = np.where(inside, 0.5**n, 1.0)[same]

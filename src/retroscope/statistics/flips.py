@@ -92,16 +92,19 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
     return tail_probability(counts, len(unit), flips)
 
 
-def max_statistic_p(differences: Differences, flips: SignFlips) -> PValues:
+def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """p-values of all cells as one family, by the step-down maximum statistic (Westfall and Young 1993, alg. 4.1).
 
     The cell with the largest statistic is held against the largest of all cells under each flip, the
     next against the largest of the remaining ones, and so on; p-values never fall along that order.
+
+    Args:
+        ratio: by which each cell's standard error is larger than flips show, and its statistic therefore smaller.
     """
     unit = standardised(differences)
-    order = np.argsort(-observed_statistics(unit), kind="stable")
-    unit = unit[:, order]
-    observed = observed_statistics(unit)
+    observed = observed_statistics(unit) / (1.0 if ratio is None else ratio)
+    order = np.argsort(-observed, kind="stable")
+    unit, observed = unit[:, order], observed[order]
     counts = np.zeros(unit.shape[1], dtype=np.int64)
     for statistics in flipped_statistics(unit, flips):
         largest = np.maximum.accumulate(statistics[:, ::-1], axis=1)[:, ::-1]

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from retroscope.errors import SettingsError
+from retroscope.statistics.clusters import Clusters, independent, sharing
 
 BLOCK = 2**23  # doubles held at a time: 64 MB of weights and as many of resampled means
 FEWEST_RESAMPLES = 100
@@ -49,7 +50,7 @@ class Interval:
 
     Attributes:
         mean: over the measured queries; NaN where there are none.
-        low, high: ends of the interval; NaN below two queries.
+        low, high: ends of the interval; NaN below two texts.
         level: nominal coverage.
         n: measured queries.
     """
@@ -64,11 +65,17 @@ class Interval:
 DEFAULT = IntervalSettings()
 
 
-def bootstrap_mean(values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT) -> Interval:
-    """Mean and bootstrap interval of every cell; NaN marks a query that was not measured there.
+def bootstrap_mean(
+    values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
+) -> Interval:
+    """Mean over queries and bootstrap interval of every cell; NaN marks a query that was not measured there.
 
-    Queries are resampled, so each must be one number and independent of the others: average over
-    the passages, positives or paraphrases of one question before.
+    Whole texts are resampled, with all their queries; where texts share passages, both ends move away from the mean by
+    the ratio of standard errors with and without (see `statistics.clusters`). A query is one number: average over its
+    passages or positives before.
+
+    Args:
+        clusters: what the queries share, in the order of the rows; None: nothing.
     """
     shape = values.shape[1:]
     flat = np.asarray(values, dtype=np.float64).reshape(len(values), int(np.prod(shape)))
@@ -76,7 +83,14 @@ def bootstrap_mean(values: Float[np.ndarray, "query *cell"], settings: IntervalS
     n = measured.sum(axis=0)
     mean = np.where(n > 0, np.where(measured, flat, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
     centred = np.where(measured, flat - mean, np.nan)
-    low, high = _ends(centred[measured.any(axis=1)], n, settings)
+    what = clusters or independent(len(flat))
+    counted = what.sizes(centred)
+    used = counted.any(axis=1)
+    low, high = _ends(what.sums(centred)[used], counted[used], settings)
+    shared = sharing(flat, what)
+    if shared is not None:
+        grown = shared.widening(settings.level)
+        low, high = low * grown, high * grown
     return Interval(
         mean=mean.reshape(shape),
         low=(mean + low).reshape(shape),
@@ -94,33 +108,32 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 
 
 def _ends(
-    centred: Float[np.ndarray, "query cell"], n: Int[np.ndarray, "cell"], settings: IntervalSettings
+    sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
     """Both ends, relative to the mean; the upper one is the lower one of the negated values, to the last bit."""
-    low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
-    share = tail(settings.level, n)
+    texts = (counted > 0).sum(axis=0)
+    low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
+    share = tail(settings.level, texts)
     step = max(1, BLOCK // settings.resamples)
-    for start in range(0, len(n), step):
+    for start in range(0, len(texts), step):
         part = slice(start, start + step)
-        means = _resampled_means(centred[:, part], settings)
+        means = _resampled_means(sums[:, part], counted[:, part], settings)
         low[part] = _quantile(means, share[part])
         high[part] = -_quantile(-means, share[part])
-    few = n < 2
+    few = texts < 2
     low[few], high[few] = np.nan, np.nan
     return low, high
 
 
 def _resampled_means(
-    centred: Float[np.ndarray, "query cell"], settings: IntervalSettings
+    sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Means of every resample; NaN where it drew no query that was measured in the cell."""
-    measured = np.isfinite(centred)
-    filled = np.where(measured, centred, 0.0)
-    complete = bool(measured.all())
+    """Means of every resample; NaN where it drew no text that was measured in the cell."""
+    single = bool((counted == 1).all())
     means = []
-    for weights in _weights(len(centred), settings):
-        drawn = np.full((1, 1), float(len(centred))) if complete else weights @ measured.astype(np.float64)
-        means.append(weights @ filled / np.where(drawn > 0, drawn, np.nan))
+    for weights in _weights(len(sums), settings):
+        drawn = np.full((1, 1), float(len(sums))) if single else weights @ counted.astype(np.float64)
+        means.append(weights @ sums / np.where(drawn > 0, drawn, np.nan))
     return np.concatenate(means)
 
 

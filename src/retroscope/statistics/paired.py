@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
 
 from retroscope.errors import AnalysisError
+from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.flips import Differences, PValues, SignFlips, sign_flip_p
 
 Values = Float[np.ndarray, "query cell"]
-PairedTest = Callable[[Values, Values, SignFlips], PValues]
+PairedTest = Callable[[Values, Values, SignFlips, Clusters | None], PValues]
 
 DRAWN = SignFlips()
 ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an analysis stores, and some room
@@ -35,30 +35,35 @@ def pairs(change: Differences) -> Int[np.ndarray, "cell"]:
     return np.asarray(np.isfinite(change).sum(axis=0))
 
 
-def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
     """Student's t test of the mean difference (scipy.stats.ttest_1samp); draws no flips.
 
-    Where every query changed by the same amount the variance is 0 and t does not exist; the
-    cell then gets the exact sign-flip p-value 2 / 2^n.
+    Where texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. Where
+    every query changed by the same amount the variance is 0 and t does not exist; the cell then gets the exact
+    sign-flip p-value 2 / 2^n, n texts.
     """
     change = differences(before, after)
+    shared = clusters or independent(len(change))
     same = constant(change)
-    p = t_test_p(change, 0.0, "two-sided")
-    p[same] = 2 * 0.5 ** pairs(change)[same]
-    return _reported(p, change)
+    p = t_test_p(change, 0.0, "two-sided", shared)
+    p[same] = 2 * 0.5 ** n_texts(change, shared)[same]
+    return _reported(p, change, shared)
 
 
-def sign_flip(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
-    """Randomisation test of the mean difference: signs of whole queries flipped at random (Fisher's test)."""
+def sign_flip(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+    """Randomisation test of the mean difference: signs of whole texts flipped at random (Fisher's test)."""
     change = differences(before, after)
-    return _reported(sign_flip_p(change, flips), change)
+    shared = clusters or independent(len(change))
+    return _reported(sign_flip_p(shared.sums(change), flips), change, shared)
 
 
-def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
-    """McNemar's exact test of 0/1 outcomes (statsmodels): queries gained against queries lost; draws no flips.
+def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+    """McNemar's exact test of 0/1 outcomes: queries gained against queries lost; draws no flips.
 
-    Exact at every size, not below 25 discordant queries only: it costs nothing more, and the
-    chi-square form exists to save work by hand.
+    Whole texts change sides: |gained - lost| is held against its exact distribution when each text's own gained - lost
+    has either sign. Where every text is one query that is the binomial of McNemar (1947); with repeated ones it is the
+    exact form of Durkalski et al. (2003). Exact at every size, not below 25 discordant queries only: it costs nothing
+    more, and the chi-square form exists to save work by hand.
 
     Raises:
         AnalysisError: if a value is neither 0 nor 1.
@@ -70,28 +75,47 @@ def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
             fix="use test='paired_t' or 'sign_flip' for other values; 'auto' chooses for every cell",
         )
     change = differences(before, after)
-    gained, lost = (change > 0).sum(axis=0), (change < 0).sum(axis=0)
-    tables, cells = np.unique(np.stack([gained, lost]), axis=1, return_inverse=True)
-    p = np.array([mcnemar_of_table([[0, up], [down, 0]], exact=True).pvalue for up, down in tables.T])
-    return _reported(p[cells.ravel()], change)
+    shared = clusters or independent(len(change))
+    sums = np.rint(shared.sums(change)).astype(np.int64)
+    largest = int(np.abs(sums).max(initial=1))
+    counts = np.stack([(np.abs(sums) == k).sum(axis=0) for k in range(1, largest + 1)] + [np.abs(sums.sum(axis=0))])
+    tables, cells = np.unique(counts, axis=1, return_inverse=True)
+    p = np.array([signed_sum_p(table[:-1], int(table[-1])) for table in tables.T])
+    return _reported(p[cells.ravel()], change, shared)
 
 
-def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
-    """Wilcoxon's signed-rank test, zero differences dropped (scipy.stats.wilcoxon); draws no flips."""
+def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
+    """Chance that a sum with random signs is at least `total` away from 0: counts[k - 1] terms are k in size."""
+    if counts[1:].sum() == 0:  # scipy's binomial keeps its digits in the farthest tail
+        n = int(counts[0])
+        return float(min(1.0, 2 * stats.binom.cdf((n - total) // 2, n, 0.5)))
+    lower = np.ones(1)  # P(sum = -span + i), i = 0 .. 2 span
+    for size, n in enumerate(counts.tolist(), start=1):
+        if n:
+            term = np.zeros(2 * size * n + 1)
+            term[:: 2 * size] = stats.binom.pmf(np.arange(n + 1), n, 0.5)
+            lower = np.convolve(lower, term)
+    span = (len(lower) - 1) // 2
+    return float(min(1.0, 2 * lower[: span - total + 1].sum()))
+
+
+def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+    """Wilcoxon's signed-rank test of the texts' sums, zeros dropped (scipy.stats.wilcoxon); draws no flips."""
     change = differences(before, after)
+    shared = clusters or independent(len(change))
     p = np.ones(change.shape[1])
-    for cell, column in enumerate(change.T):
-        moved = column[np.isfinite(column) & (column != 0)]
+    for cell, column in enumerate(shared.sums(change).T):
+        moved = column[column != 0]
         if len(moved):
             p[cell] = stats.wilcoxon(moved).pvalue
-    return _reported(p, change)
+    return _reported(p, change, shared)
 
 
-def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValues:
+def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
     """Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
 
     arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
-    differences that McNemar's test finds. Draws no flips.
+    differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
     """
     change = differences(before, after)
     missing = np.isnan(change)
@@ -103,7 +127,7 @@ def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN) -> PValu
             # scipy warns where one side does not vary; t is still defined by the other
             warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
             p[usable] = stats.ttest_ind(one[:, usable], two[:, usable], axis=0, nan_policy="omit").pvalue
-    return _reported(p, change)
+    return _reported(p, change, independent(len(change)))
 
 
 PAIRED_TESTS: dict[str, PairedTest] = {
@@ -131,18 +155,32 @@ def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
     return np.asarray(top <= bottom + 16 * ROUNDING * np.maximum(np.abs(top), np.abs(bottom)))
 
 
-def t_test_p(change: Differences, centre: float, alternative: str) -> PValues:
-    """p-value of `mean = centre` where t exists; NaN elsewhere."""
+def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
+    """p-value of `mean = centre` where t exists, over texts; NaN elsewhere."""
     p = np.full(change.shape[1], np.nan)
-    usable = (pairs(change) >= 2) & ~constant(change)
-    if usable.any():
+    usable = (n_texts(change, clusters) >= 2) & ~constant(change)
+    if not usable.any():
+        return p
+    if not clusters.repeats:
         test = stats.ttest_1samp(change[:, usable], centre, axis=0, nan_policy="omit", alternative=alternative)
         p[usable] = test.pvalue
+        return p
+    values, texts = change[:, usable], n_texts(change, clusters)[usable]
+    centred = values - np.nanmean(values, axis=0)
+    error = np.sqrt((clusters.sums(centred) ** 2).sum(axis=0) * texts / (texts - 1)) / pairs(values)
+    t = (np.nanmean(values, axis=0) - centre) / np.where(error > 0, error, np.nan)
+    beyond = {"two-sided": 2 * stats.t.sf(np.abs(t), texts - 1), "greater": stats.t.sf(t, texts - 1)}
+    p[usable] = beyond.get(alternative, stats.t.cdf(t, texts - 1))
     return p
 
 
-def _reported(p: PValues, change: Differences) -> PValues:
-    """NaN below two pairs, 1 where nothing differs, and the smallest double in place of 0."""
+def n_texts(change: Differences, clusters: Clusters) -> Int[np.ndarray, "cell"]:
+    """Number of distinct texts measured on both sides."""
+    return np.asarray((clusters.sizes(change) > 0).sum(axis=0))
+
+
+def _reported(p: PValues, change: Differences, clusters: Clusters) -> PValues:
+    """NaN below two texts, 1 where nothing differs, and the smallest double in place of 0."""
     unmoved = ~(np.nan_to_num(change) != 0).any(axis=0)
     bounded = np.clip(np.where(unmoved, 1.0, p), np.finfo(np.float64).tiny, 1.0)
-    return np.where(pairs(change) >= 2, bounded, np.nan)
+    return np.where(n_texts(change, clusters) >= 2, bounded, np.nan)

@@ -4,12 +4,13 @@ import xarray as xr
 
 from retroscope.scores import Scores
 from retroscope.statistics.cells import cell_values, to_table
+from retroscope.statistics.clusters import clusters_of
 from retroscope.statistics.intervals import DEFAULT, IntervalSettings, bootstrap_mean
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:
     """Mean over the measured queries of every label, with `ci_low`, `ci_high` and the number of queries `n`."""
-    found = bootstrap_mean(cell_values(scores), settings)
+    found = bootstrap_mean(cell_values(scores), settings, clusters_of(scores))
     columns = {"mean": found.mean, "ci_low": found.low, "ci_high": found.high, "n": found.n}
     return to_table(scores, columns).assign_attrs(
         name=scores.name, level=settings.level, resamples=settings.resamples, seed=settings.seed

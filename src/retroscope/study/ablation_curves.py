@@ -17,7 +17,7 @@ from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import HOWS, NeuronSet, Ranking, choose, ranked
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.scores import QUERY, Scores
+from retroscope.scores import QUERY, TEXT, Scores
 from retroscope.study.ablation_settings import ENOUGH, TOWERS, AblationSettings
 from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
 from retroscope.study.ablation_trial import Trial, check_towers, make_trial
@@ -117,7 +117,9 @@ def _values(trial: Trial, ranking: Ranking, settings: AblationSettings) -> xr.Da
     ablated = np.full([len(names) for names in labels.values()], np.nan)
     for (how, draw, fraction), neurons in _sets(ranking, settings):
         ablated[:, how, draw, fraction] = trial.values(neurons)
-    return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, labels)
+    numbers = trial.collection.query_texts
+    coords = {**labels, TEXT: (QUERY, [numbers[query] for query in labels[QUERY]])}
+    return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, coords)
 
 
 def _sets(ranking: Ranking, settings: AblationSettings) -> Iterator[tuple[tuple[int, int, int], NeuronSet]]:

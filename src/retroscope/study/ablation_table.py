@@ -10,6 +10,7 @@ from scipy.stats import t as student
 
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.statistics.area import mean_area_between
+from retroscope.statistics.clusters import texts_of
 from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
 
 AGAINST = ("top", "bottom")
@@ -38,7 +39,7 @@ def _cell(cell: xr.DataArray, settings: IntervalSettings) -> dict[str, float | b
     top, bottom = (cell.sel(how=how).isel(draw=0).values for how in AGAINST)
     random = cell.sel(how="random").values
     draws = random.mean(axis=0)
-    harm = bootstrap_mean(random.mean(axis=1) - top, settings)
+    harm = bootstrap_mean(random.mean(axis=1) - top, settings, texts_of(cell))
     not_above = int((draws <= top.mean()).sum())
     return {
         "top": float(top.mean()),
@@ -83,7 +84,8 @@ def area_table(values: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame
     random = ordered.sel(how="random").mean("draw").values
     rows = []
     for how in AGAINST:
-        found = mean_area_between(random, ordered.sel(how=how).isel(draw=0).values, fractions, settings)
+        other = ordered.sel(how=how).isel(draw=0).values
+        found = mean_area_between(random, other, fractions, settings, texts_of(values))
         for i, measure in enumerate(values["measure"].values.tolist()):
             area = {"area": found.mean[i], "area_low": found.low[i], "area_high": found.high[i], "n": found.n[i]}
             rows.append({"how": how, "measure": measure, **area})

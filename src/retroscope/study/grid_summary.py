@@ -13,7 +13,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError
 from retroscope.reporting.grid_report import INTACT, TABLES, GridFindings
-from retroscope.scores import Scores
+from retroscope.scores import TEXT, Scores
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
@@ -39,6 +39,7 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
         shape = [one.sizes["query"], *map(len, axes.values()), one.sizes["measure"]]
         coords = {"query": one.indexes["query"], **axes, "measure": one.indexes["measure"]}
         values = xr.DataArray(np.full(shape, np.nan), coords, ["query", *AXES, "measure"])
+        values = values.assign_coords({TEXT: one.coords[TEXT]})
         doubts: dict[str, None] = {}
         for cell in grid.cells:
             values.loc[asdict(cell)] = found[cell][test].values

@@ -110,4 +110,8 @@ def _scores(
     hybrids = whole.sel(transplant=changed).transpose("query", "transplant", "measure")
     intact = xr.zeros_like(hybrids) + whole.sel(transplant="none", drop=True)
     recipe = {"direction": direction, "receiver": receiver.name, "donor": donor.name}
-    return Scores("transplants", intact, recipe), Scores("transplants", hybrids, recipe)
+    relevant = run.collection.relevant
+    return (
+        Scores("transplants", intact, recipe, passages=relevant),
+        Scores("transplants", hybrids, recipe, passages=relevant),
+    )

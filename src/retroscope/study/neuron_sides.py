@@ -88,6 +88,8 @@ def run_plan(
     """
     stages = Stages(retriever.name, progress)
     made = attribute_neurons(plan, cache, stages.inside("neurons"))
+    if collection is not None and plan.settings.target != "norm":  # whose units are distinct texts
+        made = replace(made, scores=made.scores.with_texts(collection.query_texts))
     stages.ended("neurons")
     curves, why_not = None, ""
     if settings.ablation is not None and collection is not None:

@@ -1,0 +1,223 @@
+"""Which queries are not independent of one another? Those of one text, and those that share passages.
+
+Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
+are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the queries
+holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d - mean,
+Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow from the
+two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance Components, 1992,
+ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that share a passage,
+without the correction for the estimated mean). The variance of the mean is
+
+    (texts + passages) / n^2,    passages = max(0, u) * 1'B1,
+
+at Satterthwaite's degrees of freedom; passages count as (sum m_p^2)^2 / sum m_p^4 - 1 of them, m_p being the queries
+that have p (Carter, Schnepel, Steigerwald 2017): ten hubs are ten observations, however many queries they meet.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+from scipy import sparse, stats
+
+from retroscope.scores import QUERY, TEXT, Scores
+
+Cells = Float[np.ndarray, "cell"]
+Table = Float[np.ndarray, "query cell"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """What queries share.
+
+    Attributes:
+        text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
+        passages: [query, passage], 1 where a passage bears on the score of a query; None where none is known to.
+    """
+
+    text: Int[np.ndarray, "query"]
+    passages: "sparse.csr_array | None" = None
+
+    @cached_property
+    def n_texts(self) -> int:
+        """Number of distinct texts."""
+        return int(self.text.max(initial=-1)) + 1
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some text is that of several queries."""
+        return self.n_texts < len(self.text)
+
+    def sums(self, values: Table) -> Float[np.ndarray, "text cell"]:
+        """The sum over the queries of each text; of distinct texts the values themselves. NaN counts as 0."""
+        filled = np.nan_to_num(values, nan=0.0)
+        return np.asarray(self._to_texts @ filled) if self.repeats else filled
+
+    def sizes(self, values: Table) -> Int[np.ndarray, "text cell"]:
+        """How many queries of each text are measured (not NaN) in each cell."""
+        measured = np.isfinite(values)
+        return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
+
+    @cached_property
+    def _to_texts(self) -> "sparse.csr_array":
+        n = len(self.text)
+        return sparse.csr_array((np.ones(n), (self.text, np.arange(n))), shape=(self.n_texts, n))
+
+
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """What shared passages do to the mean of every cell.
+
+    Attributes:
+        ratio: standard error of the mean with shared passages over the one without, at least 1.
+        df: degrees of freedom of the former.
+        df_texts: of the latter, texts - 1.
+    """
+
+    ratio: Cells
+    df: Cells
+    df_texts: Cells
+
+    def widening(self, level: float) -> Cells:
+        """By what an interval over texts grows."""
+        share = (1 + level) / 2
+        grown = self.ratio * stats.t.ppf(share, self.df) / stats.t.ppf(share, self.df_texts)
+        return np.where(self.ratio > 1, grown, 1.0)
+
+    def p_values(self, p: Cells, sides: int = 2) -> Cells:
+        """p-values over texts, as they are with shared passages: the t that p stands for, over `ratio`."""
+        with np.errstate(invalid="ignore"):
+            t = stats.t.isf(p / sides, self.df_texts) / self.ratio
+        return np.where((self.ratio > 1) & (t > 0), np.fmax(p, sides * stats.t.sf(t, self.df)), p)
+
+
+def independent(n: int) -> Clusters:
+    """Queries that share nothing."""
+    return Clusters(np.arange(n))
+
+
+def texts_of(values: xr.DataArray) -> Clusters:
+    """The texts of the queries of an array, in the order of its rows."""
+    texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
+    return Clusters(_numbered(np.asarray(texts)))
+
+
+def clusters_of(scores: Scores) -> Clusters:
+    """What the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
+    order = np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable")
+    ids = [scores.query_ids[i] for i in order]
+    given = scores.texts
+    text = np.arange(len(ids)) if given is None else _numbered(given[order])
+    if not scores.passages:
+        return Clusters(text)
+    number: dict[str, int] = {}
+    pairs = [(row, number.setdefault(p, len(number))) for row, i in enumerate(ids) for p in scores.passages.get(i, ())]
+    rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    made = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
+    return Clusters(text, made)
+
+
+def sharing(values: Table, clusters: Clusters) -> Sharing | None:
+    """What shared passages do to the mean of every cell; None where no two texts share one."""
+    if clusters.passages is None:
+        return None
+    values = np.asarray(values, dtype=np.float64)
+    n_cells = values.shape[1]
+    ratio, df, df_texts = np.ones(n_cells), np.ones(n_cells), np.ones(n_cells)
+    shared = False
+    for cells, rows in _patterns(np.isfinite(values)):
+        design = _design(clusters, rows)
+        df_texts[cells] = df[cells] = max(1, len(design.sizes) - 1)
+        if design.pairs == 0 or len(design.sizes) < 3:
+            continue
+        shared = True
+        ratio[cells], df[cells] = _estimated(values[np.ix_(rows, cells)], clusters.text[rows], design)
+    return Sharing(ratio, df, df_texts) if shared else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """Of the queries that are measured in a cell; all sums over pairs of different texts, as in the module's text.
+
+    Attributes:
+        z: [text, passage], how many queries of the text have the passage.
+        own: diagonal of Z Z'.
+        sizes: queries of each text.
+        pairs: 1'B1.
+        coefficients: ((of passages, of the rest) in S'BS, (...) in S'S).
+        n_passages: effective number of passages.
+    """
+
+    z: "sparse.csr_array"
+    own: Float[np.ndarray, "text"]
+    sizes: Float[np.ndarray, "text"]
+    pairs: float
+    coefficients: Float[np.ndarray, "2 2"]
+    n_passages: float
+
+
+def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
+    text = _numbered(clusters.text[rows])
+    g, n = int(text.max(initial=-1)) + 1, len(rows)
+    to_texts = sparse.csr_array((np.ones(n), (text, np.arange(n))), shape=(g, n))
+    passages = clusters.passages if clusters.passages is not None else sparse.csr_array((n, 0))
+    z = sparse.csr_array(to_texts @ passages[rows])
+    sizes = np.bincount(text, minlength=g).astype(np.float64)
+    own = np.asarray(z.multiply(z).sum(axis=1)).ravel()
+
+    def times(vector: np.ndarray) -> np.ndarray:
+        return np.asarray(np.asarray(z @ (z.T @ vector)) - own * vector)
+
+    ones = np.ones(g)
+    b1, bv = times(ones), times(sizes)
+    pairs, weighted, tau = float(b1.sum()), float(sizes @ bv), float((sizes**2).sum())
+    gram = z.T @ z
+    square = float((gram.data**2).sum()) - float((own**2).sum())  # tr(B^2)
+    coefficients = np.array(
+        [
+            [square - 2 * float(bv @ b1) / n + weighted * pairs / n**2, -weighted / n],
+            [-2 * float(bv.sum()) / n + tau * pairs / n**2, n - tau / n],
+        ]
+    )
+    m = np.asarray(z.sum(axis=0)).ravel()
+    effective = float((m**2).sum() ** 2 / (m**4).sum()) if m.any() else 0.0
+    return _Design(z, own, sizes, pairs, coefficients, effective)
+
+
+def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
+    """Ratio of standard errors and degrees of freedom of cells that measure the same queries."""
+    n, g = len(values), len(design.sizes)
+    sums = Clusters(_numbered(text)).sums(values - values.mean(axis=0))
+    of_passages = np.asarray(design.z.T @ sums)
+    squares = (sums**2).sum(axis=0)
+    moments = np.stack([(of_passages**2).sum(axis=0) - design.own @ sums**2, squares])
+    if abs(np.linalg.det(design.coefficients)) < 1e-9 * np.abs(design.coefficients).max() ** 2:
+        return np.ones(values.shape[1]), np.full(values.shape[1], g - 1.0)
+    u, rest = np.linalg.solve(design.coefficients, moments)
+    passages = np.maximum(u, 0.0) * design.pairs
+    texts = np.maximum(rest * n, 0.0)
+    plain = squares * g / (g - 1)  # what the bootstrap over texts, and t, take for the variance of the sum
+    whole = np.maximum(passages + texts, plain)
+    apart = (passages > 0) & (plain > 0)
+    ratio = np.sqrt(np.where(apart, whole / np.where(apart, plain, 1.0), 1.0))
+    spread = texts**2 / (g - 1) + passages**2 / max(1.0, design.n_passages - 1)
+    df = whole**2 / np.where(apart, spread, 1.0)
+    return ratio, np.where(ratio > 1, np.clip(df, 1.0, g - 1.0), g - 1.0)
+
+
+def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
+    """Cells that measure the same queries, with those queries."""
+    kinds, which = np.unique(measured, axis=1, return_inverse=True)
+    for k in range(kinds.shape[1]):
+        yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kinds[:, k])
+
+
+def _numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
+    """Labels as 0, 1 ... in the order in which they first occur."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return np.asarray(rank[inverse.ravel()])

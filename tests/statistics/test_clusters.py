@@ -1,0 +1,127 @@
+"""Queries of one text are one observation, and shared passages enlarge the standard error."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import sparse, stats
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
+
+from retroscope.scores import Scores, load_scores
+from retroscope.statistics import ComparisonSettings, IntervalSettings, bootstrap_mean, compare_scores
+from retroscope.statistics.clusters import Clusters, clusters_of, independent, sharing
+from retroscope.statistics.flips import SignFlips, sign_flip_p
+from retroscope.statistics.paired import PAIRED_TESTS, mcnemar, signed_sum_p
+
+FEW = IntervalSettings(resamples=400)
+
+
+def hub_study(random, n=300, hubs=100, strength=1.0, k=4):
+    """0/1 accuracies of two retrievers under a true null, and the clusters of the hubs that the queries share."""
+    keys = -np.log(np.arange(1.0, hubs + 1)) + random.gumbel(size=(n, hubs))
+    negatives = np.argpartition(-keys, k, axis=1)[:, :k]
+    sides = []
+    for _ in range(2):
+        hub = strength * random.standard_normal(hubs)
+        sides.append(1.0 + random.standard_normal(n) > (hub[negatives] + random.standard_normal((n, k))).max(axis=1))
+    rows = np.repeat(np.arange(n), k)
+    passages = sparse.csr_array((np.ones(n * k), (rows, negatives.ravel())), shape=(n, hubs))
+    return *(side.astype(float)[:, None] for side in sides), Clusters(np.arange(n), passages)
+
+
+def test_intervals_cover_with_hubs_among_the_negatives_and_those_over_queries_alone_do_not():
+    random, studies = np.random.default_rng(4), 150
+    covered = np.zeros(2)
+    for _ in range(studies):
+        before, after, clusters = hub_study(random)
+        for at, what in enumerate((None, clusters)):
+            found = bootstrap_mean(after - before, FEW, what)
+            covered[at] += found.low[0] <= 0 <= found.high[0]
+    error = 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert covered[1] / studies > 0.95 - error
+    assert covered[0] / studies < 0.80  # the control: as if queries shared nothing
+
+
+def test_tests_keep_their_level_with_hubs_and_do_not_without_clusters():
+    random, studies = np.random.default_rng(5), 150
+    rejected = np.zeros(2)
+    for _ in range(studies):
+        before, after, clusters = hub_study(random)
+        p = mcnemar(before, after)
+        shared = sharing(after - before, clusters)
+        rejected += (p[0] <= 0.05, shared.p_values(p)[0] <= 0.05)
+    assert rejected[1] / studies < 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert rejected[0] / studies > 0.20
+
+
+def test_queries_that_share_no_passage_keep_every_bit():
+    values = np.random.default_rng(0).standard_normal((40, 3))
+    alone = Clusters(np.arange(40), sparse.csr_array(np.eye(40)))
+    for what in (independent(40), alone):
+        found, plain = bootstrap_mean(values, FEW, what), bootstrap_mean(values, FEW)
+        np.testing.assert_array_equal((found.low, found.high), (plain.low, plain.high))
+
+
+@pytest.mark.parametrize("test", ["paired_t", "sign_flip", "mcnemar", "wilcoxon"])
+def test_copies_of_a_query_add_no_evidence(test):
+    random = np.random.default_rng(2)
+    before, after = ((random.random((30, 2)) > at).astype(float) for at in (0.6, 0.4))
+    text = np.repeat(np.arange(30), 4)
+    copied = PAIRED_TESTS[test](before[text], after[text], clusters=Clusters(text))
+    np.testing.assert_allclose(copied, PAIRED_TESTS[test](before, after), rtol=1e-9)
+    assert (PAIRED_TESTS[test](before[text], after[text]) < copied).all()  # as independent queries: too sure
+
+
+def test_copies_of_a_query_leave_its_interval_as_it_was():
+    values = np.random.default_rng(3).standard_normal((25, 2))
+    text = np.repeat(np.arange(25), 3)
+    copied, once = bootstrap_mean(values[text], FEW, Clusters(text)), bootstrap_mean(values, FEW)
+    np.testing.assert_allclose((copied.low, copied.high), (once.low, once.high), rtol=1e-9)
+    assert copied.n.tolist() == [75, 75]
+
+
+def test_the_exact_law_of_signed_sums_is_mcnemars_and_that_of_all_flips():
+    assert signed_sum_p(np.array([40]), 14) == pytest.approx(mcnemar_of_table([[0, 27], [13, 0]]).pvalue, rel=1e-12)
+    sums = np.array([1, 1, -1, 2, 3, 1, -2, 1, 3.0])
+    counts = np.array([(np.abs(sums) == k).sum() for k in (1, 2, 3)])
+    every = sign_flip_p(sums[:, None], SignFlips(permutations=2**9))
+    assert signed_sum_p(counts, int(abs(sums.sum()))) == pytest.approx(every[0], rel=1e-12)
+
+
+def test_clustered_t_is_the_sandwich_of_the_texts():
+    random = np.random.default_rng(6)
+    text = random.integers(0, 20, 60)
+    change = random.standard_normal(20)[text] + random.standard_normal(60) + 0.4
+    sums = np.array([(change - change.mean())[text == g].sum() for g in np.unique(text)])
+    error = np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / 60
+    by_hand = 2 * stats.t.sf(abs(change.mean() / error), len(sums) - 1)
+    found = PAIRED_TESTS["paired_t"](np.zeros((60, 1)), change[:, None], clusters=Clusters(text))
+    assert found[0] == pytest.approx(by_hand, rel=1e-12)
+
+
+def scores(values, texts, passages):
+    ids = [f"q{i:03d}" for i in range(len(values))]
+    made = Scores("probing", xr.DataArray(values, {"query": ids}, ("query",)), passages=passages)
+    return made.with_texts(dict(zip(ids, texts, strict=True)))
+
+
+def test_what_queries_share_survives_a_store_and_a_selection(tmp_path):
+    made = scores(np.arange(4.0), [0, 1, 1, 2], {"q000": ("a", "b"), "q002": ("b",)})
+    made.save(tmp_path / "s.zarr", "x")
+    read = load_scores(tmp_path / "s.zarr", "x")
+    assert read.passages == made.passages
+    assert read.texts.tolist() == [0, 1, 1, 2]
+    few = read.select(query=["q002", "q001"])
+    assert clusters_of(few).n_texts == 1
+
+
+def test_a_comparison_counts_texts_and_passages():
+    random = np.random.default_rng(7)
+    ids, texts = [f"q{i:03d}" for i in range(60)], np.repeat(np.arange(30), 2)
+    values = random.standard_normal(30)[texts]
+    passages = dict.fromkeys(ids[:20], ("hub",))
+    found = compare_scores(scores(0 * values, texts, passages), scores(values, texts, passages))
+    single = compare_scores(
+        scores(0 * values[::2], texts[::2], {}), scores(values[::2], texts[::2], {}), ComparisonSettings()
+    )
+    assert (found.method["queries"], found.method["texts"], found.method["passages"]) == (60, 30, 1)
+    assert found.table["p"] >= single.table["p"] * (1 - 1e-9)
