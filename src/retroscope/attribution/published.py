@@ -6,27 +6,47 @@ import torch
 
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.recipe import Recipe
+from retroscope.errors import unknown_name
 
 PROTOCOL = "protocol ielab-2025 (neurons)"
 MAX_LENGTH = 256
+# Tower -> what stands before an EOS text: of the published targets `question` and `positive_context`.
+WRAPPING = {"query": "query: ", "passage": "passage: "}
 
 
-def published_encoder(encoder: Encoder) -> Encoder:
-    """The same weights under the published recipe.
+def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
+    """Return the same weights under the published recipe of a tower.
 
-    CLS is the model's own pooler where it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are wrapped
-    as "passage: TEXT</s>" on either tower and read in the last column. Batches are padded to their longest text.
+    CLS is the model's own pooler where it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are wrapped as
+    "query: TEXT</s>" on the query tower (the published target `question`) and as "passage: TEXT</s>" on the passage
+    tower (`positive_context`), padded on the left, and read in the last column. Batches are padded to their longest
+    text, at most 256 tokens. A maximum length and a prompt that the user gave stay.
+
+    Args:
+        tower: "query" or "passage"; by default "query" for an encoder whose recipe already begins texts with
+            "query: ", as `load_encoder(..., tower="query")` makes it under this protocol, else "passage".
+
+    Raises:
+        SettingsError: if there is no such tower.
     """
     recipe = encoder.recipe
-    if not recipe.sources.get("max_length", "").startswith("user"):
+    tower = tower or ("query" if recipe.prompt == WRAPPING["query"] else "passage")
+    if tower not in WRAPPING:
+        raise unknown_name("tower", tower, WRAPPING)
+    if not _by_user(recipe, "max_length"):
         recipe = recipe.but(PROTOCOL, max_length=MAX_LENGTH)
     recipe = recipe.but(PROTOCOL, pad_to_max=False)
     if recipe.pooling == "cls" and "pooler" in dict(encoder.backbone.named_children()):
         recipe = recipe.but(PROTOCOL, pooling="pooler")
     if recipe.pooling in ("last_token", "last_column"):
-        wrapped = {"prompt": "passage: ", "suffix": "</s>", "append_eos": False, "padding_side": "left"}
-        recipe = recipe.but(PROTOCOL, pooling="last_column", **wrapped)
+        recipe = recipe.but(PROTOCOL, pooling="last_column", padding_side="left", suffix="</s>", append_eos=False)
+        recipe = recipe if _by_user(recipe, "prompt") else recipe.but(PROTOCOL, prompt=WRAPPING[tower])
     return replace(encoder, recipe=recipe)
+
+
+def _by_user(recipe: Recipe, field: str) -> bool:
+    return recipe.sources.get(field, "").startswith("user")
 
 
 def with_padding_pooled(encoder: Encoder, batch: Batch) -> Batch:

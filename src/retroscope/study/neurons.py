@@ -30,7 +30,8 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
     """The retriever under the recipe that the protocol attributes neurons with."""
     if protocol != PUBLISHED:
         return retriever
-    return replace(retriever, query=published_encoder(retriever.query), passage=published_encoder(retriever.passage))
+    towers = {tower: published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage")}
+    return replace(retriever, **towers)
 
 
 def attribute(
