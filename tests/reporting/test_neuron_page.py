@@ -122,9 +122,10 @@ def test_tables_read_back_as_they_were(tmp_path):
 
 def test_tables_of_a_retriever_alone(tmp_path):
     written = {p.name for p in write_neuron_tables(NeuronFindings({"model": neuron_side()}), tmp_path / "tables")}
-    tables = ("neuron_profile", "neuron_thresholds", "neuron_thresholds_by_layer", "neuron_maps")
+    tables = ("neuron_profile", "neuron_thresholds", "neuron_thresholds_by_layer", "neuron_completeness", "neuron_maps")
     assert written == {
-        *(f"{n}{e}" for n in tables for e in (".parquet", ".csv")), "neurons.parquet", "neuron_profile.tex"
+        *(f"{n}{e}" for n in tables for e in (".parquet", ".csv")), "neurons.parquet", "neuron_profile.tex",
+        "neuron_completeness.tex",
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT,
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from synthetic_findings import ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
+from synthetic_findings import BLOCKS, ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
 
 
 def said(found, start):
@@ -276,6 +276,39 @@ def test_completeness_is_always_told(gap, tone):
     assert ("make no claim to add up" in statement.text) == np.isnan(gap)
     doubts = said(found, "Concentration (output)").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == ALARM else ())
+
+
+def with_gaps(by_layer, weight):
+    """A side whose gaps and totals are given by layer, the same in every part."""
+    side = neuron_side(ablation=ablation())
+    values = side.scores.values.copy()
+    values.loc[{"statistic": "gap"}] = np.array(by_layer)
+    values.loc[{"statistic": "total"}] = np.array(weight)
+    return replace(side, scores=replace(side.scores, values=values))
+
+
+def test_completeness_is_judged_where_the_attribution_lies():
+    """stories260K's gaps: one median over all sites is .0002, and the layer that holds the attribution misses .095."""
+    gaps = [0.0] * len(BLOCKS)
+    gaps[:3] = [0.095, 0.0013, 0.0009]
+    weight = [1.0] * len(BLOCKS)
+    weight[0] = 3.0 * len(BLOCKS)
+    side = with_gaps(gaps, weight)
+    assert np.median(side.scores.values.sel(statistic="gap")) < 0.002
+    (statement,) = [s for s in neuron_statements(alone(side)) if "ompleteness" in s.text]
+    assert statement.tone == CAUTION
+    assert "most at layer 1 (intermediate" in statement.text
+    assert "by 0.095 of the sum" in statement.text
+    alarmed = with_gaps([0.2, *gaps[1:]], weight)
+    (statement,) = [s for s in neuron_statements(alone(alarmed)) if "INCOMPLETE" in s.text]
+    assert statement.tone == ALARM
+
+
+def test_a_site_that_holds_hardly_any_attribution_is_not_judged():
+    gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
+    weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
+    (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
+    assert (statement.tone, "most at layer 2" in statement.text) == (NOTE, True)
 
 
 def test_the_norm_asks_nothing_about_retrieval():

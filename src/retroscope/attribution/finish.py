@@ -1,5 +1,6 @@
 """From sums over units to what an attribution says, with the reasons not to trust it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from retroscope.attribution import result as r
 from retroscope.attribution.aggregate import Aggregates, quantiles_of
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.scores import QUERY, Scores
+from retroscope.statistics.completeness import SiteGaps, site_gaps
 
-LARGE_GAP = 0.01  # a median relative completeness gap above this is a warning
+LARGE_GAP = 0.01  # a median completeness gap above this, at a site that matters, is a warning
 CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all texts read nearly the same
 
 
@@ -21,8 +23,9 @@ def finished(
     """Means, quantiles and scores of complete sums."""
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     told = {"row_tokens": row_tokens, "precision_effect": precision_effect, "lost": lost}
-    recipe = {**_recipe(plan), **_facts(sums), **told}
-    warnings = tuple(_warnings(plan, sums))
+    facts = _facts(sums)
+    recipe = {**_recipe(plan), **facts, **told}
+    warnings = tuple(_warnings(plan, sums, facts))
     layers = list(range(1, plan.encoder.anatomy.n_blocks + 1))
     scores = xr.DataArray(
         sums.arrays["stats"],
@@ -102,20 +105,37 @@ def _facts(sums: Aggregates) -> dict[str, Any]:
     """What was found about F itself and about the integral's error."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
-        return dict.fromkeys(("f_mean", "f_deviation", "f_variation", "gap_median", "gap_largest"))
+        names = ("f_mean", "f_deviation", "f_variation", "gap_median", "gap_largest", "gap_judged", "gap_site")
+        return dict.fromkeys(names) | {"completeness": {}}
     mean, deviation = float(value.mean()), float(value.std())
-    gap = stats[:, sums.statistics.index(r.GAP)]
+    gap, total, nodes = (stats[:, sums.statistics.index(name)] for name in (r.GAP, r.TOTAL, r.NODES))
+    by_site = site_gaps(gap, total)
+    at = by_site.judged
     return {
         "f_mean": mean,
         "f_deviation": deviation,
         "f_variation": deviation / abs(mean) if mean else None,
-        "gap_median": None if np.isnan(gap).all() else float(np.nanmedian(gap)),  # a method may claim no completeness
-        "gap_largest": None if np.isnan(gap).all() else float(np.nanmax(gap)),
+        "gap_median": None if at is None else float(np.nanmedian(gap)),  # a method may claim no completeness
+        "gap_largest": None if at is None else float(np.nanmax(gap)),
+        "gap_judged": None if at is None else float(by_site.median[at]),
+        "gap_site": None if at is None else f"layer {at[1] + 1}, {sums.parts[at[0]]}",
+        "completeness": _completeness(sums.parts, by_site, np.nanmean(nodes, axis=0)),
     }
 
 
-def _warnings(plan: AttributionPlan, sums: Aggregates) -> list[str]:
-    found, facts = [], _facts(sums)
+def _completeness(
+    parts: Sequence[str], by_site: SiteGaps, nodes: Float[np.ndarray, "part layer"]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Each part's gaps by layer, what each layer holds of its attribution, and the nodes that each took."""
+    columns = {"gap": by_site.median, "gap_worst": by_site.worst, "share": by_site.weight, "nodes": nodes}
+    return {
+        part: {name: [None if np.isnan(x) else float(x) for x in values[k]] for name, values in columns.items()}
+        for k, part in enumerate(parts)
+    }
+
+
+def _warnings(plan: AttributionPlan, sums: Aggregates, facts: dict[str, Any]) -> list[str]:
+    found = []
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     if lost:
         found.append(
@@ -133,9 +153,9 @@ def _warnings(plan: AttributionPlan, sums: Aggregates) -> list[str]:
             f"the target hardly differs between texts (coefficient of variation {variation:.1e}): "
             f"it asks nothing about them"
         )
-    if facts["gap_median"] is not None and facts["gap_median"] > LARGE_GAP:
+    if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         found.append(
-            f"the integral is not complete: half the units and sites miss F(1) - F(0) by more than "
-            f"{facts['gap_median']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.001"
+            f"the integral is not complete at {facts['gap_site']}: half the units miss F(1) - F(0) there by more than "
+            f"{facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.001"
         )
     return found

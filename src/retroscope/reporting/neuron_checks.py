@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 
 from retroscope.reporting.frames import alpha, correction, rows
-from retroscope.reporting.neuron_findings import GAP, SINGLE, Ablation, NeuronFindings, NeuronSide
-from retroscope.reporting.neuron_frames import harm
+from retroscope.reporting.neuron_findings import SINGLE, Ablation, NeuronFindings, NeuronSide
+from retroscope.reporting.neuron_frames import gaps_of, harm
 from retroscope.reporting.numbers import count, interval, p_value, score, signed
 from retroscope.reporting.statements import ALARM, CAUTION, NOTE, SHOWN, Statement
+from retroscope.statistics.completeness import WORST
 
 TOPIC = "neurons"
 REFERENCE = 0.01  # the verdict is about the ablated part nearest to this one
 MUCH_NOISE = 0.5  # of the units
-INCOMPLETE, WRONG = 0.01, 0.1  # median gaps above which values are inexact, and above which they are another quantity
+# median gaps at the judged site, above which values are inexact, and above which they are another quantity
+INCOMPLETE, WRONG = 0.01, 0.1
 HELD = {"mean": "their mean", "zero": "zero"}
-WORST = 0.99  # the quantile of the gaps that is told beside the median
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance
 
@@ -71,17 +72,21 @@ def noise(name: str, side: NeuronSide) -> list[Statement]:
 
 
 def completeness(name: str, side: NeuronSide) -> list[Statement]:
-    """Do the signed values add up to F(1) - F(0)? Methods without a path have no gap."""
+    """Do the signed values add up to F(1) - F(0), at the site that matters? Methods without a path have no gap."""
     how = f"{side.recipe.get('method', 'method unknown')}, {side.recipe.get('quadrature', 'quadrature unknown')}"
-    gaps = side.scores.values.sel(statistic=GAP).values
-    gaps = gaps[np.isfinite(gaps)]
-    if not gaps.size:
+    gaps = gaps_of(side)
+    if gaps.judged is None:
         text = f"Completeness: the values {of(name, side)} make no claim to add up to the target ({how})."
         return [Statement(TOPIC, NOTE, text, (name,))]
-    median, worst = float(np.median(gaps)), float(np.quantile(gaps, WORST))
+    parts, layers = (side.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
+    part, layer = gaps.judged
+    median = float(gaps.median[part, layer])
+    weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
-        f"the values {of(name, side)} miss F(1) - F(0) by {median:.2g} of the sum of their sizes (median; "
-        f"{WORST:.0%} of the units and layers are below {worst:.2g}; {how})."
+        f"the values {of(name, side)} miss F(1) - F(0) most at layer {layers[layer]} ({parts[part]}; "
+        f"{gaps.weight[part, layer]:.0%} of the attribution of that part): by {median:.2g} of the sum of their sizes "
+        f"(median; {WORST:.0%} of the units are below {gaps.worst[part, layer]:.2g}). Weighted by attribution, over "
+        f"all layers: {weighted} ({how})."
     )
     if median > WRONG:
         text = f"ATTRIBUTION INCOMPLETE {of(name, side)}: {sizes} Use more nodes, e.g. quadrature auto:0.001."

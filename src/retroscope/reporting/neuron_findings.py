@@ -18,6 +18,7 @@ from retroscope.statistics import Difference
 
 SINGLE = "model"  # the side of a retriever that is reported alone
 TOTAL, GAP, GINI, PARTICIPATION, TOP_SHARE = "total", "gap", "gini", "participation", "top_1%"
+NODES = "nodes"
 ACTIVE = "active@"  # followed by a threshold
 SHARE, COUNT, THRESHOLD = "share", "count", "threshold"  # of the data sets of neurons
 DIMS = (QUERY, "statistic", "part", "layer")

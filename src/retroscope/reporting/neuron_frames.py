@@ -8,9 +8,10 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.reporting.frames import by_side, rows
-from retroscope.reporting.neuron_findings import TOTAL, Ablation, NeuronFindings, NeuronSide
-from retroscope.scores import Scores
+from retroscope.reporting.neuron_findings import GAP, NODES, TOTAL, Ablation, NeuronFindings, NeuronSide
+from retroscope.scores import QUERY, Scores
 from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, compare_scores, summarise
+from retroscope.statistics.completeness import SiteGaps, site_gaps
 
 LAYER_SHARE = "layer share"
 CURVE = ["side", "value", "low", "high"]
@@ -66,6 +67,32 @@ def profile_rows(findings: NeuronFindings, statistic: str) -> pd.DataFrame:
     if findings.profile is not None:
         return by_side(rows(findings.profile, statistic=statistic), labels)
     return _alone(findings, lambda side: side.scores.select(statistic=statistic), labels)
+
+
+@lru_cache(maxsize=8)
+def gaps_of(side: NeuronSide) -> SiteGaps:
+    """Completeness of one side by site; parts and layers in the order of its scores."""
+    gap, total = (
+        side.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
+    )
+    return site_gaps(gap, total)
+
+
+def completeness_rows(findings: NeuronFindings) -> pd.DataFrame:
+    """One row per side, part and layer: median gap, its 99 % quantile, share of the part's attribution, mean nodes.
+
+    Sides whose method claims no completeness have no rows.
+    """
+    found = []
+    for name, side in findings.sides.items():
+        values, gaps = side.scores.values, gaps_of(side)
+        nodes = values.sel(statistic=NODES).mean(QUERY).transpose("part", "layer").values
+        for p, part in enumerate(values.coords["part"].values.tolist()):
+            for k, layer in enumerate(values.coords["layer"].values.tolist()):
+                row = (gaps.median[p, k], gaps.worst[p, k], gaps.weight[p, k], nodes[p, k], gaps.judged == (p, k))
+                found.append((name, str(part), int(layer), *row))
+    columns = ["side", "part", "layer", "gap", "gap_worst", "share", "nodes", "judged"]
+    return pd.DataFrame(found, columns=columns).dropna(subset=["gap"]).reset_index(drop=True)
 
 
 def effect_rows(findings: NeuronFindings, statistic: str) -> pd.DataFrame:

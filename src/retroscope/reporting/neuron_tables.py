@@ -13,6 +13,7 @@ from retroscope.reporting.neuron_frames import (
     ablation_rows,
     activity_effect,
     activity_rows,
+    completeness_rows,
     effect_rows,
     layer_activity,
     neuron_rows,
@@ -142,6 +143,30 @@ def paper_ablation(findings: NeuronFindings) -> PaperTable:
     return PaperTable(pd.DataFrame(columns), caption, note, ("ablated", "neurons", *numbers, "harm", "p, draws"))
 
 
+def paper_completeness(findings: NeuronFindings) -> PaperTable:
+    """The completeness gap of every layer and FFN matrix."""
+    found = completeness_rows(findings)
+    if found.empty:
+        return NOTHING
+    alone = set(findings.sides) == {SINGLE}
+    columns = {} if alone else {"side": found["side"]}
+    columns |= {
+        "matrix": found["part"],
+        "layer": found["layer"].astype(str),
+        "gap": [f"{gap:.2g}" for gap in found["gap"]],
+        "gap, 99 %": [f"{gap:.2g}" for gap in found["gap_worst"]],
+        "share": [score(share) for share in found["share"]],
+        "nodes": [f"{nodes:.3g}" for nodes in found["nodes"]],
+        "judged": ["yes" if judged else "" for judged in found["judged"]],
+    }
+    note = (
+        "Gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes, median and 99 % quantile over units. "
+        "Share: of the matrix's attribution. Judged: the largest gap where at least half of an even share lies."
+    )
+    caption = f"Completeness by layer: {_models(findings)}."
+    return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
+
+
 def paper_overlap(findings: NeuronFindings) -> PaperTable:
     """How far the two name the same neurons, over all layers of a matrix."""
     if findings.overlap is None:
@@ -169,6 +194,7 @@ NEURON_TABLES: dict[str, Callable[[NeuronFindings], pd.DataFrame]] = {
     "neuron_ablation": ablation_harm,
     "neuron_ablation_curves": ablation_points,
     "neuron_ablation_areas": ablation_areas,
+    "neuron_completeness": completeness_rows,
     "neuron_maps": map_table,
 }
 # One row a neuron is too much for text: parquet only.
@@ -179,4 +205,5 @@ NEURON_PAPER_TABLES: dict[str, Callable[[NeuronFindings], PaperTable]] = {
     "neuron_profile": paper_profile,
     "neuron_ablation": paper_ablation,
     "neuron_overlap": paper_overlap,
+    "neuron_completeness": paper_completeness,
 }

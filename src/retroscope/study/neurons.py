@@ -30,8 +30,8 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
     """The retriever under the recipe that the protocol attributes neurons with."""
     if protocol != PUBLISHED:
         return retriever
-    towers = {tower: published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage")}
-    return replace(retriever, **towers)
+    query, passage = (published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage"))
+    return replace(retriever, query=query, passage=passage)
 
 
 def attribute(

@@ -1,0 +1,85 @@
+"""Completeness of path integrals by site (layer x FFN matrix), and the site that a judgment is about.
+
+One median over all sites hides the site that matters: a network's lowest block may hold most of the attribution and
+be integrated worst, while the others are exact.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+WORST = 0.99  # the quantile of the units' gaps beside the median
+MATTERS = 0.5  # of an even share: a site that holds less of its matrix's attribution is not judged
+
+Cells = Float[np.ndarray, "unit part layer"]
+Sites = Float[np.ndarray, "part layer"]
+
+
+@dataclass(frozen=True, eq=False)
+class SiteGaps:
+    """The relative completeness gaps of every site; NaN where no unit has one.
+
+    Attributes:
+        median: over units.
+        worst: the quantile `WORST` over units.
+        weight: mean over units of the site's share of the total magnitude of its part.
+    """
+
+    median: Sites
+    worst: Sites
+    weight: Sites
+
+    @property
+    def judged(self) -> tuple[int, int] | None:
+        """Return (part, layer) by position: the largest median gap among sites that matter; None without any gap.
+
+        A site matters if it holds at least half of an even share of its part's attribution.
+        """
+        layers = self.weight.shape[1]
+        matter = (self.weight * layers >= MATTERS) & np.isfinite(self.median)
+        if not matter.any():
+            return None
+        part, layer = np.unravel_index(np.where(matter, self.median, -np.inf).argmax(), self.median.shape)
+        return int(part), int(layer)
+
+    @property
+    def weighted(self) -> Float[np.ndarray, "part"]:
+        """Return each part's mean of the median gaps, weighted by attribution."""
+        known = np.isfinite(self.median)
+        weight = np.where(known, self.weight, 0.0)
+        total = weight.sum(1)
+        sums = (weight * np.where(known, self.median, 0.0)).sum(1)
+        return _over(sums, total)
+
+
+def site_gaps(gap: Cells, total: Cells) -> SiteGaps:
+    """Return the gaps by site; units whose gap is NaN (noise, lost) do not count.
+
+    Args:
+        gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes.
+        total: sum of magnitudes.
+    """
+    share = _over(total, np.broadcast_to(total.sum(2, keepdims=True), total.shape))
+    share = np.where(np.isfinite(gap), share, np.nan)
+    return SiteGaps(_over_units(gap, 0.5), _over_units(gap, WORST), _means(share))
+
+
+def _over_units(values: Cells, quantile: float) -> Sites:
+    found = np.full(values.shape[1:], np.nan)
+    for place in np.ndindex(*found.shape):
+        known = values[(slice(None), *place)]
+        known = known[np.isfinite(known)]
+        found[place] = np.quantile(known, quantile) if len(known) else np.nan
+    return found
+
+
+def _means(values: Cells) -> Sites:
+    count = np.isfinite(values).sum(0)
+    return _over(np.nansum(values, axis=0), count)
+
+
+def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Divide; NaN of nothing."""
+    found: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return found
