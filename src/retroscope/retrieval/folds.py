@@ -1,0 +1,66 @@
+"""Folds of queries that share no relevant passage and no text: what is learned on some says nothing of the others.
+
+Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from retroscope.collection.collection import Collection
+from retroscope.errors import AnalysisError
+
+LARGEST = 2.0  # times the even share of queries that a fold may hold
+
+Folds = Int[np.ndarray, "query"]
+
+
+def query_folds(collection: Collection, n: int, seed: int) -> Folds:
+    """Return the fold, 0 to n - 1, of every judged query, in the collection's order.
+
+    Groups of joined queries are shuffled by `seed` and dealt out, the largest first, to the emptiest fold.
+
+    Raises:
+        AnalysisError: if the queries cannot be divided: joined ones fill more than twice an even share.
+    """
+    group = joined(collection)
+    names, sizes = np.unique(group, return_counts=True)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    filled, fold_of = np.zeros(n, dtype=np.int64), np.empty(len(names), dtype=np.int64)
+    for place in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        fold_of[place] = filled.argmin()
+        filled[fold_of[place]] += sizes[place]
+    if filled.min() == 0 or filled.max() > LARGEST * len(group) / n:
+        raise AnalysisError(
+            f"{len(group)} judged queries cannot be divided into {n} folds: {sizes.max()} of them are joined by "
+            "relevant passages or texts that they share",
+            where=collection.name,
+            fix="use more queries, or leave the baselines out (--no-baselines)",
+        )
+    return np.asarray(fold_of[np.searchsorted(names, group)])
+
+
+def joined(collection: Collection) -> Folds:
+    """Return the group of every judged query: equal for two that share a relevant passage or their text, or are
+    linked by others that do.
+    """
+    queries = collection.judged_queries
+    nodes: dict[tuple[str, str], int] = {}
+    rows = [(i, nodes.setdefault(key, len(nodes))) for i, q in enumerate(queries) for key in _keys(collection, q)]
+    at, key = np.array(rows).T
+    size = len(queries) + len(nodes)
+    graph = coo_array((np.ones(len(rows)), (at, len(queries) + key)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1][: len(queries)])
+
+
+def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
+    yield "text", " ".join(collection.queries[query].text.split()).casefold()
+    yield from (("passage", passage) for passage in relevant(collection, query))
+
+
+def relevant(collection: Collection, query: str) -> Sequence[str]:
+    """Return the ids of the passages judged relevant to a query."""
+    return [passage for passage, grade in collection.qrels[query].items() if grade > 0]

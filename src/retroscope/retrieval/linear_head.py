@@ -1,0 +1,138 @@
+"""A linear head on frozen vectors: the most that a linear map, learned from judgments, reads out of them.
+
+The query's vector is mapped towards its relevant passage's, the passages stay where they are:
+
+    A = argmin sum_i |A q_i - p_i|^2 + penalty |A - I|^2,  all vectors of unit length,
+
+ridge regression that shrinks to the identity, so that an infinite penalty leaves the vectors as they are. The ranking
+is that of the bilinear form q A' p, as of any pair of linear heads on the two towers. The form is closed: among
+whitened passages the part of a contrastive loss that pushes passages apart is nearly constant, and the least squares
+reach what a full softmax over all passages reaches (docs/methods/baselines.md), 15 times as fast.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+PENALTIES = (np.inf, 3.0, 1.0, 0.3, 0.1)  # in units of the mean eigenvalue of the queries' Gram matrix
+
+Matrix = Float[np.ndarray, "text dim"]
+Pairs = Sequence[Int[np.ndarray, "n"]]  # of every query, the rows of its relevant passages
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """One view of the same texts: raw vectors, or whitened ones, brought to unit length.
+
+    Attributes:
+        queries: one row a judged query.
+        passages: one row a passage.
+        relevant: of every query, the rows of its relevant passages.
+    """
+
+    queries: Matrix
+    passages: Matrix
+    relevant: Pairs
+
+    def targets(self, rows: Int[np.ndarray, "n"]) -> Matrix:
+        """Return the mean of the relevant passages of some queries."""
+        return np.stack([self.passages[self.relevant[i]].mean(axis=0) for i in rows])
+
+
+@dataclass(frozen=True, eq=False)
+class FoldHead:
+    """The head of one fold: learned on three others, chosen on the next one, for the queries of this one.
+
+    Attributes:
+        fold: whose queries it maps.
+        space: name of the view it starts from.
+        penalty: as in `PENALTIES`; infinite where no map was better than none.
+        queries: the fold's mapped query vectors.
+        rows: which queries these are.
+    """
+
+    fold: int
+    space: str
+    penalty: float
+    queries: Matrix
+    rows: Int[np.ndarray, "n"]
+
+
+def cross_fitted(
+    spaces: dict[str, Space], folds: Int[np.ndarray, "query"], penalties: Sequence[float] = PENALTIES
+) -> list[FoldHead]:
+    """Return a head for every fold, which has seen none of its queries nor their relevant passages.
+
+    The next fold in turn chooses view and penalty, by the reciprocal rank of its queries' relevant passages among one
+    another; of equals the larger penalty. The other folds train.
+
+    Args:
+        spaces: the views to start from, by name; the first is taken where nothing is better.
+        folds: of every query; no two folds share a relevant passage.
+        penalties: to choose from, the largest first.
+    """
+    n = int(folds.max()) + 1
+    return [_head(spaces, folds, fold, (fold + 1) % n, penalties) for fold in range(n)]
+
+
+def _head(
+    spaces: dict[str, Space], folds: Int[np.ndarray, "query"], fold: int, dev: int, penalties: Sequence[float]
+) -> FoldHead:
+    train, chooser = training_rows(folds, fold, dev)
+    best, chosen = -1.0, None
+    for name, space in spaces.items():
+        seen = np.unique(np.concatenate([space.relevant[i] for i in chooser]))
+        target = _is_relevant([space.relevant[i] for i in chooser], seen)
+        for penalty, shift in zip(penalties, _shifts(space, train, penalties), strict=True):
+            reached = _reciprocal_rank(space.queries[chooser], shift, space.passages[seen], target)
+            if reached > best:
+                best, chosen = reached, (name, penalty, shift)
+    name, penalty, shift = chosen if chosen is not None else (next(iter(spaces)), np.inf, None)
+    rows = np.flatnonzero(folds == fold)
+    return FoldHead(fold, name, float(penalty), _mapped(spaces[name].queries[rows], shift), rows)
+
+
+def training_rows(
+    folds: Int[np.ndarray, "query"], fold: int, dev: int
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    """Return the queries that train the head of a fold, and those that choose it."""
+    return np.flatnonzero((folds != fold) & (folds != dev)), np.flatnonzero(folds == dev)
+
+
+def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
+    """(A - I)' for every penalty, from one eigendecomposition; None for an infinite one."""
+    queries = space.queries[train]
+    values, vectors = np.linalg.eigh(queries.T @ queries)
+    moved = vectors.T @ (queries.T @ (space.targets(train) - queries))
+    unit = max(float(values.mean()), np.finfo(np.float64).tiny)
+    return [None if np.isinf(p) else vectors @ (moved / (np.maximum(values, 0) + p * unit)[:, None]) for p in penalties]
+
+
+def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
+    return queries if shift is None else queries + queries @ shift
+
+
+def _reciprocal_rank(
+    queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
+) -> float:
+    """Mean of 1 / rank of the first relevant passage; a tie counts against it."""
+    scores = _mapped(queries, shift) @ pool.T
+    first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
+    ahead = ((scores >= first) & ~target).sum(axis=1)
+    return float((1 / (1 + ahead)).mean())
+
+
+def _is_relevant(relevant: Pairs, pool: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "query passage"]:
+    found = np.zeros((len(relevant), len(pool)), dtype=bool)
+    for row, passages in enumerate(relevant):
+        found[row, np.searchsorted(pool, passages)] = True
+    return found
+
+
+def unit_rows(vectors: Matrix) -> Matrix:
+    """Return vectors of unit length, in float64; a zero vector stays zero."""
+    exact = np.asarray(vectors, dtype=np.float64)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    return exact / np.where(lengths > 0, lengths, 1)
