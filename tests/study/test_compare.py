@@ -37,6 +37,7 @@ LEAST = replace(
     retrieval=RetrievalSettings(measures=("RR@10",), layers=False),
     probing=ProbeSettings(probes=("cosine",), controls=("none",), passages=(2,), seeds=1),
     transplants=None,
+    baselines=None,
 )
 
 
@@ -59,7 +60,9 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     assert groups == {
         *(f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")),
         *(f"{direction}/{a}" for direction in ("rewind", "graft") for a in ("intact", "hybrids")),
-    }
+        *(f"baselines/{a}{model}" for model in ("before", "after", "random_weights") for a in ("", "best_")),
+        "baselines/shuffled", "baselines/bm25",
+    }  # fmt: skip
 
 
 def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:

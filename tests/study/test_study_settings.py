@@ -26,6 +26,7 @@ from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_settings import AblationSettings
+from retroscope.study.baseline_settings import BaselineSettings
 from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
 from retroscope.study.settings import (
     DataSettings,
@@ -173,6 +174,7 @@ GROUPS = {
     ("ablation", "intervals"): IntervalSettings,
     ("drift",): DriftSettings,
     ("transplants",): SweepSettings,
+    ("baselines",): BaselineSettings,
     ("statistics",): ComparisonSettings,
 }
 

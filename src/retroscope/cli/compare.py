@@ -49,6 +49,13 @@ def run(
     transplants: Annotated[
         bool, typer.Option("--transplants/--no-transplants", help="Put weights of one model into the other.")
     ] = True,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Search with the frozen backbone at its best: other poolings, layers, whitening, a linear head.",
+        ),
+    ] = True,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
@@ -95,6 +102,8 @@ def run(
         chosen = replace(chosen, neurons=None, ablation=None)
     if not transplants:
         chosen = replace(chosen, transplants=None)
+    if not baselines:
+        chosen = replace(chosen, baselines=None)
     if not (overwrite or dry_run):
         refuse_other(out, chosen)
     _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)

@@ -75,8 +75,15 @@ POOLINGS: dict[str, Pooling] = {
 }
 
 
+JOIN = "+"  # between the poolings of one recipe whose vectors stand side by side
+
+
 def pooling(name: str) -> Pooling:
-    """The pooling function of that name."""
-    if name not in POOLINGS:
-        raise unknown_name("pooling", name, POOLINGS)
-    return POOLINGS[name]
+    """Return the pooling function of that name; of "cls+mean", the vectors of both side by side, in that order."""
+    parts = name.split(JOIN)
+    for part in parts:
+        if part not in POOLINGS or (len(parts) > 1 and part == "pooler"):
+            raise unknown_name("pooling", part, [p for p in POOLINGS if len(parts) == 1 or p != "pooler"])
+    if len(parts) == 1:
+        return POOLINGS[name]
+    return lambda hidden, mask: torch.cat([POOLINGS[part](hidden, mask) for part in parts], dim=1)

@@ -11,6 +11,7 @@ import altair as alt
 import vl_convert
 
 from retroscope.reporting.bare_layers import bare_figures
+from retroscope.reporting.baseline_figures import baseline_figures
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import Findings
@@ -50,7 +51,7 @@ NEURON_FIGURES: dict[str, Callable[[NeuronFindings], Figure | None]] = {
 def draw(findings: Findings) -> list[Figure]:
     """Every figure that the findings can carry."""
     drawn = [figure for make in FIGURES.values() if (figure := make(findings)) is not None]
-    drawn += moved_figures(findings)
+    drawn += [*baseline_figures(findings), *moved_figures(findings)]
     drawn += bare_figures(findings)
     if findings.transplants is not None:
         drawn += transplant_figures(findings.transplants)

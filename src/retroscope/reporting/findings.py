@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.reporting.baseline_findings import BaselineFindings
 from retroscope.reporting.moved_findings import BareLayers, ElsewhereFindings, MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings, demand_columns
 from retroscope.reporting.story_findings import StoryFindings
@@ -142,6 +143,7 @@ class Findings:
         elsewhere: retrieval and representations on a second collection.
         bare: layers without the final norm, where all others are with it; None where a model has none.
         transplants: retrieval with hybrids of the two.
+        baselines: what the frozen backbone retrieves at its best.
         story: what the instruments say of the same blocks, held against the transplants.
         query_texts: query id -> text, for the flips table.
         top_passages: query id -> both rankings' tops, for the flips table.
@@ -169,6 +171,7 @@ class Findings:
     elsewhere: ElsewhereFindings | None = None
     bare: BareLayers | None = None
     transplants: TransplantFindings | None = None
+    baselines: BaselineFindings | None = None
     story: StoryFindings | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)
     top_passages: Mapping[str, TopPassages] = field(default_factory=dict)

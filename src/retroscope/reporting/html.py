@@ -78,6 +78,7 @@ def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:
     found = {
         "Retrieval": findings.retrieval,
         "By layer": findings.layer_retrieval,
+        "Already there": findings.baselines.left if findings.baselines else None,
         "Whitened": findings.whitened,
         "Elsewhere": findings.elsewhere.retrieval if findings.elsewhere else None,
         "Probing": findings.probing,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from retroscope.reporting.bare_layers import bare_tables
+from retroscope.reporting.baseline_figures import baseline_tables
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.findings import AFTER, BEFORE, SEED_COLUMNS, Findings
 from retroscope.reporting.frames import rows
@@ -49,7 +50,7 @@ def write_frames(frames: Frames, papers: Mapping[str, PaperTable], folder: Path)
 
 def paper_tables(findings: Findings) -> dict[str, PaperTable]:
     """Every table that a paper prints."""
-    found = {name: make(findings) for name, make in PAPER_TABLES.items()}
+    found = {name: make(findings) for name, make in PAPER_TABLES.items()} | baseline_tables(findings)
     if findings.moved is not None:
         apart = len(findings.moved.weights) > 1
         for tower, f in findings.moved.weights.items():
@@ -79,6 +80,13 @@ def moved_frames(findings: Findings) -> Frames:
 def part_frames(findings: Findings) -> Frames:
     """Every transplant, and what the instruments say of the same parts."""
     frames = {} if findings.transplants is None else {"transplants": findings.transplants.table()}
+    if (already := findings.baselines) is not None:
+        frames |= {
+            "baselines": already.variants,
+            "baseline_gains": rows(already.left),
+            "baseline_shares": already.shares,
+        }
+        frames |= {"baseline_choices": already.choices, "baselines_alike": rows(already.alike)}
     if findings.elsewhere is not None:
         moved = findings.elsewhere.moved
         frames |= {"elsewhere": rows(findings.elsewhere.retrieval), "elsewhere_similarity": moved.similarity}

@@ -11,6 +11,7 @@ Rules, each tested:
 from dataclasses import dataclass
 
 from retroscope.reporting.bare_layers import bare_words, with_norm
+from retroscope.reporting.baseline_words import baseline_statements
 from retroscope.reporting.controls import control_statements
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import alpha, rows
@@ -51,14 +52,17 @@ def verdict(findings: Findings) -> Verdict:
     moved = moved_statements(findings)
     calmly = [s for s in moved if s.tone != ALARM]
     story = [s.doubted(*doubts) if OWN in s.text else s for s in story_statements(findings.story)]
-    rest = [with_self_tests(s, findings) for s in (*story, *calmly, *probing, *layers(findings))]
+    already = baseline_statements(findings)
+    beside = [s for s in already if s.tone != ALARM]
+    rest = [with_self_tests(s, findings) for s in (*beside, *story, *calmly, *probing, *layers(findings))]
     said = neuron_statements(findings.neurons) if findings.neurons else []
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
     warnings = carried_warnings(findings)
     calm = [s for s in (*neurons, *_elsewhere(unconfirmed), *controls, *warnings) if s.tone != ALARM]
+    loud = [s for s in (*already, *moved, *neurons, *warnings) if s.tone == ALARM]
     return Verdict(
         headline=with_self_tests(retrieval(findings), findings),
-        alarms=(*broken, *self_tests(findings), *(s for s in (*moved, *neurons, *warnings) if s.tone == ALARM)),
+        alarms=(*broken, *self_tests(findings), *loud),
         statements=(*rest, *calm),
         unconfirmed=tuple(unconfirmed),
     )

@@ -18,6 +18,7 @@ from retroscope.probing.tasks import build_task
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
+from retroscope.study.baseline_extra import already_there
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
@@ -96,6 +97,7 @@ def compare(
         what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
         transplanted(before, after, collection, settings, home, whole=whole, progress=progress),
         what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
+        already_there(sides, twins["before"], collection, settings, home, progress=progress),
     ]
     study = Study(
         _facts(sides, collection, negatives, settings, extras),

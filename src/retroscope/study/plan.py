@@ -13,6 +13,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.twin import random_twin
 from retroscope.representations.represent import TowerPlan, plan_towers
 from retroscope.study.ablation_trial import texts_of
+from retroscope.study.baseline_plan import baselines_line, other_poolings, plan_baselines
 from retroscope.study.documents import SCHEMA
 from retroscope.study.neurons import plan_on_collection
 from retroscope.study.sampled import is_sampled, sampled
@@ -40,7 +41,7 @@ def plan_run(
             added where that control is asked for, one where they would be the same.
         neurons: they are to be attributed, if the settings say so.
     """
-    planned = dict(retrievers)
+    planned = dict(retrievers) | other_poolings(retrievers, settings.baselines)
     if "random_weights" in settings.probing.chosen_controls:
         planned |= _twins(retrievers)
     towers = [
@@ -59,6 +60,7 @@ def plan_run(
         "cache": str(cache),
         "neurons": _neurons(retrievers, collection, settings) if neurons else {},
         "transplants": _transplants(retrievers, collection, settings.transplants),
+        "baselines": plan_baselines(retrievers, collection, settings),
         "settings": plain(settings),
     }
 
@@ -194,6 +196,8 @@ def describe(plan: Mapping[str, Any]) -> str:
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
     if plan["transplants"]:
         lines.append(transplants_line(plan["transplants"]))
+    if plan["baselines"]:
+        lines.append(baselines_line(plan["baselines"]))
     others = [name for name in ("elsewhere", "sister") if plan["settings"].get(name)]
     lines += [f"{name}: encoded besides, and not in this plan" for name in others]
     lines.append(

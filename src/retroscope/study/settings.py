@@ -21,6 +21,7 @@ from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_settings import AblationSettings
+from retroscope.study.baseline_settings import BaselineSettings
 from retroscope.study.transplant_settings import SweepSettings
 
 Kind = TypeVar("Kind")
@@ -113,6 +114,7 @@ class StudySettings:
         ablation: what is ablated of them; None leaves it out.
         drift: how weights and representations are compared; None leaves both out.
         transplants: which weights are put into the other model; None leaves them out.
+        baselines: what is tried on the frozen backbone; None leaves them out.
     """
 
     before: ModelSettings | None = None
@@ -129,6 +131,7 @@ class StudySettings:
     ablation: AblationSettings | None = field(default_factory=AblationSettings)
     drift: DriftSettings | None = field(default_factory=DriftSettings)
     transplants: SweepSettings | None = field(default_factory=SweepSettings)
+    baselines: BaselineSettings | None = field(default_factory=BaselineSettings)
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
 
 

@@ -27,6 +27,8 @@ from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
+from retroscope.study.baseline_summary import SCORES as OF_BASELINES
+from retroscope.study.baseline_summary import baseline_findings
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of
 from retroscope.study.measure import BARE_LAYERS, BARE_PROBING
@@ -209,6 +211,7 @@ class Study:
             elsewhere=self._elsewhere(),
             bare=self.bare,
             transplants=self.transplants,
+            baselines=baseline_findings(self.scores, facts, self.settings.statistics),
             seed_spread=_spread(self.seeds),
             query_texts=facts["query_texts"],
             top_passages={q: _tops(sides) for q, sides in facts["top_passages"].items()},
@@ -241,11 +244,12 @@ def load_study(folder: str | Path) -> Study:
     facts = read_document(home / FACTS)
     settings = from_plain(from_yaml(home / SETTINGS), where=str(home / SETTINGS))
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
-    names += [f"{direction}/{name}" for direction in DIRECTIONS for name in HYBRIDS]
+    hybrids = [f"{direction}/{name}" for direction in DIRECTIONS for name in HYBRIDS]
+    names += [*hybrids, *OF_BASELINES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}
-    if not any(name in scores for name in names[-len(DIRECTIONS) * len(HYBRIDS) :]):
+    if not any(name in scores for name in hybrids):
         settings = replace(settings, transplants=None)  # an older study, which knew none
     neurons = load_neurons(models, home / NEURONS)
     moved, elsewhere, bare = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE, BARE_MOVED))

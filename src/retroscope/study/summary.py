@@ -12,6 +12,7 @@ from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
+from retroscope.study.baseline_summary import baseline_document
 from retroscope.study.documents import SCHEMA, as_json, clean, ordered, write_text
 from retroscope.study.settings import plain
 from retroscope.study.study import Study
@@ -44,6 +45,7 @@ def summary(study: Study) -> Record:
         "moved": _moved(study),
         "elsewhere": _elsewhere(study),
         "transplants": _transplants(study),
+        "baselines": baseline_document(study.findings().baselines),
         "story": _story(study),
         "statistics": {**study.retrieval.method},
         "settings": plain(study.settings),

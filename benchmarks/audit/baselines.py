@@ -1,0 +1,70 @@
+"""What part of a gain is left to fine-tuning once the frozen backbone is searched with at its best.
+
+    python benchmarks/audit/baselines.py BACKBONE RETRIEVER --data beir:nq-open-gold [--pooling mean]
+
+Before: the backbone under the retriever's pooling only, so that the whole gain was fine-tuning's. After: the best of
+its other poolings and layers, raw or whitened, and of linear heads, each chosen on other queries than it is reported
+on; the same of a random-weight copy, and of the retriever.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from retroscope.probing.settings import ProbeSettings
+from retroscope.reporting.baseline_words import baseline_statements, share_words
+from retroscope.reporting.frames import rows
+from retroscope.reporting.numbers import interval, score, signed
+from retroscope.study.cache import default_cache
+from retroscope.study.compare import compare
+from retroscope.study.load import collection_of, pair_of
+from retroscope.study.settings import DataSettings, LoadSettings, ModelSettings, RetrievalSettings, StudySettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backbone")
+    parser.add_argument("retriever")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--split")
+    parser.add_argument("--pooling")
+    parser.add_argument("--similarity")
+    parser.add_argument("--measure", default="nDCG@10")
+    parser.add_argument("--cache", type=Path, default=default_cache())
+    parser.add_argument("--out", type=Path, help="write the report here")
+    given = parser.parse_args()
+    load = LoadSettings(pooling=given.pooling, similarity=given.similarity)
+    settings = StudySettings(
+        retrieval=RetrievalSettings(measures=(given.measure, "R@100")),
+        probing=ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1),
+    )
+    settings = replace(settings, neurons=None, ablation=None, drift=None, transplants=None)
+    before, after = pair_of(*(ModelSettings(source=name, load=load) for name in (given.backbone, given.retriever)))
+    collection = collection_of(DataSettings(source=given.data, split=given.split))
+    study = compare(before, after, collection, settings, cache=given.cache)
+    findings = study.findings()
+    found = findings.baselines
+    if found is None:
+        raise SystemExit("\n".join(study.facts["caveats"]))
+    gain = rows(findings.retrieval, measure=given.measure).iloc[0]
+    print(f"{given.measure}: backbone {score(gain['before'])}, retriever {score(gain['after'])}, gain "
+          f"{signed(gain['effect'])}\n")  # fmt: skip
+    print("| what | before | after |\n|---|---|---|")
+    for best in found.bests:
+        row = rows(found.left, best=best, measure=given.measure).iloc[0]
+        share = found.shares.query("best == @best and measure == @given.measure").iloc[0]
+        chosen = found.choice("before", best)
+        name = f"{chosen['pooling']}, layer {chosen['layer']}, {chosen['vectors']}, {chosen['folds']} of {chosen['of']}"
+        reached = f"{score(row['before'])} {interval(row['before_low'], row['before_high'])} ({name})"
+        print(f"| already there, {best} | {score(gain['before'])} | {reached} |")
+        print(f"| left to fine-tuning, {best} | 100 % | {share_words(share)} |")
+    print()
+    for statement in baseline_statements(findings):
+        print(f"{statement.tone}: {statement.text}")
+    print("\nseconds:", {name: round(value, 1) for name, value in study.facts["timings"].items()})
+    if given.out:
+        study.report(given.out)
+
+
+if __name__ == "__main__":
+    main()

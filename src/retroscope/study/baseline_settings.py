@@ -1,0 +1,34 @@
+"""Settings of the baselines: what is tried on the frozen backbone before a gain is called fine-tuning's."""
+
+from dataclasses import dataclass
+
+from retroscope.errors import SettingsError, unknown_name
+
+TRIED = ("cls", "mean", "last_token")
+FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineSettings:
+    """What is tried on the frozen backbone, at every layer.
+
+    Attributes:
+        poolings: tried besides the retriever's own, where the architecture gives them a meaning.
+        head: train a linear head on the frozen vectors.
+        folds: parts of the queries; heads and variants are chosen on others than they are reported on.
+        seed: of the folds and of the shuffled judgments.
+    """
+
+    poolings: tuple[str, ...] = TRIED
+    head: bool = True
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.poolings:
+            if name not in TRIED:
+                raise unknown_name("pooling of the baselines", name, TRIED)
+        if self.folds < FEWEST_FOLDS:
+            raise SettingsError(
+                f"baselines.folds is {self.folds}", fix=f"give {FEWEST_FOLDS} or more; 5 is the default"
+            )

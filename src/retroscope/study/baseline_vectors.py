@@ -1,0 +1,95 @@
+"""The frozen vectors of a model under several poolings, from one more pass over the texts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from retroscope.drift.geometry import whitening
+from retroscope.encoders.encode import tokenise
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.pooling import JOIN
+from retroscope.encoders.selftest import SENTENCES
+from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
+
+SOURCE = "baselines"
+CAUSAL_CLS = "the first token of a causal model sees no other token"
+NO_CLS = "this tokenizer begins texts with no special token of its own"
+BOTH_WAYS = "the last token of a model that looks both ways is a separator, which it was not trained to summarise with"
+
+
+def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the poolings to try besides the recipe's own, and pooling -> why it has no meaning here."""
+    encoder = retriever.passage
+    reasons: dict[str, str] = {}
+    if encoder.anatomy.causal:
+        reasons["cls"] = CAUSAL_CLS
+    elif len({row[0] for row in tokenise(encoder, SENTENCES)}) > 1:
+        reasons["cls"] = NO_CLS
+    if not encoder.anatomy.causal:
+        reasons["last_token"] = BOTH_WAYS
+    others = [name for name in wanted if name != encoder.recipe.pooling]
+    return tuple(n for n in others if n not in reasons), {n: reasons[n] for n in others if n in reasons}
+
+
+def repooled(retriever: Retriever, poolings: Sequence[str]) -> Retriever:
+    """Return the same backbone with these poolings side by side and no head: one pass gives the vectors of all."""
+
+    def tower(encoder: Encoder) -> Encoder:
+        recipe = encoder.recipe.but(
+            SOURCE, pooling=JOIN.join(poolings), head=(), normalize_layers=False, truncate_dim=None
+        )
+        return replace(encoder, recipe=recipe, head=nn.Identity())
+
+    query = tower(retriever.query)
+    return replace(retriever, query=query, passage=query if _shared(retriever) else tower(retriever.passage))
+
+
+def _shared(retriever: Retriever) -> bool:
+    return retriever.query is retriever.passage
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The vectors of one model by pooling and layer.
+
+    Attributes:
+        own: under the recipe's pooling; its last layer is what the model searches with, head included.
+        pooling: its name.
+        others: under `names` side by side; None where there is only the recipe's.
+        names: of the other poolings, in the order of their columns.
+    """
+
+    own: RetrieverRepresentations
+    pooling: str
+    others: RetrieverRepresentations | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """The recipe's own, then the others."""
+        return (self.pooling, *self.names)
+
+    def of(self, pooling: str, layer: int, queries: Sequence[str]) -> tuple[Vectors, Vectors]:
+        """Return the vectors of these queries and of all passages, under one pooling at one layer."""
+        side = self.own if pooling == self.pooling else self.others
+        if side is None:
+            raise KeyError(pooling)
+        return self._read(side.query, pooling, layer)[side.query.rows(queries)], self._read(
+            side.passage, pooling, layer
+        )
+
+    def _read(self, tower: Representations, pooling: str, layer: int) -> Vectors:
+        if pooling == self.pooling:
+            return tower.final() if layer == tower.n_layers - 1 else tower.layer(layer)
+        found = tower.layer(layer)
+        width = found.shape[1] // len(self.names)
+        at = self.names.index(pooling) * width
+        return np.ascontiguousarray(found[:, at : at + width])
+
+
+def whitened_pair(queries: Vectors, passages: Vectors) -> Mapping[str, Vectors]:
+    """Return both, whitened by the passages' mean and covariance, as "queries" and "passages"."""
+    mean, matrix = whitening(passages)
+    return {"queries": (queries - mean) @ matrix, "passages": (passages - mean) @ matrix}

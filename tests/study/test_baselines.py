@@ -1,0 +1,304 @@
+"""Baselines: the best of planted vectors is found, nothing is found in noise, and a leak is an alarm."""
+
+import json
+from dataclasses import replace
+from functools import cache as remembered
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.pooling import POOLINGS, pooling
+from retroscope.errors import SettingsError
+from retroscope.probing.settings import ProbeSettings
+from retroscope.reporting.baseline_findings import TRAINED, UNTRAINED
+from retroscope.reporting.baseline_words import baseline_statements
+from retroscope.reporting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval import linear_head
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.baseline_settings import BaselineSettings
+from retroscope.study.baseline_vectors import BOTH_WAYS, CAUSAL_CLS, NO_CLS, Views, applicable, repooled
+from retroscope.study.baselines import (
+    HEAD,
+    RAW,
+    UNIT,
+    WHITENED,
+    Trial,
+    Tried,
+    shuffled_judgments,
+    trial,
+    try_bm25,
+    try_shuffled,
+    try_variants,
+)
+from retroscope.study.compare import compare
+from retroscope.study.study import Study, load_study
+from retroscope.study.summary import summary
+from tiny_study import QUICK
+from toys import save_toy
+
+N, DIM = 200, 16
+MEASURES = ("RR@10", "R@10")
+CHANCE = 1 / 20  # of R@10
+
+
+@remembered
+def toy() -> Collection:
+    passages = [Passage(f"p{i}", f"passage {i}") for i in range(N)]
+    queries = [Query(f"q{i}", f"question {i}") for i in range(N)]
+    return make_collection("toy", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(N)])
+
+
+def representations(queries: np.ndarray, passages: np.ndarray, similarity: str = "cosine") -> RetrieverRepresentations:
+    """Two layers: noise, then these vectors."""
+    rng = np.random.default_rng(99)
+    towers = []
+    for letter, found in (("q", queries), ("p", passages)):
+        layers = np.stack([rng.standard_normal(found.shape), found], axis=1)
+        towers.append(representations_in_memory([f"{letter}{i}" for i in range(N)], layers))
+    return RetrieverRepresentations("toy", *towers, similarity, {})
+
+
+def noise(seed: int, dim: int = DIM) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((N, dim))
+
+
+def asked(similarity: str = "cosine") -> Trial:
+    return trial(toy(), MEASURES, similarity, BaselineSettings())
+
+
+def best(found: Tried, name: str, measure: str = "R@10") -> float:
+    return float(found.best.values.sel(best=name, measure=measure).mean())
+
+
+def variant(found: Tried, vectors: str, layer: int = 1) -> float:
+    return float(found.scores.values.sel(layer=layer, vectors=vectors, measure="R@10").isel(pooling=0).mean())
+
+
+def test_where_only_mean_pooling_retrieves_it_is_chosen() -> None:
+    meaning = noise(0)
+    own = representations(noise(1), noise(2))
+    others = representations(np.hstack([meaning + 0.3 * noise(3), noise(4)]), np.hstack([meaning, noise(5)]))
+    found = try_variants(Views(own, "cls", others, ("mean", "max")), asked())
+    assert {(c["pooling"], c["layer"]) for c in found.chosen} == {("mean", 1)}
+    assert best(found, UNTRAINED) > 0.95
+    assert variant(found, RAW) < 3 * CHANCE
+
+
+def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
+    """Two loud directions that say nothing drown the rest; even, they are 2 of 16."""
+    meaning, loud = noise(0), np.r_[np.full(14, 1.0), np.full(2, 60.0)]
+    mixed = np.r_[np.ones(14), np.zeros(2)]
+    queries = (meaning * mixed + noise(1) * np.where(mixed, 0.2, 1.0)) * loud
+    passages = (meaning * mixed + noise(2) * (1 - mixed)) * loud
+    found = try_variants(Views(representations(queries, passages), "mean"), asked())
+    assert {c["vectors"] for c in found.chosen if c["best"] == UNTRAINED} == {WHITENED}
+    assert best(found, UNTRAINED) > 0.9
+    assert variant(found, RAW) < 0.5
+
+
+def test_a_linear_map_is_found_by_the_head_and_by_nothing_else() -> None:
+    passages, turn = noise(0), np.linalg.qr(noise(7)[:DIM])[0]
+    found = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), asked())
+    assert {(c["layer"], c["vectors"]) for c in found.chosen if c["best"] == TRAINED} == {(1, HEAD)}
+    assert best(found, TRAINED) > 0.9
+    assert best(found, UNTRAINED) < 3 * CHANCE
+
+
+def test_where_nothing_helps_nothing_is_found() -> None:
+    """Unrelated vectors: over 12 studies no best is significantly better than the model as compared more often than
+    3 times (of 24 tests at .05 a right one exceeds 3 with a probability of .03).
+    """
+    significant = 0
+    for seed in range(12):
+        found = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), asked())
+        compared = found.scores.select(pooling="mean", layer=1, vectors=RAW)
+        wide = replace(compared, values=compared.values.drop_vars(["pooling", "layer", "vectors"]))
+        for name in (UNTRAINED, TRAINED):
+            top = found.best.select(best=name)
+            top = replace(top, values=top.values.drop_vars("best"))
+            table = compare_scores(wide, top, ComparisonSettings(resamples=100)).table.sel(measure="RR@10")
+            significant += int(table["p"] < 0.05 and table["effect"] > 0)
+    assert significant <= 3
+
+
+def test_by_dot_product_unit_length_is_a_variant_of_its_own() -> None:
+    meaning = noise(0)
+    lengths = np.exp(2 * noise(1, 1))  # some passages are near every query
+    found = try_variants(
+        Views(representations(meaning + 0.3 * noise(2), meaning * lengths, "dot"), "mean"), asked("dot")
+    )
+    assert list(found.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
+    assert variant(found, UNIT) > 0.95 > 0.9 > variant(found, RAW)
+
+
+def test_shuffled_judgments_are_not_found() -> None:
+    views = Views(representations(noise(0) + 0.3 * noise(1), noise(0)), "mean")
+    found = try_shuffled(views, asked(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+    limit = CHANCE + 4 * np.sqrt(CHANCE * (1 - CHANCE) / N)
+    assert float(found.sel(vectors=HEAD)) < limit
+    assert float(found.sel(vectors=RAW)) < limit
+
+
+def test_shuffled_judgments_are_found_by_a_head_that_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control must fail where every fold trains on the queries that it is asked."""
+    wide = Views(representations(noise(0, 400), noise(1, 400)), "mean")  # enough dimensions to remember
+    everyone = np.arange(N)
+    assert float(leak(wide).sel(vectors=HEAD)) < 3 * CHANCE
+    monkeypatch.setattr(linear_head, "training_rows", lambda folds, fold, dev: (everyone, everyone))
+    assert float(leak(wide).sel(vectors=HEAD)) > 0.9
+
+
+def leak(views: Views):  # type: ignore[no-untyped-def]
+    return try_shuffled(views, asked(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+
+
+def test_shuffling_gives_every_query_the_judgments_of_another() -> None:
+    shuffled = shuffled_judgments(toy(), seed=0)
+    taken = [next(iter(shuffled.qrels[q])) for q in shuffled.judged_queries]
+    assert sorted(taken) == sorted(toy().passages)
+    assert sum(p == f"p{q[1:]}" for q, p in zip(shuffled.judged_queries, taken, strict=True)) < 6
+
+
+def test_without_a_head_there_is_one_best() -> None:
+    without = trial(toy(), MEASURES, "cosine", BaselineSettings(head=False))
+    found = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
+    assert list(found.best.values["best"].values) == [UNTRAINED]
+    assert list(found.scores.values["vectors"].values) == [RAW, WHITENED]
+
+
+def test_bm25_ranks_by_words() -> None:
+    passages = [Passage(f"p{i}", f"thing{i} in a place") for i in range(30)]
+    queries = [Query(f"q{i}", f"where is thing{i}") for i in range(29)] + [Query("q29", "nothing of it")]
+    worded = make_collection("w", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(30)])
+    values = try_bm25(worded, ("RR@10",)).values.sel(measure="RR@10").values
+    assert values.tolist() == [1.0] * 29 + [0.0]
+
+
+def test_poolings_side_by_side_are_those_alone(tmp_path: Path) -> None:
+    texts = ["gravity bends light", "a cat sat on a mat and the mat was red", "moon"]
+    model = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="mean")
+    both = encode_layers(repooled(model, ("cls", "mean")).passage, texts).layers.numpy()
+    alone = [encode_layers(load_retriever(tmp_path / "toy", pooling=n).passage, texts).layers for n in ("cls", "mean")]
+    assert np.array_equal(both, np.concatenate([a.numpy() for a in alone], axis=2))
+    with pytest.raises(SettingsError, match="unknown pooling 'cl'"):
+        pooling("mean+cl")
+    assert not [name for name in POOLINGS if "+" in name]
+
+
+@pytest.mark.parametrize(
+    ("family", "own", "tried", "reasons"),
+    [
+        ("bert", "mean", ("cls",), {"last_token": BOTH_WAYS}),
+        ("bert", "cls", ("mean",), {"last_token": BOTH_WAYS}),
+        ("llama", "mean", ("last_token",), {"cls": CAUSAL_CLS}),
+        ("t5", "mean", (), {"cls": NO_CLS, "last_token": BOTH_WAYS}),
+    ],
+)
+def test_only_poolings_that_the_architecture_gives_a_meaning_are_tried(
+    family: str, own: str, tried: tuple[str, ...], reasons: dict[str, str], tmp_path: Path
+) -> None:
+    model = load_retriever(save_toy(family, tmp_path / "toy"), pooling=own)
+    assert applicable(model, BaselineSettings().poolings) == (tried, reasons)
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"baselines\.folds is 2"):
+        BaselineSettings(folds=2)
+    with pytest.raises(SettingsError, match="unknown pooling of the baselines 'meen'"):
+        BaselineSettings(poolings=("meen",))
+
+
+ALONE = replace(
+    QUICK,
+    probing=ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1),
+    neurons=None,
+    ablation=None,
+    transplants=None,
+    drift=None,
+)
+
+
+@pytest.fixture(scope="module")
+def measured(backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path) -> Study:
+    return compare(backbone, retriever, collection, ALONE, cache=cache)
+
+
+def test_a_comparison_says_what_was_already_there(measured: Study, tmp_path: Path) -> None:
+    found = measured.findings()
+    assert found.baselines is not None
+    assert set(found.baselines.variants["model"]) == {"before", "after", "random weights", "BM25"}
+    as_compared = found.baselines.variants.query(
+        "model == 'before' and pooling == 'mean' and layer == 2 and vectors == 'raw' and measure == 'RR@10'"
+    )
+    assert as_compared["mean"].item() == pytest.approx(
+        measured.scores["before/retrieval"].mean().sel(measure="RR@10").item()
+    )
+    said = baseline_statements(found)
+    assert [s.tone for s in said[:2]] == [CHANGED, CHANGED]
+    assert "The backbone at its best without training reaches RR@10" in said[0].text
+    assert "% [" in said[1].text
+    assert "of the gain of" in said[1].text
+    assert said[-1].tone == NOTE
+    page = measured.report(tmp_path / "out").read_text("utf-8")
+    assert "What was already there" in page
+    assert "last_token pooling was left out: the last token of a model that looks both ways" in page
+
+
+def test_it_is_the_same_after_the_disk(measured: Study, tmp_path: Path) -> None:
+    measured.save(tmp_path)
+    assert summary(load_study(tmp_path)) == summary(measured)
+    document = json.loads(json.dumps(summary(measured)["baselines"]))
+    assert {row["best"] for row in document["shares"]} == {UNTRAINED, TRAINED}
+
+
+def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(measured: Study) -> None:
+    """The two exchanged: the worse model is called the retriever."""
+    swapped = dict(measured.scores)
+    for name in ("retrieval", "layers", "probing"):
+        swapped[f"before/{name}"], swapped[f"after/{name}"] = swapped[f"after/{name}"], swapped[f"before/{name}"]
+    for name in ("before", "best_before"):
+        other = name.replace("before", "after")
+        swapped[f"baselines/{name}"] = measured.scores[f"baselines/{other}"]
+        swapped[f"baselines/{other}"] = measured.scores[f"baselines/{name}"]
+    said = baseline_statements(replace(measured, scores=swapped).findings())
+    assert said[0].text.endswith("does not reach what was already there.")
+    assert "% [" not in said[0].text
+
+
+def test_where_the_two_are_one_model_no_share_is_claimed(measured: Study) -> None:
+    same = {n: s for n, s in measured.scores.items() if not n.startswith("after")}
+    same |= {f"after/{n}": measured.scores[f"before/{n}"] for n in ("retrieval", "layers", "probing")}
+    same["baselines/best_after"] = measured.scores["baselines/best_before"]
+    said = baseline_statements(replace(measured, scores=same).findings())
+    assert said[0].tone == NO_EVIDENCE
+    assert "No evidence that fine-tuning adds anything to it." in said[0].text
+    assert not any("of the gain" in s.text for s in said)
+
+
+def test_a_leaking_head_is_an_alarm(measured: Study) -> None:
+    leaking = measured.scores["baselines/shuffled"]
+    values = leaking.values.copy()
+    values.loc[{"vectors": HEAD}] = 1.0
+    scores = {**measured.scores, "baselines/shuffled": replace(leaking, values=values)}
+    alarm = baseline_statements(replace(measured, scores=scores).findings())[-1]
+    assert alarm.tone == ALARM
+    assert "so its folds leak" in alarm.text
+
+
+def test_queries_that_share_all_passages_are_a_caveat(
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
+) -> None:
+    hub = tuple(Judgment(q, "p0", 1) for q in collection.queries)
+    joined = replace(collection, judgments=(*collection.judgments, *hub), name="hub")
+    without = replace(ALONE, probing=replace(ALONE.probing, controls=("none",)))
+    study = compare(backbone, retriever, joined, without, cache=cache)
+    assert study.findings().baselines is None
+    assert any("the baselines were not measured: 90 judged queries cannot be" in c for c in study.facts["caveats"])
