@@ -334,6 +334,19 @@ def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     golden.check("dry-run", golden.without_numbers(said))
 
 
+def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    told = []
+    for option in ("--baselines", "--no-baselines"):
+        done = cli(
+            "compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--dry-run",
+            "--json", line=f"--pooling mean --no-neurons --no-transplants {option}",
+        )  # fmt: skip
+        plan = document(done)
+        pooled = [tower["model"] for tower in plan["towers"] if "pooled by" in tower["model"]]
+        told.append((bool(plan["baselines"]), pooled, plan["settings"]["baselines"] is None))
+    assert told == [(True, ["before, pooled by cls"] * 2, False), (False, [], True)]
+
+
 def test_a_dry_run_says_what_is_stored(cli: Cli, tiny: Tiny) -> None:
     cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean")
     done = cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean --dry-run --json")
