@@ -27,7 +27,7 @@ MODELS = {"before": "before", "after": "after", RANDOM: "random weights"}  # as 
 VARIANTS = {model: f"{BASELINES}/{model}" for model in MODELS}
 BESTS = {model: f"{BASELINES}/best_{model}" for model in MODELS}
 SHUFFLED, BM25 = f"{BASELINES}/shuffled", f"{BASELINES}/bm25"
-SCORES = (*VARIANTS.values(), *BESTS.values(), SHUFFLED, BM25)
+BASELINE_SCORES = (*VARIANTS.values(), *BESTS.values(), SHUFFLED, BM25)
 
 
 def baseline_findings(

@@ -27,8 +27,7 @@ from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.study.baseline_summary import SCORES as OF_BASELINES
-from retroscope.study.baseline_summary import baseline_findings
+from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of
 from retroscope.study.measure import BARE_LAYERS, BARE_PROBING
@@ -245,7 +244,7 @@ def load_study(folder: str | Path) -> Study:
     settings = from_plain(from_yaml(home / SETTINGS), where=str(home / SETTINGS))
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
     hybrids = [f"{direction}/{name}" for direction in DIRECTIONS for name in HYBRIDS]
-    names += [*hybrids, *OF_BASELINES]
+    names += [*hybrids, *BASELINE_SCORES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}
