@@ -20,15 +20,25 @@ def test_shuffling_leaves_no_query_its_own_and_keeps_a_querys_choices_together(q
     assert len({*zip(queries.tolist(), after.tolist(), strict=True)}) == len({*queries.tolist()})
 
 
-def test_hash_labels_depend_on_the_set_alone_and_are_spread_evenly():
+def test_hash_labels_depend_on_the_passages_alone_and_are_spread_evenly():
     rng = np.random.default_rng(0)
     sets = np.array([rng.permutation(5000)[:5] for _ in range(3000)])
-    told = hash_labels(Choices(np.zeros(3000, dtype=int), sets), (3, 5), seed=1)
+    right = hash_labels(Choices(np.zeros(3000, dtype=int), sets), (3, 5), seed=1)
     flipped = hash_labels(Choices(np.ones(3000, dtype=int), sets[:, [0, 2, 1, 4, 3]]), (3,), seed=1)
-    members = np.take_along_axis(sets, told[0][:, None], axis=1)
+    members = np.take_along_axis(sets, right[0][:, None], axis=1)
     assert np.array_equal(members, np.take_along_axis(sets[:, [0, 2, 1, 4, 3]], flipped[0][:, None], axis=1))
-    shares = np.bincount(told[1], minlength=5) / 3000
+    shares = np.bincount(right[1], minlength=5) / 3000
     assert np.all(np.abs(shares - 0.2) < 4 * (0.2 * 0.8 / 3000) ** 0.5)
+
+
+def test_the_passage_with_the_largest_hash_wins_in_whatever_company():
+    """By type (Hewitt and Liang 2019): one order of all passages decides every choice; a hash of the set does not."""
+    rng = np.random.default_rng(1)
+    sets = np.array([rng.permutation(30)[:4] for _ in range(2000)])
+    right = hash_labels(Choices(np.zeros(2000, dtype=int), sets), (4,), seed=3)[0]
+    winners = np.take_along_axis(sets, right[:, None], axis=1)[:, 0]
+    beats = {(w, loser) for w, row in zip(winners, sets, strict=True) for loser in row if loser != w}
+    assert not any((b, a) in beats for a, b in beats)
 
 
 def test_another_seed_hashes_otherwise():
