@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +119,26 @@ def test_a_shift_common_to_a_choice_changes_nothing():
 def test_the_loss_is_the_mean_log_chance():
     scores = torch.tensor([[[0.0], [0.0]], [[1.0], [-torch.inf]]])
     assert mean_loss(scores, torch.tensor([[1, 0]])).item() == pytest.approx(np.log(2) / 2)
+
+
+@pytest.mark.filterwarnings("ignore:.*precision loss")
+def test_an_offset_is_part_of_every_score():
+    """Held against scipy's optimum of the same loss; the weights without offset lose to it."""
+    problems = problem(ridges=(0.5,))
+    columns = len(problems.sizes)
+    offset = torch.randn(60, 4, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    anchored = fit_choices(replace(problems, offset=offset), tolerance=1e-9)
+    assert anchored.converged.all()
+    for column in range(columns):
+        n = int(problems.sizes[column])
+        x, right = problems.features[:, :n].numpy(), problems.targets[column].numpy()
+        shift = offset[:, :n, column].numpy()
+
+        def loss(w, x=x, right=right, shift=shift):
+            scores = x @ w + shift
+            chosen = scores[np.arange(len(x)), right]
+            return (logsumexp(scores, axis=1) - chosen).mean() + 0.25 * w @ w
+
+        best = minimize(loss, np.zeros(x.shape[2]), method="BFGS", options={"gtol": 1e-9}).fun
+        assert anchored.loss[column].item() == pytest.approx(best, abs=1e-6)
+        assert loss(fit_choices(problems, tolerance=1e-9).weights[:, column].numpy()) > best + 1e-4

@@ -23,6 +23,7 @@ SLOPE_LEFT = 0.8  # the line search ends once the slope has fallen to this share
 SEARCHES = 12
 Weights = Float[Tensor, "feature column"]
 PerColumn = Float[Tensor, "column"]
+Scores = Float[Tensor, "choice candidate column"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,14 @@ class Problems:
         features: x, best centred within each choice (a shift common to its candidates changes nothing).
         targets: place of the right candidate.
         ridge: > 0, weight of |w|^2 / 2 beside the mean loss of a choice.
+        offset: what is added to w.x before any weight is fitted; 0 everywhere by default.
     """
 
     features: Float[Tensor, "choice candidate feature"]
     targets: Int[Tensor, "column choice"]
     sizes: Int[Tensor, "column"]
     ridge: PerColumn
+    offset: Scores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: 
     weights = basis @ weights
     return Fit(
         weights=weights,
-        loss=mean_loss(choice_scores(problems.features, weights, problems.sizes), problems.targets)
+        loss=mean_loss(choice_scores(problems.features, weights, problems.sizes, problems.offset), problems.targets)
         + problems.ridge / 2 * weights.square().sum(dim=0),
         gradient=gradient.norm(dim=0) / first.clamp_min(torch.finfo(first.dtype).tiny),
         excess=excess,
@@ -130,10 +133,14 @@ def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: 
 
 
 def choice_scores(
-    features: Float[Tensor, "choice candidate feature"], weights: Weights, sizes: Int[Tensor, "column"]
-) -> Float[Tensor, "choice candidate column"]:
-    """w.x of every candidate; -inf beyond the first `sizes` of a column."""
+    features: Float[Tensor, "choice candidate feature"],
+    weights: Weights,
+    sizes: Int[Tensor, "column"],
+    offset: Scores | None = None,
+) -> Scores:
+    """Return w.x, with the offset, of every candidate; -inf beyond the first `sizes` of a column."""
     scores = (features.flatten(0, 1) @ weights).reshape(*features.shape[:2], -1)
+    scores = scores if offset is None else scores + offset
     return scores.masked_fill(~_within(features.shape[1], sizes), -torch.inf)
 
 
@@ -161,7 +168,8 @@ def _start(problems: Problems) -> tuple[Float[Tensor, "row feature"], _State, Fl
     values, basis = torch.linalg.eigh((rows.T @ rows) / rows.shape[0])
     rotated = rows @ basis
     within = _within(candidates, problems.sizes)
-    scores = torch.zeros(choices, candidates, len(problems.sizes), dtype=x.dtype).masked_fill(~within, -torch.inf)
+    start = torch.zeros(choices, candidates, len(problems.sizes), dtype=x.dtype)
+    scores = (start if problems.offset is None else start + problems.offset).masked_fill(~within, -torch.inf)
     right = torch.nn.functional.one_hot(problems.targets.T, candidates).mT.to(x.dtype)
     pull = rotated.T @ right.flatten(0, 1) / choices
     push = rotated.T @ scores.softmax(dim=1).flatten(0, 1) / choices

@@ -48,7 +48,7 @@ def probe(
     for done, (source, of_twin, layer) in enumerate(steps):
         vectors = _vectors(source, plan.task, layer)
         for at, round_ in enumerate(rounds[of_twin], start=1):
-            _measure(tally, round_, layer, vectors)
+            _measure(tally, round_, layer, vectors, source.similarity)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
     return collect(tally, representations, twin)
@@ -161,14 +161,16 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
     return vectors
 
 
-def _measure(tally: Tally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor]) -> None:
+def _measure(
+    tally: Tally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
+) -> None:
     """Every probe under every control of one split."""
     options = tally.plan.settings.options
     for view in round_.tests:
         for name in tally.plan.probes:
-            outcome = PROBES[name](Trial(*vectors, view, options))
+            outcome = PROBES[name](Trial(*vectors, view, options, similarity))
             tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
     for view in round_.codes:
-        bits, converged = code_length(Trial(*vectors, view, options))
+        bits, converged = code_length(Trial(*vectors, view, options, similarity))
         tally.add_bits(layer, round_.message.query, view.controls, bits)
         tally.mdl_unconverged += not converged

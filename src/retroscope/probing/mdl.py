@@ -1,7 +1,8 @@
 """Online code length: how many bits does it take to tell the right candidates to someone who knows the vectors?
 
 Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
-uniformly, log2 N bits a choice, each later one by the `elementwise` probe fitted to all before it.
+uniformly, log2 N bits a choice, each later one by the `elementwise` probe, its anchor included, fitted
+to all before it.
 A probe that needs many examples pays for them, so the code length weighs how easily relevance
 is read, not only whether. Compression is log2 N over the mean bits of a choice; 1 means nothing
 was read.
@@ -19,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from retroscope.probing.anchor import fit_anchor, similarities
 from retroscope.probing.features import centred, product_features, spread
 from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
 from retroscope.probing.probes.logit import Columns
@@ -42,11 +44,12 @@ def coding_order(task: Task, seed: int) -> Choices:
 def code_length(trial: Trial) -> tuple[Bits, bool]:
     """Bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
     features = product_features(trial)(trial.view.parts[ALL])
+    similarity = similarities(trial, ALL)
     columns = Columns(trial.view, trial.options.ridge)
     ends = block_ends(trial.view.parts[ALL])
     blocks, converged = [_uniform(columns, ends[0]).repeat(1, 1, len(columns.ridges) + 1, 1)], True
     for start, end in pairwise(ends):
-        block, fine = _learned(trial, features, columns, slice(start, end))
+        block, fine = _learned(trial, (features, similarity), columns, slice(start, end))
         blocks.append(torch.cat([block, _uniform(columns, end - start)], dim=2))
         converged = converged and fine
     return mixture_bits(torch.cat(blocks, dim=3)).numpy(), converged
@@ -68,7 +71,7 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
     before = chances.double().cumsum(dim=3) - chances
     trust = before.log_softmax(dim=2)
     bits: Tensor = -(trust + chances).logsumexp(dim=2) / log(2)
-    return bits
+    return bits.clamp_min(0)  # the sum of all chances rounds above 1 where a code is nearly certain
 
 
 def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 choice"]:
@@ -79,16 +82,19 @@ def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 ch
 
 
 def _learned(
-    trial: Trial, features: Features, columns: Columns, block: slice
+    trial: Trial, read: tuple[Features, Features], columns: Columns, block: slice
 ) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
-    """Log chances that probes fitted to everything before the block give to the block."""
-    known, targets = features[: block.start], columns.targets(ALL)
-    scale = spread(known)
+    """Log chances that probes fitted to everything before the block give to the block; features, then similarity."""
+    (features, similarity), targets = read, columns.targets(ALL)
+    known, seen = features[: block.start], targets[:, : block.start]
+    unit, anchor = spread(known), fit_anchor(trial, similarity[: block.start], seen, columns.sizes)
     fit = fit_choices(
-        Problems(centred(known) / scale, targets[:, : block.start], columns.sizes, columns.ridge),
+        Problems(centred(known) / unit, seen, columns.sizes, columns.ridge, anchor.offset(similarity[: block.start])),
         tolerance=SLACK * trial.options.tolerance,
         max_iterations=trial.options.max_iterations,
     )
-    scores = choice_scores(centred(features[block]) / scale, fit.weights, columns.sizes)
+    scores = choice_scores(
+        centred(features[block]) / unit, fit.weights, columns.sizes, anchor.offset(similarity[block])
+    )
     chances = log_chances(scores, targets[:, block]).T
-    return chances.reshape(*columns.shape, -1), bool(fit.converged.all())
+    return chances.reshape(*columns.shape, -1), bool((fit.converged & anchor.converged).all())

@@ -54,7 +54,8 @@ class ProbeSettings:
         seeds: number of splits. Under "default" 5 test every query exactly once.
         layers: which to probe; all by default.
         ridge: tried, and chosen on the validation queries: weight of |w|^2 / 2 beside the mean
-            loss of a choice, for features of unit spread within a choice.
+            loss of a choice, for features of unit spread within a choice. At the largest the weights
+            vanish, and a probe that reads the query is the retriever's similarity itself.
         rank: principal directions of queries and of passages that `bilinear` pairs.
         tolerance: a fit has converged when its loss is certified this close to its minimum, in nats.
         max_iterations: after which a fit is reported as not converged.
@@ -67,7 +68,7 @@ class ProbeSettings:
     passages: tuple[int, ...] = (2, 3, 4, 5)
     seeds: int = 5
     layers: tuple[int, ...] | None = None
-    ridge: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    ridge: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
     rank: int = 16
     tolerance: float = 1e-4
     max_iterations: int = 300

@@ -22,12 +22,14 @@ class Trial:
     Attributes:
         queries: one vector for each distinct query of the task.
         passages: one vector for each distinct passage of the task.
+        similarity: how the retriever compares them, "dot" or "cosine".
     """
 
     queries: Float[Tensor, "query dim"]
     passages: Float[Tensor, "passage dim"]
     view: View
     options: Options
+    similarity: str
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
         """The vector of each choice's query."""
@@ -44,6 +46,8 @@ class Outcome:
 
     Attributes:
         accuracy: credit of every choice.
+        train_accuracy: mean credit of the training choices under the fit that is reported; NaN
+            where nothing is fitted.
         ridge: chosen on the validation queries; NaN where the probe has none.
         iterations: of the solver; epochs for `concat`; 0 where nothing is fitted.
         gradient: length of the gradient at the end, as a share of its length at the start.
@@ -52,6 +56,7 @@ class Outcome:
     """
 
     accuracy: Float[np.ndarray, "control size choice"]
+    train_accuracy: Float[np.ndarray, "control size"]
     ridge: Float[np.ndarray, "control size"]
     iterations: Int[np.ndarray, "control size"]
     gradient: Float[np.ndarray, "control size"]
@@ -62,7 +67,17 @@ class Outcome:
 Probe = Callable[[Trial], Outcome]
 
 
-def unfitted(accuracy: Float[np.ndarray, "control size choice"]) -> Outcome:
-    """The outcome of a probe that solves nothing."""
+def unfitted(
+    accuracy: Float[np.ndarray, "control size choice"], train_accuracy: Float[np.ndarray, "control size"] | None = None
+) -> Outcome:
+    """Return the outcome of a probe that solves nothing."""
     none = np.full(accuracy.shape[:2], np.nan)
-    return Outcome(accuracy, none, np.zeros(none.shape, dtype=np.int64), none, none, np.ones(none.shape, dtype=bool))
+    return Outcome(
+        accuracy=accuracy,
+        train_accuracy=none if train_accuracy is None else train_accuracy,
+        ridge=none,
+        iterations=np.zeros(none.shape, dtype=np.int64),
+        gradient=none,
+        excess=none,
+        converged=np.ones(none.shape, dtype=bool),
+    )

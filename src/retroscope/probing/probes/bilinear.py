@@ -1,9 +1,9 @@
-"""q^T U C V^T p + w.p: products of different dimensions too, within a subspace of rank r.
+"""a s(q, p) + q^T U C V^T p + w.p: products of different dimensions too, within a subspace of rank r.
 
 U and V are the top r principal directions of the training queries and passages, and C is a full
 r x r matrix. Learning U and V would make the loss non-convex, its result dependent on the start;
 with U and V given, the probe is linear in (C, w), its fit convex, deterministic and converged.
-What lies outside the r directions it reads through w.p only.
+What lies outside the r directions it reads through the similarity and w.p only.
 """
 
 from retroscope.probing.features import bilinear_features
@@ -13,4 +13,4 @@ from retroscope.probing.trial import Outcome, Trial
 
 def bilinear(trial: Trial) -> Outcome:
     """Is relevance readable from the main directions of queries and passages, however they pair?"""
-    return fitted(trial, bilinear_features(trial))
+    return fitted(trial, bilinear_features(trial), anchored=True)

@@ -63,11 +63,12 @@ class Layer:
 
 def concat(trial: Trial) -> Outcome:
     """Train for the published number of epochs; report the epoch that is best on the selection part."""
-    credits, epochs = _run(trial)
+    credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
     return Outcome(
         accuracy=np.reshape(credits, (*shape, -1)),
+        train_accuracy=np.reshape(learned, shape),
         ridge=none,
         iterations=np.reshape(epochs, shape),
         gradient=none,
@@ -153,13 +154,14 @@ def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
 
 
 @torch.no_grad()
-def _run(trial: Trial) -> tuple[list[Credit], list[int]]:
-    """For each cell the credit of the test choices at its best epoch, and which that was."""
+def _run(trial: Trial) -> tuple[list[Credit], list[float], list[int]]:
+    """For each cell the credit of the test choices at its best epoch, the mean one in training, and which epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
     generator = torch.Generator().manual_seed(trial.view.seed)
     best, credits, epochs = [-1.0] * len(layers), [np.zeros(0)] * len(layers), [0] * len(layers)
+    kept = list(layers)
     for epoch in range(1, trial.options.concat.epochs + 1):
         for batch in _batches(train, trial.options.concat, generator):
             for layer, slope in zip(layers, gradient(layers, batch), strict=True):
@@ -170,7 +172,16 @@ def _run(trial: Trial) -> tuple[list[Credit], list[int]]:
         reported = _credits(trial, layers, test) if better else []
         for cell in better:
             best[cell], credits[cell], epochs[cell] = selected[cell], reported[cell], epoch
-    return credits, epochs
+            kept[cell] = Layer(layers[cell].weight.clone(), layers[cell].bias.clone())
+    return credits, _learned(trial, kept, train), epochs
+
+
+def _learned(trial: Trial, layers: Sequence[Layer], train: Slots) -> list[float]:
+    """Mean credit of the training choices in each cell, a batch at a time."""
+    rows = torch.arange(len(train.queries))
+    batches = [train.take(some) for some in torch.split(rows, trial.options.concat.batch_size)]
+    credits = [_credits(trial, layers, batch) for batch in batches]
+    return [float(np.concatenate(cell).mean()) for cell in zip(*credits, strict=True)]
 
 
 def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator) -> list[Slots]:

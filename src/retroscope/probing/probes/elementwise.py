@@ -1,4 +1,4 @@
-"""w.(q*p): the retriever's own dot product, with a weight for each dimension."""
+"""a s(q, p) + w.(q*p): the retriever's own similarity, corrected by a weight for each dimension."""
 
 from retroscope.probing.features import product_features
 from retroscope.probing.probes.logit import fitted
@@ -6,5 +6,5 @@ from retroscope.probing.trial import Outcome, Trial
 
 
 def elementwise(trial: Trial) -> Outcome:
-    """Is relevance readable dimension by dimension?"""
-    return fitted(trial, product_features(trial))
+    """Is relevance readable dimension by dimension, beyond the similarity?"""
+    return fitted(trial, product_features(trial), anchored=True)

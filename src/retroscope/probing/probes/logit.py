@@ -8,10 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
+from retroscope.probing.anchor import Anchor, fit_anchor, similarities
 from retroscope.probing.controls import View
 from retroscope.probing.features import Featuriser, centred, spread
-from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
-from retroscope.probing.trial import Outcome, Trial
+from retroscope.probing.fitting import Problems, Scores, Weights, choice_scores, fit_choices, log_chances
+from retroscope.probing.trial import Features, Outcome, Trial
 
 TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
@@ -45,57 +46,137 @@ class Columns:
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
-def fitted(trial: Trial, featurise: Featuriser) -> Outcome:
-    """Fit all controls, N and ridges at once; keep the ridge that validates best; choose on the test."""
-    parts = trial.view.parts
-    train = featurise(parts["train"])
-    scale = spread(train)
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a probe reads of the training choices, and how it reads any part the same way.
+
+    Attributes:
+        trial: whose choices.
+        featurise: features of choices.
+        unit: spread of each feature within a training choice.
+        train: centred and scaled features of the training choices.
+        anchor: the similarity to which the weights shrink; None where they shrink to 0.
+    """
+
+    trial: Trial
+    featurise: Featuriser
+    unit: Float[Tensor, "feature"]
+    train: Features
+    anchor: Anchor | None
+
+    def features(self, part: str) -> Features:
+        """Return the features of a part, on the scale of the training choices."""
+        return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
+
+    def offset(self, part: str) -> Scores | None:
+        """Return what the anchor adds to the scores of a part."""
+        return None if self.anchor is None else self.anchor.offset(similarities(self.trial, part))
+
+
+def read_inputs(trial: Trial, featurise: Featuriser, columns: Columns, *, anchored: bool) -> Inputs:
+    """Return the inputs of a probe; `anchored` fits the scale of the similarity for each column."""
+    train = featurise(trial.view.parts["train"])
+    unit = spread(train)
+    anchor = _anchor(trial, columns) if anchored else None
+    return Inputs(trial, featurise, unit, centred(train) / unit, anchor)
+
+
+def _anchor(trial: Trial, columns: Columns) -> Anchor:
+    """One scale for each control and N, repeated for every ridge."""
+    once = Columns(columns.view, (0.0,))
+    anchor = fit_anchor(trial, similarities(trial, "train"), once.targets("train"), once.sizes)
+    ridges = len(columns.ridges)
+    return Anchor(anchor.unit, anchor.scale.repeat_interleave(ridges), anchor.converged.repeat_interleave(ridges))
+
+
+def fitted(trial: Trial, featurise: Featuriser, *, anchored: bool) -> Outcome:
+    """Fit all controls, N and ridges at once; keep the ridge that validates best; choose on the test.
+
+    Args:
+        featurise: what the probe reads of a query and a passage.
+        anchored: shrink to the retriever's similarity (see `anchor`), not to 0; for every probe
+            that reads the query.
+    """
     columns = Columns(trial.view, trial.options.ridge)
+    inputs = read_inputs(trial, featurise, columns, anchored=anchored)
     fit = fit_choices(
-        Problems(centred(train) / scale, columns.targets("train"), columns.sizes, columns.ridge),
+        Problems(inputs.train, columns.targets("train"), columns.sizes, columns.ridge, inputs.offset("train")),
         tolerance=trial.options.tolerance,
         max_iterations=trial.options.max_iterations,
     )
-    validation = choice_scores(centred(featurise(parts["validation"])) / scale, fit.weights, columns.sizes)
-    best = _best_ridge(tempered_loss(validation, columns.targets("validation")), columns)
-    test = choice_scores(centred(featurise(parts["test"])) / scale, fit.weights[:, best], columns.sizes[best])
+    best, accuracy, train_accuracy = choose_column(inputs, columns, fit.weights)
+    converged = fit.converged if inputs.anchor is None else fit.converged & inputs.anchor.converged
 
     def table(values: Tensor) -> np.ndarray:
         return values[best].reshape(columns.shape[:2]).numpy()
 
     return Outcome(
-        accuracy=judged(test, trial.view, dim=len(fit.weights)),
+        accuracy=accuracy,
+        train_accuracy=train_accuracy,
         ridge=table(columns.ridge).astype(np.float64),
         iterations=table(fit.iterations),
         gradient=table(fit.gradient).astype(np.float64),
         excess=table(fit.excess).astype(np.float64),
-        converged=table(fit.converged),
+        converged=table(converged),
     )
 
 
+def choose_column(
+    inputs: Inputs, columns: Columns, weights: Weights
+) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
+    """Return the column that validates best for each control and N, its test credit and its mean training credit."""
+    validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
+    losses = tempered_losses(validation, columns.targets("validation"))
+    best = best_ridge(losses, columns, cautious=inputs.anchor is not None)
+
+    def credit(part: str) -> Float[np.ndarray, "control size choice"]:
+        offset = inputs.offset(part)
+        chosen = None if offset is None else offset[..., best]
+        scores = choice_scores(inputs.features(part), weights[:, best], columns.sizes[best], chosen)
+        return judged(scores, columns.view, part, dim=len(weights))
+
+    return best, credit("test"), credit("train").mean(axis=2)
+
+
 def judged(
-    scores: Float[Tensor, "choice candidate column"], view: View, dim: int
+    scores: Float[Tensor, "choice candidate column"], view: View, part: str, dim: int
 ) -> Float[np.ndarray, "control size choice"]:
-    """Credit of the test choices, for one column of scores per control and size."""
+    """Return the credit of the choices of a part, for one column of scores per control and size."""
     table = scores.permute(2, 0, 1).reshape(len(view.controls), len(view.sizes), *scores.shape[:2]).numpy()
     valid = np.isfinite(table)
     largest = np.where(valid, np.abs(table), 0.0).max(axis=-1)
-    return choice_accuracy(table, valid, right=view.targets["test"], tolerance=tie_tolerance(largest, dim))
+    return choice_accuracy(table, valid, right=view.targets[part], tolerance=tie_tolerance(largest, dim))
 
 
-def tempered_loss(
+def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
-) -> Float[Tensor, "column"]:
-    """Mean loss at each column's best temperature (after Guo et al. 2017, section 4).
+) -> Float[Tensor, "choice column"]:
+    """Return the loss of every choice at its column's best temperature (after Guo et al. 2017, section 4).
 
     The validation negatives are refilled and so easier than the test's; the plain loss would
     reward the confidence that this excuses, and choose too small a ridge.
     """
-    losses = [-log_chances(scores * t, targets).mean(dim=0) for t in TEMPERATURES]
-    return torch.stack(losses).min(dim=0).values
+    losses = torch.stack([-log_chances(scores * t, targets) for t in TEMPERATURES])
+    best = losses.mean(dim=1).argmin(dim=0)
+    return losses.gather(0, best.expand(1, len(targets.T), -1)).squeeze(0)
 
 
-def _best_ridge(losses: Float[Tensor, "column"], columns: Columns) -> Int[Tensor, "chosen"]:
-    """The column of the best ridge for each control and size."""
-    table = losses.reshape(-1, len(columns.ridges))
-    return table.argmin(dim=1) + torch.arange(len(table)) * len(columns.ridges)
+def best_ridge(losses: Float[Tensor, "choice column"], columns: Columns, *, cautious: bool) -> Int[Tensor, "chosen"]:
+    """Return the column of the best ridge for each control and size.
+
+    Args:
+        losses: of the validation choices.
+        cautious: take the largest ridge whose mean loss is within one standard error, paired by
+            choice, of the smallest (Breiman et al. 1984, section 3.4.3): a few dozen validation choices
+            must not talk a probe out of the similarity by luck.
+    """
+    table = losses.reshape(len(losses), -1, len(columns.ridges))
+    least = table.mean(dim=0).argmin(dim=1)
+    chosen = least
+    if cautious:
+        excess = table - table.gather(2, least.expand(len(losses), -1)[..., None])
+        error = excess.std(dim=0) / len(losses) ** 0.5
+        alike = excess.mean(dim=0) <= error
+        ridges = torch.tensor(columns.ridges)
+        chosen = torch.where(alike, ridges, -1.0).argmax(dim=1)
+    return chosen + torch.arange(len(chosen)) * len(columns.ridges)

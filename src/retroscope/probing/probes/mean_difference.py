@@ -1,29 +1,29 @@
-"""w = mean over training of (q*p_right - mean over candidates of q*p): no optimiser, no ridge.
+"""a s(q, p) + w.(q*p) / ridge, w the mean over training of (q*p_right - expected q*p): no optimiser.
 
-On features of unit spread this is the negative gradient of the logit at w = 0, which is the
-direction of `elementwise` as its ridge goes to infinity: what one step from nothing can read.
+The expectation is over the candidates, weighted as the similarity alone chooses among them (all
+alike where it tells nothing). So w is the negative gradient of the logit at the similarity, and
+w / ridge the direction of `elementwise` as its ridge grows: what one step can read.
 """
 
 import torch
 
-from retroscope.probing.features import centred, product_features, spread
-from retroscope.probing.fitting import choice_scores
-from retroscope.probing.probes.logit import Columns, judged
+from retroscope.probing.features import product_features
+from retroscope.probing.fitting import Scores, Weights, choice_scores
+from retroscope.probing.probes.logit import Columns, Inputs, choose_column, read_inputs
 from retroscope.probing.trial import Outcome, Trial, unfitted
 
 
 def mean_difference(trial: Trial) -> Outcome:
-    """Is relevance readable from class means alone?"""
-    featurise = product_features(trial)
-    train = featurise(trial.view.parts["train"])
-    scale = spread(train)
-    columns = Columns(trial.view, (torch.inf,))
-    features, targets = centred(train) / scale, columns.targets("train")
-    choice = torch.arange(len(features))
-    weights = [
-        (features[choice, target] - features[:, :size].mean(dim=1)).mean(dim=0)
-        for target, size in zip(targets, columns.sizes.tolist(), strict=True)
-    ]
-    test = centred(featurise(trial.view.parts["test"])) / scale
-    scores = choice_scores(test, torch.stack(weights, dim=1), columns.sizes)
-    return unfitted(judged(scores, trial.view, dim=features.shape[2]))
+    """Is relevance readable from class means, beyond the similarity?"""
+    columns = Columns(trial.view, trial.options.ridge)
+    inputs = read_inputs(trial, product_features(trial), columns, anchored=True)
+    _, accuracy, train_accuracy = choose_column(inputs, columns, _differences(inputs, columns) / columns.ridge)
+    return unfitted(accuracy, train_accuracy)
+
+
+def _differences(inputs: Inputs, columns: Columns) -> Weights:
+    """Mean of the right candidate's features less the expected ones, of each column."""
+    blank = torch.zeros(inputs.train.shape[2], len(columns.sizes))
+    chances: Scores = choice_scores(inputs.train, blank, columns.sizes, inputs.offset("train")).softmax(dim=1)
+    right = torch.nn.functional.one_hot(columns.targets("train").T, inputs.train.shape[1]).mT
+    return inputs.train.flatten(0, 1).T @ (right - chances).flatten(0, 1) / len(inputs.train)

@@ -1,4 +1,7 @@
-"""w.p: what can be had without reading the query; the optimum that `concat` strives for."""
+"""w.p: what can be had without reading the query; the optimum that `concat` strives for.
+
+It has no anchor: a similarity would read the query. Its weights shrink to 0.
+"""
 
 from retroscope.probing.features import passage_features
 from retroscope.probing.probes.logit import fitted
@@ -7,4 +10,4 @@ from retroscope.probing.trial import Outcome, Trial
 
 def passage_only(trial: Trial) -> Outcome:
     """Does this passage look like a relevant one?"""
-    return fitted(trial, passage_features(trial))
+    return fitted(trial, passage_features(trial), anchored=False)

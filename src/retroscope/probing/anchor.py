@@ -1,0 +1,83 @@
+"""The anchor of a learned probe: the retriever's own similarity, scaled, to which the probe shrinks.
+
+A probe that shrinks to 0 must learn from a few hundred choices what the retriever computes without
+training, and reads less than the similarity where that is good. So the score of a candidate is
+
+    a s(q, p) + w.x
+
+s is the retriever's similarity (dot or cosine) on the vectors of the layer. `a` is fitted first,
+alone, on the training choices; then w is fitted with its ridge around it. As the ridge grows, w
+vanishes, and what is left orders the candidates as the similarity does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from retroscope.errors import unknown_name
+from retroscope.probing.features import centred, spread
+from retroscope.probing.fitting import Problems, Scores, fit_choices
+from retroscope.probing.trial import Features, Trial
+
+# The ridge on `a`, for a similarity of unit spread within a choice: it only keeps `a` finite where the
+# similarity separates all training choices.
+SCALE_RIDGE = 1e-3
+
+
+def _dot(queries: Float[Tensor, "choice dim"], passages: Features) -> Float[Tensor, "choice candidate"]:
+    return (passages.double() @ queries.double()[:, :, None]).squeeze(2)
+
+
+def _cosine(queries: Float[Tensor, "choice dim"], passages: Features) -> Float[Tensor, "choice candidate"]:
+    return _dot(normalize(queries.double(), dim=1), normalize(passages.double(), dim=2))
+
+
+SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dot": _dot, "cosine": _cosine}
+
+
+def similarities(trial: Trial, part: str) -> Features:
+    """Return the similarity of every candidate of a part to its query, as the one feature of a probe."""
+    if trial.similarity not in SIMILARITIES:
+        raise unknown_name("similarity", trial.similarity, SIMILARITIES)
+    choices = trial.view.parts[part]
+    scores = SIMILARITIES[trial.similarity](trial.query_vectors(choices), trial.passage_vectors(choices))
+    return scores.float()[:, :, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """The similarity with a fitted scale, one for each column.
+
+    Attributes:
+        unit: spread of the similarity within a training choice; infinite where it has none.
+        scale: `a`, for a similarity of unit spread.
+        converged: whether the fit of `a` converged.
+    """
+
+    unit: Float[Tensor, "1"]
+    scale: Float[Tensor, "column"]
+    converged: torch.Tensor
+
+    def offset(self, similarity: Features) -> Scores:
+        """Return what the anchor adds to w.x, for every column."""
+        return centred(similarity) / self.unit * self.scale
+
+
+def fit_anchor(
+    trial: Trial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
+) -> Anchor:
+    """Fit the scale of the similarity on training choices, by itself.
+
+    Args:
+        similarity: of the training choices.
+        targets: place of the right candidate of each.
+        sizes: N of each column.
+    """
+    unit = spread(similarity)
+    problems = Problems(centred(similarity) / unit, targets, sizes, torch.full((len(sizes),), SCALE_RIDGE))
+    fit = fit_choices(problems, tolerance=trial.options.tolerance, max_iterations=trial.options.max_iterations)
+    return Anchor(unit, fit.weights[0], fit.converged)

@@ -1,0 +1,79 @@
+"""Learned probes shrink to the retriever's similarity: they never read less than it, whatever the width."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planted import N_QUERIES, chance_tolerance, choices, retriever, signal
+
+from retroscope.probing import ProbeSettings, probe
+
+ANCHORED = ("elementwise", "bilinear", "mean_difference")
+OWN = ("none",)
+
+
+def wide(dim, snr=4.0, seed=4):
+    """Passage i is query i and noise; q.p separates by about `snr` standard deviations at every width."""
+    rng = np.random.default_rng(seed)
+    queries = rng.normal(size=(N_QUERIES, 1, dim))
+    return retriever(queries, queries * snr / dim**0.5 + rng.normal(size=(N_QUERIES, 1, dim)))
+
+
+def scores(world, probes, **options):
+    return probe(world, choices(), ProbeSettings(probes=probes, controls=OWN, **options)).scores.values.sel(
+        control="none", layer=0
+    )
+
+
+@pytest.mark.parametrize("dim", [16, 128, 512])
+def test_no_probe_lies_below_the_similarity_by_more_than_its_interval(dim):
+    """Paired by query; at width 512 weights that shrink to 0 read .32 less at N=5."""
+    found = scores(wide(dim), ("dot", *ANCHORED), passages=(2, 5))
+    assert found.sel(probe="dot", passages=5).mean() > 0.85, "the similarity should read most"
+    for name in ANCHORED:
+        gap = found.sel(probe=name) - found.sel(probe="dot")
+        error = gap.std("query", ddof=1) / N_QUERIES**0.5
+        assert np.all(gap.mean("query") >= -1.96 * error), (name, gap.mean("query").values)
+
+
+def test_what_the_similarity_misses_is_still_learned():
+    """With signs no similarity reads anything: the anchor must not hold the weights back."""
+    signs = np.where(np.arange(16) % 2, 1.0, -1.0)
+    found = scores(signal(lambda q: q * signs), ("dot", "elementwise"), passages=(3,)).mean("query")
+    assert abs(found.sel(probe="dot").item() - 1 / 3) < chance_tolerance(3)
+    assert found.sel(probe="elementwise").item() > 0.75
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize("name", ANCHORED)
+def test_at_a_vast_ridge_a_probe_is_the_similarity_query_by_query(similarity, name):
+    lengths = np.random.default_rng(5).lognormal(sigma=1.0, size=(N_QUERIES, 1, 1))
+    plain = wide(32)
+    queries, passages = (tower.layer(0)[:, None].copy() for tower in (plain.query, plain.passage))
+    world = replace(retriever(queries, passages * lengths), similarity=similarity)
+    found = scores(world, ("dot", "cosine", name), passages=(2, 5), ridge=(1e9,))
+    other = {"dot": "cosine", "cosine": "dot"}[similarity]
+    assert np.array_equal(found.sel(probe=name), found.sel(probe=similarity))
+    assert not np.array_equal(found.sel(probe=name), found.sel(probe=other)), "the lengths should matter"
+
+
+def test_a_probe_that_reads_no_query_has_no_anchor():
+    by_dot, by_cosine = (
+        scores(replace(wide(32), similarity=s), ("passage_only",), passages=(3,)) for s in ("dot", "cosine")
+    )
+    assert np.array_equal(by_dot, by_cosine)
+    assert abs(float(by_dot.mean()) - 1 / 3) < chance_tolerance(3)
+
+
+def test_shuffled_queries_shuffle_the_anchor():
+    """An anchor of the true query would read the similarity under the control that must not."""
+    settings = ProbeSettings(probes=ANCHORED, passages=(3,), controls=("shuffled_queries",), ridge=(1e9,))
+    found = probe(wide(32), choices(), settings).scores.mean()
+    assert np.all(np.abs(found - 1 / 3) < chance_tolerance(3)), found
+
+
+def test_a_code_is_not_longer_for_a_wider_similarity():
+    """Width 512: weights that shrink to 0 compress to 1.20 only."""
+    for dim in (16, 512):
+        result = probe(wide(dim), choices(), ProbeSettings(probes=("mdl",), passages=(5,), controls=OWN, seeds=2))
+        assert result.compression().item() > 2.0
