@@ -1,7 +1,9 @@
 """Hard negatives: passages that look relevant to a query and are not judged so.
 
 By BM25 (Robertson et al. 1995, in Lucene's variant, through bm25s), from a run file, or as the source
-gave them. A passage that nobody judged may still be relevant; no miner can know.
+gave them. A passage that nobody judged may still be relevant. Where the source gives the answers of a
+query, a ranked passage that holds one is no negative, as DPR mined (Karpukhin et al. 2020); nor is a
+passage that is relevant to another query with the same text. More no miner can know.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +17,10 @@ from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.trec_files import read_run
 from retroscope.collection.records import Candidates
+from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
+
+GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
 
 Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> passage ids and scores
 Ranking = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
@@ -29,12 +34,14 @@ class MinedNegatives:
         candidates: one for each pair; fewer than `n` negatives where there are no more, possibly none.
         how: "bm25", "given" or "run".
         short: how many pairs have fewer than the `n` asked for.
+        left_out: how many ranked passages were passed over because they may be relevant.
         recipe: how they were found (JSON-like).
     """
 
     candidates: tuple[Candidates, ...]
     how: str
     short: int
+    left_out: LeftOut
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -44,7 +51,9 @@ def hard_negatives(
     """Up to `n` hard negatives for every judged pair, hardest first, ties by id.
 
     Never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
-    collection ignores identical ids, the query's own passage.
+    collection ignores identical ids, the query's own passage. A ranking (not the source's own negatives)
+    is also rid of passages that hold an answer or are relevant to a query with the same text; these are
+    counted, and the ranking is looked into as much deeper.
 
     Args:
         n: negatives for each pair; ask for 50 or more where a later split will filter them.
@@ -65,21 +74,26 @@ def hard_negatives(
             f"how={how!r} with{'out' if run is None else ''} a run", fix="give both how='run' and run=..., or neither"
         )
     ranking, recipe = RANKINGS[how](collection, run)
-    candidates = tuple(_mine(collection, ranking, n, max(pool, n)))
+    screen = None if how == GIVEN else Screen(collection, relevant_by_text(collection))
+    candidates = tuple(_mine(collection, ranking, n, max(pool, n), screen))
     short = sum(len(c.negatives) < n for c in candidates)
-    return MinedNegatives(candidates, how, short, {"how": how, "n": n, "pool": max(pool, n), **recipe})
+    left_out = LeftOut() if screen is None else screen.left_out()
+    return MinedNegatives(candidates, how, short, left_out, {"how": how, "n": n, "pool": max(pool, n), **recipe})
 
 
-def _mine(collection: Collection, ranking: Ranking, n: int, pool: int) -> Iterator[Candidates]:
+def _mine(collection: Collection, ranking: Ranking, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:
     text_of = _remembered_texts(collection)
     for query in collection.judged_queries:
         relevant = [p for p, grade in collection.qrels[query].items() if grade > 0]
         refused = {*relevant, *([query] if collection.ignore_identical_ids else [])}
         refused_texts = {text_of(p) for p in relevant}
+        stays = screen.for_query(query) if screen else lambda passage: True
+        depth = pool + len(refused) + (screen.room(query) if screen else 0)
         for positive in relevant:
-            ranked = ranking(query, positive, pool + len(refused))
-            allowed = (p for p in ranked if p not in refused and text_of(p) not in refused_texts)
-            yield Candidates(query, positive, tuple(islice(dict.fromkeys(allowed), n)))
+            ranked = ranking(query, positive, depth)
+            unjudged = (p for p in ranked if p not in refused and text_of(p) not in refused_texts)
+            allowed = (p for p in dict.fromkeys(unjudged) if stays(p))
+            yield Candidates(query, positive, tuple(islice(allowed, n)))
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
@@ -129,6 +143,6 @@ def _top(ranked: Mapping[str, Sequence[str]], query: str, _: str, depth: int) ->
 
 RANKINGS: dict[str, Callable[[Collection, Run | Path | None], tuple[Ranking, dict[str, Any]]]] = {
     "bm25": _bm25,
-    "given": _given,
+    GIVEN: _given,
     "run": _from_run,
 }

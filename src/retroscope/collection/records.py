@@ -18,10 +18,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An information need in words."""
+    """An information need in words.
+
+    Attributes:
+        answers: short answers where the source gives them, any of which answers the query.
+    """
 
     id: str
     text: str
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

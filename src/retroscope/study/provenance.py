@@ -46,7 +46,12 @@ def collection_facts(collection: Collection, negatives: MinedNegatives | None) -
     """What was searched, and how the probes' hard negatives were found."""
     mined: Facts = {}
     if negatives is not None:
-        mined = {**negatives.recipe, "choices": len(negatives.candidates), "short": negatives.short}
+        mined = {
+            **negatives.recipe,
+            "choices": len(negatives.candidates),
+            "short": negatives.short,
+            "left_out": asdict(negatives.left_out),
+        }
     return {
         "name": collection.name,
         "source": collection.source,
@@ -64,6 +69,24 @@ def collection_facts(collection: Collection, negatives: MinedNegatives | None) -
         "negatives": mined,
         "fingerprint": collection.fingerprint,
     }
+
+
+def negative_notes(negatives: MinedNegatives | None) -> list[str]:
+    """Return what was left out of the hard negatives, and why."""
+    if negatives is None:
+        return []
+    left_out, pairs, notes = negatives.left_out, len(negatives.candidates), []
+    if left_out.with_answer:
+        notes.append(
+            f"hard negatives: {left_out.with_answer:,} ranked passages of {pairs:,} pairs hold an answer of the query "
+            "and are left out"
+        )
+    if left_out.of_same_text:
+        notes.append(
+            f"hard negatives: {left_out.of_same_text:,} ranked passages of {pairs:,} pairs are relevant to another "
+            "query with the same text and are left out"
+        )
+    return notes
 
 
 def software() -> dict[str, str]:

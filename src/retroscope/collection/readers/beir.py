@@ -1,7 +1,8 @@
 """BEIR: a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (Thakur et al. 2021).
 
 Recognised by these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the
-corpus, `title`. Queries that the split does not judge are left out, as BEIR's own loader does.
+corpus, `title`; `answers` of the queries, a list of texts, are kept. Queries that the split does not
+judge are left out, as BEIR's own loader does.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Each has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of
 {`title`, `text`, `passage_id`}; recognised by the first two in the first object. Hard negatives come
-before the others. A context's `passage_id` (or `psg_id`) is kept as its id.
+before the others. A context's `passage_id` (or `psg_id`) is kept as its id, `answers` as those of the query.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
-from retroscope.collection.readers.fields import id_of, records_of, required_text, text_of
+from retroscope.collection.readers.fields import answers_of, id_of, records_of, required_text, text_of
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
@@ -29,7 +29,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 def _example(row: Row, columns: Mapping[str, str]) -> Example:
     negatives = [columns[word] for word in ("hard_negative_ctxs", "negative_ctxs") if word in columns]
     return Example(
-        Query("", required_text(row, columns["question"])),
+        Query("", required_text(row, columns["question"]), answers_of(row, columns.get("answers"))),
         _contexts(row, columns["positive_ctxs"]),
         tuple(p for column in negatives if column in row.values for p in _contexts(row, column)),
     )
@@ -49,6 +49,10 @@ def _contexts(row: Row, column: str) -> tuple[Passage, ...]:
 FORMAT = RowFormat(
     name="dpr",
     required={"question": ["question"], "positive_ctxs": ["positive_ctxs"]},
-    optional={"hard_negative_ctxs": ["hard_negative_ctxs"], "negative_ctxs": ["negative_ctxs"]},
+    optional={
+        "hard_negative_ctxs": ["hard_negative_ctxs"],
+        "negative_ctxs": ["negative_ctxs"],
+        "answers": ["answers"],
+    },
     example=_example,
 )

@@ -128,6 +128,7 @@ class Gathering:
     passage_names: Names = field(default_factory=lambda: Names("p"))
     negatives: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: Example, where: str) -> list[Passage]:
         """Take in one row; the passages in it that are new."""
@@ -136,13 +137,22 @@ class Gathering:
             return []
         query_id, new = self.query_names.name(example.query.id, (example.query.text,), where)
         if new:
+            self.places[query_id] = len(self.queries)
             self.queries.append(Query(query_id, example.query.text))
+        self._add_answers(query_id, example.query.answers)
         fresh: list[Passage] = []
         positives = [self._name(p, fresh, where) for p in example.positives]
         negatives = [self._name(p, fresh, where) for p in example.negatives]
         for positive in dict.fromkeys(positives):
             self._join(self.negatives.setdefault((query_id, positive), {}), negatives, set(positives))
         return fresh
+
+    def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
+        """A query that stands in several rows has the answers of all."""
+        place = self.places[query_id]
+        query = self.queries[place]
+        if not {*answers} <= {*query.answers}:
+            self.queries[place] = replace(query, answers=tuple(dict.fromkeys((*query.answers, *answers))))
 
     def _name(self, passage: Passage, fresh: list[Passage], where: str) -> str:
         own, new = self.passage_names.name(passage.id, (passage.title, passage.text), where)

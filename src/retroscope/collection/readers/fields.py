@@ -97,6 +97,11 @@ def texts_of(row: Row, column: str) -> list[str]:
     return value
 
 
+def answers_of(row: Row, column: str | None) -> tuple[str, ...]:
+    """The answers in a column, each once; none where the column is absent."""
+    return () if column is None or column not in row.values else tuple(dict.fromkeys(texts_of(row, column)))
+
+
 def ids_of(row: Row, column: str) -> list[str]:
     """The list of ids in a column."""
     return [id_of(Row({column: item}, row.file, row.number, row.unit), column) for item in _list_of(row, column)]

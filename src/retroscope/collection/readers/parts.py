@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.readers.fields import (
     Words,
+    answers_of,
     refuse_unknown_words,
     required_id,
     required_text,
@@ -20,8 +21,9 @@ PASSAGE_WORDS = {
     "passage_text": ["text", "contents", "content", "document_text"],
 }
 TITLE_WORDS = {"title": ["title"]}
+ANSWER_WORDS = {"answers": ["answers"]}
 QUERY_WORDS = {"query_id": ["_id", "id", "query_id", "qid"], "query_text": ["text", "query", "query_text"]}
-WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS}
+WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS, **ANSWER_WORDS}
 
 
 @dataclass
@@ -49,8 +51,12 @@ class RowReader:
         """One query a row."""
         for row in rows:
             if "query_id" not in self.mapping:
-                self._resolve(row, QUERY_WORDS, {})
-            yield Query(required_id(row, self.mapping["query_id"]), required_text(row, self.mapping["query_text"]))
+                self._resolve(row, QUERY_WORDS, ANSWER_WORDS)
+            yield Query(
+                required_id(row, self.mapping["query_id"]),
+                required_text(row, self.mapping["query_text"]),
+                answers_of(row, self.mapping.get("answers")),
+            )
 
     def _resolve(self, row: Row, required: Words, optional: Words) -> None:
         self.mapping.update(resolve_columns(row, required, optional, self.columns))

@@ -3,7 +3,8 @@
 Legacy: rows of `query_id`, `query`, `positive_passages` and `negative_passages`, lists of {`docid`,
 `title`, `text`}; recognised by `query` and `positive_passages`. Version 2: rows of `query_id`,
 `query_text`, `positive_document_ids`, `negative_document_ids`, recognised by the middle two, and a
-corpus (`docid`, `text`, `title`) in a file called corpus.jsonl (.parquet, .gz ...) beside them.
+corpus (`docid`, `text`, `title`) in a file called corpus.jsonl (.parquet, .gz ...) beside them. A column
+`answers` of either is kept.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,15 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.readers.examples import Example, Gathering, RowFormat, read_rows
-from retroscope.collection.readers.fields import id_of, ids_of, records_of, refuse_unknown_words, required_text, text_of
+from retroscope.collection.readers.fields import (
+    answers_of,
+    id_of,
+    ids_of,
+    records_of,
+    refuse_unknown_words,
+    required_text,
+    text_of,
+)
 from retroscope.collection.readers.options import ReadOptions, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, TITLE_WORDS, RowReader
 from retroscope.collection.readers.rows import Row, first_row, form_of, rows
@@ -69,7 +78,11 @@ def _corpus_beside(path: Path) -> Path:
 
 def _legacy(row: Row, columns: Mapping[str, str]) -> Example:
     return Example(
-        Query(id_of(row, columns.get("query_id")), required_text(row, columns["query"])),
+        Query(
+            id_of(row, columns.get("query_id")),
+            required_text(row, columns["query"]),
+            answers_of(row, columns.get("answers")),
+        ),
         _passages(row, columns["positive_passages"]),
         _passages(row, columns["negative_passages"]) if "negative_passages" in columns else (),
     )
@@ -84,7 +97,11 @@ def _passages(row: Row, column: str) -> tuple[Passage, ...]:
 
 def _version_2(row: Row, columns: Mapping[str, str]) -> Example:
     return Example(
-        Query(id_of(row, columns.get("query_id")), required_text(row, columns["query_text"])),
+        Query(
+            id_of(row, columns.get("query_id")),
+            required_text(row, columns["query_text"]),
+            answers_of(row, columns.get("answers")),
+        ),
         tuple(Passage(i, "") for i in ids_of(row, columns["positive_document_ids"])),
         tuple(Passage(i, "") for i in ids_of(row, columns["negative_document_ids"]))
         if "negative_document_ids" in columns
@@ -95,12 +112,12 @@ def _version_2(row: Row, columns: Mapping[str, str]) -> Example:
 LEGACY = RowFormat(
     name="tevatron",
     required={"query": ["query"], "positive_passages": ["positive_passages"]},
-    optional={"query_id": ["query_id"], "negative_passages": ["negative_passages"]},
+    optional={"query_id": ["query_id"], "negative_passages": ["negative_passages"], "answers": ["answers"]},
     example=_legacy,
 )
 VERSION_2 = RowFormat(
     name="tevatron version 2",
     required={"query_text": ["query_text"], "positive_document_ids": ["positive_document_ids"]},
-    optional={"query_id": ["query_id"], "negative_document_ids": ["negative_document_ids"]},
+    optional={"query_id": ["query_id"], "negative_document_ids": ["negative_document_ids"], "answers": ["answers"]},
     example=_version_2,
 )

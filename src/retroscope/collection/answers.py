@@ -1,0 +1,42 @@
+"""Whether a passage holds an answer of a query, as DPR decides it (Karpukhin et al. 2020, `has_answer`).
+
+Text and answers are normalised (Unicode NFD), split into tokens and lower-cased; a passage holds
+an answer when the answer's tokens stand in it, one after another. A token is a run of letters,
+numbers and combining marks, or any one other character that is neither space nor control.
+"""
+
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+
+
+def answer_strings(answers: Iterable[str]) -> tuple[str, ...]:
+    """Return the `token_string` of every answer that has a token: a text holds it if its own contains it."""
+    return tuple(string for answer in answers if (string := token_string(answer)).strip())
+
+
+def token_string(text: str) -> str:
+    """Return the tokens, with one space before and after each."""
+    return f" {' '.join(_token().findall(unicodedata.normalize('NFD', text).lower()))} "
+
+
+@cache
+def _token() -> re.Pattern[str]:
+    """Letters, numbers and marks together; anything else but separators (Z) and control characters (C) alone."""
+    kinds = {kind: _ranges(kind) for kind in "LNMZC"}
+    word = kinds["L"] + kinds["N"] + kinds["M"]
+    return re.compile(f"[{word}]+|[^{word}{kinds['Z']}{kinds['C']}]")
+
+
+def _ranges(kind: str) -> str:
+    """Return the characters of a general category's first letter, as the inside of a character class."""
+    found: list[list[int]] = []
+    for code in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(code))[0] == kind:
+            if found and found[-1][1] == code - 1:
+                found[-1][1] = code
+            else:
+                found.append([code, code])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in found)

@@ -1,0 +1,79 @@
+"""Ranked passages that are no sound negatives: they may be relevant, and nobody judged them for the query."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from retroscope.collection.answers import answer_strings, token_string
+from retroscope.collection.collection import Collection
+
+ANSWER_ROOM = 100  # ranked passages looked into beyond the pool where answers are known: enough for all but a few
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Ranked passages that nobody judged for the pair and that may be relevant, each counted once for a pair.
+
+    Attributes:
+        with_answer: hold an answer of the query.
+        of_same_text: are relevant to another query with the same text, and hold no answer.
+        answered: queries whose answers the source gives.
+    """
+
+    with_answer: int = 0
+    of_same_text: int = 0
+    answered: int = 0
+
+
+@dataclass(eq=False)
+class Screen:
+    """Tells which ranked passages may be relevant although the pair's query does not judge them; counts them.
+
+    Attributes:
+        relevant: text of a query -> passages that any query with this text judges relevant.
+        tokens: passage id -> its `token_string`, made when it is first asked for.
+    """
+
+    collection: Collection
+    relevant: Mapping[str, set[str]]
+    tokens: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def for_query(self, query_id: str) -> Callable[[str], bool]:
+        """Return a function of a passage id: whether the passage may stay a negative of this query."""
+        query = self.collection.queries[query_id]
+        needles, relevant = answer_strings(query.answers), self.relevant[query.text]
+
+        def stays(passage: str) -> bool:
+            answered = bool(needles) and any(needle in self._tokens(passage) for needle in needles)
+            repeated = not answered and passage in relevant
+            self.counts["with_answer"] += answered
+            self.counts["of_same_text"] += repeated
+            return not (answered or repeated)
+
+        return stays
+
+    def room(self, query_id: str) -> int:
+        """Return how much deeper to look for this query than where nothing is screened."""
+        query = self.collection.queries[query_id]
+        return len(self.relevant[query.text]) + (ANSWER_ROOM if query.answers else 0)
+
+    def left_out(self) -> LeftOut:
+        """Return what was left out so far."""
+        queries = self.collection.queries
+        answered = sum(bool(queries[q].answers) for q in self.collection.judged_queries)
+        return LeftOut(**self.counts, answered=answered)
+
+    def _tokens(self, passage: str) -> str:
+        if passage not in self.tokens:
+            self.tokens[passage] = token_string(self.collection.passage_text(passage))
+        return self.tokens[passage]
+
+
+def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
+    """Return for the text of every judged query the passages that any query with this text judges relevant."""
+    found: dict[str, set[str]] = {}
+    for query in collection.judged_queries:
+        positives = {p for p, grade in collection.qrels[query].items() if grade > 0}
+        found.setdefault(collection.queries[query].text, set()).update(positives)
+    return found
