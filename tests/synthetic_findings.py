@@ -129,12 +129,13 @@ def model(name: str, *, towers=None) -> Model:
 def spread() -> pd.DataFrame:
     return pd.DataFrame(
         [
-            (s, "elementwise", "none", n, k, 0.004 + 0.001 * k)
+            (s, "elementwise", control, n, k, 0.004 + 0.001 * k, train)
+            for control, train in (("none", 0.9), ("hash_labels", 0.62))
             for s in ("before", "after")
             for n in PASSAGES
             for k in LAYERS
         ],
-        columns=["side", "probe", "control", "n_passages", "layer", "sd"],
+        columns=["side", "probe", "control", "n_passages", "layer", "sd", "train_accuracy"],
     )
 
 

@@ -20,6 +20,7 @@ RECORD = [
     "accuracy",
     "ci_low",
     "ci_high",
+    "train_accuracy",
     "seeds",
     "seed_sd",
     "layer_name",

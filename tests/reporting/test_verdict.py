@@ -145,7 +145,44 @@ def test_an_unprobed_question_and_an_unprobed_passage_only_are_said():
 def test_controls_that_behave_raise_no_alarm():
     found = verdict(findings())
     assert found.alarms == ()
-    assert "Hash labels: all 168 cells at chance, as they must be." in texts(findings())
+    assert any(text.startswith("Hash labels: all 168 cells at chance, as they must be.") for text in texts(findings()))
+
+
+def test_memorisation_is_the_accuracy_with_hash_labels_in_training_and_in_the_test():
+    said = said_of(findings(), "Memorisation").text
+    assert "elementwise is right in 0.620 of its training choices and in 0." in said
+    older = findings().seed_spread.assign(train_accuracy=np.nan)
+    for spread in (None, older):
+        assert not any("Memorisation" in text for text in texts(findings(seed_spread=spread)))
+
+
+def prefers_negatives(probe, c, n, layer, side):
+    return 0.05 if (probe, c, layer, side) == ("cosine", "none", 0, "before") else accuracy(probe, c, n, layer, side)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "why"),
+    [
+        ({"how": "bm25", "left_out": {"answered": 0}}, "the source gives no answers to screen by"),
+        ({"how": "bm25", "left_out": {"answered": 7}}, "the answers of 7 queries screened them"),
+        ({"how": "given"}, "Negatives of the source are nearer to the queries"),
+    ],
+)
+def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives, why):
+    collection = replace(findings().collection, negatives=negatives)
+    low = findings(probing=compare(*probing(accuracy=prefers_negatives)), collection=collection)
+    said = said_of(low, "Below chance: cosine prefers the hard negatives")
+    assert (said.tone, said.rests_on) == (CAUTION, ("before",))
+    assert "in 1 of 14 cells" in said.text
+    assert "at layer 0, where chance is 0.200" in said.text
+    assert why in said.text
+    assert not any("Below chance" in text for text in texts(findings()))
+
+
+def test_what_was_left_out_of_the_negatives_is_counted():
+    negatives = {"how": "bm25", "left_out": {"with_answer": 1200, "of_same_text": 0, "answered": 9}}
+    said = said_of(findings(collection=replace(findings().collection, negatives=negatives)), "Left out")
+    assert said.text == "Left out of the hard negatives: 1,200 ranked passages that hold an answer of their query."
 
 
 def test_equal_vectors_are_at_chance_but_for_rounding():

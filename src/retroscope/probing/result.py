@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from retroscope.probing.tally import MDL, Tally
@@ -31,8 +32,8 @@ class ProbeResult:
             sampling of queries, too.
         mdl: (query, control, passages, layer) code length of each query in bits, the mean over its
             choices and seeds; None unless "mdl" was asked for.
-        fits: (seed, probe, control, passages, layer) ridge, iterations, gradient, excess and
-            converged (see `Outcome`).
+        fits: (seed, probe, control, passages, layer) training accuracy, ridge, iterations, gradient,
+            excess and converged (see `Outcome`).
         split_sizes: (seed, part) choices that trained, validated and tested.
         layer_names: label of each layer.
         recipe: how the numbers were made.
@@ -87,9 +88,15 @@ class ProbeResult:
     def records(self, level: float = 0.95) -> list[dict[str, Any]]:
         """One row per probe, control, N and layer, with a bootstrap interval over queries."""
         summary = summarise(self.scores, IntervalSettings(level=level))
+        summary["train_accuracy"] = self.fits["train_accuracy"].mean("seed")
         spread = self.by_seed.std("seed", ddof=min(1, self.by_seed.sizes["seed"] - 1))
         selectivity = self.selectivity()
         return [self._record(cell, summary.sel(cell), spread.sel(cell), selectivity) for cell in _cells(self.scores)]
+
+    def by_seed_frame(self) -> pd.DataFrame:
+        """Return one row per seed and cell: its accuracy, and that on its training choices (NaN: nothing fitted)."""
+        table = xr.Dataset({"accuracy": self.by_seed, "train_accuracy": self.fits["train_accuracy"]})
+        return table.to_dataframe().reset_index().rename(columns={"passages": "n_passages"})
 
     def _record(
         self, cell: dict[str, Any], at: xr.Dataset, spread: xr.DataArray, selectivity: xr.DataArray | None
@@ -105,6 +112,7 @@ class ProbeResult:
             "accuracy": float(at["mean"]),
             "ci_low": float(at["ci_low"]),
             "ci_high": float(at["ci_high"]),
+            "train_accuracy": None if np.isnan(at["train_accuracy"]) else float(at["train_accuracy"]),
             "seeds": self.by_seed.sizes["seed"],
             "seed_sd": float(spread),
             "layer_name": self.layer_names[cell["layer"]],

@@ -68,7 +68,7 @@ class ProbeSettings:
     passages: tuple[int, ...] = (2, 3, 4, 5)
     seeds: int = 5
     layers: tuple[int, ...] | None = None
-    ridge: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
+    ridge: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
     rank: int = 16
     tolerance: float = 1e-4
     max_iterations: int = 300

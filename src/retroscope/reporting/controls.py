@@ -77,12 +77,31 @@ def shuffled_statements(findings: Findings) -> list[Statement]:
 
 
 def hashed_statements(findings: Findings) -> list[Statement]:
-    """With labels assigned by hash there is nothing to read on unseen queries: chance on both sides."""
+    """With labels by a hash of each passage there is nothing to read of unseen passages: chance on both sides."""
     cells = control_cells(findings, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
         return [_alarm("hash labels", off, len(cells), "differ from chance, although the labels are arbitrary")]
-    return [Statement("controls", NOTE, f"Hash labels: {_behaves(cells, 0)}")]
+    return [Statement("controls", NOTE, f"Hash labels: {_behaves(cells, 0)}{_memorised(findings)}")]
+
+
+def _memorised(findings: Findings) -> str:
+    """What the probes learn by heart: the accuracy with arbitrary labels in training, and in the test."""
+    spread = findings.seed_spread
+    if spread is None or findings.probing is None:
+        return ""
+    n = hardest(findings.probing)
+    fits = spread[(spread["control"] == HASHED) & (spread["n_passages"] == n)].dropna(subset=["train_accuracy"])
+    if fits.empty:
+        return ""
+    most = fits.loc[fits["train_accuracy"].idxmax()]
+    test = probe_rows(findings, control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
+    tested = f" and in {score(test.iloc[0][most['side']])} of the test" if len(test) else ""
+    return (
+        f" Memorisation: with these labels {most['probe']} is right in {score(most['train_accuracy'])} of its training "
+        f"choices{tested} (N={n}, chance {score(1 / n)}, layer {findings.layer_label(int(most['layer']))}, "
+        f"{most['side']}; the most of all learned probes)."
+    )
 
 
 def random_statements(findings: Findings) -> list[Statement]:

@@ -20,7 +20,7 @@ from retroscope.statistics import Difference
 
 BEFORE = "before"
 AFTER = "after"
-SEED_COLUMNS = ("side", "probe", "control", "n_passages", "layer", "sd")
+SEED_COLUMNS = ("side", "probe", "control", "n_passages", "layer", "sd", "train_accuracy")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ class Findings:
         flip_measure: the measure by which queries are listed as gained or lost.
         layer_retrieval: over (layer, measure).
         probing: over (probe, control, passages, layer); accuracy per query.
-        seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds.
+        seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds, and the mean accuracy on
+            the training choices (NaN where nothing is fitted).
         neurons: of both sides, and their paired difference.
         moved: weights and representations, compared.
         whitened: retrieval with the whitened vectors of both, paired.

@@ -4,13 +4,19 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.reporting.controls import widened
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
-from retroscope.reporting.frames import PLAIN, alpha, hardest, own_rows, probe_rows
-from retroscope.reporting.numbers import count, p_value, score, signed
+from retroscope.reporting.frames import PLAIN, alpha, by_side, hardest, own_rows, probe_rows
+from retroscope.reporting.numbers import count, interval, p_value, score, signed
 from retroscope.reporting.statements import CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
 from retroscope.reporting.words import best, effect_limits, is_equivalent, layer, limits
 
 BLIND = "passage_only"
+MINED = {"bm25": "BM25", "run": "a run"}
+REASONS = {
+    "with_answer": "ranked passages that hold an answer of their query",
+    "of_same_text": "that are relevant to another query with the same text",
+}
 
 
 def own_question(findings: Findings) -> list[Statement]:
@@ -21,7 +27,51 @@ def own_question(findings: Findings) -> list[Statement]:
     if own.empty:
         return [Statement("probing", CAUTION, f"The retriever's own question ({name}) was not probed.", ())]
     opening = f"The retriever's own question ({name}, N={n}, chance {score(1 / n)})"
-    return [_where(findings, opening, own), _peaks(findings, opening, own)]
+    said = [_where(findings, opening, own), _peaks(findings, opening, own)]
+    return [*said, *below_chance(findings, own), *screened(findings)]
+
+
+def below_chance(findings: Findings, own: pd.DataFrame) -> list[Statement]:
+    """Say where the similarity prefers the negatives: below chance by intervals that hold together over the layers."""
+    if findings.probing is None:
+        return []
+    chance = 1 / hardest(findings.probing)
+    cells = widened(by_side(own, ["layer"]), alpha(findings.probing))
+    low = cells[cells["high"] < chance]
+    if low.empty:
+        return []
+    worst = low.loc[low["value"].idxmin()]
+    text = (
+        f"Below chance: {findings.after.similarity} prefers the hard negatives to the judged passage in "
+        f"{len(low)} of {count(len(cells), 'cell')} (side and layer). The least is "
+        f"{score(worst['value'])} {interval(worst['low'], worst['high'])} {worst['side']}, at layer "
+        f"{findings.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(findings)} "
+        "So these values do not show how readable relevance is; compare them with one another only."
+    )
+    return [Statement("probing", CAUTION, text, tuple(sorted(set(low["side"]), reverse=True)))]
+
+
+def _why_below(findings: Findings) -> str:
+    """How the negatives were found, and whether answers could screen them."""
+    negatives = findings.collection.negatives
+    if negatives.get("how") not in MINED:
+        return "Negatives of the source are nearer to the queries than the judged passages."
+    known = int(negatives.get("left_out", {}).get("answered", 0))
+    screen = f"the answers of {known:,} queries screened them" if known else "the source gives no answers to screen by"
+    return (
+        f"The negatives are passages that {MINED[negatives['how']]} ranks high and nobody judged: those that are "
+        f"relevant count as wrong ({screen})."
+    )
+
+
+def screened(findings: Findings) -> list[Statement]:
+    """Say how many ranked passages are no negatives because they may be relevant."""
+    left_out = findings.collection.negatives.get("left_out", {})
+    found = {REASONS[name]: int(left_out[name]) for name in REASONS if left_out.get(name)}
+    if not found:
+        return []
+    parts = " and ".join(f"{n:,} {reason}" for reason, n in found.items())
+    return [Statement("probing", NOTE, f"Left out of the hard negatives: {parts}.", ())]
 
 
 def _where(findings: Findings, opening: str, own: pd.DataFrame) -> Statement:

@@ -282,8 +282,7 @@ def _seeds(sides: Mapping[str, Measured]) -> pd.DataFrame | None:
     frames: list[pd.DataFrame] = []
     for name, side in sides.items():
         if side.probing is not None:
-            frame = side.probing.by_seed.rename("accuracy").to_dataframe().reset_index()
-            frames.append(frame.rename(columns={"passages": "n_passages"}).assign(side=name))
+            frames.append(side.probing.by_seed_frame().assign(side=name))
     return pd.concat(frames, ignore_index=True) if frames else None
 
 

@@ -16,7 +16,7 @@ from retroscope.study.compare import mine
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
 from retroscope.study.protocols import departures
-from retroscope.study.provenance import collection_facts, model_facts, software, truncation_caveats
+from retroscope.study.provenance import collection_facts, model_facts, negative_notes, software, truncation_caveats
 from retroscope.study.settings import StudySettings, plain
 from retroscope.study.summary import measure_table
 
@@ -49,8 +49,29 @@ def run_probes(
     document = {**_head(measured, collection, settings), "collection": collection_facts(collection, negatives)}
     if measured.probing is None:
         return measured, document
+    probed = _probed(measured.probing, settings)
+    doubts = [*negative_notes(negatives), *below_chance(probed["records"], retriever.similarity)]
     bare = [] if measured.bare_probing is None else measured.bare_probing.records(settings.statistics.level)
-    return measured, {**document, **_probed(measured.probing, settings), "bare_records": clean(bare)}
+    told = {**probed, "bare_records": clean(bare), "warnings": [*probed["warnings"], *doubts]}
+    return measured, {**document, **told}
+
+
+def below_chance(records: list[Document], similarity: str) -> list[str]:
+    """Return a warning where the similarity probe's interval, at the largest N, lies below chance at some layer."""
+    hardest = max(r["n_passages"] for r in records)
+    low = [
+        r
+        for r in records
+        if (r["probe"], r["control"], r["n_passages"]) == (similarity, "none", hardest) and r["ci_high"] < 1 / hardest
+    ]
+    if not low:
+        return []
+    worst = min(low, key=lambda r: r["accuracy"])
+    return [
+        f"{similarity} reads below chance at {len(low)} layers (the least, {worst['accuracy']:.3f} at layer "
+        f"{worst['layer']}; chance is {1 / hardest:.3f}): hard negatives are nearer to the query than the judged "
+        "passage; some may be relevant and not judged"
+    ]
 
 
 def _probed(probed: ProbeResult, settings: StudySettings) -> Document:

@@ -54,7 +54,7 @@ class Study:
         facts: JSON-like: models, collection, caveats, versions, timings, examples.
         settings: of the study.
         scores: "before/retrieval", "after/probing" ... -> Scores, the query first.
-        seeds: accuracy by seed: side, probe, control, n_passages, layer, seed, accuracy.
+        seeds: accuracy by seed: side, probe, control, n_passages, layer, seed, accuracy, train_accuracy.
         runs: "before" and "after" -> ranking; empty in a study that was loaded from its folder.
         neurons: of both sides; None where they were left out.
         moved: weights and representations, compared; None where they were left out.
@@ -101,8 +101,10 @@ class Study:
 
     @cached_property
     def mdl(self) -> Difference | None:
-        """The effect on the online code length."""
-        return self._compared("mdl")
+        """The effect on the online code length; the layers and N under a control are a family, as no claim is made
+        of a control.
+        """
+        return self._compared("mdl", "control")
 
     @cached_property
     def whitened(self) -> Difference | None:
@@ -293,8 +295,10 @@ def _tops(sides: Mapping[str, Any]) -> TopPassages:
 
 
 def _spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Standard deviation over the seeds, of every cell."""
+    """Standard deviation over the seeds, and the mean accuracy in training, of every cell."""
     if seeds is None:
         return None
     cell = ["side", "probe", "control", "n_passages", "layer"]
-    return seeds.groupby(cell, sort=False)["accuracy"].std(ddof=1).rename("sd").reset_index()
+    known = seeds if "train_accuracy" in seeds else seeds.assign(train_accuracy=float("nan"))  # an older study
+    groups = known.groupby(cell, sort=False)
+    return groups.agg(sd=("accuracy", "std"), train_accuracy=("train_accuracy", "mean")).reset_index()
