@@ -101,7 +101,7 @@ def bare(base: Base, pairs: Pairs, settings: TrainingSettings, folder: Path) -> 
         disable_tqdm=True,
         use_cpu=True,
     )
-    loss = MultipleNegativesRankingLoss(model, scale=1 / settings.temperature)
+    loss = MultipleNegativesRankingLoss(model, scale=1 / settings.temperature_for("cosine"))
     with quiet():
         trainer = SentenceTransformerTrainer(
             model=model, args=arguments, train_dataset=Dataset.from_dict(pairs.columns), loss=loss

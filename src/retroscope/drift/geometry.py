@@ -48,7 +48,7 @@ def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"]
         share: directions with less than this share of the largest variance are noise, and are left out.
     """
     mean = x.mean(axis=0, dtype=np.float64)
-    variance, directions = np.linalg.eigh(np.cov(x - mean, rowvar=False, dtype=np.float64))
+    variance, directions = np.linalg.eigh(np.atleast_2d(np.cov(x - mean, rowvar=False, dtype=np.float64)))
     kept = variance > share * variance.max()
     scale = np.zeros_like(variance)
     scale[kept] = variance[kept] ** -0.5

@@ -60,6 +60,11 @@ def load_retriever(
     if shared and towers["query"].recipe.identity() == towers["passage"].recipe.identity():
         towers["passage"] = towers["query"]
     how = _similarity(loaded, settings)
+    if how.value == "cosine" and towers["query"].recipe.truncate_dim == 1:
+        raise EncoderError(
+            "the cosine of vectors of one number (truncate_dim=1) is only its sign, and ranks nothing",
+            fix="keep more dimensions, or compare by dot",
+        )
     return Retriever(_name(settings, sources), towers["query"], towers["passage"], str(how.value), how.source)
 
 

@@ -19,9 +19,12 @@ COLUMNS = ["side", "probe", "passages", "layer", "value", "low", "high"]
 
 @lru_cache(maxsize=1)  # tables and figures of one report ask for the same rows
 def selectivity(findings: Findings) -> pd.DataFrame:
-    """One row per side, probe, number of passages and layer: value, low, high; empty without the control."""
+    """One row per side, probe, number of passages and layer: value, low, high.
+
+    Empty without the control, or without the probes themselves.
+    """
     probing = findings.probing
-    if probing is None or SHUFFLED not in set(rows(probing)["control"]):
+    if probing is None or not {SHUFFLED, PLAIN} <= set(rows(probing)["control"]):
         return pd.DataFrame(columns=COLUMNS)
     sides = ((BEFORE, probing.before), (AFTER, probing.after))
     return pd.concat([_of_side(probing, scores).assign(side=side) for side, scores in sides], ignore_index=True)[

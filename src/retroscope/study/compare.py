@@ -281,7 +281,7 @@ def _scores(sides: Mapping[str, Measured], extras: Sequence[Extra]) -> dict[str,
 def _seeds(sides: Mapping[str, Measured]) -> pd.DataFrame | None:
     frames: list[pd.DataFrame] = []
     for name, side in sides.items():
-        if side.probing is not None:
+        if side.probing is not None and side.probing.by_seed.size:
             frames.append(side.probing.by_seed_frame().assign(side=name))
     return pd.concat(frames, ignore_index=True) if frames else None
 

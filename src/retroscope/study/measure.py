@@ -55,7 +55,8 @@ class Measured:
         """Analysis -> its scores, of those that were made."""
         found: dict[str, Scores | None] = {"retrieval": self.retrieval.scores, "layers": self.layers}
         if self.probing is not None:
-            found |= {"probing": self.probing.scores, "mdl": self.probing.mdl}
+            read = self.probing.scores
+            found |= {"probing": read if read.values.size else None, "mdl": self.probing.mdl}  # mdl has no accuracies
         found[BARE_LAYERS] = self.bare_layers
         found[BARE_PROBING] = None if self.bare_probing is None else self.bare_probing.scores
         return {name: scores for name, scores in found.items() if scores is not None}

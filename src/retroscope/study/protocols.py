@@ -45,7 +45,7 @@ def departures(settings: StudySettings) -> list[str]:
     return [
         f"protocol {settings.protocol!r} sets {name} to {value!r}, but it is {own[name]!r}"
         for name, value in _flat({**PROTOCOLS[settings.protocol], **sides}).items()
-        if own[name] != value
+        if name in own and own[name] != value  # of an analysis that is switched off, nothing departs
     ]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
+from retroscope.training.overlap import Overlap, overlap_with
 from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_with, training_pairs
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.settings import TrainingSettings
@@ -57,6 +58,7 @@ class TrainJob:
     pairs: Pairs
     dev: Collection | None
     settings: TrainStudySettings
+    overlaps: tuple[Overlap, ...] = ()
 
     @property
     def key(self) -> str:
@@ -99,7 +101,8 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
     check_held_out(pairs, [*([dev] if dev else []), *tests])
     if dev is not None:
         check_not_chosen_with(dev, tests)
-    return TrainJob(backbone, collection, pairs, dev, settings)
+    overlaps = tuple(overlap_with(pairs, held_out) for held_out in [*([dev] if dev else []), *tests])
+    return TrainJob(backbone, collection, pairs, dev, settings, overlaps)
 
 
 def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
@@ -136,9 +139,35 @@ def describe(job: TrainJob) -> str:
         f"{chosen.strategy} training of {job.backbone.name} with {len(job.pairs):,} pairs of {job.collection.name}: "
         f"{steps:,} steps of {chosen.batch_size}, learning rate {chosen.peak_rate:g}",
         f"  {dev}",
+        f"  temperature {chosen.temperature_for(job.backbone.similarity):g} ({_temperature_from(chosen, job)})",
+        *(f"  {text}" for text in (*_masked(job.pairs), *map(_shared, job.overlaps))),
         *(f"  note: {note}" for note in said),
     ]
     return "\n".join(lines)
+
+
+def _temperature_from(chosen: TrainingSettings, job: TrainJob) -> str:
+    return f"customary for {job.backbone.similarity}" if chosen.temperature is None else "set"
+
+
+def _masked(pairs: Pairs) -> list[str]:
+    """What is masked, in words."""
+    if pairs.relevance is None:
+        return []
+    rows = pairs.relevance.rows_with_false_negatives
+    return [
+        f"{rows:,} of {len(pairs):,} pairs have passages of other queries that are judged relevant to theirs: "
+        "they are no negatives where they meet in a batch"
+    ]
+
+
+def _shared(found: Overlap) -> str:
+    """What a held-out collection shares with the pairs, in words."""
+    return (
+        f"{found.collection}: of {found.n_queries:,} held-out queries {found.near_duplicates:,} nearly repeat a "
+        f"training query (token Jaccard {found.threshold:g} or more), {found.shared_passages:,} have a relevant "
+        "passage that is trained with; answers are not compared"
+    )
 
 
 def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
@@ -153,6 +182,9 @@ def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
         "processes": n_processes(),
         "steps": trained.steps,
         "chosen_step": trained.chosen,
+        "temperature": job.settings.training.temperature_for(job.backbone.similarity),
+        "masked_pairs": 0 if job.pairs.relevance is None else job.pairs.relevance.rows_with_false_negatives,
+        "overlaps": [asdict(overlap) for overlap in job.overlaps],
         "warnings": [ALL_TIED] if trained.tied else [],
         "curve": list(trained.curve),
         "settings": plain(job.settings),
@@ -171,6 +203,9 @@ def card(job: TrainJob, base: str) -> str:
         "strategy": chosen.strategy,
         "negatives": _negatives(chosen),
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
+        "temperature": f"{chosen.temperature_for(job.backbone.similarity):g}",
+        "masked negatives": "; ".join(_masked(job.pairs)) or "none: no other query's passage is judged relevant",
+        "held-out queries and the pairs": "; ".join(map(_shared, job.overlaps)) or "no held-out queries were named",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
         "batch, learning rate, seed": f"{_batch(chosen)}, {chosen.peak_rate:g}, {chosen.seed}",
     }

@@ -26,6 +26,7 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import MissingExtraError, TrainingError
 from retroscope.training.folder import last_checkpoint, step_of
+from retroscope.training.masking import MaskedLoss, MaskedSimilarity, Relevance
 from retroscope.training.pairs import Pairs
 from retroscope.training.processes import n_processes
 from retroscope.training.settings import TrainingSettings
@@ -120,7 +121,7 @@ def _trainer(
             model=model,
             args=_arguments(model, pairs, settings, folder, dev is not None),
             train_dataset=_dataset(pairs),
-            loss=info_nce(model, settings),
+            loss=info_nce(model, settings, pairs.relevance),
             evaluator=None if dev is None else _evaluator(model, dev, settings),
             callbacks=stopping,
         )
@@ -141,20 +142,24 @@ def check_installed() -> None:
 def _dataset(pairs: Pairs) -> Any:
     from datasets import Dataset
 
-    return Dataset.from_dict(pairs.columns)
+    numbers = {} if pairs.relevance is None else {"label": list(range(len(pairs)))}  # which rows a batch holds
+    return Dataset.from_dict({**pairs.columns, **numbers})
 
 
-def info_nce(model: SentenceTransformer, settings: TrainingSettings) -> nn.Module:
-    """InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020)."""
-    shared = {
-        "scale": 1 / settings.temperature,
-        "similarity_fct": SimilarityFunction.to_similarity_fn(model.similarity_fn_name),
-    }
+def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: Relevance | None = None) -> nn.Module:
+    """InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020).
+
+    Args:
+        relevance: masks passages that are relevant to a query and not its own; the batches' labels are row numbers.
+    """
+    plain = SimilarityFunction.to_similarity_fn(model.similarity_fn_name)
+    similarity = plain if relevance is None else MaskedSimilarity(plain, relevance)
+    shared = {"scale": 1 / settings.temperature_for(model.similarity_fn_name), "similarity_fct": similarity}
     if settings.mini_batch is None:
         loss: nn.Module = MultipleNegativesRankingLoss(model, **shared)
     else:
         loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=settings.mini_batch, **shared)
-    return loss
+    return MaskedLoss(loss, similarity) if isinstance(similarity, MaskedSimilarity) else loss
 
 
 def _evaluator(model: SentenceTransformer, dev: Collection, settings: TrainingSettings) -> BaseEvaluator:

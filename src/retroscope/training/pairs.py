@@ -1,12 +1,14 @@
 """A collection -> pairs to train with, and the proof that none of them will be tested with."""
 
 import hashlib
-from collections.abc import Iterable, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.errors import TrainingError, listed
+from retroscope.training.masking import Relevance, relevance_of_rows
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,14 @@ class Pairs:
     Attributes:
         negatives: a column for each hard negative.
         notes: what was left out, with counts.
+        relevant: query text -> texts of all passages that are relevant to it.
     """
 
     queries: tuple[str, ...]
     positives: tuple[str, ...]
     negatives: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    relevant: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Pairs."""
@@ -33,10 +37,17 @@ class Pairs:
         named = {f"negative_{i}": list(texts) for i, texts in enumerate(self.negatives, start=1)}
         return {"query": list(self.queries), "positive": list(self.positives), **named}
 
+    @cached_property
+    def relevance(self) -> Relevance | None:
+        """Which in-batch negatives are judged relevant; None where none can be, whatever the batches."""
+        found = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
+        return found if found.rows_with_false_negatives else None
+
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of every text, in order."""
-        return hashlib.sha256(repr((self.queries, self.positives, self.negatives)).encode()).hexdigest()
+        """SHA-256 of every text, in order, and of what is masked."""
+        masked = () if self.relevance is None else (sorted(map(sorted, self.relevance.relevant)),)
+        return hashlib.sha256(repr((self.queries, self.positives, self.negatives, *masked)).encode()).hexdigest()
 
 
 def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm25") -> Pairs:
@@ -57,7 +68,17 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
     return Pairs(
         tuple(collection.queries[query].text for query, _ in rows),
         tuple(collection.passage_text(passage) for _, passage in rows),
+        relevant=_relevant(collection),
     )
+
+
+def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
+    """Query text -> texts of its relevant passages; queries of one text share theirs."""
+    found: dict[str, set[str]] = {}
+    for query in collection.judged_queries:
+        texts = found.setdefault(collection.queries[query].text, set())
+        texts |= {collection.passage_text(p) for p, grade in collection.qrels[query].items() if grade > 0}
+    return {query: frozenset(texts) for query, texts in found.items()}
 
 
 def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
@@ -73,6 +94,7 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
         tuple(collection.passage_text(c.positive) for c in kept),
         tuple(tuple(collection.passage_text(c.negatives[i]) for c in kept) for i in range(n)),
         (f"{left_out} of {len(found)} pairs have fewer than {n} hard negatives and were left out",) if left_out else (),
+        _relevant(collection),
     )
 
 

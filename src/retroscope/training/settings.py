@@ -7,6 +7,9 @@ from retroscope.errors import SettingsError, unknown_name
 
 # Strategy -> its customary learning rate: what few weights move, move further.
 LEARNING_RATES: Mapping[str, float] = {"full": 2e-5, "lora": 2e-4, "head": 1e-3, "bitfit": 1e-3, "norms": 1e-3}
+# Similarity -> its customary temperature. Cosines lie within 1 of one another and need a small one (SimCSE, Gao et al.
+# 2021: .05); dot products are logits as they are (DPR, Karpukhin et al. 2020).
+TEMPERATURES: Mapping[str, float] = {"cosine": 0.05, "dot": 1.0}
 NEGATIVES = ("bm25", "given")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -42,7 +45,7 @@ class TrainingSettings:
         epochs: over the pairs, unless `steps` says otherwise.
         learning_rate: at its highest; None is the strategy's customary one.
         warmup: share of the steps in which it rises; then it falls to 0, both linearly.
-        temperature: of the softmax over scores.
+        temperature: of the softmax over scores; None is the similarity's customary one (see `TEMPERATURES`).
         evaluations: how often the held-out queries are searched with, and a checkpoint is written.
         patience: stop after so many evaluations without a better one; None goes to the end. The best is kept.
         precision: of the forward pass; the weights are float32.
@@ -60,7 +63,7 @@ class TrainingSettings:
     learning_rate: float | None = None
     warmup: float = 0.1
     weight_decay: float = 0.01
-    temperature: float = 0.05
+    temperature: float | None = None
     evaluations: int = 10
     patience: int | None = None
     precision: str = "float32"
@@ -90,3 +93,7 @@ class TrainingSettings:
     def peak_rate(self) -> float:
         """The learning rate at its highest."""
         return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate
+
+    def temperature_for(self, similarity: str) -> float:
+        """Return the temperature for a similarity: the one that is set, else the customary one."""
+        return TEMPERATURES[similarity] if self.temperature is None else self.temperature

@@ -1,0 +1,112 @@
+"""In-batch negatives that are judged relevant are no negatives: they are masked.
+
+The other passages of a batch are taken for irrelevant. Where passages are shared between queries, some are judged
+relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. Their
+scores are left out of the softmax (as RocketQA leaves out false negatives, Qu et al. 2021, here by judgments and not by
+a model).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Which passages of the training set are relevant to which of its rows.
+
+    Attributes:
+        queries: a number for each distinct text, row by row; no batch holds one twice.
+        passages: columns (the positives first), a number for each distinct text, row by row.
+        relevant: for each row the numbers of all passages that are relevant to its query.
+    """
+
+    queries: tuple[int, ...]
+    passages: tuple[tuple[int, ...], ...]
+    relevant: tuple[frozenset[int], ...]
+
+    @cached_property
+    def rows_with_false_negatives(self) -> int:
+        """Rows whose query has a relevant passage in a row of another query: only such rows can share a batch."""
+        holders: dict[int, set[int]] = defaultdict(set)
+        for column in self.passages:
+            for query, passage in zip(self.queries, column, strict=True):
+                holders[passage].add(query)
+        return sum(
+            any(holders[p] - {query} for p in wanted if p != own)
+            for query, own, wanted in zip(self.queries, self.passages[0], self.relevant, strict=True)
+        )
+
+    def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
+        """True for passages of a batch of these rows that are relevant to a query and are not its own positive.
+
+        The passages are in the order of the loss: every row's positive, then every row's first negative ...
+        """
+        places: dict[int, list[int]] = defaultdict(list)
+        for k, column in enumerate(self.passages):
+            for j, row in enumerate(rows):
+                places[column[row]].append(k * len(rows) + j)
+        found = torch.zeros(len(rows), len(rows) * len(self.passages), dtype=torch.bool)
+        for i, row in enumerate(rows):
+            for passage in self.relevant[row]:
+                found[i, places.get(passage, [])] = True
+            found[i, i] = False
+        return found
+
+
+def relevance_of_rows(
+    queries: Sequence[str], columns: Sequence[Sequence[str]], relevant: Mapping[str, Iterable[str]]
+) -> Relevance:
+    """Number the texts of the columns; `relevant` has the texts of all passages relevant to a query, by its text."""
+    numbers: dict[str, int] = {}
+    passages = tuple(tuple(numbers.setdefault(text, len(numbers)) for text in column) for column in columns)
+    wanted = {q: frozenset(numbers[text] for text in relevant.get(q, ()) if text in numbers) for q in set(queries)}
+    asked: dict[str, int] = {}
+    rows = tuple(asked.setdefault(query, len(asked)) for query in queries)
+    return Relevance(rows, passages, tuple(wanted[query] for query in queries))
+
+
+@dataclass
+class MaskedSimilarity:
+    """A similarity whose scores are minus infinity where a passage must not count as a negative.
+
+    The losses of sentence-transformers ask it for a batch's queries in their order, all at once or a mini-batch at a
+    time, against all passages of the batch.
+    """
+
+    similarity: Similarity
+    relevance: Relevance
+    _mask: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.bool))
+    _next: int = 0
+
+    def begin(self, rows: Sequence[int]) -> None:
+        """Name the rows of the batch whose scores are asked for next."""
+        self._mask, self._next = self.relevance.mask(rows), 0
+
+    def __call__(self, queries: Tensor, passages: Tensor) -> Float[Tensor, "query passage"]:
+        """Compute the scores of the batch's next queries."""
+        mask = self._mask[self._next : self._next + len(queries)].to(queries.device)
+        self._next += len(queries)
+        return self.similarity(queries, passages).masked_fill(mask, -torch.inf)
+
+
+class MaskedLoss(nn.Module):
+    """A loss of sentence-transformers whose batches say which rows they hold, by their label column."""
+
+    def __init__(self, loss: nn.Module, similarity: MaskedSimilarity) -> None:
+        super().__init__()
+        self.loss = loss
+        self.similarity = similarity
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        """Compute the loss of one batch; the labels are row numbers."""
+        self.similarity.begin(labels.tolist())
+        loss: Tensor = self.loss(sentence_features, labels)
+        return loss

@@ -1,0 +1,106 @@
+"""What held-out queries share with the training set beyond equal texts, which are refused.
+
+Lewis et al. (2021, "Question and Answer Test-Train Overlap in Open-Domain Question Answering Datasets"): 60 to 70 % of
+test answers and 30 % of test questions of common data sets are in their training sets, and models do far worse on the
+rest. A collection holds no answers, so they are not compared.
+"""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from retroscope.collection.collection import Collection
+from retroscope.training.pairs import Pairs
+
+NEAR = 0.8  # token Jaccard from which two queries are near duplicates: one word of ten exchanged. Set without any data
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """A held-out query, the training query that is nearest to it, and their token Jaccard."""
+
+    query_id: str
+    text: str
+    trained: str
+    jaccard: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What the judged queries of a held-out collection share with the training pairs.
+
+    Attributes:
+        collection: its name.
+        n_queries: how many there are.
+        threshold: of the token Jaccard.
+        near_duplicates: queries that reach it with a training query.
+        shared_passages: queries of which a relevant passage is, word for word, a positive of a training pair.
+        examples: some of the near duplicates, the nearest first.
+    """
+
+    collection: str
+    n_queries: int
+    threshold: float
+    near_duplicates: int
+    shared_passages: int
+    examples: tuple[NearDuplicate, ...] = ()
+
+
+def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> Overlap:
+    """Compare the judged queries of a collection with the training pairs.
+
+    Args:
+        threshold: token Jaccard, |A and B| / |A or B| over the sets of lower-cased words, from which two queries count
+            as near duplicates.
+    """
+    nearest = _Nearest(tuple(dict.fromkeys(pairs.queries)), threshold)
+    found = []
+    for query in held_out.judged_queries:
+        text = held_out.queries[query].text
+        best = max(nearest.to(text), key=lambda item: item[1], default=None)
+        if best is not None:
+            found.append(NearDuplicate(query, text, *best))
+    positives = set(pairs.positives)
+    shared = sum(
+        any(held_out.passage_text(p) in positives for p, grade in held_out.qrels[query].items() if grade > 0)
+        for query in held_out.judged_queries
+    )
+    examples = tuple(sorted(found, key=lambda near: -near.jaccard)[:SHOWN])
+    return Overlap(held_out.name, len(held_out.judged_queries), threshold, len(found), shared, examples)
+
+
+class _Nearest:
+    """Training queries by their rarest words.
+
+    Two sets of Jaccard t or more share a word among the first n - ceil(t n) + 1 of each, in any common order of words
+    (prefix filtering, Chaudhuri et al. 2006): rare words first, few candidates remain. Nothing is missed.
+    """
+
+    def __init__(self, queries: Sequence[str], threshold: float) -> None:
+        self.queries = queries
+        self.threshold = threshold
+        self.words = [_words(query) for query in queries]
+        self.often = Counter(word for words in self.words for word in words)
+        self.index: dict[str, list[int]] = defaultdict(list)
+        for number, words in enumerate(self.words):
+            for word in self._first(words):
+                self.index[word].append(number)
+
+    def to(self, text: str) -> Iterator[tuple[str, float]]:
+        """Training queries that reach the threshold, with their Jaccard."""
+        words = _words(text)
+        for number in sorted({n for word in self._first(words) for n in self.index.get(word, ())}):
+            jaccard = len(words & self.words[number]) / len(words | self.words[number])
+            if jaccard >= self.threshold:
+                yield self.queries[number], jaccard
+
+    def _first(self, words: frozenset[str]) -> list[str]:
+        kept = len(words) - math.ceil(self.threshold * len(words) - 1e-9) + 1
+        return sorted(words, key=lambda word: (self.often[word], word))[:kept]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.casefold()))

@@ -1,0 +1,119 @@
+"""Every documented option, alone and with the others, ends in a report; what cannot is refused before encoding."""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.loading import first_queries
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import EncoderError, SettingsError
+from retroscope.probing.controls import CONTROLS
+from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.reporting import figures
+from retroscope.study import measure as module
+from retroscope.study.compare import compare
+from retroscope.study.protocols import PROTOCOLS, under_protocol
+from retroscope.study.settings import StudySettings, from_plain, merged
+from retroscope.study.summary import write_summary
+from tiny_study import Tiny
+
+CHEAP: dict[str, Any] = {
+    "retrieval": {"measures": ["RR@10", "R@10"], "layers": False},
+    "negatives": {"pool": 60},
+    "probing": {
+        "probes": ["cosine"], "controls": ["none"], "passages": [2, 3], "seeds": 1, "layers": [0, 2],
+        "concat": {"epochs": 1, "batch_size": 64}, "ridge": [1.0],
+    },
+    "neurons": {"limit": 2, "quadrature": "gauss:2"},
+    "ablation": {"draws": 1},
+    "transplants": {"measures": ["RR@10"], "shares": []},
+    "statistics": {"resamples": 100, "permutations": 100},
+}  # fmt: skip
+OFF = {"neurons": {"neurons": None, "ablation": None}, "transplants": {"transplants": None}, "drift": {"drift": None}}
+ALL_OFF: dict[str, Any] = {name: None for off in OFF.values() for name in off}
+
+
+@pytest.fixture(autouse=True)
+def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
+    monkeypatch.setattr(figures.vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
+    monkeypatch.setattr(figures.vl_convert, "svg_to_pdf", lambda *_, **__: b"")
+
+
+@pytest.fixture(scope="module")
+def few(collection: Collection) -> Collection:
+    return first_queries(collection, 70)
+
+
+def settings_of(protocol: str, *changes: Mapping[str, Any]) -> StudySettings:
+    values: dict[str, Any] = {"protocol": protocol, **CHEAP}
+    for change in changes:
+        values = merged(values, change)
+    return from_plain(under_protocol(values))
+
+
+def reported(
+    models: tuple[Retriever, Retriever], few: Collection, chosen: StudySettings, home: Path, out: Path
+) -> None:
+    study = compare(*models, few, chosen, cache=home)
+    page = study.report(out)
+    assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert write_summary(study, out)["schema"] >= 1
+
+
+@pytest.mark.parametrize("off", [*OFF, "nothing", "everything"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_protocol_without_every_part(
+    protocol: str, off: str, tiny: Tiny, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    models = tuple(
+        load_retriever(m, pooling="mean", protocol=protocol, max_length=32) for m in (tiny.backbone, tiny.retriever)
+    )
+    without = {"nothing": {}, "everything": ALL_OFF, **OFF}[off]
+    reported((models[0], models[1]), few, settings_of(protocol, without), cache, tmp_path)
+
+
+@pytest.mark.parametrize(("probe", "control"), [*itertools.product(KNOWN_PROBES, CONTROLS)])
+def test_every_probe_alone_with_every_control_alone(
+    probe: str, control: str, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    chosen = settings_of("default", ALL_OFF, {"probing": {"probes": [probe], "controls": [control]}})
+    reported((backbone, retriever), few, chosen, cache, tmp_path)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_protocol_with_its_own_probes_and_controls(
+    protocol: str, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    chosen = settings_of(protocol, ALL_OFF, {"probing": {"probes": None, "controls": None}})
+    reported((backbone, retriever), few, chosen, cache, tmp_path)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_vector_of_few_numbers_is_reported_on(
+    kept: int, tiny: Tiny, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    sources = tiny.backbone, tiny.retriever
+    one, two = (load_retriever(m, pooling="mean", truncate_dim=kept, similarity="dot") for m in sources)
+    chosen = settings_of("default", dict.fromkeys(("neurons", "ablation", "transplants")))
+    reported((one, two), few, chosen, cache, tmp_path)
+
+
+def test_the_cosine_of_single_numbers_is_refused_at_the_door(tiny: Tiny) -> None:
+    load_retriever(tiny.retriever, pooling="mean", truncate_dim=2, similarity="cosine")
+    with pytest.raises(EncoderError, match=r"the cosine of vectors of one number \(truncate_dim=1\) is only its sign"):
+        load_retriever(tiny.retriever, pooling="mean", truncate_dim=1, similarity="cosine")
+
+
+def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded(
+    backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "plan_towers", lambda *_: pytest.fail("texts were encoded"))
+    chosen = settings_of("default", ALL_OFF, {"retrieval": {"measures": ["RR@10", "ERR@10"]}})
+    with pytest.raises(SettingsError, match=r"cannot be computed with these judgments:\n  - ERR@10"):
+        compare(backbone, retriever, few, chosen, cache=cache)

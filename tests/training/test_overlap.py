@@ -1,0 +1,49 @@
+"""Near duplicates are found by their rule, all of them and no others."""
+
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.training.overlap import NEAR, _words, overlap_with
+from retroscope.training.pairs import Pairs
+
+WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8).map(" ".join)
+
+
+def asked(*texts: str, passage: str = "elsewhere") -> Collection:
+    queries = [Query(f"q{i}", text) for i, text in enumerate(texts)]
+    return make_collection("test", [Passage("p", passage)], queries, [Judgment(q.id, "p") for q in queries])
+
+
+@given(
+    st.lists(WORDS, min_size=1, max_size=8, unique=True),
+    st.lists(WORDS, min_size=1, max_size=8, unique=True),
+    st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+)
+def test_the_index_finds_what_comparing_all_pairs_finds(trained: list[str], held: list[str], threshold: float) -> None:
+    found = overlap_with(Pairs(tuple(trained), tuple(trained)), asked(*held), threshold)
+    jaccard = {
+        (one, two): len(_words(one) & _words(two)) / len(_words(one) | _words(two))
+        for one, two in product(held, trained)
+    }
+    assert found.near_duplicates == sum(any(jaccard[one, two] >= threshold for two in trained) for one in held)
+    for example in found.examples:
+        assert example.jaccard == max(jaccard[example.text, two] for two in trained)
+
+
+def test_near_duplicates_and_shared_passages_are_told_apart() -> None:
+    trained = Pairs(("Who built the old bridge of the town in 1910?",), ("A bridge.",))
+    held = asked("who built the old bridge of the town in 1911", "a quite different question", passage="A bridge.")
+    found = overlap_with(trained, held)
+    assert (found.n_queries, found.near_duplicates, found.shared_passages) == (2, 1, 2)
+    assert found.examples[0].query_id == "q0"
+    assert NEAR <= found.examples[0].jaccard < 1
+    assert overlap_with(trained, asked("who built the bridge", passage="Another.")).near_duplicates == 0
+    assert overlap_with(trained, asked("who built the bridge", passage="Another.")).shared_passages == 0
+
+
+def test_a_text_without_words_is_near_nothing() -> None:
+    assert overlap_with(Pairs(("?!",), ("x",)), asked("!")).near_duplicates == 0
