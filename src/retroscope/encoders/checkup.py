@@ -18,6 +18,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import freeze, look_both_ways
 from retroscope.encoders.selftest import SENTENCES, library_test, self_test, tolerance
 from retroscope.encoders.settings import DTYPES, LoadSettings
+from retroscope.encoders.unrelated import NARROW, UNRELATED, unrelated_cosines
 
 ERROR, WARNING, NOTE, PASSED = "error", "warning", "note", "passed"
 SEVERITIES = (ERROR, WARNING, NOTE, PASSED)
@@ -117,6 +118,18 @@ def told_apart(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         return
     fix = "see the pooling: a token that sees nothing of the text cannot stand for it"
     yield Finding(ERROR, "different texts", f"{said}: the model cannot tell them apart", fix)
+
+
+def narrow(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Do all texts, whatever they are about, have nearly one direction?"""
+    similar = unrelated_cosines(encoder)
+    low, high = float(similar.min()), float(similar.max())
+    said = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
+    if low > NARROW:
+        fix = "usual of a backbone that was never trained to compare texts; of a retriever a sign of a wrong recipe"
+        yield Finding(WARNING, "similarities", f"{said}, all above {NARROW:g}: hardly any text can stand out", fix)
+    else:
+        yield Finding(PASSED, "similarities", said)
 
 
 def pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -257,6 +270,7 @@ CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "invariance": invariance,
     "repeated": repeated,
     "told_apart": told_apart,
+    "narrow": narrow,
     "pooling": pooling,
     "last_token": last_token,
     "prompts": prompts,

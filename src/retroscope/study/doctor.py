@@ -16,6 +16,7 @@ from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.load import compared_like, retriever_of
 from retroscope.study.recipes import recipe_differences, same_tokens
 from retroscope.study.settings import ModelSettings
+from retroscope.study.similarities import similarities
 
 Record = dict[str, Any]
 WIDTH = 100
@@ -214,6 +215,7 @@ PAIR_CHECKS: tuple[Callable[[Retriever, Retriever], Iterator[Finding]], ...] = (
     _weights,
     _tokenizers,
     _recipes,
+    similarities,
 )
 
 

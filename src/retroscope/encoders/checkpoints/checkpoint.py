@@ -1,16 +1,16 @@
 """A source on disk -> everything a tower needs besides the user's choices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import load_backbone
+from retroscope.encoders.checkpoints.adapters import CONFIG, load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import read_json
-from retroscope.encoders.checkpoints.modules import MODULES, read_modules
+from retroscope.encoders.checkpoints.modules import MODULES, Modules, read_modules
 from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
 from retroscope.encoders.encoder import LoadingProof
 
@@ -37,16 +37,37 @@ class Checkpoint:
 
 def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str = "passage") -> Checkpoint:
     """Read a transformers, DPR, PEFT or sentence-transformers folder, or a GGUF file."""
-    if not (path / MODULES).is_file():
+    modules = read_modules(path, tower) if (path / MODULES).is_file() else _of_base(path, base, tower)
+    if modules is None:
         backbone = load_backbone(path, how, base)
         head, names = _projection(backbone)
         return _assemble(backbone, head, names, backbone.choices, how)
-    modules = read_modules(path, tower)
-    backbone = load_backbone(modules.transformer, how, base)
+    if (path / MODULES).is_file():
+        backbone = load_backbone(modules.transformer, how, base)
+    else:
+        backbone = load_backbone(path, how, str(modules.transformer))
     checkpoint = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
     if modules.lower_case:
         lower_case(checkpoint.tokenizer)
     return checkpoint
+
+
+def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
+    """What a bare adapter inherits from its base, where that is a sentence-transformers folder: all but the weights.
+
+    None for anything else. An adapter over an adapter inherits what its base does.
+    """
+    if not (path.is_dir() and (path / CONFIG).is_file()):
+        return None
+    under = locate_base(path, base)
+    if not (under / MODULES).is_file():
+        return _of_base(under, None, tower)
+    found = read_modules(under, tower)
+    own = {
+        name: replace(choice, source=f"{choice.source}, of the adapter's base")
+        for name, choice in found.choices.items()
+    }
+    return replace(found, choices=own)
 
 
 def _projection(backbone: Backbone) -> tuple[nn.Module, tuple[str, ...]]:

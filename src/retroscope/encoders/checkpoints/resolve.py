@@ -41,7 +41,8 @@ def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anat
         said = {**_published(pooling.value, checkpoint.tokenizer, tower), **said}
         pooling = Choice("last_column", PUBLISHED) if pooling.value == "last_token" else pooling
     else:
-        said = {**_by_checkpoint(checkpoint, tower), **said}
+        own = _by_checkpoint(checkpoint, tower)
+        said = {**own, **_as_the_checkpoint(said, own, checkpoint)}
     chosen = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **said, "pooling": pooling}
     if "max_length" not in chosen:
         chosen["max_length"] = _max_length(checkpoint)
@@ -62,6 +63,20 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
         "truncate_dim": settings.truncate_dim,
     }
     return {name: Choice(value, "user") for name, value in given.items() if value is not None}
+
+
+def _as_the_checkpoint(
+    said: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
+) -> dict[str, Choice]:
+    """The user's choices; one that repeats what the checkpoint (or a default) says anyway is the checkpoint's."""
+    usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
+    if "max_length" in said and "max_length" not in usual:
+        limit = _limit(checkpoint)
+        usual |= {} if limit is None else {"max_length": limit}
+    return {
+        name: usual[name] if name in usual and usual[name].value == choice.value else choice
+        for name, choice in said.items()
+    }
 
 
 def _by_checkpoint(checkpoint: Checkpoint, tower: str) -> dict[str, Choice]:
@@ -88,10 +103,11 @@ def _published(pooling: str, tokenizer: PreTrainedTokenizerBase, tower: str) -> 
 
 
 def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -> Choice:
-    if settings.pooling is not None:
+    own = checkpoint.choices.get("pooling")
+    if settings.pooling is not None and (own is None or own.value != settings.pooling):
         return Choice(settings.pooling, "user")
-    if "pooling" in checkpoint.choices:
-        return checkpoint.choices["pooling"]
+    if own is not None:
+        return own
     usual = "pooling='last_token' or 'mean'" if anatomy.causal else "pooling='cls' or 'mean'"
     raise UnknownPoolingError(
         "the checkpoint does not say how a text's vector is pooled, and a wrong guess looks like a bad model",
@@ -101,7 +117,18 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:
-    """The shorter of what the tokenizer and the position embeddings allow."""
+    """The shorter of what the tokenizer and the position embeddings allow; an error where neither says."""
+    limit = _limit(checkpoint)
+    if limit is None:
+        raise EncoderError(
+            "neither tokenizer nor configuration says how long a text may be",
+            where=checkpoint.proof.source,
+            fix="give max_length (--max-length), e.g. 512",
+        )
+    return limit
+
+
+def _limit(checkpoint: Checkpoint) -> Choice | None:
     limits = {}
     if checkpoint.tokenizer.model_max_length < UNBOUNDED:
         limits["checkpoint: tokenizer (model_max_length)"] = int(checkpoint.tokenizer.model_max_length)
@@ -109,11 +136,7 @@ def _max_length(checkpoint: Checkpoint) -> Choice:
     if positions is not None:
         limits["checkpoint: config.json (positions)"] = positions
     if not limits:
-        raise EncoderError(
-            "neither tokenizer nor configuration says how long a text may be",
-            where=checkpoint.proof.source,
-            fix="give max_length (--max-length), e.g. 512",
-        )
+        return None
     source = min(limits, key=lambda name: limits[name])
     return Choice(limits[source], source)
 

@@ -1,0 +1,26 @@
+"""Did fine-tuning draw unrelated texts together? A check of `doctor` on a pair."""
+
+from collections.abc import Iterator
+
+from retroscope.encoders.checkup import PASSED, WARNING, Finding
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.pooling import POOLINGS
+from retroscope.encoders.unrelated import RISE, unrelated_cosines
+
+
+def similarities(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Compare how alike unrelated texts are before and after: contrastive training drives them apart.
+
+    Nothing is said where the pooling of either is not known.
+    """
+    if any(r.passage.recipe.pooling not in POOLINGS for r in (before, after)):
+        return
+    means = [float(unrelated_cosines(r.passage).mean()) for r in (before, after)]
+    said = f"mean cosine of sentences about unrelated things: {means[0]:.3f} before, {means[1]:.3f} after"
+    if means[1] - means[0] > RISE:
+        fix = (
+            "a threshold on scores no longer means the same; look at anisotropy by layer, and at what it was trained on"
+        )
+        yield Finding(WARNING, "similarities", f"{said}, a rise by more than {RISE:g}: texts were drawn together", fix)
+    else:
+        yield Finding(PASSED, "similarities", said)
