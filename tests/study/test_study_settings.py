@@ -323,7 +323,7 @@ def test_a_mixture_of_protocols_is_said() -> None:
     assert "protocol 'ielab-2025' sets probing.protocol to 'ielab-2025', but it is 'default'" in said
     assert {word.split()[3] for word in said} == {
         "probing.protocol", "statistics.test", "statistics.correction", "after.load.protocol", "neurons.target",
-        "neurons.quadrature", "neurons.thresholds", "neurons.batch_size",
+        "neurons.quadrature", "neurons.thresholds", "neurons.batch_size", "extraction.norm_each_layer",
     }  # fmt: skip
 
 
