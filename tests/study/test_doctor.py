@@ -160,7 +160,7 @@ def test_prompts_that_the_folder_declares_and_nobody_uses(tmp_path: Path) -> Non
     found = examined(tmp_path / "st", LoadSettings())
     assert "retrieval 'find: '" in one(found, "prompts", WARNING).text
     assert one(found, "library", PASSED)
-    given = examined(tmp_path / "st", MEAN)
+    given = examined(tmp_path / "st", LoadSettings(pooling="cls"))
     assert "not compared with SentenceTransformer.encode" in one(given, "library", NOTE).text
 
 
