@@ -307,5 +307,5 @@ def test_probes_without_a_measured_cell_are_an_error():
 
 def test_a_difference_whose_method_is_silent_is_an_error():
     silent = replace(findings().retrieval, method={})
-    with pytest.raises(AnalysisError, match=r"does not state 'correction'\n  fix: make it with compare_scores"):
+    with pytest.raises(AnalysisError, match=r"does not state 'level'\n  fix: make it with compare_scores"):
         verdict(findings(retrieval=silent))

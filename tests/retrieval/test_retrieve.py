@@ -13,6 +13,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, RepresentationError, SettingsError
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import check_measures, retrieve, retrieve_layers
 from retroscope.scores import load_scores
 
@@ -162,3 +163,9 @@ def test_a_known_retriever_finds_what_it_is_known_to_find(shared: Path, minilm: 
     assert final > 0.9
     assert layers[-1] == pytest.approx(final)
     assert layers[0] < final - 0.1
+
+
+def test_a_cutoff_beyond_the_corpus_is_a_warning():
+    (said,) = depth_caveats(["nDCG@10", "R@100"], passages=58)
+    assert "R@100 looks at 100 passages and the corpus has 58" in said
+    assert depth_caveats(["nDCG@10", "R@100"], passages=5800) == []

@@ -6,7 +6,8 @@ import xarray as xr
 from scipy import stats
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.clusters import Clusters
+from retroscope.statistics.crossed import crossed_mean, crossed_p
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import labels_to_reach, worth
@@ -82,15 +83,72 @@ def test_shares_are_those_of_the_analysis_of_variance() -> None:
     a, b = np.array([-1.0, 1.0]), np.array([-1.0, 1.0])
     values = a[:, None] + 0.5 * a[:, None] * b[None, :]
     found = variance_shares(grid(values, "backbone", "strategy"))
-    assert found == pytest.approx({"backbone": 0.8, "strategy": 0.0, "backbone x strategy": 0.2})
+    shares = {name: one.share for name, one in found.items()}
+    assert shares == pytest.approx({"backbone": 0.8, "strategy": 0.0, "backbone x strategy": 0.2})
+    assert np.isnan(found["backbone"].noise), "a single seed tells no noise"
 
 
 def test_shares_add_up_and_all_that_the_seed_does_is_the_seeds() -> None:
     values = np.random.default_rng(0).normal(size=(3, 1, 2, 4))
     found = variance_shares(grid(values, "backbone", "reinitialise", "labels", "seed"))
     assert set(found) == {"backbone", "labels", "backbone x labels", "seed"}
-    assert sum(found.values()) == pytest.approx(1)
-    assert min(found.values()) >= 0
+    assert sum(one.share for one in found.values()) == pytest.approx(1)
+    assert min(one.share for one in found.values()) >= 0
+    assert sum(one.raw for one in found.values()) == pytest.approx(1)
+
+
+def test_noise_alone_has_no_share_and_eta_squared_gives_it_one() -> None:
+    """Two settings of two levels, four seeds: 1 of 15 degrees of freedom is each effect's. ANOVA by hand."""
+    random = np.random.default_rng(1)
+    means = [variance_shares(grid(random.normal(size=(2, 2, 4)), "backbone", "labels", "seed")) for _ in range(400)]
+    raw, share, noise = (np.array([getattr(m["backbone"], k) for m in means]) for k in ("raw", "share", "noise"))
+    error = 4 * raw.std() / 20
+    assert abs(raw.mean() - 1 / 15) < error
+    assert abs(noise.mean() - 1 / 15) < error
+    assert np.median(share) == 0
+    assert share.mean() < raw.mean() / 1.5
+
+
+def test_an_effect_keeps_its_share() -> None:
+    """Variance of the effect 1, of the noise 1/4: omega squared estimates 1 / (1 + 1/4)."""
+    random, sign = np.random.default_rng(2), np.array([-1.0, 1.0])[:, None]
+    found = [
+        variance_shares(grid(sign + 0.5 * random.normal(size=(2, 40)), "backbone", "seed"))["backbone"].share
+        for _ in range(100)
+    ]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.02)
+
+
+def test_p_and_interval_of_a_crossed_mean_agree() -> None:
+    random = np.random.default_rng(3)
+    for shift in (0.0, 0.2, 0.6):
+        values = shift + 0.2 * random.normal(size=(3, 1)) + random.normal(size=(3, 60))
+        p = crossed_p(values)
+        found = crossed_mean(values, level=1 - p)
+        assert min(abs(float(found.low)), abs(float(found.high))) < 1e-6
+
+
+def test_copies_of_a_query_add_nothing_over_seeds() -> None:
+    values = np.random.default_rng(4).normal(size=(3, 20)) + 0.3
+    text = np.repeat(np.arange(20), 3)
+    copied, once = crossed_mean(values[:, text], clusters=Clusters(text)), crossed_mean(values)
+    assert (float(copied.low), float(copied.high)) == pytest.approx((float(once.low), float(once.high)))
+    assert float(crossed_mean(values[:, text]).low) > float(once.low), "as independent queries: too sure"
+
+
+def test_nothing_is_claimed_where_having_it_is_no_better_at_these_labels() -> None:
+    """The worth is read off a noisy curve; the gap at the budget says whether there is anything to read."""
+    random, labels = np.random.default_rng(5), (10, 100, 1000)
+    claims = np.zeros(2)
+    for _ in range(250):
+        had, lacked = (
+            0.4 + 0.05 * random.normal(size=(2, 3, 1)) + 0.2 * random.normal(size=(2, 3, 80)) for _ in range(2)
+        )
+        found = worth(had, lacked, labels, IntervalSettings(resamples=100))[:-1]
+        claims += (any(one.low > 0 or one.high < 0 for one in found), any(one.shown for one in found))
+    error = 3 * np.sqrt(0.05 * 0.95 / 250)
+    assert claims[0] / 250 > 0.05 + error, "the interval of the worth alone claims too often"
+    assert claims[1] / 250 < 0.05 + error
 
 
 def test_an_unfinished_grid_has_no_shares() -> None:

@@ -119,6 +119,9 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
     shares = pd.DataFrame(document["shares"]).groupby(["test", "measure"])["share"].sum()
     assert shares.tolist() == pytest.approx([1.0] * 4)
     assert len(document["worth"]) == 2 * 2
+    for row in document["effects"]:
+        family = [e["p"] for e in document["effects"] if (e["measure"] == "RR@10") == (row["measure"] == "RR@10")]
+        assert row["p"] <= row["p_corrected"] <= min(1, len(family) * row["p"]) * (1 + 1e-12)
     assert any("the whole backbone" in said for said in document["verdict"])
     page = write_grid_report(findings, tmp_path).read_text()
     assert "What training made of mlm" in page
@@ -175,7 +178,8 @@ def test_more_labels_than_there_are(settings: GridSettings) -> None:
 
 def cell(value: float, **at: object) -> dict:
     where = {"test": "t", "backbone": "b", "strategy": "full", "reinitialise": "all", "labels": 100}
-    return {**where, **at, "value": value, "low": value, "high": value, "beyond": 900}
+    return {**where, **at, "value": value, "low": value, "high": value, "beyond": 900,
+            "gap_low": np.sign(value), "gap_high": np.sign(value)}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -184,8 +188,9 @@ def cell(value: float, **at: object) -> dict:
         (cell(np.inf), "at 100 labels more than 900 [more than 900 to more than 900]"),
         (cell(-np.inf), "at 100 labels nothing"),
         (cell(250.0), "at 100 labels 250 [250 to 250]"),
-        (cell(np.inf) | {"low": -np.inf}, "at 100 labels not shown to be any."),
-        (cell(-np.inf) | {"high": np.inf}, "at 100 labels not shown to be any."),
+        (cell(np.inf) | {"low": -np.inf}, "at 100 labels no significant benefit."),
+        (cell(-np.inf) | {"high": np.inf}, "at 100 labels no significant benefit."),
+        (cell(250.0) | {"gap_low": -0.1}, "at 100 labels no significant benefit."),
     ],
 )
 def test_worth_in_words(row: dict, said: str) -> None:
@@ -195,6 +200,16 @@ def test_worth_in_words(row: dict, said: str) -> None:
     (statement,) = found.verdict()
     assert said in statement.text
     assert statement.text.count("at 100 labels") == 1, "nothing was tried beyond the most labels"
+
+
+def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
+    empty = pd.DataFrame()
+    row = {"test": "t", "backbone": "b", "strategy": "full", "reinitialise": "all", "labels": 100, "measure": "RR@10",
+           "change": -0.1, "ci_low": -0.19, "ci_high": -0.01, "p": 0.03}  # fmt: skip
+    effects = pd.DataFrame([row | {"p_corrected": 0.12}, row | {"p_corrected": 0.03}])
+    found = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
+    assert [s.tone for s in found.verdict()] == ["no evidence", "changed"]
+    assert "p = 0.030, holm-corrected p = 0.120" in found.verdict()[0].text
 
 
 def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole: tuple[Grid, Path]) -> None:

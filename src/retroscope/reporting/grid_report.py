@@ -14,7 +14,7 @@ from retroscope.reporting.figure import Figure
 from retroscope.reporting.figures import write_figures
 from retroscope.reporting.files import write_whole
 from retroscope.reporting.latex import PaperTable
-from retroscope.reporting.numbers import interval, score, signed
+from retroscope.reporting.numbers import interval, p_value, score, signed
 from retroscope.reporting.page import fill
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from retroscope.reporting.tables import write_frames
@@ -63,11 +63,12 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         return
     most = f.effects["labels"].max()
     for row in f.effects[(f.effects["measure"] == f.headline) & (f.effects["labels"] == most)].itertuples():
-        sure = row.ci_low > 0 or row.ci_high < 0
+        sure = row.p_corrected < 1 - f.level
         what = "changes" if sure else "is not shown to change"
         text = (
             f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
-            f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}."
+            f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
+            f"{p_value(row.p)}, holm-corrected {p_value(row.p_corrected)} over the grid's effects."
         )
         yield Statement("effect", CHANGED if sure else NO_EVIDENCE, text, ())
 
@@ -84,14 +85,14 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """One row of `worth`: nothing is claimed that the interval does not leave standing."""
+    """One row of `worth`: claimed only where the gap at these labels is significant, and the worth not 0."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
-    if row.low > 0:
+    if row.low > 0 and row.gap_low > 0:
         return f"at {row.labels:,} labels {value} {ends}"
-    if row.high < 0:
+    if row.high < 0 and row.gap_high < 0:
         return f"at {row.labels:,} labels nothing: without it, fewer do as well"
-    return f"at {row.labels:,} labels not shown to be any"
+    return f"at {row.labels:,} labels no significant benefit"
 
 
 def _labels(end: float, row: Any) -> str:
@@ -106,8 +107,14 @@ def _share_words(f: GridFindings) -> Iterator[Statement]:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
         largest = rows.sort_values("share", ascending=False).head(4)
-        said = ", ".join(f"{row.effect} {100 * row.share:.0f} %" for row in largest.itertuples())
-        yield Statement("shares", NOTE, f"What the cells' {f.headline} differs by on {test}: {said}.", ())
+        said = ", ".join(_share_in_words(row) for row in largest.itertuples())
+        kind = "omega squared" if f.seeds > 1 else "one seed, so noise is not taken away"
+        yield Statement("shares", NOTE, f"What the cells' {f.headline} differs by on {test} ({kind}): {said}.", ())
+
+
+def _share_in_words(row: Any) -> str:
+    beside = "" if np.isnan(row.noise) else f" (noise alone shows {100 * row.noise:.0f} %)"
+    return f"{row.effect} {100 * row.share:.0f} %{beside}"
 
 
 def _where(row: Any) -> str:

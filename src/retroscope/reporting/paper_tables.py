@@ -43,7 +43,12 @@ def explained(difference: Difference) -> str:
     stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"
     stated = margin(difference)
     equal = "equivalence was not tested" if pd.isna(stated) else f"{EQUAL_MARK}: equivalent within {stated:g}"
-    return f"Intervals: {level}, over queries. {stars}; {equal}. No mark: no evidence of either."
+    n, texts = (int(difference.method.get(key, 0)) for key in ("queries", "texts"))
+    over = f"{n:,} queries of {texts:,} distinct texts"
+    return (
+        f"Intervals: {level}, over {over}, not corrected; p is corrected. {stars}; {equal}. "
+        "No mark: no evidence of either."
+    )
 
 
 def paper_retrieval(findings: Findings) -> PaperTable:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.reporting.frames import alpha, correction
-from retroscope.reporting.numbers import count, interval, p_value, score, signed
+from retroscope.reporting.frames import alpha
+from retroscope.reporting.numbers import count, interval, score
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
-from retroscope.reporting.words import effect_limits
+from retroscope.reporting.words import effect_tests
 
 SAID = {
     REWIND: ("the backbone's weights", "the retriever"),
@@ -121,5 +121,4 @@ def _alpha(f: TransplantFindings, direction: str) -> float:
 
 
 def _effect(f: TransplantFindings, direction: str, row: "pd.Series[Any]") -> str:
-    corrected = f"{correction(f.differences[direction])}-corrected {p_value(row['p_corrected'])}"
-    return f"{score(row['score'])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"
+    return f"{score(row['score'])}, {effect_tests(f.differences[direction], row)}"

@@ -19,9 +19,9 @@ from retroscope.reporting.moved_words import moved_statements
 from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
-from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
+from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, NOTE, Statement, with_self_tests
 from retroscope.reporting.story_words import ROWS, story_statements
-from retroscope.reporting.words import best, effect_words, layer, limits
+from retroscope.reporting.words import best, effect_tests, effect_words, layer, limits, queries
 
 OWN = ROWS["probes"]  # what the story calls the instrument that rests on the probes' controls
 
@@ -54,7 +54,8 @@ def verdict(findings: Findings) -> Verdict:
     story = [s.doubted(*doubts) if OWN in s.text else s for s in story_statements(findings.story)]
     already = baseline_statements(findings)
     beside = [s for s in already if s.tone != ALARM]
-    rest = [with_self_tests(s, findings) for s in (*beside, *story, *calmly, *probing, *layers(findings))]
+    first = (*other_measures(findings), *beside, *story, *calmly)
+    rest = [with_self_tests(s, findings) for s in (*first, *probing, *layers(findings))]
     said = neuron_statements(findings.neurons) if findings.neurons else []
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
     warnings = carried_warnings(findings)
@@ -88,7 +89,23 @@ def retrieval(findings: Findings) -> Statement:
     row = table.iloc[0]
     text, tone = effect_words(findings.retrieval, row, findings.primary_measure)
     tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
-    return Statement("retrieval", tone, f"{text} Of {count(int(row['n']), 'query')}, {tally}.")
+    return Statement("retrieval", tone, f"{text} Of {queries(findings.retrieval, int(row['n']))}, {tally}.")
+
+
+def other_measures(findings: Findings) -> list[Statement]:
+    """Every other measure with a significant change, corrected among themselves."""
+    table = rows(findings.retrieval)
+    others = table[table["measure"] != findings.primary_measure]
+    changed = others[others["p_corrected"] < alpha(findings.retrieval)]
+    if changed.empty:
+        return []
+    parts = [
+        f"{row['measure']} from {score(row[BEFORE])} to {score(row[AFTER])} ({effect_tests(findings.retrieval, row)}; "
+        f"{row['wins']:,.0f} gained, {row['losses']:,.0f} lost)"
+        for _, row in changed.iterrows()
+    ]
+    text = f"Of {count(len(others), 'other measure')}, {len(changed)} changed: {'; '.join(parts)}."
+    return [Statement("retrieval", CHANGED, text)]
 
 
 def layers(findings: Findings) -> list[Statement]:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
 from retroscope.reporting.frames import alpha, correction, margin
-from retroscope.reporting.numbers import interval, p_value, score, signed
+from retroscope.reporting.numbers import count, interval, p_value, score, signed
 from retroscope.reporting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE
 from retroscope.statistics import Difference
 
@@ -17,8 +17,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
     A difference needs a corrected p below alpha, equivalence a passed equivalence test;
     anything else is no evidence of either.
     """
-    corrected = f"{correction(difference)}-corrected {p_value(row['p_corrected'])}"
-    tests = f"{signed(row['effect'])} {effect_limits(row)}, {corrected}"
+    tests = effect_tests(difference, row)
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
     within = f"within a margin of {margin(difference):g} (equivalence test, {p_value(row['p_equivalence_corrected'])})"
     if row["p_corrected"] < alpha(difference):
@@ -31,6 +30,21 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
     if pd.isna(row["p_equivalence"]):
         more = "Equivalence was not tested"
     return f"No evidence that fine-tuning changed {measure}: {sides}, {tests}. {more}.", NO_EVIDENCE
+
+
+def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
+    """An effect with its interval and p-value, neither corrected, then the corrected p-value of larger families."""
+    alone = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p'])}"
+    headline = difference.method.get("headline")
+    if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:
+        return alone  # a family of one
+    return f"{alone}, {correction(difference)}-corrected {p_value(row['p_corrected'])}"
+
+
+def queries(difference: Difference, n: int) -> str:
+    """So many queries, and of how many distinct texts."""
+    texts = int(difference.method.get("texts", n))
+    return count(n, "query") if texts >= n else f"{count(n, 'query')} of {count(texts, 'distinct text')}"
 
 
 def is_equivalent(row: "pd.Series[Any]") -> bool:

@@ -63,10 +63,22 @@ def depth(names: Sequence[str], least: int = 100) -> int:
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
-def depth_caveats(names: Sequence[str]) -> list[str]:
-    """Measures that have no cut-off of their own, and so see no more than the ranking's depth."""
+def depth_caveats(names: Sequence[str], passages: int) -> list[str]:
+    """Measures that see no more than the ranking's depth, and those whose cut-off no ranking of the corpus reaches.
+
+    Args:
+        names: of the measures.
+        passages: in the corpus.
+    """
+    cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}
+    beyond = [
+        f"warning: {name} looks at {cut:,} passages and the corpus has {passages:,}: the whole corpus is retrieved, "
+        f"and a recall is 1 whatever the retriever; use a smaller cut-off"
+        for name, cut in cutoffs.items()
+        if cut is not None and cut >= passages
+    ]
     open_ended = [name for name in names if parse_measure(name).params.get("cutoff") is None]
-    return [f"{name} is computed on the first {depth(names)} passages of a ranking" for name in open_ended]
+    return [*beyond, *(f"{name} is computed on the first {depth(names)} passages of a ranking" for name in open_ended)]
 
 
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:

@@ -46,10 +46,13 @@ def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
     return found
 
 
-def families(scores: Scores, per: Sequence[str]) -> Int[np.ndarray, "cell"]:
-    """The number of the family each cell belongs to: one for each label of the dimensions `per`."""
+def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
+    """The number of the family each cell belongs to: one for each label of the dimensions `per`.
+
+    Cells of the `headline` (dimension, label) are families apart from the others.
+    """
     dims = [str(dim) for dim in scores.values.dims[1:]]
-    for name in per:
+    for name in (*per, *(headline[:1] if headline else ())):
         if name not in dims:
             raise unknown_name("dimension", name, dims)
     shape = scores.values.shape[1:]
@@ -57,4 +60,7 @@ def families(scores: Scores, per: Sequence[str]) -> Int[np.ndarray, "cell"]:
     number = np.zeros(shape, dtype=np.int64)
     for axis in axes:
         number = number * shape[axis] + np.indices(shape)[axis]
-    return number.ravel()
+    if headline:
+        declared = scores.values.indexes[headline[0]] == headline[1]
+        number = number * 2 + ~declared[np.indices(shape)[dims.index(headline[0])]]
+    return np.unique(number, return_inverse=True)[1].ravel() if number.size else number.ravel()

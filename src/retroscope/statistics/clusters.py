@@ -61,6 +61,10 @@ class Clusters:
         measured = np.isfinite(values)
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
+    def only(self, kept: np.ndarray) -> "Clusters":
+        """The texts of some queries."""
+        return Clusters(_numbered(self.text[kept]))
+
     @cached_property
     def _to_texts(self) -> "sparse.csr_array":
         n = len(self.text)

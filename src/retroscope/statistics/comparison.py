@@ -38,7 +38,9 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
     change = differences(old, new)
-    shared = _Shared(clusters_of(before), families(before, chosen.family_per))
+    shared = _Shared(
+        clusters_of(before if before.texts is not None else after), families(before, chosen.family_per, chosen.headline)
+    )
     columns = (
         _means(old, new, shared, chosen)
         | _tested(old, new, shared, chosen)

@@ -9,14 +9,20 @@ that differ it is wide, and should be.
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import optimize, stats
 
 from retroscope.errors import AnalysisError
+from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.intervals import Interval
+
+SMALLEST_P = 1e-12  # below it, quantiles of Student's law lose their digits
 
 
 def crossed_mean(
-    values: Float[np.ndarray, "seed query"], level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)
+    values: Float[np.ndarray, "seed query"],
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    clusters: Clusters | None = None,
 ) -> Interval:
     """Mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
 
@@ -25,11 +31,12 @@ def crossed_mean(
 
     Args:
         bounds: of the values; the interval ends there.
+        clusters: which queries are of one text; None: none.
 
     Raises:
         AnalysisError: for fewer than two queries, or values that are missing for some seeds only.
     """
-    measured = values[:, ~np.isnan(values).all(axis=0)]
+    measured, n = _measured(values, clusters)
     n_seeds, n_queries = measured.shape
     if n_queries < 2 or np.isnan(measured).any():
         raise AnalysisError(
@@ -41,9 +48,47 @@ def crossed_mean(
     lowest, highest = bounds
     if measured.min() == measured.max() and np.isfinite(bounds).all():
         rarer = 1 - ((1 - level) / 2) ** (1 / n_queries)
-        return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n_queries)
+        return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n)
     half = _half_width(measured, level)
-    return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n_queries)
+    return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n)
+
+
+def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None = None) -> float:
+    """Two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that leaves 0 out.
+
+    Where all values are one and the same, the sign-flip value 2 / 2^n (n texts), or 1 if they are 0.
+    """
+    measured, _ = _measured(values, clusters)
+    mean = abs(float(measured.mean()))
+    if np.ptp(measured) <= 16 * np.finfo(np.float64).eps * mean:
+        return min(1.0, 2 * 0.5 ** measured.shape[1]) if mean else 1.0
+    smallest, largest = np.log(SMALLEST_P), np.log1p(-1e-9)
+
+    def beyond(log_p: float) -> float:
+        return _half_width(measured, -np.expm1(log_p)) - mean
+
+    if beyond(smallest) < 0:
+        return SMALLEST_P
+    return 1.0 if beyond(largest) > 0 else float(np.exp(optimize.brentq(beyond, smallest, largest)))
+
+
+def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
+    """One value a text, whose mean is that of the queries: mean + (sum over its queries of value - mean) G / n."""
+    if not clusters.repeats:
+        return values
+    flat = values.reshape(-1, values.shape[-1])
+    mean = flat.mean(axis=1, keepdims=True)
+    sums = clusters.sums((flat - mean).T).T
+    return np.asarray((mean + sums * (sums.shape[1] / flat.shape[1])).reshape(*values.shape[:-1], sums.shape[1]))
+
+
+def _measured(
+    values: Float[np.ndarray, "seed query"], clusters: Clusters | None
+) -> tuple[Float[np.ndarray, "seed text"], int]:
+    """One value a seed and text, of the queries that any seed measured, and the number of these."""
+    kept = ~np.isnan(values).all(axis=0)
+    measured = values[:, kept]
+    return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
 
 
 def _half_width(values: Float[np.ndarray, "seed query"], level: float) -> float:

@@ -25,6 +25,8 @@ class ComparisonSettings:
         seed: of resamples and flips.
         family: in words, what claim the corrected cells serve together; stored with the result.
         family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one.
+        headline: dimension -> label that was declared before looking, e.g. ("measure", "nDCG@10"): its cells are a
+            family apart from those of all other labels.
     """
 
     test: str = AUTO
@@ -36,6 +38,7 @@ class ComparisonSettings:
     seed: int = 0
     family: str = "all cells of this table"
     family_per: tuple[str, ...] = ()
+    headline: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.test not in (AUTO, *PAIRED_TESTS):

@@ -1,10 +1,16 @@
 """Which setting matters? The variance of a grid's means, shared out among its factors.
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
-1925). What varies with the seed, alone or together with a setting, is the noise that the settings are seen against.
+1925). A share of the total (eta squared) is above 0 for a factor that does nothing: noise alone gives it its degrees of
+freedom times the mean square of noise. Omega squared (Hays 1963) takes that away:
+
+    (SS - df MS_noise) / (SS_total + MS_noise)
+
+Noise is what the seed does together with a setting; the seed's own main effect moves all cells alike.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -15,8 +21,23 @@ from retroscope.errors import AnalysisError
 SEED = "seed"
 
 
-def variance_shares(means: xr.DataArray) -> dict[str, float]:
-    """Effect -> share of the variance; "a x b" is an interaction, "seed" all that the seed takes part in.
+@dataclass(frozen=True)
+class Share:
+    """An effect's share of the variance.
+
+    Attributes:
+        share: omega squared, at least 0; of a single seed, whose noise is not known, eta squared.
+        raw: eta squared, the share that is seen.
+        noise: what noise alone would give of `raw`; NaN of a single seed.
+    """
+
+    share: float
+    raw: float
+    noise: float
+
+
+def variance_shares(means: xr.DataArray) -> dict[str, Share]:
+    """Effect -> share of the variance; "a x b" is an interaction, "seed" all that is left: noise.
 
     Args:
         means: one number a cell; every dimension is a factor, those with one level say nothing.
@@ -30,10 +51,25 @@ def variance_shares(means: xr.DataArray) -> dict[str, float]:
     parts = {chosen: _squares(means, chosen) for size in range(1, len(factors) + 1)
              for chosen in combinations(factors, size)}  # fmt: skip
     total = sum(parts.values())
-    shares = {" x ".join(chosen): part for chosen, part in parts.items() if SEED not in chosen}
+    mixed = [chosen for chosen in parts if SEED in chosen and len(chosen) > 1]
+    noise = sum(parts[c] for c in mixed) / sum(_df(means, c) for c in mixed) if mixed else float("nan")
+    shares = {" x ".join(c): _share(part, _df(means, c), total, noise) for c, part in parts.items() if SEED not in c}
     if SEED in factors:
-        shares[SEED] = sum(part for chosen, part in parts.items() if SEED in chosen)
-    return {name: part / total if total > 0 else float("nan") for name, part in shares.items()}
+        raw = sum(part for chosen, part in parts.items() if SEED in chosen) / total if total > 0 else float("nan")
+        shares[SEED] = Share(1 - sum(found.share for found in shares.values()), raw, float("nan"))
+    return shares
+
+
+def _share(squares: float, df: int, total: float, noise: float) -> Share:
+    if not total > 0:
+        return Share(float("nan"), float("nan"), float("nan"))
+    if np.isnan(noise):
+        return Share(squares / total, squares / total, float("nan"))
+    return Share(max(0.0, squares - df * noise) / (total + noise), squares / total, df * noise / total)
+
+
+def _df(means: xr.DataArray, chosen: Sequence[str]) -> int:
+    return int(np.prod([means.sizes[factor] - 1 for factor in chosen]))
 
 
 def _squares(means: xr.DataArray, chosen: Sequence[str]) -> float:

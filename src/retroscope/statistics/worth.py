@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.optimize import isotonic_regression
 
 from retroscope.errors import AnalysisError
+from retroscope.statistics.crossed import crossed_mean
 from retroscope.statistics.intervals import IntervalSettings
 
 DEFAULT = IntervalSettings()
@@ -27,6 +28,8 @@ class Worth:
             tried: then it is worth more than `beyond`. Minus infinite where the other is better already with the
             fewest labels that were tried.
         beyond: the most labels that were tried, less n.
+        gap, gap_low, gap_high: by how much having it was better at n labels, over seeds and queries (`crossed_mean`):
+            something is claimed of its worth only where this interval leaves 0 out.
     """
 
     labels: int
@@ -34,6 +37,14 @@ class Worth:
     low: float
     high: float
     beyond: int
+    gap: float = np.nan
+    gap_low: float = np.nan
+    gap_high: float = np.nan
+
+    @property
+    def shown(self) -> bool:
+        """Whether having it is better (or worse) at these labels, and worth more (less) than none."""
+        return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
 def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
@@ -75,7 +86,12 @@ def worth(
     ends = [(1 - settings.level) / 2, (1 + settings.level) / 2]
     low, high = np.quantile(draws, ends, axis=0, method="inverted_cdf")
     most = labels[-1]
-    return [Worth(n, float(found[i]), float(low[i]), float(high[i]), most - n) for i, n in enumerate(labels)]
+    gaps = [crossed_mean(had[:, i] - lacked[:, i], settings.level) for i in range(len(labels))]
+    return [
+        Worth(n, float(found[i]), float(low[i]), float(high[i]), most - n,
+              float(gaps[i].mean), float(gaps[i].low), float(gaps[i].high))
+        for i, n in enumerate(labels)
+    ]  # fmt: skip
 
 
 def _resampled(

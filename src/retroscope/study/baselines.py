@@ -182,7 +182,8 @@ def _scores(name: str, values: xr.DataArray, views: Views, asked: Trial) -> Scor
         "folds": int(asked.folds.max()) + 1,
         "similarity": f"{RAW}: {asked.similarity}; the others: cosine",
     }
-    return Scores(name, values, recipe, views.own.warnings)
+    made = Scores(name, values, recipe, views.own.warnings, passages=asked.collection.relevant)
+    return made.with_texts(asked.collection.query_texts)
 
 
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
@@ -220,7 +221,8 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
         ids = [p for p in ranking(query, k + spare) if not (spare and p == query)][:k]
         run[query] = [(passage, float(-place)) for place, passage in enumerate(ids)]
     values = measure_queries(run, {q: collection.qrels[q] for q in run}, measures)
-    return Scores("BM25", values, {**BM25_RECIPE, "collection": collection.fingerprint, "depth": k})
+    recipe = {**BM25_RECIPE, "collection": collection.fingerprint, "depth": k}
+    return Scores("BM25", values, recipe, passages=collection.relevant).with_texts(collection.query_texts)
 
 
 def seconds_each(collection: Collection, dim: int, asked: Trial) -> float:

@@ -223,7 +223,7 @@ def _facts(
         "flip_measure": next((m for m in FLIP_MEASURES if m in measures), measures[0]),
         "caveats": [
             *departures(settings),
-            *depth_caveats(measures),
+            *depth_caveats(measures, len(collection.passages)),
             *(f"collection: {note}" for note in collection.notes),
             *_caveats(sides),
             *(text for extra in extras for text in extra.caveats),

@@ -14,7 +14,10 @@ import xarray as xr
 from retroscope.errors import AnalysisError
 from retroscope.reporting.grid_report import INTACT, TABLES, GridFindings
 from retroscope.scores import TEXT, Scores
-from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.clusters import texts_of
+from retroscope.statistics.correction import correct
+from retroscope.statistics.crossed import crossed_mean, crossed_p, of_texts
+from retroscope.statistics.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 from retroscope.study.documents import SCHEMA, clean
@@ -54,6 +57,7 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
         name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores.values, grid)])
         for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
     }
+    frames["effects"] = _corrected(frames["effects"], grid.settings.measures[0])
     return GridFindings(
         title=f"What training made of {', '.join(map(str, grid.axes['backbone']))}",
         headline=grid.settings.measures[0],
@@ -65,6 +69,17 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
         versions=software(),
         **frames,
     )
+
+
+def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
+    """The effects with `p_corrected` (Holm): those on the headline are one family, all others another."""
+    if effects.empty:
+        return effects
+    corrected = effects.assign(p_corrected=np.nan)
+    for _, part in effects.groupby(effects["measure"] == headline):
+        p = part["p"].to_numpy()
+        corrected.loc[part.index, "p_corrected"] = correct("holm", p, np.zeros((0, len(p))), SignFlips())
+    return corrected
 
 
 def grid_document(findings: GridFindings) -> dict[str, Any]:
@@ -117,7 +132,7 @@ def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
 
 
 def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) -> dict[str, float]:
-    found = crossed_mean(values.transpose("seed", "query").values, level, bounds)
+    found = crossed_mean(values.transpose("seed", "query").values, level, bounds, texts_of(values))
     return {"mean": float(found.mean), "ci_low": float(found.low), "ci_high": float(found.high), "n": int(found.n)}
 
 
@@ -138,7 +153,8 @@ def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, 
             change = values.sel(at) - values.sel({**at, "reinitialise": INTACT})
             ends = (-1.0, 1.0) if float(abs(change).max()) <= 1 else (-np.inf, np.inf)
             found = _crossed(change, grid.settings.intervals.level, ends)
-            yield {"test": test, **at, "change": found.pop("mean"), **found}
+            p = crossed_p(change.transpose("seed", "query").values, texts_of(change))
+            yield {"test": test, **at, "change": found.pop("mean"), **found, "p": p}
 
 
 def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
@@ -147,7 +163,7 @@ def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, A
         means = values.sel(at).mean("query")
         if means.size > 1:
             for effect, share in variance_shares(means.drop_vars("measure")).items():
-                yield {"test": test, **at, "effect": effect, "share": share}
+                yield {"test": test, **at, "effect": effect, **asdict(share)}
 
 
 def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
@@ -159,9 +175,10 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
     for at in _combinations(values, "backbone", "strategy", "reinitialise"):
         if at["reinitialise"] == INTACT:
             continue
-        had = curves.sel({**at, "reinitialise": INTACT}).dropna("query")
-        for found in worth(had.values, curves.sel(at).dropna("query").values, labels, grid.settings.intervals):
-            yield {"test": test, **at, **asdict(found)}
+        both = (curves.sel({**at, "reinitialise": INTACT}).dropna("query"), curves.sel(at).dropna("query"))
+        had, lacked = (of_texts(values.values, texts_of(values)) for values in both)
+        for found in worth(had, lacked, labels, grid.settings.intervals):
+            yield {"test": test, **at, **asdict(found), "shown": found.shown}
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:

@@ -10,6 +10,7 @@ import xarray as xr
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval.measures import DEFAULT_MEASURES
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.study.ablation_trial import Texts, texts_of
@@ -19,7 +20,7 @@ from retroscope.study.transplant_settings import DIRECTIONS, SweepSettings
 from retroscope.study.transplant_vectors import hybrid_vectors
 
 TOWERS = ("query", "passage")
-MEASURES = ("RR@10", "nDCG@10")  # where neither sweep nor study names any
+MEASURES = DEFAULT_MEASURES[:2]  # where neither sweep nor study names any; the headline is that of a comparison
 SIDES = ("before", "after")  # the two of a hybrid, 0 and 1
 Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact, and its hybrids
 

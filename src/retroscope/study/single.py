@@ -101,7 +101,7 @@ def _head(measured: Measured, collection: Collection, settings: StudySettings) -
         "collection": collection_facts(collection, None),
         "caveats": [
             *departures(settings),
-            *depth_caveats(settings.retrieval.measures),
+            *depth_caveats(settings.retrieval.measures, len(collection.passages)),
             *collection.notes,
             *doubts(measured.self_tests),
             *truncation_caveats(name, measured.vectors.recipe),

@@ -93,13 +93,20 @@ def prepare(settings: StudySettings, texts: Path | None) -> NeuronJob:
     retriever = retriever_of(settings.after)
     negatives = mine(collection, settings, probing=False)
     plan = plan_on_collection(retriever, collection, negatives.candidates, chosen, settings.protocol)
-    said = (*collection.notes, *left_out(collection, negatives.candidates, chosen), *depths(settings))
+    said = (
+        *collection.notes,
+        *left_out(collection, negatives.candidates, chosen),
+        *depths(settings, len(collection.passages)),
+    )
     return NeuronJob(retriever, collection, plan, settings, "", said, negatives)
 
 
-def depths(settings: StudySettings) -> list[str]:
-    """What the measures of the ablation do not say."""
-    return depth_caveats(settings.ablation.measures) if settings.ablation else []
+def depths(settings: StudySettings, passages: int) -> list[str]:
+    """What the measures of the ablation do not say, over a corpus of so many passages or a sample of it."""
+    if settings.ablation is None:
+        return []
+    searched = min(passages, settings.ablation.passages or passages)
+    return depth_caveats(settings.ablation.measures, searched)
 
 
 def run_neurons(job: NeuronJob, cache: Path, progress: Progress | None = None) -> NeuronRun:

@@ -27,6 +27,7 @@ from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
+from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of
@@ -44,6 +45,7 @@ SIDES = ("before", "after")
 HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
 MOVED, BARE_MOVED = "moved", "moved-bare"
+PUBLISHED_TEST = "unpaired_t"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +76,8 @@ class Study:
 
     @cached_property
     def retrieval(self) -> Difference:
-        """The effect on every measure; the measures are one family."""
-        difference = self._compared("retrieval")
+        """The effect on every measure; the headline is a family of its own, the other measures are another."""
+        difference = self._compared("retrieval", headline=True)
         if difference is None:
             raise AnalysisError("the study holds no retrieval scores", fix="run compare again")
         return difference
@@ -91,12 +93,12 @@ class Study:
         (as published: the layers alone).
         """
         families = ("probe", "control", "passages") if self.settings.protocol == "ielab-2025" else ("probe", "control")
-        return self._compared("probing", *families)
+        return self._probes("probing", *families)
 
     @cached_property
     def bare(self) -> BareLayers | None:
         """The effects by layer without the final norm on each; None where the layers are read so anyway."""
-        found = (self._compared(BARE_LAYERS, "measure"), self._compared(BARE_PROBING, "probe", "control"))
+        found = (self._compared(BARE_LAYERS, "measure"), self._probes(BARE_PROBING, "probe", "control"))
         return BareLayers(*found, self.bare_moved) if any((*found, self.bare_moved)) else None
 
     @cached_property
@@ -109,7 +111,7 @@ class Study:
     @cached_property
     def whitened(self) -> Difference | None:
         """The effect on every measure with the whitened vectors of both."""
-        return self._compared("whitened")
+        return self._compared("whitened", headline=True)
 
     @cached_property
     def neuron_profile(self) -> Difference | None:
@@ -118,7 +120,7 @@ class Study:
             return None
         before, after = (self.neurons.sides[side].scores for side in SIDES)
         # the margin of equivalence is one of retrieval measures and accuracies
-        settings = replace(self.settings.statistics, family_per=("statistic",), margin=None)
+        settings = replace(self._statistics, family_per=("statistic",), margin=None)
         return compare_scores(before, after, settings)
 
     @cached_property
@@ -135,18 +137,32 @@ class Study:
             after=self.facts["after"]["name"],
             collection=self.facts["collection"]["name"],
             n_blocks=self.n_blocks,
-            differences=differences(measured, self.settings.statistics),
+            differences=differences(measured, self._statistics),
             measures=tuple(str(m) for m in first.values.coords["measure"].values),
             caveats=tuple(self.facts["transplants"]),
             sample=tuple(self.facts.get("transplants_sample", ())),
         )
 
     @property
+    def _statistics(self) -> ComparisonSettings:
+        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        chosen = self.settings.statistics
+        return replace(chosen, test=AUTO) if chosen.test == PUBLISHED_TEST else chosen
+
+    @property
     def n_blocks(self) -> int:
         """Of both models."""
         return n_blocks(self.facts)
 
-    def _compared(self, analysis: str, *family_per: str) -> Difference | None:
+    def _compared(self, analysis: str, *family_per: str, headline: bool = False) -> Difference | None:
+        before, after = (self.scores.get(f"{side}/{analysis}") for side in SIDES)
+        if before is None or after is None:
+            return None
+        declared = ("measure", self.settings.retrieval.measures[0]) if headline else None
+        return compare_scores(before, after, replace(self._statistics, family_per=family_per, headline=declared))
+
+    def _probes(self, analysis: str, *family_per: str) -> Difference | None:
+        """The effect on probes, which alone are tested as published where the protocol says so."""
         before, after = (self.scores.get(f"{side}/{analysis}") for side in SIDES)
         if before is None or after is None:
             return None
@@ -188,7 +204,7 @@ class Study:
     @cached_property
     def story(self) -> StoryFindings | None:
         """What the instruments say of the same blocks, held against the transplants."""
-        return make_story(self._measured, self.settings.statistics)
+        return make_story(self._measured, self._statistics)
 
     @cached_property
     def _measured(self) -> Findings:
@@ -224,7 +240,7 @@ class Study:
         )
 
     def _elsewhere(self) -> ElsewhereFindings | None:
-        retrieval = self._compared(ELSEWHERE)
+        retrieval = self._compared(ELSEWHERE, headline=True)
         if retrieval is None or self.elsewhere is None:
             return None
         return ElsewhereFindings(self.facts[ELSEWHERE], retrieval, self.elsewhere)

@@ -18,7 +18,7 @@ class SweepSettings:
             part, and interpolations by `shares`.
         groups: of neighbouring blocks, at most; 0: every block is one, however deep the model.
         shares: of the donor, in interpolations.
-        measures: ir-measures names, the first is the headline; None: those of the study, else RR@10 and nDCG@10.
+        measures: ir-measures names, the first is the headline; None: those of the study, else nDCG@10 and RR@10.
         passages: size of the sample that is searched of a larger corpus (see `study.sampled`: all judged passages of at
             least 50 queries, and what competes with them); 0 searches the whole corpus.
         seed: of the sample.

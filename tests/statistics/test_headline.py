@@ -1,0 +1,65 @@
+"""The declared headline is a family of its own; every other significant measure is corrected apart, and named."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from retroscope.reporting.verdict import other_measures, retrieval
+from retroscope.scores import Scores
+from retroscope.statistics import ComparisonSettings, compare_scores
+from synthetic_findings import findings
+
+MEASURES = ["nDCG@10", "RR@10", "R@10", "R@100"]
+
+
+def policyqa_like():
+    """Changes made to have, alone, p = .040 (nDCG@10), .2, .3 and 1e-13 (R@100: 191 gained, 71 lost)."""
+    random, n = np.random.default_rng(0), 726
+    change = np.zeros((n, 4))
+    for column, t in enumerate((2.0575, 1.28, 1.04)):
+        noise = random.standard_normal(n)
+        noise = (noise - noise.mean()) / noise.std(ddof=1)
+        change[:, column] = 0.1 * (noise + t / np.sqrt(n))
+    change[:191, 3], change[191:262, 3] = 1, -1
+    before = np.full((n, 4), 0.4)
+    before[:, 3] = change[:, 3] < 0
+    ids = [f"q{i:03d}" for i in range(n)]
+    coords = {"query": ids, "measure": MEASURES}
+    return tuple(Scores("retrieval", xr.DataArray(v, coords, ("query", "measure"))) for v in (before, before + change))
+
+
+def compared(**settings):
+    return compare_scores(*policyqa_like(), ComparisonSettings(resamples=200, **settings))
+
+
+def test_the_headline_does_not_depend_on_how_many_other_measures_were_asked_for():
+    alone = compared(headline=("measure", "nDCG@10")).table
+    together = compared().table
+    assert float(alone["p_corrected"].sel(measure="nDCG@10")) == pytest.approx(0.040, abs=5e-4)
+    assert float(together["p_corrected"].sel(measure="nDCG@10")) == pytest.approx(0.120, abs=2e-3)
+
+
+def test_the_other_measures_are_corrected_among_themselves():
+    table = compared(headline=("measure", "nDCG@10"), correction="bonferroni").table
+    p, corrected = (table[name].drop_sel(measure="nDCG@10").values for name in ("p", "p_corrected"))
+    np.testing.assert_allclose(corrected, np.minimum(1, 3 * p))
+
+
+def test_every_significant_measure_is_named_and_no_other():
+    found = findings(
+        retrieval=compared(headline=("measure", "nDCG@10")), primary_measure="nDCG@10", flip_measure="RR@10"
+    )
+    first, (others,) = retrieval(found), other_measures(found)
+    assert first.tone == "changed"
+    assert "p = 0.040" in first.text
+    assert "corrected" not in first.text, "a family of one is not corrected"
+    assert "R@100 from" in others.text
+    assert "holm-corrected p < 0.001; 191 gained, 71 lost" in others.text
+    assert "RR@10" not in others.text
+    assert "Of 3 other measures, 1 changed" in others.text
+
+
+def test_without_a_significant_measure_none_is_named():
+    same = Scores("retrieval", policyqa_like()[0].values)
+    other = compare_scores(same, same, ComparisonSettings(resamples=200, headline=("measure", "nDCG@10")))
+    assert other_measures(findings(retrieval=other, primary_measure="nDCG@10", flip_measure="RR@10")) == []
