@@ -70,7 +70,7 @@ def test_compare_leaves_a_whole_folder(report: Path) -> None:
     found = {path.name for path in report.iterdir()}
     assert found == {
         "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json", "neurons", "moved",
+        "summary.json", "neurons", "query-neurons", "moved",
     }  # fmt: skip
 
 

@@ -295,13 +295,13 @@ def test_completeness_is_judged_where_the_attribution_lies():
     weight[0] = 3.0 * len(BLOCKS)
     side = with_gaps(gaps, weight)
     assert np.median(side.scores.values.sel(statistic="gap")) < 0.002
-    (statement,) = [s for s in neuron_statements(alone(side)) if "ompleteness" in s.text]
-    assert statement.tone == CAUTION
+    (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
+    assert statement.tone == ALARM
     assert "most at layer 1 (intermediate" in statement.text
     assert "by 0.095 of the sum" in statement.text
-    alarmed = with_gaps([0.2, *gaps[1:]], weight)
-    (statement,) = [s for s in neuron_statements(alone(alarmed)) if "INCOMPLETE" in s.text]
-    assert statement.tone == ALARM
+    better = with_gaps([0.03, *gaps[1:]], weight)
+    (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
+    assert statement.tone == CAUTION
 
 
 def test_a_site_that_holds_hardly_any_attribution_is_not_judged():

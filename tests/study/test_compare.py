@@ -53,7 +53,7 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     found = {path.name for path in page.parent.iterdir()}
     assert found == {
         "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json", "neurons", "moved",
+        "summary.json", "neurons", "query-neurons", "moved",
     }  # fmt: skip
     assert {path.name for path in (page.parent / "runs").iterdir()} == {"before.run", "after.run"}
     groups = {f"{p.parent.name}/{p.name}" for p in (page.parent / "scores.zarr").glob("*/*") if p.is_dir()}
@@ -215,9 +215,10 @@ def test_progress_names_side_and_stage(
         backbone, retriever, collection, settings, cache=tmp_path,
         progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
     )  # fmt: skip
-    stages = ("encoding query texts", "encoding passage texts", "retrieval by layer", "probing", "neurons",
-              "encoding under ablation")  # fmt: skip
+    stages = ("encoding query texts", "encoding passage texts", "retrieval by layer", "probing")
     assert {f"{side}: {stage}" for side in ("backbone", "retriever") for stage in stages} <= set(told)
+    towers = [f"{side}, {tower} tower" for side in ("backbone", "retriever") for tower in ("query", "passage")]
+    assert {f"{tower}: {stage}" for tower in towers for stage in ("neurons", "encoding under ablation")} <= set(told)
     assert {"backbone (random weights): encoding passage texts"} <= set(told)
     for steps in told.values():
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)

@@ -136,7 +136,10 @@ def _fitting(
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """The plan with its memory and time: one node of the longest batch's first unit, then a typical batch."""
+    """The plan with its memory and time: one node of the longest batch's first unit, then a typical batch.
+
+    A rule that is refined takes as many nodes as a unit needs, so that its time is an estimate from one unit.
+    """
     longest, typical = plan.batches[0][:1], plan.batches[len(plan.batches) // 2]
     lowest, middle, times = _timed_sites(plan)
     work = replace(work_of(plan, longest, 1), sites=lowest)
@@ -150,6 +153,9 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
     budget = max(0, budget_of(plan.settings.memory, plan.encoder.device) - record)
     fitting = int(budget / bytes_per_token)
     row_tokens = max(width, min(fitting, ROW_TOKENS[plan.encoder.device.type]))
+    refines = work.quadrature.tolerance is not None
+    if refines:  # how many nodes a site takes is seen only by taking them: one unit, every site
+        typical, middle, times = typical[:1], plan.sites, 1.0
     start = time.perf_counter()
     _fitting(replace(plan, sites=middle), typical, row_tokens)
     took = times * (time.perf_counter() - start)

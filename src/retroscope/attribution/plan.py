@@ -16,7 +16,7 @@ from retroscope.attribution.units import Unit, objective
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 
-FORMAT = 1  # of states; raised when the same plan would give other numbers or other arrays
+FORMAT = 2  # of states; raised when the same plan would give other numbers or other arrays
 PADDING = 0.1  # share of a batch that may be padding
 BATCH_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 2048}  # of one batch of texts
 
@@ -78,7 +78,7 @@ def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Wor
         padded,
         objective(units, cosine=plan.cosine, device=plan.encoder.device),
         plan.sites,
-        quadrature(plan.settings.quadrature),
+        quadrature(plan.settings.rule),
         rows=max(1, row_tokens // padded.ids.shape[1]),
         precision=plan.settings.precision,
     )

@@ -1,9 +1,10 @@
 """Units: what one row of an attribution is about, and the texts and vectors that its F is made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -60,9 +61,8 @@ def collection_units(
         AnalysisError: if no unit is left, e.g. because no query has a hard negative.
     """
     if settings.target == "norm":
-        return _drawn(_texts(collection, candidates, settings.tower), settings)
-    first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
-    chosen = _drawn([first[query] for query in collection.judged_queries if query in first], settings)
+        return _drawn(_texts(collection, candidates, settings.scaled), settings)
+    chosen = _attributed(collection, candidates, settings)
     if not chosen:
         raise AnalysisError(
             f"no judged query can be attributed by {settings.target!r}: none has a relevant passage and a negative",
@@ -70,6 +70,33 @@ def collection_units(
             fix="mine negatives, or use the target 'norm'",
         )
     return _compared(retriever, collection, chosen, settings)
+
+
+def with_shared_negatives(
+    retrievers: Sequence[Retriever],
+    collection: Collection,
+    candidates: Sequence[Candidates],
+    settings: NeuronSettings,
+) -> list[Candidates]:
+    """The candidates of the queries that a margin attributes, each with one negative: the same for all retrievers.
+
+    It is the negative with the smallest mean rank among `settings.negatives`, ranked by every retriever with the one
+    it scores highest first; of several, the one that comes first in the list.
+    """
+    chosen = _attributed(collection, candidates, settings)
+    ranks = [np.zeros(len(c.negatives[: settings.negatives])) for c in chosen]
+    for retriever in retrievers if chosen else ():
+        queries, passages = _both_vectors(retriever, collection, chosen, settings.negatives)
+        for rank, c in zip(ranks, chosen, strict=True):
+            scores = np.array([float(queries[c.query_id] @ passages[p]) for p in c.negatives[: len(rank)]])
+            rank += (scores[None, :] > scores[:, None]).sum(1)
+    return [replace(c, negatives=(c.negatives[int(rank.argmin())],)) for c, rank in zip(chosen, ranks, strict=True)]
+
+
+def _attributed(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[Candidates]:
+    """The first candidates of every judged query that can be attributed, as many as are drawn."""
+    first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
+    return _drawn([first[query] for query in collection.judged_queries if query in first], settings)
 
 
 def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Unit]:
@@ -92,7 +119,7 @@ def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[str]:
     """What of a collection is not attributed, in words: queries without a negative, and those that were not drawn."""
     if settings.target == "norm":
-        total, lacking = len(_texts(collection, candidates, settings.tower)), 0
+        total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
     else:
         able = {c.query_id for c in candidates if c.negatives or settings.target != "margin"}
         total, lacking = len(able), len({c.query_id for c in candidates} - able)
@@ -107,14 +134,12 @@ def _compared(
 ) -> list[Unit]:
     """Units of `score` and `margin`."""
     negatives = settings.negatives if settings.target == "margin" else 0
-    wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
-    passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
-    queries = _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen})
+    queries, passages = _both_vectors(retriever, collection, chosen, negatives)
     units = []
     for c in chosen:
         query = queries[c.query_id]
         hard = max(c.negatives[:negatives], key=lambda p: float(query @ passages[p]), default=None)
-        units.append(_unit(collection, c, hard, (query, passages), settings.tower))
+        units.append(_unit(collection, c, hard, (query, passages), settings.scaled))
     return units
 
 
@@ -128,6 +153,15 @@ def _unit(
         return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,), hard or "")
     texts = [collection.passage_text(p) for p in (c.positive, hard) if p is not None]
     return Unit(c.query_id, tuple(texts), (1.0, -1.0)[: len(texts)], (query,) * len(texts), hard or "")
+
+
+def _both_vectors(
+    retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
+) -> tuple[dict[str, Vector], dict[str, Vector]]:
+    """Vectors of the queries, and of their relevant passages and first negatives, by id."""
+    wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
+    passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
+    return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages
 
 
 def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[str, Vector]:

@@ -134,7 +134,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
         return
     note(describe(plan))
     with claimed(out, cache), progress_bars() as progress:
-        for made in ("tables", "figures", "neurons", "moved", "elsewhere"):
+        for made in ("tables", "figures", "neurons", "query-neurons", "moved", "elsewhere"):
             refuse_foreign(out / made)
         study = compare(
             before, after, collection, chosen, elsewhere=elsewhere, sister=sister, cache=cache, progress=progress

@@ -38,7 +38,8 @@ def run(
         str | None, typer.Option("--method", help="weight_path, joint_path, conductance or activation_x_gradient.")
     ] = None,
     quadrature: Annotated[
-        str | None, typer.Option("--quadrature", help="ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE.")
+        str | None,
+        typer.Option("--quadrature", help="ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE (auto:0.02)."),
     ] = None,
     parts: Annotated[
         str | None, typer.Option("--parts", help="intermediate, output and (gated FFNs) up, comma-separated.")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,20 @@ def draw(findings: Findings) -> list[Figure]:
         drawn += transplant_figures(findings.transplants)
     if findings.story is not None and (story := story_figure(findings.story)) is not None:
         drawn.append(story)
-    return drawn if findings.neurons is None else [*drawn, *draw_neurons(findings.neurons)]
+    if findings.neurons is not None:
+        drawn += draw_neurons(findings.neurons)
+    if findings.query_neurons is not None:
+        drawn += [_of_queries(figure) for figure in draw_neurons(findings.query_neurons)]
+    return drawn
 
 
 def draw_neurons(findings: NeuronFindings) -> list[Figure]:
     """Every figure of neurons that the findings can carry."""
     return [figure for make in NEURON_FIGURES.values() if (figure := make(findings)) is not None]
+
+
+def _of_queries(figure: Figure) -> Figure:
+    return replace(figure, name=f"query_{figure.name}", title=f"{figure.title} (query tower)")
 
 
 def svg(spec: dict[str, Any]) -> str:

@@ -139,6 +139,7 @@ class Findings:
         seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds, and the mean accuracy on
             the training choices (NaN where nothing is fitted).
         neurons: of both sides, and their paired difference.
+        query_neurons: those of the query tower, where `neurons` are those of the passage tower alone.
         moved: weights and representations, compared.
         whitened: retrieval with the whitened vectors of both, paired.
         elsewhere: retrieval and representations on a second collection.
@@ -167,6 +168,7 @@ class Findings:
     probing: Difference | None = None
     seed_spread: pd.DataFrame | None = None
     neurons: NeuronFindings | None = None
+    query_neurons: NeuronFindings | None = None
     moved: MovedFindings | None = None
     whitened: Difference | None = None
     elsewhere: ElsewhereFindings | None = None
@@ -189,12 +191,18 @@ class Findings:
                 raise unknown_name("measure of the retrieval findings", wanted, measures)
         if self.seed_spread is not None:
             demand_columns("seed spread", self.seed_spread, SEED_COLUMNS)
-        if self.neurons is not None and list(self.neurons.sides) != [BEFORE, AFTER]:
-            raise AnalysisError(
-                f"neurons of the sides {list(self.neurons.sides)} in a comparison",
-                where="findings",
-                fix=f"give those of {BEFORE!r} and {AFTER!r}, in this order",
-            )
+        for neurons in self.neurons_by_tower:
+            if list(neurons.sides) != [BEFORE, AFTER]:
+                raise AnalysisError(
+                    f"neurons of the sides {list(neurons.sides)} in a comparison",
+                    where="findings",
+                    fix=f"give those of {BEFORE!r} and {AFTER!r}, in this order",
+                )
+
+    @property
+    def neurons_by_tower(self) -> tuple[NeuronFindings, ...]:
+        """Those that were measured."""
+        return tuple(found for found in (self.neurons, self.query_neurons) if found is not None)
 
     def side(self, name: str) -> Model:
         """The model of the "before" or the "after" side."""

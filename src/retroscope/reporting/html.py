@@ -41,6 +41,8 @@ def render(findings: Findings, figures: Sequence[Figure]) -> str:
     values = {
         "f": findings,
         "n": findings.neurons,
+        "n_query": findings.query_neurons,
+        "prefix": "",
         "m": findings.moved,
         "t": findings.transplants,
         "transplanted": () if findings.transplants is None else transplant_statements(findings.transplants),
@@ -83,6 +85,7 @@ def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:
         "Elsewhere": findings.elsewhere.retrieval if findings.elsewhere else None,
         "Probing": findings.probing,
         "Neurons": findings.neurons.profile if findings.neurons else None,
+        "Neurons, query tower": findings.query_neurons.profile if findings.query_neurons else None,
     }
     if findings.transplants is not None:
         found |= {f"Transplants: {name}": d for name, d in findings.transplants.differences.items()}

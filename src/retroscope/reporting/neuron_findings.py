@@ -152,12 +152,14 @@ class NeuronFindings:
             means over all units (`whole`, which has no ceiling), and by chance. Layer 0 is all layers together,
             part "all" all parts.
         heat_map: the layout of the heat maps.
+        tower: "query" or "passage", where the report holds both; else empty.
     """
 
     sides: Mapping[str, NeuronSide]
     profile: Difference | None = None
     overlap: pd.DataFrame | None = None
     heat_map: HeatMap = HeatMap()
+    tower: str = ""
 
     def __post_init__(self) -> None:
         if self.profile is None and len(self.sides) != 1:

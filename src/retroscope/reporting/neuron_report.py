@@ -87,7 +87,8 @@ def write_neuron_report(report: NeuronReport, folder: Path) -> Path:
     """
     figures = draw_neurons(report.neurons)
     alarms, statements = neuron_verdict(report)
-    values = {"f": report, "n": report.neurons, "alarmed": alarms, "statements": statements, "unconfirmed": ()}
+    values = {"f": report, "n": report.neurons, "alarmed": alarms, "statements": statements}
+    values |= {"unconfirmed": (), "prefix": ""}
     page = fill("neurons.html.j2", figures, neuron_papers(report.neurons), values)
     write_neuron_tables(report.neurons, folder / "tables")
     write_figures(figures, folder / "figures")

@@ -5,6 +5,7 @@ neurons that no ablation confirms is marked.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ def neuron_statements(findings: NeuronFindings) -> list[Statement]:
     proof = [s for name, side in findings.sides.items() for s in ablated(name, side)]
     said = [s for part in findings.parts for rule in (concentration, layers, activity) for s in rule(findings, part)]
     claims = [s if s.tone == NO_EVIDENCE else doubted(s, findings) for s in (*said, *overlap(findings))]
-    return [*proof, *claims, *check_statements(findings)]
+    every = [*proof, *claims, *check_statements(findings)]
+    if not findings.tower:
+        return every
+    return [replace(s, text=f"{findings.tower.capitalize()} tower: {s.text}") for s in every]
 
 
 def concentration(findings: NeuronFindings, part: str) -> list[Statement]:

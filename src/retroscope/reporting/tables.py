@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -32,10 +33,18 @@ def write_tables(findings: Findings, folder: Path) -> list[Path]:
     Tables without rows are left out.
     """
     frames = {name: make(findings) for name, make in TABLES.items()} | moved_frames(findings) | part_frames(findings)
-    if findings.neurons is None:
-        return _write(frames, {}, paper_tables(findings), folder)
-    neurons, large = neuron_frames(findings.neurons)
-    return _write(frames | neurons, large, paper_tables(findings), folder)
+    large: Frames = {}
+    for prefix, found in _by_tower(findings):
+        small, big = neuron_frames(found)
+        frames |= {f"{prefix}{name}": frame for name, frame in small.items()}
+        large |= {f"{prefix}{name}": frame for name, frame in big.items()}
+    return _write(frames, large, paper_tables(findings), folder)
+
+
+def _by_tower(findings: Findings) -> list[tuple[str, NeuronFindings]]:
+    """What goes before the names of tables of neurons, and the neurons."""
+    both = (("", findings.neurons), ("query_", findings.query_neurons))
+    return [(prefix, found) for prefix, found in both if found is not None]
 
 
 def write_neuron_tables(findings: NeuronFindings, folder: Path) -> list[Path]:
@@ -62,7 +71,9 @@ def paper_tables(findings: Findings) -> dict[str, PaperTable]:
         found |= story_tables(findings.story)
     if findings.elsewhere is not None:
         found |= elsewhere_tables(findings)
-    return found if findings.neurons is None else found | neuron_papers(findings.neurons)
+    for prefix, neurons in _by_tower(findings):
+        found |= {f"{prefix}{name}": table for name, table in neuron_papers(neurons).items()}
+    return found
 
 
 def moved_frames(findings: Findings) -> Frames:
@@ -98,8 +109,10 @@ def part_frames(findings: Findings) -> Frames:
 
 
 def neuron_papers(findings: NeuronFindings) -> dict[str, PaperTable]:
-    """Those of neurons."""
-    return {name: make(findings) for name, make in NEURON_PAPER_TABLES.items()}
+    """Those of neurons; their captions name the tower where there are two."""
+    lead = f"{findings.tower.capitalize()} tower. " if findings.tower else ""
+    made = {name: make(findings) for name, make in NEURON_PAPER_TABLES.items()}
+    return {name: replace(table, caption=f"{lead}{table.caption}") for name, table in made.items()}
 
 
 def neuron_frames(findings: NeuronFindings) -> tuple[Frames, Frames]:

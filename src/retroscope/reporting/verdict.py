@@ -56,7 +56,7 @@ def verdict(findings: Findings) -> Verdict:
     beside = [s for s in already if s.tone != ALARM]
     first = (*other_measures(findings), *beside, *story, *calmly)
     rest = [with_self_tests(s, findings) for s in (*first, *probing, *layers(findings))]
-    said = neuron_statements(findings.neurons) if findings.neurons else []
+    said = [s for found in findings.neurons_by_tower for s in neuron_statements(found)]
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
     warnings = carried_warnings(findings)
     calm = [s for s in (*neurons, *_elsewhere(unconfirmed), *controls, *warnings) if s.tone != ALARM]

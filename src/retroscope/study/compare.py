@@ -26,13 +26,7 @@ from retroscope.study.extras import Extra, searched_whole, transplanted, what_mo
 from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
 from retroscope.study.moved import why_not
-from retroscope.study.neuron_sides import (
-    MeasuredNeurons,
-    Neurons,
-    different_negatives,
-    measure_neurons,
-    overlap_table,
-)
+from retroscope.study.neuron_sides import MeasuredNeurons, measure_pair, paired
 from retroscope.study.protocols import departures
 from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
 from retroscope.study.recipes import check_pair, recipe_differences, told_apart
@@ -81,19 +75,17 @@ def compare(
     _check_others(before, after, settings, elsewhere, sister)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
-    neurons: dict[str, MeasuredNeurons] = {}
     twins = {}
     for name, retriever in (("before", before), ("after", after)):
         # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
         twin = twins[name] = twin_of(retriever, collection, home, settings, progress)
         sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
     whole = searched_whole(sides, collection, settings)
-    for name, retriever in (("before", before), ("after", after)) if settings.neurons is not None else ():
-        neurons[name] = measure_neurons(
-            retriever, collection, negatives.candidates, settings, cache=home, whole=whole, progress=progress
-        )
+    pair = {"before": before, "after": after}
+    neurons = measure_pair(pair, collection, negatives.candidates, settings, cache=home, whole=whole, progress=progress)
+    main, *others = neurons.values() or [{}]
     extras = [
-        Extra(caveats=[*_neuron_caveats(neurons, collection, negatives, settings), *missing], timings=_times(neurons)),
+        Extra(caveats=[*_neuron_caveats(collection, negatives, settings), *missing], timings=_times(neurons)),
         what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
         transplanted(before, after, collection, settings, home, whole=whole, progress=progress),
         what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
@@ -104,7 +96,8 @@ def compare(
         settings,
         _scores(sides, extras),
         _seeds(sides),
-        neurons=_neurons(neurons),
+        neurons=paired(main),
+        query_neurons=paired(others[0] if others else None),
         moved=extras[1].moved,
         bare_moved=extras[1].bare,
         elsewhere=extras[3].moved,
@@ -153,25 +146,23 @@ def _check_others(
         raise AnalysisError(f"what moved elsewhere cannot be measured: {few}", where=getattr(elsewhere, "name", ""))
 
 
-def _times(neurons: Mapping[str, MeasuredNeurons]) -> dict[str, float]:
-    return {f"{name}: {stage}": s for name, side in neurons.items() for stage, s in side.seconds.items()}
+def _times(neurons: Mapping[str, Mapping[str, MeasuredNeurons]]) -> dict[str, float]:
+    return {
+        f"{name}, {tower} tower: {stage}": s
+        for tower, sides in neurons.items()
+        for name, side in sides.items()
+        for stage, s in side.seconds.items()
+    }
 
 
-def _neuron_caveats(
-    sides: Mapping[str, MeasuredNeurons], collection: Collection, negatives: MinedNegatives, settings: StudySettings
-) -> list[str]:
-    if settings.neurons is None:
+def _neuron_caveats(collection: Collection, negatives: MinedNegatives, settings: StudySettings) -> list[str]:
+    chosen = settings.neurons
+    if chosen is None:
         return []
-    between = different_negatives(sides["before"].attribution, sides["after"].attribution)
-    return [*left_out(collection, negatives.candidates, settings.neurons), *([between] if between else [])]
-
-
-def _neurons(sides: Mapping[str, MeasuredNeurons]) -> Neurons | None:
-    """Both sides and how far they agree."""
-    if not sides:
-        return None
-    agreement = overlap_table(sides["before"].attribution, sides["after"].attribution)
-    return Neurons({name: found.side for name, found in sides.items()}, agreement)
+    said = [
+        t for tower in chosen.towers for t in left_out(collection, negatives.candidates, replace(chosen, tower=tower))
+    ]
+    return list(dict.fromkeys(said))
 
 
 def mine(collection: Collection, settings: StudySettings, *, probing: bool = True) -> MinedNegatives:

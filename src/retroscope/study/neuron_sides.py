@@ -22,10 +22,11 @@ from retroscope.reporting.neuron_findings import PUBLISHED, Ablation, HeatMap, N
 from retroscope.scores import load_scores
 from retroscope.study.ablation_curves import AblationCurves, ablation_curves
 from retroscope.study.measure import Progress, Stages
-from retroscope.study.neurons import plan_on_collection
+from retroscope.study.neurons import plan_on_collection, shared_negatives
 from retroscope.study.settings import StudySettings
 from retroscope.study.whole_search import WholeSearch, whole_search_of
 
+SHARED_NEGATIVE = "the candidate with the smallest mean rank by both retrievers"
 STORE, TABLE, AREAS, OVERLAP = "neurons.zarr", "ablation.parquet", "ablation-areas.parquet", "overlap.parquet"
 
 
@@ -40,7 +41,7 @@ class MeasuredNeurons:
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """Both sides of a comparison, and how far they name the same neurons (`attribution.overlap`)."""
+    """Both sides of a comparison, by one tower, and how far they name the same neurons (`attribution.overlap`)."""
 
     sides: Mapping[str, NeuronSide]
     agreement: pd.DataFrame | None
@@ -62,6 +63,44 @@ def measure_neurons(
     planned = {"neurons: plan": time.perf_counter() - start}
     found = run_plan(plan, retriever, collection, settings, cache=cache, whole=whole, progress=progress)
     return MeasuredNeurons(found.side, found.attribution, {**planned, **found.seconds})
+
+
+def measure_pair(
+    pair: Mapping[str, Retriever],
+    collection: Collection,
+    candidates: Sequence[Candidates],
+    settings: StudySettings,
+    *,
+    cache: Path,
+    whole: WholeSearch | None = None,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, MeasuredNeurons]]:
+    """Tower -> side -> its neurons; the margins of both sides are against the same negatives."""
+    if settings.neurons is None:
+        return {}
+    chosen = settings.neurons
+    common = shared_negatives(list(pair.values()), collection, candidates, chosen, settings.protocol)
+    found: dict[str, dict[str, MeasuredNeurons]] = {}
+    for tower in chosen.towers:
+        one = replace(settings, neurons=replace(chosen, tower=tower))
+        for side, retriever in pair.items():
+            made = measure_neurons(retriever, collection, common, one, cache=cache, whole=whole, progress=progress)
+            found.setdefault(tower, {})[side] = _with_shared_negative(made) if chosen.target == "margin" else made
+    return found
+
+
+def _with_shared_negative(made: MeasuredNeurons) -> MeasuredNeurons:
+    """With the choice of the negative in its recipe."""
+    recipe = {**made.attribution.recipe, "negative": SHARED_NEGATIVE}
+    return replace(made, side=replace(made.side, recipe=recipe), attribution=replace(made.attribution, recipe=recipe))
+
+
+def paired(sides: Mapping[str, MeasuredNeurons] | None) -> Neurons | None:
+    """Both sides of one tower, and how far they agree; None where there are none."""
+    if not sides:
+        return None
+    agreement = overlap_table(sides["before"].attribution, sides["after"].attribution)
+    return Neurons({name: found.side for name, found in sides.items()}, agreement)
 
 
 def wanted(settings: StudySettings) -> NeuronSettings:
@@ -86,7 +125,7 @@ def run_plan(
     Args:
         whole: what all models of the study find in the whole corpus; None: a sample is drawn by this model's ranks.
     """
-    stages = Stages(retriever.name, progress)
+    stages = Stages(f"{retriever.name}, {plan.settings.scaled} tower", progress)
     made = attribute_neurons(plan, cache, stages.inside("neurons"))
     if collection is not None and plan.settings.target != "norm":  # whose units are distinct texts
         made = replace(made, scores=made.scores.with_texts(collection.query_texts))
@@ -127,21 +166,6 @@ def neuron_side(model: str, made: NeuronAttribution, curves: AblationCurves | No
         parts = (curves.scores, curves.intact, curves.table, curves.areas, curves.recipe, curves.warnings)
         ablation = Ablation(*parts)
     return NeuronSide(model, made.scores, made.neurons, made.units, made.noise, made.recipe, made.warnings, ablation)
-
-
-def different_negatives(before: NeuronAttribution, after: NeuronAttribution) -> str:
-    """In words, in how many units the two margins are against different passages; empty where there are none."""
-    asked = [made.scores.values.coords.get("negative") for made in (before, after)]
-    if asked[0] is None or asked[1] is None:
-        return ""
-    theirs = asked[1].sel(query=asked[0]["query"].values).values
-    different = int((asked[0].values != theirs).sum())
-    if not different:
-        return ""
-    return (
-        f"neurons: in {different} of {len(theirs)} units the two margins have different hard negatives, each the "
-        f"hardest for its own retriever, so differences are of the texts as well as of the weights"
-    )
 
 
 def heat_map(protocol: str, side: NeuronSide) -> HeatMap:

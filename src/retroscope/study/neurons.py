@@ -10,7 +10,7 @@ from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.published import published_document, published_encoder
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import collection_units, text_units
+from retroscope.attribution.units import collection_units, text_units, with_shared_negatives
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
@@ -55,6 +55,19 @@ def attribute(
     return attribute_neurons(plan, Path(state) if state else None, progress)
 
 
+def shared_negatives(
+    pair: Sequence[Retriever],
+    collection: Collection,
+    candidates: Sequence[Candidates],
+    settings: NeuronSettings,
+    protocol: str = "default",
+) -> Sequence[Candidates]:
+    """The candidates of a comparison: under `margin` with one negative a query, the same for both retrievers."""
+    if settings.target != "margin":
+        return candidates
+    return with_shared_negatives([as_measured(r, protocol) for r in pair], collection, candidates, settings)
+
+
 def plan_on_collection(
     retriever: Retriever,
     collection: Collection,
@@ -65,7 +78,7 @@ def plan_on_collection(
     """The plan of an attribution over the judged queries of a collection, or over their texts."""
     measured = as_measured(retriever, protocol)
     return plan_attribution(
-        measured.tower(settings.tower),
+        measured.tower(settings.scaled),
         collection_units(measured, collection, candidates, settings),
         settings,
         cosine=measured.similarity == "cosine",
@@ -84,7 +97,7 @@ def plan_on_texts(
     check_target(settings)
     kept = texts[: settings.limit] if settings.limit else texts
     units = text_units([str(i) for i in range(len(kept))], kept)
-    encoder = as_measured(retriever, protocol).tower(settings.tower)
+    encoder = as_measured(retriever, protocol).tower(settings.scaled)
     return plan_attribution(encoder, units, settings, padding_pooled=protocol == PUBLISHED)
 
 
@@ -101,8 +114,8 @@ def describe_neurons(plan: AttributionPlan) -> str:
     """The plan in two lines."""
     said, chosen = facts(plan), plan.settings
     return (
-        f"neurons of {plan.encoder.name}, {chosen.tower} tower: {chosen.method} of {chosen.target} by "
-        f"{chosen.quadrature}, {len(plan.sites)} matrices\n"
+        f"neurons of {plan.encoder.name}, {chosen.scaled} tower: {chosen.method} of {chosen.target} by "
+        f"{chosen.rule}, {len(plan.sites)} matrices\n"
         f"  {said['units']:,} units, {said['texts']:,} texts, {said['tokens']:,} tokens; about "
         f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.2f} GiB"
     )

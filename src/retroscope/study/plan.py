@@ -147,7 +147,12 @@ def _neurons(
 ) -> dict[str, dict[str, Any]]:
     if settings.neurons is None:
         return {}
-    return {role: _expected(r, collection, settings, settings.neurons) for role, r in retrievers.items()}
+    towers = settings.neurons.towers if len(retrievers) > 1 else (settings.neurons.scaled,)
+    return {
+        f"{role}, {tower} tower": _expected(r, collection, settings, replace(settings.neurons, tower=tower))
+        for role, r in retrievers.items()
+        for tower in towers
+    }
 
 
 def _expected(
@@ -165,22 +170,23 @@ def _expected(
     said = facts(plan_on_collection(retriever, collection, candidates, sample, settings.protocol))
     units = min(chosen.limit or len(judged), len(judged))
     runs = 0 if settings.ablation is None else settings.ablation.ablations + 2
-    searched = len(collection.passages)
+    searched = collection
     if settings.ablation is not None and is_sampled(collection, settings.ablation.passages):
-        searched = len(sampled(collection, judged, settings.ablation.passages, settings.ablation.seed).passages)
+        searched = sampled(collection, judged, settings.ablation.passages, settings.ablation.seed)
+    encoded = len(searched.passages) if chosen.scaled == "passage" else len(searched.judged_queries)
     return {
         "units": units,
         "seconds": said["seconds"] * units / said["units"],
         "bytes": said["bytes"],
         "ablations": runs,
-        "ablation_passages": searched if runs else 0,
-        "ablation_seconds": round(runs * searched * _passage_seconds(retriever, collection), 1) if runs else 0.0,
+        "ablation_texts": encoded if runs else 0,
+        "ablation_seconds": round(runs * encoded * _seconds(retriever, collection, chosen.scaled), 1) if runs else 0.0,
     }
 
 
-def _passage_seconds(retriever: Retriever, collection: Collection) -> float:
-    """Of one passage, encoded once more."""
-    return seconds_each(texts_of(retriever, a_few(collection), "passage", None))
+def _seconds(retriever: Retriever, collection: Collection, tower: str) -> float:
+    """Of one text of a tower, encoded once more."""
+    return seconds_each(texts_of(retriever, a_few(collection), tower, None))
 
 
 def describe(plan: Mapping[str, Any]) -> str:
@@ -191,7 +197,7 @@ def describe(plan: Mapping[str, Any]) -> str:
     lines += _similarity_lines(plan)
     for role, said in plan["neurons"].items():
         cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
-        again = f"; for ablation {said['ablation_passages']:,} passages are encoded {said['ablations']} times more, "
+        again = f"; for ablation {said['ablation_texts']:,} texts are encoded {said['ablations']} times more, "
         again += f"about {said['ablation_seconds']:,.0f} s"
         lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
     if plan["transplants"]:

@@ -44,6 +44,7 @@ ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE, BARE
 SIDES = ("before", "after")
 HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
+QUERY_NEURONS = "query-neurons"
 MOVED, BARE_MOVED = "moved", "moved-bare"
 PUBLISHED_TEST = "unpaired_t"
 
@@ -59,6 +60,7 @@ class Study:
         seeds: accuracy by seed: side, probe, control, n_passages, layer, seed, accuracy, train_accuracy.
         runs: "before" and "after" -> ranking; empty in a study that was loaded from its folder.
         neurons: of both sides; None where they were left out.
+        query_neurons: of the query tower, where both towers were attributed; `neurons` are then the passage tower's.
         moved: weights and representations, compared; None where they were left out.
         elsewhere: representations of a second collection; None where there is none.
         bare_moved: representations of layers without the final norm, compared; None where `moved` is of these.
@@ -70,6 +72,7 @@ class Study:
     seeds: pd.DataFrame | None = None
     runs: Mapping[str, Run] = field(default_factory=dict)
     neurons: Neurons | None = None
+    query_neurons: Neurons | None = None
     moved: MovedFindings | None = None
     elsewhere: MovedFindings | None = None
     bare_moved: MovedFindings | None = None
@@ -116,9 +119,17 @@ class Study:
     @cached_property
     def neuron_profile(self) -> Difference | None:
         """The effect on every statistic of the neurons; the parts and layers of a statistic are a family."""
-        if self.neurons is None:
+        return self._profile(self.neurons)
+
+    @cached_property
+    def query_neuron_profile(self) -> Difference | None:
+        """The same of the query tower."""
+        return self._profile(self.query_neurons)
+
+    def _profile(self, neurons: Neurons | None) -> Difference | None:
+        if neurons is None:
             return None
-        before, after = (self.neurons.sides[side].scores for side in SIDES)
+        before, after = (neurons.sides[side].scores for side in SIDES)
         # the margin of equivalence is one of retrieval measures and accuracies
         settings = replace(self._statistics, family_per=("statistic",), margin=None)
         return compare_scores(before, after, settings)
@@ -173,10 +184,11 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
         _save_scores(self.scores, folder / SCORES)
-        if self.neurons is not None:
-            save_neurons(self.neurons, folder / NEURONS)
-        elif (folder / NEURONS / MARK).exists():  # of an earlier study
-            shutil.rmtree(folder / NEURONS)
+        for name, neurons in ((NEURONS, self.neurons), (QUERY_NEURONS, self.query_neurons)):
+            if neurons is not None:
+                save_neurons(neurons, folder / name)
+            elif (folder / name / MARK).exists():  # of an earlier study
+                shutil.rmtree(folder / name)
         compared = {MOVED: self.moved, ELSEWHERE: self.elsewhere, BARE_MOVED: self.bare_moved}
         for name, moved in compared.items():
             if moved is not None:
@@ -222,7 +234,8 @@ class Study:
             flip_measure=facts["flip_measure"],
             layer_retrieval=self.layers,
             probing=self.probing,
-            neurons=self._neuron_findings(),
+            neurons=self._neuron_findings(self.neurons, self.neuron_profile),
+            query_neurons=self._neuron_findings(self.query_neurons, self.query_neuron_profile),
             moved=self.moved,
             whitened=self.whitened,
             elsewhere=self._elsewhere(),
@@ -245,12 +258,12 @@ class Study:
             return None
         return ElsewhereFindings(self.facts[ELSEWHERE], retrieval, self.elsewhere)
 
-    def _neuron_findings(self) -> NeuronFindings | None:
-        if self.neurons is None:
+    def _neuron_findings(self, neurons: Neurons | None, profile: Difference | None) -> NeuronFindings | None:
+        if neurons is None:
             return None
-        sides = self.neurons.sides
-        layout = heat_map(self.settings.protocol, sides[SIDES[0]])
-        return NeuronFindings(sides, self.neuron_profile, self.neurons.agreement, layout)
+        layout = heat_map(self.settings.protocol, neurons.sides[SIDES[0]])
+        tower = "" if self.query_neurons is None else str(neurons.sides[SIDES[0]].recipe["tower"])
+        return NeuronFindings(neurons.sides, profile, neurons.agreement, layout, tower)
 
 
 def load_study(folder: str | Path) -> Study:
@@ -268,9 +281,10 @@ def load_study(folder: str | Path) -> Study:
     models = {side: facts[side]["name"] for side in SIDES}
     if not any(name in scores for name in hybrids):
         settings = replace(settings, transplants=None)  # an older study, which knew none
-    neurons = load_neurons(models, home / NEURONS)
+    neurons, of_queries = (load_neurons(models, home / name) for name in (NEURONS, QUERY_NEURONS))
     moved, elsewhere, bare = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE, BARE_MOVED))
-    return Study(facts, settings, scores, seeds, neurons=neurons, moved=moved, elsewhere=elsewhere, bare_moved=bare)
+    compared = {"moved": moved, "elsewhere": elsewhere, "bare_moved": bare}
+    return Study(facts, settings, scores, seeds, neurons=neurons, query_neurons=of_queries, **compared)
 
 
 def n_blocks(facts: Mapping[str, Any]) -> int:

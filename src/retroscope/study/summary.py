@@ -14,6 +14,7 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 from retroscope.study.baseline_summary import baseline_document
 from retroscope.study.documents import SCHEMA, as_json, clean, ordered, write_text
+from retroscope.study.neuron_sides import Neurons
 from retroscope.study.settings import plain
 from retroscope.study.study import Study
 
@@ -41,7 +42,8 @@ def summary(study: Study) -> Record:
         "probing_differences": _records(study.probing),
         "mdl": _records(study.mdl),
         "bare": _bare(study),
-        "neurons": _neurons(study),
+        "neurons": _neurons(study.neurons, study.neuron_profile),
+        "query_neurons": _neurons(study.query_neurons, study.query_neuron_profile),
         "moved": _moved(study),
         "elsewhere": _elsewhere(study),
         "transplants": _transplants(study),
@@ -111,14 +113,14 @@ def _story(study: Study) -> Record | None:
     return {name: getattr(story, name).to_dict(orient="records") for name in ("evidence", "most", "claims")}
 
 
-def _neurons(study: Study) -> Record | None:
+def _neurons(neurons: Neurons | None, profile: Difference | None) -> Record | None:
     """Both sides' attribution in numbers, the paired differences of its statistics, and how far the two agree."""
-    if study.neurons is None:
+    if neurons is None:
         return None
-    agreement = study.neurons.agreement
+    agreement = neurons.agreement
     return {
-        **{name: neuron_facts(side) for name, side in study.neurons.sides.items()},
-        "differences": _records(study.neuron_profile),
+        **{name: neuron_facts(side) for name, side in neurons.sides.items()},
+        "differences": _records(profile),
         "overlap": [] if agreement is None else agreement.to_dict(orient="records"),
     }
 
