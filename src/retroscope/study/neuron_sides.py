@@ -92,7 +92,12 @@ def measure_pair(
 def _with_shared_negative(made: MeasuredNeurons) -> MeasuredNeurons:
     """With the choice of the negative in its recipe."""
     recipe = {**made.attribution.recipe, "negative": SHARED_NEGATIVE}
-    return replace(made, side=replace(made.side, recipe=recipe), attribution=replace(made.attribution, recipe=recipe))
+    scores = replace(made.attribution.scores, recipe=recipe)
+    return replace(
+        made,
+        side=replace(made.side, scores=scores, recipe=recipe),
+        attribution=replace(made.attribution, scores=scores, recipe=recipe),
+    )
 
 
 def paired(sides: Mapping[str, MeasuredNeurons] | None) -> Neurons | None:
