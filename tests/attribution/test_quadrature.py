@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retroscope.attribution.quadrature import RULES, Rule, gauss, midpoint, only_rule, quadrature, trapezoid
+from retroscope.attribution.settings import NeuronSettings
 from retroscope.errors import SettingsError
 
 EPS = float(np.finfo(np.float64).eps)
@@ -61,6 +62,13 @@ def test_auto_doubles_gauss_nodes() -> None:
     assert [len(r.nodes) for r in made.rules] == [4, 8, 16, 32, 64, 128, 256, 512]
     assert made.tolerance == 0.001
     assert all((r.nodes == gauss(len(r.nodes)).nodes).all() for r in made.rules)
+    assert [len(r.nodes) for r in quadrature("auto:0.01:64").rules] == [4, 8, 16, 32, 64]
+
+
+def test_each_method_has_a_quadrature_unless_another_is_asked_for() -> None:
+    assert NeuronSettings().rule == "auto:0.01:64"
+    assert NeuronSettings(method="conductance").rule == "gauss:4"
+    assert NeuronSettings(quadrature="ielab-20").rule == "ielab-20"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,8 @@ def test_auto_doubles_gauss_nodes() -> None:
         ("auto:1", "lacks its tolerance"),
         ("auto:nan", "lacks its tolerance"),
         ("auto:much", "lacks its tolerance"),
+        ("auto:0.1:x", r"lacks its number of nodes(.|\n)*auto:0.01:4"),
+        ("auto:0.1:2", "begins with 4 nodes"),
     ],
 )
 def test_a_wrong_name_is_an_error_that_shows_a_right_one(name: str, expected: str) -> None:

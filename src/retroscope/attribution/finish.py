@@ -13,7 +13,7 @@ from retroscope.attribution.plan import AttributionPlan
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.completeness import SiteGaps, site_gaps
 
-LARGE_GAP = 0.02  # a median completeness gap above this, at a site that matters, is a warning
+LARGE_GAP = 0.01  # a median completeness gap above this, at a site that matters, is a warning
 CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all texts read nearly the same
 
 
@@ -156,6 +156,6 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: dict[str, Any]) ->
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         found.append(
             f"the integral is not complete at {facts['gap_site']}: half the units miss F(1) - F(0) there by more than "
-            f"{facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.02"
+            f"{facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.01"
         )
     return found

@@ -63,11 +63,13 @@ def gauss(n: int) -> Rule:
 
 
 RULES: dict[str, Callable[[int], Rule]] = {"trapezoid": trapezoid, "midpoint": midpoint, "gauss": gauss}
-KNOWN = ("ielab-20", *(f"{name}:N" for name in RULES), "auto:TOLERANCE")
+KNOWN = ("ielab-20", *(f"{name}:N" for name in RULES), "auto:TOLERANCE", "auto:TOLERANCE:MOST")
 
 
 def quadrature(name: str) -> Quadrature:
-    """The quadrature of that name: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL`.
+    """The quadrature of that name: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n`, `auto:TOL` or `auto:TOL:MOST`.
+
+    The last doubles 4 Gauss nodes up to MOST of them, else up to 512.
 
     Raises:
         SettingsError: if there is no such rule, or its number is no number or out of range.
@@ -76,8 +78,12 @@ def quadrature(name: str) -> Quadrature:
         return Quadrature(name, (published(20),))
     kind, _, argument = name.partition(":")
     if kind == "auto":
-        sizes = [FIRST_GAUSS * 2**k for k in range(10) if FIRST_GAUSS * 2**k <= LAST_GAUSS]
-        return Quadrature(name, tuple(gauss(n) for n in sizes), _tolerance(name, argument))
+        tolerance, _, most = argument.partition(":")
+        limit = _number(name, most, "auto:0.01") if most else LAST_GAUSS
+        if limit < FIRST_GAUSS:
+            raise SettingsError(f"quadrature {name!r} begins with {FIRST_GAUSS} nodes", fix="give auto:0.01:64")
+        sizes = [FIRST_GAUSS * 2**k for k in range(10) if FIRST_GAUSS * 2**k <= limit]
+        return Quadrature(name, tuple(gauss(n) for n in sizes), _tolerance(name, tolerance))
     if kind not in RULES:
         raise unknown_name("quadrature", name, KNOWN)
     return Quadrature(name, (RULES[kind](_number(name, argument)),))
@@ -97,9 +103,9 @@ def only_rule(quadrature: Quadrature, method: str) -> Rule:
     return quadrature.rules[0]
 
 
-def _number(name: str, argument: str) -> int:
+def _number(name: str, argument: str, kind: str = "") -> int:
     if not argument.isdecimal() or not 1 <= int(argument) <= MOST_NODES:
-        kind = name.partition(":")[0]
+        kind = kind or name.partition(":")[0]
         raise SettingsError(
             f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {kind}:4; up to {kind}:{MOST_NODES}"
         )

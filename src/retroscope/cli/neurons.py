@@ -39,7 +39,7 @@ def run(
     ] = None,
     quadrature: Annotated[
         str | None,
-        typer.Option("--quadrature", help="ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE (auto:0.02)."),
+        typer.Option("--quadrature", help="ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE[:MOST]."),
     ] = None,
     parts: Annotated[
         str | None, typer.Option("--parts", help="intermediate, output and (gated FFNs) up, comma-separated.")

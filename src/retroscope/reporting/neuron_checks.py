@@ -22,7 +22,7 @@ REFERENCE = 0.01  # the verdict is about the ablated part nearest to this one
 MUCH_NOISE = 0.5  # of the units
 # Median gaps at the judged site: above the default's tolerance values are inexact; with gaps of .05 to .18 in the layer
 # that matters (stories260K's retriever), the top 1 % agreed with 64 nodes to a Jaccard index of .5 to .8 only.
-INCOMPLETE, WRONG = 0.02, 0.05
+INCOMPLETE, WRONG = 0.01, 0.05
 HELD = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance
@@ -90,7 +90,7 @@ def completeness(name: str, side: NeuronSide) -> list[Statement]:
         f"all layers: {weighted} ({how})."
     )
     if median > WRONG:
-        text = f"ATTRIBUTION INCOMPLETE {of(name, side)}: {sizes} Use more nodes, e.g. quadrature auto:0.02."
+        text = f"ATTRIBUTION INCOMPLETE {of(name, side)}: {sizes} Use more nodes, e.g. quadrature auto:0.01."
         return [Statement(TOPIC, ALARM, text, (name,))]
     return [Statement(TOPIC, CAUTION if median > INCOMPLETE else NOTE, f"Completeness: {sizes}", (name,))]
 
