@@ -52,8 +52,8 @@ def grades() -> None:
 
 def marks(folder: Path) -> None:
     """MS MARCO: two passages, the first selected; the second's mark is what people write."""
+    file = folder / "set.jsonl"
     for mark in ("0", -1, [0], 0, None, False):
-        file = folder / "set.jsonl"
         record = {"query": "who", "passages": {"passage_text": ["him", "her"], "is_selected": [1, mark]}}
         file.write_text(json.dumps(record) + "\n")
         made = said(lambda: len(load_collection(file).judgments))

@@ -283,8 +283,17 @@ def load_study(folder: str | Path) -> Study:
         settings = replace(settings, transplants=None)  # an older study, which knew none
     neurons, of_queries = (load_neurons(models, home / name) for name in (NEURONS, QUERY_NEURONS))
     moved, elsewhere, bare = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE, BARE_MOVED))
-    compared = {"moved": moved, "elsewhere": elsewhere, "bare_moved": bare}
-    return Study(facts, settings, scores, seeds, neurons=neurons, query_neurons=of_queries, **compared)
+    return Study(
+        facts,
+        settings,
+        scores,
+        seeds,
+        neurons=neurons,
+        query_neurons=of_queries,
+        moved=moved,
+        elsewhere=elsewhere,
+        bare_moved=bare,
+    )
 
 
 def n_blocks(facts: Mapping[str, Any]) -> int:
