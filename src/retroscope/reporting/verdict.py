@@ -54,7 +54,7 @@ def verdict(findings: Findings) -> Verdict:
     story = [s.doubted(*doubts) if OWN in s.text else s for s in story_statements(findings.story)]
     already = baseline_statements(findings)
     beside = [s for s in already if s.tone != ALARM]
-    first = (*other_measures(findings), *beside, *story, *calmly)
+    first = (*story, *other_measures(findings), *beside, *calmly)
     rest = [with_self_tests(s, findings) for s in (*first, *probing, *layers(findings))]
     said = [s for found in findings.neurons_by_tower for s in neuron_statements(found)]
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
