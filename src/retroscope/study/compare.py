@@ -102,10 +102,14 @@ def compare(
         bare_moved=extras[1].bare,
         elsewhere=extras[3].moved,
     )
-    examples = flip_examples(
-        study.retrieval, collection, {n: side.retrieval.run for n, side in sides.items()}, study.facts["flip_measure"]
-    )
-    return replace(study, facts={**study.facts, **examples}, runs=_runs(sides))
+    return _with_examples(study, collection, sides)
+
+
+def _with_examples(study: Study, collection: Collection, sides: Mapping[str, Measured]) -> Study:
+    """Return the study with its rankings, and with the texts of queries that gained and lost."""
+    runs = _runs(sides)
+    examples = flip_examples(study.retrieval, collection, runs, study.facts["flip_measure"])
+    return replace(study, facts={**study.facts, **examples}, runs=runs)
 
 
 def _possible(
