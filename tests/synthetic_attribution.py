@@ -17,11 +17,13 @@ def make_attribution(
     halves: Mapping[str, np.ndarray] | None = None,
     ids: Sequence[str] = ("q0", "q1"),
     recipe: Mapping[str, Any] | None = None,
+    passages: Mapping[str, Sequence[str]] | None = None,
 ) -> NeuronAttribution:
     """An attribution of these mean signed values, part -> [layer, neuron].
 
     Args:
         magnitude: mean magnitudes, the sizes of the signed values by default; the shares are these over the largest.
+        passages: "positive" and "negative" -> the passage of each query; ids that no collection has by default.
         halves: signed means of either half, part -> [half, layer, neuron]; twice `signed` by default.
     """
     magnitude = magnitude or {part: np.abs(values) for part, values in signed.items()}
@@ -34,7 +36,9 @@ def make_attribution(
     parts, layers = list(signed), len(next(iter(signed.values())))
     values = np.zeros((len(ids), len(STATISTICS), len(parts), layers))
     coords = {"query": list(ids), "statistic": list(STATISTICS), "part": parts, "layer": range(1, layers + 1)}
-    scores = Scores("neurons", xr.DataArray(values, dims=tuple(coords), coords=coords))
+    run = {name: ("query", ["none"] * len(ids)) for name in ("positive", "negative")}
+    run |= {name: ("query", list(some)) for name, some in (passages or {}).items()}
+    scores = Scores("neurons", xr.DataArray(values, dims=tuple(coords), coords=coords).assign_coords(run))
     made = {"target": "margin", "tower": "passage", "seed": 0, **(recipe or {})}
     return NeuronAttribution(scores, neurons, len(ids), 0, made)
 

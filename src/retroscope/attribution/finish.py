@@ -32,7 +32,7 @@ def finished(
         dims=(QUERY, "statistic", "part", "layer"),
         coords={
             QUERY: [unit.id for unit in plan.units],
-            **({} if plan.settings.target != "margin" else {"negative": (QUERY, [u.negative for u in plan.units])}),
+            **_passages(plan),
             "statistic": list(sums.statistics),
             "part": list(sums.parts),
             "layer": layers,
@@ -46,6 +46,13 @@ def finished(
         recipe=recipe,
         warnings=warnings,
     )
+
+
+def _passages(plan: AttributionPlan) -> dict[str, Any]:
+    """Which passages each query was attributed with; nothing for `norm`, whose units are texts."""
+    run = {"positive": [u.positive for u in plan.units], "negative": [u.negative for u in plan.units]}
+    named = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}[plan.settings.target]
+    return {name: (QUERY, run[name]) for name in named}
 
 
 def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:

@@ -35,7 +35,8 @@ class NeuronAttribution:
     Attributes:
         scores: dimensions (query, statistic, part, layer), layer 1..L being what the site's block makes; the `query`
             of target `norm` is a text. Gaps, shares and concentration are NaN for units that are noise, and everything
-            for units that are lost. Under `margin` the coordinate `negative` names each query's hardest negative.
+            for units that are lost. The coordinate `positive` (targets `score` and `margin`) names the relevant passage
+            that each query was attributed with, `negative` (`margin`) its hardest negative.
         neurons: part -> data set over (layer, neuron):
             `mean` magnitude, `signed` mean, `share` (mean of magnitude / the unit's largest over all sites),
             `count` over `threshold` (units in which the share is at least that; integer),

@@ -32,6 +32,7 @@ class Unit:
         signs: +1, or -1 for a text whose score is subtracted.
         others: the vector that each text's own is compared with; empty for `norm`.
         negative: id of the passage whose score is subtracted; empty where there is none.
+        positive: id of the relevant passage; empty for `norm`.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Unit:
     signs: tuple[float, ...]
     others: tuple[Vector, ...] = ()
     negative: str = ""
+    positive: str = ""
 
 
 def text_units(ids: Sequence[str], texts: Sequence[str]) -> list[Unit]:
@@ -150,9 +152,10 @@ def _unit(
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
-        return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,), hard or "")
+        return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,), hard or "", c.positive)
     texts = [collection.passage_text(p) for p in (c.positive, hard) if p is not None]
-    return Unit(c.query_id, tuple(texts), (1.0, -1.0)[: len(texts)], (query,) * len(texts), hard or "")
+    signs = (1.0, -1.0)[: len(texts)]
+    return Unit(c.query_id, tuple(texts), signs, (query,) * len(texts), hard or "", c.positive)
 
 
 def _both_vectors(

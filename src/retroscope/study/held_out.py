@@ -7,6 +7,9 @@ from retroscope.attribution.result import NeuronAttribution
 from retroscope.collection.collection import Collection
 from retroscope.errors import AnalysisError
 
+# target -> the coordinates of the scores that name the passages of a unit
+PASSAGES_OF = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -27,13 +30,14 @@ def evaluated_queries(
     """The judged queries, or, held out, those that had no part in the attribution.
 
     A query has a part in it where its own text was attributed, or one of its relevant passages was: as a unit of
-    target `norm`, or as a relevant passage of a query that was. Texts count, not ids: equal texts are one text.
+    target `norm`, as a relevant passage of a query that was, or as the hard negative of one, which a margin runs as it
+    runs the relevant passage. Texts count, not ids: equal texts are one text.
 
     Args:
         held_out: None: held out if at least `enough` queries are left then, else all.
 
     Raises:
-        AnalysisError: if no query is held out.
+        AnalysisError: if no query is held out, or the attribution does not record its passages.
     """
     used = _used(collection, attribution)
     left = len(collection.judged_queries) - len(used)
@@ -57,13 +61,29 @@ def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
     else:
         known = [query for query in units if query in collection.queries]
         queries = {collection.queries[query].text for query in known}
-        passages = _passage_texts(collection, [p for query in known for p in _relevant(collection, query)])
+        relevant = [p for query in known for p in _relevant(collection, query)]
+        passages = _passage_texts(collection, [*relevant, *_run(attribution)])
     return {
         query
         for query in collection.judged_queries
         if collection.queries[query].text in queries
         or passages & _passage_texts(collection, _relevant(collection, query))
     }
+
+
+def _run(attribution: NeuronAttribution) -> list[str]:
+    """The passages that the queries were attributed with, as the attribution records them."""
+    run: list[str] = []
+    for name in PASSAGES_OF[attribution.recipe["target"]]:
+        recorded = attribution.scores.values.coords.get(name)
+        if recorded is None:
+            raise AnalysisError(
+                f"the attribution does not record the {name} passage of its queries, so none can be held out",
+                where=attribution.scores.name,
+                fix="attribute again with this version",
+            )
+        run += [str(passage) for passage in recorded.values]
+    return run
 
 
 def _relevant(collection: Collection, query: str) -> list[str]:
