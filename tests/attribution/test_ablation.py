@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from retroscope.attribution.ablation import NeuronMeans, ablated, means_of_rows, neuron_means
-from retroscope.attribution.selection import BY, HOWS, NeuronSet, choose, ranked
+from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows, neuron_moments
+from retroscope.attribution.selection import BY, HOWS, NeuronSet, Ranking, choose, matched, ranked, shared
 from retroscope.attribution.sites import find_sites
+from retroscope.attribution.size import size_ranking
 from retroscope.encoders.capture import capture_calls
 from retroscope.encoders.encode import encode_layers, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -62,7 +63,7 @@ def calls_of(encoder: Encoder, layer: int, text: str) -> tuple[Tensor, Tensor]:
 
 def test_ablating_nothing_gives_the_same_bytes(encoder: Encoder) -> None:
     intact = encode_layers(encoder, TEXTS)
-    means = neuron_means(encoder, TEXTS)
+    means = neuron_moments(encoder, TEXTS)
     for nothing in (NONE, NeuronSet({"intermediate": {}, "output": {1: ()}})):
         with ablated(encoder, nothing, means):
             found = encode_layers(encoder, TEXTS)
@@ -74,17 +75,17 @@ def test_ablating_nothing_gives_the_same_bytes(encoder: Encoder) -> None:
 @pytest.mark.parametrize("how", ["mean", "zero"])
 def test_what_is_held_is_held_on_every_token_and_nothing_else_is(encoder: Encoder, how: str) -> None:
     """Layer 1 gets its usual input, so that what its `ffn_out` reads and returns can be worked out by hand."""
-    means = neuron_means(encoder, TEXTS)
+    means = neuron_moments(encoder, TEXTS)
     h, o = (2, 5), (0, 3)
     before_in, before_out = calls_of(encoder, 1, TEXTS[3])
     neurons = NeuronSet({"intermediate": {1: h}, "output": {1: o}})
     with ablated(encoder, neurons, means if how == "mean" else None):
         _, found = calls_of(encoder, 1, TEXTS[3])
     held_in = before_in.clone()
-    held_in[:, h] = torch.tensor(means.hidden[0, h]).float() if how == "mean" else 0.0
+    held_in[:, h] = torch.tensor(means.hidden_mean[0, h]).float() if how == "mean" else 0.0
     with torch.no_grad():
         held_out = out_module(encoder, 1)(held_in)
-    held_out[:, o] = torch.tensor(means.output[0, o]).float() if how == "mean" else 0.0
+    held_out[:, o] = torch.tensor(means.output_mean[0, o]).float() if how == "mean" else 0.0
     torch.testing.assert_close(found, held_out, atol=1e-6, rtol=1e-5)  # batched and flat products round differently
     assert (found[:, o] == held_out[:, o]).all()
     assert not torch.allclose(before_out, held_out, atol=1e-3)
@@ -102,7 +103,7 @@ def test_a_neuron_that_is_constant_can_be_held_at_its_value(encoder: Encoder) ->
             bias[still] = 0
     try:
         intact = encode_layers(encoder, TEXTS).layers
-        means = neuron_means(encoder, TEXTS)
+        means = neuron_moments(encoder, TEXTS)
         with ablated(encoder, NeuronSet({"intermediate": {layer: (still,)}}), means):
             assert torch.equal(encode_layers(encoder, TEXTS).layers, intact)
         with ablated(encoder, NeuronSet({"intermediate": {layer: (moving,)}}), means):
@@ -122,8 +123,8 @@ def test_a_constant_that_is_not_zero_is_its_own_mean_to_the_last_bit(bert: Encod
     with torch.no_grad():
         weight[4] = 0
     try:
-        intact, means = encode_layers(bert, TEXTS).layers, neuron_means(bert, TEXTS)
-        assert means.hidden[1, 4] != 0
+        intact, means = encode_layers(bert, TEXTS).layers, neuron_moments(bert, TEXTS)
+        assert means.hidden_mean[1, 4] != 0
         with ablated(bert, NeuronSet({"intermediate": {2: (4,)}}), means):
             assert torch.equal(encode_layers(bert, TEXTS).layers, intact)
         with ablated(bert, NeuronSet({"intermediate": {2: (4,)}}), None):
@@ -141,8 +142,10 @@ def test_a_planted_neuron_changes_the_vector_as_worked_out_by_hand(bert: Encoder
     with torch.no_grad(), capture_calls({"norm": block.output.LayerNorm}) as calls:
         encode_layers(bert, TEXTS[:1])
     given = calls.only("norm").input[0]
-    means = neuron_means(bert, TEXTS)
-    lost = (hidden[:, neuron] - float(means.hidden[layer - 1, neuron]))[:, None] * block.output.dense.weight[:, neuron]
+    means = neuron_moments(bert, TEXTS)
+    lost = (hidden[:, neuron] - float(means.hidden_mean[layer - 1, neuron]))[:, None] * block.output.dense.weight[
+        :, neuron
+    ]
     with torch.no_grad():
         by_hand = block.output.LayerNorm(given - lost).mean(0)
     intact = encode_layers(bert, TEXTS[:1]).final[0]
@@ -163,16 +166,19 @@ def test_up_and_intermediate_are_one_hidden_unit(tmp_path: Path) -> None:
     assert torch.equal(found[0], found[2])
 
 
-def test_means_are_those_of_the_real_tokens_whatever_the_batch(encoder: Encoder) -> None:
+def test_means_and_deviations_are_those_of_the_real_tokens_whatever_the_batch(encoder: Encoder) -> None:
     """Padding is in no mean: texts alone and together agree to the rounding of one forward pass."""
     rows = tokenise(encoder, TEXTS)
-    together, alone = means_of_rows(encoder, rows, 4096), means_of_rows(encoder, rows, 1)
+    together, alone = moments_of_rows(encoder, rows, 4096), moments_of_rows(encoder, rows, 1)
     read = [calls_of(encoder, 2, text) for text in TEXTS]
-    for i, found in enumerate((alone.hidden, alone.output)):
+    for i, found in enumerate((alone.hidden_mean, alone.output_mean)):
         by_hand = torch.cat([pair[i] for pair in read]).double().mean(0).numpy()
         np.testing.assert_allclose(found[1], by_hand, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(together.hidden, alone.hidden, atol=1e-5, rtol=1e-4)
-    np.testing.assert_allclose(together.output, alone.output, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(together.hidden_mean, alone.hidden_mean, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(together.output_mean, alone.output_mean, atol=1e-5, rtol=1e-4)
+    for i, found in enumerate((alone.hidden_sd, alone.output_sd)):
+        spread = torch.cat([pair[i] for pair in read]).double().std(0, correction=0).numpy()
+        np.testing.assert_allclose(found[1], spread, rtol=1e-6, atol=1e-9)
     assert together.tokens == sum(map(len, rows))
 
 
@@ -216,14 +222,14 @@ def test_what_the_encoder_does_not_have_is_an_error(bert: Encoder) -> None:
 
 
 def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> None:
-    other = NeuronMeans(np.zeros((2, 23)), np.zeros((2, 16)), 1)
+    other = NeuronMoments(*(np.zeros((2, n)) for n in (23, 16, 23, 16)), 1)
     with (
         pytest.raises(SettingsError, match=r"means of \(\(2, 23\), \(2, 16\)\) neurons for 2 layers of 24 and 16"),
         ablated(bert, NONE, other),
     ):
         pytest.fail("the context must not open")
     with pytest.raises(AnalysisError, match="there is no text to average over"):
-        neuron_means(bert, [])
+        neuron_moments(bert, [])
 
 
 BOTH = ("intermediate", "output")
@@ -243,6 +249,37 @@ def test_the_three_choices_have_one_histogram(by: str, fraction: float, seed: in
     for some in sets:
         for layers in some.neurons.values():
             assert all(list(picked) == sorted(set(picked)) for picked in layers.values())
+
+
+def test_a_matched_set_has_the_histogram_of_the_top_and_its_own_ranking() -> None:
+    ranking = ranked(make_attribution(SIGNED), "share", BOTH)
+    other = ranked(make_attribution({k: -v for k, v in SIGNED.items()}), "signed", BOTH)
+    top = choose(ranking, 0.2, "top")
+    found = matched(other, top)
+    assert histogram(found) == histogram(top)
+    for (part, layer), values in zip(other.sites, other.values, strict=True):
+        held = set(found.neurons.get(part, {}).get(layer, ()))
+        rest = [values[i] for i in range(len(values)) if i not in held]
+        assert not held or not rest or min(values[i] for i in held) >= max(rest)
+    assert matched(ranking, top) == top
+    assert shared(top, top) == 1
+    assert shared(top, NeuronSet({"intermediate": {1: top.neurons["intermediate"][1][:1]}})) == 1 / len(top)
+
+
+@pytest.mark.parametrize("hold_mean", [True, False])
+def test_size_is_what_holding_a_neuron_changes_in_what_its_block_writes(encoder: Encoder, hold_mean: bool) -> None:
+    """Held alone, in the first block, by root mean square over the tokens; worked out from what `ffn_out` returns."""
+    moments = neuron_moments(encoder, TEXTS)
+    ranking = Ranking("share", (("intermediate", 1), ("output", 1)), (np.zeros(24), np.zeros(16)))
+    sizes = size_ranking(encoder, moments, ranking, hold_mean=hold_mean).values
+    for part, neuron, found in (("intermediate", 3, sizes[0][3]), ("output", 5, sizes[1][5])):
+        change = []
+        for text in TEXTS:
+            intact = calls_of(encoder, 1, text)[1]
+            with ablated(encoder, NeuronSet({part: {1: (neuron,)}}), moments if hold_mean else None):
+                change.append((calls_of(encoder, 1, text)[1] - intact).double())
+        rms = torch.cat(change).pow(2).sum(1).mean().sqrt()
+        assert found == pytest.approx(float(rms), rel=1e-3)
 
 
 def test_top_has_the_largest_values_and_bottom_the_smallest_sizes() -> None:

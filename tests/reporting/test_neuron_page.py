@@ -78,7 +78,7 @@ def test_figures_hold_the_right_number_of_points(specs):
     assert len(points(specs["neuron_moves"])) == 4 * places
     assert len(points(specs["neuron_thresholds"])) == len(WIDTHS) * len(THRESHOLDS) * 2
     assert len(points(specs["neuron_thresholds_by_layer"])) == places * len(THRESHOLDS) * 2
-    assert len(points(specs["neuron_ablation"])) == 2 * (7 * len(FRACTIONS) + 1)
+    assert len(points(specs["neuron_ablation"])) == 2 * (9 * len(FRACTIONS) + 1)
     assert len(points(specs["neuron_overlap"])) == 2 * places * 4
 
 

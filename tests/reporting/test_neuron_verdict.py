@@ -160,23 +160,57 @@ def test_an_overlap_without_an_order_is_not_a_number():
     assert "nan" not in found.text
 
 
-def test_ablation_that_harms_confirms():
+def judged(made, **columns):
+    """The statement about the ablation of a retriever alone, with these columns of its table."""
+    found = replace(made, table=made.table.assign(**columns))
+    return said(alone(neuron_side(planted=20.0, ablation=found)), "Ablation")
+
+
+def test_ablation_that_harms_more_than_both_controls_confirms():
     found = said(neuron_findings(), "Ablation confirms the neurons of the after side")
     assert found.tone == SHOWN
     assert found.rests_on == ("after",)
-    assert "holding the top 1 % of them (4) at their mean takes RR@10 of 240 queries from 0.6" in found.text
-    assert "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves +0.2" in found.text
+    assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in found.text
+    assert "holding the top 0.1 % of them (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in found.text
+    assert "The top lies below all 5 random draws at 4 of 4 shares; area between the curves of random" in found.text
+    assert "of the top by signed value in these layers +0.1" in found.text
+
+
+def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told():
+    """The verdict is about all shares: harm at 10 % alone is named as that."""
+    found = judged(ablation(), confirmed=[False, False, True, False])
+    assert found.tone == SHOWN
+    assert "at 10 % of them (1 of 4 shares, the smallest 10 %): holding the top 10 % of them (42 neurons" in found.text
+
+
+def test_both_comparisons_are_told_with_their_p():
+    p = {"p_queries": 0.011, "p_draws": 0.012, "p_largest": 0.013, "p_confirmed": 0.039}
+    found = judged(ablation(), **p)
+    for words in (
+        "paired by query, p = 0.011; as one more random draw, p = 0.012 (prediction test)",
+        "Harm over the largest +0.0",
+        "paired by query, p = 0.013. Of all three, holm-corrected over the shares, p = 0.039.",
+    ):
+        assert words in found.text
+
+
+@pytest.mark.parametrize("largest", [0.4, 0.6])
+def test_large_neurons_that_harm_as_much_do_not_confirm(largest):
+    """The top harms far more than random neurons do; so do the largest, which no gradient chose."""
+    found = said(alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm")
+    assert found.tone == CAUTION
+    assert "the attribution is not shown to name more than large neurons" in found.text
+    assert "holding the top 0.1 % of them" in found.text  # where it beats random neurons, and not where it may not
+    assert not all_said(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
 
 
 def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny():
     """Every query says that the top costs more than these two draws; a third draw might cost as much."""
-    made = ablation(harm=0.4, draws=2)
-    unsure = replace(made, table=made.table.assign(p_draws=0.06))
-    found = neuron_findings(after=neuron_side(planted=20.0, ablation=unsure))
-    statement = said(found, "Ablation does not confirm the neurons of the after side")
-    assert statement.tone == CAUTION
-    assert "They cost more than these draws do, which are too few, or too unlike" in statement.text
-    assert "Nothing shows" not in statement.text
+    found = judged(ablation(harm=0.4, draws=2), p_draws=0.06, confirmed=False, over_random=False)
+    assert found.tone == CAUTION
+    assert "does not confirm" in found.text
+    assert "They cost more than these draws do, which are too few, or too unlike" in found.text
+    assert "Nothing shows" not in found.text
 
 
 @pytest.mark.parametrize("harm", [0.01, -0.2])
@@ -192,29 +226,12 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
     assert said(found, "Ablation confirms the neurons of the before side").doubts == ()
 
 
-def test_one_draw_that_harms_as_much_is_enough_not_to_confirm():
-    whole = ablation()
-    below = whole.table["below_every_draw"] & (whole.table["fraction"] != 0.01)
-    found = alone(neuron_side(ablation=replace(whole, table=whole.table.assign(below_every_draw=below))))
-    assert "does not confirm" in said(found, "Ablation").text
-    assert "at 3 of 4 fractions" in said(found, "Ablation").text
-
-
-@pytest.mark.parametrize(("p", "confirms"), [(0.05, True), (0.051, False), (np.nan, False)])
-def test_a_top_that_could_be_one_more_draw_is_not_confirmed(p, confirms):
-    """Though it lies below every draw and every query agrees."""
-    whole = ablation()
-    found = said(alone(neuron_side(ablation=replace(whole, table=whole.table.assign(p_draws=p)))), "Ablation")
-    assert ("Ablation confirms" in found.text) is confirms
-    assert (found.tone == SHOWN) is confirms
-    assert f"as one more random draw, {'p n/a' if np.isnan(p) else f'p = {p:.3f}'} (prediction test)" in found.text
-
-
 def test_queries_that_chose_the_neurons_show_nothing():
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
     found = neuron_findings(after=neuron_side(planted=20.0, ablation=same))
-    statement = said(found, "Ablation agrees with the neurons of the after side, but cannot confirm them")
+    statement = said(found, "Ablation agrees with the neurons of the after side at 0.1 %")
+    assert "the smallest 0.1 %), but cannot confirm them: holding" in statement.text
     assert statement.tone == CAUTION
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
     assert [s.rests_on for s in neuron_statements(found) if s.tone == SHOWN] == [("before",)]
@@ -375,10 +392,23 @@ def test_units_that_are_noise_do_not_decide_which_layers_carry():
     assert all("no layer stands out" in text for text in peaks)
 
 
-def test_the_reference_fraction_is_the_one_nearest_to_one_percent():
-    table = ablation().table
-    moved = table.assign(fraction=table["fraction"].replace({0.01: 0.02}))
-    whole = ablation()
+def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told():
+    table = ablation(harm=0).table
+    moved = table.assign(fraction=table["fraction"].replace({0.01: 0.02}), over_random=False, confirmed=False)
+    whole = ablation(harm=0)
     values = whole.scores.values.assign_coords(fraction=pd.Index([0.001, 0.02, 0.1, 0.3]))
     found = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
     assert "holding the top 2 % of them" in said(found, "Ablation").text
+
+
+def test_neurons_that_are_mostly_large_ones_are_said_to_be():
+    assert "80% of the top are among the largest, too." in judged(ablation(), shared_with_largest=0.8).text
+    assert "among the largest, too" not in judged(ablation()).text
+
+
+def test_an_ablation_without_the_control_is_an_error():
+    whole = ablation()
+    with pytest.raises(AnalysisError, match=r"table of an ablation lacks the columns \['p_largest'\]"):
+        replace(whole, table=whole.table.drop(columns="p_largest"))
+    with pytest.raises(AnalysisError, match=r"recipe of the ablation lacks \['beside'\](?s:.)*run the ablation again"):
+        replace(whole, recipe={"layers": 6, "level": 0.95})

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, choose, ranked
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.units import collection_units
@@ -19,6 +20,8 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.reporting.neuron_ablation import ablated, confirmed_fractions
+from retroscope.reporting.neuron_findings import NeuronSide
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
@@ -26,6 +29,7 @@ from retroscope.study.ablation_curves import AblationCurves, ablation_curves
 from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
 from retroscope.study.held_out import evaluated_queries
+from retroscope.study.neuron_sides import neuron_side
 from retroscope.study.whole_search import whole_search
 from synthetic_attribution import make_attribution
 from toys import save_toy
@@ -92,12 +96,17 @@ def collection() -> Collection:
     )
 
 
-def naming(*chosen: tuple[int, int], ids: Sequence[str] = ("q00",), **recipe: object):
+def naming(
+    *chosen: tuple[int, int],
+    ids: Sequence[str] = ("q00",),
+    passages: dict[str, list[str]] | None = None,
+    **recipe: object,
+):
     """An attribution whose largest signed values are those of these (layer, hidden unit) pairs, in order."""
     signed = np.full((2, 24), 0.01) * np.linspace(1, 2, 48).reshape(2, 24)
     for place, (layer, neuron) in enumerate(chosen):
         signed[layer - 1, neuron] = 10 - place
-    return make_attribution({"intermediate": signed}, ids=ids, recipe=recipe)
+    return make_attribution({"intermediate": signed}, ids=ids, recipe=recipe, passages=passages)
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +148,70 @@ def test_neurons_that_do_not_matter_harm_nothing(retriever: Retriever, collectio
     assert (found.areas.set_index("how").loc["top", "area"]) <= 0
 
 
+MANY = AblationSettings(fractions=(ALL_PLANTED,), draws=24, measures=("RR@10",))  # 1 / 25 where all draws are equal
+
+
+@pytest.fixture(scope="module")
+def with_large_units(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Retriever:
+    """The same with all other units of the second block ten times as large: what they write is still dropped."""
+    folder = save_toy("llama", tmp_path_factory.mktemp("large") / "llama")
+    made = load_encoder(folder, LoadSettings(pooling="last_token", name="planted"))
+    made.backbone.load_state_dict(encoder.backbone.state_dict())
+    useless = [i for i in range(24) if i not in PLANTED]
+    with torch.no_grad():
+        made.anatomy.blocks(made.backbone)[1].mlp.down_proj.weight[:, useless] *= 10
+    return Retriever("large and useless", made, made, "cosine")
+
+
+def judged(curves: AblationCurves, made: NeuronAttribution) -> tuple[NeuronSide, str]:
+    side = neuron_side("toy", made, curves)
+    return side, ablated("model", side)[0].text
+
+
+def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(
+    with_large_units: Retriever, collection: Collection
+) -> None:
+    """The ranking by size names only useless units; the attribution, the carrying ones."""
+    made = naming(*((2, i) for i in PLANTED))
+    found = ablation_curves(with_large_units, collection, made, MANY)
+    side, text = judged(found, made)
+    assert found.table.shared_with_largest.tolist() == [0]
+    assert (found.scores.values.sel(how="largest", draw=0) == 1).all()  # as without any ablation
+    assert confirmed_fractions(side.ablation) == (ALL_PLANTED,)
+    assert "4 neurons, in 1 of 2 layers" in text
+
+
+def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
+    retriever: Retriever, collection: Collection
+) -> None:
+    """Planted units that are also the largest: holding them harms, and so does the ranking by size, being the same.
+
+    The old rule, against random neurons alone, confirms.
+    """
+    block = retriever.passage.anatomy.blocks(retriever.passage.backbone)[1]
+    kept = block.mlp.down_proj.weight.clone()
+    try:
+        with torch.no_grad():
+            block.mlp.down_proj.weight[:, [i for i in range(24) if i not in PLANTED]] *= 0.01
+        made = naming(*((2, i) for i in PLANTED))
+        found = ablation_curves(retriever, collection, made, MANY)
+    finally:
+        with torch.no_grad():
+            block.mlp.down_proj.weight.copy_(kept)
+    side, text = judged(found, made)
+    assert found.table.shared_with_largest.tolist() == [1]
+    assert found.table.over_random.tolist() == [True]
+    assert confirmed_fractions(side.ablation) == ()
+    assert "the attribution is not shown to name more than large neurons" in text
+    assert "100% of the top are among the largest, too." in text
+
+
 def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, collection: Collection) -> None:
     """From attribution to ablation, on the passage tower: nothing but the planted units can carry the margin."""
     candidates = [Candidates(f"q{i:02}", f"p{i:02}", (f"p{(i + 1) % N:02}", f"p{(i + 5) % N:02}")) for i in range(N)]
     settings = NeuronSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
     units = collection_units(retriever, collection, candidates, settings)
+    assert [unit.positive for unit in units] == [f"p{i:02}" for i in range(N)]
     made = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
     second = made.neurons["intermediate"]["mean"].sel(layer=2).values
     assert set(np.flatnonzero(second > 1e-5 * second.max())) == set(PLANTED)  # the others: rounding
@@ -152,17 +220,22 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     assert found.top[28 / 48].neurons["intermediate"] == {1: tuple(range(24)), 2: PLANTED}
     assert found.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
     assert found.recipe["attributed_queries"] == N
+    recorded = {name: made.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
+    assert recorded == {"positive": [u.positive for u in units], "negative": [u.negative for u in units]}
     assert found.warnings == made.warnings  # four nodes are too few for this toy, and it says so
 
 
 def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> None:
     values = curves.scores.values
     assert values.dims == ("query", "how", "draw", "fraction", "measure")
-    assert values.sel(how=["top", "bottom"]).isel(draw=slice(1, None)).isnull().all()
+    assert values["how"].values.tolist() == ["top", "signed", "largest", "bottom", "random"]
+    assert values.sel(how=["top", "signed", "largest", "bottom"]).isel(draw=slice(1, None)).isnull().all()
     assert values.sel(how="random").notnull().all()
     assert values.isel(draw=0).notnull().all()
     assert curves.scores.query_ids == curves.intact.query_ids
     assert curves.table.neurons.tolist() == [1, 4]
+    assert curves.table.layers.tolist() == [1, 1]
+    assert curves.areas["how"].tolist() == ["top", "signed", "largest", "bottom"]
     assert curves.top[ALL_PLANTED] == NeuronSet({"intermediate": {2: PLANTED}})
     assert curves.table.shared_by_chance.tolist() == pytest.approx([1 / 24, 4 / 24])
 
@@ -289,6 +362,31 @@ def test_what_counts_as_a_part_in_the_attribution(
     assert everything.attributed == {*everything.ids} - {*kept}
 
 
+@pytest.mark.parametrize(("target", "kept"), [("margin", ("q2",)), ("score", ("q1", "q2"))])
+def test_the_relevant_passage_of_a_held_out_query_was_no_negative_either(target: str, kept: tuple[str, ...]) -> None:
+    """A margin runs its negative, p1, as it runs the relevant passage, so that q1 had a part. A score has none."""
+    made = naming((2, 3), ids=["q0"], passages={"positive": ["p0"], "negative": ["p1"]}, target=target)
+    assert evaluated_queries(small(OWN), made, held_out=True).ids == kept
+
+
+def test_an_attribution_that_does_not_record_its_negatives_is_refused() -> None:
+    made = naming((2, 3), ids=["q0"])
+    scores = replace(made.scores, values=made.scores.values.drop_vars("negative"))
+    with pytest.raises(AnalysisError, match=r"does not record the negative passage(?s:.)*attribute again"):
+        evaluated_queries(small(OWN), replace(made, scores=scores), held_out=True)
+
+
+def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> None:
+    settings = AblationSettings()
+    assert len(settings.fractions) == 6
+    assert settings.ablations == 6 * (4 + settings.draws)
+    assert [replace(settings, by=by).beside for by in ("share", "magnitude", "signed")] == [
+        "signed",
+        "signed",
+        "magnitude",
+    ]
+
+
 def test_no_query_held_out_is_an_error() -> None:
     made = naming((2, 3), ids=["q0", "q1", "q2"])
     with pytest.raises(AnalysisError, match=r"small: all 4 judged queries had a part(?s:.)*attribute fewer"):
@@ -297,13 +395,19 @@ def test_no_query_held_out_is_an_error() -> None:
 
 def test_the_table_worked_out_by_hand() -> None:
     """Two queries, three draws with means .8, .6 and .5, top at .5: a tie counts against the top."""
-    values = np.full((2, 3, 3, 1, 1), np.nan)
+    values = np.full((2, 4, 3, 1, 1), np.nan)
     values[:, 0, 0, 0, 0] = [0.6, 0.4]
     values[:, 1, 0, 0, 0] = [0.9, 0.9]
     values[:, 2, :, 0, 0] = [[0.9, 0.6, 0.6], [0.7, 0.6, 0.4]]
-    labels = {"how": ["top", "bottom", "random"], "draw": [0, 1, 2], "fraction": [0.01], "measure": ["RR@10"]}
+    values[:, 3, 0, 0, 0] = [0.7, 0.45]
+    labels = {
+        "how": ["top", "bottom", "random", "largest"],
+        "draw": [0, 1, 2],
+        "fraction": [0.01],
+        "measure": ["RR@10"],
+    }
     scores = xr.DataArray(values, dims=("query", *labels), coords={"query": ["a", "b"], **labels})
-    intact = xr.DataArray([[1.0], [0.9]], dims=("query", "measure"), coords={"measure": ["RR@10"]})
+    intact = xr.DataArray([[1.0], [0.9]], dims=("query", "measure"), coords={"query": ["a", "b"], "measure": ["RR@10"]})
     settings = IntervalSettings(resamples=200)
     row = curve_table(scores, intact, settings).iloc[0]
     harm = bootstrap_mean(np.array([0.7 - 0.6, 1.7 / 3 - 0.4]), settings)
@@ -311,18 +415,29 @@ def test_the_table_worked_out_by_hand() -> None:
         "intact": 0.95,
         "top": 0.5,
         "bottom": 0.9,
+        "largest": 0.575,
         "random": 1.9 / 3,
         "random_lowest": 0.5,
         "harm": float(harm.mean),
+        "harm_over_largest": 0.075,
+        "n": 2,
     }
     assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert (row.harm_low, row.harm_high) == pytest.approx((float(harm.low), float(harm.high)))
+    for name, change in (("p_queries", [0.1, 1.7 / 3 - 0.4]), ("p_largest", [0.1, 0.05])):
+        t = np.mean(change) / (np.std(change, ddof=1) / np.sqrt(2))
+        assert row[name] == pytest.approx(1 - 2 * np.arctan(t) / np.pi)  # Student's law with 1 degree of freedom
     assert (row.below_every_draw, row.p) == (False, 0.5)
+    assert (row.p_over_random, row.p_confirmed) == (1, 1)  # a draw as low as the top
     t = (1.9 / 3 - 0.5) / (np.std([0.8, 0.6, 0.5], ddof=1) * np.sqrt(4 / 3))
     assert row.p_draws == pytest.approx(0.5 - t / (2 * np.sqrt(2 + t**2)))  # Student's law with 2 degrees of freedom
     values[0, 0, 0] -= 0.01
     row = curve_table(scores, intact, settings).iloc[0]
     assert (row.below_every_draw, row.p) == (True, 0.25)
+    assert row.p_over_random == max(row.p_queries, row.p_draws)  # one fraction: nothing to correct
+    assert row.p_confirmed == max(row.p_queries, row.p_draws, row.p_largest)
+    values[:, 3, 0] -= 0.5
+    assert curve_table(scores, intact, settings).iloc[0].p_confirmed == 1  # the largest harm more
     areas = area_table(scores, settings).set_index("how")
     assert areas.loc["bottom", "area"] == pytest.approx(1.9 / 3 - 0.9)  # one fraction: the difference there
     assert areas.loc["top", "n"] == 2

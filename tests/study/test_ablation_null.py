@@ -2,14 +2,14 @@
 
 import gc
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from retroscope.reporting.neuron_checks import harmed
+from retroscope.reporting.neuron_ablation import harmed
 from retroscope.reporting.neuron_findings import Ablation
-from retroscope.reporting.neuron_frames import harm
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.study.ablation_table import area_table, curve_table, prediction_p
@@ -19,42 +19,90 @@ ALPHA, QUERIES, DRAWS = 0.05, 100, 5
 FEW = IntervalSettings(resamples=100)
 
 
-def drawn(random: np.random.Generator, loss: float = 0.0) -> Ablation:
-    """Every set has a harm of its own, alike for all queries; the top's is one of them, and `loss` more."""
-    cost = 0.03 * random.standard_normal(1 + DRAWS)
-    cost[0] += loss
-    luck = 0.2 * random.standard_normal((QUERIES, 1)) + 0.05 * random.standard_normal((QUERIES, 1 + DRAWS))
-    values = np.full((QUERIES, 3, DRAWS, 1, 1), np.nan)
+HOWS = ("top", "signed", "largest", "bottom", "random")
+
+
+def drawn(random: np.random.Generator, loss: float = 0.0, largest: float = 0.0) -> Ablation:
+    """Every set has a harm of its own, alike for all queries; the top's is one of them, and `loss` more.
+
+    The largest harm as one more set does, and `largest` more.
+    """
+    cost = 0.03 * random.standard_normal(2 + DRAWS)
+    cost[:2] += loss, largest
+    luck = 0.2 * random.standard_normal((QUERIES, 1)) + 0.05 * random.standard_normal((QUERIES, 2 + DRAWS))
+    values = np.full((QUERIES, len(HOWS), DRAWS, 1, 1), np.nan)
     found = 0.6 + luck - cost
-    values[:, :2, 0, 0, 0], values[:, 2, :, 0, 0] = found[:, :1], found[:, 1:]
-    labels = {"query": [f"q{i}" for i in range(QUERIES)], "how": ["top", "bottom", "random"],
+    values[:, (0, 1, 3), 0, 0, 0], values[:, 2, 0, 0, 0] = found[:, :1], found[:, 1]
+    values[:, 4, :, 0, 0] = found[:, 2:]
+    labels = {"query": [f"q{i}" for i in range(QUERIES)], "how": list(HOWS),
               "draw": list(range(DRAWS)), "fraction": [0.01], "measure": ["RR@10"]}  # fmt: skip
     ablated = xr.DataArray(values, labels, tuple(labels))
     intact = ablated.isel(how=0, draw=0, fraction=0, drop=True)
-    table = curve_table(ablated, intact, FEW).assign(neurons=4, shared_by_chance=0.01)
-    return Ablation(Scores("ablation", ablated), Scores("intact", intact), table, area_table(ablated, FEW))
+    table = curve_table(ablated, intact, FEW).assign(neurons=4, layers=1, shared_by_chance=0.01, shared_with_largest=0)
+    scores, recipe = Scores("ablation", ablated), {"beside": "signed", "layers": 2, "level": 0.95}
+    return Ablation(scores, Scores("intact", intact), table, area_table(ablated, FEW), recipe)
 
 
 def test_one_more_random_set_is_confirmed_no_more_often_than_alpha() -> None:
     """The control is the rule without the draws: below all five is 1 in 6 by itself, and queries do not stop it."""
     random, n = np.random.default_rng(0), 300
-    by_rule, without = np.array([verdicts(drawn(random)) for _ in range(n)]).mean(axis=0)
+    over_random, without = np.array([verdicts(drawn(random)) for _ in range(n)]).mean(axis=0)
     error = math.sqrt(ALPHA * (1 - ALPHA) / n)
-    assert by_rule <= ALPHA + 3 * error
+    assert over_random <= ALPHA + 3 * error
     assert without > ALPHA + 3 * error
 
 
 def verdicts(ablation: Ablation) -> tuple[bool, bool]:
-    """Of the rule, and of the rule that takes the draws as fixed."""
-    table = harm(ablation).table
-    by_query = bool((table["effect"] < 0).all() and (table["p_corrected"] < ALPHA).all())
-    return harmed(ablation), by_query and bool(ablation.table["below_every_draw"].iloc[0])
+    """Of the rule against random neurons, and of the rule that takes the draws as fixed."""
+    row = ablation.table.iloc[0]
+    by_query = bool(row["harm"] > 0 and row["p_queries"] < ALPHA)
+    return bool(row["over_random"]), by_query and bool(row["below_every_draw"])
 
 
 def test_a_top_that_harms_far_more_than_sets_differ_is_confirmed() -> None:
     """0.3 is ten of their deviations; t of 4 degrees of freedom exceeds 2.3 nearly always."""
     random = np.random.default_rng(1)
     assert np.mean([harmed(drawn(random, 0.3)) for _ in range(40)]) > 0.9
+
+
+def test_a_top_that_only_names_large_neurons_is_not_confirmed() -> None:
+    """Both harm by .3: against random neurons alone, the old rule, all are; by both controls no more than chance.
+
+    The two sets hold the same neurons, so that their queries differ by noise of .05 alone and p is uniform where the
+    top is lower: half of alpha, give or take three standard errors.
+    """
+    random, n = np.random.default_rng(2), 200
+    made = [same_neurons(drawn(random, 0.3, 0.3), random) for _ in range(n)]
+    assert np.mean([a.table["over_random"].iloc[0] for a in made]) > 0.9
+    assert np.mean([harmed(a) for a in made]) <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 * (1 - ALPHA / 2) / n)
+
+
+def same_neurons(made: Ablation, random: np.random.Generator) -> Ablation:
+    """The same, the largest leaving what the top leaves but for noise of the queries."""
+    values = made.scores.values.copy()
+    noise = 0.05 * random.standard_normal(QUERIES)
+    values.loc[{"how": "largest", "draw": 0}] = values.sel(how="top", draw=0) + noise[:, None, None]
+    table = curve_table(values, made.intact.values, FEW)
+    return replace(made, table=made.table.assign(**{name: table[name] for name in table}))
+
+
+def test_shares_are_corrected_for_how_many_there_are() -> None:
+    """Six shares of a true null: any of them is confirmed no more often than alpha."""
+    random, n = np.random.default_rng(3), 200
+    labels = {"query": [f"q{i}" for i in range(40)], "how": ["top", "largest", "random"], "draw": list(range(DRAWS)),
+              "fraction": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3], "measure": ["RR@10"]}  # fmt: skip
+    any_of_them, uncorrected = [], []
+    for _ in range(n):
+        cost = 0.03 * random.standard_normal((3, DRAWS, 6, 1))
+        values = 0.6 - cost[None] + 0.02 * random.standard_normal((40, 3, DRAWS, 6, 1))
+        values[:, 1] = values[:, 0] + 0.5  # the largest never harm: all rests on the draws
+        ablated = xr.DataArray(values, labels, tuple(labels))
+        table = curve_table(ablated, ablated.isel(how=0, draw=0, fraction=0, drop=True), FEW)
+        any_of_them.append(table["confirmed"].any())
+        uncorrected.append((table[["p_queries", "p_draws", "p_largest"]].max(axis=1) <= ALPHA)[table.harm > 0].any())
+    error = math.sqrt(ALPHA * (1 - ALPHA) / n)
+    assert np.mean(any_of_them) <= ALPHA + 3 * error
+    assert np.mean(uncorrected) > ALPHA + 3 * error
 
 
 @pytest.mark.parametrize("m", [2, 5, 20])

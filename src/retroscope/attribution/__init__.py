@@ -1,6 +1,6 @@
 """Which neurons carry it? Exact path integrals over every FFN neuron, their controls and their ablation."""
 
-from retroscope.attribution.ablation import ablated, neuron_means
+from retroscope.attribution.ablation import ablated, neuron_moments
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.methods import METHODS
 from retroscope.attribution.overlap import Overlap, overlap
@@ -17,7 +17,7 @@ __all__ = [
     "ablated",
     "attribute_neurons",
     "collection_units",
-    "neuron_means",
+    "neuron_moments",
     "overlap",
     "plan_attribution",
     "quadrature",

@@ -31,27 +31,29 @@ HELD = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what 
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronMeans:
-    """Mean value of every neuron over the real tokens of some texts; row k - 1 is layer k.
+class NeuronMoments:
+    """Mean and standard deviation of every neuron over the real tokens of some texts; row k - 1 is layer k.
 
     Attributes:
-        hidden: of the units that `ffn_out` reads.
-        output: of the coordinates that it returns.
-        tokens: how many were averaged.
+        hidden_mean, hidden_sd: of the units that `ffn_out` reads.
+        output_mean, output_sd: of the coordinates that it returns.
+        tokens: how many were read.
     """
 
-    hidden: Float[np.ndarray, "layer hidden"]
-    output: Float[np.ndarray, "layer dim"]
+    hidden_mean: Float[np.ndarray, "layer hidden"]
+    output_mean: Float[np.ndarray, "layer dim"]
+    hidden_sd: Float[np.ndarray, "layer hidden"]
+    output_sd: Float[np.ndarray, "layer dim"]
     tokens: int
 
 
-def neuron_means(encoder: Encoder, texts: Sequence[str], tokens: int = 1024) -> NeuronMeans:
-    """Mean value of every neuron over all real tokens of `texts`, a batch in memory at a time, summed in float64."""
-    return means_of_rows(encoder, tokenise(encoder, texts), tokens)
+def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = 1024) -> NeuronMoments:
+    """Measure every neuron over all real tokens of `texts`, a batch in memory at a time, summed in float64."""
+    return moments_of_rows(encoder, tokenise(encoder, texts), tokens)
 
 
-def means_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> NeuronMeans:
-    """`neuron_means` of tokenised texts, at most `tokens` padded tokens a batch."""
+def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> NeuronMoments:
+    """`neuron_moments` of tokenised texts, at most `tokens` padded tokens a batch."""
     if not rows:
         raise AnalysisError("there is no text to average over", where=encoder.name, fix="give at least one text")
     modules = {site.path: encoder.backbone.get_submodule(site.path) for site in find_sites(encoder, (OUTPUT,))}
@@ -62,22 +64,28 @@ def means_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024
             encoder.backbone(**model_inputs(encoder, batch))
         for path in modules:
             call = calls.only(path)
-            found = [_over_tokens(values, batch.mask) for values in (call.input, call.value)]
+            found = [part for values in (call.input, call.value) for part in _over_tokens(values, batch.mask)]
             sums[path] = [a + b for a, b in zip(sums[path], found, strict=True)] if path in sums else found
     total = sum(map(len, rows))
-    hidden, output = (np.stack([sums[path][i].cpu().numpy() for path in modules]) / total for i in (0, 1))
-    return NeuronMeans(hidden, output, total)
+    kinds = [np.stack([sums[path][i].cpu().numpy() for path in modules]) / total for i in range(4)]
+    hidden, hidden_square, output, output_square = kinds
+    return NeuronMoments(hidden, output, _deviation(hidden, hidden_square), _deviation(output, output_square), total)
 
 
-def _over_tokens(values: Tensor, mask: Tensor) -> Float[Tensor, "neuron"]:
-    """The sum over real tokens; OPT has texts and tokens in one dimension."""
-    real: Tensor = values.reshape(-1, values.shape[-1])[mask.reshape(-1)]
-    return real.double().sum(0)
+def _over_tokens(values: Tensor, mask: Tensor) -> tuple[Float[Tensor, "neuron"], Float[Tensor, "neuron"]]:
+    """The sums over real tokens of the values and of their squares; OPT has texts and tokens in one dimension."""
+    real = values.reshape(-1, values.shape[-1])[mask.reshape(-1)].double()
+    return real.sum(0), (real**2).sum(0)
+
+
+def _deviation(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """sqrt(E x^2 - (E x)^2); rounding below 0 is 0."""
+    return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)))
 
 
 @contextmanager
-def ablated(encoder: Encoder, neurons: NeuronSet, means: NeuronMeans | None) -> Iterator[None]:
-    """Hold neurons at their mean, or at zero where `means` is None, on every token while the context is open.
+def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None) -> Iterator[None]:
+    """Hold neurons at their mean, or at zero where `moments` is None, on every token while the context is open.
 
     No weight is changed. Encoders that share this backbone are ablated with it.
 
@@ -85,7 +93,7 @@ def ablated(encoder: Encoder, neurons: NeuronSet, means: NeuronMeans | None) -> 
         SettingsError: if the encoder has no such part, layer or neuron.
     """
     sites = {site.layer: site for site in find_sites(encoder, (OUTPUT,))}
-    held = _checked(encoder, means) if means is not None else {}
+    held = _checked(encoder, moments) if moments is not None else {}
     edits: dict[str, dict[str, tuple[Tensor, Tensor]]] = {HIDDEN: {}, OUTPUT: {}}
     for kind, layer, index in _by_module(neurons):
         site = _site(encoder, sites, layer)
@@ -131,17 +139,17 @@ def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarra
         )
 
 
-def _checked(encoder: Encoder, means: NeuronMeans) -> dict[str, Float[np.ndarray, "layer neuron"]]:
+def _checked(encoder: Encoder, moments: NeuronMoments) -> dict[str, Float[np.ndarray, "layer neuron"]]:
     sites = find_sites(encoder, (OUTPUT,))
     output, hidden = sites[0].weight(encoder).shape
-    found = (means.hidden.shape, means.output.shape)
+    found = (moments.hidden_mean.shape, moments.output_mean.shape)
     if found != ((len(sites), hidden), (len(sites), output)):
         raise SettingsError(
             f"means of {found} neurons for {len(sites)} layers of {hidden} and {output}",
             where=encoder.name,
-            fix="take the means with `neuron_means` of this encoder",
+            fix="take the means with `neuron_moments` of this encoder",
         )
-    return {HIDDEN: means.hidden, OUTPUT: means.output}
+    return {HIDDEN: moments.hidden_mean, OUTPUT: moments.output_mean}
 
 
 def _on_device(encoder: Encoder, index: Int[np.ndarray, "held"], values: np.ndarray) -> tuple[Tensor, Tensor]:

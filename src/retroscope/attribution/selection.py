@@ -42,6 +42,11 @@ class NeuronSet:
 
     neurons: Mapping[str, Mapping[int, tuple[int, ...]]]
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers in which they lie, of all parts."""
+        return tuple(sorted({layer for layers in self.neurons.values() for layer, some in layers.items() if some}))
+
     def __len__(self) -> int:
         """How many."""
         return sum(len(some) for layers in self.neurons.values() for some in layers.values())
@@ -117,6 +122,30 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
             some = _chosen(how, ranking.values[site], top[site], (seed, site))
             chosen.setdefault(part, {})[layer] = tuple(sorted(some.tolist()))
     return NeuronSet(chosen)
+
+
+def matched(ranking: Ranking, like: NeuronSet) -> NeuronSet:
+    """Choose as many neurons of every part and layer as `like` has: the largest by `ranking`, ties by number.
+
+    Two sets with one layer histogram differ by which neurons of a layer they hold, and in nothing else.
+    """
+    chosen: dict[str, dict[int, tuple[int, ...]]] = {}
+    for (part, layer), values in zip(ranking.sites, ranking.values, strict=True):
+        n = len(like.neurons.get(part, {}).get(layer, ()))
+        if n:
+            best = np.argsort(-values, kind="stable")[:n]
+            chosen.setdefault(part, {})[layer] = tuple(sorted(best.tolist()))
+    return NeuronSet(chosen)
+
+
+def shared(one: NeuronSet, two: NeuronSet) -> float:
+    """Return the share of the neurons of `one` that are in `two`, too."""
+    both = sum(
+        len({*some} & {*two.neurons.get(part, {}).get(layer, ())})
+        for part, layers in one.neurons.items()
+        for layer, some in layers.items()
+    )
+    return both / len(one)
 
 
 def _top(ranking: Ranking, k: int) -> list[Int[np.ndarray, "chosen"]]:

@@ -110,10 +110,7 @@ def run(
         },
         settings,
         assignments,
-        unless_said={
-            "ablation.fractions": [0.001, 0.003, 0.01, 0.03, 0.1],
-            **({"neurons.limit": 0, "neurons.target": "norm"} if texts else {}),
-        },
+        unless_said={"neurons.limit": 0, "neurons.target": "norm"} if texts else {},
     )
     if not ablate:
         chosen = replace(chosen, ablation=None)

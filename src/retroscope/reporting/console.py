@@ -5,7 +5,7 @@ import textwrap
 from retroscope.reporting.findings import Findings
 from retroscope.reporting.latex import PaperTable
 from retroscope.reporting.neuron_report import NeuronReport, neuron_verdict
-from retroscope.reporting.neuron_tables import paper_ablation
+from retroscope.reporting.neuron_tables import narrow_ablation
 from retroscope.reporting.numbers import count
 from retroscope.reporting.paper_tables import paper_layers, paper_retrieval
 from retroscope.reporting.statements import Statement
@@ -48,7 +48,7 @@ def neuron_summary(report: NeuronReport) -> str:
         *([_statements("READ THIS FIRST", alarms)] if alarms else []),
         _statements("Verdict", statements),
         *([_listed("Caveats", report.caveats)] if report.caveats else []),
-        *(_table(t) for t in (paper_ablation(report.neurons),) if not t.frame.empty),
+        *(_table(t) for t in (narrow_ablation(report.neurons),) if not t.frame.empty),
     ]
     return "\n\n".join(_without_controls(block) for block in blocks) + "\n"
 

@@ -23,8 +23,11 @@ ACTIVE = "active@"  # followed by a threshold
 SHARE, COUNT, THRESHOLD = "share", "count", "threshold"  # of the data sets of neurons
 DIMS = (QUERY, "statistic", "part", "layer")
 ABLATED = (QUERY, "how", "draw", "fraction", "measure")
-TABLE_COLUMNS = ("fraction", "measure", "intact", "top", "bottom", "random", "harm", "harm_low", "harm_high",
-                 "below_every_draw", "p", "p_draws", "neurons", "shared_by_chance")  # fmt: skip
+LARGEST = "largest"  # the control that knows neither gradient nor query
+TABLE_COLUMNS = ("fraction", "measure", "neurons", "layers", "n", "intact", "top", LARGEST, "bottom", "random", "harm",
+                 "harm_low", "harm_high", "harm_over_largest", "harm_over_largest_low", "harm_over_largest_high",
+                 "below_every_draw", "p", "p_queries", "p_draws", "p_largest", "p_over_random", "p_confirmed",
+                 "over_random", "confirmed", "shared_by_chance", "shared_with_largest")  # fmt: skip
 AREA_COLUMNS = ("how", "measure", "area", "area_low", "area_high")
 OVERLAP_COLUMNS = ("part", "layer", "measure", "neurons", "between", "before_halves", "after_halves", "whole", "chance")
 WITHIN = ("mean", "max")
@@ -64,14 +67,16 @@ class Ablation:
     """What happens to retrieval when neurons are held at one value.
 
     Attributes:
-        scores: dimensions `ABLATED`, `how` being "top", "bottom" (draw 0 only) and "random".
+        scores: dimensions `ABLATED`, `how` being "top", the ranking shown beside it, "largest", "bottom" (these with
+            draw 0 only) and "random".
         intact: dimensions (query, measure), nothing ablated.
         table: a row a fraction and measure, at least `TABLE_COLUMNS`: the `harm` of the top over that of the mean
-            draw, with its interval over queries, whether top lies below every draw, and `p_draws`, that of the
-            prediction test of the top against the draws.
+            draw and over that of the largest, each with its interval over queries and its test, and whether both
+            controls are beaten (`confirmed`, by `p_confirmed`, corrected over the fractions of a measure).
         areas: `AREA_COLUMNS`: by how much the curve `how` lies below the mean of the random ones, over log10 of the
             fraction, with its interval over queries: positive where it harms more.
-        recipe: how neurons were ranked and at what they were held (JSON-like).
+        recipe: how neurons were ranked (`by`, and `beside` for the curve beside it), in how many `layers` they
+            lie, and at what they were held (JSON-like).
         warnings: reasons not to trust it.
     """
 
@@ -85,6 +90,7 @@ class Ablation:
     def __post_init__(self) -> None:
         demand_dims("ablation", self.scores, ABLATED)
         demand_columns("table of an ablation", self.table, TABLE_COLUMNS)
+        demand_recipe("ablation", self.recipe, ("beside", "layers", "level"))
         demand_columns("table of areas between ablation curves", self.areas, AREA_COLUMNS)
 
     @property
@@ -201,6 +207,13 @@ def demand_columns(what: str, frame: pd.DataFrame, columns: Sequence[str]) -> No
     lost = [c for c in columns if c not in frame.columns]
     if lost:
         raise AnalysisError(f"the {what} lacks the columns {lost}", where="findings", fix=f"give it {list(columns)}")
+
+
+def demand_recipe(what: str, recipe: Mapping[str, Any], names: Sequence[str]) -> None:
+    """An error that names what a recipe does not record."""
+    lost = [name for name in names if name not in recipe]
+    if lost:
+        raise AnalysisError(f"the recipe of the {what} lacks {lost}", where="findings", fix="run the ablation again")
 
 
 def demand_dims(what: str, scores: Scores, dims: tuple[str, ...]) -> None:

@@ -15,7 +15,6 @@ from retroscope.statistics.completeness import SiteGaps, site_gaps
 
 LAYER_SHARE = "layer share"
 CURVE = ["side", "value", "low", "high"]
-DEFAULT = ComparisonSettings(family_per=("measure",), family="fractions of the neurons")
 METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", "seed")  # taken over from the profile
 
 
@@ -136,15 +135,6 @@ def ablation_rows(ablation: Ablation) -> pd.DataFrame:
     frame = pd.concat([frames[0], frames[1].assign(how="intact", draw=0)], ignore_index=True).dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"})
     return named[["how", "draw", "fraction", "measure", "value", "low", "high"]].reset_index(drop=True)
-
-
-@lru_cache(maxsize=8)
-def harm(ablation: Ablation, settings: ComparisonSettings = DEFAULT) -> Difference:
-    """Ablating the top against the mean of the random draws, paired by query; a measure's fractions are a family."""
-    values = ablation.scores.values.transpose("query", "how", "draw", "fraction", "measure")
-    random = Scores("random neurons ablated", values.sel(how="random", drop=True).mean("draw"))
-    top = Scores("top neurons ablated", values.sel(how="top", draw=0, drop=True))
-    return compare_scores(random, top, settings)
 
 
 def neuron_rows(findings: NeuronFindings) -> pd.DataFrame:

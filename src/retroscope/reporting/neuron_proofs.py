@@ -7,14 +7,16 @@ import pandas as pd
 
 from retroscope.reporting.curves import PANEL, curves, embedded, facets, layer_axis, tooltips
 from retroscope.reporting.figure import Figure
-from retroscope.reporting.neuron_findings import SINGLE, NeuronFindings
+from retroscope.reporting.neuron_findings import LARGEST, SINGLE, NeuronFindings
 from retroscope.reporting.neuron_frames import ablation_rows
 from retroscope.reporting.numbers import score
 from retroscope.reporting.palette import BETWEEN, LOOKS, NEURON_LOOKS
 
 TOP, BOTTOM, RANDOM, INTACT = "top", "bottom", "random", "intact"
-ABLATED = {TOP: "top", BOTTOM: "bottom", RANDOM: "random draws", INTACT: "nothing ablated"}
-GREY, PALE = "#6f6f6f", "#9a9a9a"
+LINES = {TOP: "top", "signed": "top by signed value", "magnitude": "top by magnitude", LARGEST: "largest",
+         BOTTOM: "bottom", RANDOM: "random draws", INTACT: "nothing ablated"}  # fmt: skip
+DASHES = {BOTTOM: [5, 3], INTACT: [2, 3], LARGEST: [7, 2, 2, 2], "signed": [4, 1], "magnitude": [4, 1]}
+GREY, PALE, DARK = "#6f6f6f", "#9a9a9a", "#333333"
 WIDE = {"width": 360, "height": 230}
 MEASURES = {"jaccard": "Jaccard index of the top sets", "spearman": "rank correlation of all"}
 
@@ -32,9 +34,12 @@ def ablation_figure(findings: NeuronFindings) -> Figure | None:
     return Figure(
         "neuron_ablation",
         "Retrieval without these neurons",
-        "The measure when a part of the neurons is held at one value. Top: the most attributed. Bottom: the least. "
-        "Random draws (thin): any, as many of every layer and matrix as the top has. Bands are intervals over queries, "
-        "the grey one that of the intact model. Neurons that carry retrieval cost more than every random draw.",
+        "The measure when a part of the neurons is held at one value. Top: the most attributed; beside it, where they "
+        "were ranked by share, those of the largest signed value, and the other way round. Largest: those whose "
+        "holding changes most of what the block writes, found without gradient or query. Bottom: the least attributed. "
+        "Random draws (thin). All have as many of every layer and matrix as the top has. Bands are intervals over "
+        "queries, the grey one that of the intact model. Neurons are confirmed where they cost more than every random "
+        "draw and more than the largest.",
         "; ".join(_words(name, frame, measure) for measure in measures for name, frame in frames.items()) + ".",
         alt.vconcat(*rows).resolve_scale(color="independent", strokeDash="independent"),
     )
@@ -43,18 +48,22 @@ def ablation_figure(findings: NeuronFindings) -> Figure | None:
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
     """One panel; its colour is that of the side."""
     frame = frame[frame["measure"] == measure]
-    frame = frame.assign(series=frame["how"].map(ABLATED), line=frame["how"] + " " + frame["draw"].astype(str))
+    frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     held = frame[frame["how"] != INTACT]
-    channels = _channels((LOOKS | NEURON_LOOKS)[name].colour)
+    channels = _channels((LOOKS | NEURON_LOOKS)[name].colour, [how for how in LINES if (frame["how"] == how).any()])
     x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=_percent(held))
     y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False, padding=6))
     base = alt.Chart(embedded(held)).encode(x=x, detail="line:N")
-    sets = base.transform_filter(alt.FieldOneOfPredicate(field="how", oneOf=[TOP, BOTTOM]))
+    sets = base.transform_filter(
+        alt.FieldOneOfPredicate(field="how", oneOf=[h for h in LINES if h not in (RANDOM, INTACT)])
+    )
     tips = [alt.Tooltip("line:N"), alt.Tooltip("fraction:Q", format=".2%"), *tooltips()]
     level = alt.Chart(embedded(frame[frame["how"] == INTACT]))
     layers = [
         level.mark_rect(opacity=0.12, color=GREY).encode(y="low:Q", y2="high:Q"),
-        sets.mark_area(opacity=0.14).encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"]),
+        base.transform_filter(alt.datum.how == TOP)
+        .mark_area(opacity=0.14)
+        .encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"]),
         base.transform_filter(alt.datum.how == RANDOM).mark_line(strokeWidth=0.9).encode(y=y, **channels),
         level.mark_rule(strokeWidth=1.4).encode(y="value:Q", **channels),
         sets.mark_line(strokeWidth=2).encode(y=y, **channels),
@@ -63,10 +72,11 @@ def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
     return alt.layer(*layers).properties(title=measure if name == SINGLE else f"{measure}: {name}", **WIDE)
 
 
-def _channels(colour: str) -> dict[str, Any]:
+def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
     """Colour and dash by what was ablated."""
-    names = list(ABLATED.values())
-    colours, dashes = [colour, colour, PALE, GREY], [[1, 0], [5, 3], [1, 0], [2, 3]]
+    names = [LINES[how] for how in hows]
+    colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: DARK}.get(how, colour) for how in hows]
+    dashes = [DASHES.get(how, [1, 0]) for how in hows]
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=250)
     return {
         "color": alt.Color("series:N", title=None, legend=legend, scale=alt.Scale(domain=names, range=colours)),

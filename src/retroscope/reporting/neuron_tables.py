@@ -1,13 +1,15 @@
 """Tables of neurons: every number, and what a paper prints."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from retroscope.reporting.findings import AFTER, BEFORE
 from retroscope.reporting.frames import rows
 from retroscope.reporting.latex import PaperTable
-from retroscope.reporting.neuron_findings import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
+from retroscope.reporting.neuron_findings import GINI, LARGEST, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
 from retroscope.reporting.neuron_frames import (
     LAYER_SHARE,
     ablation_rows,
@@ -124,23 +126,55 @@ def paper_ablation(findings: NeuronFindings) -> PaperTable:
         return NOTHING
     alone = set(findings.sides) == {SINGLE}
     columns = {} if alone else {"side": found["side"].astype(str)}
-    numbers = {name: [score(v) for v in found[name]] for name in ("intact", "top", "bottom", "random")}
+    beside = [how for how in ("signed", "magnitude") if how in found]
+    shown = ("intact", "top", *beside, LARGEST, "bottom", "random")
+    numbers = {name: [score(v) for v in found[name]] for name in shown}
+    harms = {"harm": "harm over random", "harm_over_largest": "harm over largest"}
+    tests = {"p_queries": "p, queries", "p_draws": "p, draws", "p_largest": "p, largest", "p_confirmed": "p, corrected"}
     columns |= {
         "measure": found["measure"].astype(str),
         "ablated": [f"{100 * f:.3g} %" for f in found["fraction"]],
         "neurons": [f"{n:,.0f}" for n in found["neurons"]],
+        "layers": [f"{n:.0f}" for n in found["layers"]],
         **numbers,
-        "harm": [f"{score(r['harm'])} {interval(r['harm_low'], r['harm_high'])}" for _, r in found.iterrows()],
+        **{title: [_effect(row, name) for _, row in found.iterrows()] for name, title in harms.items()},
         "lowest": ["yes" if below else "no" for below in found["below_every_draw"]],
-        "p, draws": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_draws"]],
+        **{t: [p_value(p).removeprefix("p ").removeprefix("= ") for p in found[name]] for name, t in tests.items()},
+        "beats both": ["yes" if both else "no" for both in found["confirmed"]],
     }
     note = (
-        "Harm: random - top, paired by query, with its interval over queries; the random sets have as many neurons of "
-        "every layer and matrix as the top has, and their draws are taken as they are. Lowest: the top is below "
-        "every draw. p, draws: of the top being one more draw (Student's prediction test)."
+        "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that holding "
+        "the neuron makes in what its block writes; neither gradient nor query. Harm: what the others leave over what "
+        "the top leaves, paired by query, with its interval over queries; random draws are taken as they are. Lowest: "
+        "the top is below every draw. p, queries and p, largest: paired tests against the mean draw and the largest. "
+        "p, draws: of the top being one more draw (Student's prediction test). p, corrected: the largest of the three, "
+        "Holm-corrected over a measure's shares."
     )
     caption = f"Retrieval with neurons held at one value: {_models(findings)}."
-    return PaperTable(pd.DataFrame(columns), caption, note, ("ablated", "neurons", *numbers, "harm", "p, draws"))
+    return PaperTable(
+        pd.DataFrame(columns),
+        caption,
+        note,
+        ("ablated", "neurons", "layers", *numbers, *harms.values(), *tests.values()),
+    )
+
+
+def narrow_ablation(findings: NeuronFindings) -> PaperTable:
+    """The same without intervals and single tests, for a terminal of 100 columns."""
+    whole = paper_ablation(findings)
+    if whole.frame.empty:
+        return whole
+    left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
+    note = (
+        "All sets have as many neurons of every layer as the top has. Largest: by the change that holding the neuron "
+        "makes in what its block writes; neither gradient nor query. Lowest: the top is below every random draw. p, "
+        "corrected: that the top costs more than random neurons and than the largest, Holm-corrected over the shares."
+    )
+    return replace(whole, frame=whole.frame.drop(columns=[*left_out, "layers"]), note=note)
+
+
+def _effect(row: "pd.Series[Any]", name: str) -> str:
+    return f"{score(row[name])} {interval(row[f'{name}_low'], row[f'{name}_high'])}"
 
 
 def paper_completeness(findings: NeuronFindings) -> PaperTable:

@@ -14,7 +14,8 @@ import pandas as pd
 from retroscope.reporting.controls import widened
 from retroscope.reporting.findings import AFTER, BEFORE
 from retroscope.reporting.frames import alpha, correction, margin
-from retroscope.reporting.neuron_checks import TOPIC, ablated, check_statements, doubted
+from retroscope.reporting.neuron_ablation import TOPIC, ablated
+from retroscope.reporting.neuron_checks import check_statements, doubted
 from retroscope.reporting.neuron_findings import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
 from retroscope.reporting.neuron_frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
 from retroscope.reporting.numbers import count, interval, p_value, score, signed

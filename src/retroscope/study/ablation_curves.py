@@ -1,7 +1,8 @@
 """Do the neurons that an attribution names matter? Retrieval with the top ones held, against as many others.
 
 After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
-where that does more harm than pruning others. Random and bottom neurons have the layer histogram of the top ones.
+where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
+query. All sets have the layer histogram of the top.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,17 +15,29 @@ import xarray as xr
 
 from retroscope.attribution.concentration import how_many
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import HOWS, NeuronSet, Ranking, choose, ranked
+from retroscope.attribution.selection import NeuronSet, Ranking, choose, matched, ranked, shared
+from retroscope.attribution.size import size_ranking
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.scores import QUERY, TEXT, Scores
 from retroscope.study.ablation_settings import ENOUGH, TOWERS, AblationSettings
-from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
+from retroscope.study.ablation_table import LARGEST, RANDOM, TOP, area_table, curve_table, shared_by_chance
 from retroscope.study.ablation_trial import Trial, check_towers, make_trial
 from retroscope.study.held_out import Evaluated, evaluated_queries
 from retroscope.study.measure import Progress
 from retroscope.study.sampled import is_sampled, sampled
 from retroscope.study.whole_search import WholeSearch, few_queries, sample_words, whole_search
+
+Held = tuple[str, int, float]  # how, draw, fraction
+
+
+@dataclass(frozen=True, eq=False)
+class Rankings:
+    """What the sets are chosen by: the ranking that is tested, the one shown beside it, and size."""
+
+    chosen: Ranking
+    beside: Ranking
+    size: Ranking
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +45,14 @@ class AblationCurves:
     """What ablation does to retrieval.
 
     Attributes:
-        scores: dimensions (query, how, draw, fraction, measure); "top" and "bottom" have the draw 0 only, and the
-            others are NaN.
+        scores: dimensions (query, how, draw, fraction, measure), `how` being "top", the ranking shown beside it
+            ("signed", say: those of its largest values in the same layers), "largest" (see `attribution.size`),
+            "bottom" and "random"; all but "random" have the draw 0 only, and the others are NaN.
         intact: (query, measure), nothing ablated.
         table: a row for each fraction and measure (see `ablation_table.curve_table`), with the number of `neurons`
-            held and `shared_by_chance`, the expected share of the top ones in a random set.
-        areas: a row for each measure and each of "top" and "bottom" (see `ablation_table.area_table`).
+            held, the number of `layers` they lie in, `shared_by_chance`, the expected share of the top ones in a
+            random set, and `shared_with_largest`, their share among the largest.
+        areas: a row for each measure and each `how` but "random" (see `ablation_table.area_table`).
         top: fraction -> the neurons that "top" held.
         recipe: how it was made (JSON-like).
         warnings: reasons not to trust it.
@@ -61,9 +76,9 @@ def ablation_curves(
     *,
     whole: WholeSearch | None = None,
 ) -> AblationCurves:
-    """Retrieve with the top, the bottom and random neurons held, for each fraction, and with none.
+    """Retrieve with the top, the largest, the bottom and random neurons held, for each fraction, and with none.
 
-    The ablated tower's texts are encoded `settings.ablations` + 2 times (16 by default), the other's once; the rest
+    The ablated tower's texts are encoded `settings.ablations` + 2 times (56 by default), the other's once; the rest
     costs little. A corpus of more than `settings.passages` is sampled. Token ids and final vectors are held in memory.
 
     Args:
@@ -78,6 +93,7 @@ def ablation_curves(
     towers = TOWERS[settings.tower or attribution.recipe["tower"]]
     check_towers(retriever, attribution.recipe["tower"], towers)
     ranking = ranked(attribution, settings.by, settings.parts)
+    beside = ranked(attribution, settings.beside, settings.parts)
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
     if whole is None and is_sampled(collection, settings.passages):
         whole = whole_search(collection, {}, settings.measures)
@@ -93,7 +109,9 @@ def ablation_curves(
         ablations=settings.ablations,
         progress=progress,
     )
-    values = _values(trial, ranking, settings)
+    size = _size(trial, ranking, attribution.recipe["tower"])
+    sets = dict(_sets(Rankings(ranking, beside, size), settings))
+    values = _values(trial, sets, settings)
     recipe = {
         **_recipe(attribution, settings, ranking),
         **_searched(searched, collection, queries),
@@ -101,43 +119,60 @@ def ablation_curves(
         "towers": list(towers),
     }
     warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
-    return _curves(values, ranking, settings, recipe, warnings)
+    return _curves(values, sets, ranking, settings, recipe, warnings)
 
 
-def _values(trial: Trial, ranking: Ranking, settings: AblationSettings) -> xr.Dataset:
+def _size(trial: Trial, ranking: Ranking, attributed: str) -> Ranking:
+    """By what holding a neuron changes over the texts of the attributed tower, or of the ablated one."""
+    tower = attributed if attributed in trial.moments else next(iter(trial.moments))
+    return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, hold_mean=trial.hold_mean)
+
+
+def _values(trial: Trial, sets: Mapping[Held, NeuronSet], settings: AblationSettings) -> xr.Dataset:
     """`ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
     labels: dict[str, list[Any]] = {
         QUERY: list(trial.collection.queries),
-        "how": list(HOWS),
+        "how": list(dict.fromkeys(how for how, _, _ in sets)),
         "draw": list(range(settings.draws)),
         "fraction": list(settings.fractions),
         "measure": list(settings.measures),
     }
     intact = trial.values(None)
     ablated = np.full([len(names) for names in labels.values()], np.nan)
-    for (how, draw, fraction), neurons in _sets(ranking, settings):
-        ablated[:, how, draw, fraction] = trial.values(neurons)
+    for (how, draw, fraction), neurons in sets.items():
+        ablated[:, labels["how"].index(how), draw, labels["fraction"].index(fraction)] = trial.values(neurons)
     numbers = trial.collection.query_texts
     coords = {**labels, TEXT: (QUERY, [numbers[query] for query in labels[QUERY]])}
     return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, coords)
 
 
-def _sets(ranking: Ranking, settings: AblationSettings) -> Iterator[tuple[tuple[int, int, int], NeuronSet]]:
-    """(how, draw, fraction) by position, and the neurons that are held there."""
-    for at, fraction in enumerate(settings.fractions):
-        for number, how in enumerate(HOWS):
-            for draw in range(settings.draws if how == "random" else 1):
-                yield (number, draw, at), choose(ranking, fraction, how, settings.seed + draw)
+def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Held, NeuronSet]]:
+    """What is held, for each fraction; every set has the layer histogram of the top."""
+    for fraction in settings.fractions:
+        top = choose(rankings.chosen, fraction, TOP)
+        yield (TOP, 0, fraction), top
+        yield (settings.beside, 0, fraction), matched(rankings.beside, top)
+        yield (LARGEST, 0, fraction), matched(rankings.size, top)
+        yield ("bottom", 0, fraction), choose(rankings.chosen, fraction, "bottom")
+        for draw in range(settings.draws):
+            yield (RANDOM, draw, fraction), choose(rankings.chosen, fraction, RANDOM, settings.seed + draw)
 
 
 def _curves(
-    values: xr.Dataset, ranking: Ranking, settings: AblationSettings, recipe: dict[str, Any], warnings: tuple[str, ...]
+    values: xr.Dataset,
+    sets: Mapping[Held, NeuronSet],
+    ranking: Ranking,
+    settings: AblationSettings,
+    recipe: dict[str, Any],
+    warnings: tuple[str, ...],
 ) -> AblationCurves:
-    top = {fraction: choose(ranking, fraction, "top") for fraction in settings.fractions}
+    top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals)
-    sets = table["fraction"].map(top)
-    table.insert(2, "neurons", sets.map(len))
-    table["shared_by_chance"] = sets.map(lambda some: shared_by_chance(some, ranking))
+    held = table["fraction"].map(top)
+    table.insert(2, "neurons", held.map(len))
+    table.insert(3, "layers", held.map(lambda some: len(some.layers)))
+    table["shared_by_chance"] = held.map(lambda some: shared_by_chance(some, ranking))
+    table["shared_with_largest"] = [shared(top[f], largest[f]) for f in table["fraction"]]
     return AblationCurves(
         Scores("ablation", values["ablated"], recipe, warnings),
         Scores("intact retrieval", values["intact"], recipe, warnings),
@@ -153,12 +188,15 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
     return {
         "attribution": dict(attribution.recipe),
         "by": settings.by,
+        "beside": settings.beside,
         "parts": list(dict.fromkeys(part for part, _ in ranking.sites)),
         "neurons": ranking.n,
+        "layers": len({layer for _, layer in ranking.sites}),
         "fractions": list(settings.fractions),
         "hold": settings.hold,
         "draws": settings.draws,
         "seed": settings.seed,
+        "level": settings.intervals.level,
     }
 
 

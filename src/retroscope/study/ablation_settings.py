@@ -12,6 +12,7 @@ from retroscope.statistics.intervals import IntervalSettings
 
 ENOUGH = 50  # held-out queries; with fewer all are measured, and the result says so
 HOLDS = ("mean", "zero")
+BESIDE = {"share": "signed", "magnitude": "signed", "signed": "magnitude"}  # ranking -> the one shown beside it
 TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
 
 
@@ -21,14 +22,15 @@ class AblationSettings:
 
     Attributes:
         fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
-            number of neurons, one at least.
+            number of neurons, one at least. Six by default, each about three times the last: each costs
+            `4 + draws` encodings of what is searched.
         by: what "top" is: "share" (the published quantity, every unit counting alike), "magnitude" or "signed" (see
             `attribution.selection.ranked`).
         parts: of the neurons; None: `intermediate`, the hidden units, where it was attributed (magnitudes of several
             parts are no one scale).
         hold: what a neuron is held at: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
-        draws: random sets of each size.
+        draws: random sets of each size; those of one draw grow with the fraction.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
         passages: size of the sample that is searched of a larger corpus (see `study.sampled`), for every set of neurons
@@ -38,7 +40,7 @@ class AblationSettings:
         intervals: over queries.
     """
 
-    fractions: tuple[float, ...] = (0.01, 0.1)
+    fractions: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     by: str = "share"
     parts: tuple[str, ...] | None = None
     hold: str = "mean"
@@ -75,5 +77,10 @@ class AblationSettings:
 
     @property
     def ablations(self) -> int:
-        """Sets of neurons that are ablated, one after the other."""
-        return len(self.fractions) * (2 + self.draws)
+        """Sets of neurons that are ablated, one after the other: four chosen ones and the draws, of each size."""
+        return len(self.fractions) * (4 + self.draws)
+
+    @property
+    def beside(self) -> str:
+        """The ranking whose curve is shown beside that of `by`."""
+        return BESIDE[self.by]

@@ -1,6 +1,7 @@
-"""What ablation curves say in numbers: every fraction against its random draws, and the area between the curves."""
+"""What ablation curves say in numbers: every fraction against its controls, and the areas between the curves."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,51 +10,102 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from retroscope.attribution.selection import NeuronSet, Ranking
+from retroscope.scores import Scores
 from retroscope.statistics.area import mean_area_between
 from retroscope.statistics.clusters import texts_of
-from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.correction import correct
+from retroscope.statistics.difference import Difference
+from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.settings import ComparisonSettings
 
-AGAINST = ("top", "bottom")
+TOP, LARGEST, RANDOM = "top", "largest", "random"
 
 
 def curve_table(values: xr.DataArray, intact: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame:
     """A row for each fraction and measure, means over queries.
 
-    Columns: `fraction`, `measure`, `intact`, `top`, `bottom`, `random` (mean of the draws), `random_lowest`,
-    `random_highest`; `harm` (random - top) with `harm_low` and `harm_high`, paired by query, the draws taken as they
-    are; `below_every_draw`: top is lower than each draw; `p`: (1 + draws not above top) / (1 + draws), the exact
-    probability of a rank as low as this if the ranking within layers said nothing (Phipson and Smyth 2010);
-    `p_draws`: of a top drawn like the random sets (see `prediction_p`), where p cannot fall below 1 / (1 + draws).
+    Columns: `fraction`, `measure`, `n` queries, `intact`, one for each label of `how` (`random`: mean of the draws),
+    `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with `_low`
+    and `_high`, paired by query, the draws taken as they are; `below_every_draw`: top is lower than each draw;
+    `p`: (1 + draws not above top) / (1 + draws), the exact probability of a rank as low as this if the ranking within
+    layers said nothing (Phipson and Smyth 2010).
+
+    Three tests, none corrected: `p_queries` (top against the mean draw) and `p_largest` (top against the largest),
+    paired by query and two-sided; `p_draws`: of a top drawn like the random sets (see `prediction_p`). A claim needs
+    all of its tests, so that its p is the largest of theirs (intersection-union; Berger 1982), 1 where a mean points
+    the other way or a draw lies as low; then Holm over the fractions of a measure: `p_over_random` (the first and
+    the last), `p_confirmed` (all three). `over_random` and `confirmed`: those are at most 1 - level.
     """
+    random = values.sel(how=RANDOM, drop=True)
+    top, largest = (values.sel(how=how, drop=True).isel(draw=0, drop=True) for how in (TOP, LARGEST))
+    over_random = _paired(random.mean("draw"), top, settings)
+    over_largest = _paired(largest, top, settings)
     rows = []
-    for fraction in values["fraction"].values.tolist():
-        for measure in values["measure"].values.tolist():
-            cell = values.sel(fraction=fraction, measure=measure)
-            row = {"fraction": fraction, "measure": measure, "intact": float(intact.sel(measure=measure).mean())}
-            rows.append({**row, **_cell(cell, settings)})
-    return pd.DataFrame(rows)
+    for measure in values["measure"].values.tolist():
+        for fraction in values["fraction"].values.tolist():
+            at = {"fraction": fraction, "measure": measure}
+            tests = (over_random.table.sel(at), over_largest.table.sel(at))
+            rows.append({**at, "intact": float(intact.sel(measure=measure).mean()), **_cell(values.sel(at), *tests)})
+    table = pd.DataFrame(rows)
+    for claim, p in (("over_random", "p_over_random"), ("confirmed", "p_confirmed")):
+        table[p] = table.groupby("measure", sort=False)[p].transform(lambda some: _holm(some.to_numpy()))
+        table[claim] = table[p] <= round(1 - settings.level, 12)
+    by_fraction = table.sort_values("fraction", kind="stable")
+    return by_fraction.reset_index(drop=True)
 
 
-def _cell(cell: xr.DataArray, settings: IntervalSettings) -> dict[str, float | bool]:
+def _paired(other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings) -> Difference:
+    """What the other set leaves over what the top leaves: its effects are harms."""
+    level = ComparisonSettings(
+        level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
+    )
+    held, left = (Scores("ablation", side.transpose("query", "fraction", "measure")) for side in (top, other))
+    return compare_scores(held, left, level)
+
+
+def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
+    return correct("holm", p, np.zeros((0, len(p))), SignFlips())
+
+
+def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
     """`cell`: (query, how, draw)."""
-    top, bottom = (cell.sel(how=how).isel(draw=0).values for how in AGAINST)
-    random = cell.sel(how="random").values
-    draws = random.mean(axis=0)
-    harm = bootstrap_mean(random.mean(axis=1) - top, settings, texts_of(cell))
-    not_above = int((draws <= top.mean()).sum())
+    held = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
+    draws = cell.sel(how=RANDOM).transpose("query", "draw").values.mean(axis=0)
+    not_above = int((draws <= held[TOP]).sum())
+    p_draws = prediction_p(held[TOP], draws)
+    p_over_random = _all_of([_harmful(by_query), p_draws, 1.0 if not_above else 0.0])
     return {
-        "top": float(top.mean()),
-        "bottom": float(bottom.mean()),
-        "random": float(draws.mean()),
+        "n": int(by_query["n"]),
+        **held,
+        RANDOM: float(draws.mean()),
         "random_lowest": float(draws.min()),
         "random_highest": float(draws.max()),
-        "harm": float(harm.mean),
-        "harm_low": float(harm.low),
-        "harm_high": float(harm.high),
+        "harm": float(by_query["effect"]),
+        "harm_low": float(by_query["ci_low"]),
+        "harm_high": float(by_query["ci_high"]),
+        "harm_over_largest": float(over_largest["effect"]),
+        "harm_over_largest_low": float(over_largest["ci_low"]),
+        "harm_over_largest_high": float(over_largest["ci_high"]),
         "below_every_draw": not_above == 0,
         "p": (1 + not_above) / (1 + len(draws)),
-        "p_draws": prediction_p(float(top.mean()), draws),
+        "p_queries": float(by_query["p"]),
+        "p_draws": p_draws,
+        "p_largest": float(over_largest["p"]),
+        "p_over_random": p_over_random,
+        "p_confirmed": _all_of([p_over_random, _harmful(over_largest)]),
     }
+
+
+def _harmful(test: xr.Dataset) -> float:
+    """The p of a paired test where the top is the lower one, else 1."""
+    return float(test["p"]) if float(test["effect"]) > 0 else 1.0
+
+
+def _all_of(p: Sequence[float]) -> float:
+    """The p of the claim that every null is false; 1 where a test could not be made."""
+    return 1.0 if any(math.isnan(some) for some in p) else max(p)
 
 
 def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
@@ -74,7 +126,7 @@ def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
 
 
 def area_table(values: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame:
-    """By how much the curves of "top" and "bottom" lie below the mean of the random ones.
+    """By how much the curves of the chosen sets lie below the mean of the random ones.
 
     Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
     `area_low`, `area_high` (interval over queries, the draws taken as they are), `n` queries.
@@ -83,7 +135,7 @@ def area_table(values: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame
     ordered = values.transpose("query", "how", "draw", "measure", "fraction")
     random = ordered.sel(how="random").mean("draw").values
     rows = []
-    for how in AGAINST:
+    for how in [how for how in map(str, values["how"].values) if how != RANDOM]:
         other = ordered.sel(how=how).isel(draw=0).values
         found = mean_area_between(random, other, fractions, settings, texts_of(values))
         for i, measure in enumerate(values["measure"].values.tolist()):

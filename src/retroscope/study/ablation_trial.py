@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from retroscope.attribution.ablation import NeuronMeans, ablated, means_of_rows
+from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import TokenIds, final_vectors, tokenise
@@ -39,7 +39,8 @@ class Trial:
         collection: with the queries that are measured.
         measures: ir-measures names.
         texts: of each tower.
-        means: of the towers that are ablated; None where neurons are held at zero.
+        moments: of the neurons of the towers that are ablated, over their texts.
+        hold_mean: neurons are held at their means, else at zero.
         intact: the vectors of each tower.
         told: hears how many texts were encoded.
     """
@@ -48,7 +49,8 @@ class Trial:
     collection: Collection
     measures: tuple[str, ...]
     texts: Mapping[str, Texts]
-    means: Mapping[str, NeuronMeans | None]
+    moments: Mapping[str, NeuronMoments]
+    hold_mean: bool
     intact: Mapping[str, Representations]
     told: "Counter"
 
@@ -56,8 +58,8 @@ class Trial:
         """The measures of every query with these neurons held; None ablates nothing."""
         vectors = dict(self.intact)
         if neurons is not None:
-            for tower, means in self.means.items():
-                with ablated(self.texts[tower].encoder, neurons, means):
+            for tower, moments in self.moments.items():
+                with ablated(self.texts[tower].encoder, neurons, moments if self.hold_mean else None):
                     vectors[tower] = encoded(self.texts[tower], self.told)
         made = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}
@@ -111,17 +113,17 @@ def make_trial(
     ablations: int,
     progress: Progress | None,
 ) -> Trial:
-    """Tokenise, encode everything intact, and take the means of the towers that will be ablated."""
+    """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated."""
     texts = {tower: texts_of(retriever, collection, tower, batch_tokens) for tower in BOTH}
     sizes = {tower: len(some.rows) for tower, some in texts.items()}
     told = Counter(progress, sum(sizes.values()) + ablations * sum(sizes[tower] for tower in towers))
     intact = {tower: encoded(some, told) for tower, some in texts.items()}
-    means = {tower: _means(texts[tower]) if hold_mean else None for tower in towers}
-    return Trial(retriever, collection, measures, texts, means, intact, told)
+    moments = {tower: _moments(texts[tower]) for tower in towers}
+    return Trial(retriever, collection, measures, texts, moments, hold_mean, intact, told)
 
 
-def _means(texts: Texts) -> NeuronMeans:
-    return means_of_rows(texts.encoder, texts.rows, texts.tokens)
+def _moments(texts: Texts) -> NeuronMoments:
+    return moments_of_rows(texts.encoder, texts.rows, texts.tokens)
 
 
 def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tokens: int | None) -> Texts:

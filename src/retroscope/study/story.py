@@ -16,7 +16,7 @@ import xarray as xr
 from retroscope.reporting.findings import AFTER, Findings
 from retroscope.reporting.frames import alpha, correction, own_rows, rows
 from retroscope.reporting.moved_findings import MovedFindings
-from retroscope.reporting.neuron_checks import confirmed
+from retroscope.reporting.neuron_ablation import confirmed
 from retroscope.reporting.neuron_findings import SHARE
 from retroscope.reporting.story_findings import (
     AGREES,

@@ -6,6 +6,7 @@ from typing import Any
 
 import xarray as xr
 
+from retroscope.reporting.neuron_ablation import confirmed, confirmed_fractions
 from retroscope.reporting.neuron_findings import NeuronSide
 from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
@@ -136,6 +137,7 @@ def neuron_facts(side: NeuronSide) -> Record:
         "ablation": None
         if ablation is None
         else {
+            "confirmed_at": list(confirmed_fractions(ablation)) if confirmed(ablation) else [],
             "table": ablation.table.to_dict(orient="records"),
             "areas": ablation.areas.to_dict(orient="records"),
             "recipe": ordered(ablation.recipe),
