@@ -5,7 +5,8 @@
 
 The passage tower's neurons are attributed by `margin` over 200 drawn queries and held at their means; retrieval is
 measured over the whole collection with the queries that had no part in the attribution. A ranking is BY:PARTS; each
-costs an encoding of the corpus for every fraction and set (top, bottom, the random draws). STATE keeps the attribution.
+costs an encoding of the corpus for every fraction and set (top, other ranking, largest, bottom, random draws). STATE
+keeps the attribution.
 """
 
 import argparse
@@ -26,13 +27,18 @@ SHOWN = [
     "neurons",
     "intact",
     "top",
+    "largest",
     "bottom",
     "random",
     "random_lowest",
     "harm",
     "harm_low",
     "harm_high",
+    "harm_over_largest",
+    "p_queries",
     "p_draws",
+    "p_largest",
+    "p_confirmed",
 ]
 
 

@@ -168,9 +168,10 @@ def narrow_ablation(findings: NeuronFindings) -> PaperTable:
     note = (
         "All sets have as many neurons of every layer as the top has. Largest: by the change that holding the neuron "
         "makes in what its block writes; neither gradient nor query. Lowest: the top is below every random draw. p, "
-        "corrected: that the top costs more than random neurons and than the largest, Holm-corrected over the shares."
+        "both: that the top costs more than random neurons and than the largest, Holm-corrected over the shares."
     )
-    return replace(whole, frame=whole.frame.drop(columns=[*left_out, "layers"]), note=note)
+    frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
+    return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)
 
 
 def _effect(row: "pd.Series[Any]", name: str) -> str:
