@@ -14,10 +14,13 @@ from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.surgery.hybrids import ENTANGLED, _Pair, encodings, hybrids, transplanted
+from retroscope.surgery.random_changes import RandomChanges
 from retroscope.surgery.transplant import named, steps, sweep
 from toys import TEXTS, TOYS, save_toy
 
-SOME = ("none", "block:1", "top:1", "bottom:1", "attention", "ffn_in", "ffn_out", "norms", "embeddings", "all")
+SOME = ("none", "block:1", "top:1", "bottom:1", "attention", "ffn_in", "ffn_out", "norms", "embeddings", "all",
+        "set:1+outside", "set:2", "random:0:block:1", "random:1:block:2", "random:0:attention", "random:0:norms",
+        "random:0:embeddings", "random:0:all")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +45,15 @@ def by_hand(receiver: Encoder, donor: Encoder, name: str, rows: list[list[int]])
     own = dict(receiver.backbone.named_parameters())
     kept = {key: value.clone() for key, value in own.items()}
     theirs = dict(donor.backbone.named_parameters())
+    random = RandomChanges((receiver, donor))
     with torch.no_grad():
         for key, value in own.items():
             block, part = anatomy.part_of(key)
             layer = block + 1 if block is not None else 0 if part == "embedding" else anatomy.n_blocks
             if key in theirs and transplant.share is not None:
                 value.lerp_(theirs[key], transplant.share)
+            elif key in theirs and transplant.donates(layer, part) and transplant.draw is not None:
+                value.add_(random.of(transplant.draw, key))
             elif key in theirs and transplant.donates(layer, part):
                 value.copy_(theirs[key])
         found = final_vectors(receiver, rows)
@@ -118,7 +124,7 @@ def test_only_what_lies_above_is_run_again(
     for name, blocks in expected.items():
         ran.clear()
         transplanted(receiver, donor, rows, (name,))
-        assert ran[4:] == blocks, name  # each model's two blocks first, to record them
+        assert ran[2:] == blocks, name  # first the two blocks of the model that it begins with, to record them
 
 
 def test_complementary_hybrids_are_one(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
@@ -226,3 +232,34 @@ def test_models_that_compute_differently(tmp_path: Path) -> None:
 
 def test_entangled_families_exist() -> None:
     assert {toy.model_type for toy in TOYS.values()} >= ENTANGLED
+
+
+def test_a_random_change_is_as_large_as_the_difference_tensor_by_tensor(
+    pair: Callable[[str], tuple[Encoder, Encoder]],
+) -> None:
+    mine, theirs = pair("bert")
+    random, back = RandomChanges((mine, theirs)), RandomChanges((theirs, mine))
+    own, other = (dict(encoder.backbone.named_parameters()) for encoder in (mine, theirs))
+    name = "encoder.layer.0.intermediate.dense.weight"
+    difference = (other[name] - own[name]).detach()
+    drawn = [random.of(draw, name) for draw in (0, 1)]
+    for change in drawn:
+        assert float(change.norm()) == pytest.approx(float(difference.norm()), rel=1e-6)
+        cosine = torch.nn.functional.cosine_similarity(change.flatten(), difference.flatten(), dim=0)
+        assert abs(float(cosine)) < 5 / difference.numel() ** 0.5, "five standard deviations of two random directions"
+    assert not torch.equal(*drawn)
+    assert torch.equal(random.of(0, name), back.of(0, name)), "either way, and drawn again the same"
+    same = RandomChanges((mine, mine))
+    assert float(same.of(0, name).norm()) == 0
+
+
+def test_blocks_and_what_lies_outside_are_everything(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    receiver, donor = pair("llama")
+    rows = tokenise(receiver, TEXTS)
+    found = transplanted(receiver, donor, rows, ["set:1-2+outside", "all", "set:1-2", "none"])
+    assert torch.equal(found["set:1-2+outside"], found["all"])
+    assert not torch.equal(found["set:1-2"], found["all"])
+    for name, message in (("random:x:block:1", "is no random change"), ("random:0:interpolate:.5", "is no random"),
+                          ("set:9", "the model has 2 blocks"), ("set:", "unknown transplant")):  # fmt: skip
+        with pytest.raises(SettingsError, match=message):
+            named(name, 2)

@@ -20,12 +20,14 @@ from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
+from retroscope.surgery.random_changes import RandomChanges
 from retroscope.surgery.transplant import Transplant, check_pair, named
 
 # Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
 ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
 OUTSIDE = ((0, "embedding"), (None, "final_norm"), (None, "other"))  # of the blocks; None: the last layer
 
+CHANGED = 2  # the owner of what is changed at random
 Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transplant's name
 
 
@@ -34,20 +36,36 @@ class _Hybrid:
     """Whose each weight is, whoever is called the receiver.
 
     Attributes:
-        owner: of layer and part: 0 or 1, which of the two.
+        owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
         share: of the second model in an interpolation; else None.
+        draw: of a random change; else None.
+        base: whose weights are changed at random.
     """
 
     owner: Callable[[int, str], int]
     share: float | None
+    draw: int | None = None
+    base: int = 0
 
     def signature(self, places: Sequence[tuple[int, str]]) -> object:
         """Equal for two names of one model."""
-        return self.share if self.share is not None else tuple(self.owner(*place) for place in places)
+        if self.share is not None:
+            return self.share
+        owners = tuple(self.owner(*place) for place in places)
+        return owners if self.draw is None else (self.draw, self.base, owners)
+
+    def is_whole(self, anatomy: Anatomy) -> bool:
+        """Whether it must be run from its embeddings."""
+        outside = any(self.owner(anatomy.n_blocks if at is None else at, part) == CHANGED for at, part in OUTSIDE)
+        return self.share is not None or anatomy.family in ENTANGLED or outside
 
 
 def _hybrid(receiver: int, transplant: Transplant) -> _Hybrid:
-    share = transplant.share
+    share, draw = transplant.share, transplant.draw
+    if draw is not None:
+        return _Hybrid(
+            lambda layer, part: CHANGED if transplant.donates(layer, part) else receiver, None, draw, receiver
+        )
     if share is not None and receiver == 1:
         share = 1 - share
     return _Hybrid(lambda layer, part: receiver ^ int(transplant.donates(layer, part)), share)
@@ -81,20 +99,24 @@ def hybrids(
     *,
     tokens: int = 1024,
     told: Callable[[int], None] | None = None,
+    random: RandomChanges | None = None,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
     """As `transplanted`, of hybrids in either direction: two names of one model are run once.
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
         wanted: which of the two receives, and what.
+        random: the random changes of the pair, where they are held from call to call.
     """
     check_pair(*pair)
+    random = random or RandomChanges(pair)
     made: dict[Wanted, Tensor] = {}
     recipe = pair[0].recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
     for chosen in batches_by_length(lengths, tokens):
+        batch = pad(pair[0], [rows[i] for i in chosen])
         with torch.inference_mode():
-            for key, part in _of_batch(pair, pad(pair[0], [rows[i] for i in chosen]), wanted):
+            for key, part in _of_batch(_Pair(pair, batch, random), wanted, batch):
                 if key not in made:
                     made[key] = torch.empty(len(rows), *part.shape[1:])
                 made[key][chosen] = part.cpu()
@@ -108,7 +130,7 @@ def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
     run: dict[object, float] = {}
     for receiver, name in wanted:
         hybrid = _hybrid(receiver, named(name, anatomy.n_blocks))
-        whole = hybrid.share is not None or anatomy.family in ENTANGLED
+        whole = hybrid.is_whole(anatomy)
         above = anatomy.n_blocks + 1 - _prefix(hybrid, anatomy)[0]
         run[hybrid.signature(_places(anatomy))] = 1 if whole else above / anatomy.n_blocks
     return 2 + sum(run.values())
@@ -141,30 +163,36 @@ def _owners(hybrid: _Hybrid, layer: int, anatomy: Anatomy) -> set[int]:
     return {hybrid.owner(layer, part) for part in _parts(anatomy)}
 
 
-def _of_batch(pair: tuple[Encoder, Encoder], batch: Batch, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
-    recorded = _Pair(pair, batch)
+def _of_batch(recorded: "_Pair", wanted: Sequence[Wanted], batch: Batch) -> Iterator[tuple[Wanted, Tensor]]:
+    pair = recorded.encoders
     done: dict[object, Tensor] = {}
     for receiver, name in wanted:
         hybrid = _hybrid(receiver, named(name, recorded.anatomy.n_blocks))
         signature = hybrid.signature(recorded.places)
         if signature not in done:
-            whole = hybrid.share is not None or recorded.anatomy.family in ENTANGLED
-            hidden = recorded.whole(hybrid) if whole else recorded.above(hybrid)
+            hidden = recorded.whole(hybrid) if hybrid.is_whole(recorded.anatomy) else recorded.above(hybrid)
             done[signature] = pooling(pair[0].recipe.pooling)(hidden.float(), batch.pooled)
         yield (receiver, name), finish(pair[receiver], done[signature])
 
 
 class _Pair:
-    """Both models on one batch, recorded."""
+    """Both models on one batch, recorded when they are asked for."""
 
-    def __init__(self, encoders: tuple[Encoder, Encoder], batch: Batch) -> None:
+    def __init__(self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges) -> None:
         self.encoders = encoders
+        self.random = random
         self.anatomy: Anatomy = encoders[0].anatomy
         self.inputs: dict[str, Any] = model_inputs(encoders[0], batch)
-        self.calls: tuple[Calls, Calls] = (self._record(encoders[0]), self._record(encoders[1]))
+        self._calls: dict[int, Calls] = {}
         n, width = batch.ids.shape
         self.rows = Rows(torch.arange(n, device=batch.ids.device), n, width)
         self.places = _places(self.anatomy)
+
+    def calls(self, side: int) -> Calls:
+        """What one of the models did."""
+        if side not in self._calls:
+            self._calls[side] = self._record(self.encoders[side])
+        return self._calls[side]
 
     def _record(self, encoder: Encoder) -> Calls:
         blocks = {str(k): block for k, block in enumerate(encoder.anatomy.blocks(encoder.backbone), start=1)}
@@ -177,12 +205,13 @@ class _Pair:
         start, side = _prefix(hybrid, self.anatomy)
         last = self.anatomy.n_blocks
         if start > last:
-            hidden = self.calls[side].only(str(last)).value
+            hidden = self.calls(side).only(str(last)).value
         else:
-            hidden = self.calls[side].only(str(start)).input
+            hidden = self.calls(side).only(str(start)).input
+        arguments = self.calls(side)  # what a block is given besides states is the same for both
         for layer in range(start, last + 1):
             block = self._block(hybrid, layer)
-            hidden = call_again(block, self.calls[0].only(str(layer)), hidden, self.rows)
+            hidden = call_again(block, arguments.only(str(layer)), hidden, self.rows)
         norm = self.anatomy.layout.final_norm
         if norm is None:
             return hidden
@@ -194,9 +223,11 @@ class _Pair:
         """A block of either model, or the first's with some of the second's parameters."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
         owners = _owners(hybrid, layer, self.anatomy)
-        if len(owners) == 1:
+        if owners in ({0}, {1}):
             return theirs if owners == {1} else mine
         prefix = f"{self.anatomy.layout.blocks}.{layer - 1}."
+        if hybrid.draw is not None:
+            return self._changed(hybrid, layer, prefix, theirs if hybrid.base else mine)
         foreign = {
             name: value
             for name, value in theirs.named_parameters()
@@ -204,23 +235,36 @@ class _Pair:
         }
         return _With(mine, foreign)
 
+    def _changed(self, hybrid: _Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
+        """The base's block with random changes in what the hybrid names."""
+        changed = {
+            name: value + self.random.of(hybrid.draw or 0, prefix + name)
+            for name, value in block.named_parameters()
+            if hybrid.owner(layer, self.anatomy.part_of(prefix + name)[1]) == CHANGED
+        }
+        return _With(block, changed)
+
     def whole(self, hybrid: _Hybrid) -> Tensor:
         """The last hidden states of a hybrid that is run from its embeddings."""
         mine, theirs = (dict(e.backbone.named_parameters()) for e in self.encoders)
         share = hybrid.share
-        if share is not None:
+        base = self.encoders[hybrid.base].backbone
+        if hybrid.draw is not None:
+            own = theirs if hybrid.base else mine
+            mixed = {n: own[n] + self.random.of(hybrid.draw, n) for n in mine if self._owner(hybrid, n) == CHANGED}
+        elif share is not None:
             mixed = {name: torch.lerp(value, theirs[name], share) for name, value in mine.items() if name in theirs}
         else:
-            mixed = {name: theirs[name] for name in mine if name in theirs and self._second(hybrid, name)}
-        output = functional_call(self.encoders[0].backbone, mixed, (), self.inputs)
+            mixed = {name: theirs[name] for name in mine if name in theirs and self._owner(hybrid, name) == 1}
+        output = functional_call(base, mixed, (), self.inputs)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
-    def _second(self, hybrid: _Hybrid, name: str) -> bool:
-        """Whether a parameter is the second model's."""
+    def _owner(self, hybrid: _Hybrid, name: str) -> int:
+        """Whose a parameter is."""
         block, part = self.anatomy.part_of(name)
         outside = 0 if part == "embedding" else self.anatomy.n_blocks
-        return hybrid.owner(outside if block is None else block + 1, part) == 1
+        return hybrid.owner(outside if block is None else block + 1, part)
 
 
 class _With(nn.Module):

@@ -21,13 +21,16 @@ PARTS: Mapping[str, frozenset[str]] = {
     "embeddings": frozenset({"embedding"}),
 }
 COUNTED = ("block", "top", "bottom")
-WORDS = ("none", "all", *(f"{word}:K" for word in COUNTED), *PARTS, "interpolate:X")
+RANDOM, SET, OUTSIDE = "random", "set", "outside"
+WORDS = ("none", "all", *(f"{word}:K" for word in COUNTED), *PARTS, "interpolate:X", "set:J-K+L+outside",
+         "random:DRAW:NAME")  # fmt: skip
 # Of a configuration: what changes a vector without any weight.
 COMPUTES = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "rope_theta",
             "rope_parameters", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "hidden_act",
             "hidden_activation", "activation_function", "feed_forward_proj", "sliding_window",
             "layer_types")  # fmt: skip
 
+OUTSIDE_PARTS = ("final_norm", "other", "embedding")  # of no block
 Donates = Callable[[int, str], bool]  # (layer, part) of a parameter -> the donor's?
 
 
@@ -38,14 +41,18 @@ class Transplant:
     Attributes:
         name: "none", "all", "block:K" or "block:J-K" (these blocks alone), "top:K" (the last K blocks and the final
             norm), "bottom:K" (embeddings and the first K blocks), "attention", "ffn_in" (with the gate), "ffn_out",
-            "norms", "embeddings" (of all layers), or "interpolate:X".
+            "norms", "embeddings" (of all layers), "interpolate:X", "set:J-K+L+outside" (these blocks together;
+            "outside" is all that lies outside the blocks), or "random:DRAW:NAME" (what NAME donates keeps the
+            receiver's weights plus a random change as large as the difference, see `surgery.random_changes`).
         donates: of layer (0 the embeddings, k block k, L also what follows it) and part.
         share: X of an interpolation, (1 - X) receiver + X donor, everywhere; else None.
+        draw: of a random change; else None.
     """
 
     name: str
     donates: Donates
     share: float | None = None
+    draw: int | None = None
 
 
 def named(name: str, n_blocks: int) -> Transplant:
@@ -55,6 +62,10 @@ def named(name: str, n_blocks: int) -> Transplant:
         SettingsError: for a name that is none, or more blocks than there are.
     """
     word, _, number = name.partition(":")
+    if word == RANDOM:
+        return _random(name, number, n_blocks)
+    if word == SET and number:
+        return Transplant(name, _set(name, number.split("+"), n_blocks))
     if word == "interpolate":
         return Transplant(name, lambda _layer, _part: False, _share(name, number))
     if word in COUNTED:
@@ -64,6 +75,26 @@ def named(name: str, n_blocks: int) -> Transplant:
     if name in ("none", "all"):
         return Transplant(name, lambda _layer, _part: name == "all")
     raise unknown_name("transplant", name, WORDS)
+
+
+def _random(name: str, rest: str, n_blocks: int) -> Transplant:
+    draw, _, inner = rest.partition(":")
+    changed = named(inner, n_blocks)
+    if not draw.isdecimal() or changed.share is not None or changed.draw is not None:
+        raise SettingsError(f"{name!r} is no random change", fix="give random:DRAW:NAME, e.g. random:0:block:1")
+    return Transplant(name, changed.donates, draw=int(draw))
+
+
+def _set(name: str, members: Sequence[str], n_blocks: int) -> Donates:
+    ranges = [_blocks(name, "block", member, n_blocks) for member in members if member != OUTSIDE]
+    outside = OUTSIDE in members
+
+    def donates(layer: int, part: str) -> bool:
+        if part in OUTSIDE_PARTS:
+            return outside
+        return any(first <= layer <= last for first, last in ranges)
+
+    return donates
 
 
 def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]:
@@ -87,7 +118,7 @@ def _share(name: str, number: str) -> float:
 
 def _counted(word: str, first: int, last: int, n_blocks: int) -> Donates:
     if word == "block":
-        return lambda layer, part: first <= layer <= last and part not in ("final_norm", "other", "embedding")
+        return lambda layer, part: first <= layer <= last and part not in OUTSIDE_PARTS
     if word == "bottom":
         return lambda layer, part: layer <= last and part not in ("final_norm", "other")
     return lambda layer, _part: layer > n_blocks - last

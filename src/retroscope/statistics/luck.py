@@ -1,0 +1,57 @@
+"""How often would instruments agree with an answer by luck? Permutations of the places' names.
+
+An instrument gives every place a value, and so does the answer. If the instrument knew nothing of it, any assignment of
+its values to the places would be as likely as the one that is seen.
+"""
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import binom, rankdata
+
+EXACT = 7  # places up to which all permutations are tried: 5,040
+DRAWN = 5_000  # permutations, where there are more places
+
+
+def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
+    """Return the probability that so many instruments or more name one given place by luck.
+
+    Each instrument's names are permuted for itself, so that it names every place with equal probability. Instruments
+    that move together agree together more often; see `chance_of_one_answer`.
+    """
+    return float(binom.sf(agreeing - 1, instruments, 1 / places))
+
+
+def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: int) -> float:
+    """Return the probability that so many instruments or more name the answer, if the answer were any place.
+
+    The names of the answer are permuted and the instruments stay as they are, so that nothing is assumed of how they
+    depend on one another. It cannot fall below 1 / number of places where as many agree.
+    """
+    return float(np.mean([list(named).count(place) >= agreeing for place in places]))
+
+
+def profile_p(
+    values: Float[np.ndarray, "place"], answer: Float[np.ndarray, "place"], seed: int = 0
+) -> tuple[float, float]:
+    """Return Spearman's rank correlation of two profiles over places, and its one-sided permutation p.
+
+    Exact up to `EXACT` places, else (1 + drawn that reach it) / (1 + drawn).
+    """
+    one, two = (_standardised(rankdata(v)) for v in (values, answer))
+    seen = float(one @ two)
+    n = len(one)
+    if n <= EXACT:
+        every = np.array(list(permutations(range(n))))
+        return seen, float(np.mean(one[every] @ two >= seen - 1e-9))
+    rng = np.random.default_rng(seed)
+    drawn = rng.permuted(np.tile(one, (DRAWN, 1)), axis=1)
+    return seen, float((1 + (drawn @ two >= seen - 1e-9).sum()) / (1 + len(drawn)))
+
+
+def _standardised(ranks: Float[np.ndarray, "place"]) -> Float[np.ndarray, "place"]:
+    centred = ranks - ranks.mean()
+    size = np.linalg.norm(centred)
+    return np.asarray(centred / size if size else centred)
