@@ -83,7 +83,6 @@ def compare(
     whole = searched_whole(sides, collection, settings)
     pair = {"before": before, "after": after}
     neurons = measure_pair(pair, collection, negatives.candidates, settings, cache=home, whole=whole, progress=progress)
-    main, *others = neurons.values() or [{}]
     extras = [
         Extra(caveats=[*_neuron_caveats(collection, negatives, settings), *missing], timings=_times(neurons)),
         what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
@@ -96,8 +95,8 @@ def compare(
         settings,
         _scores(sides, extras),
         _seeds(sides),
-        neurons=paired(main),
-        query_neurons=paired(others[0] if others else None),
+        neurons=paired(neurons, 0),
+        query_neurons=paired(neurons, 1),
         moved=extras[1].moved,
         bare_moved=extras[1].bare,
         elsewhere=extras[3].moved,

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retroscope.reporting.findings import Model, SelfTest, Tower
+import pandas as pd
+
+from retroscope.reporting.findings import Model, RankedPassage, SelfTest, TopPassages, Tower
 
 
 def model_of(facts: Mapping[str, Any]) -> Model:
@@ -21,3 +23,17 @@ def model_of(facts: Mapping[str, Any]) -> Model:
 def _self_test(facts: Mapping[str, Any]) -> SelfTest:
     """A distance that is not finite is null in JSON."""
     return SelfTest(**{**facts, "value": float("inf") if facts["value"] is None else facts["value"]})
+
+
+def top_passages(sides: Mapping[str, Any]) -> TopPassages:
+    """The tops of both rankings of one query."""
+    before, after = (tuple(RankedPassage(**hit) for hit in sides[side]) for side in ("before", "after"))
+    return TopPassages(before, after)
+
+
+def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Standard deviation over the seeds, of every cell."""
+    if seeds is None:
+        return None
+    cell = ["side", "probe", "control", "n_passages", "layer"]
+    return seeds.groupby(cell, sort=False)["accuracy"].std(ddof=1).rename("sd").reset_index()

@@ -100,10 +100,11 @@ def _with_shared_negative(made: MeasuredNeurons) -> MeasuredNeurons:
     )
 
 
-def paired(sides: Mapping[str, MeasuredNeurons] | None) -> Neurons | None:
-    """Both sides of one tower, and how far they agree; None where there are none."""
-    if not sides:
+def paired(towers: Mapping[str, Mapping[str, MeasuredNeurons]], which: int) -> Neurons | None:
+    """Both sides of the first (0) or second (1) tower, and how far they agree; None where it was not attributed."""
+    if which >= len(towers):
         return None
+    sides = list(towers.values())[which]
     agreement = overlap_table(sides["before"].attribution, sides["after"].attribution)
     return Neurons({name: found.side for name, found in sides.items()}, agreement)
 

@@ -15,8 +15,6 @@ from retroscope.reporting.files import MARK
 from retroscope.reporting.findings import (
     CollectionFacts,
     Findings,
-    RankedPassage,
-    TopPassages,
 )
 from retroscope.reporting.moved_findings import BareLayers, ElsewhereFindings, MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings
@@ -30,7 +28,7 @@ from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
 from retroscope.study.documents import as_json, read_document, write_text
-from retroscope.study.facts import model_of
+from retroscope.study.facts import model_of, seed_spread, top_passages
 from retroscope.study.measure import BARE_LAYERS, BARE_PROBING
 from retroscope.study.moved import load_moved, save_moved
 from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
@@ -241,10 +239,14 @@ class Study:
             elsewhere=self._elsewhere(),
             bare=self.bare,
             transplants=self.transplants,
+<<<<<<< HEAD
             baselines=baseline_findings(self.scores, facts, self.settings.statistics),
             seed_spread=_spread(self.seeds),
+=======
+            seed_spread=seed_spread(self.seeds),
+>>>>>>> 00a4e10 (The study's file is short again)
             query_texts=facts["query_texts"],
-            top_passages={q: _tops(sides) for q, sides in facts["top_passages"].items()},
+            top_passages={q: top_passages(sides) for q, sides in facts["top_passages"].items()},
             caveats=tuple(facts["caveats"]),
             command=facts["command"],
             settings=plain(self.settings),
@@ -283,6 +285,7 @@ def load_study(folder: str | Path) -> Study:
         settings = replace(settings, transplants=None)  # an older study, which knew none
     neurons, of_queries = (load_neurons(models, home / name) for name in (NEURONS, QUERY_NEURONS))
     moved, elsewhere, bare = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE, BARE_MOVED))
+<<<<<<< HEAD
     return Study(
         facts,
         settings,
@@ -294,6 +297,10 @@ def load_study(folder: str | Path) -> Study:
         elsewhere=elsewhere,
         bare_moved=bare,
     )
+=======
+    study = Study(facts, settings, scores, seeds, neurons=neurons, query_neurons=of_queries)
+    return replace(study, moved=moved, elsewhere=elsewhere, bare_moved=bare)
+>>>>>>> 00a4e10 (The study's file is short again)
 
 
 def n_blocks(facts: Mapping[str, Any]) -> int:
@@ -326,6 +333,7 @@ def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:
     for name, values in scores.items():
         values.save(partial, name)
     os.replace(partial, store)
+<<<<<<< HEAD
 
 
 def _tops(sides: Mapping[str, Any]) -> TopPassages:
@@ -341,3 +349,5 @@ def _spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
     known = seeds if "train_accuracy" in seeds else seeds.assign(train_accuracy=float("nan"))  # an older study
     groups = known.groupby(cell, sort=False)
     return groups.agg(sd=("accuracy", "std"), train_accuracy=("train_accuracy", "mean")).reset_index()
+=======
+>>>>>>> 00a4e10 (The study's file is short again)
