@@ -22,11 +22,12 @@ from retroscope.errors import AnalysisError, EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.reporting.verdict import verdict
 from retroscope.study.compare import compare, mine
+from retroscope.study.folder import refuse_other
 from retroscope.study.load import compared_like
 from retroscope.study.moved import why_not
 from retroscope.study.recipes import recipe_differences
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
-from retroscope.study.study import Study, load_study, refuse_other
+from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
 from retroscope.study.transplant_settings import SweepSettings
 from tiny_study import CONTROLS, PROBES, QUICK, Tiny

@@ -21,7 +21,7 @@ from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 from retroscope.study.compare import compare
 from retroscope.study.story import make_story
-from retroscope.study.transplants import differences
+from retroscope.study.transplant_results import TransplantScores, differences, with_results
 from synthetic_findings import LAYERS, findings, moved, probing, query_ids, whole_neurons
 from synthetic_findings import compare as compare_made
 from tiny_study import QUICK
@@ -44,7 +44,8 @@ def transplants(needed: str | None, suffices: str | None, noise: float = 0.05) -
         hybrids = xr.DataArray(values, coords, ("query", "transplant", "measure"))
         still = xr.zeros_like(hybrids) + intact + 0.02 * rng.standard_normal((shape[0], 1, 1))
         measured[direction] = tuple(Scores("transplants", v, {}) for v in (still, hybrids))
-    return TransplantFindings("toy", "tuned", "toy", 6, differences(measured, STATISTICS), ("RR@10",))
+    made = TransplantFindings("toy", "tuned", "toy", 6, differences(measured, STATISTICS), ("RR@10",))
+    return with_results(made, TransplantScores(measured), STATISTICS)
 
 
 def told(needed: str | None, suffices: str | None) -> Findings:
@@ -211,8 +212,18 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
         flagged = {name for name, effect in effects[direction].items() if effect}
         assert flagged == {"block:2", "ffn_out", "top:1", "top:2", "bottom:2", "all"}
     claims = found.story.claims.set_index(["direction", "kind", "instrument"])
-    for direction in ("rewind", "graft"):
+    # a random matrix as large mends the ruined one, too: what the retriever's does there is not shown to be learned
+    for direction, told in (("rewind", "agrees"), ("graft", "undecided")):
         for instrument in ("weights", "representations", "probes", "layers"):
             row = claims.loc[(direction, "blocks", instrument)]
-            assert (row["place"], row["found"]) == ("block:2", "agrees"), (direction, instrument)
-        assert claims.loc[(direction, "parts", "weights"), ["place", "found"]].to_list() == ["ffn_out", "agrees"]
+            assert (row["place"], row["found"]) == ("block:2", told), (direction, instrument)
+        assert claims.loc[(direction, "parts", "weights"), ["place", "found"]].to_list() == ["ffn_out", told]
+    most = found.story.most.set_index(["direction", "kind"]).loc[("rewind", "blocks")]
+    assert (most["agreeing"], most["instruments"]) == (4, 4)
+    assert most["luck"] == pytest.approx(1 / 2**4)
+    assert most["luck_together"] == 1 / 2, "all four follow one change: as good as one that guesses between two blocks"
+    assert most[["share", "share_low", "share_high"]].to_list() == pytest.approx([1, 1, 1])
+    texts = [s.text for s in story_statements(found.story)]
+    assert any("By luck, 4 of 4 would agree with probability 0.06" in t and "0.50 if the answer" in t for t in texts)
+    assert any("No block or group, put into the backbone alone, is shown to gain more than random changes" in t
+               for t in texts)  # fmt: skip

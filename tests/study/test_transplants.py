@@ -195,3 +195,55 @@ def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cac
     other = load_retriever(save_toy("bert", tmp_path / "bert"), pooling="mean")
     with pytest.raises(EncoderError, match="differ in"):
         swept((pair[0], other), collection, cache)
+
+
+def test_a_planted_block_does_more_than_random_changes_of_equal_size(found: TransplantFindings) -> None:
+    """The ruin of block 2 is more than a change of that size. Its mending is not: a random matrix mends it as well."""
+    controls = found.controls.set_index(["direction", "transplant"])
+    assert set(controls.index) == {(d, name) for d in ("rewind", "graft") for name in ("block:2", "ffn_out")}
+    assert (controls["draws"] == 8).all()
+    assert controls.loc["rewind", "beats"].all()
+    assert not controls.loc["graft", "beats"].any()
+    assert found.beats_random("rewind", "block:1") is None
+    row = controls.loc[("rewind", "block:2")]
+    assert row["effect"] == pytest.approx(
+        found.headline("rewind", "block").set_index("transplant")["effect"]["block:2"]
+    )
+    assert row["extra"] == pytest.approx(row["effect"] - row["random"])
+    said = {s.text: s.tone for s in transplant_statements(found)}
+    (text,) = [t for t in said if "random changes of equal size in the retriever" in t]
+    assert text.startswith("2 of 2 places with a significant effect do more than 8 random changes")
+    assert said[text] == CHANGED
+    (text,) = [t for t in said if "random changes of equal size in the backbone" in t]
+    assert said[text] == NO_EVIDENCE
+
+
+def test_the_control_can_be_left_out_and_is_in_the_plan(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    assert swept(pair, collection, cache, draws=0).controls.empty
+    planned = plan_transplants(*pair, collection, QUICK)
+    assert planned["controls"] == 8 * 2 * 7, "two blocks and five parts, in both directions, at most"
+    assert planned["control_seconds"] > planned["seconds"] > 0
+    assert plan_transplants(*pair, collection, replace(QUICK, draws=0))["control_seconds"] == 0
+    with pytest.raises(SettingsError, match="draws is 1"):
+        replace(QUICK, draws=1)
+    with pytest.raises(SettingsError, match="interactions is 7"):
+        replace(QUICK, interactions=7)
+
+
+def test_interactions_add_up_on_a_real_pair(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, tmp_path: Path
+) -> None:
+    made = swept(pair, collection, cache, interactions=3, transplants=("block:1",))
+    (found,) = made.interactions.values()
+    whole = made.headline("rewind", "all")["effect"].iloc[0]
+    shapley = found.shapley.set_index("group")
+    assert list(shapley.index) == ["1", "2", "outside"]
+    assert shapley["effect"].sum() == pytest.approx(whole)
+    assert shapley["effect"].to_dict() == pytest.approx({"1": 0, "2": whole, "outside": 0})
+    assert (found.pairs["p_corrected"] > 0.05).all()
+    assert plan_transplants(*pair, collection, replace(QUICK, interactions=3))["subsets"] == 7
+    page = write_transplant_report(made, tmp_path).read_text("utf-8")
+    assert "Shapley values of groups" in page
+    assert transplant_document(made)["interactions"]["rewind"]["shapley"][1]["group"] == "2"

@@ -71,7 +71,7 @@ def run(
     """
     from retroscope.cli.resolve import resolve
     from retroscope.study.cache import default_cache
-    from retroscope.study.study import refuse_other
+    from retroscope.study.folder import refuse_other
 
     load = o.given(
         pooling=pooling,

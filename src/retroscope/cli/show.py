@@ -19,8 +19,9 @@ def run(
     from retroscope.cli.terminal import emit, say
     from retroscope.reporting.console import summary as in_words
     from retroscope.study.documents import read_document
+    from retroscope.study.folder import FACTS
     from retroscope.study.grid_summary import GRID
-    from retroscope.study.study import FACTS, load_study
+    from retroscope.study.study import load_study
     from retroscope.study.summary import summary
 
     others = [folder / name for name in (GRID, diff.DOCUMENT, transplant.DOCUMENT) if (folder / name).exists()]

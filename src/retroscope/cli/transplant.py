@@ -35,6 +35,9 @@ def run(
     measures: o.Measures = None,
     limit_queries: o.Limit = None,
     passages: Annotated[int | None, typer.Option("--passages", help="Size of the sample; 0: all passages.")] = None,
+    interactions: Annotated[
+        bool, typer.Option("--interactions", help="Shapley values and pairs of 6 groups: 64 subsets.")
+    ] = False,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
@@ -64,6 +67,7 @@ def run(
         "sweep.groups": groups,
         "sweep.measures": o.listed(measures),
         "sweep.passages": passages,
+        "sweep.interactions": 6 if interactions else None,
     }
     chosen = resolve_as(TransplantSettings, given, settings, assignments)
     _transplant(chosen, out, cache, dry_run=dry_run, as_json=as_json)

@@ -8,9 +8,11 @@ from retroscope.reporting.neuron_findings import demand_columns
 
 EVIDENCE_COLUMNS = ("kind", "instrument", "place", "first", "last", "value")
 CLAIM_COLUMNS = ("direction", "kind", "instrument", "place", "score", "effect", "ci_low", "ci_high", "p_corrected",
-                 "rival", "rival_score", "extra", "extra_low", "extra_high", "extra_p", "found")  # fmt: skip
+                 "rival", "rival_score", "extra", "extra_low", "extra_high", "extra_p", "found", "rank",
+                 "rank_p")  # fmt: skip
 MOST_COLUMNS = ("direction", "kind", "place", "score", "effect", "ci_low", "ci_high", "p_corrected", "share",
-                "shown", "explained", "sign")  # fmt: skip
+                "share_low", "share_high", "shown", "explained", "sign", "controlled", "random", "agreeing",
+                "instruments", "luck", "luck_together")  # fmt: skip
 BLOCKS, PARTS = "blocks", "parts"  # kinds of places
 AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicted", "undecided"
 
@@ -25,14 +27,20 @@ class StoryFindings:
             whole effect that the place makes alone.
         most: a row a direction and kind: the place that does most alone by its mean, put back ("rewind": is it
             needed?) or put in ("graft": does it suffice?), of those that are shown to do anything of what all of them
-            do; `shown` whether any is; `explained` whether that whole effect is shown, and its `sign`.
+            do, and that do more than random changes of equal size where these were tried (`controlled`; `random` is
+            their mean effect there); `shown` whether any is; `explained` whether that whole effect is shown, and its
+            `sign`. `share` of the whole effect, with Fieller's interval. Of the `instruments` that name a place,
+            `agreeing` agree; `luck`: the probability that as many (one at the least) do by luck, if each named any
+            place with equal probability; `luck_together`: the same if the answer were any place, however they depend
+            on one another.
         claims: a row a direction and instrument: the place where its value is largest; what that place alone does to
             retrieval (score, effect, interval, corrected p, all of the transplants); the place that is shown to do the
             most more (`rival`, and `extra`, the paired difference with its interval and its p, corrected over all
             other places), or "" where none is; and what follows: "agrees" (it names the place that does most),
             "matters too" (it names another that is shown to matter, and none is shown to matter more),
-            "contradicted" (one is), "undecided". An instrument without a value above 0, or that did not measure every
-            place, names none and has no row.
+            "contradicted" (one is), "undecided". `rank`: Spearman's correlation of its values with what the places do
+            alone, `rank_p` its one-sided permutation p, uncorrected. An instrument without a value above 0, or that
+            did not measure every place, names none and has no row.
         measure: of retrieval.
         correction: of p.
         measured_on: how many queries and passages the transplants were measured with.

@@ -1,5 +1,6 @@
 """Where it happened, in words: what each instrument names, and whether putting that back costs what it should."""
 
+import math
 from typing import Any
 
 import altair as alt
@@ -77,16 +78,33 @@ def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
         return Statement(TOPIC, NO_EVIDENCE, text)
     alone = f"{place_words(row['place'])}: {_effect(story, row)}"
     if not row["shown"]:
+        anything = "more than random changes of equal size" if row["controlled"] else "anything"
         text = (
-            f"{question} No {things}, {done} alone, is shown {to_do} anything (the most, {alone}). "
+            f"{question} No {things}, {done} alone, is shown {to_do} {anything} (the most, {alone}). "
             f"{ALONE[row['direction']]}, or these queries are too few to show it."
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
     text = (
-        f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with {alone}, "
-        f"{percent(max(0.0, row['share']))} of the whole effect. {_held(story, row)}"
+        f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with "
+        f"{alone}{_random(row)}{_share(row)}. {_held(story, row)}"
     )
     return Statement(TOPIC, CHANGED, text.rstrip())
+
+
+def _random(row: "pd.Series[Any]") -> str:
+    """What random changes of equal size do there; nothing where none were tried."""
+    return "" if math.isnan(row["random"]) else f"; random changes of equal size do {signed(row['random'])}"
+
+
+def _share(row: "pd.Series[Any]") -> str:
+    if math.isnan(row["share"]):
+        return ""
+    ends = " to ".join(_percent(row[name]) for name in ("share_low", "share_high"))
+    return f"; {_percent(row['share'])} of the whole effect, interval {ends}"
+
+
+def _percent(value: float) -> str:
+    return percent(value) if value >= 0 else f"-{percent(-value)}"
 
 
 def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
@@ -100,7 +118,17 @@ def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
             ends = ["" if word == AGREES else f" ({place_words(place)})" for place in found["place"]]
             names = [f"{ROWS[name]}{end}" for name, end in zip(found["instrument"], ends, strict=True)]
             said.append(f"{word}: {', '.join(names)}")
-    return f"Held against it, {'; '.join(said)}." if said else ""
+    return f"Held against it, {'; '.join(said)}. {_luck(row)}" if said else ""
+
+
+def _luck(row: "pd.Series[Any]") -> str:
+    """How probable that agreement is by luck."""
+    least = max(1, int(row["agreeing"]))
+    many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
+    return (
+        f"By luck, {many} would agree with probability {row['luck']:.2f} if each instrument named any place, and "
+        f"{row['luck_together']:.2f} if the answer were any place."
+    )
 
 
 def _effect(story: StoryFindings, row: "pd.Series[Any]") -> str:
@@ -148,7 +176,7 @@ def story_figure(story: StoryFindings) -> Figure | None:
 def _label(row: "pd.Series[Any]") -> str:
     value = float(row["value"])
     if row["instrument"] in PERCENT:
-        return percent(value) if value >= 0 else f"-{percent(-value)}"
+        return _percent(value)
     return f"{value:+.2f}"
 
 
@@ -169,13 +197,15 @@ def story_tables(story: StoryFindings) -> dict[str, PaperTable]:
             "interval": [interval(r["ci_low"], r["ci_high"], effect=True) for _, r in claims.iterrows()],
             "matters more": [_rival(r) for _, r in claims.iterrows()],
             "transplants": list(claims["found"]),
+            "rank": [f"{r['rank']:+.2f} ({p_value(r['rank_p'])})" for _, r in claims.iterrows()],
         }
     )
     note = (
         "Matters more: the place that alone is shown to do most more, by how much, with its interval, paired by query "
         f"({story.correction}-corrected over all other places, an instrument at a time). Agrees: it names the place "
         "that does most. Matters too: it names another that is shown to matter, and none to matter more. An instrument "
-        "may name a place for what others did: vectors part where a change below shows."
+        "may name a place for what others did: vectors part where a change below shows. Rank: Spearman's correlation "
+        "of its values with what the places do alone, p by permutations of the places, uncorrected."
     )
     numeric = (story.measure, "effect", "interval")
     return {"story": PaperTable(frame, "What each instrument names, held against transplants", note, numeric)}

@@ -1,5 +1,7 @@
 """Figure and table of transplants."""
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
@@ -7,7 +9,7 @@ from retroscope.reporting.curves import curves, facets
 from retroscope.reporting.figure import Figure
 from retroscope.reporting.frames import correction
 from retroscope.reporting.latex import PaperTable
-from retroscope.reporting.numbers import p_value, score, signed
+from retroscope.reporting.numbers import MISSING, interval, p_value, score, signed
 from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
 from retroscope.reporting.words import effect_limits
 
@@ -64,6 +66,7 @@ def transplant_tables(f: TransplantFindings) -> dict[str, PaperTable]:
             f.measures[0]: [score(v) for v in found["score"]],
             "effect": [signed(v) for v in found["effect"]],
             "interval": [effect_limits(r) for _, r in found.iterrows()],
+            "share": [_share(r) for _, r in found.iterrows()],
             corrected: [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
         }
     )
@@ -71,4 +74,72 @@ def transplant_tables(f: TransplantFindings) -> dict[str, PaperTable]:
         "rewind: the backbone's weights in the retriever; graft: the converse. Effects against the intact receiver, "
         "with intervals that are not corrected for their number; p is, over all transplants of a direction."
     )
-    return {"transplants": PaperTable(frame, f.title, note, (f.measures[0], "effect", "interval", corrected))}
+    tables = {
+        "transplants": PaperTable(frame, f.title, note, (f.measures[0], "effect", "interval", "share", corrected))
+    }
+    return tables | _control_table(f) | _interaction_tables(f)
+
+
+def _share(row: "pd.Series[Any]") -> str:
+    return (
+        MISSING
+        if row["share"] != row["share"]
+        else f"{row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
+    )
+
+
+def _control_table(f: TransplantFindings) -> dict[str, PaperTable]:
+    """Places against random changes of equal size."""
+    found = f.controls[f.controls["measure"] == f.measures[0]]
+    if found.empty:
+        return {}
+    frame = pd.DataFrame(
+        {
+            "direction": found["direction"],
+            "transplant": found["transplant"],
+            "effect": [signed(v) for v in found["effect"]],
+            "random": [signed(v) for v in found["random"]],
+            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in found.iterrows()],
+            "difference": [
+                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in found.iterrows()
+            ],
+            "p (queries)": [p_value(p) for p in found["p_queries"]],
+            "p (draws)": [p_value(p) for p in found["p_draws"]],
+            "beats": ["yes" if b else "no" for b in found["beats"]],
+        }
+    )  # fmt: skip
+    note = (
+        "Random: every tensor of the place changed in a normal direction, by the norm of what fine-tuning changed "
+        "there. Difference: the effect beyond the mean of the draws, paired by query."
+    )
+    return {"controls": PaperTable(frame, "Places against random changes of equal size", note, ("effect", "random"))}
+
+
+def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
+    return interval(row[low], row[high], effect=True)
+
+
+def _interaction_tables(f: TransplantFindings) -> dict[str, PaperTable]:
+    """Shapley values and pairs."""
+    tables = {}
+    for direction, found in f.interactions.items():
+        note = f"{direction}, {f.measures[0]}; intervals over queries, p corrected over the rows."
+        shapley = _effects(found.shapley).assign(
+            alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
+        )
+        tables["shapley"] = PaperTable(shapley, "Shapley values of groups", note, ("effect", "interval", "alone"))
+        pairs = _effects(found.pairs)
+        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups", note, ("effect", "interval"))
+    return tables
+
+
+def _effects(rows: pd.DataFrame) -> pd.DataFrame:
+    """Its first column, effects and p as text."""
+    return pd.DataFrame(
+        {
+            rows.columns[0]: rows.iloc[:, 0],
+            "effect": [signed(v) for v in rows["effect"]],
+            "interval": [effect_limits(r) for _, r in rows.iterrows()],
+            "p": [p_value(p) for p in rows["p_corrected"]],
+        }
+    )

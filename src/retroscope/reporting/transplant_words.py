@@ -1,15 +1,16 @@
 """Transplants in words: which parts of what fine-tuning changed does retrieval need?"""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from retroscope.reporting.frames import alpha
-from retroscope.reporting.numbers import count, interval, score
+from retroscope.reporting.numbers import count, interval, p_value, score, signed
 from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
-from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
-from retroscope.reporting.words import effect_tests
+from retroscope.reporting.transplant_findings import GRAFT, REWIND, SUM, TransplantFindings
+from retroscope.reporting.words import effect_limits, effect_tests
 
 SAID = {
     REWIND: ("the backbone's weights", "the retriever"),
@@ -26,7 +27,7 @@ PART_WORDS = {
 
 def transplant_statements(f: TransplantFindings) -> tuple[Statement, ...]:
     """The conclusions."""
-    return tuple(s for d in f.differences for rule in (_all, _blocks, _ends, _parts, _between) for s in rule(f, d))
+    return tuple(s for d in f.differences for rule in RULES for s in rule(f, d))
 
 
 def _all(f: TransplantFindings, direction: str) -> Iterator[Statement]:
@@ -116,9 +117,90 @@ def _between(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     yield Statement(direction, CHANGED if better else NOTE, text, ())
 
 
+def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Do the places that change retrieval do more than random changes of equal size?"""
+    found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
+    if found.empty:
+        return
+    beats = found[found["beats"]]
+    draws = int(found["draws"].iloc[0])
+    text = (
+        f"{len(beats)} of {count(len(found), 'place')} with a significant effect do more "
+        f"than {draws} random changes of equal size in {SAID[direction][1]} (tensor by tensor): "
+        f"{'; '.join(_against(row) for _, row in found.iterrows())}."
+    )
+    yield Statement(direction, CHANGED if len(beats) else NO_EVIDENCE, text, ())
+
+
+def _against(row: "pd.Series[Any]") -> str:
+    name = PART_WORDS.get(row["transplant"]) or blocks_named(row["transplant"])
+    p = max(row["p_queries"], row["p_draws"])
+    return (
+        f"{name} {signed(row['effect'])} against {signed(row['random'])}, difference {signed(row['extra'])} "
+        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, {p_value(p)} (the larger of queries and draws)"
+    )
+
+
+def _sum(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """What do the single effects of all blocks add up to?"""
+    found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
+    found = found[found["transplant"] == SUM]
+    if found.empty:
+        return
+    row = found.iloc[0]
+    together = interval(row["share_low"], row["share_high"])
+    apart = row["share_low"] > 1 or row["share_high"] < 1
+    end = "blocks interact, so single shares do not add up" if apart else "no interaction of the blocks is shown by it"
+    text = (
+        f"The effects of all blocks alone add up to {row['share']:.2f} {together} of the effect of all weights: {end}."
+    )
+    yield Statement(direction, NOTE, text, ())
+
+
+def _shapley(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Whose is the whole effect, interactions shared out?"""
+    if direction not in f.interactions:
+        return
+    found = f.interactions[direction]
+    said = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in found.shapley.iterrows())
+    shown = bool((found.shapley["p_corrected"] < _alpha(f, direction)).any())
+    groups = f"{len(found.shapley)} groups ({direction}, {f.measures[0]})"
+    text = f"Shapley values of {groups}, which add up to the effect of all weights: {said}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+    pairs = found.pairs[found.pairs["p_corrected"] < _alpha(f, direction)]
+    if pairs.empty:
+        text = f"None of {count(len(found.pairs), 'pair')} of these groups interacts significantly."
+        yield Statement(direction, NO_EVIDENCE, text, ())
+        return
+    said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
+    text = f"{len(pairs)} of {count(len(found.pairs), 'pair')} do together what neither does alone: {said}."
+    yield Statement(direction, CHANGED, text, ())
+
+
+def _tested(row: "pd.Series[Any]") -> str:
+    return f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
+
+
+def _share(row: "pd.Series[Any]") -> str:
+    """Its share of the whole effect; nothing where that is not significant."""
+    share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
+    return "" if math.isnan(row["share"]) else share
+
+
+def _pair(name: str) -> str:
+    return " and ".join(_group(one) for one in name.split(" x "))
+
+
+def _group(name: str) -> str:
+    return "outside the blocks" if name == "outside" else blocks_named(f"block:{name}")
+
+
 def _alpha(f: TransplantFindings, direction: str) -> float:
     return alpha(f.differences[direction])
 
 
 def _effect(f: TransplantFindings, direction: str, row: "pd.Series[Any]") -> str:
     return f"{score(row['score'])}, {effect_tests(f.differences[direction], row)}"
+
+
+RULES = (_all, _blocks, _control, _sum, _shapley, _ends, _parts, _between)

@@ -18,7 +18,8 @@ from retroscope.study.moved import bare_representations, measure_moved, whitened
 from retroscope.study.recipes import recipe_differences
 from retroscope.study.sampled import is_sampled
 from retroscope.study.settings import StudySettings
-from retroscope.study.study import ELSEWHERE, HYBRIDS
+from retroscope.study.study import ELSEWHERE
+from retroscope.study.transplant_results import HYBRIDS, RANDOM_CHANGES, SUBSETS
 from retroscope.study.transplants import measure_transplants
 from retroscope.study.whole_search import WholeSearch, whole_search
 
@@ -99,12 +100,14 @@ def transplanted(
         return Extra()
     start = perf_counter()
     chosen = replace(settings.transplants, measures=settings.transplants.measures or settings.retrieval.measures)
-    swept, said, sample = measure_transplants(
-        before, after, collection, chosen, cache=cache, whole=whole, progress=progress
+    found = measure_transplants(
+        before, after, collection, chosen, settings.statistics, cache=cache, whole=whole, progress=progress
     )
-    scores = {f"{d}/{name}": s for d, pair in swept.items() for name, s in zip(HYBRIDS, pair, strict=True)}
-    told = [f"transplants: {text}" for text in said if text not in collection.notes]
-    facts = {"transplants": said, "transplants_sample": sample}
+    scores = {f"{d}/{name}": s for d, pair in found.hybrids.items() for name, s in zip(HYBRIDS, pair, strict=True)}
+    scores |= {f"{d}/{RANDOM_CHANGES}": s for d, s in found.random.items()}
+    scores |= {f"{d}/{SUBSETS}": s for d, s in found.subsets.items()}
+    told = [f"transplants: {text}" for text in found.caveats if text not in collection.notes]
+    facts = {"transplants": list(found.caveats), "transplants_sample": list(found.sample)}
     return Extra(scores, told, {"transplants": perf_counter() - start}, facts)
 
 

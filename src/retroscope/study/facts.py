@@ -32,8 +32,10 @@ def top_passages(sides: Mapping[str, Any]) -> TopPassages:
 
 
 def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Standard deviation over the seeds, of every cell."""
+    """Standard deviation over the seeds, and the mean accuracy in training, of every cell."""
     if seeds is None:
         return None
     cell = ["side", "probe", "control", "n_passages", "layer"]
-    return seeds.groupby(cell, sort=False)["accuracy"].std(ddof=1).rename("sd").reset_index()
+    known = seeds if "train_accuracy" in seeds else seeds.assign(train_accuracy=float("nan"))  # an older study
+    groups = known.groupby(cell, sort=False)
+    return groups.agg(sd=("accuracy", "std"), train_accuracy=("train_accuracy", "mean")).reset_index()

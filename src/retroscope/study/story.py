@@ -32,7 +32,7 @@ from retroscope.reporting.story_findings import (
 from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.difference import Difference
+from retroscope.statistics.luck import chance_of_agreeing, chance_of_one_answer, profile_p
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.surgery.transplant import PARTS as PARTS_OF
 
@@ -50,11 +50,15 @@ def make_story(findings: Findings, statistics: ComparisonSettings) -> StoryFindi
     if evidence.empty:
         return None
     most, claims = [], []
-    for direction, difference in made.differences.items():
-        held = _Held(direction, difference, made.measures[0], statistics)
+    neurons = _confirmed(findings)
+    for direction in made.differences:
+        held = _Held(direction, made, statistics)
         for kind, found in evidence.groupby("kind", sort=False):
-            most.append({"kind": str(kind), **held.most(found)})
-            claims += [{"kind": str(kind), **claim} for claim in held.claims(found)]
+            own = [{"kind": str(kind), **claim} for claim in held.claims(found)]
+            counted = [claim for claim in own if neurons or claim["instrument"] != "neurons"]
+            places = [str(place) for place in dict.fromkeys(found["place"])]
+            most.append({"kind": str(kind), **held.most(found), **_luck(places, counted)})
+            claims += own
     method = next(iter(made.differences.values()))
     return StoryFindings(
         evidence,
@@ -63,8 +67,17 @@ def make_story(findings: Findings, statistics: ComparisonSettings) -> StoryFindi
         made.measures[0],
         correction(method),
         made.caveats[0] if made.caveats else "",
-        _confirmed(findings),
+        neurons,
     )
+
+
+def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many instruments agree, and how probable that many (one at the least) are by luck."""
+    agreeing = sum(claim["found"] == AGREES for claim in claims)
+    least = max(1, agreeing)
+    luck = chance_of_agreeing(len(places), len(claims), least) if claims else float("nan")
+    together = chance_of_one_answer(places, [claim["place"] for claim in claims], least) if claims else float("nan")
+    return {"agreeing": agreeing, "instruments": len(claims), "luck": luck, "luck_together": together}
 
 
 def _confirmed(findings: Findings) -> bool | None:
@@ -152,10 +165,8 @@ def _shares(share: xr.DataArray, places: Sequence[Place]) -> list[float]:
 
 
 def _matters(made: TransplantFindings, direction: str, names: Sequence[str]) -> list[float]:
-    """What each place alone does of the whole effect; negative where it does the contrary."""
-    effects = made.headline(direction).set_index("transplant")["effect"]
-    whole = float(effects["all"])
-    return [float(effects[name]) / whole if whole else float("nan") for name in names]
+    """What each place alone does of the whole effect; negative where it does the contrary, NaN where there is none."""
+    return [made.share(direction, name)["share"] for name in names]
 
 
 def _parts(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, Any]]:
@@ -176,8 +187,10 @@ def _parts(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, A
 class _Held:
     """The transplants of one direction, against which the instruments are held."""
 
-    def __init__(self, direction: str, difference: Difference, measure: str, statistics: ComparisonSettings) -> None:
+    def __init__(self, direction: str, made: TransplantFindings, statistics: ComparisonSettings) -> None:
+        difference, measure = made.differences[direction], made.measures[0]
         self.direction = direction
+        self.made = made
         self.hybrids = difference.after.values.sel(measure=measure)
         self.table = rows(difference, measure=measure).set_index("transplant")
         self.alpha = alpha(difference)
@@ -190,10 +203,11 @@ class _Held:
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
-        whole = float(self.table.loc["all", "effect"])
-        share = float(alone.loc[place, "effect"]) / whole if whole else float("nan")
-        return {"direction": self.direction, **self._alone(place), "share": share, "shown": bool(matter),
-                "explained": self.explained, "sign": self.sign}  # fmt: skip
+        control = self.made.control(self.direction, place)
+        return {"direction": self.direction, **self._alone(place), **self.made.share(self.direction, place),
+                "shown": bool(matter), "explained": self.explained, "sign": self.sign,
+                "controlled": not self.made.controls.empty,
+                "random": float("nan") if control is None else control["random"]}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
         """What each instrument names, and whether another place is shown to matter more."""
@@ -206,8 +220,9 @@ class _Held:
                 rival = self._rival(top, [p for p in places if p != top])
                 needed = AGREES if top == most else MATTERS
                 told = CONTRADICTED if rival["rival"] else needed if self._matters(top) else UNDECIDED
+                rank, p = profile_p(values[places].to_numpy(), self.sign * self.table.loc[places, "effect"].to_numpy())
                 yield {"direction": self.direction, "instrument": str(name), **self._alone(top), **rival,
-                       "found": told if self.explained else UNDECIDED}  # fmt: skip
+                       "found": told if self.explained else UNDECIDED, "rank": rank, "rank_p": p}  # fmt: skip
 
     def _alone(self, place: str) -> dict[str, Any]:
         row = self.table.loc[place]
@@ -215,7 +230,8 @@ class _Held:
 
     def _matters(self, place: str) -> bool:
         row = self.table.loc[place]
-        return bool(self.sign * row["effect"] > 0 and row["p_corrected"] < self.alpha)
+        significant = self.sign * row["effect"] > 0 and row["p_corrected"] < self.alpha
+        return bool(significant and self.made.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
         """The place that is shown to do more, by the most; tested against all others, paired by query."""

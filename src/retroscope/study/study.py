@@ -1,7 +1,5 @@
 """Study: the result of a comparison, in memory and as a folder."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.errors import AnalysisError, SettingsError
-from retroscope.reporting.files import MARK
+from retroscope.errors import AnalysisError
 from retroscope.reporting.findings import (
     CollectionFacts,
     Findings,
@@ -26,24 +23,32 @@ from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import AUTO, ComparisonSettings
-from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
+from retroscope.study.baseline_summary import BASELINE_SCORES
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of, seed_spread, top_passages
+from retroscope.study.folder import (
+    BARE_MOVED,
+    FACTS,
+    MOVED,
+    NEURONS,
+    QUERY_NEURONS,
+    SCORES,
+    SEEDS,
+    SETTINGS,
+    replaced,
+    save_scores,
+)
 from retroscope.study.measure import BARE_LAYERS, BARE_PROBING
 from retroscope.study.moved import load_moved, save_moved
 from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
 from retroscope.study.story import make_story
+from retroscope.study.transplant_results import HYBRIDS, RANDOM_CHANGES, SUBSETS, found_in_study
 from retroscope.study.transplant_settings import DIRECTIONS
-from retroscope.study.transplants import differences
 
 ELSEWHERE = "elsewhere"
 ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE, BARE_LAYERS, BARE_PROBING)
 SIDES = ("before", "after")
-HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
-FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"
-QUERY_NEURONS = "query-neurons"
-MOVED, BARE_MOVED = "moved", "moved-bare"
 PUBLISHED_TEST = "unpaired_t"
 
 
@@ -135,22 +140,9 @@ class Study:
     @cached_property
     def transplants(self) -> TransplantFindings | None:
         """Retrieval with hybrids of the two; those of a direction and measure are a family."""
-        chosen = self.settings.transplants
-        directions = [d for d in DIRECTIONS if f"{d}/{HYBRIDS[1]}" in self.scores]
-        if chosen is None or not directions:
+        if self.settings.transplants is None:
             return None
-        first = self.scores[f"{directions[0]}/{HYBRIDS[1]}"]
-        measured = {d: (self.scores[f"{d}/{HYBRIDS[0]}"], self.scores[f"{d}/{HYBRIDS[1]}"]) for d in directions}
-        return TransplantFindings(
-            before=self.facts["before"]["name"],
-            after=self.facts["after"]["name"],
-            collection=self.facts["collection"]["name"],
-            n_blocks=self.n_blocks,
-            differences=differences(measured, self._statistics),
-            measures=tuple(str(m) for m in first.values.coords["measure"].values),
-            caveats=tuple(self.facts["transplants"]),
-            sample=tuple(self.facts.get("transplants_sample", ())),
-        )
+        return found_in_study(self.scores, self.facts, self.n_blocks, self._statistics)
 
     @property
     def _statistics(self) -> ComparisonSettings:
@@ -181,18 +173,11 @@ class Study:
         """Write what `load_study` reads; `study.json` last, so that its presence means a finished study."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
-        _save_scores(self.scores, folder / SCORES)
+        save_scores(self.scores, folder / SCORES)
         for name, neurons in ((NEURONS, self.neurons), (QUERY_NEURONS, self.query_neurons)):
-            if neurons is not None:
-                save_neurons(neurons, folder / name)
-            elif (folder / name / MARK).exists():  # of an earlier study
-                shutil.rmtree(folder / name)
-        compared = {MOVED: self.moved, ELSEWHERE: self.elsewhere, BARE_MOVED: self.bare_moved}
-        for name, moved in compared.items():
-            if moved is not None:
-                save_moved(moved, folder / name)
-            elif (folder / name / MARK).exists():
-                shutil.rmtree(folder / name)
+            replaced(folder / name, neurons, save_neurons)
+        for name, moved in ((MOVED, self.moved), (ELSEWHERE, self.elsewhere), (BARE_MOVED, self.bare_moved)):
+            replaced(folder / name, moved, save_moved)
         (folder / SEEDS).unlink(missing_ok=True)
         if self.seeds is not None:
             self.seeds.to_parquet(folder / SEEDS, index=False)
@@ -239,12 +224,7 @@ class Study:
             elsewhere=self._elsewhere(),
             bare=self.bare,
             transplants=self.transplants,
-<<<<<<< HEAD
-            baselines=baseline_findings(self.scores, facts, self.settings.statistics),
-            seed_spread=_spread(self.seeds),
-=======
             seed_spread=seed_spread(self.seeds),
->>>>>>> 00a4e10 (The study's file is short again)
             query_texts=facts["query_texts"],
             top_passages={q: top_passages(sides) for q, sides in facts["top_passages"].items()},
             caveats=tuple(facts["caveats"]),
@@ -276,7 +256,7 @@ def load_study(folder: str | Path) -> Study:
     facts = read_document(home / FACTS)
     settings = from_plain(from_yaml(home / SETTINGS), where=str(home / SETTINGS))
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
-    hybrids = [f"{direction}/{name}" for direction in DIRECTIONS for name in HYBRIDS]
+    hybrids = [f"{direction}/{name}" for direction in DIRECTIONS for name in (*HYBRIDS, RANDOM_CHANGES, SUBSETS)]
     names += [*hybrids, *BASELINE_SCORES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
@@ -285,7 +265,6 @@ def load_study(folder: str | Path) -> Study:
         settings = replace(settings, transplants=None)  # an older study, which knew none
     neurons, of_queries = (load_neurons(models, home / name) for name in (NEURONS, QUERY_NEURONS))
     moved, elsewhere, bare = (load_moved(n_blocks(facts), home / name) for name in (MOVED, ELSEWHERE, BARE_MOVED))
-<<<<<<< HEAD
     return Study(
         facts,
         settings,
@@ -297,57 +276,8 @@ def load_study(folder: str | Path) -> Study:
         elsewhere=elsewhere,
         bare_moved=bare,
     )
-=======
-    study = Study(facts, settings, scores, seeds, neurons=neurons, query_neurons=of_queries)
-    return replace(study, moved=moved, elsewhere=elsewhere, bare_moved=bare)
->>>>>>> 00a4e10 (The study's file is short again)
 
 
 def n_blocks(facts: Mapping[str, Any]) -> int:
     """Of the models of a study."""
     return len(facts["after"]["towers"][0]["layer_names"]) - 1
-
-
-def refuse_other(folder: Path, settings: StudySettings) -> None:
-    """An error where a finished study of something else would be replaced; the same one may be made again."""
-    if not (folder / FACTS).exists() or _same(folder / SETTINGS, settings):
-        return
-    title = read_document(folder / FACTS)["title"]
-    raise SettingsError(
-        f"this folder holds a finished study with other settings ({title})",
-        where=str(folder),
-        fix="name another --out, or replace it with --overwrite",
-    )
-
-
-def _same(file: Path, settings: StudySettings) -> bool:
-    """Whether a file holds these settings; what an older file does not name is as it is by default."""
-    return from_plain(from_yaml(file), where=str(file)) == settings
-
-
-def _save_scores(scores: Mapping[str, Scores], store: Path) -> None:
-    """All groups anew, so that none of an earlier study stays beside them."""
-    partial = store.with_name(f"{store.name}.partial")
-    for old in (partial, store):
-        shutil.rmtree(old, ignore_errors=True)
-    for name, values in scores.items():
-        values.save(partial, name)
-    os.replace(partial, store)
-<<<<<<< HEAD
-
-
-def _tops(sides: Mapping[str, Any]) -> TopPassages:
-    before, after = (tuple(RankedPassage(**hit) for hit in sides[side]) for side in SIDES)
-    return TopPassages(before, after)
-
-
-def _spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Standard deviation over the seeds, and the mean accuracy in training, of every cell."""
-    if seeds is None:
-        return None
-    cell = ["side", "probe", "control", "n_passages", "layer"]
-    known = seeds if "train_accuracy" in seeds else seeds.assign(train_accuracy=float("nan"))  # an older study
-    groups = known.groupby(cell, sort=False)
-    return groups.agg(sd=("accuracy", "std"), train_accuracy=("train_accuracy", "mean")).reset_index()
-=======
->>>>>>> 00a4e10 (The study's file is short again)

@@ -10,12 +10,14 @@ from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.study.ablation_trial import Texts, texts_of
 from retroscope.study.hybrid_scores import TOWERS, receiver_of, run_alike
+from retroscope.study.interactions import players, subset_names
+from retroscope.study.random_controls import single_places
 from retroscope.study.recipes import same_tokens
 from retroscope.study.sampled import sampled
 from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.transplants import check_names, refuse_large
 from retroscope.surgery.hybrids import Wanted, encodings
-from retroscope.surgery.transplant import sweep
+from retroscope.surgery.transplant import RANDOM, sweep
 
 TIMED = 32  # texts of a tower that the time of all is estimated from
 MIB = 2**20
@@ -41,20 +43,44 @@ def plan_transplants(
     names = dict.fromkeys(("none", *(settings.transplants or sweep(depth, settings.shares, settings.groups)), "all"))
     wanted = [(receiver_of(direction), name) for direction in settings.directions for name in names]
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
-    refuse_large(searched, len(wanted), after)
+    refuse_large(searched, max(len(wanted), 2**settings.interactions), after)
     texts = len(searched.passages) + len(searched.queries)
     some = a_few(searched)
-    seconds = 0.0
+    seconds, control_seconds = 0.0, 0.0
+    control = _controls(list(names), settings)
     for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
         once = n * seconds_each(texts_of(after, some, tower, settings.batch_tokens))
-        seconds += once * _encodings(before.tower(tower), after.tower(tower), wanted)
+        runs = _encodings(before.tower(tower), after.tower(tower), wanted)
+        if settings.interactions:
+            first = receiver_of(settings.directions[0])
+            group = players(depth, settings.interactions)
+            runs += encodings(after.tower(tower).anatomy, [(first, name) for name in subset_names(group).values()])
+        seconds += once * runs
+        control_seconds += once * sum(encodings(after.tower(tower).anatomy, one) - 1 for one in control)
     return {
         "hybrids": (len(names) - 1) * len(settings.directions),  # "none" is the receiver
         "bytes": 4 * len(wanted) * texts * int(before.passage.backbone.config.get_text_config().hidden_size),
         "passages": len(searched.passages),
         "queries": len(searched.queries),
         "seconds": round(seconds, 3),
+        "controls": sum(len(one) for one in control),
+        "control_seconds": round(control_seconds, 3),
+        "subsets": 2**settings.interactions - 1 if settings.interactions else 0,
     }
+
+
+def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
+    """The random changes of every draw and direction, if every place alone proves significant: the most there can be.
+
+    Of each run only the receiver is recorded.
+    """
+    places = single_places(names)
+    return [
+        [(receiver_of(direction), f"{RANDOM}:{draw}:{place}") for place in places]
+        for direction in settings.directions
+        for draw in range(settings.draws)
+        if places
+    ]
 
 
 def a_few(collection: Collection) -> Collection:
@@ -87,8 +113,14 @@ def _encodings(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> flo
 
 def transplants_line(planned: Mapping[str, Any]) -> str:
     """The same in words."""
+    controls = (
+        f"; up to {planned['controls']:,} random changes of equal size besides, of places with a significant effect, "
+        f"at most about {planned['control_seconds']:,.0f} s"
+    )
+    subsets = f" and {planned['subsets']:,} subsets of groups" if planned["subsets"] else ""
     return (
-        f"transplants: {planned['hybrids']:,} hybrids over {planned['passages']:,} passages and "
+        f"transplants: {planned['hybrids']:,} hybrids{subsets} over {planned['passages']:,} passages and "
         f"{planned['queries']:,} queries, each encoded from its first change up, about {planned['seconds']:,.0f} s "
         f"(less what an earlier sweep left); {planned['bytes'] / MIB:,.0f} MiB of vectors"
+        f"{controls if planned['controls'] else ''}"
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from retroscope.errors import SettingsError
 from retroscope.retrieval.measures import parse_measure
 
+MOST_GROUPS = 6  # 2^6 subsets
 DIRECTIONS = {"rewind": ("after", "before"), "graft": ("before", "after")}  # name -> receiver, donor
 
 
@@ -21,7 +22,10 @@ class SweepSettings:
         measures: ir-measures names, the first is the headline; None: those of the study, else nDCG@10 and RR@10.
         passages: size of the sample that is searched of a larger corpus (see `study.sampled`: all judged passages of at
             least 50 queries, and what competes with them); 0 searches the whole corpus.
-        seed: of the sample.
+        draws: random changes of equal size, as a control of every place alone whose effect is significant; 0: none.
+        interactions: of how many groups every subset is transplanted, for Shapley values and pairs: the blocks in one
+            group less, and what lies outside them; 0: none. At most `MOST_GROUPS`.
+        seed: of the sample, and of the random changes.
         batch_tokens: padded tokens of a batch; None takes what suits the device.
     """
 
@@ -31,6 +35,8 @@ class SweepSettings:
     shares: tuple[float, ...] = (0.25, 0.5, 0.75)
     measures: tuple[str, ...] | None = None
     passages: int = 1000
+    draws: int = 8
+    interactions: int = 0
     seed: int = 0
     batch_tokens: int | None = None
 
@@ -40,6 +46,10 @@ class SweepSettings:
                 raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
         if self.passages < 0 or self.passages == 1:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
+        if self.draws < 0 or self.draws == 1:
+            raise SettingsError(f"draws is {self.draws}", fix="give at least 2, or 0 for no control")
+        if self.interactions and not 2 <= self.interactions <= MOST_GROUPS:
+            raise SettingsError(f"interactions is {self.interactions}", fix=f"give 2 to {MOST_GROUPS} groups, or 0")
         if self.groups < 0:
             raise SettingsError(f"groups is {self.groups}", fix="give at least 1, or 0 for every block")
         if not self.directions or self.measures == ():

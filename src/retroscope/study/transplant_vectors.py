@@ -3,16 +3,19 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from retroscope.encoders.encoder import Encoder
 from retroscope.reporting.files import write_whole
 from retroscope.study.ablation_trial import Texts
 from retroscope.surgery.hybrids import Wanted, hybrids
+from retroscope.surgery.random_changes import RandomChanges
 
 WINDOW = 64  # texts between two writes
 FOLDER = "transplants"  # of the cache
@@ -37,10 +40,13 @@ def hybrid_vectors(
     """
     folder = cache / FOLDER / _key(pair, texts, wanted)
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
+    random = RandomChanges(pair)
     made: np.ndarray | None = None
     for at in range(0, len(order), WINDOW):
         chosen = order[at : at + WINDOW]
-        part = _window(folder / f"{at // WINDOW:05d}.npy", pair, [texts.rows[i] for i in chosen], wanted, texts.tokens)
+        rows = [texts.rows[i] for i in chosen]
+        make = partial(hybrids, pair, rows, wanted, tokens=texts.tokens, random=random)
+        part = _window(folder / f"{at // WINDOW:05d}.npy", wanted, make)
         if made is None:
             made = np.empty((len(wanted), len(order), part.shape[-1]), np.float32)
         made[:, chosen] = part
@@ -49,12 +55,12 @@ def hybrid_vectors(
 
 
 def _window(
-    file: Path, pair: tuple[Encoder, Encoder], rows: list[list[int]], wanted: Sequence[Wanted], tokens: int
+    file: Path, wanted: Sequence[Wanted], make: Callable[[], Mapping[Wanted, Tensor]]
 ) -> Float[np.ndarray, "hybrid text out"]:
     if file.exists():
         found: np.ndarray = np.load(file, allow_pickle=False)
         return found
-    vectors = hybrids(pair, rows, wanted, tokens=tokens)
+    vectors = make()
     stacked = np.stack([vectors[key].numpy() for key in wanted])
     held = io.BytesIO()
     np.save(held, stacked, allow_pickle=False)

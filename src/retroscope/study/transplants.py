@@ -5,24 +5,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.retrieval.retrieve import check_measures
-from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.difference import Difference
+from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_trial import same_weights
 from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.hybrid_scores import MEASURES, TOWERS, Hybrids, Measured, hybrid_scores
+from retroscope.study.interactions import players, subset_names
 from retroscope.study.measure import Progress
 from retroscope.study.provenance import command_line, software
+from retroscope.study.random_controls import random_scores
 from retroscope.study.recipes import check_pair, recipe_differences, told_apart
 from retroscope.study.sampled import sampled
 from retroscope.study.settings import DataSettings, ModelSettings, plain
+from retroscope.study.transplant_results import TransplantScores, differences, with_results
 from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.whole_search import WholeSearch, few_queries, sample_words, whole_search_of
 from retroscope.surgery.transplant import check_pair as check_weights
@@ -78,20 +82,19 @@ def transplant(
     before, after = told_apart(before, after)
     swept = replace(chosen.sweep, measures=chosen.sweep.measures or MEASURES)
     check_measures(swept.measures or MEASURES, collection)
-    measured, caveats, sample = measure_transplants(before, after, collection, swept, cache=home, progress=progress)
-    return TransplantFindings(
+    measured = measure_transplants(before, after, collection, swept, chosen.statistics, cache=home, progress=progress)
+    found = TransplantFindings(
         before=before.name,
         after=after.name,
         collection=collection.name,
         n_blocks=after.passage.anatomy.n_blocks,
-        differences=differences(measured, chosen.statistics),
+        differences=differences(measured.hybrids, chosen.statistics),
         measures=swept.measures or MEASURES,
-        caveats=tuple(caveats),
-        sample=tuple(sample),
         command=command_line(),
         settings=plain(chosen),
         versions=software(),
     )
+    return with_results(found, measured, chosen.statistics)
 
 
 def check_transplants(before: Retriever, after: Retriever) -> None:
@@ -130,14 +133,16 @@ def measure_transplants(
     after: Retriever,
     collection: Collection,
     settings: SweepSettings,
+    statistics: ComparisonSettings,
     *,
     cache: Path,
     whole: WholeSearch | None = None,
     progress: Progress | None = None,
-) -> tuple[Measured, list[str], list[dict[str, Any]]]:
-    """Per-query scores of every hybrid and of its intact receiver, what a reader must know, and what a sample changes.
+) -> TransplantScores:
+    """Per-query scores of every hybrid, of its intact receiver, of random changes, and of subsets of groups.
 
     Args:
+        statistics: which places are held against random changes: those whose effect is significant.
         whole: what both find in the whole corpus, where it is known; else it is searched here if a sample is drawn.
 
     Raises:
@@ -154,10 +159,29 @@ def measure_transplants(
     rankings = whole.rankings if whole else ()
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed, rankings)
     wanted = tuple(dict.fromkeys(("none", *names, "all")))
-    refuse_large(searched, len(wanted) * len(settings.directions), after)
-    found = hybrid_scores(Hybrids(pair, searched, wanted, settings, cache, progress))
+    refuse_large(searched, max(len(wanted) * len(settings.directions), 2**settings.interactions), after)
+    run = Hybrids(pair, searched, wanted, settings, cache, progress)
+    found = hybrid_scores(run)
     sample = _sample_rows(found, whole)
-    return found, _caveats(before, after, collection, searched, sample), sample
+    return TransplantScores(
+        found,
+        random_scores(run, differences(found, statistics)),
+        _subsets(run, depth),
+        _caveats(before, after, collection, searched, sample),
+        sample,
+    )
+
+
+def _subsets(run: Hybrids, depth: int) -> dict[str, Scores]:
+    """Every subset of the groups, in the first direction: the other's are the same models."""
+    if not run.settings.interactions:
+        return {}
+    direction = run.settings.directions[0]
+    names = tuple(subset_names(players(depth, run.settings.interactions)).values())
+    settings = replace(run.settings, directions=(direction,))
+    intact, hybrids = hybrid_scores(replace(run, names=names, settings=settings))[direction]
+    none = intact.values.isel(transplant=[0]).assign_coords(transplant=["none"])
+    return {direction: replace(hybrids, name="subsets", values=xr.concat([none, hybrids.values], "transplant"))}
 
 
 def _sample_rows(found: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
@@ -185,12 +209,6 @@ def check_names(depth: int, settings: SweepSettings) -> None:
         named(name, depth)
 
 
-def differences(measured: Measured, statistics: ComparisonSettings) -> dict[str, Difference]:
-    """Every hybrid against its intact receiver; those of a measure are one family."""
-    chosen = replace(statistics, family_per=("measure",))
-    return {direction: compare_scores(*scores, chosen) for direction, scores in measured.items()}
-
-
 def _caveats(
     before: Retriever, after: Retriever, whole: Collection, searched: Collection, sample: Sequence[Mapping[str, Any]]
 ) -> list[str]:
@@ -206,6 +224,14 @@ def _caveats(
     return [*said, *whole.notes]
 
 
+def interactions_document(f: TransplantFindings) -> dict[str, Any]:
+    """Shapley values and pairs of every direction that has them."""
+    return {
+        direction: {"shapley": one.shapley.to_dict(orient="records"), "pairs": one.pairs.to_dict(orient="records")}
+        for direction, one in f.interactions.items()
+    }
+
+
 def transplant_document(f: TransplantFindings) -> dict[str, Any]:
     """What `transplant --json` says."""
     made: dict[str, Any] = clean(
@@ -216,6 +242,8 @@ def transplant_document(f: TransplantFindings) -> dict[str, Any]:
             "caveats": list(f.caveats),
             "sample": list(f.sample),
             "transplants": f.table().to_dict(orient="records"),
+            "controls": f.controls.to_dict(orient="records"),
+            "interactions": interactions_document(f),
             "settings": dict(f.settings),
             "versions": dict(f.versions),
             "command": f.command,

@@ -1,0 +1,91 @@
+"""Against random changes: one more random change is flagged at its level, a planted effect is found."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import binomtest
+
+from retroscope.scores import Scores
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.interactions import interaction_tables, players, subset_names
+from retroscope.study.random_controls import claimed_places, control_table
+from retroscope.study.transplant_results import differences, share_table
+
+STATISTICS = ComparisonSettings(resamples=100)
+QUERIES, DRAWS, STUDIES = 60, 8, 300
+NAMES = ("block:1", "block:2", "all")
+
+
+def study(rng: np.random.Generator, extra: float) -> tuple[dict[str, tuple[Scores, Scores]], Scores]:
+    """Every change costs .2 and varies from draw to draw by .05; block 1 costs `extra` more."""
+    effects = -0.2 + 0.05 * rng.standard_normal(3) - np.array([extra, 0, 1])
+    drawn = -0.2 + 0.05 * rng.standard_normal((2, DRAWS))
+    intact = 0.8 + 0.1 * rng.standard_normal((QUERIES, 1, 1))
+    hybrids = intact + effects[None, :, None] + 0.1 * rng.standard_normal((QUERIES, 3, 1))
+    random = intact[..., None] + drawn[None, :, :, None] + 0.1 * rng.standard_normal((QUERIES, 2, DRAWS, 1))
+    ids = [f"q{i}" for i in range(QUERIES)]
+    labels = {"query": ids, "transplant": list(NAMES), "measure": ["RR@10"]}
+    after = xr.DataArray(hybrids, labels, tuple(labels))
+    before = xr.zeros_like(after) + intact
+    places = {"query": ids, "transplant": list(NAMES[:2]), "draw": list(range(DRAWS)), "measure": ["RR@10"]}
+    control = Scores("random", xr.DataArray(random, places, tuple(places)), {"direction": "rewind"})
+    return {"rewind": (Scores("t", before, {}), Scores("t", after, {}))}, control
+
+
+def flagged(extra: float, seed: int) -> int:
+    """In how many studies block 1 does more than random changes."""
+    rng, found = np.random.default_rng(seed), 0
+    for _ in range(STUDIES):
+        measured, control = study(rng, extra)
+        table = control_table(differences(measured, STATISTICS), {"rewind": control}, STATISTICS)
+        found += bool(table.set_index("transplant").loc["block:1", "beats"])
+    return found
+
+
+def test_one_more_random_change_is_flagged_at_its_level() -> None:
+    """Its effect is significant, as that of any change of that size: without the control it would be claimed."""
+    measured, _ = study(np.random.default_rng(0), 0)
+    assert claimed_places(differences(measured, STATISTICS)["rewind"]) == ["block:1", "block:2"]
+    assert binomtest(flagged(0, 1), STUDIES, 0.05, alternative="greater").pvalue > 0.01
+
+
+def test_a_planted_effect_beats_random_changes() -> None:
+    assert flagged(0.3, 2) > 0.9 * STUDIES
+
+
+def test_nothing_is_claimed_where_all_weights_do_nothing() -> None:
+    measured, _ = study(np.random.default_rng(0), 0)
+    intact, hybrids = measured["rewind"]
+    values = hybrids.values.copy()
+    values.loc[{"transplant": "all"}] = intact.values.sel(transplant="all").values
+    level = differences({"rewind": (intact, Scores("t", values, {}))}, STATISTICS)
+    assert claimed_places(level["rewind"]) == []
+    assert share_table(level, 0.95).empty, "there is no share of an effect that is not significant"
+    known = share_table(differences(measured, STATISTICS), 0.95).set_index("transplant")
+    assert known.loc["all", "share"] == 1
+    row = known.loc["block:1"]
+    assert row["share_low"] < row["share"] < row["share_high"]
+    assert known.loc["sum of blocks", "share"] == pytest.approx(known.loc[["block:1", "block:2"], "share"].sum())
+
+
+def test_a_planted_pair_interacts_and_no_other_does() -> None:
+    """Blocks 1 and 2 stand in for one another: either alone costs nothing, both cost .5. Block 3 costs .1 whatever."""
+    rng = np.random.default_rng(3)
+    group = players(3, 4)
+    names = subset_names(group)
+    values = [
+        0.8 - 0.5 * ({"1", "2"} <= some) - 0.1 * ("3" in some) + 0.05 * rng.standard_normal(QUERIES) for some in names
+    ]
+    labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": list(names.values()), "measure": ["RR@10"]}
+    scores = Scores("subsets", xr.DataArray(np.stack(values, axis=1)[..., None], labels, tuple(labels)), {})
+    shapley, pairs = interaction_tables(scores, "RR@10", STATISTICS)
+    found = shapley.set_index("group")
+    whole = float((values[-1] - values[0]).mean())
+    assert found["effect"].sum() == pytest.approx(whole)
+    assert found["share"].sum() == pytest.approx(1)
+    truth = {"1": -0.25, "2": -0.25, "3": -0.1, "outside": 0.0}
+    for name, effect in truth.items():
+        assert found.loc[name, "effect"] == pytest.approx(effect, abs=4 * 0.05 / QUERIES**0.5), name
+    assert abs(found.loc["1", "alone"]) < 0.03, "the control: alone it seems to do nothing"
+    significant = set(pairs.loc[pairs["p_corrected"] < 0.05, "pair"])
+    assert significant == {"1 x 2"}
