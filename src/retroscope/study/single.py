@@ -58,7 +58,7 @@ def run_probes(
 
 def below_chance(records: list[Document], similarity: str) -> list[str]:
     """Return a warning where the similarity probe's interval, at the largest N, lies below chance at some layer."""
-    hardest = max(r["n_passages"] for r in records)
+    hardest = max((r["n_passages"] for r in records), default=0)  # 0: only code lengths were measured
     low = [
         r
         for r in records
