@@ -1,0 +1,76 @@
+"""Hash labels by candidate set and by passage, where every passage is on both sides of the split and where none is.
+
+    python benchmarks/audit/hash_labels.py --model MODEL --data beir:FOLDER --cache FOLDER [--layers 6]
+
+Prints the test accuracy of the probes that learn at N=5 (chance .200), and the accuracy in training. The leaking
+split divides the choices at random, and tests only those whose passages all occur in training. The old
+formula stands in this script.
+"""
+
+import argparse
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from retroscope.collection.loading import load_collection
+from retroscope.collection.negatives import hard_negatives
+from retroscope.encoders.loading import load_retriever
+from retroscope.probing import ProbeSettings, controls, probe
+from retroscope.probing import settings as probing_settings
+from retroscope.probing.splits import Choices, Split, disjoint_split
+from retroscope.probing.tasks import Task
+from retroscope.representations.represent import represent
+
+PROBES = ("passage_only", "elementwise", "bilinear")
+HASHED = "hash_labels"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--layers", type=int, nargs="+", default=[6])
+    args = parser.parse_args()
+    data = load_collection(args.data)
+    vectors = represent(load_retriever(args.model), data, args.cache)
+    candidates = hard_negatives(data, 100).candidates
+    settings = ProbeSettings(probes=PROBES, controls=(HASHED,), passages=(5,), seeds=5, layers=tuple(args.layers))
+    print(f"{'split':10}{'labels':10}{'probe':16}{'layer':>6}{'test':>8}{'train':>8}")
+    for split, divide in (("disjoint", disjoint_split), ("leaking", leaking_split)):
+        for name, labels in (("set", by_set), ("passage", controls.hash_labels)):
+            default = probing_settings.PROTOCOLS["default"]
+            probing_settings.PROTOCOLS["default"] = replace(default, split=divide)
+            controls.CONTROLS[HASHED] = controls.Control(labels=labels)
+            found = probe(vectors, candidates, settings)
+            for one in PROBES:
+                for layer in args.layers:
+                    at = {"probe": one, "control": HASHED, "passages": 5, "layer": layer}
+                    train = float(found.fits["train_accuracy"].sel(at).mean())
+                    print(f"{split:10}{name:10}{one:16}{layer:6}{float(found.scores.mean().sel(at)):8.3f}{train:8.3f}")
+
+
+def by_set(choices: Choices, sizes: tuple[int, ...], seed: int) -> controls.Targets:
+    """The control as it was: a hash of the whole candidate set, which is new in the test whatever leaks."""
+    return np.array([[_of_set(row[:size], seed) for row in choices.passages] for size in sizes])
+
+
+def _of_set(members: np.ndarray, seed: int) -> int:
+    order = np.argsort(members)
+    digest = blake2b(members[order].tobytes(), digest_size=8, salt=seed.to_bytes(16, "big")).digest()
+    return int(order[int.from_bytes(digest, "big") % len(members)])
+
+
+def leaking_split(task: Task, seed: int) -> Split:
+    """Every passage of the test occurs in training: the choices of the task, divided at random."""
+    order = np.random.default_rng(seed).permutation(len(task.query))
+    train, validation, test = np.split(order, [len(order) * 6 // 10, len(order) * 8 // 10])
+    known = np.isin(task.passages[:, : task.size], task.passages[train, : task.size]).all(axis=1)
+    parts = (train, validation[known[validation]], test[known[test]])
+    return Split(seed, *(Choices(task.query[rows], task.passages[rows, : task.size]) for rows in parts))
+
+
+if __name__ == "__main__":
+    main()
