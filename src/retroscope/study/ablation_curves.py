@@ -119,7 +119,17 @@ def ablation_curves(
         "towers": list(towers),
     }
     warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
-    return _curves(values, sets, ranking, settings, recipe, warnings)
+    table = _table(values, sets, ranking, settings)
+    top = {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions}
+    return AblationCurves(
+        Scores("ablation", values["ablated"], recipe, warnings),
+        Scores("intact retrieval", values["intact"], recipe, warnings),
+        table,
+        area_table(values["ablated"], settings.intervals),
+        top,
+        recipe,
+        warnings,
+    )
 
 
 def _size(trial: Trial, ranking: Ranking, attributed: str) -> Ranking:
@@ -158,14 +168,10 @@ def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Held
             yield (RANDOM, draw, fraction), choose(rankings.chosen, fraction, RANDOM, settings.seed + draw)
 
 
-def _curves(
-    values: xr.Dataset,
-    sets: Mapping[Held, NeuronSet],
-    ranking: Ranking,
-    settings: AblationSettings,
-    recipe: dict[str, Any],
-    warnings: tuple[str, ...],
-) -> AblationCurves:
+def _table(
+    values: xr.Dataset, sets: Mapping[Held, NeuronSet], ranking: Ranking, settings: AblationSettings
+) -> pd.DataFrame:
+    """The rows of the curve, with how many neurons are held, in how many layers, and how many of them are large."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals)
     held = table["fraction"].map(top)
@@ -173,15 +179,7 @@ def _curves(
     table.insert(3, "layers", held.map(lambda some: len(some.layers)))
     table["shared_by_chance"] = held.map(lambda some: shared_by_chance(some, ranking))
     table["shared_with_largest"] = [shared(top[f], largest[f]) for f in table["fraction"]]
-    return AblationCurves(
-        Scores("ablation", values["ablated"], recipe, warnings),
-        Scores("intact retrieval", values["intact"], recipe, warnings),
-        table,
-        area_table(values["ablated"], settings.intervals),
-        top,
-        recipe,
-        warnings,
-    )
+    return table
 
 
 def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking) -> dict[str, Any]:
