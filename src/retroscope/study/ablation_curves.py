@@ -97,8 +97,7 @@ def ablation_curves(
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
     if whole is None and is_sampled(collection, settings.passages):
         whole = whole_search(collection, {}, settings.measures)
-    rankings = whole.rankings if whole else ()
-    searched = sampled(collection, queries.ids, settings.passages, settings.seed, rankings)
+    searched = sampled(collection, queries.ids, settings.passages, settings.seed, whole.rankings if whole else ())
     trial = make_trial(
         retriever,
         searched,
@@ -119,14 +118,12 @@ def ablation_curves(
         "towers": list(towers),
     }
     warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
-    table = _table(values, sets, ranking, settings)
-    top = {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions}
     return AblationCurves(
         Scores("ablation", values["ablated"], recipe, warnings),
         Scores("intact retrieval", values["intact"], recipe, warnings),
-        table,
+        _table(values, sets, ranking, settings),
         area_table(values["ablated"], settings.intervals),
-        top,
+        {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions},
         recipe,
         warnings,
     )
