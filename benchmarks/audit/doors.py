@@ -56,7 +56,7 @@ def marks(folder: Path) -> None:
     for mark in ("0", -1, [0], 0, None, False):
         record = {"query": "who", "passages": {"passage_text": ["him", "her"], "is_selected": [1, mark]}}
         file.write_text(json.dumps(record) + "\n")
-        made = said(lambda: len(load_collection(file).judgments))
+        made = said(lambda file=file: len(load_collection(file).judgments))
         print(f"{f'is_selected {mark!r}: relevant passages of 1':<{WIDTH}}{1 + bool(mark):>14}  {made}")
 
 

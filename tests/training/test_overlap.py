@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.training.overlap import NEAR, _words, overlap_with
-from retroscope.training.pairs import Pairs
+from retroscope.training.pairs import Pairs, training_pairs
 
 WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8).map(" ".join)
 
@@ -47,3 +47,14 @@ def test_near_duplicates_and_shared_passages_are_told_apart() -> None:
 
 def test_a_text_without_words_is_near_nothing() -> None:
     assert overlap_with(Pairs(("?!",), ("x",)), asked("!")).near_duplicates == 0
+
+
+def test_shared_answers_are_counted_where_both_sides_give_them() -> None:
+    def told(*answers: tuple[str, ...]) -> Collection:
+        queries = [Query(f"q{i}", f"question {i} about {a}", a) for i, a in enumerate(answers)]
+        return make_collection("x", [Passage("p", "text")], queries, [Judgment(q.id, "p") for q in queries])
+
+    trained = training_pairs(told(("The Nile",), ("Paris", "Rome")))
+    assert overlap_with(trained, told(("the nile",), ("Oslo",), ("rome",))).shared_answers == 2
+    assert overlap_with(trained, asked("who")).shared_answers is None
+    assert overlap_with(training_pairs(asked("who")), told(("Rome",))).shared_answers is None

@@ -163,10 +163,13 @@ def _masked(pairs: Pairs) -> list[str]:
 
 def _shared(found: Overlap) -> str:
     """What a held-out collection shares with the pairs, in words."""
+    answers = "; answers are not known"
+    if found.shared_answers is not None:
+        answers = f", {found.shared_answers:,} have an answer of a training query"
     return (
         f"{found.collection}: of {found.n_queries:,} held-out queries {found.near_duplicates:,} nearly repeat a "
         f"training query (token Jaccard {found.threshold:g} or more), {found.shared_passages:,} have a relevant "
-        "passage that is trained with; answers are not compared"
+        f"passage that is trained with{answers}"
     )
 
 

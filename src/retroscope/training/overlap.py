@@ -2,7 +2,7 @@
 
 Lewis et al. (2021, "Question and Answer Test-Train Overlap in Open-Domain Question Answering Datasets"): 60 to 70 % of
 test answers and 30 % of test questions of common data sets are in their training sets, and models do far worse on the
-rest. A collection holds no answers, so they are not compared.
+rest. Answers are compared where both sources give them, normalised as in the screen of hard negatives.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from retroscope.collection.answers import answer_strings
 from retroscope.collection.collection import Collection
 from retroscope.training.pairs import Pairs
 
@@ -38,6 +39,7 @@ class Overlap:
         threshold: of the token Jaccard.
         near_duplicates: queries that reach it with a training query.
         shared_passages: queries of which a relevant passage is, word for word, a positive of a training pair.
+        shared_answers: queries with an answer that is an answer of a trained query; None where either side gives none.
         examples: some of the near duplicates, the nearest first.
     """
 
@@ -46,6 +48,7 @@ class Overlap:
     threshold: float
     near_duplicates: int
     shared_passages: int
+    shared_answers: int | None = None
     examples: tuple[NearDuplicate, ...] = ()
 
 
@@ -69,7 +72,11 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
         for query in held_out.judged_queries
     )
     examples = tuple(sorted(found, key=lambda near: -near.jaccard)[:SHOWN])
-    return Overlap(held_out.name, len(held_out.judged_queries), threshold, len(found), shared, examples)
+    answers = [set(answer_strings(held_out.queries[query].answers)) for query in held_out.judged_queries]
+    known = bool(pairs.answers) and any(answers)
+    same_answer = sum(bool(mine & pairs.answers) for mine in answers) if known else None
+    n = len(held_out.judged_queries)
+    return Overlap(held_out.name, n, threshold, len(found), shared, same_answer, examples)
 
 
 class _Nearest:

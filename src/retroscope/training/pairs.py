@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from retroscope.collection.answers import answer_strings
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.errors import TrainingError, listed
@@ -19,6 +20,7 @@ class Pairs:
         negatives: a column for each hard negative.
         notes: what was left out, with counts.
         relevant: query text -> texts of all passages that are relevant to it.
+        answers: normalised answers of the queries, where the source gives them.
     """
 
     queries: tuple[str, ...]
@@ -26,6 +28,7 @@ class Pairs:
     negatives: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     relevant: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    answers: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __len__(self) -> int:
         """Pairs."""
@@ -69,6 +72,13 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
         tuple(collection.queries[query].text for query, _ in rows),
         tuple(collection.passage_text(passage) for _, passage in rows),
         relevant=_relevant(collection),
+        answers=_answers(collection),
+    )
+
+
+def _answers(collection: Collection) -> frozenset[str]:
+    return frozenset(
+        a for query in collection.judged_queries for a in answer_strings(collection.queries[query].answers)
     )
 
 
@@ -95,6 +105,7 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
         tuple(tuple(collection.passage_text(c.negatives[i]) for c in kept) for i in range(n)),
         (f"{left_out} of {len(found)} pairs have fewer than {n} hard negatives and were left out",) if left_out else (),
         _relevant(collection),
+        _answers(collection),
     )
 
 
