@@ -35,6 +35,7 @@ class Hybrids:
     settings: SweepSettings
     cache: Path
     progress: Progress | None
+    stage: str = "transplants"  # what progress is told
 
 
 def hybrid_scores(run: Hybrids) -> Measured:
@@ -90,7 +91,7 @@ def _counter(tower: str, run: Hybrids, total: int, each: int) -> Callable[[int],
         nonlocal done
         done += n * each
         if run.progress:
-            run.progress(f"transplants: {tower} texts", done, total)
+            run.progress(f"{run.stage}: {tower} texts", done, total)
 
     return told
 

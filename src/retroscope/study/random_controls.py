@@ -53,7 +53,8 @@ def _drawn(run: Hybrids, direction: str, places: Sequence[str]) -> Scores:
     draws = []
     for number in numbers:
         names = tuple(f"{RANDOM}:{number}:{place}" for place in places)
-        _, scores = hybrid_scores(replace(run, names=("none", *names), settings=settings))[direction]
+        stage = f"random change {number} ({direction})"
+        _, scores = hybrid_scores(replace(run, names=("none", *names), settings=settings, stage=stage))[direction]
         draws.append(scores.values.assign_coords(transplant=list(places)))
     values = xr.concat(draws, dim=xr.Variable("draw", numbers))
     return replace(

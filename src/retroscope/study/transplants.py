@@ -179,7 +179,7 @@ def _subsets(run: Hybrids, depth: int) -> dict[str, Scores]:
     direction = run.settings.directions[0]
     names = tuple(subset_names(players(depth, run.settings.interactions)).values())
     settings = replace(run.settings, directions=(direction,))
-    intact, hybrids = hybrid_scores(replace(run, names=names, settings=settings))[direction]
+    intact, hybrids = hybrid_scores(replace(run, names=names, settings=settings, stage="subsets"))[direction]
     none = intact.values.isel(transplant=[0]).assign_coords(transplant=["none"])
     return {direction: replace(hybrids, name="subsets", values=xr.concat([none, hybrids.values], "transplant"))}
 
