@@ -23,7 +23,7 @@ from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import AUTO, ComparisonSettings
-from retroscope.study.baseline_summary import BASELINE_SCORES
+from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of, seed_spread, top_passages
 from retroscope.study.folder import (
@@ -224,6 +224,7 @@ class Study:
             elsewhere=self._elsewhere(),
             bare=self.bare,
             transplants=self.transplants,
+            baselines=baseline_findings(self.scores, facts, self.settings.statistics),
             seed_spread=seed_spread(self.seeds),
             query_texts=facts["query_texts"],
             top_passages={q: top_passages(sides) for q, sides in facts["top_passages"].items()},
