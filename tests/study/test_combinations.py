@@ -30,11 +30,16 @@ CHEAP: dict[str, Any] = {
         "concat": {"epochs": 1, "batch_size": 64}, "ridge": [1.0],
     },
     "neurons": {"limit": 2, "quadrature": "gauss:2"},
-    "ablation": {"draws": 1},
-    "transplants": {"measures": ["RR@10"], "shares": []},
+    "ablation": {"draws": 1, "fractions": [0.01, 0.1]},
+    "transplants": {"measures": ["RR@10"], "shares": [], "draws": 2},
     "statistics": {"resamples": 100, "permutations": 100},
 }  # fmt: skip
-OFF = {"neurons": {"neurons": None, "ablation": None}, "transplants": {"transplants": None}, "drift": {"drift": None}}
+OFF = {
+    "neurons": {"neurons": None, "ablation": None},
+    "transplants": {"transplants": None},
+    "drift": {"drift": None},
+    "baselines": {"baselines": None},
+}
 ALL_OFF: dict[str, Any] = {name: None for off in OFF.values() for name in off}
 
 
