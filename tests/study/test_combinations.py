@@ -16,6 +16,7 @@ from retroscope.probing.controls import CONTROLS
 from retroscope.probing.probes import KNOWN_PROBES
 from retroscope.reporting import figures
 from retroscope.study import measure as module
+from retroscope.study.baseline_settings import FEWEST_FOLDS
 from retroscope.study.compare import compare
 from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.settings import StudySettings, from_plain, merged
@@ -29,6 +30,7 @@ CHEAP: dict[str, Any] = {
         "probes": ["cosine"], "controls": ["none"], "passages": [2, 3], "seeds": 1, "layers": [0, 2],
         "concat": {"epochs": 1, "batch_size": 64}, "ridge": [1.0],
     },
+    "baselines": None,  # the slowest part by far: tried alone below
     "neurons": {"limit": 2, "quadrature": "gauss:2"},
     "ablation": {"draws": 1, "fractions": [0.01, 0.1]},
     "transplants": {"measures": ["RR@10"], "shares": [], "draws": 2},
@@ -81,6 +83,14 @@ def test_every_protocol_without_every_part(
     )
     without = {"nothing": {}, "everything": ALL_OFF, **OFF}[off]
     reported((models[0], models[1]), few, settings_of(protocol, without), cache, tmp_path)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_the_baselines_alone(
+    head: bool, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    chosen = settings_of("default", ALL_OFF, {"baselines": {"poolings": ["cls"], "head": head, "folds": FEWEST_FOLDS}})
+    reported((backbone, retriever), few, chosen, cache, tmp_path)
 
 
 @pytest.mark.parametrize(("probe", "control"), [*itertools.product(KNOWN_PROBES, CONTROLS)])
