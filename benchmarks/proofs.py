@@ -21,7 +21,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from proof import probes, representations, retrieval, training, weights
+from proof import interventions, probes, representations, retrieval, sharing, training, weights
 from proof.proof import LEAST_COVERAGE, NOMINAL, Proof, Rate
 
 FAMILIES: dict[str, Callable[[int], list[Proof]]] = {
@@ -29,6 +29,8 @@ FAMILIES: dict[str, Callable[[int], list[Proof]]] = {
     "probes": probes.proofs,
     "weights": weights.proofs,
     "representations": representations.proofs,
+    "interventions": interventions.proofs,
+    "sharing": sharing.proofs,
     "training": training.proofs,
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "proofs.md"
@@ -72,7 +74,7 @@ def kept(family: str, studies: int, state: Path) -> list[Proof]:
     print(f"{family}: {perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     state.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
+    partial.write_text(json.dumps([asdict(row) for row in rows], default=bool), encoding="utf-8")
     partial.rename(file)
     return rows
 

@@ -1,17 +1,21 @@
 """Grids of trainings: an effect over seeds and queries together, which are crossed."""
 
 import numpy as np
+import xarray as xr
 
 from proof.proof import Proof, rate, short
 from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.shares import variance_shares
+from retroscope.statistics.worth import worth
 
 SEEDS, QUERIES = 3, 100
 EFFECT = 0.15
 
 
 def proofs(studies: int) -> list[Proof]:
-    """Return the row of effects in a grid of trainings."""
-    return [effect(studies)]
+    """Return the rows of effects, of worth in labels and of shares of the variance."""
+    return [effect(studies), labels(studies // 2), shares(studies)]
 
 
 def effect(studies: int) -> Proof:
@@ -50,3 +54,57 @@ def by_queries(seed: int) -> bool:
     """Return whether one seed's interval over queries excludes the truth, 0."""
     found = crossed_mean(values(seed, 0.0)[:1])
     return not float(found.low) <= 0 <= float(found.high)
+
+
+def labels(studies: int) -> Proof:
+    """Return the row of worth in labels, claimed only where the gap at that budget is significant."""
+    null = [claims(seed, 0.0) for seed in range(studies)]
+    planted = [claims(seed, EFFECT) for seed in range(studies)]
+    bare, own = rate(one for one, _ in null), rate(shown for _, shown in null)
+    return Proof(
+        instrument="Training grid: a part is worth labels",
+        control="the interval of the worth alone, without the gap it is read from",
+        reads=f"false claims {short(bare.value)}; where the gap is significant {short(own.value)}",
+        failed=bare.value > 1.5 * own.value,
+        false=own,
+        power=rate(shown for _, shown in planted),
+        planted=f"a gap of {short(EFFECT)}, 10 or 100 labels, {SEEDS} seeds",
+        coverage=None,
+        held_against="curves whose worth is known (tests/statistics/test_crossed.py)",
+    )
+
+
+def claims(seed: int, gain: float) -> tuple[bool, bool]:
+    """Return whether a worth at 10 or 100 labels is claimed: by its own interval, and where the gap is significant."""
+    random = np.random.default_rng(seed)
+    height, query = 0.4 + 0.1 * np.arange(3)[None, :, None], 0.2 * random.standard_normal(QUERIES)
+    had, lacked = (
+        height + more + query + 0.03 * random.standard_normal((SEEDS, 3, 1))
+        + 0.2 * random.standard_normal((SEEDS, 3, QUERIES))
+        for more in (gain, 0.0)
+    )  # fmt: skip
+    found = worth(had, lacked, (10, 100, 1000), IntervalSettings(resamples=200))[:2]
+    return any(one.low > 0 or one.high < 0 for one in found), any(one.shown for one in found)
+
+
+def shares(studies: int) -> Proof:
+    """Return the row of shares of the variance, of a grid in which nothing matters but noise."""
+    found = []
+    for seed in range(studies):
+        means = xr.DataArray(
+            np.random.default_rng(seed).standard_normal((2, 3, SEEDS)), dims=("part", "labels", "seed")
+        )
+        one = variance_shares(means)["labels"]
+        found.append((one.share, one.raw))
+    omega, eta = np.mean(found, axis=0)
+    return Proof(
+        instrument="Training grid: share of the variance (omega squared)",
+        control="the share of the total (eta squared), in a grid of noise",
+        reads=f"{short(float(eta))} for a setting that does nothing; omega squared {short(float(omega))}",
+        failed=float(eta) > 2 * float(omega),
+        false=None,
+        power=None,
+        planted="",
+        coverage=None,
+        held_against="sums of squares by hand (tests/statistics/test_crossed.py)",
+    )

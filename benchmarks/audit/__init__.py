@@ -1,0 +1,1 @@
+"""What an audit found, before and after: a script for each finding."""
