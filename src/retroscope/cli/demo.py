@@ -40,6 +40,7 @@ def run(
                 "after": o.model_values(str(models.retriever), {}),
                 "data": {"source": f"beir:{world}", "split": "test"},
                 "negatives": {"how": "run", "run": str(world / NEGATIVES_RUN)},
+                **demo.SMALLER,
             },
             None,
             None,

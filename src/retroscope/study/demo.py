@@ -38,6 +38,11 @@ SHAPE = "bert-3x128"
 LOAD = LoadSettings(pooling="mean", similarity="cosine", max_length=64)
 STRATA = ("known-held-out", "unknown-held-out", "known-trained", "unknown-trained", "lexical")
 MEASURE = "R@10"
+SMALLER = {  # what would take the demo over a minute
+    "neurons": {"tower": "passage", "limit": 30},
+    "ablation": {"fractions": [0.01, 0.1], "draws": 5, "passages": 150},
+    "transplants": {"passages": 150, "draws": 4, "shares": []},
+}
 TITLE = "The shipped pair in a world of invented people"
 
 
