@@ -303,6 +303,7 @@ def test_a_protocol_sets_every_room_and_the_user_wins() -> None:
     assert {chosen.before.load.protocol, chosen.after.load.protocol, chosen.probing.protocol} == {"ielab-2025"}
     assert chosen.probing.chosen_probes == ("concat",)
     assert (chosen.statistics.test, chosen.statistics.correction) == ("unpaired_t", "bonferroni")
+    assert chosen.paired_statistics.test == "auto", "of all but probes: the published test knows no pairs"
     assert chosen.statistics.seed == 7
     own = from_plain(under_protocol({"protocol": "ielab-2025", "statistics": {"test": "paired_t"}}))
     assert (own.statistics.test, own.statistics.correction) == ("paired_t", "bonferroni")

@@ -101,7 +101,7 @@ def transplanted(
     start = perf_counter()
     chosen = replace(settings.transplants, measures=settings.transplants.measures or settings.retrieval.measures)
     found = measure_transplants(
-        before, after, collection, chosen, settings.statistics, cache=cache, whole=whole, progress=progress
+        before, after, collection, chosen, settings.paired_statistics, cache=cache, whole=whole, progress=progress
     )
     scores = {f"{d}/{name}": s for d, pair in found.hybrids.items() for name, s in zip(HYBRIDS, pair, strict=True)}
     scores |= {f"{d}/{RANDOM_CHANGES}": s for d, s in found.random.items()}

@@ -5,7 +5,7 @@ known one, and `--set a.b=c` changes any field.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -19,12 +19,13 @@ from retroscope.errors import SettingsError, did_you_mean, listed
 from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
-from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.baseline_settings import BaselineSettings
 from retroscope.study.transplant_settings import SweepSettings
 
 Kind = TypeVar("Kind")
+PUBLISHED_TEST = "unpaired_t"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,12 @@ class StudySettings:
     transplants: SweepSettings | None = field(default_factory=SweepSettings)
     baselines: BaselineSettings | None = field(default_factory=BaselineSettings)
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
+
+    @property
+    def paired_statistics(self) -> ComparisonSettings:
+        """Return how all but probes are tested: the published unpaired test is the probes' alone."""
+        chosen = self.statistics
+        return replace(chosen, test=AUTO) if chosen.test == PUBLISHED_TEST else chosen
 
 
 def plain(settings: object) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
 from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of, seed_spread, top_passages
@@ -49,7 +48,6 @@ from retroscope.study.transplant_settings import DIRECTIONS
 ELSEWHERE = "elsewhere"
 ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE, BARE_LAYERS, BARE_PROBING)
 SIDES = ("before", "after")
-PUBLISHED_TEST = "unpaired_t"
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +132,7 @@ class Study:
             return None
         before, after = (neurons.sides[side].scores for side in SIDES)
         # the margin of equivalence is one of retrieval measures and accuracies
-        settings = replace(self._statistics, family_per=("statistic",), margin=None)
+        settings = replace(self.settings.paired_statistics, family_per=("statistic",), margin=None)
         return compare_scores(before, after, settings)
 
     @cached_property
@@ -142,13 +140,7 @@ class Study:
         """Retrieval with hybrids of the two; those of a direction and measure are a family."""
         if self.settings.transplants is None:
             return None
-        return found_in_study(self.scores, self.facts, self.n_blocks, self._statistics)
-
-    @property
-    def _statistics(self) -> ComparisonSettings:
-        """How all but probes are tested: the published unpaired test is the probes' alone."""
-        chosen = self.settings.statistics
-        return replace(chosen, test=AUTO) if chosen.test == PUBLISHED_TEST else chosen
+        return found_in_study(self.scores, self.facts, self.n_blocks, self.settings.paired_statistics)
 
     @property
     def n_blocks(self) -> int:
@@ -160,7 +152,8 @@ class Study:
         if before is None or after is None:
             return None
         declared = ("measure", self.settings.retrieval.measures[0]) if headline else None
-        return compare_scores(before, after, replace(self._statistics, family_per=family_per, headline=declared))
+        chosen = replace(self.settings.paired_statistics, family_per=family_per, headline=declared)
+        return compare_scores(before, after, chosen)
 
     def _probes(self, analysis: str, *family_per: str) -> Difference | None:
         """The effect on probes, which alone are tested as published where the protocol says so."""
@@ -199,7 +192,7 @@ class Study:
     @cached_property
     def story(self) -> StoryFindings | None:
         """What the instruments say of the same blocks, held against the transplants."""
-        return make_story(self._measured, self._statistics)
+        return make_story(self._measured, self.settings.paired_statistics)
 
     @cached_property
     def _measured(self) -> Findings:
@@ -224,7 +217,7 @@ class Study:
             elsewhere=self._elsewhere(),
             bare=self.bare,
             transplants=self.transplants,
-            baselines=baseline_findings(self.scores, facts, self.settings.statistics),
+            baselines=baseline_findings(self.scores, facts, self.settings.paired_statistics),
             seed_spread=seed_spread(self.seeds),
             query_texts=facts["query_texts"],
             top_passages={q: top_passages(sides) for q, sides in facts["top_passages"].items()},
