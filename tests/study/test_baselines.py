@@ -167,6 +167,16 @@ def test_shuffling_gives_every_query_the_judgments_of_another() -> None:
     assert sum(p == f"p{q[1:]}" for q, p in zip(shuffled.judged_queries, taken, strict=True)) < 6
 
 
+def test_shuffling_leaves_folds_where_texts_repeat_and_share_passages() -> None:
+    """Two queries of each text, four of each passage: given query by query, all would hang together."""
+    passages = [Passage(f"p{i}", f"passage {i}") for i in range(N)]
+    queries = [Query(f"q{i}", f"question {i // 2}") for i in range(N)]
+    repeated = make_collection("r", passages, queries, [Judgment(f"q{i}", f"p{i // 4}") for i in range(N)])
+    asked_of = trial(shuffled_judgments(repeated, seed=0), MEASURES, "cosine", BaselineSettings())
+    assert np.bincount(asked_of.folds).tolist() == [N // 5] * 5
+    assert {len(shuffled_judgments(repeated, seed=0).qrels[q]) for q in repeated.queries} == {1}
+
+
 def test_without_a_head_there_is_one_best() -> None:
     without = trial(toy(), MEASURES, "cosine", BaselineSettings(head=False))
     found = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)

@@ -57,8 +57,13 @@ def joined(collection: Collection) -> Folds:
 
 
 def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
-    yield "text", " ".join(collection.queries[query].text.split()).casefold()
+    yield "text", folded_text(collection, query)
     yield from (("passage", passage) for passage in relevant(collection, query))
+
+
+def folded_text(collection: Collection, query: str) -> str:
+    """Return a query's text without what tells no two texts apart: case and spaces."""
+    return " ".join(collection.queries[query].text.split()).casefold()
 
 
 def relevant(collection: Collection, query: str) -> Sequence[str]:

@@ -60,10 +60,14 @@ def already_there(
     tried = {model: try_variants(v, asked, stages.inside(model.replace("_", " "))) for model, v in views.items()}
     scores = {VARIANTS[model]: t.scores for model, t in tried.items()}
     scores |= {BESTS[model]: t.best for model, t in tried.items()} | {BM25: try_bm25(collection, asked.measures)}
+    caveats = []
     if chosen.head:
-        scores[SHUFFLED] = try_shuffled(views["before"], asked, chosen)
+        try:
+            scores[SHUFFLED] = try_shuffled(views["before"], asked, chosen)
+        except AnalysisError as error:
+            caveats = [f"the linear head has no control by shuffled judgments: {error.what}"]
     facts = {BASELINES: {"left_out": reasons, "chosen": _chosen(tried), "variants": _variants(asked, tried)}}
-    return Extra(scores, [], {BASELINES: perf_counter() - start}, facts)
+    return Extra(scores, caveats, {BASELINES: perf_counter() - start}, facts)
 
 
 def _not_measured(reason: str) -> Extra:

@@ -19,7 +19,7 @@ from retroscope.collection.records import Judgment
 from retroscope.reporting.baseline_findings import TRAINED, UNTRAINED
 from retroscope.representations.extraction import Progress
 from retroscope.representations.store import RetrieverRepresentations, Vectors, representations_in_memory
-from retroscope.retrieval.folds import Folds, query_folds, relevant
+from retroscope.retrieval.folds import Folds, folded_text, query_folds, relevant
 from retroscope.retrieval.linear_head import Space, cross_fitted, unit_rows
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.retrieve import retrieve
@@ -187,13 +187,21 @@ def _scores(name: str, values: xr.DataArray, views: Views, asked: Trial) -> Scor
 
 
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
-    """Return the collection with the judgments of every judged query given to another, at random."""
-    queries = collection.judged_queries
-    taken = np.random.default_rng([seed, 1]).permutation(len(queries))
+    """Return the collection with the judgments of every text of a query given to another text, at random.
+
+    Queries of one text get the same judgments, so that as many texts are joined by shared passages as before: were
+    judgments given query by query, repeated texts would join passages, and no folds be left.
+    """
+    judged: dict[str, dict[str, int]] = {}
+    for query in collection.judged_queries:
+        judged.setdefault(folded_text(collection, query), {}).update(collection.qrels[query])
+    texts = list(judged)
+    taken = np.random.default_rng([seed, 1]).permutation(len(texts))
+    given = {text: judged[texts[at]] for text, at in zip(texts, taken, strict=True)}
     judgments = tuple(
         Judgment(query, passage, grade)
-        for query, at in zip(queries, taken, strict=True)
-        for passage, grade in collection.qrels[queries[at]].items()
+        for query in collection.judged_queries
+        for passage, grade in given[folded_text(collection, query)].items()
         if not (collection.ignore_identical_ids and passage == query)
     )
     return replace(collection, judgments=judgments, candidates=())
