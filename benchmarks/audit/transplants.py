@@ -85,7 +85,7 @@ def of_direction(found: TransplantFindings, direction: str) -> list[tuple[str, s
         row = found.control(direction, name)
         if row is not None:
             ends = f"[{row['random_lowest']:+.3f}, {row['random_highest']:+.3f}]"
-            said = f"{row['random']:+.3f} {ends}, p {max(row['p_queries'], row['p_draws']):.3g}"
+            said = f"{row['random']:+.3f} {ends}, p {row['p_corrected']:.3g}"
             rows.append(
                 (f"{direction}: {name}, random change of equal size", f"{row['effect']:+.3f} (no control)", said)
             )

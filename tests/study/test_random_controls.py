@@ -49,6 +49,26 @@ def test_one_more_random_change_is_flagged_at_its_level() -> None:
     assert binomtest(flagged(0, 1), STUDIES, 0.05, alternative="greater").pvalue > 0.01
 
 
+def test_no_place_of_twelve_is_flagged_at_more_than_its_level() -> None:
+    """All places are one more random change: with only the test by queries corrected, many studies claim some."""
+    rng, places, claimed = np.random.default_rng(5), [f"block:{k}" for k in range(1, 13)], 0
+    for _ in range(STUDIES):
+        effects = -0.2 + 0.05 * rng.standard_normal(len(places) + 1)
+        drawn = -0.2 + 0.05 * rng.standard_normal((len(places), DRAWS))
+        noise = 0.02 * rng.standard_normal((QUERIES, len(places), DRAWS))
+        labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": [*places, "all"], "measure": ["RR@10"]}
+        hybrids = 0.8 + effects + 0.02 * rng.standard_normal((QUERIES, len(places) + 1))
+        after = xr.DataArray(hybrids[..., None], labels, tuple(labels))
+        coords = {**labels, "transplant": places, "draw": list(range(DRAWS))}
+        dims = ("query", "transplant", "draw", "measure")
+        random = xr.DataArray((0.8 + drawn + noise)[..., None], coords, dims)
+        control = Scores("random", random, {"direction": "rewind"})
+        measured = {"rewind": (Scores("t", xr.full_like(after, 0.8), {}), Scores("t", after, {}))}
+        table = control_table(differences(measured, STATISTICS), {"rewind": control}, STATISTICS)
+        claimed += bool(table["beats"].any())
+    assert binomtest(claimed, STUDIES, 0.05, alternative="greater").pvalue > 0.01
+
+
 def test_a_planted_effect_beats_random_changes() -> None:
     assert flagged(0.3, 2) > 0.9 * STUDIES
 

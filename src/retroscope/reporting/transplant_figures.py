@@ -105,6 +105,7 @@ def _control_table(f: TransplantFindings) -> dict[str, PaperTable]:
             ],
             "p (queries)": [p_value(p) for p in found["p_queries"]],
             "p (draws)": [p_value(p) for p in found["p_draws"]],
+            "p (both, Holm)": [p_value(p) for p in found["p_corrected"]],
             "beats": ["yes" if b else "no" for b in found["beats"]],
         }
     )  # fmt: skip

@@ -15,7 +15,8 @@ TOLD = ("direction", "transplant", "kind", "number", "measure", "intact", "score
 SHARE_COLUMNS = ("direction", "transplant", "measure", "share", "share_low", "share_high")
 SUM = "sum of blocks"  # the single effects of all blocks, added up
 CONTROL_COLUMNS = ("direction", "transplant", "measure", "effect", "random", "random_lowest", "random_highest", "draws",
-                   "extra", "extra_low", "extra_high", "p_queries", "p_draws", "beats")  # fmt: skip
+                   "extra", "extra_low", "extra_high", "p_queries", "p_draws", "p_corrected",
+                   "beats")  # fmt: skip
 SHAPLEY_COLUMNS = ("group", "effect", "ci_low", "ci_high", "p_corrected", "alone", "share", "share_low",
                    "share_high")  # fmt: skip
 PAIR_COLUMNS = ("pair", "effect", "ci_low", "ci_high", "p_corrected")

@@ -134,10 +134,9 @@ def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
 
 def _against(row: "pd.Series[Any]") -> str:
     name = PART_WORDS.get(row["transplant"]) or blocks_named(row["transplant"])
-    p = max(row["p_queries"], row["p_draws"])
     return (
         f"{name} {signed(row['effect'])} against {signed(row['random'])}, difference {signed(row['extra'])} "
-        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, {p_value(p)} (the larger of queries and draws)"
+        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {p_value(row['p_corrected'])}"
     )
 
 

@@ -16,7 +16,9 @@ from retroscope.reporting.frames import alpha, rows
 from retroscope.reporting.transplant_findings import CONTROL_COLUMNS
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
+from retroscope.statistics.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.ablation_table import prediction_p
 from retroscope.study.hybrid_scores import Hybrids, hybrid_scores
@@ -70,9 +72,10 @@ def control_table(
 ) -> pd.DataFrame:
     """Return a row a direction, claimed place and measure, columns `CONTROL_COLUMNS`.
 
-    `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and p (corrected over
-    the places of a direction and measure); `p_draws` is that of the place being one more draw (Student's prediction).
-    `beats`: both p below alpha, and the place does more in the direction of its own effect.
+    `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
+    `p_draws` is that of the place being one more draw (Student's prediction). A claim needs both tests, so its p is the
+    larger of theirs, 1 where the place does less in the direction of its own effect; `p_corrected` is that after Holm
+    over the places of a direction and measure, and `beats` that it is below alpha.
     """
     found = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(found, columns=list(CONTROL_COLUMNS))
@@ -83,7 +86,7 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
     places = [str(name) for name in values["transplant"].values]
     hybrids = difference.after.values.sel(transplant=places)
     intact = difference.before.values.sel(transplant=places)
-    chosen = replace(statistics, family_per=("measure",), margin=None)
+    chosen = replace(statistics, family_per=(), correction="none", margin=None)
     beyond = compare_scores(
         replace(scores, values=values.mean("draw")), replace(difference.after, values=hybrids), chosen
     )
@@ -95,11 +98,19 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
         draws = means.sel(at).values
         sign = float(np.sign(effect))
         p_draws = prediction_p(-sign * effect, -sign * draws)
+        p = max(row["p"], p_draws) if sign * row["effect"] > 0 else 1.0
         made.append(
             {"direction": scores.recipe["direction"], **at, "effect": effect, "random": float(draws.mean()),
              "random_lowest": float(draws.min()), "random_highest": float(draws.max()), "draws": len(draws),
              "extra": row["effect"], "extra_low": row["ci_low"], "extra_high": row["ci_high"],
-             "p_queries": row["p_corrected"], "p_draws": p_draws,
-             "beats": bool(sign * row["effect"] > 0 and max(row["p_corrected"], p_draws) < alpha(beyond))}
+             "p_queries": row["p"], "p_draws": p_draws, "p_corrected": p}
         )  # fmt: skip
-    return made
+    frame = pd.DataFrame(made)
+    frame["p_corrected"] = frame.groupby("measure", sort=False)["p_corrected"].transform(_holm)
+    claimed: list[dict[str, Any]] = frame.assign(beats=frame["p_corrected"] < alpha(beyond)).to_dict(orient="records")
+    return claimed
+
+
+def _holm(p: "pd.Series[float]") -> "pd.Series[float]":
+    corrected = correct("holm", p.to_numpy(), np.zeros((0, len(p))), SignFlips())
+    return pd.Series(corrected, index=p.index)
