@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.ratio import by_text, ratio_of_means
 
 
 def test_a_share_covers_the_truth_at_its_rate() -> None:
@@ -30,3 +30,14 @@ def test_there_is_no_share_of_nothing() -> None:
     assert np.isnan(ratio_of_means(place[:1], nothing[:1]).low)
     exact = ratio_of_means(2 * (place + 1), place + 1)
     assert (exact.value, exact.low, exact.high) == pytest.approx((2, 2, 2))
+
+
+def test_repeated_texts_make_a_share_no_surer() -> None:
+    """Every query asked three times: value and interval stay; the control counts them as independent."""
+    rng = np.random.default_rng(1)
+    whole = rng.normal(0.5, 0.3, 50)
+    place, texts = 0.4 * whole + rng.normal(0, 0.2, 50), np.repeat(np.arange(50), 3)
+    once, naive = ratio_of_means(place, whole), ratio_of_means(place[texts], whole[texts])
+    found = ratio_of_means(by_text(place[texts], texts), by_text(whole[texts], texts))
+    assert (found.value, found.low, found.high) == pytest.approx((once.value, once.low, once.high))
+    assert naive.high - naive.low < 0.7 * (once.high - once.low)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import t as student
 
 
@@ -19,6 +19,11 @@ class Ratio:
     value: float
     low: float
     high: float
+
+
+def by_text(values: Float[np.ndarray, "query"], texts: Int[np.ndarray, "query"] | None) -> Float[np.ndarray, "text"]:
+    """Return the sums over the queries of one text, which count once: their ratio is that of the queries' means."""
+    return values if texts is None else np.bincount(np.unique(texts, return_inverse=True)[1], weights=values)
 
 
 def ratio_of_means(

@@ -119,9 +119,9 @@ def ablation_curves(
     }
     warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
     return AblationCurves(
-        Scores("ablation", values["ablated"], recipe, warnings),
-        Scores("intact retrieval", values["intact"], recipe, warnings),
-        _table(values, sets, ranking, settings),
+        Scores("ablation", values["ablated"], recipe, warnings, searched.relevant),
+        Scores("intact retrieval", values["intact"], recipe, warnings, searched.relevant),
+        _table(values, sets, ranking, settings, searched.relevant),
         area_table(values["ablated"], settings.intervals),
         {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions},
         recipe,
@@ -166,11 +166,15 @@ def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Held
 
 
 def _table(
-    values: xr.Dataset, sets: Mapping[Held, NeuronSet], ranking: Ranking, settings: AblationSettings
+    values: xr.Dataset,
+    sets: Mapping[Held, NeuronSet],
+    ranking: Ranking,
+    settings: AblationSettings,
+    relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
     """The rows of the curve, with how many neurons are held, in how many layers, and how many of them are large."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
-    table = curve_table(values["ablated"], values["intact"], settings.intervals)
+    table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
     held = table["fraction"].map(top)
     table.insert(2, "neurons", held.map(len))
     table.insert(3, "layers", held.map(lambda some: len(some.layers)))

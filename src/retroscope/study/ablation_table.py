@@ -1,7 +1,7 @@
 """What ablation curves say in numbers: every fraction against its controls, and the areas between the curves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,12 @@ from retroscope.statistics.settings import ComparisonSettings
 TOP, LARGEST, RANDOM = "top", "largest", "random"
 
 
-def curve_table(values: xr.DataArray, intact: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame:
+def curve_table(
+    values: xr.DataArray,
+    intact: xr.DataArray,
+    settings: IntervalSettings,
+    passages: Mapping[str, tuple[str, ...]] | None = None,
+) -> pd.DataFrame:
     """A row for each fraction and measure, means over queries.
 
     Columns: `fraction`, `measure`, `n` queries, `intact`, one for each label of `how` (`random`: mean of the draws),
@@ -37,11 +42,14 @@ def curve_table(values: xr.DataArray, intact: xr.DataArray, settings: IntervalSe
     all of its tests, so that its p is the largest of theirs (intersection-union; Berger 1982), 1 where a mean points
     the other way or a draw lies as low; then Holm over the fractions of a measure: `p_over_random` (the first and
     the last), `p_confirmed` (all three). `over_random` and `confirmed`: those are at most 1 - level.
+
+    Args:
+        passages: query id -> its relevant passages; queries that share some are not independent.
     """
     random = values.sel(how=RANDOM, drop=True)
     top, largest = (values.sel(how=how, drop=True).isel(draw=0, drop=True) for how in (TOP, LARGEST))
-    over_random = _paired(random.mean("draw"), top, settings)
-    over_largest = _paired(largest, top, settings)
+    over_random = _paired(random.mean("draw"), top, settings, passages or {})
+    over_largest = _paired(largest, top, settings, passages or {})
     rows = []
     for measure in values["measure"].values.tolist():
         for fraction in values["fraction"].values.tolist():
@@ -56,12 +64,16 @@ def curve_table(values: xr.DataArray, intact: xr.DataArray, settings: IntervalSe
     return by_fraction.reset_index(drop=True)
 
 
-def _paired(other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings) -> Difference:
+def _paired(
+    other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
+) -> Difference:
     """What the other set leaves over what the top leaves: its effects are harms."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
-    held, left = (Scores("ablation", side.transpose("query", "fraction", "measure")) for side in (top, other))
+    held, left = (
+        Scores("ablation", side.transpose("query", "fraction", "measure"), passages=passages) for side in (top, other)
+    )
     return compare_scores(held, left, level)
 
 

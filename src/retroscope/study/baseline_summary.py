@@ -18,6 +18,7 @@ from retroscope.scores import Scores, align
 from retroscope.statistics.chosen import share_of_means
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
+from retroscope.statistics.ratio import by_text
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 
@@ -75,7 +76,8 @@ def _shares(scores: Mapping[str, Scores], best: Scores, settings: ComparisonSett
         for measure in before.values["measure"].values:
             one, two = (side.values.sel(measure=measure).values for side in (before, after))
             reached = best.values.sel(best=name, measure=measure, query=ids).values
-            share = share_of_means(two - reached, two - one, settings.intervals)
+            left, whole = (by_text(values, before.texts) for values in (two - reached, two - one))
+            share = share_of_means(left, whole, settings.intervals)
             yield str(name), str(measure), share.value, share.low, share.high
 
 

@@ -11,7 +11,7 @@ from retroscope.reporting.frames import rows
 from retroscope.reporting.transplant_findings import PAIR_COLUMNS, SHAPLEY_COLUMNS
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.ratio import Ratio, ratio_of_means
+from retroscope.statistics.ratio import Ratio, by_text, ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.shapley import pair_interactions, shapley_values, subsets
 from retroscope.surgery.transplant import OUTSIDE, SET, steps
@@ -55,7 +55,12 @@ def interaction_tables(
     shapley = _tested({name: shares[name] for name in group}, scores, statistics)
     total = _tested({"all": whole}, scores, statistics).iloc[0]
     explained = total["p_corrected"] < 1 - statistics.level
-    parts = [ratio_of_means(shares[name], whole, statistics.level) if explained else NO_SHARE for name in group]
+    parts = [
+        ratio_of_means(by_text(shares[name], scores.texts), by_text(whole, scores.texts), statistics.level)
+        if explained
+        else NO_SHARE
+        for name in group
+    ]
     shapley = shapley.rename(columns={"label": "group"}).assign(
         alone=[float(np.mean(values[frozenset({name})] - values[frozenset()])) for name in group],
         share=[part.value for part in parts],

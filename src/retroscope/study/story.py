@@ -30,7 +30,6 @@ from retroscope.reporting.story_findings import (
     StoryFindings,
 )
 from retroscope.reporting.transplant_findings import GRAFT, REWIND, TransplantFindings
-from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.luck import chance_of_agreeing, chance_of_one_answer, profile_p
 from retroscope.statistics.settings import ComparisonSettings
@@ -191,6 +190,7 @@ class _Held:
         difference, measure = made.differences[direction], made.measures[0]
         self.direction = direction
         self.made = made
+        self.after = difference.after
         self.hybrids = difference.after.values.sel(measure=measure)
         self.table = rows(difference, measure=measure).set_index("transplant")
         self.alpha = alpha(difference)
@@ -237,7 +237,8 @@ class _Held:
         """The place that is shown to do more, by the most; tested against all others, paired by query."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
-        found = rows(compare_scores(Scores("places", mine, {}), Scores("places", theirs, {}), self.statistics))
+        top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))
+        found = rows(compare_scores(top_alone, others_alone, self.statistics))
         found = found.set_index("transplant")
         more = found[(self.sign * found["effect"] > 0) & (found["p_corrected"] < self.alpha)]
         if more.empty:

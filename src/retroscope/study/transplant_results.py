@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from retroscope.reporting.frames import alpha, rows
@@ -12,7 +11,7 @@ from retroscope.reporting.transplant_findings import SHARE_COLUMNS, SUM, Interac
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.ratio import by_text, ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.hybrid_scores import Measured
 from retroscope.study.interactions import interaction_tables
@@ -114,12 +113,7 @@ def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataF
             if len(blocks) > 1:
                 parts[SUM] = sum(blocks[1:], start=blocks[0])
             for name, values in parts.items():
-                share = ratio_of_means(_by_text(values, texts), _by_text(whole, texts), level)
+                share = ratio_of_means(by_text(values, texts), by_text(whole, texts), level)
                 found.append(dict(zip(SHARE_COLUMNS, (direction, name, measure, share.value, share.low, share.high),
                                       strict=True)))  # fmt: skip
     return pd.DataFrame(found, columns=list(SHARE_COLUMNS))
-
-
-def _by_text(values: np.ndarray, texts: np.ndarray | None) -> np.ndarray:
-    """Sums over the queries of one text: these count once."""
-    return values if texts is None else np.bincount(np.unique(texts, return_inverse=True)[1], weights=values)
