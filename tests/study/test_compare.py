@@ -60,7 +60,7 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     groups = {f"{p.parent.name}/{p.name}" for p in (page.parent / "scores.zarr").glob("*/*") if p.is_dir()}
     assert groups == {
         *(f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")),
-        *(f"{direction}/{a}" for direction in ("rewind", "graft") for a in ("intact", "hybrids")),
+        *(f"{direction}/{a}" for direction in ("rewind", "graft") for a in ("intact", "hybrids", "random")),
         *(f"baselines/{a}{model}" for model in ("before", "after", "random_weights") for a in ("", "best_")),
         "baselines/shuffled", "baselines/bm25",
     }  # fmt: skip

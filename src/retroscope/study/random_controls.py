@@ -59,12 +59,9 @@ def _drawn(run: Hybrids, direction: str, places: Sequence[str]) -> Scores:
         _, scores = hybrid_scores(replace(run, names=("none", *names), settings=settings, stage=stage))[direction]
         draws.append(scores.values.assign_coords(transplant=list(places)))
     values = xr.concat(draws, dim=xr.Variable("draw", numbers))
-    return replace(
-        scores,
-        name="random changes",
-        values=values.transpose("query", "transplant", "draw", "measure"),
-        recipe={"direction": direction},
-    )
+    ordered = values.transpose("query", "transplant", "draw", "measure")
+    kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
+    return replace(scores, name="random changes", values=kept, recipe={"direction": direction})
 
 
 def control_table(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from retroscope.collection.collection import Collection
@@ -181,7 +182,9 @@ def _subsets(run: Hybrids, depth: int) -> dict[str, Scores]:
     settings = replace(run.settings, directions=(direction,))
     intact, hybrids = hybrid_scores(replace(run, names=names, settings=settings, stage="subsets"))[direction]
     none = intact.values.isel(transplant=[0]).assign_coords(transplant=["none"])
-    return {direction: replace(hybrids, name="subsets", values=xr.concat([none, hybrids.values], "transplant"))}
+    every = xr.concat([none, hybrids.values], "transplant")
+    kept = every.copy(data=np.ascontiguousarray(every.values))  # as it is read again
+    return {direction: replace(hybrids, name="subsets", values=kept)}
 
 
 def _sample_rows(found: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
