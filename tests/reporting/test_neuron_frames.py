@@ -92,8 +92,10 @@ def test_there_is_one_row_for_every_neuron_with_its_aggregates():
 def test_every_curve_of_an_ablation_is_there():
     rows = ablation_rows(ablation(draws=3))
     assert rows.groupby(["how", "draw"]).size().to_dict() == {
-        ("top", 0): 4, ("bottom", 0): 4, ("intact", 0): 1, **{("random", k): 4 for k in range(3)}
-    }  # fmt: skip
+        **{(how, 0): 4 for how in ("top", "signed", "largest", "bottom")},
+        ("intact", 0): 1,
+        **{("random", k): 4 for k in range(3)},
+    }
 
 
 def test_findings_that_cannot_be_read_are_errors():

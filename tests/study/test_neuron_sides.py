@@ -27,9 +27,9 @@ def test_the_published_protocol_ablates_the_retriever_as_it_searches(
     collection = load_collection(tiny.data)
     ablated: list[Retriever] = []
 
-    def watched(retriever, *rest):
+    def watched(retriever, *rest, **named):
         ablated.append(retriever)
-        return ablation_curves(retriever, *rest)
+        return ablation_curves(retriever, *rest, **named)
 
     monkeypatch.setattr(neuron_sides, "ablation_curves", watched)
     settings = replace(QUICK, protocol="ielab-2025")
