@@ -114,7 +114,7 @@ def test_an_older_study_is_read(study: Study, tmp_path: Path) -> None:
     file = tmp_path / "moved" / "similarity.parquet"
     pd.read_parquet(file).drop(columns="sister").rename(columns={"halves": "ceiling"}).to_parquet(file, index=False)
     settings = yaml.safe_load((tmp_path / "settings.yaml").read_text("utf-8"))
-    for name in ("transplants", "elsewhere", "sister"):
+    for name in ("transplants", "elsewhere", "sisters"):
         del settings[name]
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings), "utf-8")
     old = load_study(tmp_path)
@@ -442,7 +442,7 @@ def test_a_second_collection_and_another_training(
     quick = replace(QUICK, transplants=None, drift=DriftSettings(texts=60, cross_texts=10, spectra=False))
     elsewhere = replace(collection, name="other")
     sister = replace(retriever, name="sister")
-    study = compare(backbone, retriever, collection, quick, elsewhere=elsewhere, sister=sister, cache=cache)
+    study = compare(backbone, retriever, collection, quick, elsewhere=elsewhere, sisters=(sister,), cache=cache)
     found = study.findings()
     here, there = found.moved.similarity, found.elsewhere.moved.similarity
     pd.testing.assert_frame_equal(here[["value", "low", "high"]], there[["value", "low", "high"]])
@@ -455,7 +455,8 @@ def test_a_second_collection_and_another_training(
     again = load_study(tmp_path).findings()
     pd.testing.assert_frame_equal(again.elsewhere.moved.similarity, there)
     assert summary(study)["elsewhere"]["collection"] == "other"
-    assert "sister sister has the retriever's own weights: as a ceiling it says nothing" in found.caveats
+    same = f"sister has the weights of {retriever.name}: it is no other training"
+    assert any(caveat.startswith(same) for caveat in found.caveats)
     with pytest.raises(AnalysisError, match="a second collection is for what moved, which is not measured"):
         compare(backbone, retriever, collection, replace(quick, drift=None), elsewhere=elsewhere, cache=cache)
     with pytest.raises(AnalysisError, match="what moved elsewhere cannot be measured: 3 texts are too few"):

@@ -134,7 +134,7 @@ STUDIES = st.builds(
     neurons=st.none() | NEURONS,
     ablation=st.none() | ABLATION,
     elsewhere=st.none() | DATA,
-    sister=st.none() | MODELS,
+    sisters=st.lists(MODELS, max_size=2).map(tuple),
     transplants=st.none() | SWEEPS,
     statistics=STATISTICS,
 )

@@ -43,8 +43,12 @@ def run(
         ),
     ] = None,
     sister: Annotated[
-        str | None,
-        typer.Option("--sister", help="The retriever trained with another seed: a ceiling.", metavar="MODEL"),
+        list[str] | None,
+        typer.Option(
+            "--sister",
+            help="Another training of the retriever (a second seed); repeat for more. Adds intervals over trainings.",
+            metavar="MODEL",
+        ),
     ] = None,
     transplants: Annotated[
         bool, typer.Option("--transplants/--no-transplants", help="Put weights of one model into the other.")
@@ -87,7 +91,7 @@ def run(
             "after": o.model_values(after, load),
             "data": o.given(source=data, split=split, limit_queries=limit_queries),
             "elsewhere": o.given(source=elsewhere),
-            "sister": o.model_values(sister, load) if sister else None,
+            "sisters": [o.model_values(one, load) for one in sister] if sister else None,
             "protocol": protocol,
             "retrieval.measures": o.listed(measures),
             "probing.probes": o.listed(probes),
@@ -116,7 +120,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     from retroscope.study.compare import compare
     from retroscope.study.elsewhere import refuse_same_texts
     from retroscope.study.load import check_ids, collection_of, pair_of, retriever_of
-    from retroscope.study.plan import describe, plan_run
+    from retroscope.study.plan import describe, plan_run, training_roles
     from retroscope.study.recipes import check_pair
     from retroscope.study.summary import write_summary
 
@@ -127,8 +131,9 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
     elsewhere = collection_of(chosen.elsewhere) if chosen.elsewhere else None
     if elsewhere is not None:
         refuse_same_texts(collection, elsewhere)
-    sister = retriever_of(chosen.sister, "sister") if chosen.sister else None
-    plan = plan_run({"before": before, "after": after}, collection, chosen, cache, neurons=True)
+    sisters = tuple(retriever_of(one, "sister") for one in chosen.sisters)
+    roles = {"before": before, "after": after, **training_roles(sisters)}
+    plan = plan_run(roles, collection, chosen, cache, neurons=True)
     if dry_run:
         emit(plan) if as_json else say(describe(plan))
         return
@@ -137,7 +142,7 @@ def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, 
         for made in ("tables", "figures", "neurons", "query-neurons", "moved", "elsewhere"):
             refuse_foreign(out / made)
         study = compare(
-            before, after, collection, chosen, elsewhere=elsewhere, sister=sister, cache=cache, progress=progress
+            before, after, collection, chosen, elsewhere=elsewhere, sisters=sisters, cache=cache, progress=progress
         )
     note("statistics, tables and figures ...")
     page = study.report(out)

@@ -15,6 +15,7 @@ from retroscope.reporting.baseline_findings import BaselineFindings
 from retroscope.reporting.moved_findings import BareLayers, ElsewhereFindings, MovedFindings
 from retroscope.reporting.neuron_findings import NeuronFindings, demand_columns
 from retroscope.reporting.story_findings import StoryFindings
+from retroscope.reporting.training_findings import TrainingFindings
 from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.statistics import Difference
 
@@ -146,6 +147,7 @@ class Findings:
         bare: layers without the final norm, where all others are with it; None where a model has none.
         transplants: retrieval with hybrids of the two.
         baselines: what the frozen backbone retrieves at its best.
+        trainings: retrieval and probes of several trainings, over trainings and queries together.
         story: what the instruments say of the same blocks, held against the transplants.
         query_texts: query id -> text, for the flips table.
         top_passages: query id -> both rankings' tops, for the flips table.
@@ -175,6 +177,7 @@ class Findings:
     bare: BareLayers | None = None
     transplants: TransplantFindings | None = None
     baselines: BaselineFindings | None = None
+    trainings: TrainingFindings | None = None
     story: StoryFindings | None = None
     query_texts: Mapping[str, str] = field(default_factory=dict)
     top_passages: Mapping[str, TopPassages] = field(default_factory=dict)

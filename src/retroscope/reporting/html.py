@@ -89,7 +89,10 @@ def methods(findings: Findings) -> dict[str, Mapping[str, Any]]:
     }
     if findings.transplants is not None:
         found |= {f"Transplants: {name}": d for name, d in findings.transplants.differences.items()}
-    return {name: {**d.method, "alpha": alpha(d)} for name, d in found.items() if d is not None}
+    said: dict[str, Mapping[str, Any]] = {
+        name: {**d.method, "alpha": alpha(d)} for name, d in found.items() if d is not None
+    }
+    return said if findings.trainings is None else {**said, "Over trainings": findings.trainings.method}
 
 
 def _tops(found: TopPassages | None) -> tuple[tuple[str, list[dict[str, Any]]], ...]:

@@ -58,9 +58,10 @@ def paper_retrieval(findings: Findings) -> PaperTable:
     printed.insert(0, "measure", frame["measure"])
     tally = [f"{r['wins']:.0f}/{r['ties']:.0f}/{r['losses']:.0f}" for _, r in frame.iterrows()]
     printed["gained/tied/lost"] = tally
-    return PaperTable(
-        printed, f"Retrieval: {_pair(findings)}.", explained(findings.retrieval), (*NUMERIC, "gained/tied/lost")
-    )
+    note = explained(findings.retrieval)
+    if findings.trainings is not None:
+        note += " Intervals and p are of this training alone."
+    return PaperTable(printed, f"Retrieval: {_pair(findings)}.", note, (*NUMERIC, "gained/tied/lost"))
 
 
 def paper_whitened(findings: Findings) -> PaperTable:

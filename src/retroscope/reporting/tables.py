@@ -19,6 +19,7 @@ from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER
 from retroscope.reporting.paper_tables import PAPER_TABLES
 from retroscope.reporting.selectivity import selectivity
 from retroscope.reporting.story_words import story_tables
+from retroscope.reporting.training_words import training_frames, training_tables
 from retroscope.reporting.transplant_figures import transplant_tables
 from retroscope.reporting.verdict import verdict
 from retroscope.reporting.weight_figures import weight_tables
@@ -64,7 +65,7 @@ def paper_tables(findings: Findings) -> dict[str, PaperTable]:
         apart = len(findings.moved.weights) > 1
         for tower, f in findings.moved.weights.items():
             found |= weight_tables(f, tower if apart else "")
-    found |= bare_tables(findings)
+    found |= bare_tables(findings) | training_tables(findings)
     if findings.transplants is not None:
         found |= transplant_tables(findings.transplants)
     if findings.story is not None:
@@ -90,7 +91,9 @@ def moved_frames(findings: Findings) -> Frames:
 
 def part_frames(findings: Findings) -> Frames:
     """Every transplant, and what the instruments say of the same parts."""
-    frames = {} if findings.transplants is None else {"transplants": findings.transplants.table()}
+    frames = training_frames(findings)
+    if findings.transplants is not None:
+        frames |= {"transplants": findings.transplants.table()}
     if (already := findings.baselines) is not None:
         frames |= {
             "baselines": already.variants,

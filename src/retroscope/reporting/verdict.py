@@ -21,6 +21,7 @@ from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
 from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, NOTE, Statement, with_self_tests
 from retroscope.reporting.story_words import ROWS, story_statements
+from retroscope.reporting.training_words import OF_THIS, training_statements
 from retroscope.reporting.words import best, effect_tests, effect_words, layer, limits, queries
 
 OWN = ROWS["probes"]  # what the story calls the instrument that rests on the probes' controls
@@ -54,7 +55,7 @@ def verdict(findings: Findings) -> Verdict:
     story = [s.doubted(*doubts) if OWN in s.text else s for s in story_statements(findings.story)]
     already = baseline_statements(findings)
     beside = [s for s in already if s.tone != ALARM]
-    first = (*story, *other_measures(findings), *beside, *calmly)
+    first = (*training_statements(findings), *story, *other_measures(findings), *beside, *calmly)
     rest = [with_self_tests(s, findings) for s in (*first, *probing, *layers(findings))]
     said = [s for found in findings.neurons_by_tower for s in neuron_statements(found)]
     neurons, unconfirmed = ([with_self_tests(s, findings) for s in said if bool(s.doubts) == d] for d in (False, True))
@@ -89,7 +90,8 @@ def retrieval(findings: Findings) -> Statement:
     row = table.iloc[0]
     text, tone = effect_words(findings.retrieval, row, findings.primary_measure)
     tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
-    return Statement("retrieval", tone, f"{text} Of {queries(findings.retrieval, int(row['n']))}, {tally}.")
+    alone = "" if findings.trainings is None else OF_THIS
+    return Statement("retrieval", tone, f"{text} Of {queries(findings.retrieval, int(row['n']))}, {tally}.{alone}")
 
 
 def other_measures(findings: Findings) -> list[Statement]:

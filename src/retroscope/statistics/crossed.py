@@ -4,7 +4,8 @@ Two-way random effects without replication: value = mean + seed + query + rest. 
 MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6); each
 part is taken at the Student quantile of its own degrees of freedom, so that the interval covers at three seeds as well
 (tests/statistics/test_crossed.py; with one common number of degrees of freedom it covered .91 there). With three seeds
-that differ it is wide, and should be.
+that differ it is wide, and should be. Passages that queries share widen it as they widen the mean over seeds
+(`clusters.sharing`), which is a little too much where the seeds differ.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from scipy import optimize, stats
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.clusters import Clusters
+from retroscope.statistics.clusters import Clusters, Sharing, sharing
 from retroscope.statistics.intervals import Interval
 
 SMALLEST_P = 1e-12  # below it, quantiles of Student's law lose their digits
@@ -31,7 +32,7 @@ def crossed_mean(
 
     Args:
         bounds: of the values; the interval ends there.
-        clusters: which queries are of one text; None: none.
+        clusters: which queries are of one text or share passages; None: none.
 
     Raises:
         AnalysisError: for fewer than two queries, or values that are missing for some seeds only.
@@ -49,7 +50,7 @@ def crossed_mean(
     if measured.min() == measured.max() and np.isfinite(bounds).all():
         rarer = 1 - ((1 - level) / 2) ** (1 / n_queries)
         return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n)
-    half = _half_width(measured, level)
+    half = _half_width(measured, level) * _widening(_shared(values, clusters), level)
     return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n)
 
 
@@ -63,9 +64,11 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
     if np.ptp(measured) <= 16 * np.finfo(np.float64).eps * mean:
         return min(1.0, 2 * 0.5 ** measured.shape[1]) if mean else 1.0
     smallest, largest = np.log(SMALLEST_P), np.log1p(-1e-9)
+    shared = _shared(values, clusters)
 
     def beyond(log_p: float) -> float:
-        return _half_width(measured, -np.expm1(log_p)) - mean
+        level = -np.expm1(log_p)
+        return _half_width(measured, level) * _widening(shared, level) - mean
 
     if beyond(smallest) < 0:
         return SMALLEST_P
@@ -89,6 +92,15 @@ def _measured(
     kept = ~np.isnan(values).all(axis=0)
     measured = values[:, kept]
     return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
+
+
+def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
+    """What shared passages do to the mean over seeds of every query."""
+    return None if clusters is None else sharing(values.mean(axis=0)[:, None], clusters)
+
+
+def _widening(shared: Sharing | None, level: float) -> float:
+    return 1.0 if shared is None else float(shared.widening(level)[0])
 
 
 def _half_width(values: Float[np.ndarray, "seed query"], level: float) -> float:

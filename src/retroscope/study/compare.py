@@ -32,6 +32,7 @@ from retroscope.study.provenance import collection_facts, command_line, model_fa
 from retroscope.study.recipes import check_pair, recipe_differences, told_apart
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
+from retroscope.study.trainings import measure_trainings
 from retroscope.study.transplants import check_names
 from retroscope.study.transplants import why_not as why_not_transplanted
 
@@ -45,7 +46,7 @@ def compare(
     settings: StudySettings | None = None,
     *,
     elsewhere: Collection | None = None,
-    sister: Retriever | None = None,
+    sisters: Sequence[Retriever] = (),
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Study:
@@ -57,7 +58,7 @@ def compare(
         collection: on which both are measured.
         settings: of every room; models and collections in it are ignored.
         elsewhere: a second collection, of another kind of text.
-        sister: another training of the retriever (another seed): the ceiling of how alike two can be.
+        sisters: other trainings of the retriever (other seeds): for intervals over trainings and queries together.
         cache: folder of the vector stores; by default the user's cache folder.
         progress: told (what, done, total).
 
@@ -72,7 +73,7 @@ def compare(
     if elsewhere is not None and elsewhere.name == collection.name:
         elsewhere = replace(elsewhere, name=f"{elsewhere.name} (elsewhere)")
     settings, missing = _possible(before, after, collection, settings)
-    _check_others(before, after, settings, elsewhere, sister)
+    _check_others(before, after, settings, elsewhere, sisters)
     negatives = mine(collection, settings)
     sides: dict[str, Measured] = {}
     twins = {}
@@ -81,14 +82,16 @@ def compare(
         twin = twins[name] = twin_of(retriever, collection, home, settings, progress)
         sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
     whole = searched_whole(sides, collection, settings)
+    others = measure_trainings(sides, sisters, collection, negatives, settings, cache=home, progress=progress)
     pair = {"before": before, "after": after}
     neurons = measure_pair(pair, collection, negatives.candidates, settings, cache=home, whole=whole, progress=progress)
     extras = [
         Extra(caveats=[*_neuron_caveats(collection, negatives, settings), *missing], timings=_times(neurons)),
-        what_moved(sides, collection, settings, home, twin=twins["before"], sister=sister, progress=progress),
+        what_moved(sides, collection, settings, twin=twins["before"], sisters=others.vectors, progress=progress),
         transplanted(before, after, collection, settings, home, whole=whole, progress=progress),
         what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
         already_there(sides, twins["before"], collection, settings, home, progress=progress),
+        others.extra,
     ]
     study = Study(
         _facts(sides, collection, negatives, settings, extras),
@@ -134,15 +137,14 @@ def _check_others(
     after: Retriever,
     settings: StudySettings,
     elsewhere: Collection | None,
-    sister: Retriever | None,
+    sisters: Sequence[Retriever],
 ) -> None:
     """Refuse a second collection or training that could not be used, before anything is encoded."""
-    for given, what in ((elsewhere, "a second collection"), (sister, "another training")):
-        if given is not None and settings.drift is None:
-            raise AnalysisError(
-                f"{what} is for what moved, which is not measured", fix="leave it out, or ask for drift"
-            )
-    if sister is not None:
+    if elsewhere is not None and settings.drift is None:
+        raise AnalysisError(
+            "a second collection is for what moved, which is not measured", fix="leave it out, or ask for drift"
+        )
+    for sister in sisters:
         check_pair(after, sister)
     few = why_not(before, after, elsewhere) if elsewhere is not None else ""
     if few:

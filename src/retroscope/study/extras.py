@@ -1,6 +1,6 @@
 """What a comparison measures besides retrieval, probes and neurons: each gives its scores, and what to know of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -11,11 +11,9 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
-from retroscope.study.ablation_trial import same_weights
 from retroscope.study.elsewhere import measure_elsewhere
-from retroscope.study.measure import Measured, Progress, Stages, doubts, encode
+from retroscope.study.measure import Measured, Progress
 from retroscope.study.moved import bare_representations, measure_moved, whitened
-from retroscope.study.recipes import recipe_differences
 from retroscope.study.sampled import is_sampled
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import ELSEWHERE
@@ -49,40 +47,23 @@ def what_moved(
     sides: Mapping[str, Measured],
     collection: Collection,
     settings: StudySettings,
-    cache: Path,
     *,
     twin: RetrieverRepresentations | None = None,
-    sister: Retriever | None = None,
+    sisters: Sequence[RetrieverRepresentations] = (),
     progress: Progress | None = None,
 ) -> Extra:
     """Weights and representations of both sides, and retrieval with whitened vectors where they fit into memory."""
     if settings.drift is None:
         return Extra()
-    others: list[RetrieverRepresentations] = []
-    caveats: list[str] = []
-    if sister is not None:
-        stages = Stages(f"{sister.name} (another training)", progress)
-        other, self_tests = encode(sister, collection, cache, settings, stages)
-        others.append(other)
-        caveats = _of_sister(sides["after"].retriever, sister)
-        caveats += [f"sister {sister.name}: {doubt}" for doubt in doubts(self_tests)]
-    moved, seconds = measure_moved(sides, collection, settings.drift, twin=twin, sisters=others, progress=progress)
-    bare = bare_representations(sides, collection, settings.drift, twin=twin, sisters=others, progress=progress)
+    moved, seconds = measure_moved(sides, collection, settings.drift, twin=twin, sisters=sisters, progress=progress)
+    bare = bare_representations(sides, collection, settings.drift, twin=twin, sisters=sisters, progress=progress)
     measures = settings.retrieval.measures
     white = {name: whitened(side.vectors, collection, measures) for name, side in sides.items()}
     scores = {f"{name}/whitened": found for name, found in white.items() if found is not None}
-    caveats += [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
+    caveats = [f"weights: {note}" for f in moved.weights.values() for note in f.notes]
     if len(scores) < len(white):
         caveats.append("retrieval with whitened vectors was not measured: the passages are too many to hold")
     return Extra(scores, caveats, {f"moved: {stage}": s for stage, s in seconds.items()}, moved=moved, bare=bare)
-
-
-def _of_sister(after: Retriever, sister: Retriever) -> list[str]:
-    """Why another training may be no ceiling."""
-    said = [f"sister {sister.name}, beside the retriever: {text}" for text in recipe_differences(after, sister)]
-    if all(same_weights(after.tower(tower), sister.tower(tower)) for tower in ("query", "passage")):
-        said.append(f"sister {sister.name} has the retriever's own weights: as a ceiling it says nothing")
-    return said
 
 
 def transplanted(

@@ -185,12 +185,7 @@ def measure(
     vectors, self_tests = encode(retriever, collection, cache, settings, stages)
     measures = settings.retrieval.measures
     found = retrieve(vectors, collection, measures)
-    if found.blind:
-        raise AnalysisError(
-            f"{retriever.name} cannot search: {found.blind}",
-            where=collection.name,
-            fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
-        )
+    refuse_blind(retriever, found, collection)
     bare, layers, bare_layers = vectors.bare(), None, None
     if settings.retrieval.layers:
         layers = retrieve_layers(vectors, collection, measures, stages.inside("retrieval by layer"))
@@ -210,6 +205,20 @@ def measure(
     return Measured(
         retriever, self_tests, vectors, found, layers, probed, bare_layers, bare_probed, seconds=stages.seconds
     )
+
+
+def refuse_blind(retriever: Retriever, found: Retrieval, collection: Collection) -> None:
+    """Refuse a retriever that gives different texts one vector.
+
+    Raises:
+        AnalysisError: every ranking would be by id alone.
+    """
+    if found.blind:
+        raise AnalysisError(
+            f"{retriever.name} cannot search: {found.blind}",
+            where=collection.name,
+            fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
+        )
 
 
 def _without_controls(settings: ProbeSettings) -> ProbeSettings | None:

@@ -23,6 +23,7 @@ from retroscope.study.transplant_settings import SweepSettings
 from retroscope.study.transplants import TransplantSettings, why_not
 
 MIB, GIB = 2**20, 2**30
+ROLES = ("before", "after", "model")  # of those that everything is measured of
 SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
 
 
@@ -37,11 +38,12 @@ def plan_run(
     """The resolved plan, JSON-like: recipes, texts, bytes and seconds of every tower, and all settings.
 
     Args:
-        retrievers: role ("before", "after", "model") -> retriever; their random-weight twins are
-            added where that control is asked for, one where they would be the same.
+        retrievers: role ("before", "after", "model", and those of `training_roles`) -> retriever; random-weight twins
+            of all but other trainings are added where that control is asked for, one where they would be the same.
         neurons: they are to be attributed, if the settings say so.
     """
-    planned = dict(retrievers) | other_poolings(retrievers, settings.baselines)
+    everyone, retrievers = retrievers, {role: r for role, r in retrievers.items() if role in ROLES}
+    planned = dict(everyone) | other_poolings(retrievers, settings.baselines)
     if "random_weights" in settings.probing.chosen_controls:
         planned |= _twins(retrievers)
     towers = [
@@ -52,8 +54,8 @@ def plan_run(
     return {
         "schema": SCHEMA,
         "collection": _collection(collection),
-        "similarity": {role: retriever.similarity for role, retriever in retrievers.items()},
-        "similarity_source": {role: retriever.similarity_source for role, retriever in retrievers.items()},
+        "similarity": {role: retriever.similarity for role, retriever in everyone.items()},
+        "similarity_source": {role: retriever.similarity_source for role, retriever in everyone.items()},
         "towers": towers,
         "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
         "seconds": round(sum(t["seconds"] for t in towers), 1),
@@ -63,6 +65,11 @@ def plan_run(
         "baselines": plan_baselines(retrievers, collection, settings),
         "settings": plain(settings),
     }
+
+
+def training_roles(sisters: Sequence[Retriever]) -> dict[str, Retriever]:
+    """Name other trainings of the retriever in a plan: they are encoded, searched and probed, and no more."""
+    return {f"training {number}": retriever for number, retriever in enumerate(sisters, start=2)}
 
 
 def _collection(collection: Collection) -> dict[str, Any]:
@@ -204,8 +211,8 @@ def describe(plan: Mapping[str, Any]) -> str:
         lines.append(transplants_line(plan["transplants"]))
     if plan["baselines"]:
         lines.append(baselines_line(plan["baselines"]))
-    others = [name for name in ("elsewhere", "sister") if plan["settings"].get(name)]
-    lines += [f"{name}: encoded besides, and not in this plan" for name in others]
+    if plan["settings"].get("elsewhere"):
+        lines.append("elsewhere: encoded besides, and not in this plan")
     lines.append(
         f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
         "what is named above with a time of its own, search, probes and tests come besides"

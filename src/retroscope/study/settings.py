@@ -109,7 +109,7 @@ class StudySettings:
         after: the retriever fine-tuned from it; likewise.
         data: the collection; likewise.
         elsewhere: a second collection, of another kind of text: retrieval and what moved are measured there, too.
-        sister: another training of the retriever (another seed): the ceiling of how alike two can be.
+        sisters: other trainings of the retriever (other seeds): for intervals over trainings and queries together.
         protocol: "default", or "ielab-2025" for the published one, quirks included.
         neurons: how they are attributed; None leaves that analysis out.
         ablation: what is ablated of them; None leaves it out.
@@ -122,7 +122,7 @@ class StudySettings:
     after: ModelSettings | None = None
     data: DataSettings | None = None
     elsewhere: DataSettings | None = None
-    sister: ModelSettings | None = None
+    sisters: tuple[ModelSettings, ...] = ()
     protocol: Literal["default", "ielab-2025"] = "default"
     extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
@@ -167,7 +167,15 @@ _Dumper.add_representer(str, _text)
 
 def from_plain(values: Mapping[str, Any], where: str = "settings") -> StudySettings:
     """Settings from JSON-like values; every unknown name and wrong value is an error."""
-    return read_as(StudySettings, values, where)
+    return read_as(StudySettings, _of_older(values), where)
+
+
+def _of_older(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, where an older file names one other training, or none, as `sister`."""
+    if "sister" not in values or values.get("sisters"):
+        return values
+    others = {name: value for name, value in values.items() if name != "sister"}
+    return {**others, "sisters": [values["sister"]] if values["sister"] is not None else []}
 
 
 def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
@@ -257,5 +265,7 @@ def _check_names(values: Mapping[str, Any], kind: Any, where: str) -> None:
         if name not in types:
             raise SettingsError(f"there is no setting {name!r}", where=where, fix=did_you_mean(str(name), types))
         inner = next((t for t in (types[name], *get_args(types[name])) if is_dataclass(t)), None)
-        if inner is not None and isinstance(value, Mapping):
-            _check_names(value, inner, f"{where}.{name}")
+        several = {f".{i}": item for i, item in enumerate(value)} if isinstance(value, list | tuple) else {"": value}
+        for place, item in several.items():
+            if inner is not None and isinstance(item, Mapping):
+                _check_names(item, inner, f"{where}.{name}{place}")

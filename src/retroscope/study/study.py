@@ -42,6 +42,7 @@ from retroscope.study.moved import load_moved, save_moved
 from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
 from retroscope.study.story import make_story
+from retroscope.study.training_summary import TRAINING_SCORES, training_findings
 from retroscope.study.transplant_results import HYBRIDS, RANDOM_CHANGES, SUBSETS, found_in_study
 from retroscope.study.transplant_settings import DIRECTIONS
 
@@ -217,6 +218,7 @@ class Study:
             elsewhere=self._elsewhere(),
             bare=self.bare,
             transplants=self.transplants,
+            trainings=training_findings(self.scores, measures[0], self.settings.paired_statistics),
             baselines=baseline_findings(self.scores, facts, self.settings.paired_statistics),
             seed_spread=seed_spread(self.seeds),
             query_texts=facts["query_texts"],
@@ -251,7 +253,7 @@ def load_study(folder: str | Path) -> Study:
     settings = from_plain(from_yaml(home / SETTINGS), where=str(home / SETTINGS))
     names = [f"{side}/{analysis}" for side in SIDES for analysis in ANALYSES]
     hybrids = [f"{direction}/{name}" for direction in DIRECTIONS for name in (*HYBRIDS, RANDOM_CHANGES, SUBSETS)]
-    names += [*hybrids, *BASELINE_SCORES]
+    names += [*hybrids, *BASELINE_SCORES, *TRAINING_SCORES]
     scores = {n: load_scores(home / SCORES, n) for n in names if (home / SCORES / n).exists()}
     seeds = pd.read_parquet(home / SEEDS) if (home / SEEDS).exists() else None
     models = {side: facts[side]["name"] for side in SIDES}

@@ -18,6 +18,7 @@ from retroscope.study.documents import SCHEMA, as_json, clean, ordered, write_te
 from retroscope.study.neuron_sides import Neurons
 from retroscope.study.settings import plain
 from retroscope.study.study import Study
+from retroscope.study.training_summary import training_document
 
 SUMMARY = "summary.json"
 
@@ -48,6 +49,7 @@ def summary(study: Study) -> Record:
         "moved": _moved(study),
         "elsewhere": _elsewhere(study),
         "transplants": _transplants(study),
+        "trainings": training_document(study.findings().trainings),
         "baselines": baseline_document(study.findings().baselines),
         "story": _story(study),
         "statistics": {**study.retrieval.method},
