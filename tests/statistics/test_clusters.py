@@ -125,3 +125,14 @@ def test_a_comparison_counts_texts_and_passages():
     )
     assert (found.method["queries"], found.method["texts"], found.method["passages"]) == (60, 30, 1)
     assert found.table["p"] >= single.table["p"] * (1 - 1e-9)
+
+
+def test_a_cell_without_any_query_is_left_alone() -> None:
+    """As a table of ablations has them: its random draws have numbers where the top has none."""
+    random = np.random.default_rng(4)
+    values = np.full((40, 2), np.nan)
+    values[:, 0] = random.standard_normal(40)
+    shared = Clusters(np.arange(40), sparse.csr_array(np.repeat(np.eye(10), 4, axis=0)))
+    alone, both = (bootstrap_mean(v, FEW, shared) for v in (values[:, :1], values))
+    assert both.low[0] == alone.low[0]
+    assert np.isnan(both.low[1])

@@ -133,6 +133,8 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
     ratio, df, df_texts = np.ones(n_cells), np.ones(n_cells), np.ones(n_cells)
     shared = False
     for cells, rows in _patterns(np.isfinite(values)):
+        if len(rows) == 0:  # cells that nobody was measured in
+            continue
         design = _design(clusters, rows)
         df_texts[cells] = df[cells] = max(1, len(design.sizes) - 1)
         if design.pairs == 0 or len(design.sizes) < 3:
