@@ -100,3 +100,10 @@ def test_all_problems_of_a_kind_come_together_and_long_lists_are_counted():
     many = [Judgment("q1", f"lost{k}") for k in range(25)]
     with pytest.raises(CollectionError, match=r"'lost0'(.|\n)*'lost9'(.|\n)*and 15 more"):
         make_collection("toy", PASSAGES, QUERIES, [*JUDGMENTS, *many])
+
+
+def test_case_and_spaces_make_no_other_query_text() -> None:
+    passages = [Passage("p", "a passage")]
+    queries = [Query("a", "Who was she?"), Query("b", "who  was she?"), Query("c", "Who was he?")]
+    made = make_collection("alike", passages, queries, [Judgment(q.id, "p") for q in queries])
+    assert made.query_texts["a"] == made.query_texts["b"] != made.query_texts["c"]

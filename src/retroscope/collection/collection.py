@@ -14,7 +14,7 @@ from retroscope.collection.checks import (
     check_queries,
 )
 from retroscope.collection.passages import store_passages
-from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.collection.records import Candidates, Judgment, Passage, Query, folded
 from retroscope.errors import CollectionError
 
 
@@ -73,7 +73,7 @@ class Collection:
     def query_texts(self) -> dict[str, int]:
         """Query id -> number of its distinct text; queries that read alike are not independent of one another."""
         numbers: dict[str, int] = {}
-        return {i: numbers.setdefault(" ".join(q.text.split()), len(numbers)) for i, q in self.queries.items()}
+        return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
     @cached_property
     def relevant(self) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""The records of a retrieval collection, in the field's words."""
+"""The records of a retrieval collection, in the field's words, and which texts are the same text."""
 
 from dataclasses import dataclass
 
@@ -48,3 +48,8 @@ class Candidates:
     query_id: str
     positive: str
     negatives: tuple[str, ...]
+
+
+def folded(text: str) -> str:
+    """Return a text without what tells no two texts apart: case and white space."""
+    return " ".join(text.casefold().split())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from retroscope.collection.answers import answer_strings, token_string
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import folded
 
 ANSWER_ROOM = 100  # ranked passages looked into beyond the pool where answers are known: enough for all but a few
 
@@ -42,7 +43,7 @@ class Screen:
     def for_query(self, query_id: str) -> Callable[[str], bool]:
         """Return a function of a passage id: whether the passage may stay a negative of this query."""
         query = self.collection.queries[query_id]
-        needles, relevant = answer_strings(query.answers), self.relevant[query.text]
+        needles, relevant = answer_strings(query.answers), self.relevant[folded(query.text)]
 
         def stays(passage: str) -> bool:
             answered = bool(needles) and any(needle in self._tokens(passage) for needle in needles)
@@ -56,7 +57,7 @@ class Screen:
     def room(self, query_id: str) -> int:
         """Return how much deeper to look for this query than where nothing is screened."""
         query = self.collection.queries[query_id]
-        return len(self.relevant[query.text]) + (ANSWER_ROOM if query.answers else 0)
+        return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 
     def left_out(self) -> LeftOut:
         """Return what was left out so far."""
@@ -75,5 +76,5 @@ def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}
-        found.setdefault(collection.queries[query].text, set()).update(positives)
+        found.setdefault(folded(collection.queries[query].text), set()).update(positives)
     return found

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import folded
 from retroscope.errors import AnalysisError
 
 LARGEST = 2.0  # times the even share of queries that a fold may hold
@@ -62,8 +63,8 @@ def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
 
 
 def folded_text(collection: Collection, query: str) -> str:
-    """Return a query's text without what tells no two texts apart: case and spaces."""
-    return " ".join(collection.queries[query].text.split()).casefold()
+    """Return a query's text as every split compares it."""
+    return folded(collection.queries[query].text)
 
 
 def relevant(collection: Collection, query: str) -> Sequence[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import folded
 from retroscope.errors import AnalysisError
 
 # target -> the coordinates of the scores that name the passages of a unit
@@ -60,13 +61,13 @@ def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
         queries, passages = set[str](), _passage_texts(collection, units)
     else:
         known = [query for query in units if query in collection.queries]
-        queries = {collection.queries[query].text for query in known}
+        queries = {folded(collection.queries[query].text) for query in known}
         relevant = [p for query in known for p in _relevant(collection, query)]
         passages = _passage_texts(collection, [*relevant, *_run(attribution)])
     return {
         query
         for query in collection.judged_queries
-        if collection.queries[query].text in queries
+        if folded(collection.queries[query].text) in queries
         or passages & _passage_texts(collection, _relevant(collection, query))
     }
 
@@ -91,4 +92,4 @@ def _relevant(collection: Collection, query: str) -> list[str]:
 
 
 def _passage_texts(collection: Collection, ids: Sequence[str]) -> set[str]:
-    return {collection.passage_text(i) for i in ids if i in collection.passages}
+    return {folded(collection.passage_text(i)) for i in ids if i in collection.passages}

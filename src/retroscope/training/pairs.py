@@ -8,6 +8,7 @@ from functools import cached_property
 from retroscope.collection.answers import answer_strings
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
+from retroscope.collection.records import folded
 from retroscope.errors import TrainingError, listed
 from retroscope.training.masking import Relevance, relevance_of_rows
 
@@ -115,7 +116,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
     Raises:
         TrainingError: that names the queries.
     """
-    trained = {_folded(query) for query in pairs.queries}
+    trained = {folded(query) for query in pairs.queries}
     for collection in held_out:
         _refuse_shared(trained, collection, "held-out queries are in the training pairs")
 
@@ -126,7 +127,7 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
     Raises:
         TrainingError: that names the queries.
     """
-    chosen = {_folded(dev.queries[query].text) for query in dev.judged_queries}
+    chosen = {folded(dev.queries[query].text) for query in dev.judged_queries}
     for collection in tests:
         _refuse_shared(chosen, collection, f"test queries are among those of {dev.name}, which choose the checkpoint")
 
@@ -136,7 +137,7 @@ def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
     leaking = [
         f"{query} ({collection.queries[query].text!r})"
         for query in collection.judged_queries
-        if _folded(collection.queries[query].text) in seen
+        if folded(collection.queries[query].text) in seen
     ]
     if leaking:
         raise TrainingError(
@@ -144,7 +145,3 @@ def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
             where=collection.name,
             fix="take them out of one of the two splits",
         )
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
