@@ -20,31 +20,26 @@ def proofs(studies: int) -> list[Proof]:
 def shared(name: str, studies: int) -> Proof:
     """Return the row of one world of shared negatives."""
     covered, better, rejected, fewer = clusters.hub_study(name, studies)
-    return Proof(
-        instrument=f"Accuracy changed, where queries share negatives ({name})",
-        control="the same queries taken as independent",
-        reads=f"false {short(rejected)}, coverage {short(covered)}",
-        failed=rejected > 0.1,
-        false=Rate(round(fewer * studies), studies),
-        power=None,
-        planted="",
-        coverage=Rate(round(better * studies), studies),
-        held_against="independent hubs: intervals as without clusters (tests/statistics/test_clusters.py)",
-    )
+    return row(f"queries share negatives ({name})", studies, (covered, rejected), (better, fewer))
 
 
 def repeated(studies: int) -> Proof:
     """Return the row of repeated query texts."""
-    found = clusters.repeated_study(studies)
-    (covered, better), (rejected, fewer) = found["coverage of .95"], found["mcnemar, level .05"]
+    rates = clusters.repeated_study(studies)
+    independent, by_text = zip(rates["coverage of .95"], rates["mcnemar, level .05"], strict=True)
+    return row("726 queries have 390 texts", studies, independent, by_text)
+
+
+def row(where: str, studies: int, independent: tuple[float, float], clustered: tuple[float, float]) -> Proof:
+    """Return a row of coverages and false rates, of queries taken as independent and by clusters."""
     return Proof(
-        instrument="Accuracy changed, where 726 queries have 390 texts",
+        instrument=f"Accuracy changed, where {where}",
         control="the same queries taken as independent",
-        reads=f"false {short(rejected)}, coverage {short(covered)}",
-        failed=rejected > 0.1,
-        false=Rate(round(fewer * studies), studies),
+        reads=f"false {short(independent[1])}, coverage {short(independent[0])}",
+        failed=independent[1] > 0.1,
+        false=Rate(round(clustered[1] * studies), studies),
         power=None,
         planted="",
-        coverage=Rate(round(better * studies), studies),
-        held_against="each text once: McNemar's own p (tests/statistics/test_clusters.py)",
+        coverage=Rate(round(clustered[0] * studies), studies),
+        held_against="queries that share nothing: bits as without clusters (tests/statistics/test_clusters.py)",
     )

@@ -1,10 +1,8 @@
 """The best of many, chosen on other queries: no luck of the choice is left in it."""
 
 import numpy as np
-import pytest
 
-from retroscope.statistics.chosen import chosen_on_others, share_of_means
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.chosen import chosen_on_others
 
 N = 200
 FOLDS = np.arange(N) % 5
@@ -46,33 +44,3 @@ def test_what_was_not_measured_on_every_query_is_not_chosen() -> None:
     values[:, 1] = 5
     values[3, 1] = np.nan
     assert chosen_on_others(values, FOLDS, default=0).tolist() == [0] * 5
-
-
-@pytest.mark.parametrize("truth", [0.0, 0.4, 1.3])
-def test_the_interval_of_a_share_covers(truth: float) -> None:
-    """1,000 studies: coverage of 95 % has a standard error of .007."""
-    rng = np.random.default_rng(3)
-    covered = []
-    for _ in range(1000):
-        whole = rng.standard_normal(80) + 0.8
-        part = truth * whole + 0.5 * rng.standard_normal(80)
-        share = share_of_means(part, whole)
-        covered.append(share.low <= truth <= share.high)
-    assert 0.93 < np.mean(covered) < 0.97
-
-
-def test_of_a_gain_that_may_be_0_the_share_may_be_anything() -> None:
-    rng = np.random.default_rng(4)
-    share = share_of_means(rng.standard_normal(50), rng.standard_normal(50))
-    assert (share.low, share.high) == (-np.inf, np.inf)
-    assert np.isnan(share_of_means(np.ones(5), np.zeros(5)).value)
-
-
-def test_a_share_by_hand() -> None:
-    whole = np.array([1.0, 2.0, 3.0, 4.0] * 10)
-    share = share_of_means(whole / 2, whole, IntervalSettings(level=0.9))
-    assert share.value == pytest.approx(0.5)
-    assert (share.low, share.high) == (
-        pytest.approx(0.5),
-        pytest.approx(0.5),
-    )  # one is half of the other, query by query

@@ -76,8 +76,8 @@ def _share(findings: Findings, found: BaselineFindings, best: str) -> str:
 
 def share_words(row: Any) -> str:
     """A share with its interval, in percent."""
-    if not (math.isfinite(row["low"]) and math.isfinite(row["high"])):
-        return f"{100 * row['share']:.0f} % (no interval: the gain may be 0)"
+    if math.isnan(row["share"]):
+        return "no stated share (the gain may be 0)"
     return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 

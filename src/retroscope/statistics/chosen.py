@@ -4,22 +4,8 @@ The largest of many means is too large: it was chosen for its luck, too. Here ev
 variant with the best mean over all other folds; the mean over all queries is then that of "choose, then measure".
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
-
-from retroscope.statistics.intervals import DEFAULT, IntervalSettings
-
-
-@dataclass(frozen=True, eq=False)
-class Share:
-    """A ratio of two means over queries, with its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def chosen_on_others(
@@ -40,23 +26,3 @@ def _better(values: Float[np.ndarray, "query variant"], default: int) -> int:
     gain = values[:, top] - values[:, default]
     error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
     return top if gain.mean() > error else default
-
-
-def share_of_means(
-    part: Float[np.ndarray, "query"], whole: Float[np.ndarray, "query"], settings: IntervalSettings = DEFAULT
-) -> Share:
-    """Return mean(part) / mean(whole), with Fieller's interval over queries.
-
-    An end is infinite where the whole may be 0: then the share may be anything. Fieller (1954): the values r for
-    which the mean of part - r whole is not significantly different from 0.
-    """
-    value = float(part.mean() / whole.mean()) if whole.mean() else float("nan")
-    n, t = len(part), float(stats.t.ppf((1 + settings.level) / 2, len(part) - 1))
-    covariance = np.cov(np.stack([part, whole])) / n
-    a = whole.mean() ** 2 - t**2 * covariance[1, 1]
-    b = part.mean() * whole.mean() - t**2 * covariance[0, 1]
-    c = part.mean() ** 2 - t**2 * covariance[0, 0]
-    if a <= 0:
-        return Share(value, -np.inf, np.inf)
-    half = float(np.sqrt(max(b**2 - a * c, 0.0)))
-    return Share(value, (b - half) / a, (b + half) / a)

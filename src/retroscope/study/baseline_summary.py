@@ -15,10 +15,9 @@ from retroscope.reporting.baseline_findings import (
     BaselineFindings,
 )
 from retroscope.scores import Scores, align
-from retroscope.statistics.chosen import share_of_means
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.ratio import by_text
+from retroscope.statistics.ratio import by_text, ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 
@@ -77,7 +76,7 @@ def _shares(scores: Mapping[str, Scores], best: Scores, settings: ComparisonSett
             one, two = (side.values.sel(measure=measure).values for side in (before, after))
             reached = best.values.sel(best=name, measure=measure, query=ids).values
             left, whole = (by_text(values, before.texts) for values in (two - reached, two - one))
-            share = share_of_means(left, whole, settings.intervals)
+            share = ratio_of_means(left, whole, settings.level)
             yield str(name), str(measure), share.value, share.low, share.high
 
 
