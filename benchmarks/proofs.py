@@ -3,11 +3,12 @@
     python benchmarks/proofs.py                    # writes docs/proofs.md; under 30 minutes on two cores
     python benchmarks/proofs.py --studies 40 --only retrieval
 
-Everything is drawn from seeds: the same command prints the same page. A family that is done is kept in `--state` and
-not repeated, unless the number of studies changed.
+Everything is drawn from seeds: the same command prints the same page. A family that is done is kept in `--state`, under
+a hash of all code that could change it, and not repeated.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -33,7 +34,8 @@ FAMILIES: dict[str, Callable[[int], list[Proof]]] = {
     "sharing": sharing.proofs,
     "training": training.proofs,
 }
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "proofs.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "proofs.md"
 
 
 def main() -> int:
@@ -65,8 +67,8 @@ def arguments() -> argparse.Namespace:
 
 
 def kept(family: str, studies: int, state: Path) -> list[Proof]:
-    """Return a family's rows, from an earlier run of as many studies if there was one."""
-    file = state / f"{family}-{studies}.json"
+    """Return a family's rows, from an earlier run of the same code if there was one."""
+    file = state / f"{family}-{studies}-{code_hash()}.json"
     if file.exists():
         return [restored(row) for row in json.loads(file.read_text(encoding="utf-8"))]
     start = perf_counter()
@@ -77,6 +79,14 @@ def kept(family: str, studies: int, state: Path) -> list[Proof]:
     partial.write_text(json.dumps([asdict(row) for row in rows], default=bool), encoding="utf-8")
     partial.rename(file)
     return rows
+
+
+def code_hash() -> str:
+    """Return a hash of the package and of these scripts."""
+    digest = hashlib.sha256()
+    for file in sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def restored(row: dict[str, Any]) -> Proof:

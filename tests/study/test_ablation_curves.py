@@ -202,7 +202,7 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     assert found.table.shared_with_largest.tolist() == [1]
     assert found.table.over_random.tolist() == [True]
     assert confirmed_fractions(side.ablation) == ()
-    assert "the attribution is not shown to name more than large neurons" in text
+    assert "no evidence that the attribution finds more than large neurons" in text
     assert "100% of the top are among the largest, too." in text
 
 

@@ -97,7 +97,7 @@ def test_what_is_redundant_decides_nothing() -> None:
     (none,) = [s for s in story_statements(found.story) if "No block or group, put back alone, is shown" in s.text]
     assert none.tone == NO_EVIDENCE
     assert "is shown to cost anything" in none.text
-    assert "Others stand in for each, or these queries are too few" in none.text
+    assert "Other blocks may compensate, or these queries are too few" in none.text
 
 
 def test_harm_is_not_called_a_gain() -> None:
@@ -126,7 +126,7 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     story = make_story(found, STATISTICS)
     assert set(story.claims["found"]) == {"undecided"}
     (said,) = [s for s in story_statements(story) if s.tone == NO_EVIDENCE]
-    assert "All weights, put back, have no effect that is shown" in said.text
+    assert "All weights, put back, have no significant effect, so there is nothing to localise" in said.text
 
 
 def test_an_instrument_that_saw_nothing_names_nothing() -> None:

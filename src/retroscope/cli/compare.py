@@ -39,7 +39,9 @@ def run(
     elsewhere: Annotated[
         str | None,
         typer.Option(
-            "--elsewhere", help="A second collection, of another kind of text: what moved there?", metavar="SPEC"
+            "--elsewhere",
+            help="Second collection (out of domain): measure retrieval and drift there, too.",
+            metavar="SPEC",
         ),
     ] = None,
     sister: Annotated[

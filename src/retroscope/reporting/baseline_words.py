@@ -84,7 +84,7 @@ def share_words(row: Any) -> str:
 def _alike(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
     """Both at their best."""
     said, significant = _each_best(found, found.alike, findings.primary_measure)
-    text = f"Treated alike, both at their best, by {findings.primary_measure}: {said} (backbone to retriever)."
+    text = f"With the best variant of each, from backbone to retriever, {findings.primary_measure} goes {said}."
     yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
 
 
@@ -114,10 +114,10 @@ def _shuffled(findings: Findings, found: BaselineFindings) -> Iterator[Statement
     row = rows(found.shuffled, measure=findings.primary_measure).iloc[0]
     numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(found.shuffled, row)}"
     if row["effect"] > 0 and row["p_corrected"] < alpha(found.shuffled) / LEAK:
-        text = f"Linear head, shuffled judgments: it finds them ({numbers}), so its folds leak. Do not use the head."
+        text = f"Control failed: a linear head finds the shuffled judgments it learned ({numbers}): its folds leak."
         yield Statement(TOPIC, ALARM, text, (BEFORE,))
     else:
-        text = f"Linear head, shuffled judgments: it does not find them ({numbers}), as it must not."
+        text = f"Control passed: a linear head trained on shuffled judgments does not find them ({numbers})."
         yield Statement(TOPIC, NOTE, text, (BEFORE,))
 
 

@@ -19,10 +19,10 @@ HELD = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
 AS_LARGE = (
-    "Holding as many of the largest neurons of the same layers, found without gradient or query, is not shown to cost "
-    "less: the attribution is not shown to name more than large neurons."
+    "The largest neurons of the same layers, ranked without gradient or query, do not cost significantly less: "
+    "no evidence that the attribution finds more than large neurons."
 )
-TOO_FEW = "They cost more than these draws do, which are too few, or too unlike, to say it of any other."
+TOO_FEW = "They cost more than every random draw, but the draws are too few or vary too much for the test."
 NOTHING = "Nothing shows that retrieval needs these neurons more than others."
 
 

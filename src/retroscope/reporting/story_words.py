@@ -32,7 +32,10 @@ ROWS = {
     GRAFT: "put in: part of the effect",
     REWIND: "put back: part of the effect",
 }
-ALONE = {REWIND: "Others stand in for each", GRAFT: "None does without others"}  # why nothing is shown of one alone
+ALONE = {
+    REWIND: "Other blocks may compensate",
+    GRAFT: "No place may suffice alone",
+}  # why nothing is shown of one alone
 PERCENT = ("weights", "neurons", GRAFT, REWIND)
 CELL, ROW = 46, 24  # pixels
 WIDEST = 640
@@ -74,7 +77,7 @@ def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
     if not row["explained"]:
-        text = f"{question} All weights, {done}, have no effect that is shown, so none can be placed."
+        text = f"{question} All weights, {done}, have no significant effect, so there is nothing to localise."
         return Statement(TOPIC, NO_EVIDENCE, text)
     alone = f"{place_words(row['place'])}: {_effect(story, row)}"
     if not row["shown"]:

@@ -34,7 +34,11 @@ def _all(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     row = f.headline(direction, "all").iloc[0]
     what, where = SAID[direction]
     shown = row["p_corrected"] < _alpha(f, direction)
-    end = "that is the whole of what there is to explain" if shown else "no effect is shown that could be explained"
+    end = (
+        "that is the whole of what there is to explain"
+        if shown
+        else "no significant effect, so there is nothing to localise"
+    )
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
     text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
     yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
@@ -109,7 +113,7 @@ def _between(f: TransplantFindings, direction: str) -> Iterator[Statement]:
         return
     top = found.loc[found["score"].astype(float).idxmax()]
     better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
-    found_better = "It is better than the retriever." if better else "None is shown to be better than the retriever."
+    found_better = "It is better than the retriever." if better else "None is significantly better than the retriever."
     text = (
         f"Between the two, the best is {100 * top['number']:.0f} % of the way back to the backbone: "
         f"{_effect(f, direction, top)}. {found_better}"
@@ -149,7 +153,7 @@ def _sum(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     row = found.iloc[0]
     together = interval(row["share_low"], row["share_high"])
     apart = row["share_low"] > 1 or row["share_high"] < 1
-    end = "blocks interact, so single shares do not add up" if apart else "no interaction of the blocks is shown by it"
+    end = "blocks interact, so single shares do not add up" if apart else "no significant interaction between blocks"
     text = (
         f"The effects of all blocks alone add up to {row['share']:.2f} {together} of the effect of all weights: {end}."
     )

@@ -215,7 +215,7 @@ def describe(plan: Mapping[str, Any]) -> str:
         lines.append("elsewhere: encoded besides, and not in this plan")
     lines.append(
         f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
-        "what is named above with a time of its own, search, probes and tests come besides"
+        "this excludes the times listed above, search, probing and statistics"
     )
     return "\n".join(lines)
 
