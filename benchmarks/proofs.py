@@ -99,8 +99,8 @@ def page(rows: Sequence[Proof], studies: int) -> str:
     """Return docs/proofs.md."""
     return f"""# Proofs
 
-Every statement that Retroscope makes, tried where the truth is known. `python benchmarks/proofs.py` writes this page
-from seeds; `make test` repeats a small part of it.
+Statements of Retroscope, tried where the truth is known. `python benchmarks/proofs.py` writes this page from seeds;
+`make test` repeats a small part of it. Not on it yet: baselines, localisation, layers of neurons, `doctor`.
 
 - **Control**: what must fail, and what it reads. A control that cannot fail proves nothing.
 - **False**: share of simulated studies ({studies} in most rows) in which the statement was made although it was false.
