@@ -300,7 +300,7 @@ def test_a_leaking_head_is_an_alarm(measured: Study) -> None:
     scores = {**measured.scores, "baselines/shuffled": replace(leaking, values=values)}
     alarm = baseline_statements(replace(measured, scores=scores).findings())[-1]
     assert alarm.tone == ALARM
-    assert "so its folds leak" in alarm.text
+    assert "its folds leak" in alarm.text
 
 
 def test_queries_that_share_all_passages_are_a_caveat(
