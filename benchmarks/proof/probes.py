@@ -14,7 +14,7 @@ from proof.proof import Proof, rate, short
 from retroscope.probing import ProbeResult, ProbeSettings, probe
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
-from retroscope.statistics import bootstrap_mean, compare_scores
+from retroscope.statistics import compare_scores, summarise
 
 QUERIES, NEGATIVES, N = 80, 30, 5
 CHANCE = 1 / N
@@ -133,10 +133,9 @@ def prior(seed: int) -> RetrieverRepresentations:
 
 
 def interval(found: ProbeResult, name: str, control: str = "none") -> tuple[float, float]:
-    """Return the interval of a probe's accuracy over queries."""
-    values = found.scores.select(probe=name, control=control, passages=N, layer=0).values.values
-    bounds = bootstrap_mean(values)
-    return float(bounds.low), float(bounds.high)
+    """Return the interval of a probe's accuracy over queries and shared passages, as a report states it."""
+    bounds = summarise(found.scores.select(probe=name, control=control, passages=N, layer=0))
+    return float(bounds["ci_low"]), float(bounds["ci_high"])
 
 
 def mean(results: Sequence[ProbeResult], name: str, control: str = "none") -> float:

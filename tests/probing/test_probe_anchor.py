@@ -77,3 +77,12 @@ def test_a_code_is_not_longer_for_a_wider_similarity():
     for dim in (16, 512):
         result = probe(wide(dim), choices(), ProbeSettings(probes=("mdl",), passages=(5,), controls=OWN, seeds=2))
         assert result.compression().item() > 2.0
+
+
+def test_the_anchor_never_reverses_the_similarity_and_weights_can():
+    """Relevant passages are the least similar: at a vast ridge the probe repeats that, with weights it learns it."""
+    world = signal(lambda q: -q)
+    held, free = (scores(world, ("dot", "elementwise"), passages=(3,), ridge=ridge) for ridge in ((1e9,), (0.1, 1.0)))
+    assert float(held.sel(probe="dot").mean()) < 0.1
+    assert np.array_equal(held.sel(probe="elementwise"), held.sel(probe="dot"))  # with a free sign: above .9
+    assert float(free.sel(probe="elementwise").mean()) > 0.75

@@ -7,7 +7,8 @@ training, and reads less than the similarity where that is good. So the score of
 
 s is the retriever's similarity (dot or cosine) on the vectors of the layer. `a` is fitted first,
 alone, on the training choices; then w is fitted with its ridge around it. As the ridge grows, w
-vanishes, and what is left orders the candidates as the similarity does.
+vanishes, and what is left orders the candidates as the similarity does: `a` is at least
+`LEAST_SCALE`, so the anchor never reverses the similarity. Only w can learn against it.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,12 @@ from retroscope.probing.trial import Features, Trial
 # The ridge on `a`, for a similarity of unit spread within a choice: it only keeps `a` finite where the
 # similarity separates all training choices.
 SCALE_RIDGE = 1e-3
+
+# The least `a`, in logits for a similarity of unit spread. A free sign is one parameter that every test fold
+# learns from the others: where nothing is readable the folds then agree by luck, and intervals over queries
+# are too narrow (docs/methods/probing.md). A tenth of a logit costs at most .005 nats, and outweighs
+# weights under the largest ridge.
+LEAST_SCALE = 0.1
 
 
 def _dot(queries: Float[Tensor, "choice dim"], passages: Features) -> Float[Tensor, "choice candidate"]:
@@ -54,7 +61,7 @@ class Anchor:
 
     Attributes:
         unit: spread of the similarity within a training choice; infinite where it has none.
-        scale: `a`, for a similarity of unit spread.
+        scale: `a`, for a similarity of unit spread, at least `LEAST_SCALE`.
         converged: whether the fit of `a` converged.
     """
 
@@ -80,4 +87,4 @@ def fit_anchor(
     unit = spread(similarity)
     problems = Problems(centred(similarity) / unit, targets, sizes, torch.full((len(sizes),), SCALE_RIDGE))
     fit = fit_choices(problems, tolerance=trial.options.tolerance, max_iterations=trial.options.max_iterations)
-    return Anchor(unit, fit.weights[0], fit.converged)
+    return Anchor(unit, fit.weights[0].clamp_min(LEAST_SCALE), fit.converged)

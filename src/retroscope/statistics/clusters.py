@@ -10,11 +10,12 @@ without the correction for the estimated mean). The variance of the mean is
 
     (texts + passages) / n^2,    passages = max(0, u) * 1'B1,
 
-at Satterthwaite's degrees of freedom; passages count as (sum m_p^2)^2 / sum m_p^4 - 1 of them, m_p being the queries
-that have p (Carter, Schnepel, Steigerwald 2017): ten hubs are ten observations, however many queries they meet.
+at Satterthwaite's degrees of freedom, 2 V^2 / Var V. V is a quadratic form S'AS with A = alpha B + beta I, so with
+S ~ N(0, Sigma) they are (tr A Sigma)^2 / tr (A Sigma)^2 (Searle, Casella, McCulloch 1992, appendix S; cf. Bell and
+McCaffrey 2002): ten hubs are about ten observations, however many queries they meet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +25,8 @@ from jaxtyping import Float, Int
 from scipy import sparse, stats
 
 from retroscope.scores import QUERY, TEXT, Scores
+
+TRACE_DRAWS = 256  # of random signs; the degrees of freedom are within about 10 % (standard error sqrt(2 / 256))
 
 Cells = Float[np.ndarray, "cell"]
 Table = Float[np.ndarray, "query cell"]
@@ -154,7 +157,7 @@ class _Design:
         sizes: queries of each text.
         pairs: 1'B1.
         coefficients: ((of passages, of the rest) in S'BS, (...) in S'S).
-        n_passages: effective number of passages.
+        traces: of B, B^2, B^3 and B^4, B within the contrasts (rows and columns add to 0).
     """
 
     z: "sparse.csr_array"
@@ -162,7 +165,7 @@ class _Design:
     sizes: Float[np.ndarray, "text"]
     pairs: float
     coefficients: Float[np.ndarray, "2 2"]
-    n_passages: float
+    traces: tuple[float, float, float, float]
 
 
 def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
@@ -175,7 +178,7 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
     own = np.asarray(z.multiply(z).sum(axis=1)).ravel()
 
     def times(vector: np.ndarray) -> np.ndarray:
-        return np.asarray(np.asarray(z @ (z.T @ vector)) - own * vector)
+        return np.asarray(np.asarray(z @ (z.T @ vector)) - (own * vector.T).T)
 
     ones = np.ones(g)
     b1, bv = times(ones), times(sizes)
@@ -188,9 +191,20 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
             [-2 * float(bv.sum()) / n + tau * pairs / n**2, n - tau / n],
         ]
     )
-    m = np.asarray(z.sum(axis=0)).ravel()
-    effective = float((m**2).sum() ** 2 / (m**4).sum()) if m.any() else 0.0
-    return _Design(z, own, sizes, pairs, coefficients, effective)
+    return _Design(z, own, sizes, pairs, coefficients, _traces(times, g))
+
+
+def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
+    """Traces of the powers 1 to 4 of a symmetric matrix within the contrasts, by random signs (Hutchinson 1990)."""
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(n, TRACE_DRAWS))
+    start = signs - signs.mean(axis=0)
+    once = times(start)
+    once -= once.mean(axis=0)
+    twice = times(once)
+    twice -= twice.mean(axis=0)
+    pairs = ((start, once), (once, once), (once, twice), (twice, twice))
+    one, two, three, four = (float(np.vdot(a, b)) / TRACE_DRAWS for a, b in pairs)
+    return one, two, three, four
 
 
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
@@ -202,16 +216,30 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
     moments = np.stack([(of_passages**2).sum(axis=0) - design.own @ sums**2, squares])
     if abs(np.linalg.det(design.coefficients)) < 1e-9 * np.abs(design.coefficients).max() ** 2:
         return np.ones(values.shape[1]), np.full(values.shape[1], g - 1.0)
-    u, rest = np.linalg.solve(design.coefficients, moments)
+    inverse = np.linalg.inv(design.coefficients)
+    u, rest = inverse @ moments
     passages = np.maximum(u, 0.0) * design.pairs
     texts = np.maximum(rest * n, 0.0)
     plain = squares * g / (g - 1)  # what the bootstrap over texts, and t, take for the variance of the sum
     whole = np.maximum(passages + texts, plain)
     apart = (passages > 0) & (plain > 0)
     ratio = np.sqrt(np.where(apart, whole / np.where(apart, plain, 1.0), 1.0))
-    spread = texts**2 / (g - 1) + passages**2 / max(1.0, design.n_passages - 1)
-    df = whole**2 / np.where(apart, spread, 1.0)
+    alpha, beta = design.pairs * inverse[0] + n * inverse[1]
+    own = np.maximum(u, 0.0) * design.own.mean() + np.maximum(rest, 0.0) * n / g
+    df = _freedom(design, (alpha, beta), (np.maximum(u, 0.0), own))
     return ratio, np.where(ratio > 1, np.clip(df, 1.0, g - 1.0), g - 1.0)
+
+
+def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
+    """Satterthwaite's degrees of freedom of S'AS with A = `form` and Sigma = `sigma`, each in terms of B and I."""
+    (alpha, beta), (shared, own) = form, sigma
+    square, line, level = alpha * shared, alpha * own + beta * shared, beta * own  # A Sigma, in powers of B
+    one, two, three, four = design.traces
+    rank = len(design.sizes) - 1
+    mean = square * two + line * one + level * rank
+    spread = square**2 * four + 2 * square * line * three + (line**2 + 2 * square * level) * two
+    spread = spread + 2 * line * level * one + level**2 * rank
+    return np.where(spread > 0, mean**2 / np.where(spread > 0, spread, 1.0), rank)
 
 
 def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
