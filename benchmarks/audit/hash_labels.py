@@ -1,13 +1,15 @@
 """Hash labels by candidate set and by passage, where every passage is on both sides of the split and where none is.
 
-    python benchmarks/audit/hash_labels.py --model MODEL --data beir:FOLDER --cache FOLDER [--layers 6]
+    python benchmarks/audit/hash_labels.py --model MODEL --data beir:FOLDER --cache FOLDER --queries 300 600 1200 0
 
 Prints the test accuracy of the probes that learn at N=5 (chance .200), and the accuracy in training. The leaking
-split divides the choices at random, and tests only those whose passages all occur in training. The old
-formula stands in this script.
+split divides the choices at random, and tests only those whose passages all occur in training. With fewer queries
+(0: all) there are fewer passages; a linear probe learns the hashes of about as many passages as it has weights,
+so what a leak reads falls with their number. The old formula stands in this script.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -16,12 +18,14 @@ import numpy as np
 
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
+from retroscope.collection.records import Candidates
 from retroscope.encoders.loading import load_retriever
 from retroscope.probing import ProbeSettings, controls, probe
 from retroscope.probing import settings as probing_settings
 from retroscope.probing.splits import Choices, Split, disjoint_split
 from retroscope.probing.tasks import Task
 from retroscope.representations.represent import represent
+from retroscope.representations.store import RetrieverRepresentations
 
 PROBES = ("passage_only", "elementwise", "bilinear")
 HASHED = "hash_labels"
@@ -33,12 +37,26 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--layers", type=int, nargs="+", default=[6])
+    parser.add_argument("--queries", type=int, nargs="+", default=[0])
     args = parser.parse_args()
     data = load_collection(args.data)
     vectors = represent(load_retriever(args.model), data, args.cache)
     candidates = hard_negatives(data, 100).candidates
-    settings = ProbeSettings(probes=PROBES, controls=(HASHED,), passages=(5,), seeds=5, layers=tuple(args.layers))
-    print(f"{'split':10}{'labels':10}{'probe':16}{'layer':>6}{'test':>8}{'train':>8}")
+    print(f"{'queries':>8} {'passages':>9} {'split':10}{'labels':10}{'probe':16}{'layer':>6}{'test':>8}{'train':>8}")
+    for queries in args.queries:
+        compare(vectors, among(candidates[: queries or None]), tuple(args.layers))
+
+
+def among(candidates: Sequence[Candidates]) -> list[Candidates]:
+    """Return the choices with only those negatives that are relevant to another of these queries."""
+    relevant = {one.positive for one in candidates}
+    return [replace(one, negatives=tuple(p for p in one.negatives if p in relevant)) for one in candidates]
+
+
+def compare(vectors: RetrieverRepresentations, candidates: Sequence[Candidates], layers: tuple[int, ...]) -> None:
+    """Print what both hashes read under both splits."""
+    settings = ProbeSettings(probes=PROBES, controls=(HASHED,), passages=(5,), seeds=5, layers=layers)
+    size = f"{len(candidates):8} {len({p for one in candidates for p in one.negatives}):9} "
     for split, divide in (("disjoint", disjoint_split), ("leaking", leaking_split)):
         for name, labels in (("set", by_set), ("passage", controls.hash_labels)):
             default = probing_settings.PROTOCOLS["default"]
@@ -46,10 +64,13 @@ def main() -> None:
             controls.CONTROLS[HASHED] = controls.Control(labels=labels)
             found = probe(vectors, candidates, settings)
             for one in PROBES:
-                for layer in args.layers:
+                for layer in layers:
                     at = {"probe": one, "control": HASHED, "passages": 5, "layer": layer}
                     train = float(found.fits["train_accuracy"].sel(at).mean())
-                    print(f"{split:10}{name:10}{one:16}{layer:6}{float(found.scores.mean().sel(at)):8.3f}{train:8.3f}")
+                    print(
+                        size
+                        + f"{split:10}{name:10}{one:16}{layer:6}{float(found.scores.mean().sel(at)):8.3f}{train:8.3f}"
+                    )
 
 
 def by_set(choices: Choices, sizes: tuple[int, ...], seed: int) -> controls.Targets:
