@@ -71,12 +71,11 @@ def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Which weights came from the checkpoint: all, or there would be no encoder."""
     proof = encoder.proof
     left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
-    counted = any("counted, not compared" in note for note in proof.notes)
-    how = "by their number" if counted else "compared value by value"
+    how = "by their number" if proof.counted else "compared value by value"
     yield Finding(PASSED, "loading", f"{proof.loaded} tensors are the checkpoint's, {how}{left}")
     for note in proof.notes:
         yield Finding(NOTE, "loading", note)
-    if encoder.backbone.config.model_type == "dpr" and "DPRContextEncoder" in " ".join(proof.notes):
+    if proof.wrapper == "DPRContextEncoder":
         yield Finding(
             WARNING,
             "loading",

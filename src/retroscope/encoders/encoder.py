@@ -23,13 +23,18 @@ class LoadingProof:
         missing: model tensors that the checkpoint lacks and that are known not to matter
             (unused heads, e.g. BERT's pooler under mean pooling); any other is an error on load.
         unexpected: checkpoint tensors that the model does not use (known unused heads).
-        notes: what else was found, in words (adapter merged, tied weights ...).
+        counted: the tensors were counted, not compared value by value (quantised files).
+        wrapper: name of the class around the backbone that the checkpoint was saved from, where that decides what
+            other tools load; empty elsewhere.
+        notes: what else was found, in words, for a reader (adapter merged, tied weights ...).
     """
 
     source: str
     loaded: int
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    counted: bool = False
+    wrapper: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -84,13 +89,22 @@ class Encoder:
 
 @dataclass(frozen=True, eq=False)
 class Retriever:
-    """Two towers (possibly the same encoder) and how their vectors are compared ("dot" or "cosine"), who says so."""
+    """Two towers (possibly the same encoder) and how their vectors are compared.
+
+    Attributes:
+        name: for tables.
+        query, passage: the towers.
+        similarity: "dot" or "cosine".
+        similarity_source: who says so.
+        own_similarity: what the checkpoint says, where another model's similarity was taken instead; else None.
+    """
 
     name: str
     query: Encoder
     passage: Encoder
     similarity: str
     similarity_source: str = "user"
+    own_similarity: str | None = None
 
     def tower(self, name: str) -> Encoder:
         """The encoder of the "query" or the "passage" tower."""

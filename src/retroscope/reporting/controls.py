@@ -145,23 +145,23 @@ def _beside_twin(findings: Findings, side: str, peak: "pd.Series[float]", twin: 
     if twin[f"{side}_high"] < peak[f"{side}_low"]:
         text = f"Random twin: {model} reads more than the same architecture with random weights at {where}: {sizes}."
         return Statement("controls", NOTE, text, (side,))
-    text = (
-        f"Random twin: {model} does not read clearly more than random weights of its architecture at {where}: {sizes}."
-    )
+    title = "Random twin"
+    text = f"{title}: {model} does not read clearly more than random weights of its architecture at {where}: {sizes}."
     if twin[side] < peak[side]:
         text += " The intervals overlap; with more queries they may part."
-    return Statement("controls", ALARM if side == AFTER else CAUTION, text, (side,))
+    return Statement("controls", ALARM if side == AFTER else CAUTION, text, (side,), title=title)
 
 
 def _alarm(control: str, off: pd.DataFrame, total: int, why: str) -> Statement:
     worst = off.loc[(off["value"] - off["chance"]).abs().idxmax()]
     sides = tuple(sorted(set(off["side"]), reverse=True))
+    title = f"CONTROL FAILED ({control})"
     text = (
-        f"CONTROL FAILED ({control}): {len(off)} of {count(total, 'cell')} {why}. Worst: {worst['probe']} on the "
+        f"{title}: {len(off)} of {count(total, 'cell')} {why}. Worst: {worst['probe']} on the "
         f"{worst['side']} side, layer {worst['layer']}, N={worst['passages']}: {score(worst['value'])} where chance is "
         f"{score(worst['chance'])}. Do not trust the probe results until this is explained."
     )
-    return Statement("controls", ALARM, text, sides)
+    return Statement("controls", ALARM, text, sides, title=title)
 
 
 def _behaves(cells: pd.DataFrame, exceptions: int) -> str:

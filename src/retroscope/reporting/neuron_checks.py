@@ -12,7 +12,7 @@ from retroscope.reporting.neuron_ablation import TOPIC, chosen_on, harmed, of
 from retroscope.reporting.neuron_findings import NeuronFindings, NeuronSide
 from retroscope.reporting.neuron_frames import gaps_of
 from retroscope.reporting.numbers import count
-from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement
+from retroscope.reporting.statements import ALARM, CAUTION, NOTE, Statement, seen_above
 from retroscope.statistics.completeness import WORST
 
 MUCH_NOISE = 0.5  # of the units
@@ -31,7 +31,7 @@ def doubted(statement: Statement, findings: NeuronFindings) -> Statement:
     """The statement, marked where neurons that it rests on are noise, incomplete, or confirmed by no ablation."""
     sides = {name: side for name, side in findings.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
-    reasons = [f"{s.text.split(':')[0]} (see above)" for s in alarms if s.tone == ALARM]
+    reasons = seen_above(s for s in alarms if s.tone == ALARM)
     without = [of(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
         reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
@@ -51,11 +51,12 @@ def noise(name: str, side: NeuronSide) -> list[Statement]:
         return []
     part = f"in {side.noise} of {count(side.units, 'unit')} {of(name, side)}"
     if side.noise >= MUCH_NOISE * side.units:
+        title = f"NEURONS ARE NOISE {of(name, side)}"
         text = (
-            f"NEURONS ARE NOISE {of(name, side)}: {part} the target moves by no more than rounding. Shares and counts "
+            f"{title}: {part} the target moves by no more than rounding. Shares and counts "
             f"are of the others only; do not read them as those of the model."
         )
-        return [Statement(TOPIC, ALARM, text, (name,))]
+        return [Statement(TOPIC, ALARM, text, (name,), title=title)]
     text = f"Noise: {part} the target moves by no more than rounding; they count in no share."
     return [] if any(w.startswith("noise") for w in side.warnings) else [Statement(TOPIC, CAUTION, text, (name,))]
 
@@ -78,8 +79,9 @@ def completeness(name: str, side: NeuronSide) -> list[Statement]:
         f"all layers: {weighted} ({how})."
     )
     if median > WRONG:
-        text = f"ATTRIBUTION INCOMPLETE {of(name, side)}: {sizes} Use more nodes, e.g. quadrature auto:0.01."
-        return [Statement(TOPIC, ALARM, text, (name,))]
+        title = f"ATTRIBUTION INCOMPLETE {of(name, side)}"
+        text = f"{title}: {sizes} Use more nodes, e.g. quadrature auto:0.01."
+        return [Statement(TOPIC, ALARM, text, (name,), title=title)]
     return [Statement(TOPIC, CAUTION if median > INCOMPLETE else NOTE, f"Completeness: {sizes}", (name,))]
 
 

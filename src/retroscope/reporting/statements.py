@@ -1,5 +1,6 @@
 """Statement: one conclusion in plain words, with what it rests on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from retroscope.reporting.findings import AFTER, BEFORE, Findings
@@ -24,6 +25,8 @@ class Statement:
         text: short sentences with numbers.
         rests_on: the sides whose numbers it uses.
         doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
+        title: what other statements call it, for an alarm that they rest on; its text begins with it.
+        instruments: the instruments that it names, where some are doubted later.
     """
 
     topic: str
@@ -31,10 +34,17 @@ class Statement:
     text: str
     rests_on: tuple[str, ...] = (BEFORE, AFTER)
     doubts: tuple[str, ...] = ()
+    title: str = ""
+    instruments: tuple[str, ...] = ()
 
     def doubted(self, *reasons: str) -> "Statement":
         """The same statement with more reasons for doubt."""
         return replace(self, doubts=(*self.doubts, *reasons))
+
+
+def seen_above(alarms: Iterable[Statement]) -> list[str]:
+    """Reasons for doubt: the titles of alarms that stand before."""
+    return [f"{alarm.title} (see above)" for alarm in alarms]
 
 
 def with_self_tests(statement: Statement, findings: Findings) -> Statement:

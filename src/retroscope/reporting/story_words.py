@@ -23,10 +23,11 @@ ASKED = {  # direction, and whether the whole effect of it is a gain -> the ques
     (REWIND, True): ("What holds retrieval back?", "gain", "to gain"),
     (GRAFT, False): ("What would have done the harm?", "loss", "to cost"),
 }
+PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
     "weights": "weights moved",
     "representations": "vectors part (CKA)",
-    "probes": "own question gains",
+    PROBES: "own question gains",
     "layers": "layer retrieval gains",
     "neurons": "neurons' attribution",
     GRAFT: "put in: part of the effect",
@@ -37,6 +38,7 @@ ALONE = {
     GRAFT: "No place may suffice alone",
 }  # why nothing is shown of one alone
 PERCENT = ("weights", "neurons", GRAFT, REWIND)
+FOUND = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of reading
 CELL, ROW = 46, 24  # pixels
 WIDEST = 640
 
@@ -63,7 +65,7 @@ def _named(story: StoryFindings) -> list[Statement]:
     measured = f": {story.measured_on}" if story.measured_on else ""
     end = f" They are held against transplants{measured}; p is corrected, intervals are not."
     text = f"Where did it happen? What the instruments name, by point estimates: {said}.{end}"
-    return [Statement(TOPIC, NOTE, text)]
+    return [Statement(TOPIC, NOTE, text, instruments=tuple(claims["instrument"]))]
 
 
 def _told(story: StoryFindings, claims: pd.DataFrame) -> pd.DataFrame:
@@ -87,11 +89,12 @@ def _most(story: StoryFindings, row: "pd.Series[Any]") -> Statement:
             f"{ALONE[row['direction']]}, or these queries are too few to show it."
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
+    claims = _answers(story, row)
     text = (
         f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with "
-        f"{alone}{_random(row)}{_share(row)}. {_held(story, row)}"
+        f"{alone}{_random(row)}{_share(row)}. {_held(claims, row)}"
     )
-    return Statement(TOPIC, CHANGED, text.rstrip())
+    return Statement(TOPIC, CHANGED, text.rstrip(), instruments=tuple(claims["instrument"]))
 
 
 def _random(row: "pd.Series[Any]") -> str:
@@ -110,12 +113,17 @@ def _percent(value: float) -> str:
     return percent(value) if value >= 0 else f"-{percent(-value)}"
 
 
-def _held(story: StoryFindings, row: "pd.Series[Any]") -> str:
-    """Which instruments agree with that, and where the others point."""
+def _answers(story: StoryFindings, row: "pd.Series[Any]") -> pd.DataFrame:
+    """What the instruments name, held against this place."""
     claims = story.claims[(story.claims["direction"] == row["direction"]) & (story.claims["kind"] == row["kind"])]
     claims = _told(story, claims)
+    return claims[claims["found"].isin(FOUND)]
+
+
+def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
+    """Which instruments agree with that, and where the others point."""
     said = []
-    for word in (AGREES, MATTERS, CONTRADICTED, UNDECIDED):
+    for word in FOUND:
         found = claims[claims["found"] == word]
         if len(found):
             ends = ["" if word == AGREES else f" ({place_words(place)})" for place in found["place"]]

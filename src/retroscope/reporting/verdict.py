@@ -19,12 +19,10 @@ from retroscope.reporting.moved_words import moved_statements
 from retroscope.reporting.neuron_words import neuron_statements
 from retroscope.reporting.numbers import count, score
 from retroscope.reporting.probing_words import own_question, passage_only
-from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, NOTE, Statement, with_self_tests
-from retroscope.reporting.story_words import ROWS, story_statements
+from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, NOTE, Statement, seen_above, with_self_tests
+from retroscope.reporting.story_words import PROBES, story_statements
 from retroscope.reporting.training_words import OF_THIS, training_statements
 from retroscope.reporting.words import best, effect_tests, effect_words, layer, limits, queries
-
-OWN = ROWS["probes"]  # what the story calls the instrument that rests on the probes' controls
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,11 @@ def verdict(findings: Findings) -> Verdict:
     """The verdict of a comparison."""
     controls = [with_self_tests(s, findings) for s in control_statements(findings)]
     broken = [s for s in controls if s.tone == ALARM]
-    doubts = [f"{s.text.split(':')[0]} (see above)" for s in broken]
+    doubts = seen_above(broken)
     probing = [s.doubted(*doubts) for s in (*own_question(findings), *passage_only(findings))]
     moved = moved_statements(findings)
     calmly = [s for s in moved if s.tone != ALARM]
-    story = [s.doubted(*doubts) if OWN in s.text else s for s in story_statements(findings.story)]
+    story = [s.doubted(*doubts) if PROBES in s.instruments else s for s in story_statements(findings.story)]
     already = baseline_statements(findings)
     beside = [s for s in already if s.tone != ALARM]
     first = (*training_statements(findings), *story, *other_measures(findings), *beside, *calmly)

@@ -23,7 +23,6 @@ from retroscope.study.cache import default_cache
 from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.examples import flip_examples
 from retroscope.study.extras import Extra, searched_whole, transplanted, what_moved, what_moved_elsewhere
-from retroscope.study.load import BORROWED
 from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
 from retroscope.study.moved import why_not
 from retroscope.study.neuron_sides import MeasuredNeurons, measure_pair, paired
@@ -65,31 +64,31 @@ def compare(
     Raises:
         EncoderError: if the two have different numbers of layers, so that no layer can be paired.
     """
-    settings = settings or StudySettings()
-    home = Path(cache) if cache else default_cache()
+    settings, home = settings or StudySettings(), Path(cache) if cache else default_cache()
     check_pair(before, after)
     check_measures(settings.retrieval.measures, collection)
     before, after = told_apart(before, after)
-    if elsewhere is not None and elsewhere.name == collection.name:
-        elsewhere = replace(elsewhere, name=f"{elsewhere.name} (elsewhere)")
+    elsewhere = _other_name(elsewhere, collection.name)
     settings, missing = _possible(before, after, collection, settings)
     _check_others(before, after, settings, elsewhere, sisters)
     negatives = mine(collection, settings)
-    sides: dict[str, Measured] = {}
-    twins = {}
-    for name, retriever in (("before", before), ("after", after)):
-        # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
-        twin = twins[name] = twin_of(retriever, collection, home, settings, progress)
-        sides[name] = measure(retriever, collection, negatives, settings, cache=home, twin=twin, progress=progress)
+    pair = {"before": before, "after": after}
+    # each side's own: where architecture and recipe are the same the vectors are, too, and come from the cache
+    twins = {name: twin_of(one, collection, home, settings, progress) for name, one in pair.items()}
+    sides = {
+        name: measure(one, collection, negatives, settings, cache=home, twin=twins[name], progress=progress)
+        for name, one in pair.items()
+    }
     whole = searched_whole(sides, collection, settings)
     others = measure_trainings(sides, sisters, collection, negatives, settings, cache=home, progress=progress)
-    pair = {"before": before, "after": after}
     neurons = measure_pair(pair, collection, negatives.candidates, settings, cache=home, whole=whole, progress=progress)
     extras = [
         Extra(caveats=[*_neuron_caveats(collection, negatives, settings), *missing], timings=_times(neurons)),
-        what_moved(sides, collection, settings, twin=twins["before"], sisters=others.vectors, progress=progress),
+        moved := what_moved(
+            sides, collection, settings, twin=twins["before"], sisters=others.vectors, progress=progress
+        ),
         transplanted(before, after, collection, settings, home, whole=whole, progress=progress),
-        what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
+        second := what_moved_elsewhere(before, after, elsewhere, settings, home, progress=progress),
         already_there(sides, twins["before"], collection, settings, home, progress=progress),
         others.extra,
     ]
@@ -100,11 +99,18 @@ def compare(
         _seeds(sides),
         neurons=paired(neurons, 0),
         query_neurons=paired(neurons, 1),
-        moved=extras[1].moved,
-        bare_moved=extras[1].bare,
-        elsewhere=extras[3].moved,
+        moved=moved.moved,
+        bare_moved=moved.bare,
+        elsewhere=second.moved,
     )
     return _with_examples(study, collection, sides)
+
+
+def _other_name(elsewhere: Collection | None, name: str) -> Collection | None:
+    """Return the second collection under another name than the first's."""
+    if elsewhere is None or elsewhere.name != name:
+        return elsewhere
+    return replace(elsewhere, name=f"{name} (elsewhere)")
 
 
 def _with_examples(study: Study, collection: Collection, sides: Mapping[str, Measured]) -> Study:
@@ -245,10 +251,9 @@ def _facts(
 def _caveats(sides: Mapping[str, Measured]) -> list[str]:
     said = recipe_differences(*(side.retriever for side in sides.values()))
     said += [
-        f"{name}: {note}"
-        for name, side in sides.items()
-        for note in side.retriever.query.proof.notes
-        if BORROWED in note
+        f"{name}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
+        for name, one in ((name, side.retriever) for name, side in sides.items())
+        if one.own_similarity
     ]
     for name, side in sides.items():
         said += [f"{name}: {doubt}" for doubt in doubts(side.self_tests)]

@@ -5,12 +5,10 @@ from pathlib import PurePath
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
-from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, SettingsError, listed
 from retroscope.study.settings import DataSettings, ModelSettings
-
-BORROWED = "not by its own"  # in the proof's note of a similarity that is another model's
 
 
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
@@ -38,18 +36,12 @@ def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[
 def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
     """The backbone with the retriever's similarity, or an effect would mix the similarity with the weights.
 
-    Where that is not what its own checkpoint or default says, its loading proof says so.
+    Where that is not what its own checkpoint or default says, `own_similarity` keeps it.
     """
     if backbone.similarity == retriever.similarity:
         return backbone
-    said = f"compared by {retriever.similarity}, as {retriever.name} is, {BORROWED} {backbone.similarity}"
-
-    def noted(encoder: Encoder) -> Encoder:
-        return replace(encoder, proof=replace(encoder.proof, notes=(*encoder.proof.notes, said)))
-
-    query, passage = noted(backbone.query), noted(backbone.passage)
-    source = f"as {retriever.name} is"
-    return replace(backbone, similarity=retriever.similarity, similarity_source=source, query=query, passage=passage)
+    own, source = backbone.similarity, f"as {retriever.name} is"
+    return replace(backbone, similarity=retriever.similarity, similarity_source=source, own_similarity=own)
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:

@@ -166,7 +166,8 @@ def load_dpr(folder: Path, how: How) -> Backbone:
     choices = {"pooling": Choice("cls", source), "similarity": Choice("dot", source)}
     projection = inner.get_submodule("encode_proj") if config.projection_dim > 0 else None
     bert = inner.get_submodule("bert_model")
-    proof = replace(proof, notes=(*proof.notes, f"loaded as {DPR_CLASSES[side].__name__}"))
+    wrapper = DPR_CLASSES[side].__name__
+    proof = replace(proof, wrapper=wrapper, notes=(*proof.notes, f"loaded as {wrapper}"))
     return Backbone(bert, folder, proof, projection, choices)
 
 
@@ -213,7 +214,9 @@ def load_gguf(file: Path, how: How) -> Backbone:
     notes = ("dequantised from GGUF: tensors counted, not compared",)
     made = new_backbone(model.config, type(model)).to(how.dtype)
     made.load_state_dict(model.state_dict())
-    return Backbone(made.eval(), file, LoadingProof(str(file), loaded, unexpected=tuple(unused), notes=notes))
+    return Backbone(
+        made.eval(), file, LoadingProof(str(file), loaded, unexpected=tuple(unused), counted=True, notes=notes)
+    )
 
 
 # The first that recognises a folder or file loads it; checkpoints with an adapter or modules come before these.
