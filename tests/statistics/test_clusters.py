@@ -152,3 +152,26 @@ def test_degrees_of_freedom_are_those_of_the_variance_itself(hubs):
     drawn = 2 * variance.mean() ** 2 / variance.var()
     # the estimate is taken at drawn components, and its traces are within 10 %
     assert 0.7 * drawn < np.median(found.df) < 1.4 * drawn
+
+
+def kinds_study(random, n=150, passages=75, k=4):
+    """Accuracies of queries of two kinds, one easy and one hard, whose candidates are passages of their own kind."""
+    kind = random.integers(0, 2, n)
+    columns = random.integers(0, passages, (n, k)) + passages * kind[:, None]
+    z = np.zeros((n, 2 * passages))
+    z[np.arange(n)[:, None], columns] = 1
+    values = (random.random(n) < np.where(kind, 0.95, 0.2)).astype(float)[:, None]
+    return values, Clusters(np.arange(n), sparse.csr_array(z))
+
+
+def test_queries_that_are_alike_without_their_shared_passages_keep_their_interval():
+    """Queries are drawn at random, so that kinds of queries add no dependence: taken for shared, 2.5 times as wide."""
+    random, studies = np.random.default_rng(8), 200
+    covered, widths = 0, []
+    for _ in range(studies):
+        values, clusters = kinds_study(random)
+        found, plain = bootstrap_mean(values, FEW, clusters), bootstrap_mean(values, FEW)
+        covered += found.low[0] <= 0.575 <= found.high[0]
+        widths.append((found.high - found.low)[0] / (plain.high - plain.low)[0])
+    assert covered / studies > 0.95 - 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert np.median(widths) < 1.25

@@ -6,7 +6,9 @@ holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the 
 Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow from the
 two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance Components, 1992,
 ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that share a passage,
-without the correction for the estimated mean). The variance of the mean is
+without the correction for the estimated mean). Queries that share passages are alike in topic, too, and so would be
+alike without the passages. Pairs that share none, but each share one with a common third, show how much: their mean
+product, where it is positive, is taken from the products of the pairs that share. The variance of the mean is
 
     (texts + passages) / n^2,    passages = max(0, u) * 1'B1,
 
@@ -26,6 +28,7 @@ from scipy import sparse, stats
 
 from retroscope.scores import QUERY, TEXT, Scores
 
+MOST_ROWS = 2000  # texts whose neighbours' neighbours are looked up; of more, so many are drawn
 TRACE_DRAWS = 256  # of random signs; the degrees of freedom are within about 10 % (standard error sqrt(2 / 256))
 
 Cells = Float[np.ndarray, "cell"]
@@ -156,6 +159,9 @@ class _Design:
         own: diagonal of Z Z'.
         sizes: queries of each text.
         pairs: 1'B1.
+        weighted: v'Bv, v being the sizes.
+        beyond: [drawn text, text], 1 where the two share nothing, but each something with a third.
+        drawn: the rows of `beyond`.
         coefficients: ((of passages, of the rest) in S'BS, (...) in S'S).
         traces: of B, B^2, B^3 and B^4, B within the contrasts (rows and columns add to 0).
     """
@@ -164,6 +170,9 @@ class _Design:
     own: Float[np.ndarray, "text"]
     sizes: Float[np.ndarray, "text"]
     pairs: float
+    weighted: float
+    beyond: "sparse.csr_array"
+    drawn: Int[np.ndarray, "drawn"]
     coefficients: Float[np.ndarray, "2 2"]
     traces: tuple[float, float, float, float]
 
@@ -191,7 +200,16 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
             [-2 * float(bv.sum()) / n + tau * pairs / n**2, n - tau / n],
         ]
     )
-    return _Design(z, own, sizes, pairs, coefficients, _traces(times, g))
+    return _Design(z, own, sizes, pairs, weighted, *_beyond(z), coefficients, _traces(times, g))
+
+
+def _beyond(z: "sparse.csr_array") -> tuple["sparse.csr_array", Int[np.ndarray, "drawn"]]:
+    """Which texts share nothing, but each something with a third: a row for each drawn text."""
+    n = z.shape[0]
+    drawn = np.arange(n) if n <= MOST_ROWS else np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
+    shares = sparse.csr_array(z @ z.T > 0).astype(np.float64)
+    near = shares[drawn]  # a text shares with itself, too
+    return sparse.csr_array((near @ shares > 0).astype(np.float64) - near), drawn
 
 
 def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
@@ -213,7 +231,8 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
     sums = Clusters(_numbered(text)).sums(values - values.mean(axis=0))
     of_passages = np.asarray(design.z.T @ sums)
     squares = (sums**2).sum(axis=0)
-    moments = np.stack([(of_passages**2).sum(axis=0) - design.own @ sums**2, squares])
+    shared = (of_passages**2).sum(axis=0) - design.own @ sums**2
+    moments = np.stack([shared - _alike(sums, design) * design.weighted, squares])
     if abs(np.linalg.det(design.coefficients)) < 1e-9 * np.abs(design.coefficients).max() ** 2:
         return np.ones(values.shape[1]), np.full(values.shape[1], g - 1.0)
     inverse = np.linalg.inv(design.coefficients)
@@ -228,6 +247,13 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
     own = np.maximum(u, 0.0) * design.own.mean() + np.maximum(rest, 0.0) * n / g
     df = _freedom(design, (alpha, beta), (np.maximum(u, 0.0), own))
     return ratio, np.where(ratio > 1, np.clip(df, 1.0, g - 1.0), g - 1.0)
+
+
+def _alike(sums: Float[np.ndarray, "text cell"], design: _Design) -> Cells:
+    """Mean product of two queries that share no passage, but each one with a third; 0 where it is negative."""
+    pairs = float(design.sizes[design.drawn] @ (design.beyond @ design.sizes))
+    products = (sums[design.drawn] * (design.beyond @ sums)).sum(axis=0)
+    return np.maximum(products, 0.0) / pairs if pairs else np.zeros(sums.shape[1])
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
