@@ -109,3 +109,19 @@ def test_a_planted_pair_interacts_and_no_other_does() -> None:
     assert abs(found.loc["1", "alone"]) < 0.03, "the control: alone it seems to do nothing"
     significant = set(pairs.loc[pairs["p_corrected"] < 0.05, "pair"])
     assert significant == {"1 x 2"}
+
+
+def test_shares_and_shapley_values_count_queries_that_share_passages() -> None:
+    """Each of six passages is that of ten queries, and moves block 1 for them all alike: six observations, not 60."""
+    rng = np.random.default_rng(8)
+    moved = 0.3 * rng.standard_normal(6)[np.arange(QUERIES) % 6]
+    effects = {"block:1": 0.4 + moved, "block:2": 0.1 + 0 * moved, "all": 1.0 + 0.05 * rng.standard_normal(QUERIES)}
+    labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": list(NAMES), "measure": ["RR@10"]}
+    after = xr.DataArray(np.stack([effects[name] for name in NAMES], axis=1)[..., None], labels, tuple(labels))
+    passages = {f"q{i}": (f"p{i % 6}",) for i in range(QUERIES)}
+    widths = []
+    for some in (passages, {}):
+        measured = tuple(Scores("t", values, passages=some) for values in (xr.zeros_like(after), after))
+        table = share_table(differences({"graft": measured}, STATISTICS), 0.95).set_index("transplant")
+        widths.append(table.loc["block:1", "share_high"] - table.loc["block:1", "share_low"])
+    assert widths[0] > 2 * widths[1]

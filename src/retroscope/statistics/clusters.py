@@ -114,8 +114,17 @@ def texts_of(values: xr.DataArray) -> Clusters:
 
 def clusters_of(scores: Scores) -> Clusters:
     """What the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
-    order = np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable")
-    ids = [scores.query_ids[i] for i in order]
+    return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
+
+
+def clusters_by_row(scores: Scores) -> Clusters:
+    """Return what the queries of these scores share, in the order of their rows."""
+    return _clusters(scores, np.arange(len(scores.query_ids)))
+
+
+def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
+    every = scores.query_ids
+    ids = [every[i] for i in order]
     given = scores.texts
     text = np.arange(len(ids)) if given is None else numbered(given[order])
     if not scores.passages:
