@@ -55,6 +55,7 @@ def run(
     transplants: Annotated[
         bool, typer.Option("--transplants/--no-transplants", help="Put weights of one model into the other.")
     ] = True,
+    interactions: o.Interactions = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -76,6 +77,7 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     from retroscope.cli.resolve import resolve
+    from retroscope.errors import SettingsError
     from retroscope.study.cache import default_cache
     from retroscope.study.folder import refuse_other
 
@@ -100,6 +102,7 @@ def run(
             "probing.controls": o.listed(controls),
             "probing.passages": o.numbers(passages),
             "probing.seeds": seeds,
+            "transplants.interactions": interactions,
         },
         settings,
         assignments,
@@ -107,6 +110,10 @@ def run(
     if not neurons:
         chosen = replace(chosen, neurons=None, ablation=None)
     if not transplants:
+        if interactions:
+            raise SettingsError(
+                f"--interactions {interactions} needs the transplants", fix="leave --no-transplants out"
+            )
         chosen = replace(chosen, transplants=None)
     if not baselines:
         chosen = replace(chosen, baselines=None)
