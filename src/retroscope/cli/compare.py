@@ -107,19 +107,21 @@ def run(
         settings,
         assignments,
     )
-    if not neurons:
-        chosen = replace(chosen, neurons=None, ablation=None)
-    if not transplants:
-        if interactions:
-            raise SettingsError(
-                f"--interactions {interactions} needs the transplants", fix="leave --no-transplants out"
-            )
-        chosen = replace(chosen, transplants=None)
-    if not baselines:
-        chosen = replace(chosen, baselines=None)
+    if interactions and not transplants:
+        raise SettingsError(f"--interactions {interactions} needs the transplants", fix="leave --no-transplants out")
+    chosen = _without(chosen, neurons=neurons, transplants=transplants, baselines=baselines)
     if not (overwrite or dry_run):
         refuse_other(out, chosen)
     _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
+
+
+def _without(chosen: "StudySettings", *, neurons: bool, transplants: bool, baselines: bool) -> "StudySettings":
+    """The settings less the parts that were not asked for."""
+    if not neurons:
+        chosen = replace(chosen, neurons=None, ablation=None)
+    if not transplants:
+        chosen = replace(chosen, transplants=None)
+    return chosen if baselines else replace(chosen, baselines=None)
 
 
 def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:
