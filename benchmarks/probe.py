@@ -99,7 +99,7 @@ def _published_trial(real: RetrieverRepresentations, task: Task, seed: int) -> T
     queries = torch.from_numpy(real.query.layer(last)[real.query.rows(task.query_ids)])
     passages = torch.from_numpy(real.passage.layer(last)[real.passage.rows(task.passage_ids)])
     options = replace(ProbeSettings().options, first_index_wins=True)
-    return Trial(queries, passages, view, options, real.similarity)
+    return Trial(queries, passages, view, options, real.similarity, task.texts)
 
 
 def _timed(run: Callable[[Trial], list[float]], trials: list[Trial]) -> tuple[np.ndarray, float]:

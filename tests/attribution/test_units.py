@@ -1,9 +1,15 @@
 """Units: which texts and vectors a query's score and margin are made of."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
+from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.result import CHANGE
 from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.store import load_attribution, save_attribution
 from retroscope.attribution.units import collection_units, objective
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
@@ -11,6 +17,7 @@ from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
+from retroscope.statistics import IntervalSettings, summarise
 from toys import TEXTS, save_toy
 
 PASSAGES = {f"p{i}": text for i, text in enumerate((*TEXTS, "The cat reads.", "Rivers flood the moon."))}
@@ -102,3 +109,38 @@ def test_the_objective_is_the_margin_of_the_intact_retriever(retriever: Retrieve
     found = asked.of_units(asked.of_texts(retriever.passage, pooled, torch.arange(len(texts))))
     expected = [float(u.others[0] @ (vector(retriever, u.texts[0]) - vector(retriever, u.texts[1]))) for u in units]
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("margin", {"q0": ("p0", "p1"), "q1": ("p1", "p0")}),
+        ("score", {"q0": ("p0",), "q1": ("p1",), "q2": ("p2",)}),
+        ("norm", {}),
+    ],
+)
+def test_queries_whose_passages_were_attributed_share_them(
+    retriever: Retriever, collection: Collection, target: str, expected: dict[str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    """Both margins run p0 and p1: two queries, and fewer than two observations."""
+    settings = NeuronSettings(target=target, negatives=1, quadrature="gauss:2")
+    units = collection_units(retriever, collection, CANDIDATES, settings)
+    made = attribute_neurons(plan_attribution(retriever.passage, units, settings))
+    assert made.scores.passages == expected
+    save_attribution(made, tmp_path / "store.zarr", "after")
+    assert load_attribution(tmp_path / "store.zarr", "after").scores.passages == expected
+
+
+def test_a_hub_widens_the_intervals_of_the_neurons(retriever: Retriever, collection: Collection) -> None:
+    """40 queries attributed with one of four passages that move all of their margins alike."""
+    settings = NeuronSettings(target="score", quadrature="gauss:1")
+    queries = [Query(f"q{i}", f"{QUERIES['q0']} {i}") for i in range(40)]
+    candidates = [Candidates(query.id, f"p{i % 4}", ()) for i, query in enumerate(queries)]
+    judged = [Judgment(c.query_id, c.positive) for c in candidates]
+    passages = list(collection.passages.values())
+    hubs = make_collection("hubs", passages=passages, queries=queries, judgments=judged)
+    units = collection_units(retriever, hubs, candidates, settings)
+    change = attribute_neurons(plan_attribution(retriever.passage, units, settings)).scores.select(statistic=CHANGE)
+    shared, apart = (summarise(s, IntervalSettings(resamples=200)) for s in (change, replace(change, passages={})))
+    width, naive = (found["ci_high"] - found["ci_low"] for found in (shared, apart))
+    assert float((width / naive).min()) > 1.5

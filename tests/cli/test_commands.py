@@ -347,6 +347,18 @@ def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_pa
     assert told == [(True, ["before, pooled by cls"] * 2, False), (False, [], True)]
 
 
+def test_compare_asks_for_interactions_as_transplant_does(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    pair = (tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--dry-run", "--json")
+    line = "--pooling mean --interactions 3"
+    study = document(cli("compare", *pair, line=f"{line} --no-neurons --no-baselines"))
+    alone = document(cli("transplant", *pair, line=line))
+    assert study["settings"]["transplants"]["interactions"] == alone["settings"]["sweep"]["interactions"] == 3
+    assert study["transplants"]["subsets"] == alone["transplants"]["subsets"] == 7
+    refused = cli("compare", *pair, line=f"{line} --no-transplants")
+    assert (refused.code, "--interactions 3 needs the transplants" in refused.err) == (2, True)
+    assert cli("compare", *pair, line="--pooling mean --interactions 7").code == 2
+
+
 def test_a_dry_run_says_what_is_stored(cli: Cli, tiny: Tiny) -> None:
     cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean")
     done = cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean --dry-run --json")

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from retroscope.collection.records import first_of_each
 from retroscope.drift.representations import DriftSettings, RepresentationDrift, representation_drift
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
@@ -108,3 +110,28 @@ def test_what_cannot_be_paired() -> None:
         representation_drift(one, fewer, settings=QUICK)
     with pytest.raises(SettingsError, match="texts is 10"):
         replace(QUICK, texts=10)
+
+
+def test_identical_texts_count_once() -> None:
+    """Every text five times: the table is that of the texts alone; as distinct texts, every interval is narrower."""
+    pairs = [(f"q{i}", f"p{i}") for i in range(N)]
+    one, two = planted()
+    alone = representation_drift(one, two, pairs, settings=replace(QUICK, texts=N))
+    copies = [retriever(*(np.tile(t.texts(np.arange(N)), (5, 1, 1)) for t in (r.query, r.passage))) for r in (one, two)]
+    many = [(f"q{i}", f"p{i}") for i in range(5 * N)]
+    text_of = {tower: lambda i: f"Text  {int(i[1:]) % N}" for tower in ("query", "passage")}
+    known, unknown = (
+        representation_drift(*copies, many, text_of=t, settings=replace(QUICK, texts=5 * N)) for t in (text_of, None)
+    )
+    assert known.texts == alone.texts == {"query": N, "passage": N}
+    assert unknown.texts["query"] == 5 * N
+    for table in ("similarity", "shape", "cross"):
+        pd.testing.assert_frame_equal(getattr(known, table), getattr(alone, table))
+    moved, naive = (
+        f.similarity.set_index(["tower", "layer", "statistic"]).loc["passage", 2, "rsa"] for f in (known, unknown)
+    )
+    assert naive["high"] - naive["low"] < 0.7 * (moved["high"] - moved["low"])
+
+
+def test_texts_are_compared_without_case_and_white_space() -> None:
+    assert list(first_of_each(["A b", "c", " a  B", "C", "d"])) == [0, 1, 4]

@@ -67,7 +67,7 @@ def a_trial(world=None, pool="gold", training=None):
     rows = [world.query.layer(0)[world.query.rows(task.query_ids)]]
     rows.append(world.passage.layer(0)[world.passage.rows(task.passage_ids)])
     options = ProbeSettings(protocol="ielab-2025", concat=training or ConcatTraining()).options
-    return Trial(*map(torch.from_numpy, rows), view, options, "dot")
+    return Trial(*map(torch.from_numpy, rows), view, options, "dot", task.texts)
 
 
 def test_the_slot_is_random_and_holds_the_right_passage():

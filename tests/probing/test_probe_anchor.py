@@ -4,9 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from planted import N_QUERIES, chance_tolerance, choices, retriever, signal
 
 from retroscope.probing import ProbeSettings, probe
+from retroscope.probing.controls import View
+from retroscope.probing.probes.logit import Columns, best_ridge
+from retroscope.representations.store import representations_in_memory
+from retroscope.statistics.clusters import Clusters, independent
 
 ANCHORED = ("elementwise", "bilinear", "mean_difference")
 OWN = ("none",)
@@ -86,3 +91,30 @@ def test_the_anchor_never_reverses_the_similarity_and_weights_can():
     assert float(held.sel(probe="dot").mean()) < 0.1
     assert np.array_equal(held.sel(probe="elementwise"), held.sel(probe="dot"))  # with a free sign: above .9
     assert float(free.sel(probe="elementwise").mean()) > 0.75
+
+
+def test_choices_of_one_text_are_one_observation_where_a_ridge_is_chosen():
+    """The larger ridge loses by 1.5 standard errors of 160 choices, .5 of the 20 texts that they belong to."""
+    rng = np.random.default_rng(6)
+    texts = np.repeat(np.arange(20), 8)
+    worse = rng.normal(size=20)
+    worse = (worse - worse.mean()) / worse.std(ddof=1) + 0.5 / 20**0.5
+    losses = torch.from_numpy(np.stack([np.ones(160), 1 + worse[texts]], axis=1))
+    columns = Columns(View(("none",), {}, {}, (5,), 0), (0.1, 10.0))
+    assert best_ridge(losses, columns, independent(160)).item() == 0, "the control: as if all were independent"
+    assert best_ridge(losses, columns, Clusters(texts)).item() == 1
+    assert best_ridge(losses, columns, None).item() == 0
+
+
+def test_eight_copies_of_every_query_choose_the_same_ridge():
+    """A made collection whose queries are asked eight times, under ids of their own, and one that knows of no copy."""
+    copies = 8
+    world, once = wide(32, snr=1.0), choices(60, negatives=20)
+    many = [replace(c, query_id=f"{c.query_id}-{k}") for c in once for k in range(copies)]
+    ids = [c.query_id for c in many]
+    vectors = world.query.layer(0)[world.query.rows([i.split("-")[0] for i in ids])]
+    again = replace(world, query=representations_in_memory(ids, vectors[:, None].copy()))
+    texts = {i: int(i.split("-")[0][1:]) for i in ids}
+    settings = ProbeSettings(probes=("elementwise",), controls=OWN, passages=(3,))
+    known, unknown = (probe(again, many, settings, texts=t).fits["ridge"].values.mean() for t in (texts, None))
+    assert known > unknown

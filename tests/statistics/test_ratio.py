@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from retroscope.statistics.ratio import by_text, ratio_of_means
+from retroscope.statistics.clusters import Clusters, sharing
+from retroscope.statistics.ratio import ratio_of_means
 
 
 def test_a_share_covers_the_truth_at_its_rate() -> None:
@@ -38,7 +40,7 @@ def test_repeated_texts_make_a_share_no_surer() -> None:
     whole = rng.normal(0.5, 0.3, 50)
     place, texts = 0.4 * whole + rng.normal(0, 0.2, 50), np.repeat(np.arange(50), 3)
     once, naive = ratio_of_means(place, whole), ratio_of_means(place[texts], whole[texts])
-    found = ratio_of_means(by_text(place[texts], texts), by_text(whole[texts], texts))
+    found = ratio_of_means(place[texts], whole[texts], clusters=Clusters(texts))
     assert (found.value, found.low, found.high) == pytest.approx((once.value, once.low, once.high))
     assert naive.high - naive.low < 0.7 * (once.high - once.low)
 
@@ -53,3 +55,54 @@ def test_shares_of_nothing_and_of_more_than_all_cover(truth: float) -> None:
         share = ratio_of_means(truth * whole + 0.5 * rng.standard_normal(80), whole)
         covered.append(share.low <= truth <= share.high)
     assert 0.93 < np.mean(covered) < 0.97
+
+
+def hubs(rng: np.random.Generator, n: int = 200, passages: int = 40) -> Clusters:
+    """Every query has three of 40 passages."""
+    columns = np.argpartition(rng.random((n, passages)), 3, axis=1)[:, :3]
+    pairs = (np.ones(3 * n), (np.repeat(np.arange(n), 3), columns.ravel()))
+    return Clusters(np.arange(n), sparse.csr_array(pairs, shape=(n, passages)))
+
+
+def test_shared_passages_make_a_share_less_sure() -> None:
+    """300 studies whose passages move a place beside its share: coverage of 95 % has a standard error of .013."""
+    rng = np.random.default_rng(4)
+    ours, naive = [], []
+    for _ in range(300):
+        clusters = hubs(rng)
+        whole = 1.0 + clusters.passages @ (0.2 * rng.standard_normal(40)) + 0.5 * rng.standard_normal(200)
+        beside = clusters.passages @ (0.3 * rng.standard_normal(40)) + 0.3 * rng.standard_normal(200)
+        for covered, what in ((ours, clusters), (naive, None)):
+            found = ratio_of_means(0.4 * whole + beside, whole, clusters=what)
+            if np.isfinite(found.value):
+                covered.append(found.low <= 0.4 <= found.high)
+    assert len(ours) > 290
+    assert 0.91 < np.mean(ours) <= 0.99
+    assert np.mean(naive) < 0.8, "the control: queries that share passages, counted as independent"
+
+
+def test_passages_that_move_part_and_whole_alike_leave_a_share_as_sure() -> None:
+    """40 % of whatever a passage does: the residual, of which the interval is made, knows no passage."""
+    rng = np.random.default_rng(5)
+    shares, means = [], []
+    for _ in range(20):
+        clusters = hubs(rng)
+        whole = 2.0 + clusters.passages @ rng.standard_normal(40) + 0.1 * rng.standard_normal(200)
+        place = 0.4 * whole + 0.1 * rng.standard_normal(200)
+        shared, apart = ratio_of_means(place, whole, clusters=clusters), ratio_of_means(place, whole)
+        if np.isfinite(shared.value):
+            shares.append((shared.high - shared.low) / (apart.high - apart.low))
+        means.append(sharing(whole[:, None], clusters).widening(0.95)[0])
+    assert len(shares) > 10
+    assert np.median(shares) < 1.2
+    assert np.median(means) > 2, "the control: both means are far less sure"
+
+
+def test_a_whole_that_few_passages_made_has_no_share() -> None:
+    """Two passages in turn, whose effects differ: by 200 independent queries it is significant, by two passages not."""
+    rng = np.random.default_rng(6)
+    columns = np.arange(200) % 4
+    clusters = Clusters(np.arange(200), sparse.csr_array((np.ones(200), (np.arange(200), columns)), shape=(200, 4)))
+    whole = np.array([1.0, -0.5, 0.6, -0.2])[columns] + 0.1 * rng.standard_normal(200)
+    assert np.isfinite(ratio_of_means(whole, whole).value)
+    assert np.isnan(ratio_of_means(whole, whole, clusters=clusters).value)

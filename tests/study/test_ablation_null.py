@@ -120,3 +120,18 @@ def test_draws_that_tell_no_spread() -> None:
     assert prediction_p(0.1, equal) == 1 / 6  # the exact rank probability, however far below
     assert prediction_p(0.1 + 0.2, equal) == 1
     assert prediction_p(0.4, equal) == 1
+
+
+def test_areas_of_queries_that_share_passages_are_less_sure() -> None:
+    """60 queries with one of six passages, which decide what the top neurons do: six observations, not 60."""
+    rng = np.random.default_rng(7)
+    harm = 0.1 + 0.1 * rng.standard_normal(6)[np.arange(60) % 6] + 0.01 * rng.standard_normal(60)
+    values = np.zeros((60, 4, 3, 1, 1))
+    values[:, 0] -= harm[:, None, None, None]
+    coords = {"query": [f"q{i}" for i in range(60)], "how": ["top", "largest", "bottom", "random"], "draw": [0, 1, 2],
+              "fraction": [0.1], "measure": ["RR@10"]}  # fmt: skip
+    ablated = xr.DataArray(values, coords, tuple(coords))
+    passages = {f"q{i}": (f"p{i % 6}",) for i in range(60)}
+    shared, apart = (area_table(ablated, FEW, some).set_index("how").loc["top"] for some in (passages, None))
+    assert shared.area == apart.area == pytest.approx(harm.mean())
+    assert shared.area_high - shared.area_low > 2 * (apart.area_high - apart.area_low)

@@ -23,6 +23,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.reporting.verdict import verdict
 from retroscope.study.compare import compare, mine
 from retroscope.study.folder import refuse_other
+from retroscope.study.interactions import subset_names
 from retroscope.study.load import compared_like
 from retroscope.study.moved import why_not
 from retroscope.study.recipes import recipe_differences
@@ -30,6 +31,7 @@ from retroscope.study.settings import NegativesSettings, RetrievalSettings, Stud
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
 from retroscope.study.transplant_settings import SweepSettings
+from retroscope.surgery.transplant import OUTSIDE
 from tiny_study import CONTROLS, PROBES, QUICK, Tiny
 from toys import save_toy
 
@@ -75,6 +77,9 @@ def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
     few = make_collection("few", passages, queries, judged)
     one, two = (load_retriever(save_toy("bert", tmp_path / name), pooling="mean") for name in ("one", "two"))
     assert "15 texts are too few" in why_not(one, two, few)
+    repeated = [Query(f"q{i}", f"{'the'.upper()} {words[i % 15]} " + "  " * (i // 15)) for i in range(45)]
+    again = make_collection("few", passages, repeated, judged)
+    assert "15 texts are too few" in why_not(one, two, again), "45 queries of 15 texts"
     other = load_retriever(save_toy("roberta", tmp_path / "other"), pooling="mean")
     assert "one is a bert of 2 blocks, the other a roberta" in why_not(one, other, few)
 
@@ -95,6 +100,27 @@ def test_a_loaded_study_is_the_saved_one(study: Study, tmp_path: Path) -> None:
         loaded.seeds.astype({"seed": int}), study.seeds.astype({"seed": int}), check_dtype=False
     )
     assert summary(loaded) == summary(study)
+
+
+def test_the_summary_has_what_transplants_found(study: Study) -> None:
+    """The controls and interactions that `transplants.json` has; `null` without transplants."""
+    found, document = study.transplants, json.loads(json.dumps(summary(study)))
+    assert found is not None
+    assert len(found.controls) > 0, "a place with a significant effect, and so a control"
+    told = [(row["direction"], row["transplant"], row["beats"]) for row in document["transplant_controls"]]
+    assert told == list(zip(*(found.controls[c] for c in ("direction", "transplant", "beats")), strict=True))
+    assert document["transplant_interactions"] == {}, "not asked for"
+    names = list(subset_names(["1", OUTSIDE]).values())
+    hybrids = study.scores["rewind/hybrids"]
+    values = hybrids.values.isel(transplant=[0] * 4).assign_coords(transplant=names)
+    added = values + xr.DataArray([0.0, -0.1, -0.2, -0.4], {"transplant": names}, ("transplant",))
+    asked = replace(study, scores={**study.scores, "rewind/subsets": replace(hybrids, values=added)})
+    rows = summary(asked)["transplant_interactions"]["rewind"]
+    assert [(r["group"], round(r["effect"], 6)) for r in rows["shapley"]] == [("1", -0.15), (OUTSIDE, -0.25)]
+    assert [(r["pair"], round(r["effect"], 6)) for r in rows["pairs"]] == [(f"1 x {OUTSIDE}", -0.1)]
+    kept = {name: s for name, s in study.scores.items() if not name.startswith(("rewind/", "graft/"))}
+    without = replace(study, scores=kept)
+    assert summary(without)["transplant_controls"] is summary(without)["transplant_interactions"] is None
 
 
 def test_a_saved_study_holds_nothing_of_an_earlier_one(study: Study, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
+from retroscope.reporting.transplant_findings import TransplantFindings
+from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.interactions import interaction_tables, players, subset_names
@@ -109,3 +111,42 @@ def test_a_planted_pair_interacts_and_no_other_does() -> None:
     assert abs(found.loc["1", "alone"]) < 0.03, "the control: alone it seems to do nothing"
     significant = set(pairs.loc[pairs["p_corrected"] < 0.05, "pair"])
     assert significant == {"1 x 2"}
+
+
+def test_shares_and_shapley_values_count_queries_that_share_passages() -> None:
+    """Each of six passages is that of ten queries, and moves block 1 for them all alike: six observations, not 60."""
+    rng = np.random.default_rng(8)
+    moved = 0.3 * rng.standard_normal(6)[np.arange(QUERIES) % 6]
+    effects = {"block:1": 0.4 + moved, "block:2": 0.1 + 0 * moved, "all": 1.0 + 0.05 * rng.standard_normal(QUERIES)}
+    labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": list(NAMES), "measure": ["RR@10"]}
+    after = xr.DataArray(np.stack([effects[name] for name in NAMES], axis=1)[..., None], labels, tuple(labels))
+    passages = {f"q{i}": (f"p{i % 6}",) for i in range(QUERIES)}
+    widths = []
+    for some in (passages, {}):
+        measured = tuple(Scores("t", values, passages=some) for values in (xr.zeros_like(after), after))
+        table = share_table(differences({"graft": measured}, STATISTICS), 0.95).set_index("transplant")
+        widths.append(table.loc["block:1", "share_high"] - table.loc["block:1", "share_low"])
+    assert widths[0] > 2 * widths[1]
+
+
+@pytest.mark.parametrize(("draws", "beats"), [(8, False), (20, True)])
+def test_random_changes_that_alter_nothing_need_20_draws(draws: int, beats: bool) -> None:
+    """A planted effect of a whole measure: 8 equal draws cannot be told from a null that departs once in 9."""
+    ids = [f"q{i}" for i in range(QUERIES)]
+    labels = {"query": ids, "transplant": ["block:1", "all"], "measure": ["RR@10"]}
+    noise = 0.05 * np.random.default_rng(9).standard_normal((QUERIES, 2, 1))
+    before = xr.DataArray(np.full((QUERIES, 2, 1), 0.9), labels, tuple(labels))
+    measured = {"rewind": (Scores("t", before, {}), Scores("t", before - 0.8 + noise, {}))}
+    places = {"query": ids, "transplant": ["block:1"], "draw": list(range(draws)), "measure": ["RR@10"]}
+    same = xr.DataArray(np.full((QUERIES, 1, draws, 1), 0.9), places, tuple(places))
+    found = differences(measured, STATISTICS)
+    table = control_table(found, {"rewind": Scores("random", same, {"direction": "rewind"})}, STATISTICS)
+    row = table.iloc[0]
+    assert (row.p_draws, bool(row.beats)) == (pytest.approx(1 / (1 + draws)), beats)
+    findings = TransplantFindings("a", "b", "c", 2, found, ("RR@10",), controls=table)
+    (text,) = [s.text for s in transplant_statements(findings) if "random changes of equal size" in s.text]
+    why = (
+        "All 8 random changes have the same effect (block 1): without spread the p of the draws cannot fall below 1/9."
+    )
+    assert (why in text) == (not beats)
+    assert ("Use at least 20 draws there." in text) == (not beats)

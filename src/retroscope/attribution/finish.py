@@ -39,7 +39,7 @@ def finished(
         },
     )
     return r.NeuronAttribution(
-        Scores("neurons", scores, recipe, warnings),
+        Scores("neurons", scores, recipe, warnings, _shared(plan)),
         {part: _neurons(sums, part, layers) for part in sums.parts},
         units=len(plan.units),
         noise=noise,
@@ -53,6 +53,12 @@ def _passages(plan: AttributionPlan) -> dict[str, Any]:
     run = {"positive": [u.positive for u in plan.units], "negative": [u.negative for u in plan.units]}
     named = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}[plan.settings.target]
     return {name: (QUERY, run[name]) for name in named}
+
+
+def _shared(plan: AttributionPlan) -> dict[str, tuple[str, ...]]:
+    """Query id -> the passages whose scores were attributed; nothing for `norm`, whose units are texts."""
+    named = [(unit.id, tuple(p for p in (unit.positive, unit.negative) if p)) for unit in plan.units]
+    return {query: passages for query, passages in named if passages}
 
 
 def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:

@@ -36,7 +36,7 @@ class NeuronAttribution:
         scores: dimensions (query, statistic, part, layer), layer 1..L being what the site's block makes; the `query`
             of target `norm` is a text. Gaps, shares and concentration are NaN for units that are noise, and everything
             for units that are lost. The coordinate `positive` (targets `score` and `margin`) names the relevant passage
-            that each query was attributed with, `negative` (`margin`) its hardest negative.
+            that each query was attributed with, `negative` (`margin`) its hardest negative; `Scores.passages` has both.
         neurons: part -> data set over (layer, neuron):
             `mean` magnitude, `signed` mean, `share` (mean of magnitude / the unit's largest over all sites),
             `count` over `threshold` (units in which the share is at least that; integer),

@@ -55,6 +55,7 @@ def run(
     transplants: Annotated[
         bool, typer.Option("--transplants/--no-transplants", help="Put weights of one model into the other.")
     ] = True,
+    interactions: o.Interactions = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -76,6 +77,7 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     from retroscope.cli.resolve import resolve
+    from retroscope.errors import SettingsError
     from retroscope.study.cache import default_cache
     from retroscope.study.folder import refuse_other
 
@@ -100,19 +102,26 @@ def run(
             "probing.controls": o.listed(controls),
             "probing.passages": o.numbers(passages),
             "probing.seeds": seeds,
+            "transplants.interactions": interactions,
         },
         settings,
         assignments,
     )
+    if interactions and not transplants:
+        raise SettingsError(f"--interactions {interactions} needs the transplants", fix="leave --no-transplants out")
+    chosen = _without(chosen, neurons=neurons, transplants=transplants, baselines=baselines)
+    if not (overwrite or dry_run):
+        refuse_other(out, chosen)
+    _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
+
+
+def _without(chosen: "StudySettings", *, neurons: bool, transplants: bool, baselines: bool) -> "StudySettings":
+    """The settings less the parts that were not asked for."""
     if not neurons:
         chosen = replace(chosen, neurons=None, ablation=None)
     if not transplants:
         chosen = replace(chosen, transplants=None)
-    if not baselines:
-        chosen = replace(chosen, baselines=None)
-    if not (overwrite or dry_run):
-        refuse_other(out, chosen)
-    _compare(chosen, out, cache or default_cache(), dry_run=dry_run, as_json=as_json)
+    return chosen if baselines else replace(chosen, baselines=None)
 
 
 def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:

@@ -39,6 +39,14 @@ Probes = Annotated[str | None, typer.Option("--probes", help="Comma-separated; e
 Controls = Annotated[str | None, typer.Option("--controls", help="Comma-separated; else all of them.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Splits to probe under.")]
 Layers = Annotated[bool, typer.Option("--layers", help="Rank by every layer's vectors too.")]
+Interactions = Annotated[
+    int | None,
+    typer.Option(
+        "--interactions",
+        help="Shapley values and pairs of at most N (2 to 6) groups of blocks: transplants 2^N subsets.",
+        metavar="N",
+    ),
+]
 Limit = Annotated[int | None, typer.Option("--limit-queries", help="Only the first so many judged queries.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 SettingsFile = Annotated[

@@ -35,9 +35,7 @@ def run(
     measures: o.Measures = None,
     limit_queries: o.Limit = None,
     passages: Annotated[int | None, typer.Option("--passages", help="Size of the sample; 0: all passages.")] = None,
-    interactions: Annotated[
-        bool, typer.Option("--interactions", help="Shapley values and pairs of 6 groups: 64 subsets.")
-    ] = False,
+    interactions: o.Interactions = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     cache: o.Cache = None,
@@ -67,7 +65,7 @@ def run(
         "sweep.groups": groups,
         "sweep.measures": o.listed(measures),
         "sweep.passages": passages,
-        "sweep.interactions": 6 if interactions else None,
+        "sweep.interactions": interactions,
     }
     chosen = resolve_as(TransplantSettings, given, settings, assignments)
     _transplant(chosen, out, cache, dry_run=dry_run, as_json=as_json)

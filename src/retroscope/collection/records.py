@@ -1,6 +1,8 @@
 """The records of a retrieval collection, in the field's words, and which texts are the same text."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 # trec_eval, which computes most measures, keeps a table with a row for every grade of a query: 2^31 - 1 takes all
 # memory, and 2^32 wraps around to 0. Gains of 2^grade are finite up to 1023.
@@ -53,3 +55,13 @@ class Candidates:
 def folded(text: str) -> str:
     """Return a text without what tells no two texts apart: case and white space."""
     return " ".join(text.casefold().split())
+
+
+def first_of_each(texts: Iterable[str]) -> Iterator[int]:
+    """Yield the place of every text that no earlier one equals (see `folded`), by digests of 8 bytes."""
+    seen: set[bytes] = set()
+    for place, text in enumerate(texts):
+        digest = blake2b(folded(text).encode(), digest_size=8).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield place

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from retroscope.collection.records import first_of_each
 from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
 from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
@@ -82,6 +83,7 @@ def representation_drift(
     *,
     twin: RetrieverRepresentations | None = None,
     sisters: Sequence[RetrieverRepresentations] = (),
+    text_of: Mapping[str, Callable[[str], str]] | None = None,
     settings: DriftSettings | None = None,
     progress: Progress | None = None,
 ) -> RepresentationDrift:
@@ -94,6 +96,8 @@ def representation_drift(
         twin: of the backbone's random-weight twin, over the same collection.
         sisters: of other trainings of the retriever (other seeds), over the same collection: the ceiling of how alike
             two can be that differ by chance alone.
+        text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
+            the first of every query text. None: all are distinct.
         settings: sample and intervals.
         progress: told how many layers are done.
 
@@ -101,7 +105,8 @@ def representation_drift(
         AnalysisError: for other texts, other depths, or too few texts for an interval.
     """
     chosen = settings or DriftSettings()
-    sampled = {tower: _sample(_of(before, tower), _of(after, tower), chosen) for tower in TOWERS}
+    known = text_of or {}
+    sampled = {tower: _sample(_of(before, tower), _of(after, tower), known.get(tower), chosen) for tower in TOWERS}
     places = [(tower, k) for tower in TOWERS for k in range(before.passage.n_layers)]
     similar: list[dict[str, object]] = []
     shapes: list[dict[str, object]] = []
@@ -117,7 +122,7 @@ def representation_drift(
         shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
         if progress:
             progress(done, len(places))
-    shapes += _aligned(before, after, _pairs(before, pairs, chosen), chosen)
+    shapes += _aligned(before, after, _pairs(before, _once(pairs, known.get("query")), chosen), chosen)
     cross = [
         {"tower": tower} | row
         for tower in TOWERS
@@ -148,11 +153,21 @@ def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
     return np.sort(np.random.default_rng([chosen.seed, 1]).permutation(n)[: chosen.cross_texts])
 
 
-def _sample(one: Representations, two: Representations, chosen: DriftSettings) -> Int[np.ndarray, "n"]:
-    """Rows of the texts that are compared, in order; the same texts on both sides."""
+def _sample(
+    one: Representations, two: Representations, text_of: Callable[[str], str] | None, chosen: DriftSettings
+) -> Int[np.ndarray, "n"]:
+    """Rows of the texts that are compared, in order, each text once; the same texts on both sides."""
     _same_texts(one, two)
-    drawn = np.random.default_rng(chosen.seed).permutation(len(one.ids))[: chosen.texts]
-    return np.sort(drawn)
+    rows = np.arange(len(one.ids))
+    if text_of is not None:
+        rows = np.fromiter(first_of_each(map(text_of, one.ids)), dtype=np.int64)
+    drawn = np.random.default_rng(chosen.seed).permutation(len(rows))[: chosen.texts]
+    return np.sort(rows[drawn])
+
+
+def _once(pairs: Sequence[tuple[str, str]], text_of: Callable[[str], str] | None) -> Sequence[tuple[str, str]]:
+    """The first pair of every query text: pairs of one query are not independent."""
+    return pairs if text_of is None else [pairs[i] for i in first_of_each(text_of(query) for query, _ in pairs)]
 
 
 def _same_texts(one: Representations, two: Representations) -> None:

@@ -1,6 +1,6 @@
 """The whole grid: layers x splits x controls x probes x N, from vectors to scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ def probe(
     settings: ProbeSettings | None = None,
     *,
     twin: RetrieverRepresentations | None = None,
+    texts: Mapping[str, int] | None = None,
     progress: Progress | None = None,
 ) -> ProbeResult:
     """Is relevance readable at each layer? Every probe and control on every layer, N and seed.
@@ -36,12 +37,15 @@ def probe(
         candidates: longer lists of negatives than needed (100, say) leave more to train on.
         twin: the same texts through the same architecture with random weights; the control
             "random_weights" is left out, with a warning, where none is given.
+        texts: query id -> number of its distinct text (`Collection.query_texts`): queries of one text count as one
+            observation where a ridge is chosen, and in every interval over the scores. None: all are distinct.
         progress: called with (steps done, steps in all).
 
     Raises:
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
     """
-    plan = _plan(representations, candidates, settings or ProbeSettings(), twin)
+    chosen = settings or ProbeSettings()
+    plan = _plan(representations, build_task(candidates, max(chosen.passages), texts), chosen, twin)
     tally = Tally(plan)
     steps = _steps(plan, representations, twin)
     rounds = {of_twin: _rounds(plan, of_twin) for of_twin in {of_twin for _, of_twin, _ in steps}}
@@ -51,7 +55,8 @@ def probe(
             _measure(tally, round_, layer, vectors, source.similarity)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
-    return collect(tally, representations, twin)
+    found = collect(tally, representations, twin)
+    return found if texts is None else found.with_texts(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +91,11 @@ def _rounds(plan: Plan, of_twin: bool) -> list[Round]:
 
 def _plan(
     representations: RetrieverRepresentations,
-    candidates: Sequence[Candidates],
+    task: Task,
     settings: ProbeSettings,
     twin: RetrieverRepresentations | None,
 ) -> Plan:
     """The task, its splits, and what can be measured with the vectors at hand."""
-    task = build_task(candidates, max(settings.passages))
     controls = tuple(name for name in settings.chosen_controls if twin is not None or not CONTROLS[name].twin)
     if not controls:
         raise AnalysisError(
@@ -168,9 +172,9 @@ def _measure(
     options = tally.plan.settings.options
     for view in round_.tests:
         for name in tally.plan.probes:
-            outcome = PROBES[name](Trial(*vectors, view, options, similarity))
+            outcome = PROBES[name](Trial(*vectors, view, options, similarity, tally.plan.task.texts))
             tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
     for view in round_.codes:
-        bits, converged = code_length(Trial(*vectors, view, options, similarity))
+        bits, converged = code_length(Trial(*vectors, view, options, similarity, tally.plan.task.texts))
         tally.add_bits(layer, round_.message.query, view.controls, bits)
         tally.mdl_unconverged += not converged

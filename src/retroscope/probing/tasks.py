@@ -29,6 +29,7 @@ class Task:
         passages: indices into `passage_ids`: the relevant one, then the negatives, hardest
             first, then `NOBODY`.
         size: the largest N; every choice has at least N-1 negatives.
+        texts: number of the distinct text of each query.
         dropped: choices of the source that had too few negatives.
     """
 
@@ -37,6 +38,7 @@ class Task:
     query: Rows
     passages: Lists
     size: int
+    texts: Int[np.ndarray, "query"]
     dropped: int = 0
 
     @property
@@ -49,11 +51,14 @@ class Task:
         return {query: tuple(passages) for query, passages in found.items()}
 
 
-def build_task(candidates: Sequence[Candidates], size: int) -> Task:
+def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None) -> Task:
     """The choices among `size` passages that these candidates allow.
 
     A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
     all N are measured on the same queries.
+
+    Args:
+        texts: query id -> number of its distinct text; None where every query has a text of its own.
 
     Raises:
         AnalysisError: if no choice is left, or a negative is a relevant passage of its query.
@@ -75,6 +80,7 @@ def build_task(candidates: Sequence[Candidates], size: int) -> Task:
         query=np.array([query_index[c.query_id] for c in kept]),
         passages=_lists(kept, passage_index),
         size=size,
+        texts=np.array([query_index[i] if texts is None else texts[i] for i in query_index]),
         dropped=len(candidates) - len(kept),
     )
 

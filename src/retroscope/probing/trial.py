@@ -11,6 +11,7 @@ from torch import Tensor
 from retroscope.probing.controls import View
 from retroscope.probing.options import Options
 from retroscope.probing.splits import Choices
+from retroscope.statistics.clusters import Clusters, numbered
 
 Features = Float[Tensor, "choice candidate feature"]
 
@@ -23,6 +24,7 @@ class Trial:
         queries: one vector for each distinct query of the task.
         passages: one vector for each distinct passage of the task.
         similarity: how the retriever compares them, "dot" or "cosine".
+        texts: number of the distinct text of each query; those of one text are one observation.
     """
 
     queries: Float[Tensor, "query dim"]
@@ -30,6 +32,11 @@ class Trial:
     view: View
     options: Options
     similarity: str
+    texts: Int[np.ndarray, "query"]
+
+    def texts_of(self, part: str) -> Clusters:
+        """Return the distinct query text of each choice of a part."""
+        return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
         """The vector of each choice's query."""

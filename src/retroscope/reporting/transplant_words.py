@@ -133,7 +133,21 @@ def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
         f"than {draws} random changes of equal size in {SAID[direction][1]} (tensor by tensor): "
         f"{'; '.join(_against(row) for _, row in found.iterrows())}."
     )
+    text += _without_spread(found, _alpha(f, direction))
     yield Statement(direction, CHANGED if len(beats) else NO_EVIDENCE, text, ())
+
+
+def _without_spread(found: pd.DataFrame, level: float) -> str:
+    """Name the places whose random changes are too few and all have one effect, and how many can show anything."""
+    draws, least = int(found["draws"].iloc[0]), math.floor(round(1 / level, 9))  # 1 / (draws + 1) < level
+    equal = found[found["random_lowest"] == found["random_highest"]]
+    if equal.empty or draws >= least:
+        return ""
+    names = "; ".join(PART_WORDS.get(name) or blocks_named(name) for name in equal["transplant"])
+    return (
+        f" All {draws} random changes have the same effect ({names}): without spread the p of the draws cannot fall "
+        f"below 1/{draws + 1}. Use at least {least} draws there."
+    )
 
 
 def _against(row: "pd.Series[Any]") -> str:

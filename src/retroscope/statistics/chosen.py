@@ -7,22 +7,30 @@ variant with the best mean over all other folds; the mean over all queries is th
 import numpy as np
 from jaxtyping import Float, Int
 
+from retroscope.statistics.clusters import Clusters, standard_error
+
 
 def chosen_on_others(
-    values: Float[np.ndarray, "query variant"], folds: Int[np.ndarray, "query"], default: int
+    values: Float[np.ndarray, "query variant"], folds: Int[np.ndarray, "query"], default: int, clusters: Clusters
 ) -> Int[np.ndarray, "fold"]:
     """Return the variant of every fold: the one with the largest mean over the queries of the other folds.
 
     The default stays where the best of the others exceeds it by no more than one standard error of their paired
-    difference (Breiman et al. 1984, the one-standard-error rule): a choice among equals would be noise. Of equals the
-    first. A variant that was not measured on every query (NaN) is never chosen.
+    difference (Breiman et al. 1984, the one-standard-error rule): a choice among equals would be noise. Queries of one
+    text are one observation of that error. Of equals the first. A variant that was not measured on every query (NaN)
+    is never chosen.
+
+    Args:
+        folds: fold of every query, from 0; the queries of a text are in one.
+        default: the variant that stays.
+        clusters: the texts of the queries.
     """
     usable = np.where(np.isfinite(values).all(axis=0), values, -np.inf)
-    return np.array([_better(usable[folds != fold], default) for fold in range(int(folds.max()) + 1)])
+    others = [folds != fold for fold in range(int(folds.max()) + 1)]
+    return np.array([_better(usable[kept], default, clusters.only(kept)) for kept in others])
 
 
-def _better(values: Float[np.ndarray, "query variant"], default: int) -> int:
+def _better(values: Float[np.ndarray, "query variant"], default: int, clusters: Clusters) -> int:
     top = int(values.mean(axis=0).argmax())
     gain = values[:, top] - values[:, default]
-    error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    return top if gain.mean() > error else default
+    return top if gain.mean() > float(standard_error(gain[:, None], clusters)[0]) else default

@@ -69,7 +69,7 @@ class Clusters:
 
     def only(self, kept: np.ndarray) -> "Clusters":
         """The texts of some queries."""
-        return Clusters(_numbered(self.text[kept]))
+        return Clusters(numbered(self.text[kept]))
 
     @cached_property
     def _to_texts(self) -> "sparse.csr_array":
@@ -112,15 +112,24 @@ def independent(n: int) -> Clusters:
 def texts_of(values: xr.DataArray) -> Clusters:
     """The texts of the queries of an array, in the order of its rows."""
     texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
-    return Clusters(_numbered(np.asarray(texts)))
+    return Clusters(numbered(np.asarray(texts)))
 
 
 def clusters_of(scores: Scores) -> Clusters:
     """What the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
-    order = np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable")
-    ids = [scores.query_ids[i] for i in order]
+    return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
+
+
+def clusters_by_row(scores: Scores) -> Clusters:
+    """Return what the queries of these scores share, in the order of their rows."""
+    return _clusters(scores, np.arange(len(scores.query_ids)))
+
+
+def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
+    every = scores.query_ids
+    ids = [every[i] for i in order]
     given = scores.texts
-    text = np.arange(len(ids)) if given is None else _numbered(given[order])
+    text = np.arange(len(ids)) if given is None else numbered(given[order])
     if not scores.passages:
         return Clusters(text)
     number: dict[str, int] = {}
@@ -128,6 +137,22 @@ def clusters_of(scores: Scores) -> Clusters:
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     made = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
     return Clusters(text, made)
+
+
+def standard_error(values: Table, clusters: Clusters) -> Cells:
+    """Return the standard error of the mean of every cell; the queries of one text are one observation.
+
+    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which tells no spread.
+
+    Args:
+        values: measured for every query (no NaN).
+        clusters: the texts; passages that they share are not counted.
+    """
+    n, g = len(values), clusters.n_texts
+    if g < 2:
+        return np.full(values.shape[1], np.inf)
+    sums = clusters.sums(values - values.mean(axis=0))
+    return np.asarray(np.sqrt((sums**2).sum(axis=0) * g / (g - 1)) / n)
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
@@ -178,7 +203,7 @@ class _Design:
 
 
 def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
-    text = _numbered(clusters.text[rows])
+    text = numbered(clusters.text[rows])
     g, n = int(text.max(initial=-1)) + 1, len(rows)
     to_texts = sparse.csr_array((np.ones(n), (text, np.arange(n))), shape=(g, n))
     passages = clusters.passages if clusters.passages is not None else sparse.csr_array((n, 0))
@@ -228,7 +253,7 @@ def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, f
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
     """Ratio of standard errors and degrees of freedom of cells that measure the same queries."""
     n, g = len(values), len(design.sizes)
-    sums = Clusters(_numbered(text)).sums(values - values.mean(axis=0))
+    sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
     of_passages = np.asarray(design.z.T @ sums)
     squares = (sums**2).sum(axis=0)
     shared = (of_passages**2).sum(axis=0) - design.own @ sums**2
@@ -275,7 +300,7 @@ def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], I
         yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kinds[:, k])
 
 
-def _numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
+def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
     """Labels as 0, 1 ... in the order in which they first occur."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)

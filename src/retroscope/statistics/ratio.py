@@ -2,14 +2,21 @@
 
 Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 0 does not reject. Where the denominator
 is not significant they are no interval, and there is no share.
+
+Queries of one text are one observation of that test, and shared passages enlarge its standard error as that of every
+mean (`statistics.clusters`): by the widening of numerator - r denominator at the estimate of r. What passages do to
+numerator and denominator in proportion does not make the share less sure; only what they do beyond that does. Whether
+there is a share is decided by the widening of the denominator.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.stats import t as student
+
+from retroscope.statistics.clusters import Clusters, independent, sharing
 
 
 @dataclass(frozen=True)
@@ -21,28 +28,40 @@ class Ratio:
     high: float
 
 
-def by_text(values: Float[np.ndarray, "query"], texts: Int[np.ndarray, "query"] | None) -> Float[np.ndarray, "text"]:
-    """Return the sums over the queries of one text, which count once: their ratio is that of the queries' means."""
-    return values if texts is None else np.bincount(np.unique(texts, return_inverse=True)[1], weights=values)
+NO_RATIO = Ratio(math.nan, math.nan, math.nan)
 
 
 def ratio_of_means(
-    numerator: Float[np.ndarray, "query"], denominator: Float[np.ndarray, "query"], level: float = 0.95
+    numerator: Float[np.ndarray, "query"],
+    denominator: Float[np.ndarray, "query"],
+    level: float = 0.95,
+    clusters: Clusters | None = None,
 ) -> Ratio:
     """Return mean(numerator) / mean(denominator), paired by query, with Fieller's interval.
 
-    NaN below two queries, and where the mean of the denominator may be 0 at this level.
+    NaN below two texts, and where the mean of the denominator may be 0 at this level.
+
+    Args:
+        clusters: what the queries share, in their order; None: nothing.
     """
-    none = Ratio(math.nan, math.nan, math.nan)
-    n = len(numerator)
-    if n < 2:
-        return none
-    a, b = float(np.mean(numerator)), float(np.mean(denominator))
-    (va, cab), (_, vb) = np.cov(numerator, denominator) / n
-    t = float(student.ppf((1 + level) / 2, n - 1)) ** 2
-    rest = b * b - t * vb
-    if rest <= 0:
-        return none
-    middle = (a * b - t * cab) / rest
-    half = math.sqrt(max(0.0, (a * b - t * cab) ** 2 - rest * (a * a - t * va))) / rest
+    what = clusters or independent(len(numerator))
+    if what.n_texts < 2 or not np.mean(denominator):
+        return NO_RATIO
+    both = np.stack([numerator, denominator], axis=1)
+    sums = what.sums(both)
+    a, b = (float(mean) for mean in sums.mean(axis=0))
+    (va, cab), (_, vb) = np.cov(sums.T) / len(sums)
+    of_share, of_whole = _critical(both @ np.array([[1.0, 0.0], [-a / b, 1.0]]), level, what)
+    if b * b <= max(of_share, of_whole) * vb:
+        return NO_RATIO
+    rest = b * b - of_share * vb
+    middle = (a * b - of_share * cab) / rest
+    half = math.sqrt(max(0.0, (a * b - of_share * cab) ** 2 - rest * (a * a - of_share * va))) / rest
     return Ratio(a / b, middle - half, middle + half)
+
+
+def _critical(values: Float[np.ndarray, "query cell"], level: float, clusters: Clusters) -> Float[np.ndarray, "cell"]:
+    """The square of a mean in units of its variance over texts, above which a t test of every cell rejects."""
+    t = student.ppf((1 + level) / 2, clusters.n_texts - 1)
+    shared = sharing(values, clusters)
+    return np.asarray((t * (1.0 if shared is None else shared.widening(level))) ** 2 * np.ones(values.shape[1]))

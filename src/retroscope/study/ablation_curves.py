@@ -122,7 +122,7 @@ def ablation_curves(
         Scores("ablation", values["ablated"], recipe, warnings, searched.relevant),
         Scores("intact retrieval", values["intact"], recipe, warnings, searched.relevant),
         _table(values, sets, ranking, settings, searched.relevant),
-        area_table(values["ablated"], settings.intervals),
+        area_table(values["ablated"], settings.intervals, searched.relevant),
         {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions},
         recipe,
         warnings,

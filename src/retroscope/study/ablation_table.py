@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.scores import Scores
 from retroscope.statistics.area import mean_area_between
-from retroscope.statistics.clusters import texts_of
+from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
@@ -124,9 +124,13 @@ def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
     """One-sided p of "top is one more draw": Student's prediction of a further value of a normal sample.
 
     t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
-    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons were drawn. Draws that are
-    all equal are not normal; there it is the exact rank probability, 1 / (1 + m) at the least. NaN for a single draw,
-    which tells no spread.
+    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons were drawn.
+
+    Draws that are all equal (random changes that alter no rank, say) have no spread and are not normal. There it is
+    the exact rank probability, 1 / (1 + m) at the least, however far the top lies: a null that departs from the common
+    value once in m + 1 draws, and then as far as the top does, reaches it. So m equal draws claim nothing below
+    m = 1 / alpha - 1 (19 for .05, more under Holm); more draws do, and the reports say so. NaN for a single draw, which
+    tells no spread.
     """
     m = len(draws)
     if m < 2:
@@ -137,19 +141,25 @@ def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
     return float(student.sf(t, m - 1))
 
 
-def area_table(values: xr.DataArray, settings: IntervalSettings) -> pd.DataFrame:
+def area_table(
+    values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
+) -> pd.DataFrame:
     """By how much the curves of the chosen sets lie below the mean of the random ones.
 
     Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
     `area_low`, `area_high` (interval over queries, the draws taken as they are), `n` queries.
+
+    Args:
+        passages: query id -> its relevant passages; queries that share some are not independent.
     """
     fractions = values["fraction"].values
     ordered = values.transpose("query", "how", "draw", "measure", "fraction")
+    clusters = clusters_by_row(Scores("ablation", ordered, passages=passages or {}))
     random = ordered.sel(how="random").mean("draw").values
     rows = []
     for how in [how for how in map(str, values["how"].values) if how != RANDOM]:
         other = ordered.sel(how=how).isel(draw=0).values
-        found = mean_area_between(random, other, fractions, settings, texts_of(values))
+        found = mean_area_between(random, other, fractions, settings, clusters)
         for i, measure in enumerate(values["measure"].values.tolist()):
             area = {"area": found.mean[i], "area_low": found.low[i], "area_high": found.high[i], "n": found.n[i]}
             rows.append({"how": how, "measure": measure, **area})

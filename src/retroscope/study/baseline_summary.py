@@ -15,9 +15,10 @@ from retroscope.reporting.baseline_findings import (
     BaselineFindings,
 )
 from retroscope.scores import Scores, align
+from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.ratio import by_text, ratio_of_means
+from retroscope.statistics.ratio import ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 
@@ -70,13 +71,12 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
 def _shares(scores: Mapping[str, Scores], best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
     """What the best does not reach, as a part of the whole gain, for every best and measure."""
     before, after = align(scores["before/retrieval"], scores["after/retrieval"])
-    ids = before.query_ids
+    ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:
         for measure in before.values["measure"].values:
             one, two = (side.values.sel(measure=measure).values for side in (before, after))
             reached = best.values.sel(best=name, measure=measure, query=ids).values
-            left, whole = (by_text(values, before.texts) for values in (two - reached, two - one))
-            share = ratio_of_means(left, whole, settings.level)
+            share = ratio_of_means(two - reached, two - one, settings.level, clusters)
             yield str(name), str(measure), share.value, share.low, share.high
 
 

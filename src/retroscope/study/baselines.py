@@ -25,6 +25,7 @@ from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics.chosen import chosen_on_others
+from retroscope.statistics.clusters import Clusters, numbered
 from retroscope.study.baseline_settings import BaselineSettings
 from retroscope.study.baseline_vectors import Views, whitened_pair
 from retroscope.study.sampled import sampled
@@ -163,10 +164,11 @@ def _best(values: xr.DataArray, asked: Trial) -> tuple[xr.DataArray, list[dict[s
     table = values.values.reshape(len(asked.folds), -1, len(asked.measures))
     kinds = np.array(asked.kinds)[np.unravel_index(np.arange(table.shape[1]), sizes)[2]]
     as_compared = int(np.ravel_multi_index((0, sizes[1] - 1, 0), sizes))
+    queries = Clusters(numbered(np.array([asked.collection.query_texts[i] for i in values["query"].values])))
     best, rows = np.full((len(asked.folds), len(asked.bests), len(asked.measures)), np.nan), []
     for i, name in enumerate(asked.bests):
         usable = np.where(np.isin(kinds, BEST[name]), table[:, :, 0], np.nan)
-        for fold, variant in enumerate(chosen_on_others(usable, asked.folds, as_compared)):
+        for fold, variant in enumerate(chosen_on_others(usable, asked.folds, as_compared, queries)):
             best[asked.folds == fold, i] = table[asked.folds == fold, variant]
             at = np.unravel_index(variant, sizes)
             labels = {dim: values[dim].values[k].item() for dim, k in zip(DIMS[1:4], at, strict=True)}

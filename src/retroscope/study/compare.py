@@ -194,7 +194,7 @@ def mine(collection: Collection, settings: StudySettings, *, probing: bool = Tru
         found = replace(found, candidates=tuple(_repeated(c, settings) for c in found.candidates))
     if not probing:
         return found
-    task = build_task(found.candidates, max(settings.probing.passages))
+    task = build_task(found.candidates, max(settings.probing.passages), collection.query_texts)
     for seed in settings.probing.seed_values:
         settings.probing.rules.split(task, seed)
     return found

@@ -10,7 +10,7 @@ from retroscope.errors import CollectionError
 from retroscope.reporting.moved_findings import MovedFindings
 from retroscope.scores import Scores
 from retroscope.study.measure import Progress, Stages, measure
-from retroscope.study.moved import judged_pairs
+from retroscope.study.moved import judged_pairs, texts_by_id
 from retroscope.study.provenance import truncation_caveats
 from retroscope.study.settings import RetrievalSettings, StudySettings
 
@@ -74,6 +74,7 @@ def measure_elsewhere(
         sides["before"].vectors,
         sides["after"].vectors,
         judged_pairs(collection),
+        text_of=texts_by_id(collection),
         settings=settings.drift,
         progress=stages.inside("representations"),
     )

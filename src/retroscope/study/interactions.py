@@ -10,14 +10,14 @@ import xarray as xr
 from retroscope.reporting.frames import rows
 from retroscope.reporting.transplant_findings import PAIR_COLUMNS, SHAPLEY_COLUMNS
 from retroscope.scores import Scores
+from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.ratio import Ratio, by_text, ratio_of_means
+from retroscope.statistics.ratio import NO_RATIO, ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.shapley import pair_interactions, shapley_values, subsets
 from retroscope.surgery.transplant import OUTSIDE, SET, steps
 
 DIGITS = 12  # of sums of a few measures: what is less is rounding
-NO_SHARE = Ratio(float("nan"), float("nan"), float("nan"))
 
 
 def players(n_blocks: int, groups: int) -> list[str]:
@@ -54,12 +54,10 @@ def interaction_tables(
     shares = shapley_values(group, values)
     shapley = _tested({name: shares[name] for name in group}, scores, statistics)
     total = _tested({"all": whole}, scores, statistics).iloc[0]
+    clusters = clusters_by_row(scores)
     explained = total["p_corrected"] < 1 - statistics.level
     parts = [
-        ratio_of_means(by_text(shares[name], scores.texts), by_text(whole, scores.texts), statistics.level)
-        if explained
-        else NO_SHARE
-        for name in group
+        ratio_of_means(shares[name], whole, statistics.level, clusters) if explained else NO_RATIO for name in group
     ]
     shapley = shapley.rename(columns={"label": "group"}).assign(
         alone=[float(np.mean(values[frozenset({name})] - values[frozenset()])) for name in group],

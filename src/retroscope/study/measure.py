@@ -195,12 +195,12 @@ def measure(
     probed, bare_probed = None, None
     if negatives is not None:
         told = stages.inside("probing")
-        probed = probe(vectors, negatives.candidates, settings.probing, twin=twin, progress=told)
-        probed = probed.with_texts(collection.query_texts)
+        texts = collection.query_texts
+        probed = probe(vectors, negatives.candidates, settings.probing, twin=twin, texts=texts, progress=told)
         plainly = _without_controls(settings.probing)
         if bare is not None and plainly is not None:
-            bare_probed = probe(bare, negatives.candidates, plainly, progress=stages.inside("probing, no norm"))
-            bare_probed = bare_probed.with_texts(collection.query_texts)
+            told = stages.inside("probing, no norm")
+            bare_probed = probe(bare, negatives.candidates, plainly, texts=texts, progress=told)
         stages.ended("probing")
     return Measured(
         retriever, self_tests, vectors, found, layers, probed, bare_layers, bare_probed, seconds=stages.seconds

@@ -1,6 +1,7 @@
 """What moved between the two sides of a comparison: weights, representations, and what geometry alone would give."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import torch
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import first_of_each
 from retroscope.drift.geometry import whitening
 from retroscope.drift.representations import DriftSettings, representation_drift
 from retroscope.drift.weights import diff_weights, incomparable
@@ -43,10 +45,18 @@ def why_not(before: Retriever, after: Retriever, collection: Collection) -> str:
         reason = incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy)
         if reason:
             return reason
-    few = min(len(collection.queries), len(collection.passages))
-    return (
-        f"{few} texts are too few for its intervals ({2 * OF_JACKKNIFE} are needed)" if few < 2 * OF_JACKKNIFE else ""
-    )
+    needed = 2 * OF_JACKKNIFE
+    ids = {"query": collection.queries, "passage": collection.passages}
+    found = [
+        sum(1 for _ in islice(first_of_each(map(text, ids[t])), needed)) for t, text in texts_by_id(collection).items()
+    ]
+    few = min(found)
+    return f"{few} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
+
+
+def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
+    """Tower -> the text of an id, by which identical texts count once."""
+    return {"query": lambda i: collection.queries[i].text, "passage": collection.passage_text}
 
 
 def measure_moved(
@@ -78,6 +88,7 @@ def measure_moved(
         judged_pairs(collection),
         twin=twin,
         sisters=sisters,
+        text_of=texts_by_id(collection),
         settings=settings,
         progress=stages.inside("representations"),
     )
@@ -104,6 +115,7 @@ def bare_representations(
         judged_pairs(collection),
         twin=None if twin is None else twin.bare(),
         sisters=[bare for sister in sisters if (bare := sister.bare()) is not None],
+        text_of=texts_by_id(collection),
         settings=settings,
         progress=Stages("what moved", progress).inside("representations, no norm"),
     )

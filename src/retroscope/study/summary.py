@@ -19,6 +19,7 @@ from retroscope.study.neuron_sides import Neurons
 from retroscope.study.settings import plain
 from retroscope.study.study import Study
 from retroscope.study.training_summary import training_document
+from retroscope.study.transplants import interactions_document
 
 SUMMARY = "summary.json"
 
@@ -27,7 +28,7 @@ Record = dict[str, Any]
 
 def summary(study: Study) -> Record:
     """Everything that the report says in numbers."""
-    facts, said = study.facts, verdict(study.findings())
+    facts, said, hybrids = study.facts, verdict(study.findings()), study.transplants
     document = {
         "schema": SCHEMA,
         "title": facts["title"],
@@ -49,6 +50,8 @@ def summary(study: Study) -> Record:
         "moved": _moved(study),
         "elsewhere": _elsewhere(study),
         "transplants": _transplants(study),
+        "transplant_controls": None if hybrids is None else hybrids.controls.to_dict(orient="records"),
+        "transplant_interactions": None if hybrids is None else interactions_document(hybrids),
         "trainings": training_document(study.findings().trainings),
         "baselines": baseline_document(study.findings().baselines),
         "story": _story(study),

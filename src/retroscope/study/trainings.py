@@ -77,8 +77,8 @@ def measure_trainings(
         refuse_blind(one, ranked, collection)
         stages.ended("retrieval")
         if chosen is not None:
-            read = probe(found, negatives.candidates, chosen, progress=stages.inside("probing"))
-            probing.append(read.with_texts(collection.query_texts).scores)
+            texts, told = collection.query_texts, stages.inside("probing")
+            probing.append(probe(found, negatives.candidates, chosen, texts=texts, progress=told).scores)
             stages.ended("probing")
         retrieval.append(ranked.scores)
         vectors.append(found)

@@ -9,9 +9,10 @@ import pandas as pd
 from retroscope.reporting.frames import alpha, rows
 from retroscope.reporting.transplant_findings import SHARE_COLUMNS, SUM, Interactions, TransplantFindings
 from retroscope.scores import Scores
+from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.ratio import by_text, ratio_of_means
+from retroscope.statistics.ratio import ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.hybrid_scores import Measured
 from retroscope.study.interactions import interaction_tables
@@ -101,7 +102,7 @@ def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataF
     found = []
     for direction, difference in differences.items():
         change = difference.after.values - difference.before.values
-        texts = difference.after.texts
+        clusters = clusters_by_row(difference.after)
         table = rows(difference).set_index(["transplant", "measure"])["p_corrected"]
         for measure in change["measure"].values.tolist():
             if not table["all", measure] < alpha(difference):
@@ -113,7 +114,7 @@ def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataF
             if len(blocks) > 1:
                 parts[SUM] = sum(blocks[1:], start=blocks[0])
             for name, values in parts.items():
-                share = ratio_of_means(by_text(values, texts), by_text(whole, texts), level)
+                share = ratio_of_means(values, whole, level, clusters)
                 found.append(dict(zip(SHARE_COLUMNS, (direction, name, measure, share.value, share.low, share.high),
                                       strict=True)))  # fmt: skip
     return pd.DataFrame(found, columns=list(SHARE_COLUMNS))

@@ -13,6 +13,7 @@ from retroscope.probing.controls import View
 from retroscope.probing.features import Featuriser, centred, spread
 from retroscope.probing.fitting import Problems, Scores, Weights, choice_scores, fit_choices, log_chances
 from retroscope.probing.trial import Features, Outcome, Trial
+from retroscope.statistics.clusters import Clusters, standard_error
 
 TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
@@ -127,7 +128,7 @@ def choose_column(
     """Return the column that validates best for each control and N, its test credit and its mean training credit."""
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
-    best = best_ridge(losses, columns, cautious=inputs.anchor is not None)
+    best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))
 
     def credit(part: str) -> Float[np.ndarray, "control size choice"]:
         offset = inputs.offset(part)
@@ -161,21 +162,24 @@ def tempered_losses(
     return losses.gather(0, best.expand(1, len(targets.T), -1)).squeeze(0)
 
 
-def best_ridge(losses: Float[Tensor, "choice column"], columns: Columns, *, cautious: bool) -> Int[Tensor, "chosen"]:
+def best_ridge(
+    losses: Float[Tensor, "choice column"], columns: Columns, clusters: Clusters | None
+) -> Int[Tensor, "chosen"]:
     """Return the column of the best ridge for each control and size.
 
     Args:
         losses: of the validation choices.
-        cautious: take the largest ridge whose mean loss is within one standard error, paired by
-            choice, of the smallest (Breiman et al. 1984, section 3.4.3): a few dozen validation choices
-            must not talk a probe out of the similarity by luck.
+        clusters: the query text of each choice: take the largest ridge whose mean loss is within one standard
+            error, paired by choice, of the smallest (Breiman et al. 1984, section 3.4.3): a few dozen validation
+            choices must not talk a probe out of the similarity by luck. The choices of one text are one
+            observation. None takes the smallest mean loss.
     """
     table = losses.reshape(len(losses), -1, len(columns.ridges))
     least = table.mean(dim=0).argmin(dim=1)
     chosen = least
-    if cautious:
+    if clusters is not None:
         excess = table - table.gather(2, least.expand(len(losses), -1)[..., None])
-        error = excess.std(dim=0) / len(losses) ** 0.5
+        error = torch.from_numpy(standard_error(excess.flatten(1).double().numpy(), clusters)).view(excess.shape[1:])
         alike = excess.mean(dim=0) <= error
         ridges = torch.tensor(columns.ridges)
         chosen = torch.where(alike, ridges, -1.0).argmax(dim=1)
