@@ -38,7 +38,7 @@ quick: $(HAS_DEV)  ## run the tests that are not slow: two minutes on two cores
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
-	$(BIN)/pytest --measure-slow
+	$(BIN)/pytest $(PARALLEL) --measure-slow
 
 check: lint types imports docs test  ## all that must be green before a commit
 

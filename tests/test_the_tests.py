@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from durations import LIST, SLOW, function_of, listing, slow_tests
+from durations import LIST, SLOW, function_of, listing, shared_out, slow_tests
 
 HERE = Path(__file__).parent
 ASSERTING = {"raises", "warns", "fail"}  # of pytest
@@ -17,13 +18,19 @@ def functions(source: str) -> list[ast.FunctionDef]:
     return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
 
 
+@cache
 def called(function: ast.FunctionDef) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
 
 
+@cache
+def asserts_itself(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, ast.Assert) for node in ast.walk(function))
+
+
 def asserts(function: ast.FunctionDef, helpers: Iterable[str]) -> bool:
     """Whether it asserts itself, or calls what does: pytest, a library's `testing`, or a helper of the tests."""
-    if any(isinstance(node, ast.Assert) for node in ast.walk(function)):
+    if asserts_itself(function):
         return True
     known = {f"pytest.{name}" for name in ASSERTING} | set(helpers)
     calls = called(function)
@@ -100,3 +107,8 @@ def test_quick_tests_are_not_listed() -> None:
 
 def test_cases_of_one_test_are_counted_together() -> None:
     assert function_of("tests/a.py::test_b[x-y[0]]") == "tests/a.py::test_b"
+
+
+def test_the_time_of_a_fixture_is_shared_by_the_cases_that_use_it() -> None:
+    uses = {("a", "world"): 1, ("b", "world"): 3, ("b", "model"): 3}
+    assert shared_out({"a": 1.0, "b": 2.0}, {"world": 8.0, "unused": 5.0}, uses) == {"a": 3.0, "b": 8.0}
