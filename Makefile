@@ -10,6 +10,9 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 
+# Tests of one file stay together: they share what is costly to make.
+PARALLEL ?= --numprocesses logical --maxprocesses 8 --dist loadfile
+
 # Stamps: each step runs again only when what it was made from changes.
 HAS_TORCH := $(VENV)/.has-torch
 HAS_RUNTIME := $(VENV)/.has-runtime
@@ -17,7 +20,7 @@ HAS_DEV := $(VENV)/.has-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check lint types imports docs constraints clean distclean
+.PHONY: help install demo test quick slow check lint types imports docs smoke hooks constraints clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,8 +31,14 @@ demo: $(HAS_RUNTIME)  ## compare two small retrievers and write runs/demo
 	$(BIN)/retroscope demo --out runs/demo
 	@echo runs/demo/report.html
 
-test: $(HAS_DEV)  ## run the tests
-	$(BIN)/pytest
+test: $(HAS_DEV)  ## run all tests, on all cores
+	$(BIN)/pytest $(PARALLEL)
+
+quick: $(HAS_DEV)  ## run the tests that are not slow: two minutes on two cores
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
+
+slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
+	$(BIN)/pytest $(PARALLEL) --measure-slow
 
 check: lint types imports docs test  ## all that must be green before a commit
 
@@ -45,6 +54,12 @@ imports: $(HAS_DEV)  ## the layers of docs/architecture.md
 
 docs: $(HAS_DEV)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+smoke: $(HAS_DEV)  ## build the wheel, install it outside the checkout, run the demo there
+	.ci/smoke $(BIN)/python
+
+hooks: $(HAS_DEV)  ## check style, types and layers at every git commit
+	$(BIN)/pre-commit install
 
 constraints: $(HAS_DEV)  ## write constraints.txt from what .venv holds
 	@{ sed -n '/^#/p' constraints.txt; \
@@ -70,7 +85,7 @@ $(HAS_TORCH): constraints.txt | $(BIN)/python
 	@touch $@
 
 $(HAS_RUNTIME): $(HAS_TORCH) pyproject.toml
-	$(PIP) install --quiet -c constraints.txt -e ".[train]"
+	$(PIP) install --quiet -c constraints.txt -e ".[datasets]"
 	@touch $@
 
 $(HAS_DEV): $(HAS_RUNTIME)

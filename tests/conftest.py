@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
+pytest_plugins = ["durations"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -12,6 +12,7 @@ Names are imported when they are first used, so that `retroscope --help` does no
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("retroscope")
     if name not in _HOMES:
         raise AttributeError(f"module 'retroscope' has no attribute {name!r}")
     return getattr(import_module(f"retroscope.{_HOMES[name]}"), name)

@@ -56,4 +56,8 @@ def test_a_query_of_the_test_is_refused_whatever_its_id(text: str) -> None:
 def test_held_out_queries_may_share_passages(pairs_of: Callable[..., Collection]) -> None:
     train, test = pairs_of(8), pairs_of(8)
     asked = {key: replace(query, text=f"{query.text} then") for key, query in test.queries.items()}
-    check_held_out(training_pairs(train), [replace(test, queries=asked)])
+    pairs, other = training_pairs(train), replace(test, queries=asked)
+    assert set(pairs.positives) & {passage.text for passage in other.passages.values()}
+    check_held_out(pairs, [other])
+    with pytest.raises(TrainingError, match="held-out queries"):
+        check_held_out(pairs, [test])

@@ -1,1 +1,6 @@
-"""The command line: one thin file a command."""
+"""The command line: one thin file a command.
+
+A command declares its options, resolves them to the settings of `study`, calls one function of the library and prints
+the result. Options that commands share are in `options`, the exit codes in `exit_codes`. No command imports torch
+before it runs.
+"""

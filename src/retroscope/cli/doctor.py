@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from retroscope.cli import options as o
+from retroscope.cli.exit_codes import UNSOUND
 
 
 def run(
@@ -46,4 +47,4 @@ def run(
     found = diagnose({role: wanted for role, wanted in named.items() if wanted is not None})
     emit(doctor_document(found)) if as_json else say(doctor_words(found))
     if not found.sound:
-        raise typer.Exit(1)
+        raise typer.Exit(UNSOUND)

@@ -24,9 +24,8 @@ from retroscope.cli import (
     transplant,
     world,
 )
+from retroscope.cli.exit_codes import INTERRUPTED, USER_ERROR
 from retroscope.errors import RetroscopeError
-
-USER_ERROR, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="retroscope",

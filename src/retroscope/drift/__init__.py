@@ -1,1 +1,6 @@
-"""What moved: weights, representations. Measured on two checkpoints or their stored vectors; nothing is trained."""
+"""What changed between two models? Drift of their weights and of their representations; nothing is trained.
+
+`weights` compares two checkpoints tensor by tensor, `spectrum` and `intruders` the directions of each change.
+`representations` compares stored vectors layer by layer: `similarity` (CKA, RSA, neighbours) and `geometry` (the shape
+of the embedding space).
+"""

@@ -1,1 +1,6 @@
-"""Which parts matter? A backbone with some of its weights drawn afresh."""
+"""Which parts matter? Hybrids of a backbone and its retriever, and backbones with re-initialised parts.
+
+`transplant` names the hybrids that exchange weights and says which pairs allow them; `hybrids` runs them;
+`random_changes` makes their controls of equal size; `reinitialise` re-initialises parts of a backbone before it is
+fine-tuned.
+"""

@@ -1,1 +1,6 @@
-"""Backbone -> retriever: pre-training objectives, contrastive fine-tuning."""
+"""Backbone -> retriever: pre-training and contrastive fine-tuning.
+
+Both run on the trainers of transformers and sentence-transformers. The result is an ordinary sentence-transformers
+folder with a `training.json` that says how it was made. An interrupted training resumes to the same bytes; queries of
+a test are refused as training pairs.
+"""

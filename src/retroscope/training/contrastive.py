@@ -134,9 +134,7 @@ def check_installed() -> None:
         MissingExtraError: that says how to get it.
     """
     if find_spec("datasets") is None:
-        raise MissingExtraError(
-            "training needs the datasets library", fix="install the extra: pip install 'retroscope[train]'"
-        )
+        raise MissingExtraError("training needs the datasets library", fix="pip install 'retroscope[datasets]'")
 
 
 def _dataset(pairs: Pairs) -> Any:

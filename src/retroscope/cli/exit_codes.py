@@ -1,0 +1,10 @@
+"""The exit codes of the command line: docs/reference/json.md tells a reader of scripts the same."""
+
+DONE, UNSOUND, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+MEANINGS = {
+    DONE: "done",
+    UNSOUND: "`doctor` found an error in a model; the report says which",
+    USER_ERROR: "a mistake that you can mend: the message says what, where, and what to do",
+    INTERRUPTED: "interrupted (Ctrl-C); vectors made so far are kept, and the same command goes on from there",
+}
