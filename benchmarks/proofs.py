@@ -22,17 +22,31 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from proof import interventions, probes, representations, retrieval, sharing, training, weights
+from proof import (
+    baselines,
+    doctor,
+    interventions,
+    localisation,
+    probes,
+    representations,
+    retrieval,
+    sharing,
+    training,
+    weights,
+)
 from proof.proof import LEAST_COVERAGE, NOMINAL, Proof, Rate
 
 FAMILIES: dict[str, Callable[[int], list[Proof]]] = {
     "retrieval": retrieval.proofs,
+    "baselines": baselines.proofs,
     "probes": probes.proofs,
     "weights": weights.proofs,
     "representations": representations.proofs,
     "interventions": interventions.proofs,
+    "localisation": localisation.proofs,
     "sharing": sharing.proofs,
     "training": training.proofs,
+    "doctor": doctor.proofs,
 }
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "proofs.md"
