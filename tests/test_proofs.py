@@ -9,7 +9,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
-from proof import baselines, doctor, localisation, representations, retrieval, training, weights
+from proof import baselines, doctor, localisation, neurons, representations, retrieval, several, training, weights
 from proof.proof import LEAST_COVERAGE, Proof, Rate, rate
 
 STUDIES = 40
@@ -21,6 +21,8 @@ QUICK = {
     "equivalence": lambda: [retrieval.equivalence(STUDIES)],
     "baselines": lambda: [baselines.shuffled(20), hidden_layer()],
     "localisation": lambda: where(),
+    "neurons": lambda: [neurons.peak(STUDIES), neurons.shared(STUDIES)],
+    "several": lambda: several.proofs(STUDIES),
     "doctor": lambda: doctor.proofs(20),
 }
 
