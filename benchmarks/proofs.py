@@ -22,17 +22,35 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from proof import interventions, probes, representations, retrieval, sharing, training, weights
+from proof import (
+    baselines,
+    doctor,
+    interventions,
+    localisation,
+    neurons,
+    probes,
+    representations,
+    retrieval,
+    several,
+    sharing,
+    training,
+    weights,
+)
 from proof.proof import LEAST_COVERAGE, NOMINAL, Proof, Rate
 
 FAMILIES: dict[str, Callable[[int], list[Proof]]] = {
     "retrieval": retrieval.proofs,
+    "baselines": baselines.proofs,
     "probes": probes.proofs,
     "weights": weights.proofs,
     "representations": representations.proofs,
     "interventions": interventions.proofs,
+    "neurons": neurons.proofs,
+    "localisation": localisation.proofs,
     "sharing": sharing.proofs,
     "training": training.proofs,
+    "several": several.proofs,
+    "doctor": doctor.proofs,
 }
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "proofs.md"
@@ -100,7 +118,7 @@ def page(rows: Sequence[Proof], studies: int) -> str:
     return f"""# Proofs
 
 Statements of Retroscope, tried where the truth is known. `python benchmarks/proofs.py` writes this page from seeds;
-`make test` repeats a small part of it. Not on it yet: baselines, localisation, layers of neurons, `doctor`.
+`make test` repeats a small part of it.
 
 - **Control**: what must fail, and what it reads. A control that cannot fail proves nothing.
 - **False**: share of simulated studies ({studies} in most rows) in which the statement was made although it was false.

@@ -9,7 +9,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
-from proof import representations, retrieval, training, weights
+from proof import baselines, doctor, localisation, neurons, representations, retrieval, several, training, weights
 from proof.proof import LEAST_COVERAGE, Proof, Rate, rate
 
 STUDIES = 40
@@ -19,7 +19,28 @@ QUICK = {
     "procrustes": lambda: [representations.rotations(STUDIES)],
     "effective rank": lambda: [representations.dimensions(STUDIES)],
     "equivalence": lambda: [retrieval.equivalence(STUDIES)],
+    "baselines": lambda: [baselines.shuffled(20), hidden_layer()],
+    "localisation": lambda: where(),
+    "neurons": lambda: [neurons.peak(STUDIES), neurons.shared(STUDIES)],
+    "several": lambda: several.proofs(STUDIES),
+    "doctor": lambda: doctor.proofs(20),
 }
+
+
+def hidden_layer() -> Proof:
+    null = [baselines.studied(seed, baselines.EQUAL, baselines.EQUAL) for seed in range(8)]
+    better = [baselines.studied(seed, baselines.HIDDEN, (0.2, 0.2)) for seed in range(4)]
+    effect = baselines.reached(0.2, repeats=20) - baselines.reached(baselines.NOISE, repeats=20)
+    return baselines.beyond(null, better, [baselines.leaked(seed) for seed in range(4)], effect)
+
+
+def where() -> list[Proof]:
+    by_luck, knowing = (
+        [localisation.story(seed, localisation.GRADED, seen) for seed in range(16)]
+        for seen in (localisation.unrelated, localisation.related)
+    )
+    two = [localisation.story(seed, localisation.TWO, localisation.names(4), 2) for seed in range(16)]
+    return [localisation.agreement(by_luck, knowing), localisation.contradiction(two, by_luck)]
 
 
 @pytest.mark.parametrize("family", QUICK)

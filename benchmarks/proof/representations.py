@@ -10,6 +10,7 @@ import numpy as np
 
 from proof.proof import Proof, rate, short
 from retroscope.drift.dimensions import effective_rank
+from retroscope.drift.geometry import EVENNESS, anisotropy, uniformity
 from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa
 from retroscope.statistics.jackknife import jackknife
 
@@ -21,7 +22,8 @@ Statistic = Callable[[np.ndarray, np.ndarray], float]
 def proofs(studies: int) -> list[Proof]:
     """Return a row for each statistic of likeness that has a value for all texts."""
     alike = [likeness("CKA", cka, studies, naive_cka), likeness("RSA", rsa, studies, None)]
-    return [*alike, rotations(studies), neighbours(studies), dimensions(max(1, studies // 2))]
+    spaces = [space("anisotropy", anisotropy, cosines, studies), space("uniformity", uniformity, closeness, studies)]
+    return [*alike, rotations(studies), neighbours(studies), dimensions(max(1, studies // 2)), *spaces]
 
 
 def likeness(name: str, statistic: Statistic, studies: int, naive: Statistic | None) -> Proof:
@@ -118,6 +120,49 @@ def dimensions(studies: int) -> Proof:
         coverage=rate(low <= truth <= high for _, low, high in ends),
         held_against=f"its closed form for {wide} dimensions, {TEXTS} texts",
     )
+
+
+def space(name: str, statistic: Callable[[np.ndarray], float], of_pairs: Callable, studies: int) -> Proof:
+    """Return the row of a mean over pairs of texts; pairs taken as independent are its control."""
+
+    def texts(random: np.random.Generator, n: int) -> np.ndarray:
+        return np.asarray(random.standard_normal((n, DIM)) + 0.8)
+
+    many = [of_pairs(texts(np.random.default_rng([99, i]), TEXTS)) for i in range(1000)]
+    truth = many[0][1](float(np.mean([pairs.mean() for pairs, _ in many])))
+    inside, naive, gap = [], [], 0.0
+    for seed in range(studies):
+        x = texts(np.random.default_rng(seed), TEXTS)
+        value, low, high = jackknife(lambda rows, x=x: statistic(x[rows]), TEXTS, seed=seed)
+        pairs, turned = of_pairs(x)
+        half = 1.96 * pairs.std() / np.sqrt(len(pairs))
+        gap = max(gap, abs(turned(pairs.mean()) - value))
+        inside.append(low <= truth <= high)
+        naive.append(turned(pairs.mean() - half) <= truth <= turned(pairs.mean() + half))
+    plain = rate(naive)
+    return Proof(
+        instrument=f"Shape of an embedding space: {name}",
+        control="pairs of texts taken as independent",
+        reads=f"coverage {short(plain.value)}; by groups of texts {short(rate(inside).value)}",
+        failed=plain.value < 0.9 < rate(inside).value,
+        false=None,
+        power=None,
+        planted="",
+        coverage=rate(inside),
+        held_against=f"all pairs one by one: differs by at most {gap:.0e}",
+    )
+
+
+def cosines(x: np.ndarray) -> tuple[np.ndarray, Callable[[float], float]]:
+    """Return the cosines of all pairs, whose mean is the anisotropy."""
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return (unit @ unit.T)[np.triu_indices(len(x), 1)], float
+
+
+def closeness(x: np.ndarray) -> tuple[np.ndarray, Callable[[float], float]]:
+    """Return exp(-t d^2) of all pairs, the logarithm of whose mean is the uniformity."""
+    near, _ = cosines(x)
+    return np.exp(-EVENNESS * (2 - 2 * near)), lambda mean: float(np.log(mean))
 
 
 def models(random: np.random.Generator, shared: float, texts: int) -> tuple[np.ndarray, np.ndarray]:

@@ -266,6 +266,16 @@ def test_values_that_are_no_numbers(tmp_path: Path) -> None:
     assert "not finite" in one(examined(folder), "numbers", ERROR).text
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_broken_weight_inside_a_block_is_named_as_that(value: float, tmp_path: Path) -> None:
+    """NaN equals nothing, not even itself: neither the layout nor the loading of the checkpoint is at fault."""
+    name = "layers.1.mlp.up_proj.weight"
+    folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {name: torch.full_like(t[name], value)})
+    error = one(examined(folder), "loading", ERROR)
+    assert error.text.startswith("layers [2] hold values that are not numbers (NaN)")
+    assert "dtype=float32" in error.fix
+
+
 def test_towers_of_their_own_are_told_apart(tmp_path: Path) -> None:
     settings = ModelSettings(
         query=str(save_toy("dpr-question", tmp_path / "q")), passage=str(save_toy("dpr-context", tmp_path / "p"))

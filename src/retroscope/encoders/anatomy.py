@@ -112,6 +112,9 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     Proved: there are L + 1 hidden states; layer 0 is the input of the first block; layer k the output of block k;
     the last layer that output, through the final norm or not (`post_norm`); every FFN matrix ran, once, and narrows
     to the hidden size. Measured: whether an early position sees a later token (`causal`). All comparisons are exact.
+
+    Raises:
+        EncoderError: if a layer holds NaN, or the model is not built as the table says.
     """
     anatomy = find_anatomy(model)
     ids = _proof_ids(model)
@@ -119,6 +122,12 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     with torch.no_grad(), capture_calls(modules) as calls:
         output = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
     layers: tuple[Tensor, ...] = output.hidden_states
+    broken = [k for k, layer in enumerate(layers) if bool(layer.isnan().any())]
+    if broken:
+        raise EncoderError(
+            f"layers {broken} hold values that are not numbers (NaN)",
+            fix="see whether the checkpoint's weights are finite; half precision may overflow: use dtype=float32",
+        )
     problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
     if problems:
         raise EncoderError(

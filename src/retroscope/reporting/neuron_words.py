@@ -170,9 +170,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
     halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
     if min(own) <= row["chance"]:
         return f"{name} {score(row['between'])}, which says nothing, as one does not even agree with itself: {halves}"
-    ceiling = overlap_ceiling(*own)
-    reached = "as much as" if row["between"] >= ceiling else "less than"
-    return f"{name} {score(row['between'])}, {reached} their own noise allows (ceiling {score(ceiling)}): {halves}"
+    return f"{name} {score(row['between'])}, where their own noise allows {score(overlap_ceiling(*own))}: {halves}"
 
 
 def overlap_ceiling(before: float, after: float) -> float:

@@ -1,0 +1,269 @@
+"""Localisation: the block that transplants need, and instruments that point to it, by luck or not.
+
+Hybrids' scores are made up: every block, restored alone, has an effect of its own, alike for all queries, and queries
+vary. Four instruments give each block a value. All of it goes through the report's own localisation (`make_story`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from proof.proof import Proof, rate, short
+from retroscope.reporting.findings import CollectionFacts, Findings, Model
+from retroscope.reporting.moved_findings import CROSS_COLUMNS, SHAPE_COLUMNS, SIMILARITY_COLUMNS, MovedFindings
+from retroscope.reporting.story_findings import CONTRADICTED, StoryFindings
+from retroscope.reporting.transplant_findings import TransplantFindings
+from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.scores import Scores
+from retroscope.statistics import ComparisonSettings, Difference, compare_scores
+from retroscope.study.story import make_story
+from retroscope.study.transplant_results import TransplantScores, differences, with_results
+
+QUERIES, ALPHA, MEASURE = 60, 0.05, "RR@10"
+RATES = 0.15  # standard deviation of a query's score with a hybrid
+WHOLE = -0.4
+NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)  # others compensate for every block
+GRADED = (-0.02, -0.06, -0.2, -0.1, -0.04)
+TWO = (0.0, -0.2, 0.0, -0.2, 0.0)
+NEEDED = f"block:{1 + int(np.argmin(GRADED))}"
+MANY = tuple(-0.2 if block == 9 else 0.0 for block in range(24))
+INSTRUMENTS = ("weights", "representations", "probes", "layers")
+FEW = ComparisonSettings(resamples=200)
+Values = np.ndarray  # (instrument, block)
+Instruments = Callable[[np.random.Generator, Sequence[float]], Values]
+
+
+def proofs(studies: int) -> list[Proof]:
+    """Return the rows of the block that is needed, and of agreement, contradiction and ranks of the instruments."""
+    by_luck = [story(seed, GRADED, unrelated) for seed in range(studies)]
+    knowing = [story(seed, GRADED, related) for seed in range(studies, studies + max(1, studies // 2))]
+    return [
+        needed([story(seed, NOTHING, unrelated, 2) for seed in range(studies)], by_luck),
+        agreement(by_luck, knowing),
+        together(studies),
+        contradiction([story(seed, TWO, names(4), 2) for seed in range(studies)], by_luck),
+        ranks(by_luck, knowing),
+    ]
+
+
+def needed(nothing: Sequence[StoryFindings], planted: Sequence[StoryFindings]) -> Proof:
+    """Return the row of the block that does most alone; the largest of all, taken by itself, is its control."""
+    own = rate(bool(most(one)["shown"]) for one in nothing)
+    alone = float(np.mean([float(most(one)["ci_high"]) < 0 for one in nothing]))
+    found = [most(one) for one in planted]
+    return Proof(
+        instrument="Localisation: retrieval needs this block",
+        control="the interval of the block with the largest loss, as if it had been the only one",
+        reads=f"claimed, where no block matters alone, in {short(alone)} of the studies; corrected {short(own.value)}",
+        failed=alone > 1.5 * own.value,
+        false=own,
+        power=rate(bool(row["shown"]) and row["place"] == NEEDED for row in found),
+        planted=f"a loss of {short(-min(GRADED))}, the next {short(-GRADED[3])}, {QUERIES} queries",
+        coverage=rate(row["ci_low"] <= min(GRADED) <= row["ci_high"] for row in found if row["place"] == NEEDED),
+        held_against="every hybrid equals one assembled by hand, to 1e-5 (tests/surgery/test_transplant.py)",
+    )
+
+
+def agreement(by_luck: Sequence[StoryFindings], knowing: Sequence[StoryFindings]) -> Proof:
+    """Return the row of agreement beyond luck; agreement counted without the null is its control."""
+    counted = float(np.mean([int(most(one)["agreeing"]) > 0 for one in by_luck]))
+    blocks, many = len(GRADED), len(INSTRUMENTS)
+    return Proof(
+        instrument="Localisation: instruments name the block that retrieval needs, more than by luck",
+        control="agreement counted without the chance that it is luck",
+        reads=f"one of {many} instruments that know nothing agrees in {short(counted)} of the studies",
+        failed=counted > 2 * ALPHA,
+        false=rate(beyond(one, "luck") for one in by_luck),
+        power=rate(beyond(one, "luck") for one in knowing),
+        planted=f"{many} instruments that see the effects through noise, {blocks} blocks",
+        coverage=None,
+        held_against=f"its closed form, {short(1 - (1 - 1 / blocks) ** many)}: counted {short(counted)}",
+    )
+
+
+def together(studies: int) -> Proof:
+    """Return the row of instruments that are copies of one another, for which luck is not independent."""
+    few = [story(seed, GRADED, copies) for seed in range(max(1, studies // 2))]
+    many = [story(seed, MANY, copies, 2) for seed in range(studies)]
+    knowing = [story(seed, MANY, names(10), 2) for seed in range(max(1, studies // 8))]
+    apart, own = (float(np.mean([beyond(one, luck) for one in few])) for luck in ("luck", "luck_together"))
+    return Proof(
+        instrument="Localisation: the same, where instruments move together (the answer's name permuted)",
+        control=f"the chance of independent instruments, for four copies of one and {len(GRADED)} blocks",
+        reads=f"beyond luck in {short(apart)} of the studies; with the answer's name permuted {short(own)}",
+        failed=apart > 2 * ALPHA > own,
+        false=rate(beyond(one, "luck_together") for one in many),
+        power=rate(beyond(one, "luck_together") for one in knowing),
+        planted=f"all name the block, of {len(MANY)}; with fewer than 21 blocks nothing can be below .05",
+        coverage=None,
+        held_against=f"its least value, 1 / blocks = {short(1 / len(MANY))}",
+    )
+
+
+def contradiction(two: Sequence[StoryFindings], planted: Sequence[StoryFindings]) -> Proof:
+    """Return the row of contradicted instruments; the block with the larger mean is its control."""
+    named = [claims(one).set_index("instrument").loc["weights"] for one in two]
+    wrong = [row for one in planted for _, row in claims(one).iterrows() if row["place"] != NEEDED]
+    by_mean = float(np.mean([most(one)["place"] != "block:4" for one in two]))
+    own = rate(row["found"] == CONTRADICTED for row in named)
+    return Proof(
+        instrument="Localisation: an instrument is contradicted, another block matters more",
+        control="the block with the largest mean loss, of two that matter equally",
+        reads=f"another than the named one in {short(by_mean)} of the studies; shown to matter more {short(own.value)}",
+        failed=by_mean > 2 * ALPHA > own.value,
+        false=own,
+        power=rate(row["found"] == CONTRADICTED for row in wrong),
+        planted=f"an instrument names a block other than that with a loss of {short(-min(GRADED))}, {QUERIES} queries",
+        coverage=None,
+        held_against="paired differences by hand (tests/study/test_story.py)",
+    )
+
+
+def ranks(by_luck: Sequence[StoryFindings], knowing: Sequence[StoryFindings]) -> Proof:
+    """Return the row of the rank correlation with the transplants; a large correlation alone is its control."""
+    loose, known = (pd.concat([claims(one) for one in found]) for found in (by_luck, knowing))
+    large = float((loose["rank"] > 0.5).mean())
+    return Proof(
+        instrument="Localisation: an instrument ranks the blocks as the transplants do (permutation p)",
+        control="a rank correlation above .5, without its p",
+        reads=f"{short(large)} of the instruments that know nothing",
+        failed=large > 2 * ALPHA,
+        false=rate(loose["rank_p"] < ALPHA),
+        power=rate(known["rank_p"] < ALPHA),
+        planted=f"instruments that see the effects through noise, {len(GRADED)} blocks",
+        coverage=None,
+        held_against="all permutations of the blocks, up to 7 (tests/statistics/test_luck.py)",
+    )
+
+
+def beyond(found: StoryFindings, luck: str) -> bool:
+    """Return whether instruments agree, and so many with a probability by luck below the level."""
+    row = most(found)
+    return bool(row["agreeing"] > 0 and row[luck] < ALPHA)
+
+
+def most(found: StoryFindings) -> "pd.Series":
+    """Return what is said of the block that does most."""
+    return found.most.iloc[0]
+
+
+def claims(found: StoryFindings) -> pd.DataFrame:
+    """Return a row an instrument."""
+    return found.claims
+
+
+def unrelated(random: np.random.Generator, effects: Sequence[float]) -> Values:
+    """Return values of instruments that know nothing of the effects, nor of one another."""
+    return random.random((len(INSTRUMENTS), len(effects)))
+
+
+def related(random: np.random.Generator, effects: Sequence[float]) -> Values:
+    """Return values of instruments that see the effects, each through noise of its own."""
+    losses = -np.asarray(effects)
+    return np.maximum(losses + 0.05 * random.standard_normal((len(INSTRUMENTS), len(losses))), 1e-3)
+
+
+def copies(random: np.random.Generator, effects: Sequence[float]) -> Values:
+    """Return values of instruments that know nothing and are copies of one another."""
+    return np.repeat(random.random((1, len(effects))), len(INSTRUMENTS), axis=0)
+
+
+def names(block: int) -> Instruments:
+    """Return instruments that all name one block."""
+
+    def values(random: np.random.Generator, effects: Sequence[float]) -> Values:
+        found = 0.5 * random.random((len(INSTRUMENTS), len(effects)))
+        found[:, block - 1] = 1
+        return found
+
+    return values
+
+
+def story(seed: int, effects: Sequence[float], instruments: Instruments, used: int = 4) -> StoryFindings:
+    """Return the localisation of a study in which the blocks, restored alone, have these effects.
+
+    Of the instruments the first two, or all four, are used.
+    """
+    random = np.random.default_rng(seed)
+    weights, apart, read, searched = instruments(random, effects)
+    base = without_places(len(effects))
+    found = make_story(
+        replace(
+            base,
+            transplants=transplants(random, effects),
+            moved=moved(weights, apart),
+            probing=rising(base.probing, read) if used > 2 else None,
+            layer_retrieval=rising(base.layer_retrieval, searched) if used > 2 else None,
+        ),
+        FEW,
+    )
+    assert found is not None
+    assert list(found.claims["instrument"]) == list(INSTRUMENTS[:used])
+    return found
+
+
+def transplants(random: np.random.Generator, effects: Sequence[float]) -> TransplantFindings:
+    """Return hybrids in which one block after the other is restored, and one in which all are."""
+    places = [*(f"block:{k}" for k in range(1, 1 + len(effects))), "all"]
+    intact = 0.7 + 0.1 * random.standard_normal((QUERIES, 1, 1))
+    shift = np.array([*effects, WHOLE])[None, :, None]
+    values = intact + shift + RATES * random.standard_normal((QUERIES, len(places), 1))
+    labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": places, "measure": [MEASURE]}
+    hybrids = xr.DataArray(values, labels, tuple(labels))
+    still = xr.zeros_like(hybrids) + intact
+    measured = {"rewind": (Scores("transplants", still), Scores("transplants", hybrids))}
+    made = TransplantFindings("before", "after", "made up", len(effects), differences(measured, FEW), (MEASURE,))
+    return with_results(made, TransplantScores(measured), FEW)
+
+
+def moved(weights: np.ndarray, apart: np.ndarray) -> MovedFindings:
+    """Return weights that moved by block, and CKA that falls over each block."""
+    layers = np.arange(1, 1 + len(weights))
+    groups = pd.DataFrame({"layer": layers, "part": "attention", "norm": 1.0, "change": weights})
+    cka = 1 - np.r_[0, np.cumsum(apart)] / (1 + apart.sum())
+    similarity = pd.DataFrame({"tower": "passage", "layer": [0, *layers], "statistic": "cka", "value": cka})
+    weighed = {"query and passage": WeightFindings("before", "after", len(weights), pd.DataFrame(), groups)}
+    empty = [pd.DataFrame(columns=list(columns)) for columns in (SHAPE_COLUMNS, CROSS_COLUMNS)]
+    return MovedFindings(weighed, similarity.reindex(columns=list(SIMILARITY_COLUMNS)), *empty)
+
+
+def rising(difference: Difference | None, values: np.ndarray) -> Difference:
+    """Return the difference with effects that grow by these values over the blocks."""
+    assert difference is not None
+    effect = difference.table["effect"]
+    grown = (np.r_[0, np.cumsum(values)] / 10).reshape(effect.shape)
+    return replace(difference, table=difference.table.assign(effect=effect.copy(data=grown)))
+
+
+@cache
+def without_places(blocks: int) -> Findings:
+    """Return findings in which some layer changed by every instrument; where, the studies say."""
+    retrieval = {"measure": [MEASURE]}
+    layered = {"layer": list(range(blocks + 1))}
+    probed = {"probe": ["dot"], "control": ["none"], "passages": [5], **layered}
+    model = Model("made up", "dot", ())
+    return Findings(
+        title="made up",
+        protocol="default",
+        before=model,
+        after=model,
+        collection=CollectionFacts("made up", "", {}),
+        retrieval=gained(retrieval),
+        primary_measure=MEASURE,
+        flip_measure=MEASURE,
+        layer_retrieval=gained({**layered, **retrieval}),
+        probing=gained(probed),
+    )
+
+
+def gained(labels: dict[str, list]) -> Difference:
+    """Return a difference that is significant in every cell."""
+    random = np.random.default_rng(0)
+    coords = {"query": [f"q{i}" for i in range(20)], **labels}
+    before = xr.DataArray(random.random([len(v) for v in coords.values()]), coords, tuple(coords))
+    after = before + 0.5 + 0.1 * random.random(before.shape)
+    return compare_scores(Scores("made up", before), Scores("made up", after), FEW)
