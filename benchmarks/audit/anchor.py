@@ -21,7 +21,8 @@ from retroscope.probing.features import product_features
 from retroscope.probing.probes.logit import fitted
 from retroscope.probing.trial import Outcome, Trial
 from retroscope.representations.represent import represent
-from retroscope.statistics.clusters import Clusters, numbered, standard_error
+from retroscope.statistics.clusters import Clusters, numbered
+from retroscope.statistics.shared_passages import standard_error
 
 OLD_GRID = (0.03, 0.1, 0.3, 1.0, 3.0)
 

@@ -9,9 +9,10 @@ differs from retriever to retriever. A study draws hubs and queries anew, so tha
 import argparse
 
 import numpy as np
+from retroscope.statistics.shared_passages import sharing
 from scipy import sparse
 
-from retroscope.statistics.clusters import Clusters, independent, sharing
+from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
 from retroscope.statistics.paired import PAIRED_TESTS
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
+from retroscope.statistics.shared_passages import sharing
 from scipy import sparse, stats
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
 
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics import ComparisonSettings, IntervalSettings, bootstrap_mean, compare_scores
-from retroscope.statistics.clusters import Clusters, clusters_of, independent, sharing
+from retroscope.statistics.clusters import Clusters, clusters_of, independent
 from retroscope.statistics.flips import SignFlips, sign_flip_p
 from retroscope.statistics.paired import PAIRED_TESTS, mcnemar, signed_sum_p
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from retroscope.statistics.shared_passages import sharing
 from scipy import sparse
 
-from retroscope.statistics.clusters import Clusters, sharing
+from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.ratio import ratio_of_means
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values, families, to_table
-from retroscope.statistics.clusters import Clusters, Sharing, clusters_of, sharing
+from retroscope.statistics.clusters import Clusters, clusters_of
 from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_few
@@ -18,6 +18,7 @@ from retroscope.statistics.flips import Differences, PValues, SignFlips
 from retroscope.statistics.intervals import bootstrap_mean
 from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, differences, pairs
 from retroscope.statistics.settings import AUTO, ComparisonSettings
+from retroscope.statistics.shared_passages import Sharing, sharing
 
 UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
 
@@ -29,7 +30,7 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
 
     Each query must be one number: scores of several passages or positives of one question are averaged before they
     come here. Queries of one text are one observation in every interval and test, and passages that queries share
-    enlarge the standard error (`statistics.clusters`): the coordinate `text` and `Scores.passages` say which.
+    enlarge the standard error (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
         AnalysisError: if the two hold different queries or labels.

@@ -5,7 +5,7 @@ MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, General
 part is taken at the Student quantile of its own degrees of freedom, so that the interval covers at three seeds as well
 (tests/statistics/test_crossed.py; with one common number of degrees of freedom it covered .91 there). With three seeds
 that differ it is wide, and should be. Passages that queries share widen it as they widen the mean over seeds
-(`clusters.sharing`), which is a little too much where the seeds differ.
+(`shared_passages.sharing`), which is a little too much where the seeds differ.
 """
 
 import numpy as np
@@ -13,8 +13,9 @@ from jaxtyping import Float
 from scipy import optimize, stats
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.clusters import Clusters, Sharing, sharing
+from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.intervals import Interval
+from retroscope.statistics.shared_passages import Sharing, sharing
 
 SMALLEST_P = 1e-12  # below it, quantiles of Student's law lose their digits
 

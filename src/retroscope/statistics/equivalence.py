@@ -3,9 +3,10 @@
 import numpy as np
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.clusters import Clusters, independent, sharing
+from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.flips import PValues
 from retroscope.statistics.paired import Values, constant, differences, n_texts, t_test_p
+from retroscope.statistics.shared_passages import sharing
 
 
 def tost(before: Values, after: Values, margin: float, clusters: Clusters | None = None) -> PValues:

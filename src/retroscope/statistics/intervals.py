@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.clusters import Clusters, independent, sharing
+from retroscope.statistics.clusters import Clusters, independent
+from retroscope.statistics.shared_passages import sharing
 
 BLOCK = 2**23  # doubles held at a time: 64 MB of weights and as many of resampled means
 FEWEST_RESAMPLES = 100
@@ -71,8 +72,8 @@ def bootstrap_mean(
     """Mean over queries and bootstrap interval of every cell; NaN marks a query that was not measured there.
 
     Whole texts are resampled, with all their queries; where texts share passages, both ends move away from the mean by
-    the ratio of standard errors with and without (see `statistics.clusters`). A query is one number: average over its
-    passages or positives before.
+    the ratio of standard errors with and without (see `statistics.shared_passages`). A query is one number: average
+    over its passages or positives before.
 
     Args:
         clusters: what the queries share, in the order of the rows; None: nothing.

@@ -4,9 +4,9 @@ Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 
 is not significant they are no interval, and there is no share.
 
 Queries of one text are one observation of that test, and shared passages enlarge its standard error as that of every
-mean (`statistics.clusters`): by the widening of numerator - r denominator at the estimate of r. What passages do to
-numerator and denominator in proportion does not make the share less sure; only what they do beyond that does. Whether
-there is a share is decided by the widening of the denominator.
+mean (`statistics.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages
+do to numerator and denominator in proportion does not make the share less sure; only what they do beyond that does.
+Whether there is a share is decided by the widening of the denominator.
 """
 
 import math
@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from retroscope.statistics.clusters import Clusters, independent, sharing
+from retroscope.statistics.clusters import Clusters, independent
+from retroscope.statistics.shared_passages import sharing
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from retroscope.probing.controls import View
 from retroscope.probing.features import Featuriser, centred, spread
 from retroscope.probing.fitting import Problems, Scores, Weights, choice_scores, fit_choices, log_chances
 from retroscope.probing.trial import Features, Outcome, Trial
-from retroscope.statistics.clusters import Clusters, standard_error
+from retroscope.statistics.clusters import Clusters
+from retroscope.statistics.shared_passages import standard_error
 
 TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 

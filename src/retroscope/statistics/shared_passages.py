@@ -1,0 +1,218 @@
+"""What do passages that several queries share do to the error of a mean?
+
+Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
+queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d
+- mean, Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow
+from the two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance
+Components, 1992, ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that
+share a passage, without the correction for the estimated mean). Queries that share passages are alike in topic, too,
+and so would be alike without the passages. Pairs that share none, but each share one with a common third, show how
+much: their mean product, where it is positive, is taken from the products of the pairs that share. The variance of
+the mean is
+
+    (texts + passages) / n^2,    passages = max(0, u) * 1'B1,
+
+at Satterthwaite's degrees of freedom, 2 V^2 / Var V. V is a quadratic form S'AS with A = alpha B + beta I, so with
+S ~ N(0, Sigma) they are (tr A Sigma)^2 / tr (A Sigma)^2 (Searle, Casella, McCulloch 1992, appendix S; cf. Bell and
+McCaffrey 2002): ten hubs are about ten observations, however many queries they meet.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse, stats
+
+from retroscope.statistics.clusters import Cells, Clusters, Table, numbered
+
+MOST_ROWS = 2000  # texts whose neighbours' neighbours are looked up; of more, so many are drawn
+TRACE_DRAWS = 256  # of random signs; the degrees of freedom are within about 10 % (standard error sqrt(2 / 256))
+
+
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """What shared passages do to the mean of every cell.
+
+    Attributes:
+        ratio: standard error of the mean with shared passages over the one without, at least 1.
+        df: degrees of freedom of the former.
+        df_texts: of the latter, texts - 1.
+    """
+
+    ratio: Cells
+    df: Cells
+    df_texts: Cells
+
+    def widening(self, level: float) -> Cells:
+        """By what an interval over texts grows."""
+        share = (1 + level) / 2
+        grown = self.ratio * stats.t.ppf(share, self.df) / stats.t.ppf(share, self.df_texts)
+        return np.where(self.ratio > 1, grown, 1.0)
+
+    def p_values(self, p: Cells, sides: int = 2) -> Cells:
+        """p-values over texts, as they are with shared passages: the t that p stands for, over `ratio`."""
+        with np.errstate(invalid="ignore"):
+            t = stats.t.isf(p / sides, self.df_texts) / self.ratio
+        return np.where((self.ratio > 1) & (t > 0), np.fmax(p, sides * stats.t.sf(t, self.df)), p)
+
+
+def standard_error(values: Table, clusters: Clusters) -> Cells:
+    """Return the standard error of the mean of every cell; the queries of one text are one observation.
+
+    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which tells no spread.
+
+    Args:
+        values: measured for every query (no NaN).
+        clusters: the texts; passages that they share are not counted.
+    """
+    n, g = len(values), clusters.n_texts
+    if g < 2:
+        return np.full(values.shape[1], np.inf)
+    sums = clusters.sums(values - values.mean(axis=0))
+    return np.asarray(np.sqrt((sums**2).sum(axis=0) * g / (g - 1)) / n)
+
+
+def sharing(values: Table, clusters: Clusters) -> Sharing | None:
+    """What shared passages do to the mean of every cell; None where no two texts share one."""
+    if clusters.passages is None:
+        return None
+    values = np.asarray(values, dtype=np.float64)
+    n_cells = values.shape[1]
+    ratio, df, df_texts = np.ones(n_cells), np.ones(n_cells), np.ones(n_cells)
+    shared = False
+    for cells, rows in _patterns(np.isfinite(values)):
+        if len(rows) == 0:  # cells that nobody was measured in
+            continue
+        design = _design(clusters, rows)
+        df_texts[cells] = df[cells] = max(1, len(design.sizes) - 1)
+        if design.pairs == 0 or len(design.sizes) < 3:
+            continue
+        shared = True
+        ratio[cells], df[cells] = _estimated(values[np.ix_(rows, cells)], clusters.text[rows], design)
+    return Sharing(ratio, df, df_texts) if shared else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """Of the queries that are measured in a cell; all sums over pairs of different texts, as in the module's text.
+
+    Attributes:
+        z: [text, passage], how many queries of the text have the passage.
+        own: diagonal of Z Z'.
+        sizes: queries of each text.
+        pairs: 1'B1.
+        weighted: v'Bv, v being the sizes.
+        beyond: [drawn text, text], 1 where the two share nothing, but each something with a third.
+        drawn: the rows of `beyond`.
+        coefficients: ((of passages, of the rest) in S'BS, (...) in S'S).
+        traces: of B, B^2, B^3 and B^4, B within the contrasts (rows and columns add to 0).
+    """
+
+    z: "sparse.csr_array"
+    own: Float[np.ndarray, "text"]
+    sizes: Float[np.ndarray, "text"]
+    pairs: float
+    weighted: float
+    beyond: "sparse.csr_array"
+    drawn: Int[np.ndarray, "drawn"]
+    coefficients: Float[np.ndarray, "2 2"]
+    traces: tuple[float, float, float, float]
+
+
+def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
+    text = numbered(clusters.text[rows])
+    g, n = int(text.max(initial=-1)) + 1, len(rows)
+    to_texts = sparse.csr_array((np.ones(n), (text, np.arange(n))), shape=(g, n))
+    passages = clusters.passages if clusters.passages is not None else sparse.csr_array((n, 0))
+    z = sparse.csr_array(to_texts @ passages[rows])
+    sizes = np.bincount(text, minlength=g).astype(np.float64)
+    own = np.asarray(z.multiply(z).sum(axis=1)).ravel()
+
+    def times(vector: np.ndarray) -> np.ndarray:
+        return np.asarray(np.asarray(z @ (z.T @ vector)) - (own * vector.T).T)
+
+    ones = np.ones(g)
+    b1, bv = times(ones), times(sizes)
+    pairs, weighted, tau = float(b1.sum()), float(sizes @ bv), float((sizes**2).sum())
+    gram = z.T @ z
+    square = float((gram.data**2).sum()) - float((own**2).sum())  # tr(B^2)
+    coefficients = np.array(
+        [
+            [square - 2 * float(bv @ b1) / n + weighted * pairs / n**2, -weighted / n],
+            [-2 * float(bv.sum()) / n + tau * pairs / n**2, n - tau / n],
+        ]
+    )
+    return _Design(z, own, sizes, pairs, weighted, *_beyond(z), coefficients, _traces(times, g))
+
+
+def _beyond(z: "sparse.csr_array") -> tuple["sparse.csr_array", Int[np.ndarray, "drawn"]]:
+    """Which texts share nothing, but each something with a third: a row for each drawn text."""
+    n = z.shape[0]
+    drawn = np.arange(n) if n <= MOST_ROWS else np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
+    shares = sparse.csr_array(z @ z.T > 0).astype(np.float64)
+    near = shares[drawn]  # a text shares with itself, too
+    return sparse.csr_array((near @ shares > 0).astype(np.float64) - near), drawn
+
+
+def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
+    """Traces of the powers 1 to 4 of a symmetric matrix within the contrasts, by random signs (Hutchinson 1990)."""
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(n, TRACE_DRAWS))
+    start = signs - signs.mean(axis=0)
+    once = times(start)
+    once -= once.mean(axis=0)
+    twice = times(once)
+    twice -= twice.mean(axis=0)
+    pairs = ((start, once), (once, once), (once, twice), (twice, twice))
+    one, two, three, four = (float(np.vdot(a, b)) / TRACE_DRAWS for a, b in pairs)
+    return one, two, three, four
+
+
+def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
+    """Ratio of standard errors and degrees of freedom of cells that measure the same queries."""
+    n, g = len(values), len(design.sizes)
+    sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
+    of_passages = np.asarray(design.z.T @ sums)
+    squares = (sums**2).sum(axis=0)
+    shared = (of_passages**2).sum(axis=0) - design.own @ sums**2
+    moments = np.stack([shared - _alike(sums, design) * design.weighted, squares])
+    if abs(np.linalg.det(design.coefficients)) < 1e-9 * np.abs(design.coefficients).max() ** 2:
+        return np.ones(values.shape[1]), np.full(values.shape[1], g - 1.0)
+    inverse = np.linalg.inv(design.coefficients)
+    u, rest = inverse @ moments
+    passages = np.maximum(u, 0.0) * design.pairs
+    texts = np.maximum(rest * n, 0.0)
+    plain = squares * g / (g - 1)  # what the bootstrap over texts, and t, take for the variance of the sum
+    whole = np.maximum(passages + texts, plain)
+    apart = (passages > 0) & (plain > 0)
+    ratio = np.sqrt(np.where(apart, whole / np.where(apart, plain, 1.0), 1.0))
+    alpha, beta = design.pairs * inverse[0] + n * inverse[1]
+    own = np.maximum(u, 0.0) * design.own.mean() + np.maximum(rest, 0.0) * n / g
+    df = _freedom(design, (alpha, beta), (np.maximum(u, 0.0), own))
+    return ratio, np.where(ratio > 1, np.clip(df, 1.0, g - 1.0), g - 1.0)
+
+
+def _alike(sums: Float[np.ndarray, "text cell"], design: _Design) -> Cells:
+    """Mean product of two queries that share no passage, but each one with a third; 0 where it is negative."""
+    pairs = float(design.sizes[design.drawn] @ (design.beyond @ design.sizes))
+    products = (sums[design.drawn] * (design.beyond @ sums)).sum(axis=0)
+    return np.maximum(products, 0.0) / pairs if pairs else np.zeros(sums.shape[1])
+
+
+def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
+    """Satterthwaite's degrees of freedom of S'AS with A = `form` and Sigma = `sigma`, each in terms of B and I."""
+    (alpha, beta), (shared, own) = form, sigma
+    square, line, level = alpha * shared, alpha * own + beta * shared, beta * own  # A Sigma, in powers of B
+    one, two, three, four = design.traces
+    rank = len(design.sizes) - 1
+    mean = square * two + line * one + level * rank
+    spread = square**2 * four + 2 * square * line * three + (line**2 + 2 * square * level) * two
+    spread = spread + 2 * line * level * one + level**2 * rank
+    return np.where(spread > 0, mean**2 / np.where(spread > 0, spread, 1.0), rank)
+
+
+def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
+    """Cells that measure the same queries, with those queries."""
+    kinds, which = np.unique(measured, axis=1, return_inverse=True)
+    for k in range(kinds.shape[1]):
+        yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kinds[:, k])
