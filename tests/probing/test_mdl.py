@@ -9,7 +9,6 @@ from planted import choices
 
 from retroscope.collection.records import Candidates
 from retroscope.probing.mdl import block_ends, coding_order, mixture_bits
-from retroscope.probing.splits import Choices
 from retroscope.probing.tasks import build_task
 
 
@@ -45,7 +44,7 @@ def test_evidence_moves_the_mixture_to_the_better_expert():
 
 def test_blocks_end_between_queries_and_reach_the_end():
     query = np.repeat(np.arange(64), 3)
-    ends = block_ends(Choices(query, np.zeros((192, 2), dtype=int)))
+    ends = block_ends(query)
     assert ends == [6, 12, 24, 48, 96, 192]
 
 
@@ -56,3 +55,12 @@ def test_the_order_is_a_shuffle_of_whole_queries():
     assert sorted(message.query) == sorted(task.query)
     assert len(np.flatnonzero(np.diff(message.query))) == 39
     assert not np.array_equal(message.query, coding_order(task, 6).query)
+
+
+def test_queries_of_one_text_are_in_one_block():
+    """Else a later block would be coded by weights that were fitted to the same question."""
+    candidates = [Candidates(f"q{i}", f"p{i}", (f"n{i}",)) for i in range(192)]
+    task = build_task(candidates, 2, {f"q{i}": i % 64 for i in range(192)})
+    text = task.texts[coding_order(task, 5).query]
+    assert all(text[end - 1] != text[end] for end in block_ends(text)[:-1])
+    assert len(np.flatnonzero(np.diff(text))) == 63

@@ -118,3 +118,30 @@ def test_the_published_split_reports_what_it_selects_on():
     assert split.sizes() == {"train": 297, "validation": 3, "test": 3}
     assert split.validation is split.test
     assert not {*split.train.query} & {*split.test.query}
+
+
+def test_queries_of_one_text_are_on_one_side():
+    """Every text is asked by two queries; by query ids half of the test's texts would be trained on."""
+    candidates = [Candidates(f"q{i}", f"p{i}", tuple(f"x{(7 * i + k) % 400}" for k in range(30))) for i in range(200)]
+    texts = {f"q{i}": i // 2 for i in range(200)}
+    task = build_task(candidates, 3, texts)
+    split = disjoint_split(task, 0)
+    tested, trained = (set(task.texts[part.query].tolist()) for part in (split.test, split.train))
+    assert not split.own_negatives
+    assert tested
+    assert not tested & trained
+    apart = build_task(candidates, 3)
+    by_id = disjoint_split(apart, 0)
+    assert {q // 2 for q in by_id.test.query.tolist()} & {q // 2 for q in by_id.train.query.tolist()}
+
+
+def test_a_divided_corpus_counts_the_texts_that_training_asks_too():
+    rng = np.random.default_rng(0)
+    lists = [rng.permutation(60) for _ in range(400)]
+    candidates = [Candidates(f"q{i}", f"p{x[0]}", tuple(f"p{j}" for j in x[1:])) for i, x in enumerate(lists)]
+    task = build_task(candidates, 5, {f"q{i}": i // 2 for i in range(400)})
+    split = disjoint_split(task, 0)
+    known = np.isin(task.texts[split.test.query], task.texts[split.train.query])
+    assert split.own_negatives
+    assert split.repeats == known.sum() > 0
+    assert disjoint_split(build_task(candidates, 5), 0).repeats == 0

@@ -17,7 +17,7 @@ from math import log
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.probing.anchor import fit_anchor, similarities
@@ -35,9 +35,10 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Every choice of the task, by a random order of the queries."""
-    rank = np.random.default_rng([seed, 3]).permutation(len(task.query_ids))
-    order = np.argsort(rank[task.query], kind="stable")
+    """Every choice of the task, by a random order of the query texts; queries of one text follow one another."""
+    text = task.text
+    rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
+    order = np.lexsort((task.query, rank[text]))
     return Choices(task.query[order], task.passages[order, : task.size])
 
 
@@ -46,7 +47,7 @@ def code_length(trial: Trial) -> tuple[Bits, bool]:
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = similarities(trial, ALL)
     columns = Columns(trial.view, trial.options.ridge)
-    ends = block_ends(trial.view.parts[ALL])
+    ends = block_ends(trial.texts[trial.view.parts[ALL].query])
     blocks, converged = [_uniform(columns, ends[0]).repeat(1, 1, len(columns.ridges) + 1, 1)], True
     for start, end in pairwise(ends):
         block, fine = _learned(trial, (features, similarity), columns, slice(start, end))
@@ -55,10 +56,10 @@ def code_length(trial: Trial) -> tuple[Bits, bool]:
     return mixture_bits(torch.cat(blocks, dim=3)).numpy(), converged
 
 
-def block_ends(choices: Choices) -> list[int]:
-    """Where each block ends; a query's choices are never torn apart."""
-    starts = np.flatnonzero(np.diff(choices.query, prepend=-1))
-    edges = [*starts.tolist(), len(choices)]
+def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
+    """Where each block ends, for choices with these query texts; those of one text are never torn apart."""
+    starts = np.flatnonzero(np.diff(texts, prepend=-1))
+    edges = [*starts.tolist(), len(texts)]
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
 
 

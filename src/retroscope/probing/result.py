@@ -64,6 +64,11 @@ class ProbeResult:
                 "the corpus is too small to keep all candidates: every part of a split takes its hard negatives from "
                 "its own passages, and they are easier than the corpus's hardest"
             )
+        if any(self.recipe["repeats"]):
+            said.append(
+                f"{sum(self.recipe['repeats'])} of {int(self.split_sizes.sel(part='test').sum())} test choices have a "
+                "query text that is in training, too, with other passages"
+            )
         dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
         if dropped:
@@ -186,6 +191,7 @@ def _recipe(
         "choices_dropped": plan.task.dropped,
         "split_sizes": [split.sizes() for split in plan.splits],
         "own_negatives": [split.own_negatives for split in plan.splits],
+        "repeats": [split.repeats for split in plan.splits],
     }
 
 

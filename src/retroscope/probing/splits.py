@@ -1,4 +1,4 @@
-"""Splits: by query, and no passage is on both sides.
+"""Splits: by query text, and no passage is on both sides.
 
 Hard negatives join nearly all queries and passages into one connected component, so a split
 cannot be disjoint by chance. Here the test choices stay exactly as they are; every other passage
@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from retroscope.errors import AnalysisError
 from retroscope.probing.tasks import NOBODY, Lists, Rows, Task
+from retroscope.statistics.clusters import numbered
 
 FOLDS = 5  # test one, validate on one, train on three
 FEWEST = {"train": 20, "validation": 5, "test": 1}  # choices without which a split says nothing
@@ -43,6 +44,7 @@ class Split:
     Attributes:
         seed: draws everything that is random under this split.
         own_negatives: the test's negatives come from the test's passages alone, so they are easier.
+        repeats: test choices whose query text is also that of a query in training.
     """
 
     seed: int
@@ -50,6 +52,7 @@ class Split:
     validation: Choices
     test: Choices
     own_negatives: bool = False
+    repeats: int = 0
 
     @property
     def parts(self) -> dict[str, Choices]:
@@ -62,7 +65,7 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Fold `seed` of a seeded rotation: five seeds in a row test every query exactly once.
+    """Fold `seed` of a seeded rotation: five seeds in a row test every query text exactly once.
 
     Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
 
@@ -96,7 +99,8 @@ def _with_all_candidates(task: Task, seed: int) -> Split:
 def _with_own_negatives(task: Task, seed: int) -> Split:
     """The passages divided as the queries are elsewhere; a choice goes with its relevant passage.
 
-    A query whose relevant passages lie in several parts is in none.
+    A query whose relevant passages lie in several parts is in none. Another query with its text may be in another
+    part: where one question is asked of many passages, a split by text would keep none. `Split.repeats` counts them.
     """
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.passage_ids))
     pool = _rotated(shuffle, seed)
@@ -107,7 +111,9 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
     train, validation, test = (
         _refill(task, whole & (part == side), pool == side) for side in (TRAIN, VALIDATION, TEST)
     )
-    return Split(seed, train, validation, test, own_negatives=True)
+    text = numbered(task.texts)
+    repeats = int(np.isin(text[test.query], text[train.query]).sum())
+    return Split(seed, train, validation, test, own_negatives=True, repeats=repeats)
 
 
 def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
@@ -125,9 +131,10 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 
 
 def _parts(task: Task, seed: int) -> Rows:
-    """Part of every choice, decided by its query."""
-    shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.query_ids))
-    return np.asarray(_rotated(shuffle, seed)[task.query])
+    """Part of every choice, decided by the text of its query."""
+    text = task.text
+    shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
+    return np.asarray(_rotated(shuffle, seed)[text])
 
 
 def _pools(task: Task, part: Rows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:

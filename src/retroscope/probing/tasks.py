@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from retroscope.collection.records import Candidates
 from retroscope.errors import AnalysisError, listed
+from retroscope.statistics.clusters import numbered
 
 NOBODY = -1  # pads the list of a choice that has fewer negatives than others
 Rows = Int[np.ndarray, "choice"]
@@ -40,6 +41,11 @@ class Task:
     size: int
     texts: Int[np.ndarray, "query"]
     dropped: int = 0
+
+    @property
+    def text(self) -> Rows:
+        """Number of the query text of each choice, 0, 1 ... in the order of their first queries."""
+        return np.asarray(numbered(self.texts)[self.query])
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
