@@ -1,0 +1,158 @@
+"""Are the numbers of two versions the same? Runs the same commands with both and compares every value.
+
+    python benchmarks/same_numbers.py take OUT --retroscope VENV/bin/retroscope --backbone A --retriever B --data SPEC
+    python benchmarks/same_numbers.py diff OLD NEW [--renames benchmarks/renames.txt]
+
+`take` runs the demo, a comparison by both protocols and a training grid on the demo's world; settings are fixed.
+`diff` reads every number, word and array of scores, tables and JSON, gives the old names their new ones (lines
+"PATTERN -> REPLACEMENT" of regular expressions, in order), and lists what differs; its status is 1 if anything does.
+Times, versions, paths and command lines are left out.
+"""
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+
+# What two runs of one version may differ in.
+LEFT_OUT = re.compile(r"timings|seconds|versions|command|machine|created|(^|/)(out|cache|source|path)$")
+SMALL = shlex.split(
+    "--set ablation.passages=100 --set ablation.draws=2 --set ablation.fractions=[0.01,0.1] --set neurons.limit=8 "
+    "--set transplants.passages=100 --set transplants.draws=2 --set transplants.groups=3 --set probing.seeds=2 "
+    "--limit-queries 200"
+)
+GRID = shlex.split(
+    "--reinitialise none,all --labels 20,40 --seeds 0,1 --pooling mean --steps 4 --batch-size 8 --test test"
+)
+
+
+def main() -> int:
+    """Take the numbers of a version, or compare those of two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+    taking = commands.add_parser("take")
+    taking.add_argument("out", type=Path)
+    for name in ("retroscope", "backbone", "retriever", "data"):
+        taking.add_argument(f"--{name}", required=True)
+    comparing = commands.add_parser("diff")
+    comparing.add_argument("old", type=Path)
+    comparing.add_argument("new", type=Path)
+    comparing.add_argument("--renames", type=Path)
+    args = parser.parse_args()
+    if args.what == "take":
+        return take(args)
+    return differences(args.old, args.new, renames(args.renames))
+
+
+def take(args: argparse.Namespace) -> int:
+    """Run every command; a folder that is there already is kept, so that a stopped run goes on."""
+    pair = [args.backbone, args.retriever, "--pooling", "mean", "--data", args.data, *SMALL]
+    world = args.out / "demo" / "world"
+    commands = {
+        "demo": ["demo"],
+        "default": ["compare", *pair],
+        "published": ["compare", *pair, "--protocol", "ielab-2025"],
+        "grid": ["ablate", args.backbone, "--data", f"beir:{world}", *GRID],
+    }
+    for name, words in commands.items():
+        out = args.out / name
+        if (out / "done").exists():
+            continue
+        print(f"{name}: {' '.join(words)}", flush=True)
+        subprocess.run([args.retroscope, *words, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+        (out / "done").touch()
+    return 0
+
+
+def differences(old: Path, new: Path, names: list[tuple[re.Pattern[str], str]]) -> int:
+    """Print every value that differs; return 1 if there is any."""
+    before = {renamed(key, names): value for key, value in values(old)}
+    after = dict(values(new))
+    lost, added = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+    moved = sorted(key for key in before.keys() & after.keys() if not same(before[key], after[key]))
+    for what, keys in (("only in the old", lost), ("only in the new", added)):
+        print(*(f"{what}: {key}" for key in keys[:50]), f"{what}: {len(keys)}", sep="\n")
+    for key in moved[:50]:
+        print(f"differs: {key}: {shown(before[key])} | {shown(after[key])}")
+    print(
+        f"{len(before)} values before, {len(after)} after; {len(moved)} of {len(before.keys() & after.keys())} differ"
+    )
+    return 1 if lost or added or moved else 0
+
+
+def values(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of every number, word and array under a folder of `take`."""
+    for file in sorted(folder.rglob("*")):
+        where = file.relative_to(folder).as_posix()
+        if ".zarr/" in where:
+            continue
+        if file.suffix == ".json":
+            yield from kept(where, json.loads(file.read_text(encoding="utf-8")))
+        elif file.suffix == ".parquet":
+            frame = pd.read_parquet(file)
+            yield from kept(where, {name: frame[name].to_numpy() for name in frame})
+        elif file.suffix == ".zarr":
+            yield from kept(where, arrays(zarr.open_group(file, mode="r")))
+
+
+def arrays(group: zarr.Group) -> dict[str, Any]:
+    """Return the arrays of a group, and of the groups in it, by name."""
+    found: dict[str, Any] = {name: array[...] for name, array in group.arrays()}
+    return found | {name: arrays(inner) for name, inner in group.groups()}
+
+
+def kept(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what is under a name, but for what may differ between two runs."""
+    if LEFT_OUT.search(name):
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from kept(f"{name}/{key}", inner)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from kept(f"{name}/{place}", inner)
+    else:
+        yield name, value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal to the last bit; NaN equals NaN."""
+    first, second = np.asarray(one), np.asarray(other)
+    if first.shape != second.shape:
+        return False
+    if first.dtype.kind == "f" and second.dtype.kind == "f":
+        return bool(np.array_equal(first, second, equal_nan=True))
+    return bool(np.array_equal(first.astype(str), second.astype(str)))
+
+
+def renames(file: Path | None) -> list[tuple[re.Pattern[str], str]]:
+    """Read the table of renames."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    pairs = [line.split(" -> ") for line in lines if line.strip() and not line.startswith("#")]
+    return [(re.compile(old), new) for old, new in pairs]
+
+
+def renamed(key: str, names: list[tuple[re.Pattern[str], str]]) -> str:
+    """Return a name of the old version as the new one calls it."""
+    for old, new in names:
+        key = old.sub(new, key)
+    return key
+
+
+def shown(value: Any) -> str:
+    """Return a value in short."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) < 80 else f"{text[:77]}..."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
