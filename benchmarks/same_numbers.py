@@ -24,7 +24,7 @@ import pandas as pd
 import zarr
 
 # What two runs of one version may differ in.
-LEFT_OUT = re.compile(r"timings|seconds|versions|command|machine|created|(^|/)(out|cache|source|path)$")
+LEFT_OUT = re.compile(r"/(timings|versions|command|machine|created|seconds|out|cache|source|path)(/|$)")
 SMALL = shlex.split(
     "--set ablation.passages=100 --set ablation.draws=2 --set ablation.fractions=[0.01,0.1] --set neurons.limit=8 "
     "--set transplants.passages=100 --set transplants.draws=2 --set transplants.groups=3 --set probing.seeds=2 "
@@ -75,8 +75,10 @@ def take(args: argparse.Namespace) -> int:
 
 def differences(old: Path, new: Path, names: list[tuple[re.Pattern[str], str]]) -> int:
     """Print every value that differs; return 1 if there is any."""
-    before = {renamed(key, names): value for key, value in values(old)}
-    after = dict(values(new))
+    first, after = dict(values(old)), dict(values(new))
+    before = {renamed(key, names): value for key, value in first.items()}
+    if len(before) < len(first):
+        raise SystemExit(f"the renames give {len(first) - len(before)} values the name of another")
     lost, added = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
     moved = sorted(key for key in before.keys() & after.keys() if not same(before[key], after[key]))
     for what, keys in (("only in the old", lost), ("only in the new", added)):

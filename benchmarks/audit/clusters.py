@@ -9,12 +9,12 @@ differs from retriever to retriever. A study draws hubs and queries anew, so tha
 import argparse
 
 import numpy as np
-from retroscope.statistics.shared_passages import sharing
 from scipy import sparse
 
 from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
 from retroscope.statistics.paired import PAIRED_TESTS
+from retroscope.statistics.shared_passages import sharing
 
 WORLDS = {
     "100 hubs, Zipf 1": {"hubs": 100, "zipf": 1.0},

@@ -132,7 +132,7 @@ def test_queries_whose_passages_were_attributed_share_them(
 
 
 def test_a_hub_widens_the_intervals_of_the_neurons(retriever: Retriever, collection: Collection) -> None:
-    """40 queries attributed with one of four passages that move all of their margins alike."""
+    """40 queries attributed with one of four passages that enter all of their scores."""
     settings = NeuronSettings(target="score", quadrature="gauss:1")
     queries = [Query(f"q{i}", f"{QUERIES['q0']} {i}") for i in range(40)]
     candidates = [Candidates(query.id, f"p{i % 4}", ()) for i, query in enumerate(queries)]

@@ -106,7 +106,7 @@ def test_choices_of_one_text_are_one_observation_where_a_ridge_is_chosen():
     assert best_ridge(losses, columns, None).item() == 0
 
 
-def test_eight_copies_of_every_query_choose_the_same_ridge():
+def test_copies_of_every_query_are_no_evidence_for_a_smaller_ridge():
     """A made collection whose queries are asked eight times, under ids of their own, and one that knows of no copy."""
     copies = 8
     world, once = wide(32, snr=1.0), choices(60, negatives=20)

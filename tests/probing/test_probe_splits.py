@@ -125,11 +125,13 @@ def test_queries_of_one_text_are_on_one_side():
     candidates = [Candidates(f"q{i}", f"p{i}", tuple(f"x{(7 * i + k) % 400}" for k in range(30))) for i in range(200)]
     texts = {f"q{i}": i // 2 for i in range(200)}
     task = build_task(candidates, 3, texts)
-    split = disjoint_split(task, 0)
-    tested, trained = (set(task.texts[part.query].tolist()) for part in (split.test, split.train))
-    assert not split.own_negatives
-    assert tested
-    assert not tested & trained
+    for split in (disjoint_split(task, seed) for seed in range(5)):
+        trained, validated, tested = (set(task.texts[part.query].tolist()) for part in split.parts.values())
+        assert not split.own_negatives
+        assert tested
+        assert not tested & trained
+        assert not tested & validated
+        assert not validated & trained
     apart = build_task(candidates, 3)
     by_id = disjoint_split(apart, 0)
     assert {q // 2 for q in by_id.test.query.tolist()} & {q // 2 for q in by_id.train.query.tolist()}

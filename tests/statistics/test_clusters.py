@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import xarray as xr
-from retroscope.statistics.shared_passages import sharing
 from scipy import sparse, stats
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
 
@@ -12,6 +11,7 @@ from retroscope.statistics import ComparisonSettings, IntervalSettings, bootstra
 from retroscope.statistics.clusters import Clusters, clusters_of, independent
 from retroscope.statistics.flips import SignFlips, sign_flip_p
 from retroscope.statistics.paired import PAIRED_TESTS, mcnemar, signed_sum_p
+from retroscope.statistics.shared_passages import sharing
 
 FEW = IntervalSettings(resamples=400)
 
@@ -165,8 +165,8 @@ def kinds_study(random, n=150, passages=75, k=4):
     return values, Clusters(np.arange(n), sparse.csr_array(z))
 
 
-def test_queries_that_are_alike_without_their_shared_passages_keep_their_interval():
-    """Queries are drawn at random, so that kinds of queries add no dependence: taken for shared, 2.5 times as wide."""
+def test_two_kinds_of_queries_that_share_nothing_keep_their_interval():
+    """Taken for passages that differ, the two kinds made intervals 2.5 times as wide."""
     random, studies = np.random.default_rng(8), 200
     covered, widths = 0, []
     for _ in range(studies):
@@ -176,3 +176,20 @@ def test_queries_that_are_alike_without_their_shared_passages_keep_their_interva
         widths.append((found.high - found.low)[0] / (plain.high - plain.low)[0])
     assert covered / studies > 0.95 - 3 * np.sqrt(0.05 * 0.95 / studies)
     assert np.median(widths) < 1.25
+
+
+def test_documents_that_questions_were_written_for_count_as_drawn():
+    """Five queries to each of 40 documents: as independent, intervals cover far less."""
+    random, studies, documents, each = np.random.default_rng(9), 200, 40, 5
+    covered = np.zeros(2)
+    for _ in range(studies):
+        document = np.repeat(np.arange(documents), each)
+        values = random.standard_normal(documents)[document, None] + random.standard_normal((len(document), 1))
+        z = np.zeros((len(document), documents * 4))
+        z[np.arange(len(document))[:, None], document[:, None] * 4 + np.arange(4)] = 1
+        for at, what in enumerate((None, Clusters(np.arange(len(document)), sparse.csr_array(z)))):
+            found = bootstrap_mean(values, FEW, what)
+            covered[at] += found.low[0] <= 0 <= found.high[0]
+    error = 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert covered[1] / studies > 0.95 - error
+    assert covered[0] / studies < 0.80

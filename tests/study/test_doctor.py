@@ -272,8 +272,28 @@ def test_a_broken_weight_inside_a_block_is_named_as_that(value: float, tmp_path:
     name = "layers.1.mlp.up_proj.weight"
     folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {name: torch.full_like(t[name], value)})
     error = one(examined(folder), "loading", ERROR)
-    assert error.text.startswith("layers [2] hold values that are not numbers (NaN)")
-    assert "dtype=float32" in error.fix
+    said, fix = {True: ("weights that are not numbers (NaN)", "another copy"), False: ("layers [2] hold", "float32")}[
+        value != value
+    ]
+    assert error.text.startswith(said)
+    assert fix in error.fix
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("bert", "embeddings.position_embeddings.weight"), ("llama", "embed_tokens.weight")]
+)
+def test_a_weight_that_is_no_number_is_refused_although_no_proof_reads_it(
+    family: str, name: str, tmp_path: Path
+) -> None:
+    def spoiled(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        broken = tensors[name].clone()
+        broken[-1] = float("nan")
+        return tensors | {name: broken}
+
+    folder = alter(save_toy(family, tmp_path / "m"), spoiled)
+    error = one(examined(folder), "loading", ERROR)
+    assert "weights that are not numbers (NaN)" in error.text
+    assert name in error.text
 
 
 def test_towers_of_their_own_are_told_apart(tmp_path: Path) -> None:

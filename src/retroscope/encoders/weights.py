@@ -143,7 +143,7 @@ def _find(tensor: Tensor, candidates: list[str], disk: Disk) -> str | None:
 
 
 def _same_values(theirs: Tensor, mine: Tensor) -> bool:
-    """Compare exactly; NaN in both is the same here, and refused by `prove_anatomy` for what it is."""
+    """Compare exactly; NaN in both is the same here, and refused by `prove_loaded` for what it is."""
     return torch.equal(theirs, mine) or (
         bool(mine.isnan().any()) and torch.allclose(theirs, mine, rtol=0, atol=0, equal_nan=True)
     )
@@ -157,6 +157,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
     """
     found = compare_with_disk(model, disk)
     reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]
+    _refuse_nan(model, disk)
     missing = set(info["missing_keys"])
     skipped = missing | {name for name, _, _ in info["mismatched_keys"]}
     unused = sorted({*found.unused, *info["unexpected_keys"]})
@@ -172,6 +173,19 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
             fix="load the checkpoint as the class that saved it; weights that stay random measure nothing",
         )
     return LoadingProof(str(disk.folder), len(found.equal), unexpected=tuple(known))
+
+
+def _refuse_nan(model: nn.Module, disk: Disk) -> None:
+    """A weight that is not a number spoils some vectors only: no text of a proof need meet it."""
+    broken = [
+        name for name, tensor in model.state_dict().items() if tensor.is_floating_point() and tensor.isnan().any()
+    ]
+    if broken:
+        raise EncoderError(
+            f"weights that are not numbers (NaN):{listed(broken)}",
+            where=str(disk.folder),
+            fix="take another copy of the checkpoint, or an earlier one of its training",
+        )
 
 
 def unused_reason(name: str, family: str) -> str | None:

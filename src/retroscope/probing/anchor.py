@@ -29,9 +29,8 @@ from retroscope.probing.trial import Features, Trial
 SCALE_RIDGE = 1e-3
 
 # The least `a`, in logits for a similarity of unit spread. A free sign is one parameter that every test fold
-# learns from the others: where nothing is readable the folds then agree by luck, and intervals over queries
-# are too narrow (docs/methods/probing.md). A tenth of a logit costs at most .005 nats, and outweighs
-# weights under the largest ridge.
+# learns from the others: where nothing is readable the folds agree by luck. A tenth of a logit costs about .005
+# nats there, and outweighs the weights under the largest ridge of the default grid.
 LEAST_SCALE = 0.1
 
 

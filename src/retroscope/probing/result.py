@@ -67,7 +67,7 @@ class ProbeResult:
         if any(self.recipe["repeats"]):
             said.append(
                 f"{sum(self.recipe['repeats'])} of {int(self.split_sizes.sel(part='test').sum())} test choices have a "
-                "query text that is in training, too, with other passages"
+                "query text that is in training, too"
             )
         dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1

@@ -14,7 +14,6 @@ from jaxtyping import Int
 
 from retroscope.errors import AnalysisError
 from retroscope.probing.tasks import NOBODY, Lists, Rows, Task
-from retroscope.statistics.clusters import numbered
 
 FOLDS = 5  # test one, validate on one, train on three
 FEWEST = {"train": 20, "validation": 5, "test": 1}  # choices without which a split says nothing
@@ -65,7 +64,9 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Fold `seed` of a seeded rotation: five seeds in a row test every query text exactly once.
+    """Fold `seed` of a seeded rotation: five seeds in a row test every query at most once, with all of its choices.
+
+    They test each exactly once unless the passages must be divided (`Split.own_negatives`).
 
     Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
 
@@ -111,9 +112,12 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
     train, validation, test = (
         _refill(task, whole & (part == side), pool == side) for side in (TRAIN, VALIDATION, TEST)
     )
-    text = numbered(task.texts)
-    repeats = int(np.isin(text[test.query], text[train.query]).sum())
-    return Split(seed, train, validation, test, own_negatives=True, repeats=repeats)
+    return Split(seed, train, validation, test, own_negatives=True, repeats=_repeats(task, train, test))
+
+
+def _repeats(task: Task, train: Choices, test: Choices) -> int:
+    """How many test choices have a query text that is in training, too."""
+    return int(np.isin(task.texts[test.query], task.texts[train.query]).sum())
 
 
 def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
@@ -127,7 +131,7 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
     order = np.random.default_rng(seed).permutation(len(task.query))
     cut = min(round(train_share * len(order)), len(order) - 1)
     train, rest = (Choices(task.query[rows], task.passages[rows, : task.size]) for rows in (order[:cut], order[cut:]))
-    return Split(seed=seed, train=train, validation=rest, test=rest)
+    return Split(seed=seed, train=train, validation=rest, test=rest, repeats=_repeats(task, train, rest))
 
 
 def _parts(task: Task, seed: int) -> Rows:

@@ -139,7 +139,8 @@ def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
 
 def _without_spread(found: pd.DataFrame, level: float) -> str:
     """Name the places whose random changes are too few and all have one effect, and how many can show anything."""
-    draws, least = int(found["draws"].iloc[0]), math.floor(round(1 / level, 9))  # 1 / (draws + 1) < level
+    draws = int(found["draws"].iloc[0])
+    least = math.floor(round(len(found) / level, 9))  # Holm: places / (draws + 1) < level
     equal = found[found["random_lowest"] == found["random_highest"]]
     if equal.empty or draws >= least:
         return ""

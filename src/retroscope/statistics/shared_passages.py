@@ -5,16 +5,18 @@ queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With 
 - mean, Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow
 from the two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance
 Components, 1992, ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that
-share a passage, without the correction for the estimated mean). Queries that share passages are alike in topic, too,
-and so would be alike without the passages. Pairs that share none, but each share one with a common third, show how
-much: their mean product, where it is positive, is taken from the products of the pairs that share. The variance of
-the mean is
+share a passage, without the correction for the estimated mean). The variance of the mean is
 
     (texts + passages) / n^2,    passages = max(0, u) * 1'B1,
 
 at Satterthwaite's degrees of freedom, 2 V^2 / Var V. V is a quadratic form S'AS with A = alpha B + beta I, so with
 S ~ N(0, Sigma) they are (tr A Sigma)^2 / tr (A Sigma)^2 (Searle, Casella, McCulloch 1992, appendix S; cf. Bell and
 McCaffrey 2002): ten hubs are about ten observations, however many queries they meet.
+
+Fewer than `FEW_GROUPS` groups of queries that share nothing with one another (two languages, two kinds of questions),
+each of many passages, are taken as fixed: u is estimated around the mean of each group, and the interval is for a
+collection of these groups. More groups count as drawn, like the documents that questions were written for; groups of
+few passages count as made by them.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,11 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse, stats
+from scipy.sparse import csgraph
 
 from retroscope.statistics.clusters import Cells, Clusters, Table, numbered
 
-MOST_ROWS = 2000  # texts whose neighbours' neighbours are looked up; of more, so many are drawn
-TRACE_DRAWS = 256  # of random signs; the degrees of freedom are within about 10 % (standard error sqrt(2 / 256))
+FEW_GROUPS = 5  # of so few no variance can be estimated
+MANY_PASSAGES = 10  # in a group: with fewer, the group may be the passages' own doing
+TRACE_DRAWS = 256  # of random signs; the standard error of a trace is at most 9 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +106,7 @@ class _Design:
         own: diagonal of Z Z'.
         sizes: queries of each text.
         pairs: 1'B1.
-        weighted: v'Bv, v being the sizes.
-        beyond: [drawn text, text], 1 where the two share nothing, but each something with a third.
-        drawn: the rows of `beyond`.
+        groups: number of the group of each text whose mean u is estimated around.
         coefficients: ((of passages, of the rest) in S'BS, (...) in S'S).
         traces: of B, B^2, B^3 and B^4, B within the contrasts (rows and columns add to 0).
     """
@@ -113,9 +115,7 @@ class _Design:
     own: Float[np.ndarray, "text"]
     sizes: Float[np.ndarray, "text"]
     pairs: float
-    weighted: float
-    beyond: "sparse.csr_array"
-    drawn: Int[np.ndarray, "drawn"]
+    groups: Int[np.ndarray, "text"]
     coefficients: Float[np.ndarray, "2 2"]
     traces: tuple[float, float, float, float]
 
@@ -143,16 +143,21 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
             [-2 * float(bv.sum()) / n + tau * pairs / n**2, n - tau / n],
         ]
     )
-    return _Design(z, own, sizes, pairs, weighted, *_beyond(z), coefficients, _traces(times, g))
+    return _Design(z, own, sizes, pairs, _groups(z), coefficients, _traces(times, g))
 
 
-def _beyond(z: "sparse.csr_array") -> tuple["sparse.csr_array", Int[np.ndarray, "drawn"]]:
-    """Which texts share nothing, but each something with a third: a row for each drawn text."""
+def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
+    """Groups of texts that share nothing with other groups, where they are few; else all in one."""
     n = z.shape[0]
-    drawn = np.arange(n) if n <= MOST_ROWS else np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
-    shares = sparse.csr_array(z @ z.T > 0).astype(np.float64)
-    near = shares[drawn]  # a text shares with itself, too
-    return sparse.csr_array((near @ shares > 0).astype(np.float64) - near), drawn
+    _, found = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
+    groups = found[:n]
+    together = np.flatnonzero(np.bincount(groups) > 1)
+    passages = np.bincount(found[n:], minlength=int(found.max()) + 1)
+    if len(together) >= FEW_GROUPS or (passages[together] < MANY_PASSAGES).any():
+        return np.zeros(n, dtype=np.int64)
+    return np.asarray(
+        numbered(np.where(np.isin(groups, together), groups, n))
+    )  # those that share with nobody are one group
 
 
 def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
@@ -172,12 +177,10 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
     """Ratio of standard errors and degrees of freedom of cells that measure the same queries."""
     n, g = len(values), len(design.sizes)
     sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
-    of_passages = np.asarray(design.z.T @ sums)
     squares = (sums**2).sum(axis=0)
-    shared = (of_passages**2).sum(axis=0) - design.own @ sums**2
-    moments = np.stack([shared - _alike(sums, design) * design.weighted, squares])
-    if abs(np.linalg.det(design.coefficients)) < 1e-9 * np.abs(design.coefficients).max() ** 2:
-        return np.ones(values.shape[1]), np.full(values.shape[1], g - 1.0)
+    within = _within(sums, design)
+    of_passages = np.asarray(design.z.T @ within)
+    moments = np.stack([(of_passages**2).sum(axis=0) - design.own @ within**2, (within**2).sum(axis=0)])
     inverse = np.linalg.inv(design.coefficients)
     u, rest = inverse @ moments
     passages = np.maximum(u, 0.0) * design.pairs
@@ -192,11 +195,13 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
     return ratio, np.where(ratio > 1, np.clip(df, 1.0, g - 1.0), g - 1.0)
 
 
-def _alike(sums: Float[np.ndarray, "text cell"], design: _Design) -> Cells:
-    """Mean product of two queries that share no passage, but each one with a third; 0 where it is negative."""
-    pairs = float(design.sizes[design.drawn] @ (design.beyond @ design.sizes))
-    products = (sums[design.drawn] * (design.beyond @ sums)).sum(axis=0)
-    return np.maximum(products, 0.0) / pairs if pairs else np.zeros(sums.shape[1])
+def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.ndarray, "text cell"]:
+    """The sums of the texts from the mean of their group."""
+    if not design.groups.any():
+        return sums
+    into = np.eye(int(design.groups.max()) + 1)[design.groups]
+    means = (into.T @ sums) / (into.T @ design.sizes)[:, None]
+    return np.asarray(sums - means[design.groups] * design.sizes[:, None])
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:

@@ -127,10 +127,9 @@ def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
     Predictive Inference, 1993). The queries are taken as they are: it is about which neurons were drawn.
 
     Draws that are all equal (random changes that alter no rank, say) have no spread and are not normal. There it is
-    the exact rank probability, 1 / (1 + m) at the least, however far the top lies: a null that departs from the common
-    value once in m + 1 draws, and then as far as the top does, reaches it. So m equal draws claim nothing below
-    m = 1 / alpha - 1 (19 for .05, more under Holm); more draws do, and the reports say so. NaN for a single draw, which
-    tells no spread.
+    the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1 exchangeable
+    values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and as many times
+    more as Holm multiplies it. NaN for a single draw, which tells no spread.
     """
     m = len(draws)
     if m < 2:

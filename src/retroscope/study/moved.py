@@ -50,8 +50,8 @@ def why_not(before: Retriever, after: Retriever, collection: Collection) -> str:
     found = [
         sum(1 for _ in islice(first_of_each(map(text, ids[t])), needed)) for t, text in texts_by_id(collection).items()
     ]
-    few = min(found)
-    return f"{few} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
+    few, tower = min(zip(found, texts_by_id(collection), strict=True))
+    return f"{few} distinct {tower} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
 
 
 def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
