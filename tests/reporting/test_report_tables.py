@@ -10,7 +10,7 @@ from retroscope.errors import SettingsError
 from retroscope.reporting.files import whole_folder, write_whole
 from retroscope.reporting.latex import PaperTable, booktabs, escape
 from retroscope.reporting.paper_tables import PAPER_TABLES, paper_retrieval
-from retroscope.reporting.tables import TABLES, flips_table, selectivity_table, write_tables
+from retroscope.reporting.tables import TABLES, flips_table, joined, selectivity_table, write_tables
 from synthetic_findings import EVIL, N_QUERIES, findings, model, query_ids
 
 MEANING = {r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<",
@@ -130,3 +130,10 @@ def test_a_folder_of_the_users_own_is_refused_not_replaced(tmp_path):
     with pytest.raises(SettingsError, match="was not written by a report"), whole_folder(own.parent):
         pass
     assert own.exists()
+
+
+def test_two_tables_of_one_name_are_refused():
+    """Random changes of transplants were called `controls`, and took the place of the probes' controls."""
+    table = PaperTable(pd.DataFrame({"a": [1]}), "caption", "note", ())
+    with pytest.raises(ValueError, match="two tables are called controls"):
+        joined([{"controls": table}, {"seeds": table}, {"controls": table}])

@@ -193,3 +193,14 @@ def test_documents_that_questions_were_written_for_count_as_drawn():
     error = 3 * np.sqrt(0.05 * 0.95 / studies)
     assert covered[1] / studies > 0.95 - error
     assert covered[0] / studies < 0.80
+
+
+def test_a_widened_interval_stays_within_the_values():
+    """An accuracy of .95 with a hub had an upper end of 1.004."""
+    values = (np.arange(60) >= 3).astype(float)[:, None]
+    z = np.zeros((60, 4))
+    z[np.arange(60), np.where(np.arange(60) < 3, 0, 1 + np.arange(60) % 3)] = 1
+    clusters = Clusters(np.arange(60), sparse.csr_array(z))
+    found = bootstrap_mean(values, FEW, clusters)
+    assert sharing(values, clusters).widening(0.95)[0] > 2
+    assert 0 <= found.low[0] < 0.95 < found.high[0] <= 1

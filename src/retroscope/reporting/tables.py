@@ -1,7 +1,7 @@
 """Tables: every number as parquet and CSV, the ones a paper prints as LaTeX too."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,21 +60,33 @@ def write_frames(frames: Frames, papers: Mapping[str, PaperTable], folder: Path)
 
 def paper_tables(findings: Findings) -> dict[str, PaperTable]:
     """Every table that a paper prints."""
-    found = {name: make(findings) for name, make in PAPER_TABLES.items()} | baseline_tables(findings)
+    found = [{name: make(findings) for name, make in PAPER_TABLES.items()}, baseline_tables(findings)]
     if findings.moved is not None:
         apart = len(findings.moved.weights) > 1
-        for tower, f in findings.moved.weights.items():
-            found |= weight_tables(f, tower if apart else "")
-    found |= bare_tables(findings) | training_tables(findings)
+        found += [weight_tables(f, tower if apart else "") for tower, f in findings.moved.weights.items()]
+    found += [bare_tables(findings), training_tables(findings)]
     if findings.transplants is not None:
-        found |= transplant_tables(findings.transplants)
+        found.append(transplant_tables(findings.transplants))
     if findings.story is not None:
-        found |= story_tables(findings.story)
+        found.append(story_tables(findings.story))
     if findings.elsewhere is not None:
-        found |= elsewhere_tables(findings)
+        found.append(elsewhere_tables(findings))
     for prefix, neurons in _by_tower(findings):
-        found |= {f"{prefix}{name}": table for name, table in neuron_papers(neurons).items()}
-    return found
+        found.append({f"{prefix}{name}": table for name, table in neuron_papers(neurons).items()})
+    return joined(found)
+
+
+def joined(found: Sequence[Mapping[str, PaperTable]]) -> dict[str, PaperTable]:
+    """All tables; two of one name would be one file, and one of them lost.
+
+    Raises:
+        ValueError: if two have one name.
+    """
+    names = [name for tables in found for name in tables]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two tables are called {', '.join(repeated)}")
+    return {name: table for tables in found for name, table in tables.items()}
 
 
 def moved_frames(findings: Findings) -> Frames:

@@ -113,7 +113,8 @@ def _control_table(f: TransplantFindings) -> dict[str, PaperTable]:
         "Random: every tensor of the place changed in a normal direction, by the norm of what fine-tuning changed "
         "there. Difference: the effect beyond the mean of the draws, paired by query."
     )
-    return {"controls": PaperTable(frame, "Places against random changes of equal size", note, ("effect", "random"))}
+    caption = "Places against random changes of equal size"
+    return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
 
 
 def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:

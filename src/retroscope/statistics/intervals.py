@@ -91,7 +91,7 @@ def bootstrap_mean(
     shared = sharing(flat, what)
     if shared is not None:
         grown = shared.widening(settings.level)
-        low, high = low * grown, high * grown
+        low, high = _within(low * grown, high * grown, centred)
     return Interval(
         mean=mean.reshape(shape),
         low=(mean + low).reshape(shape),
@@ -99,6 +99,14 @@ def bootstrap_mean(
         level=settings.level,
         n=n.reshape(shape),
     )
+
+
+def _within(
+    low: Float[np.ndarray, "cell"], high: Float[np.ndarray, "cell"], centred: Float[np.ndarray, "query cell"]
+) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
+    """Widened ends, no farther than the values themselves, as those of every resample: no accuracy is above 1."""
+    filled = np.nan_to_num(centred, nan=0.0)
+    return np.maximum(low, filled.min(axis=0, initial=0.0)), np.minimum(high, filled.max(axis=0, initial=0.0))
 
 
 def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
