@@ -115,6 +115,21 @@ def test_harm_is_not_called_a_gain() -> None:
     )
 
 
+def test_a_loss_is_looked_for_where_probes_and_layers_fall() -> None:
+    """It was looked for where they rise most, which points away from it."""
+    made = transplants("block:3", "block:3")
+    harmed = replace(made, differences={"rewind": made.differences["graft"], "graft": made.differences["rewind"]})
+    gain, loss = (
+        make_story(findings(moved=moved(), transplants=t), STATISTICS).evidence.set_index(["instrument", "place"])[
+            "value"
+        ]
+        for t in (made, harmed)
+    )
+    assert loss["probes"].to_list() == [-v for v in gain["probes"]]
+    assert loss["layers"].to_list() == [-v for v in gain["layers"]]
+    assert loss["weights"].to_list() == gain["weights"].to_list()
+
+
 def test_without_a_whole_effect_nothing_is_placed() -> None:
     """A block that matters where all blocks together do not: no claim of the story, whatever its p."""
     made = transplants("block:3", None)
@@ -155,7 +170,7 @@ def test_a_failed_control_of_the_probes_marks_the_story() -> None:
     found = told("block:4", None)
     broken = replace(found, probing=compare_made(*probing(accuracy=lambda *_: 0.9)))
     marked = [
-        s for s in verdict(broken).statements if "own question gains" in s.text and s.topic == "where it happened"
+        s for s in verdict(broken).statements if "own question, growth" in s.text and s.topic == "where it happened"
     ]
     assert marked
     assert all(s.doubts for s in marked)

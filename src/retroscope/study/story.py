@@ -106,21 +106,31 @@ def _blocks(findings: Findings, made: TransplantFindings) -> Iterator[dict[str, 
 def _by_block(findings: Findings, made: TransplantFindings, places: Sequence[Place]) -> Mapping[str, Sequence[float]]:
     """Of every instrument that was used, a value for every place; only of those whose effect is shown somewhere."""
     found: dict[str, Sequence[float]] = {}
+    sign = _sign(made)
     if findings.moved is not None:
         found["weights"] = _weights(findings.moved, places)
         found["representations"] = [-v for v in _rises(_mean_cka(findings.moved), places)]
     own = own_rows(findings)
     if findings.probing is not None and (own["p_corrected"] < alpha(findings.probing)).any():
-        found["probes"] = _rises(own.set_index("layer")["effect"], places)
+        found["probes"] = [sign * v for v in _rises(own.set_index("layer")["effect"], places)]
     layers = _layers(findings, made.measures[0])
     if findings.layer_retrieval is not None and (layers["p_corrected"] < alpha(findings.layer_retrieval)).any():
-        found["layers"] = _rises(layers.set_index("layer")["effect"], places)
+        found["layers"] = [sign * v for v in _rises(layers.set_index("layer")["effect"], places)]
     hidden = findings.neurons.sides[AFTER].neurons.get(HIDDEN) if findings.neurons else None
     if hidden is not None:
         found["neurons"] = _shares(hidden[SHARE], places)
     for direction in made.differences:
         found[direction] = _matters(made, direction, [name for name, _, _ in places])
     return found
+
+
+def _sign(made: TransplantFindings) -> float:
+    """-1 where the retriever loses by the headline, so that what falls most is what points to a loss; else 1."""
+    for direction, towards in ((GRAFT, 1.0), (REWIND, -1.0)):
+        if direction in made.differences:
+            whole = made.headline(direction).set_index("transplant").loc["all", "effect"]
+            return -1.0 if towards * whole < 0 else 1.0
+    return 1.0
 
 
 def _layers(findings: Findings, measure: str) -> pd.DataFrame:
