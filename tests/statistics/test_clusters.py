@@ -204,3 +204,9 @@ def test_a_widened_interval_stays_within_the_values():
     found = bootstrap_mean(values, FEW, clusters)
     assert sharing(values, clusters).widening(0.95)[0] > 2
     assert 0 <= found.low[0] < 0.95 < found.high[0] <= 1
+
+
+def test_where_all_queries_share_all_passages_nothing_can_be_told_apart():
+    values = np.random.default_rng(0).standard_normal((20, 2))
+    found = sharing(values, Clusters(np.arange(20), sparse.csr_array(np.ones((20, 3)))))
+    assert found.ratio.tolist() == [1, 1]

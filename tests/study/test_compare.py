@@ -76,10 +76,10 @@ def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
     judged = [Judgment(f"q{i}", f"p{i + 20 * n}") for i in range(15) for n in range(4)]
     few = make_collection("few", passages, queries, judged)
     one, two = (load_retriever(save_toy("bert", tmp_path / name), pooling="mean") for name in ("one", "two"))
-    assert "15 texts are too few" in why_not(one, two, few)
+    assert "15 distinct query texts are too few" in why_not(one, two, few)
     repeated = [Query(f"q{i}", f"{'the'.upper()} {words[i % 15]} " + "  " * (i // 15)) for i in range(45)]
     again = make_collection("few", passages, repeated, judged)
-    assert "15 texts are too few" in why_not(one, two, again), "45 queries of 15 texts"
+    assert "15 distinct query texts are too few" in why_not(one, two, again), "45 queries of 15 texts"
     other = load_retriever(save_toy("roberta", tmp_path / "other"), pooling="mean")
     assert "one is a bert of 2 blocks, the other a roberta" in why_not(one, other, few)
 
@@ -485,5 +485,7 @@ def test_a_second_collection_and_another_training(
     assert any(caveat.startswith(same) for caveat in found.caveats)
     with pytest.raises(AnalysisError, match="a second collection is for what moved, which is not measured"):
         compare(backbone, retriever, collection, replace(quick, drift=None), elsewhere=elsewhere, cache=cache)
-    with pytest.raises(AnalysisError, match="what moved elsewhere cannot be measured: 3 texts are too few"):
+    with pytest.raises(
+        AnalysisError, match="what moved elsewhere cannot be measured: 3 distinct query texts are too few"
+    ):
         compare(backbone, retriever, collection, quick, elsewhere=few(elsewhere, 3), cache=cache)

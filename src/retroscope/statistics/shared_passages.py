@@ -181,6 +181,8 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
     within = _within(sums, design)
     of_passages = np.asarray(design.z.T @ within)
     moments = np.stack([(of_passages**2).sum(axis=0) - design.own @ within**2, (within**2).sum(axis=0)])
+    if abs(np.linalg.det(design.coefficients)) < 1e-9 * np.abs(design.coefficients).max() ** 2:
+        return np.ones(values.shape[1]), np.full(values.shape[1], g - 1.0)
     inverse = np.linalg.inv(design.coefficients)
     u, rest = inverse @ moments
     passages = np.maximum(u, 0.0) * design.pairs
