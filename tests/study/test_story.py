@@ -170,7 +170,7 @@ def test_a_failed_control_of_the_probes_marks_the_story() -> None:
     found = told("block:4", None)
     broken = replace(found, probing=compare_made(*probing(accuracy=lambda *_: 0.9)))
     marked = [
-        s for s in verdict(broken).statements if "own question, growth" in s.text and s.topic == "where it happened"
+        s for s in verdict(broken).statements if "growth of own question" in s.text and s.topic == "where it happened"
     ]
     assert marked
     assert all(s.doubts for s in marked)

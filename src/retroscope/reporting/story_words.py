@@ -27,8 +27,8 @@ PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
     "weights": "weights moved",
     "representations": "vectors part (CKA)",
-    PROBES: "own question, growth of the effect",
-    "layers": "layer retrieval, growth of the effect",
+    PROBES: "growth of own question",
+    "layers": "growth of layer retrieval",
     "neurons": "neurons' attribution",
     GRAFT: "put in: part of the effect",
     REWIND: "put back: part of the effect",
@@ -176,7 +176,7 @@ def story_figure(story: StoryFindings) -> Figure | None:
     ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
     caption = (
         "Each row has its own scale, its largest value brightest. Weights: size of the change over size before. CKA: "
-        "by how much it falls over the block. Growth of the effect: by how much after - before grows over the block "
+        "by how much it falls over the block. Growth: by how much after - before grows over the block "
         "(falls, where the retriever loses). Put in, put "
         f"back: part of the whole effect on {story.measure} that the block alone makes."
     )
