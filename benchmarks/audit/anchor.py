@@ -7,11 +7,10 @@ similarity with its standard error over query texts. `--unscreened` keeps negati
 (no anchor, the ridge of the smallest loss, its old grid) stands in this script.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from options import probing_options
 
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
@@ -29,11 +28,7 @@ OLD_GRID = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--layers", type=int, nargs="+", default=[6])
+    parser = probing_options(__doc__)
     parser.add_argument("--passages", type=int, default=5)
     parser.add_argument("--unscreened", action="store_true")
     args = parser.parse_args()

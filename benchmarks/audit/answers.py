@@ -5,9 +5,9 @@
 "before" mines the negatives of the same collection without its answers, as all were mined before.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
+
+from options import probing_options
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
@@ -19,11 +19,7 @@ from retroscope.representations.represent import represent
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--layers", type=int, nargs="+", default=[6])
+    parser = probing_options(__doc__)
     parser.add_argument("--passages", type=int, default=5)
     args = parser.parse_args()
     data = load_collection(args.data)

@@ -8,13 +8,12 @@ split divides the choices at random, and tests only those whose passages all occ
 so what a leak reads falls with their number. The old formula stands in this script.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
+from options import probing_options
 
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
@@ -32,11 +31,7 @@ HASHED = "hash_labels"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--layers", type=int, nargs="+", default=[6])
+    parser = probing_options(__doc__)
     parser.add_argument("--queries", type=int, nargs="+", default=[0])
     args = parser.parse_args()
     data = load_collection(args.data)

@@ -32,6 +32,7 @@ from retroscope.statistics.clusters import Cells, Clusters, Table, numbered
 FEW_GROUPS = 5  # of so few no variance can be estimated
 MANY_PASSAGES = 10  # in a group: with fewer, the group may be the passages' own doing
 TRACE_DRAWS = 256  # of random signs; the standard error of a trace is at most 9 %
+NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
             [-2 * float(bv.sum()) / n + tau * pairs / n**2, n - tau / n],
         ]
     )
-    return _Design(z, own, sizes, pairs, _groups(z), coefficients, _traces(times, g))
+    return _Design(z, own, sizes, pairs, _groups(z), coefficients, _traces(times, g) if pairs else NO_TRACES)
 
 
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
