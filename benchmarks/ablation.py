@@ -15,12 +15,12 @@ from time import perf_counter
 
 import torch
 
+from retroscope.analyses.neurons.ablation_curves import AblationCurves, ablation_curves
+from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.neurons.attribute import attribute
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
-from retroscope.study.ablation_curves import AblationCurves, ablation_curves
-from retroscope.study.ablation_settings import AblationSettings
-from retroscope.study.neurons import attribute
 
 SHOWN = [
     "fraction",

@@ -16,13 +16,13 @@ import numpy as np
 from retroscope.cli.terminal import progress_bars
 from retroscope.collection.world.files import NEGATIVES_RUN, PRETRAINING
 from retroscope.encoders.loading import load_retriever
+from retroscope.inputs.load import collection_of
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
 from retroscope.study.grid import Grid, prepare_grid, run_grid
 from retroscope.study.grid_settings import GridSettings
 from retroscope.study.grid_summary import gather
-from retroscope.study.load import collection_of
 from retroscope.study.pretraining import PretrainStudySettings
 from retroscope.study.settings import DataSettings, NegativesSettings, StudySettings
 from retroscope.study.single import run_probes

@@ -9,21 +9,14 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from retroscope.reporting.findings import (
-    CollectionFacts,
-    Findings,
-    Model,
-    RankedPassage,
-    SelfTest,
-    TopPassages,
-    Tower,
-)
-from retroscope.reporting.moved_findings import MovedFindings
-from retroscope.reporting.neuron_findings import Ablation, NeuronFindings, NeuronSide
-from retroscope.reporting.neuron_report import NeuronReport
-from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.analyses.neurons.report import NeuronReport
+from retroscope.analyses.neurons.result import Ablation, NeuronFindings, NeuronSide
+from retroscope.analyses.representations.result import MovedFindings
+from retroscope.analyses.weights.result import WeightFindings
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
+from retroscope.study.findings import Findings, RankedPassage, TopPassages
+from retroscope.typesetting.subject import CollectionFacts, Model, SelfTest, Tower
 
 gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 N_QUERIES = 240

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_settings import AblationSettings
 from retroscope.study.settings import RetrievalSettings, StudySettings
-from retroscope.study.transplant_settings import SweepSettings
 from tiny_pair import make_tiny_pair
 
 PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "random_weights")

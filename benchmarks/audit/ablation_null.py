@@ -17,6 +17,10 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from retroscope.analyses.neurons.ablation_curves import AblationCurves, ablation_curves
+from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.neurons.attribute import attribute
+from retroscope.analyses.neurons.held_out import evaluated_queries
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.collection import make_collection
@@ -24,10 +28,6 @@ from retroscope.collection.loading import load_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.loading import load_retriever
 from retroscope.scores import Scores
-from retroscope.study.ablation_curves import AblationCurves, ablation_curves
-from retroscope.study.ablation_settings import AblationSettings
-from retroscope.study.held_out import evaluated_queries
-from retroscope.study.neurons import attribute
 
 ALPHA = 0.05
 

@@ -11,14 +11,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from retroscope.analyses.baselines.words import baseline_statements, share_words
+from retroscope.inputs.cache import default_cache
+from retroscope.inputs.load import collection_of, pair_of
 from retroscope.probing.settings import ProbeSettings
-from retroscope.reporting.baseline_words import baseline_statements, share_words
-from retroscope.reporting.frames import rows
-from retroscope.reporting.numbers import interval, score, signed
-from retroscope.study.cache import default_cache
 from retroscope.study.compare import compare
-from retroscope.study.load import collection_of, pair_of
 from retroscope.study.settings import DataSettings, LoadSettings, ModelSettings, RetrievalSettings, StudySettings
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.numbers import interval, score, signed
 
 
 def main() -> None:

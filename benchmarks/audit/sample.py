@@ -21,11 +21,11 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.loading import load_retriever
+from retroscope.inputs.sampled import sampled
+from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
-from retroscope.study.sampled import sampled
-from retroscope.study.whole_search import whole_search
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")
 SIZE = 1000

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
+from retroscope.analyses.transplants.measure import TransplantSettings, transplant
+from retroscope.analyses.transplants.result import SUM, TransplantFindings
+from retroscope.analyses.transplants.settings import MOST_GROUPS, SweepSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
-from retroscope.reporting.transplant_findings import SUM, TransplantFindings
 from retroscope.statistics.luck import chance_of_agreeing
-from retroscope.study.transplant_settings import MOST_GROUPS, SweepSettings
-from retroscope.study.transplants import TransplantSettings, transplant
 
 MEASURE = "RR@10"
 

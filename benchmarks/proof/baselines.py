@@ -13,17 +13,17 @@ import numpy as np
 
 from proof.made import DIM, collection, retriever
 from proof.proof import Proof, rate, short
-from retroscope.reporting.baseline_findings import UNTRAINED, BaselineFindings
-from retroscope.reporting.baseline_words import LEAK
+from retroscope.analyses.baselines.result import UNTRAINED, BaselineFindings
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.baselines.summary import BASELINES, BESTS, BM25, VARIANTS, baseline_findings
+from retroscope.analyses.baselines.variants import HEAD, RAW, Trial, Tried, trial, try_bm25, try_shuffled, try_variants
+from retroscope.analyses.baselines.vectors import Views
+from retroscope.analyses.baselines.words import LEAK
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval import linear_head
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.study.baseline_settings import BaselineSettings
-from retroscope.study.baseline_summary import BASELINES, BESTS, BM25, VARIANTS, baseline_findings
-from retroscope.study.baseline_vectors import Views
-from retroscope.study.baselines import HEAD, RAW, Trial, Tried, trial, try_bm25, try_shuffled, try_variants
 
 QUERIES, PASSAGES, ALPHA = 60, 120, 0.05
 MEASURE = "nDCG@10"

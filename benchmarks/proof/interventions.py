@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 
 from proof.proof import Proof, rate, short
+from retroscope.analyses.neurons.ablation_table import curve_table
+from retroscope.analyses.transplants.infer import differences
+from retroscope.analyses.transplants.random_controls import control_table
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.ratio import ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_table import curve_table
-from retroscope.study.random_controls import control_table
-from retroscope.study.transplant_results import differences
 
 QUERIES, DRAWS, CHANGES = 60, 5, 8
 SETS, RATES, LOSS = 0.03, 0.05, 0.3

@@ -13,15 +13,16 @@ import pandas as pd
 import xarray as xr
 
 from proof.proof import Proof, rate, short
-from retroscope.reporting.findings import CollectionFacts, Findings, Model
-from retroscope.reporting.moved_findings import CROSS_COLUMNS, SHAPE_COLUMNS, SIMILARITY_COLUMNS, MovedFindings
-from retroscope.reporting.story_findings import CONTRADICTED, StoryFindings
-from retroscope.reporting.transplant_findings import TransplantFindings
-from retroscope.reporting.weight_findings import WeightFindings
+from retroscope.analyses.localisation.infer import make_story
+from retroscope.analyses.localisation.result import CONTRADICTED, StoryFindings
+from retroscope.analyses.representations.result import CROSS_COLUMNS, SHAPE_COLUMNS, SIMILARITY_COLUMNS, MovedFindings
+from retroscope.analyses.transplants.infer import TransplantScores, differences, with_results
+from retroscope.analyses.transplants.result import TransplantFindings
+from retroscope.analyses.weights.result import WeightFindings
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
-from retroscope.study.story import make_story
-from retroscope.study.transplant_results import TransplantScores, differences, with_results
+from retroscope.study.findings import Findings
+from retroscope.typesetting.subject import CollectionFacts, Model
 
 QUERIES, ALPHA, MEASURE = 60, 0.05, "RR@10"
 RATES = 0.15  # standard deviation of a query's score with a hybrid

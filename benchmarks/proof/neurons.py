@@ -13,11 +13,11 @@ import xarray as xr
 from scipy import stats
 
 from proof.proof import Proof, rate, short
+from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, effect_rows, profile_rows
+from retroscope.analyses.neurons.result import GINI, SINGLE, TOTAL, NeuronFindings, NeuronSide
+from retroscope.analyses.probes.controls import widened
 from retroscope.attribution.concentration import gini
 from retroscope.attribution.overlap import chance_jaccard, jaccard
-from retroscope.reporting.controls import widened
-from retroscope.reporting.neuron_findings import GINI, SINGLE, TOTAL, NeuronFindings, NeuronSide
-from retroscope.reporting.neuron_frames import LAYER_SHARE, activity_effect, effect_rows, profile_rows
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 

@@ -9,12 +9,12 @@ import pandas as pd
 import xarray as xr
 
 from proof.proof import Proof, rate, short
+from retroscope.analyses.neurons.ablation_table import area_table
+from retroscope.analyses.trainings.summary import RETRIEVAL, TRAINING, training_findings
+from retroscope.analyses.transplants.interactions import interaction_tables, subset_names
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_table import area_table
-from retroscope.study.interactions import interaction_tables, subset_names
-from retroscope.study.training_summary import RETRIEVAL, TRAINING, training_findings
 
 TRAININGS, QUERIES, ALPHA, MEASURE = 3, 60, 0.05, "RR@10"
 EFFECT, OF_TRAINING = 0.12, 0.03  # of fine-tuning, and the standard deviation of it over trainings

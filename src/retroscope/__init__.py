@@ -16,6 +16,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retroscope.analyses.neurons.ablation_curves import AblationCurves as AblationCurves
+    from retroscope.analyses.neurons.ablation_curves import ablation_curves as ablation_curves
+    from retroscope.analyses.neurons.ablation_settings import AblationSettings as AblationSettings
+    from retroscope.analyses.neurons.attribute import attribute as attribute
+    from retroscope.analyses.transplants.measure import TransplantSettings as TransplantSettings
+    from retroscope.analyses.transplants.measure import transplant as transplant
+    from retroscope.analyses.weights.diff import diff as diff
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
     from retroscope.attribution.settings import NeuronSettings as NeuronSettings
     from retroscope.collection.collection import Collection as Collection
@@ -50,26 +57,19 @@ if TYPE_CHECKING:
     from retroscope.statistics.difference import Difference as Difference
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
-    from retroscope.study.ablation_curves import AblationCurves as AblationCurves
-    from retroscope.study.ablation_curves import ablation_curves as ablation_curves
-    from retroscope.study.ablation_settings import AblationSettings as AblationSettings
     from retroscope.study.compare import compare as compare
-    from retroscope.study.diff import diff as diff
     from retroscope.study.doctor import diagnose as diagnose
     from retroscope.study.grid_settings import GridSettings as GridSettings
-    from retroscope.study.neurons import attribute as attribute
     from retroscope.study.settings import StudySettings as StudySettings
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
-    from retroscope.study.transplants import TransplantSettings as TransplantSettings
-    from retroscope.study.transplants import transplant as transplant
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
     from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
     from retroscope.training.settings import TrainingSettings as TrainingSettings
 
 _HOMES = {
-    "AblationCurves": "study.ablation_curves",
-    "AblationSettings": "study.ablation_settings",
+    "AblationCurves": "analyses.neurons.ablation_curves",
+    "AblationSettings": "analyses.neurons.ablation_settings",
     "Candidates": "collection.records",
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
@@ -91,15 +91,15 @@ _HOMES = {
     "Study": "study.study",
     "StudySettings": "study.settings",
     "TrainingSettings": "training.settings",
-    "TransplantSettings": "study.transplants",
+    "TransplantSettings": "analyses.transplants.measure",
     "World": "collection.world.world",
     "WorldSettings": "collection.world.people",
-    "ablation_curves": "study.ablation_curves",
-    "attribute": "study.neurons",
+    "ablation_curves": "analyses.neurons.ablation_curves",
+    "attribute": "analyses.neurons.attribute",
     "compare": "study.compare",
     "compare_scores": "statistics.comparison",
     "diagnose": "study.doctor",
-    "diff": "study.diff",
+    "diff": "analyses.weights.diff",
     "encode_layers": "encoders.encode",
     "hard_negatives": "collection.negatives",
     "load_collection": "collection.loading",
@@ -117,7 +117,7 @@ _HOMES = {
     "retrieve_layers": "retrieval.retrieve",
     "self_test": "encoders.selftest",
     "summarise": "statistics.summaries",
-    "transplant": "study.transplants",
+    "transplant": "analyses.transplants.measure",
 }
 
 __all__ = sorted(_HOMES)

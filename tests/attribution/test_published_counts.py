@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
+from retroscope.analyses.neurons.attribute import plan_on_texts
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.result import NeuronAttribution
@@ -21,7 +22,6 @@ from retroscope.attribution.units import text_units
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
-from retroscope.study.neurons import plan_on_texts
 from toys import TOYS
 
 POOLING = {"CLS": "cls", "mean": "mean", "eos": "last_token"}

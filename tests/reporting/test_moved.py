@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from retroscope.analyses.representations.figures import moved_figures
+from retroscope.analyses.representations.result import MovedFindings
 from retroscope.errors import AnalysisError
-from retroscope.reporting.moved_figures import moved_figures
-from retroscope.reporting.moved_findings import MovedFindings
-from retroscope.reporting.report import write_report
-from retroscope.reporting.statements import CHANGED, NOTE
-from retroscope.reporting.verdict import verdict
+from retroscope.study.verdict import verdict
+from retroscope.study.written_report import write_report
+from retroscope.typesetting.statements import CHANGED, NOTE
 from synthetic_findings import compare, findings, moved, retrieval
 
 

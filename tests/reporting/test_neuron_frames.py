@@ -5,11 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retroscope.attribution import result
-from retroscope.errors import AnalysisError
-from retroscope.reporting import neuron_findings as names
-from retroscope.reporting.neuron_findings import NeuronFindings
-from retroscope.reporting.neuron_frames import (
+from retroscope.analyses.neurons import result as names
+from retroscope.analyses.neurons.frames import (
     LAYER_SHARE,
     ablation_rows,
     activity_rows,
@@ -19,6 +16,9 @@ from retroscope.reporting.neuron_frames import (
     neuron_rows,
     profile_rows,
 )
+from retroscope.analyses.neurons.result import NeuronFindings
+from retroscope.attribution import result
+from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from synthetic_findings import BLOCKS, N_UNITS, THRESHOLDS, WIDTHS, ablation, neuron_findings, neuron_side
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retroscope.analyses.neurons.frames import activity_rows, layer_activity, neuron_rows
+from retroscope.analyses.neurons.maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
+from retroscope.analyses.neurons.result import PUBLISHED, HeatMap, NeuronFindings
 from retroscope.errors import SettingsError
-from retroscope.reporting.figures import svg
-from retroscope.reporting.neuron_findings import PUBLISHED, HeatMap, NeuronFindings
-from retroscope.reporting.neuron_frames import activity_rows, layer_activity, neuron_rows
-from retroscope.reporting.neuron_maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
+from retroscope.typesetting.drawing import svg
 from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings, neuron_side
 
 SIZES = st.integers(1, 12_000), st.integers(1, 60)

@@ -9,18 +9,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from retroscope.analyses.neurons.figures import moves
+from retroscope.analyses.neurons.frames import LAYER_SHARE
+from retroscope.analyses.neurons.report import write_neuron_report
+from retroscope.analyses.neurons.result import PUBLISHED, NeuronFindings
+from retroscope.analyses.neurons.tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
 from retroscope.errors import AnalysisError
-from retroscope.reporting.console import neuron_summary, summary
-from retroscope.reporting.figures import FIGURES, NEURON_FIGURES, draw, draw_neurons
-from retroscope.reporting.html import render
-from retroscope.reporting.latex import booktabs
-from retroscope.reporting.neuron_figures import moves
-from retroscope.reporting.neuron_findings import PUBLISHED, NeuronFindings
-from retroscope.reporting.neuron_frames import LAYER_SHARE
-from retroscope.reporting.neuron_report import write_neuron_report
-from retroscope.reporting.neuron_tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
-from retroscope.reporting.report import write_report
-from retroscope.reporting.tables import write_neuron_tables
+from retroscope.study.console import neuron_summary, summary
+from retroscope.study.figures import FIGURES, NEURON_FIGURES, draw, draw_neurons
+from retroscope.study.html import render
+from retroscope.study.tables import write_neuron_tables
+from retroscope.study.written_report import write_report
+from retroscope.typesetting.latex import booktabs
 from synthetic_findings import (
     BLOCKS,
     EVIL,

@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from retroscope.reporting.figures import FIGURES, draw, svg, write_figures
-from retroscope.reporting.palette import HALVES, LOOKS
-from retroscope.reporting.probing_figures import effect_points, probe_curves
-from retroscope.reporting.retrieval_figures import query_pairs
+from retroscope.analyses.probes.figures import effect_points, probe_curves
+from retroscope.analyses.retrieval.figures import query_pairs
+from retroscope.study.figures import FIGURES, draw
+from retroscope.typesetting.drawing import svg, write_figures
+from retroscope.typesetting.palette import HALVES, LOOKS
 from synthetic_findings import CONTROLS, EVIL, LAYERS, N_QUERIES, PASSAGES, PROBES, findings, model, tower
 
 

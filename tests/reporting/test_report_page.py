@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from retroscope.reporting.console import summary
-from retroscope.reporting.figures import draw
-from retroscope.reporting.html import FLIPS_SHOWN, flipped_queries, render
-from retroscope.reporting.page import json_for_script
-from retroscope.reporting.report import write_report
+from retroscope.study.console import summary
+from retroscope.study.figures import draw
+from retroscope.study.html import FLIPS_SHOWN, flipped_queries, render
+from retroscope.study.written_report import write_report
+from retroscope.typesetting.page import json_for_script
 from synthetic_findings import EVIL, findings, model, query_ids, top_passages, tower
 
 GOLDEN = Path(__file__).parent / "golden_summary.txt"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retroscope.errors import SettingsError
-from retroscope.reporting.files import whole_folder, write_whole
-from retroscope.reporting.latex import PaperTable, booktabs, escape
-from retroscope.reporting.paper_tables import PAPER_TABLES, paper_retrieval
-from retroscope.reporting.tables import TABLES, flips_table, joined, selectivity_table, write_tables
+from retroscope.files import whole_folder, write_whole
+from retroscope.study.paper_tables import PAPER_TABLES, paper_retrieval
+from retroscope.study.tables import TABLES, flips_table, joined, selectivity_table, write_tables
+from retroscope.typesetting.latex import PaperTable, booktabs, escape
 from synthetic_findings import EVIL, N_QUERIES, findings, model, query_ids
 
 MEANING = {r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<",

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from retroscope.analyses.probes.words import _share
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.reporting.probing_words import _share
-from retroscope.reporting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE
-from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
+from retroscope.study.verdict import verdict
+from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE
 from synthetic_findings import (
     N_QUERIES,
     accuracy,

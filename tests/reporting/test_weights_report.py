@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retroscope.reporting.console import weight_summary
-from retroscope.reporting.statements import ALARM, CAUTION, NOTE
-from retroscope.reporting.weight_findings import WeightFindings
-from retroscope.reporting.weight_report import write_weight_report
-from retroscope.reporting.weight_words import weight_statements
+from retroscope.analyses.weights.report import write_weight_report
+from retroscope.analyses.weights.result import WeightFindings
+from retroscope.analyses.weights.words import weight_statements
+from retroscope.study.console import weight_summary
+from retroscope.typesetting.statements import ALARM, CAUTION, NOTE
 
 N_BLOCKS = 4
 PARTS = ("attention", "ffn_in", "ffn_out", "norm")

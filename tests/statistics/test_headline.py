@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from retroscope.reporting.verdict import other_measures, retrieval
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
+from retroscope.study.verdict import other_measures, retrieval
 from synthetic_findings import findings
 
 MEASURES = ["nDCG@10", "RR@10", "R@10", "R@100"]

@@ -9,6 +9,13 @@ import pytest
 import torch
 import xarray as xr
 
+from retroscope.analyses.neurons.ablation_curves import AblationCurves, ablation_curves
+from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.neurons.ablation_table import area_table, curve_table, shared_by_chance
+from retroscope.analyses.neurons.ablation_words import ablated, confirmed_fractions
+from retroscope.analyses.neurons.held_out import evaluated_queries
+from retroscope.analyses.neurons.result import NeuronSide
+from retroscope.analyses.neurons.sides import neuron_side
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, choose, ranked
@@ -20,17 +27,10 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.reporting.neuron_ablation import ablated, confirmed_fractions
-from retroscope.reporting.neuron_findings import NeuronSide
+from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
-from retroscope.study.ablation_curves import AblationCurves, ablation_curves
-from retroscope.study.ablation_settings import AblationSettings
-from retroscope.study.ablation_table import area_table, curve_table, shared_by_chance
-from retroscope.study.held_out import evaluated_queries
-from retroscope.study.neuron_sides import neuron_side
-from retroscope.study.whole_search import whole_search
 from synthetic_attribution import make_attribution
 from toys import save_toy
 

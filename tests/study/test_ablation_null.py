@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from retroscope.reporting.neuron_ablation import harmed
-from retroscope.reporting.neuron_findings import Ablation
+from retroscope.analyses.neurons.ablation_table import area_table, curve_table, prediction_p
+from retroscope.analyses.neurons.ablation_words import harmed
+from retroscope.analyses.neurons.result import Ablation
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
-from retroscope.study.ablation_table import area_table, curve_table, prediction_p
 
 gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 ALPHA, QUERIES, DRAWS = 0.05, 100, 5

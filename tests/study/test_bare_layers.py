@@ -13,7 +13,6 @@ from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.encode import final_norm
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.reporting.verdict import verdict
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.study.compare import compare
 from retroscope.study.embed import plan_embedding
@@ -21,6 +20,7 @@ from retroscope.study.settings import ModelSettings, StudySettings
 from retroscope.study.single import run_probes, run_retrieval
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
+from retroscope.study.verdict import verdict
 from tiny_study import QUICK
 from toys import TEXTS, save_toy
 

@@ -8,24 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.records import Judgment, Passage, Query
-from retroscope.encoders.encode import encode_layers
-from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.loading import load_retriever
-from retroscope.encoders.pooling import POOLINGS, pooling
-from retroscope.errors import SettingsError
-from retroscope.probing.settings import ProbeSettings
-from retroscope.reporting.baseline_findings import TRAINED, UNTRAINED
-from retroscope.reporting.baseline_words import baseline_statements
-from retroscope.reporting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
-from retroscope.retrieval import linear_head
-from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.baseline_settings import BaselineSettings
-from retroscope.study.baseline_vectors import BOTH_WAYS, CAUSAL_CLS, NO_CLS, Views, applicable, repooled
-from retroscope.study.baselines import (
+from retroscope.analyses.baselines.result import TRAINED, UNTRAINED
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.baselines.variants import (
     HEAD,
     RAW,
     UNIT,
@@ -38,9 +23,24 @@ from retroscope.study.baselines import (
     try_shuffled,
     try_variants,
 )
+from retroscope.analyses.baselines.vectors import BOTH_WAYS, CAUSAL_CLS, NO_CLS, Views, applicable, repooled
+from retroscope.analyses.baselines.words import baseline_statements
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.pooling import POOLINGS, pooling
+from retroscope.errors import SettingsError
+from retroscope.probing.settings import ProbeSettings
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval import linear_head
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.compare import compare
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary
+from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
 from tiny_study import QUICK
 from toys import save_toy
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retroscope.reporting import figures
 
+from retroscope.analyses.baselines.settings import FEWEST_FOLDS
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import first_queries
 from retroscope.encoders.encoder import Retriever
@@ -14,9 +16,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.probes import KNOWN_PROBES
-from retroscope.reporting import figures
 from retroscope.study import measure as module
-from retroscope.study.baseline_settings import FEWEST_FOLDS
 from retroscope.study.compare import compare
 from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.settings import StudySettings, from_plain, merged

@@ -13,24 +13,24 @@ import pytest
 import xarray as xr
 import yaml
 
+from retroscope.analyses.representations.measure import why_not
+from retroscope.analyses.transplants.interactions import subset_names
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, EncoderError
+from retroscope.inputs.load import compared_like
+from retroscope.inputs.pairing import recipe_differences
 from retroscope.probing.settings import ProbeSettings
-from retroscope.reporting.verdict import verdict
 from retroscope.study.compare import compare, mine
 from retroscope.study.folder import refuse_other
-from retroscope.study.interactions import subset_names
-from retroscope.study.load import compared_like
-from retroscope.study.moved import why_not
-from retroscope.study.recipes import recipe_differences
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary, write_summary
-from retroscope.study.transplant_settings import SweepSettings
+from retroscope.study.verdict import verdict
 from retroscope.surgery.transplant import OUTSIDE
 from tiny_study import CONTROLS, PROBES, QUICK, Tiny
 from toys import save_toy
@@ -390,8 +390,8 @@ def test_both_towers_of_a_shared_encoder_are_one_in_the_facts(study: Study) -> N
 
 
 def test_different_towers_are_two_in_the_facts(tiny: Tiny, backbone: Retriever, collection: Collection) -> None:
-    from retroscope.study.measure import tested
-    from retroscope.study.provenance import model_facts
+    from retroscope.inputs.encoding import tested
+    from retroscope.inputs.provenance import model_facts
 
     two = load_retriever(query=tiny.backbone, passage=tiny.retriever, pooling="mean")
     facts = model_facts(two, tested(two))

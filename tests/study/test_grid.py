@@ -14,9 +14,9 @@ from retroscope.collection.world.people import WorldSettings
 from retroscope.collection.world.world import make_world
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
-from retroscope.reporting.grid_report import GridFindings, write_grid_report
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.study.grid import Grid, describe_grid, finished_cells, prepare_grid, run_grid, with_labels
+from retroscope.study.grid_report import GridFindings, write_grid_report
 from retroscope.study.grid_settings import GridSettings
 from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
 from retroscope.study.pretraining import PretrainStudySettings

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Judgment, Query
+from retroscope.documents import as_json, clean
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import CollectionError, SettingsError
-from retroscope.study.cache import default_cache
-from retroscope.study.documents import as_json, clean
-from retroscope.study.load import check_ids, collection_of, distinct_ends, pair_of
+from retroscope.inputs.cache import default_cache
+from retroscope.inputs.load import check_ids, collection_of, distinct_ends, pair_of
 from retroscope.study.settings import ModelSettings
 from tiny_study import Tiny
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from retroscope.analyses.neurons.ablation_curves import ablation_curves
+from retroscope.analyses.neurons.sides import measure_neurons
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.study import neuron_sides
-from retroscope.study.ablation_curves import ablation_curves
-from retroscope.study.neuron_sides import measure_neurons
 from tiny_study import QUICK, Tiny, make_tiny
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from torch.nn.functional import normalize
 
+from retroscope.analyses.neurons.attribute import attribute
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.units import collection_units, with_shared_negatives
 from retroscope.collection.collection import Collection
@@ -14,14 +15,13 @@ from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
-from retroscope.reporting.html import render
-from retroscope.reporting.tables import paper_tables, write_tables
-from retroscope.reporting.verdict import verdict
 from retroscope.study.compare import compare
-from retroscope.study.neurons import attribute
+from retroscope.study.html import render
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary
+from retroscope.study.tables import paper_tables, write_tables
+from retroscope.study.verdict import verdict
 from tiny_study import QUICK
 
 SIDES = ("before", "after")

@@ -5,13 +5,13 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
-from retroscope.reporting.transplant_findings import TransplantFindings
-from retroscope.reporting.transplant_words import transplant_statements
+from retroscope.analyses.transplants.infer import differences, share_table
+from retroscope.analyses.transplants.interactions import interaction_tables, players, subset_names
+from retroscope.analyses.transplants.random_controls import claimed_places, control_table
+from retroscope.analyses.transplants.result import TransplantFindings
+from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.interactions import interaction_tables, players, subset_names
-from retroscope.study.random_controls import claimed_places, control_table
-from retroscope.study.transplant_results import differences, share_table
 
 STATISTICS = ComparisonSettings(resamples=100)
 QUERIES, DRAWS, STUDIES = 60, 8, 300

@@ -7,7 +7,7 @@ import pytest
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
-from retroscope.study.sampled import ENOUGH, sampled, stratified
+from retroscope.inputs.sampled import ENOUGH, sampled, stratified
 
 MANY = 400  # queries
 JUDGED = (1, 2, 4, 8, 16, 32)  # by turns

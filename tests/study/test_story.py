@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from retroscope.analyses.localisation.infer import make_story
+from retroscope.analyses.localisation.words import story_figure, story_statements, story_tables
+from retroscope.analyses.transplants.infer import TransplantScores, differences, with_results
+from retroscope.analyses.transplants.result import TransplantFindings
 from retroscope.collection.collection import Collection
 from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.encoder import Retriever
-from retroscope.reporting.findings import Findings
-from retroscope.reporting.statements import CHANGED, NO_EVIDENCE, NOTE
-from retroscope.reporting.story_words import story_figure, story_statements, story_tables
-from retroscope.reporting.transplant_findings import TransplantFindings
-from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 from retroscope.study.compare import compare
-from retroscope.study.story import make_story
-from retroscope.study.transplant_results import TransplantScores, differences, with_results
+from retroscope.study.findings import Findings
+from retroscope.study.verdict import verdict
+from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE
 from synthetic_findings import LAYERS, findings, moved, probing, query_ids, whole_neurons
 from synthetic_findings import compare as compare_made
 from tiny_study import QUICK

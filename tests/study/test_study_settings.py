@@ -10,6 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings
@@ -25,8 +28,6 @@ from retroscope.statistics.correction import CORRECTIONS
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.ablation_settings import AblationSettings
-from retroscope.study.baseline_settings import BaselineSettings
 from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
 from retroscope.study.settings import (
     DataSettings,
@@ -41,7 +42,6 @@ from retroscope.study.settings import (
     plain,
     to_yaml,
 )
-from retroscope.study.transplant_settings import SweepSettings
 
 TEXTS = st.text(max_size=12)
 SOMETIMES = st.none() | TEXTS

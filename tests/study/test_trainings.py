@@ -14,13 +14,14 @@ from scipy import stats
 from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
+from retroscope.analyses.trainings.measure import distinct
+from retroscope.analyses.trainings.summary import PROBING, RETRIEVAL, training_findings
 from retroscope.cli.main import app
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.probing.settings import ProbeSettings
-from retroscope.reporting.verdict import verdict
 from retroscope.scores import Scores
 from retroscope.statistics.clusters import clusters_of
 from retroscope.statistics.crossed import crossed_mean, crossed_p
@@ -30,8 +31,7 @@ from retroscope.study.plan import describe, plan_run, training_roles
 from retroscope.study.settings import ModelSettings, StudySettings, from_plain
 from retroscope.study.study import Study, load_study
 from retroscope.study.summary import summary
-from retroscope.study.training_summary import PROBING, RETRIEVAL, training_findings
-from retroscope.study.trainings import distinct
+from retroscope.study.verdict import verdict
 from tiny_study import QUICK, Tiny
 
 FAST = replace(

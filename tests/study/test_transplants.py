@@ -6,18 +6,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from retroscope.analyses.transplants.measure import TransplantSettings, transplant, transplant_document
+from retroscope.analyses.transplants.plan import _encodings, plan_transplants
+from retroscope.analyses.transplants.report import write_transplant_report
+from retroscope.analyses.transplants.result import TransplantFindings
+from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
-from retroscope.reporting.statements import CHANGED, NO_EVIDENCE
-from retroscope.reporting.transplant_findings import TransplantFindings
-from retroscope.reporting.transplant_report import write_transplant_report
-from retroscope.reporting.transplant_words import transplant_statements
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.transplant_plan import _encodings, plan_transplants
-from retroscope.study.transplant_settings import SweepSettings
-from retroscope.study.transplants import TransplantSettings, transplant, transplant_document
+from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
 from toys import save_toy
 
 QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,))

@@ -6,10 +6,10 @@ import pytest
 
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.sampled import sampled
+from retroscope.inputs.whole_search import few_queries, sample_words, whole_search, whole_search_of
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
-from retroscope.study.sampled import sampled
-from retroscope.study.whole_search import few_queries, sample_words, whole_search, whole_search_of
 
 MEASURES = ("RR@10", "nDCG@10")
 

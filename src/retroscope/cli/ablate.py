@@ -91,11 +91,11 @@ def run(
 
 def _ablate(chosen: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.reporting.files import refuse_foreign
-    from retroscope.reporting.grid_report import write_grid_report
-    from retroscope.study.documents import as_json as in_json
-    from retroscope.study.documents import write_text
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.files import refuse_foreign
     from retroscope.study.grid import describe_grid, prepare_grid, run_grid
+    from retroscope.study.grid_report import write_grid_report
     from retroscope.study.grid_summary import GRID, gather, grid_document, grid_findings, save_gathered
 
     grid = prepare_grid(chosen)

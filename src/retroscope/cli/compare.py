@@ -78,7 +78,7 @@ def run(
     """
     from retroscope.cli.resolve import resolve
     from retroscope.errors import SettingsError
-    from retroscope.study.cache import default_cache
+    from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import refuse_other
 
     load = o.given(
@@ -125,14 +125,14 @@ def _without(chosen: "StudySettings", *, neurons: bool, transplants: bool, basel
 
 
 def _compare(chosen: "StudySettings", out: Path, cache: Path, *, dry_run: bool, as_json: bool) -> None:
+    from retroscope.analyses.representations.elsewhere import refuse_same_texts
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.reporting.console import summary as in_words
-    from retroscope.reporting.files import refuse_foreign
+    from retroscope.files import refuse_foreign
+    from retroscope.inputs.load import check_ids, collection_of, pair_of, retriever_of
+    from retroscope.inputs.pairing import check_pair
     from retroscope.study.compare import compare
-    from retroscope.study.elsewhere import refuse_same_texts
-    from retroscope.study.load import check_ids, collection_of, pair_of, retriever_of
+    from retroscope.study.console import summary as in_words
     from retroscope.study.plan import describe, plan_run, training_roles
-    from retroscope.study.recipes import check_pair
     from retroscope.study.summary import write_summary
 
     collection = collection_of(chosen.data)

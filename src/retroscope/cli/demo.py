@@ -22,12 +22,12 @@ def run(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.collection.world.files import NEGATIVES_RUN
-    from retroscope.reporting.console import summary as in_words
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
     from retroscope.study.compare import compare
-    from retroscope.study.documents import as_json as in_json
-    from retroscope.study.documents import write_text
-    from retroscope.study.load import collection_of, pair_of
+    from retroscope.study.console import summary as in_words
     from retroscope.study.summary import write_summary
 
     with claimed(out), progress_bars() as progress:

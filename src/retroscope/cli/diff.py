@@ -26,13 +26,13 @@ def run(
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
+    from retroscope.analyses.weights.diff import diff, diff_document
+    from retroscope.analyses.weights.report import write_weight_report
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.reporting.console import weight_summary
-    from retroscope.reporting.files import refuse_foreign, refuse_other_report
-    from retroscope.reporting.weight_report import write_weight_report
-    from retroscope.study.diff import diff, diff_document
-    from retroscope.study.documents import as_json as in_json
-    from retroscope.study.documents import write_text
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.files import refuse_foreign, refuse_other_report
+    from retroscope.study.console import weight_summary
 
     if out is not None:
         refuse_other_report(out, DOCUMENT)

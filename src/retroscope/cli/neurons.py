@@ -120,12 +120,12 @@ def run(
 def _neurons(
     chosen: "StudySettings", texts: Path | None, out: Path, cache: Path | None, *, dry_run: bool, as_json: bool
 ) -> None:
+    from retroscope.analyses.neurons.attribute import describe_neurons, plan_document
+    from retroscope.analyses.neurons.one_model import prepare, run_neurons, save_run
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.reporting.console import neuron_summary
-    from retroscope.reporting.files import refuse_foreign
-    from retroscope.study.cache import default_cache
-    from retroscope.study.neurons import describe_neurons, plan_document
-    from retroscope.study.single_neurons import prepare, run_neurons, save_run
+    from retroscope.files import refuse_foreign
+    from retroscope.inputs.cache import default_cache
+    from retroscope.study.console import neuron_summary
 
     home = cache or default_cache()
     job = prepare(chosen, texts)

@@ -18,9 +18,9 @@ def run(
     Page, tables, figures and summary.json, from the stored numbers; nothing is measured.
     """
     from retroscope.cli.terminal import claimed, emit, note
-    from retroscope.reporting.report import write_report
     from retroscope.study.study import load_study
     from retroscope.study.summary import write_summary
+    from retroscope.study.written_report import write_report
 
     study = load_study(folder)
     target = out or folder

@@ -17,8 +17,8 @@ def run(
     """Say what a finished study found."""
     from retroscope.cli import diff, transplant
     from retroscope.cli.terminal import emit, say
-    from retroscope.reporting.console import summary as in_words
-    from retroscope.study.documents import read_document
+    from retroscope.documents import read_document
+    from retroscope.study.console import summary as in_words
     from retroscope.study.folder import FACTS
     from retroscope.study.grid_summary import GRID
     from retroscope.study.study import load_study

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-from retroscope.study.cache import default_cache
-from retroscope.study.load import check_ids, collection_of, retriever_of
+from retroscope.inputs.cache import default_cache
+from retroscope.inputs.load import check_ids, collection_of, retriever_of
 from retroscope.study.measure import Measured
 from retroscope.study.plan import describe, plan_run
 from retroscope.study.settings import StudySettings

@@ -8,7 +8,7 @@ import typer
 from retroscope.cli import options as o
 
 if TYPE_CHECKING:
-    from retroscope.study.transplants import TransplantSettings
+    from retroscope.analyses.transplants.measure import TransplantSettings
 
 DOCUMENT = "transplants.json"
 
@@ -46,8 +46,8 @@ def run(
 
     Weights of one model are put into the other, by block, part and share; nothing is trained.
     """
+    from retroscope.analyses.transplants.measure import TransplantSettings
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.transplants import TransplantSettings
 
     load = o.given(
         pooling=pooling,
@@ -74,16 +74,16 @@ def run(
 def _transplant(
     chosen: "TransplantSettings", out: Path | None, cache: Path | None, *, dry_run: bool, as_json: bool
 ) -> None:
+    from retroscope.analyses.transplants.measure import check_transplants, transplant, transplant_document
+    from retroscope.analyses.transplants.report import write_transplant_report
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.reporting.console import transplant_summary
-    from retroscope.reporting.files import refuse_foreign, refuse_other_report
-    from retroscope.reporting.transplant_report import write_transplant_report
-    from retroscope.study.cache import default_cache
-    from retroscope.study.documents import as_json as in_json
-    from retroscope.study.documents import write_text
-    from retroscope.study.load import collection_of, pair_of
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.files import refuse_foreign, refuse_other_report
+    from retroscope.inputs.cache import default_cache
+    from retroscope.inputs.load import collection_of, pair_of
+    from retroscope.study.console import transplant_summary
     from retroscope.study.plan import describe_sweep, plan_sweep
-    from retroscope.study.transplants import check_transplants, transplant, transplant_document
 
     if out is not None and not dry_run:
         refuse_other_report(out, DOCUMENT)

@@ -8,32 +8,34 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.analyses.baselines.measure import already_there
+from retroscope.analyses.neurons.sides import MeasuredNeurons, measure_pair, paired
+from retroscope.analyses.representations.measure import why_not
+from retroscope.analyses.retrieval.examples import flip_examples
+from retroscope.analyses.trainings.measure import measure_trainings
+from retroscope.analyses.transplants.measure import check_names
+from retroscope.analyses.transplants.measure import why_not as why_not_transplanted
 from retroscope.attribution.units import left_out
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.collection.records import Candidates
+from retroscope.documents import SCHEMA, clean
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
+from retroscope.inputs.cache import default_cache
+from retroscope.inputs.encoding import doubts
+from retroscope.inputs.pairing import check_pair, recipe_differences, told_apart
+from retroscope.inputs.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
 from retroscope.probing.tasks import build_task
+from retroscope.progress import Progress
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
-from retroscope.study.baseline_extra import already_there
-from retroscope.study.cache import default_cache
-from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.examples import flip_examples
 from retroscope.study.extras import Extra, searched_whole, transplanted, what_moved, what_moved_elsewhere
-from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
-from retroscope.study.moved import why_not
-from retroscope.study.neuron_sides import MeasuredNeurons, measure_pair, paired
+from retroscope.study.measure import Measured, measure, ranking_caveats, twin_of
 from retroscope.study.protocols import departures
-from retroscope.study.provenance import collection_facts, command_line, model_facts, software, truncation_caveats
-from retroscope.study.recipes import check_pair, recipe_differences, told_apart
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
-from retroscope.study.trainings import measure_trainings
-from retroscope.study.transplants import check_names
-from retroscope.study.transplants import why_not as why_not_transplanted
 
 FLIP_MEASURES = ("RR@10", "RR", "nDCG@10")  # by the first of these that is measured, else the headline
 

@@ -19,8 +19,8 @@ from retroscope.collection.world.world import make_world
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError
+from retroscope.inputs.load import collection_of
 from retroscope.statistics.crossed import crossed_mean
-from retroscope.study.load import collection_of
 from retroscope.study.measure import measure
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
 from retroscope.study.settings import DataSettings, ModelSettings, RetrievalSettings, StudySettings

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
+from retroscope.documents import SCHEMA, clean
 from retroscope.drift.weights import incomparable
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
-from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.load import compared_like, retriever_of
-from retroscope.study.recipes import recipe_differences, same_tokens
+from retroscope.inputs.load import compared_like, retriever_of
+from retroscope.inputs.pairing import recipe_differences, same_tokens
+from retroscope.inputs.similarities import similarities
 from retroscope.study.settings import ModelSettings
-from retroscope.study.similarities import similarities
 
 Record = dict[str, Any]
 WIDTH = 100

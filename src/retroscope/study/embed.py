@@ -5,15 +5,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.selftest import SelfTest
 from retroscope.errors import CollectionError, listed, unknown_name
+from retroscope.inputs.encoding import doubts, tower_tests
+from retroscope.inputs.load import retriever_of
+from retroscope.inputs.provenance import software, tower_facts
+from retroscope.progress import Progress
 from retroscope.representations.extraction import Plan, estimate_seconds, extract, plan
 from retroscope.representations.represent import SAMPLE
-from retroscope.study.documents import SCHEMA
-from retroscope.study.load import retriever_of
-from retroscope.study.measure import Progress, doubts, tower_tests
-from retroscope.study.provenance import software, tower_facts
 from retroscope.study.settings import StudySettings
 
 TOWERS = ("query", "passage")

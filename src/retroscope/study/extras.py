@@ -6,20 +6,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from retroscope.analyses.representations.elsewhere import measure_elsewhere
+from retroscope.analyses.representations.measure import bare_representations, measure_moved, whitened
+from retroscope.analyses.representations.result import MovedFindings
+from retroscope.analyses.transplants.infer import HYBRIDS, RANDOM_CHANGES, SUBSETS
+from retroscope.analyses.transplants.measure import measure_transplants
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.reporting.moved_findings import MovedFindings
+from retroscope.inputs.sampled import is_sampled
+from retroscope.inputs.whole_search import WholeSearch, whole_search
+from retroscope.progress import Progress
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
-from retroscope.study.elsewhere import measure_elsewhere
-from retroscope.study.measure import Measured, Progress
-from retroscope.study.moved import bare_representations, measure_moved, whitened
-from retroscope.study.sampled import is_sampled
+from retroscope.study.measure import Measured
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import ELSEWHERE
-from retroscope.study.transplant_results import HYBRIDS, RANDOM_CHANGES, SUBSETS
-from retroscope.study.transplants import measure_transplants
-from retroscope.study.whole_search import WholeSearch, whole_search
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from retroscope.documents import read_document
 from retroscope.errors import SettingsError
-from retroscope.reporting.files import MARK
+from retroscope.files import MARK
 from retroscope.scores import Scores
-from retroscope.study.documents import read_document
 from retroscope.study.settings import StudySettings, from_plain, from_yaml
 
 FACTS, SCORES, SEEDS, SETTINGS, NEURONS = "study.json", "scores.zarr", "seeds.parquet", "settings.yaml", "neurons"

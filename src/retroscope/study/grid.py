@@ -14,18 +14,18 @@ import numpy as np
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import with_queries
+from retroscope.documents import SCHEMA, as_json, clean, read_document, write_text
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError, TrainingError
+from retroscope.inputs.load import collection_of, retriever_of
+from retroscope.inputs.provenance import made_by
 from retroscope.scores import Scores, load_scores
-from retroscope.study.documents import SCHEMA, as_json, clean, read_document, write_text
 from retroscope.study.embed import read_lines
 from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
-from retroscope.study.load import collection_of, retriever_of
 from retroscope.study.measure import measure
 from retroscope.study.pretraining import prepare_pretraining, run_pretraining
-from retroscope.study.provenance import made_by
 from retroscope.study.settings import ModelSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import check_words, reinitialise

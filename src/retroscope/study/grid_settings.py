@@ -7,9 +7,9 @@ from typing import Any
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
-from retroscope.reporting.grid_report import INTACT
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.intervals import IntervalSettings
+from retroscope.study.grid_report import INTACT
 from retroscope.study.pretraining import PretrainStudySettings
 from retroscope.study.settings import DataSettings
 from retroscope.training.settings import TrainingSettings

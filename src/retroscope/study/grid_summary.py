@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError
-from retroscope.reporting.grid_report import INTACT, TABLES, GridFindings
+from retroscope.inputs.provenance import command_line, software
 from retroscope.scores import TEXT, Scores
 from retroscope.statistics.clusters import texts_of
 from retroscope.statistics.correction import correct
@@ -20,10 +21,9 @@ from retroscope.statistics.crossed import crossed_mean, crossed_p, of_texts
 from retroscope.statistics.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
-from retroscope.study.documents import SCHEMA, clean
 from retroscope.study.grid import Grid, group_of, steps_of
+from retroscope.study.grid_report import INTACT, TABLES, GridFindings
 from retroscope.study.grid_settings import AXES, Cell
-from retroscope.study.provenance import command_line, software
 from retroscope.study.settings import plain
 
 GRID = "grid.json"

@@ -1,20 +1,19 @@
 """Everything that is measured about one retriever on one collection."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
-from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.selftest import SelfTest, check_told_apart, library_test, self_test
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.selftest import SelfTest, check_told_apart
 from retroscope.encoders.twin import random_twin
-from retroscope.errors import AnalysisError
+from retroscope.inputs.encoding import doubts, refuse_blind, tested
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.tally import MDL
+from retroscope.progress import Progress, Stages
 from retroscope.representations.represent import extract_towers, plan_towers
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.retrieve import Retrieval, retrieve, retrieve_layers
@@ -22,7 +21,6 @@ from retroscope.scores import Scores
 from retroscope.study.settings import StudySettings
 
 BARE_LAYERS, BARE_PROBING = "bare_layers", "bare_probing"  # of layers without the final norm on each
-Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,60 +58,6 @@ class Measured:
         found[BARE_LAYERS] = self.bare_layers
         found[BARE_PROBING] = None if self.bare_probing is None else self.bare_probing.scores
         return {name: scores for name, scores in found.items() if scores is not None}
-
-
-class Stages:
-    """Names the stage under way to a progress display and keeps the time of each."""
-
-    def __init__(self, side: str, progress: Progress | None) -> None:
-        self.side = side
-        self.progress = progress
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def named(self) -> Progress | None:
-        """What a function is given that names its own stages."""
-        if self.progress is None:
-            return None
-        told = self.progress
-        return lambda what, done, total: told(f"{self.side}: {what}", done, total)
-
-    def inside(self, stage: str) -> Callable[[int, int], None] | None:
-        """What a room is given to report progress within a stage."""
-        if self.progress is None:
-            return None
-        told = self.progress
-        return lambda done, total: told(f"{self.side}: {stage}", done, total)
-
-    def ended(self, stage: str) -> None:
-        """Note the time since the last stage ended."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
-
-
-def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """The self-tests of each tower; a shared encoder with one recipe is tested once."""
-    towers = {"query": tower_tests(retriever.query)}
-    same = retriever.query.fingerprint == retriever.passage.fingerprint
-    return {**towers, "passage": towers["query"] if same else tower_tests(retriever.passage)}
-
-
-def tower_tests(encoder: Encoder) -> list[SelfTest]:
-    """All self-tests that this encoder can be put to."""
-    library = library_test(encoder)
-    return [*self_test(encoder), *([library] if library else [])]
-
-
-def doubts(self_tests: dict[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Failed self-tests, in the words that go with every number they touch."""
-    return tuple(
-        f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
-        f"of its length (rounding allows {test.tolerance:.2g})"
-        for tower, tests in self_tests.items()
-        for test in tests
-        if not test.passed
-    )
 
 
 def ranking_caveats(name: str, side: Measured) -> list[str]:
@@ -205,20 +149,6 @@ def measure(
     return Measured(
         retriever, self_tests, vectors, found, layers, probed, bare_layers, bare_probed, seconds=stages.seconds
     )
-
-
-def refuse_blind(retriever: Retriever, found: Retrieval, collection: Collection) -> None:
-    """Refuse a retriever that gives different texts one vector.
-
-    Raises:
-        AnalysisError: every ranking would be by id alone.
-    """
-    if found.blind:
-        raise AnalysisError(
-            f"{retriever.name} cannot search: {found.blind}",
-            where=collection.name,
-            fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
-        )
 
 
 def _without_controls(settings: ProbeSettings) -> ProbeSettings | None:

@@ -5,22 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from retroscope.analyses.baselines.plan import baselines_line, other_poolings, plan_baselines
+from retroscope.analyses.neurons.ablation_trial import texts_of
+from retroscope.analyses.neurons.attribute import plan_on_collection
+from retroscope.analyses.transplants.measure import TransplantSettings, why_not
+from retroscope.analyses.transplants.plan import a_few, plan_transplants, seconds_each, transplants_line
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.plan import facts
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
+from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.twin import random_twin
+from retroscope.inputs.sampled import is_sampled, sampled
 from retroscope.representations.represent import TowerPlan, plan_towers
-from retroscope.study.ablation_trial import texts_of
-from retroscope.study.baseline_plan import baselines_line, other_poolings, plan_baselines
-from retroscope.study.documents import SCHEMA
-from retroscope.study.neurons import plan_on_collection
-from retroscope.study.sampled import is_sampled, sampled
 from retroscope.study.settings import StudySettings, plain
-from retroscope.study.transplant_plan import a_few, plan_transplants, seconds_each, transplants_line
-from retroscope.study.transplant_settings import SweepSettings
-from retroscope.study.transplants import TransplantSettings, why_not
 
 MIB, GIB = 2**20, 2**30
 ROLES = ("before", "after", "model")  # of those that everything is measured of

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from retroscope.documents import SCHEMA, clean
 from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
 from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
-from retroscope.study.documents import SCHEMA, clean
+from retroscope.inputs.load import collection_of
+from retroscope.inputs.provenance import made_by, software
 from retroscope.study.embed import read_lines
-from retroscope.study.load import collection_of
-from retroscope.study.provenance import made_by, software
 from retroscope.study.settings import DataSettings, plain
 from retroscope.training.crops import pretrain_on_crops, windows
 from retroscope.training.folder import ABOUT, claim, finished, save_backbone

@@ -12,6 +12,9 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.settings import LoadSettings
@@ -20,9 +23,6 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import AUTO, ComparisonSettings
-from retroscope.study.ablation_settings import AblationSettings
-from retroscope.study.baseline_settings import BaselineSettings
-from retroscope.study.transplant_settings import SweepSettings
 
 Kind = TypeVar("Kind")
 PUBLISHED_TEST = "unpaired_t"

@@ -5,18 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.collection.collection import Collection
+from retroscope.documents import SCHEMA, clean
 from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.encoding import doubts
+from retroscope.inputs.provenance import collection_facts, model_facts, negative_notes, software, truncation_caveats
 from retroscope.probing.result import ProbeResult
+from retroscope.progress import Progress
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.retrieval.runs import write_run
 from retroscope.scores import Scores
 from retroscope.statistics.summaries import summarise
 from retroscope.study.compare import mine
-from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.measure import Measured, Progress, doubts, measure, ranking_caveats, twin_of
+from retroscope.study.measure import Measured, measure, ranking_caveats, twin_of
 from retroscope.study.protocols import departures
-from retroscope.study.provenance import collection_facts, model_facts, negative_notes, software, truncation_caveats
 from retroscope.study.settings import StudySettings, plain
 from retroscope.study.summary import measure_table
 

@@ -8,23 +8,25 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.analyses.baselines.summary import BASELINE_SCORES, baseline_findings
+from retroscope.analyses.localisation.infer import make_story
+from retroscope.analyses.localisation.result import StoryFindings
+from retroscope.analyses.neurons.result import NeuronFindings
+from retroscope.analyses.neurons.sides import Neurons, heat_map, load_neurons, save_neurons
+from retroscope.analyses.representations.measure import load_moved, save_moved
+from retroscope.analyses.representations.result import BareLayers, ElsewhereFindings, MovedFindings
+from retroscope.analyses.trainings.summary import TRAINING_SCORES, training_findings
+from retroscope.analyses.transplants.infer import HYBRIDS, RANDOM_CHANGES, SUBSETS, found_in_study
+from retroscope.analyses.transplants.result import TransplantFindings
+from retroscope.analyses.transplants.settings import DIRECTIONS
+from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError
-from retroscope.reporting.findings import (
-    CollectionFacts,
-    Findings,
-)
-from retroscope.reporting.moved_findings import BareLayers, ElsewhereFindings, MovedFindings
-from retroscope.reporting.neuron_findings import NeuronFindings
-from retroscope.reporting.report import write_report
-from retroscope.reporting.story_findings import StoryFindings
-from retroscope.reporting.transplant_findings import TransplantFindings
 from retroscope.retrieval.runs import Run, write_run
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.study.baseline_summary import BASELINE_SCORES, baseline_findings
-from retroscope.study.documents import as_json, read_document, write_text
 from retroscope.study.facts import model_of, seed_spread, top_passages
+from retroscope.study.findings import Findings
 from retroscope.study.folder import (
     BARE_MOVED,
     FACTS,
@@ -38,13 +40,9 @@ from retroscope.study.folder import (
     save_scores,
 )
 from retroscope.study.measure import BARE_LAYERS, BARE_PROBING
-from retroscope.study.moved import load_moved, save_moved
-from retroscope.study.neuron_sides import Neurons, heat_map, load_neurons, save_neurons
 from retroscope.study.settings import StudySettings, from_plain, from_yaml, plain, to_yaml
-from retroscope.study.story import make_story
-from retroscope.study.training_summary import TRAINING_SCORES, training_findings
-from retroscope.study.transplant_results import HYBRIDS, RANDOM_CHANGES, SUBSETS, found_in_study
-from retroscope.study.transplant_settings import DIRECTIONS
+from retroscope.study.written_report import write_report
+from retroscope.typesetting.subject import CollectionFacts
 
 ELSEWHERE = "elsewhere"
 ANALYSES = ("retrieval", "layers", "probing", "mdl", "whitened", ELSEWHERE, BARE_LAYERS, BARE_PROBING)

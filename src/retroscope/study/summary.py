@@ -6,20 +6,20 @@ from typing import Any
 
 import xarray as xr
 
-from retroscope.reporting.neuron_ablation import confirmed, confirmed_fractions
-from retroscope.reporting.neuron_findings import NeuronSide
-from retroscope.reporting.verdict import verdict
+from retroscope.analyses.baselines.summary import baseline_document
+from retroscope.analyses.neurons.ablation_words import confirmed, confirmed_fractions
+from retroscope.analyses.neurons.result import NeuronSide
+from retroscope.analyses.neurons.sides import Neurons
+from retroscope.analyses.trainings.summary import training_document
+from retroscope.analyses.transplants.measure import interactions_document
+from retroscope.documents import SCHEMA, as_json, clean, ordered, write_text
 from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
-from retroscope.study.baseline_summary import baseline_document
-from retroscope.study.documents import SCHEMA, as_json, clean, ordered, write_text
-from retroscope.study.neuron_sides import Neurons
 from retroscope.study.settings import plain
 from retroscope.study.study import Study
-from retroscope.study.training_summary import training_document
-from retroscope.study.transplants import interactions_document
+from retroscope.study.verdict import verdict
 
 SUMMARY = "summary.json"
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import splits_of
+from retroscope.documents import SCHEMA, clean
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
-from retroscope.study.documents import SCHEMA, clean
-from retroscope.study.load import collection_of, retriever_of
-from retroscope.study.provenance import made_by, software
+from retroscope.inputs.load import collection_of, retriever_of
+from retroscope.inputs.provenance import made_by, software
 from retroscope.study.settings import DataSettings, ModelSettings, plain
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train

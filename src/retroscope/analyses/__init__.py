@@ -1,0 +1,36 @@
+"""What a study asks: one folder a question. `ANALYSES` lists them in reading order.
+
+Another package adds its own by the entry point group `retroscope.analyses`: each entry names an `Analysis`.
+"""
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from retroscope.analyses import layers
+from retroscope.analyses.analysis import Analysis
+from retroscope.errors import SettingsError
+
+GROUP = "retroscope.analyses"
+OWN: tuple[Analysis, ...] = (layers.ANALYSIS,)
+
+
+@cache
+def analyses() -> dict[str, Analysis]:
+    """Return every analysis by name, in reading order: our own, then those of other packages.
+
+    Raises:
+        SettingsError: if another package gives an analysis a name that is taken, or something else than an `Analysis`.
+    """
+    found = {one.name: one for one in OWN}
+    for entry in entry_points(group=GROUP):
+        one = entry.load()
+        if not isinstance(one, Analysis):
+            raise SettingsError(
+                f"the entry point {entry.value!r} is {type(one).__name__}, not an Analysis",
+                where=entry.name,
+                fix="mend or remove the package that declares it",
+            )
+        if one.name in found:
+            raise SettingsError(f"two analyses are called {one.name!r}", where=entry.value, fix="rename one of them")
+        found[one.name] = one
+    return found

@@ -1,0 +1,96 @@
+"""Analysis: one question to a study, and all that answers it. Light to import: no torch, no figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retroscope.analyses.context import Context
+    from retroscope.analyses.measurement import Measurement
+    from retroscope.analyses.section import Reading, Section
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What measuring one analysis on one collection takes, known before it starts.
+
+    Attributes:
+        lines: the same in words, a line a thing; printed by `--dry-run`.
+        seconds: estimated time, without the encoding of texts that is planned for all analyses together.
+        document: the same as JSON-like values.
+        towers: texts that are encoded for this analysis alone, as `Context.tower_document` gives them.
+        work: what `Instrument.measure` consumes, so that nothing is computed twice.
+    """
+
+    lines: tuple[str, ...] = ()
+    seconds: float = 0.0
+    document: Mapping[str, Any] = field(default_factory=dict)
+    towers: tuple[Mapping[str, Any], ...] = ()
+    work: Any = None
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """How an analysis measures; made only when something is measured, so its functions may import torch.
+
+    Attributes:
+        refusal: (context, settings) -> why this cannot be measured; empty where it can. Nothing is encoded for it.
+            A user's mistake is raised instead.
+        plan: (context, settings) -> what it takes.
+        measure: (context, settings, plan) -> what was measured on `context.collection`.
+    """
+
+    refusal: Callable[["Context", Any], str]
+    plan: Callable[["Context", Any], Planned]
+    measure: Callable[["Context", Any, Planned], "Measurement"]
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How an analysis reports; its functions never import torch.
+
+    Attributes:
+        infer: (measurements, reading) -> the result: paired differences with intervals and tests. The measurements are
+            those of every collection that it was measured on, the first collection's first; empty for an analysis that
+            measures nothing. None where there is nothing to say.
+        report: (result, reading) -> what the report says of it.
+        alone: (measurement, reading) -> what is said of one model, which is compared with none.
+    """
+
+    infer: Callable[[Sequence["Measurement"], "Reading"], Any]
+    report: Callable[[Any, "Reading"], "Section"]
+    alone: "Callable[[Measurement, Reading], Section] | None" = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One question to a study.
+
+    Attributes:
+        name: of its folder, settings, `--no-NAME`, section of the page and key of `summary.json`.
+        title: heading of its section.
+        question: that it answers; the help text of its option.
+        package: where its templates `section.html.j2` and `sources.html.j2` are.
+        settings: -> the class of its settings, a frozen dataclass with defaults for everything.
+        reporter: -> how it reports.
+        instrument: -> how it measures; None for one that only reads the results of others.
+        needs: names of the analyses whose results or sections its reporter reads, where they are there.
+        every_collection: whether it is measured on every collection, not only on the first.
+        required: whether it cannot be left out.
+    """
+
+    name: str
+    title: str
+    question: str
+    package: str
+    settings: Callable[[], type]
+    reporter: Callable[[], Reporter]
+    instrument: Callable[[], Instrument] | None = None
+    needs: tuple[str, ...] = ()
+    every_collection: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSettings:
+    """An analysis without options: it is run, or left out."""

@@ -1,0 +1,252 @@
+"""What was already there, at its best: the frozen backbone under other poolings, layers, whitening and a linear head.
+
+"Before" is the backbone as the retriever pools it. It may hold more than that shows: another pooling, another layer,
+an evener embedding space, or a linear map may retrieve better. The best of these, chosen on other queries than it is
+reported on, is what fine-tuning's gain is held against. BM25 stands beside it: it is in no weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from retroscope.analyses.baselines.result import TRAINED, UNTRAINED
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.baselines.vectors import Views, whitened_pair
+from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
+from retroscope.collection.collection import Collection
+from retroscope.collection.records import Judgment
+from retroscope.inputs.sampled import sampled
+from retroscope.representations.extraction import Progress
+from retroscope.representations.store import RetrieverRepresentations, Vectors, representations_in_memory
+from retroscope.retrieval.folds import Folds, folded_text, query_folds, relevant
+from retroscope.retrieval.linear_head import Space, cross_fitted, unit_rows
+from retroscope.retrieval.measures import depth, measure_queries
+from retroscope.retrieval.retrieve import retrieve
+from retroscope.scores import Scores
+from retroscope.statistics.chosen import chosen_on_others
+from retroscope.statistics.clusters import Clusters, numbered
+
+RAW, UNIT, WHITENED, HEAD = "raw", "unit length", "whitened", "linear head"
+BEST = {UNTRAINED: (RAW, UNIT, WHITENED), TRAINED: (RAW, UNIT, WHITENED, HEAD)}
+TIMED = (40, 80)  # queries that the time is estimated from
+DIMS = ("query", "pooling", "layer", "vectors", "measure")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What is asked of every model.
+
+    Attributes:
+        collection: that is searched.
+        measures: of retrieval; the first one chooses.
+        folds: of every judged query.
+        similarity: of the retriever: "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
+        head: whether linear heads are trained.
+    """
+
+    collection: Collection
+    measures: tuple[str, ...]
+    folds: Folds
+    similarity: str
+    head: bool
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The vectors that are searched with, in order."""
+        unit = (UNIT,) if self.similarity == "dot" else ()  # by cosine, raw vectors are as good as of unit length
+        return (RAW, *unit, WHITENED, *((HEAD,) if self.head else ()))
+
+    @property
+    def bests(self) -> tuple[str, ...]:
+        """The bests: of what needs no training, and of all."""
+        return (UNTRAINED, TRAINED) if self.head else (UNTRAINED,)
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """One model under every variant.
+
+    Attributes:
+        scores: dims (query, pooling, layer, vectors, measure); see `Trial.kinds` for the vectors.
+        best: dims (query, best, measure): of every query, the variant that is best on the other folds.
+        chosen: one row a fold and best: which variant that was.
+    """
+
+    scores: Scores
+    best: Scores
+    chosen: list[dict[str, Any]]
+
+
+def trial(collection: Collection, measures: Sequence[str], similarity: str, settings: BaselineSettings) -> Trial:
+    """Return what is asked of every model, with the folds of the collection's queries.
+
+    Raises:
+        AnalysisError: if the queries cannot be divided.
+    """
+    folds = query_folds(collection, settings.folds, settings.seed)
+    return Trial(collection, tuple(measures), folds, similarity, settings.head)
+
+
+def try_variants(views: Views, asked: Trial, progress: Progress | None = None) -> Tried:
+    """Search with every pooling and layer of a model: raw, whitened, and with a linear head."""
+    layers = range(views.own.passage.n_layers)
+    shape = (len(asked.folds), len(views.poolings), len(layers), len(asked.kinds), len(asked.measures))
+    values = np.full(shape, np.nan)
+    for i, pooling in enumerate(views.poolings):
+        for k in layers:
+            for kind, found in _variants(views, pooling, k, asked).items():
+                values[:, i, k, asked.kinds.index(kind)] = found
+            if progress:
+                progress(i * len(layers) + k + 1, len(views.poolings) * len(layers))
+    labels = (asked.collection.judged_queries, views.poolings, layers, asked.kinds, asked.measures)
+    coords = {dim: list(names) for dim, names in zip(DIMS, labels, strict=True)}
+    scores = _scores("baselines", xr.DataArray(values, coords=coords, dims=DIMS), views, asked)
+    best, chosen = _best(scores.values, asked)
+    return Tried(scores, _scores("best baseline", best, views, asked), chosen)
+
+
+def _variants(views: Views, pooling: str, layer: int, asked: Trial) -> dict[str, np.ndarray]:
+    """Kind of vectors -> values [query, measure] of one pooling and layer."""
+    return _searches(*views.of(pooling, layer, asked.collection.judged_queries), asked)
+
+
+def _searches(queries: Vectors, passages: Vectors, asked: Trial) -> dict[str, np.ndarray]:
+    """Kind of vectors -> values [query, measure] of these frozen vectors."""
+    found = {RAW: _searched(queries, passages, asked.similarity, asked)}
+    if UNIT in asked.kinds:
+        found[UNIT] = _searched(queries, passages, "cosine", asked)
+    even = whitened_pair(queries, passages)
+    found[WHITENED] = _searched(even["queries"], even["passages"], "cosine", asked)
+    if asked.head:
+        found[HEAD] = _with_head({RAW: (queries, passages), WHITENED: (even["queries"], even["passages"])}, asked)
+    return found
+
+
+def _searched(queries: Vectors, passages: Vectors, similarity: str, asked: Trial) -> np.ndarray:
+    """Values [query, measure] of a search with these vectors."""
+    made = [
+        representations_in_memory(list(ids), found[:, None].astype(np.float32))
+        for ids, found in ((asked.collection.judged_queries, queries), (asked.collection.passages, passages))
+    ]
+    vectors = RetrieverRepresentations("variant", made[0], made[1], similarity, {})
+    return np.asarray(retrieve(vectors, asked.collection, asked.measures).scores.values.values)
+
+
+def _with_head(views: dict[str, tuple[Vectors, Vectors]], asked: Trial) -> np.ndarray:
+    """Values [query, measure] with the head of each query's fold."""
+    row_of = {passage: row for row, passage in enumerate(asked.collection.passages)}
+    judged = asked.collection.judged_queries
+    pairs = [np.array([row_of[p] for p in relevant(asked.collection, query)]) for query in judged]
+    spaces = {name: Space(unit_rows(q), unit_rows(p), pairs) for name, (q, p) in views.items()}
+    heads = cross_fitted(spaces, asked.folds)
+    values = np.full((len(judged), len(asked.measures)), np.nan)
+    for name in dict.fromkeys(head.space for head in heads):
+        mapped = spaces[name].queries.copy()
+        mine = [head for head in heads if head.space == name]
+        for head in mine:
+            mapped[head.rows] = head.queries
+        found = _searched(mapped, spaces[name].passages, "cosine", asked)
+        for head in mine:
+            values[head.rows] = found[head.rows]
+    return values
+
+
+def _best(values: xr.DataArray, asked: Trial) -> tuple[xr.DataArray, list[dict[str, Any]]]:
+    """Of every query, the values of the variant that is best by the first measure on the other folds.
+
+    The model as it is compared (its own pooling, last layer, raw) stays unless another is better.
+    """
+    sizes = [values.sizes[dim] for dim in DIMS[1:4]]
+    table = values.values.reshape(len(asked.folds), -1, len(asked.measures))
+    kinds = np.array(asked.kinds)[np.unravel_index(np.arange(table.shape[1]), sizes)[2]]
+    as_compared = int(np.ravel_multi_index((0, sizes[1] - 1, 0), sizes))
+    queries = Clusters(numbered(np.array([asked.collection.query_texts[i] for i in values["query"].values])))
+    best, rows = np.full((len(asked.folds), len(asked.bests), len(asked.measures)), np.nan), []
+    for i, name in enumerate(asked.bests):
+        usable = np.where(np.isin(kinds, BEST[name]), table[:, :, 0], np.nan)
+        for fold, variant in enumerate(chosen_on_others(usable, asked.folds, as_compared, queries)):
+            best[asked.folds == fold, i] = table[asked.folds == fold, variant]
+            at = np.unravel_index(variant, sizes)
+            labels = {dim: values[dim].values[k].item() for dim, k in zip(DIMS[1:4], at, strict=True)}
+            rows.append({"best": name, "fold": fold, **labels, "as_compared": bool(variant == as_compared)})
+    coords = {"query": values["query"].values, "best": list(asked.bests), "measure": list(asked.measures)}
+    return xr.DataArray(best, coords=coords, dims=("query", "best", "measure")), rows
+
+
+def _scores(name: str, values: xr.DataArray, views: Views, asked: Trial) -> Scores:
+    recipe = {
+        "retriever": views.own.recipe,
+        "collection": asked.collection.fingerprint,
+        "folds": int(asked.folds.max()) + 1,
+        "similarity": f"{RAW}: {asked.similarity}; the others: cosine",
+    }
+    made = Scores(name, values, recipe, views.own.warnings, passages=asked.collection.relevant)
+    return made.with_texts(asked.collection.query_texts)
+
+
+def shuffled_judgments(collection: Collection, seed: int) -> Collection:
+    """Return the collection with the judgments of every text of a query given to another text, at random.
+
+    Queries of one text get the same judgments, so that as many texts are joined by shared passages as before: were
+    judgments given query by query, repeated texts would join passages, and no folds be left.
+    """
+    judged: dict[str, dict[str, int]] = {}
+    for query in collection.judged_queries:
+        judged.setdefault(folded_text(collection, query), {}).update(collection.qrels[query])
+    texts = list(judged)
+    taken = np.random.default_rng([seed, 1]).permutation(len(texts))
+    given = {text: judged[texts[at]] for text, at in zip(texts, taken, strict=True)}
+    judgments = tuple(
+        Judgment(query, passage, grade)
+        for query in collection.judged_queries
+        for passage, grade in given[folded_text(collection, query)].items()
+        if not (collection.ignore_identical_ids and passage == query)
+    )
+    return replace(collection, judgments=judgments, candidates=())
+
+
+def try_shuffled(views: Views, asked: Trial, settings: BaselineSettings) -> Scores:
+    """Return retrieval of shuffled judgments, raw and with a linear head that learned them: dims (query, vectors,
+    measure). A head whose folds are apart cannot know them; one that leaks does.
+    """
+    other = trial(shuffled_judgments(asked.collection, settings.seed), asked.measures, asked.similarity, settings)
+    found = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)
+    kinds = [RAW, HEAD]
+    values = np.stack([found[kind] for kind in kinds], axis=1)
+    coords = {"query": list(other.collection.judged_queries), "vectors": kinds, "measure": list(asked.measures)}
+    made = xr.DataArray(values, coords=coords, dims=("query", "vectors", "measure"))
+    return _scores("shuffled judgments", made, views, other)
+
+
+def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
+    """Return retrieval by BM25: dims (query, measure)."""
+    ranking, k = bm25_ranking(collection), depth(measures)
+    spare = 1 if collection.ignore_identical_ids else 0
+    run = {}
+    for query in collection.judged_queries:
+        ids = [p for p in ranking(query, k + spare) if not (spare and p == query)][:k]
+        run[query] = [(passage, float(-place)) for place, passage in enumerate(ids)]
+    values = measure_queries(run, {q: collection.qrels[q] for q in run}, measures)
+    recipe = {**BM25_RECIPE, "collection": collection.fingerprint, "depth": k}
+    return Scores("BM25", values, recipe, passages=collection.relevant).with_texts(collection.query_texts)
+
+
+def seconds_each(collection: Collection, dim: int, asked: Trial) -> float:
+    """Estimate the time that one pooling and layer takes, from random vectors and a few queries, at two sizes."""
+    rng = np.random.default_rng(0)
+    passages = rng.standard_normal((len(collection.passages), dim), dtype=np.float32)
+    sizes = [n for n in TIMED if n < len(asked.folds)] or [len(asked.folds)]
+    times = []
+    for n in sizes:
+        few = sampled(collection, collection.judged_queries[:n], 0, 0)
+        start = perf_counter()
+        _searches(rng.standard_normal((n, dim), dtype=np.float32), passages, replace(
+            asked, collection=few, folds=np.arange(n) % (int(asked.folds.max()) + 1)
+        ))  # fmt: skip
+        times.append(perf_counter() - start)
+    slope = (times[-1] - times[0]) / (sizes[-1] - sizes[0]) if len(sizes) > 1 else 0.0
+    return times[-1] + max(slope, 0.0) * (len(asked.folds) - sizes[-1])

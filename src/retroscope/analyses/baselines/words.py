@@ -1,0 +1,142 @@
+"""Baselines in words: how much of the gain does the best of the frozen backbone leave to fine-tuning?"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINED, BaselineFindings
+from retroscope.statistics import Difference
+from retroscope.study.findings import Findings
+from retroscope.typesetting.frames import alpha, correction, rows
+from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import effect_limits
+
+TOPIC = "already there"
+HOW = {UNTRAINED: "without training", TRAINED: "with a linear head trained on its frozen vectors"}
+LEAK = 5  # the control must be this many times as improbable as a finding: it is an alarm
+
+
+def baseline_statements(findings: Findings) -> list[Statement]:
+    """Return every statement about what was already there."""
+    found = findings.baselines
+    if found is None or rows(found.left, measure=findings.primary_measure).empty:
+        return []
+    left = [_left(findings, found, best) for best in found.bests]
+    return [*left, *_alike(findings, found), *_pre_training(findings, found), *_shuffled(findings, found)]
+
+
+def _left(findings: Findings, found: BaselineFindings, best: str) -> Statement:
+    """What of the gain the best leaves."""
+    measure = findings.primary_measure
+    row = _row(found.left, best, measure)
+    tested = _tested(found.left, row)
+    text = (
+        f"The backbone at its best {HOW[best]} reaches {measure} {score(row[BEFORE])} "
+        f"({_variant(findings, found, best)}), the retriever {score(row[AFTER])}: {tested}."
+    )
+    significant = row["p_corrected"] < alpha(found.left)
+    if significant and row["effect"] < 0:
+        return Statement(TOPIC, CHANGED, f"{text} The retriever, as it is used, does not reach what was already there.")
+    share = _share(findings, found, best)
+    if significant:
+        return Statement(TOPIC, CHANGED, f"{text}{share}")
+    return Statement(TOPIC, NO_EVIDENCE, f"{text} No evidence that fine-tuning adds anything to it.{share}")
+
+
+def _variant(findings: Findings, found: BaselineFindings, best: str) -> str:
+    """Which variant that is, and how it was chosen."""
+    chosen: Any = found.choice(BEFORE, best)
+    folds = "every fold" if chosen["folds"] == chosen["of"] else f"{chosen['folds']} of {chosen['of']} folds"
+    name = variant_name(findings, chosen)
+    if chosen["as_compared"]:
+        kinds = count(found.tried[BEFORE], "variant") if best == UNTRAINED else "all variants and heads"
+        return f"{name}, as compared: in {folds} none of {kinds} was better by more than a standard error"
+    if best == UNTRAINED:
+        return f"{name}: in {folds} the best of {count(found.tried[BEFORE], 'variant')} by the other folds"
+    return f"{name}: the best in {folds} by the other folds"
+
+
+def variant_name(findings: Findings, row: Any) -> str:
+    """A variant in words: "mean pooling, layer 3, whitened"."""
+    return f"{row['pooling']} pooling, layer {findings.layer_label(int(row['layer']))}, {row['vectors']}"
+
+
+def _share(findings: Findings, found: BaselineFindings, best: str) -> str:
+    """The part of the gain that is left, where there is a gain."""
+    whole = rows(findings.retrieval, measure=findings.primary_measure).iloc[0]
+    if not (whole["p_corrected"] < alpha(findings.retrieval) and whole["effect"] > 0):
+        return ""
+    shares = found.shares
+    row = shares[(shares["best"] == best) & (shares["measure"] == findings.primary_measure)].iloc[0]
+    return f" That leaves {share_words(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
+
+
+def share_words(row: Any) -> str:
+    """A share with its interval, in percent."""
+    if math.isnan(row["share"]):
+        return "no stated share (the gain may be 0)"
+    return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+
+
+def _alike(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
+    """Both at their best."""
+    said, significant = _each_best(found, found.alike, findings.primary_measure)
+    text = f"With the best variant of each, from backbone to retriever, {findings.primary_measure} goes {said}."
+    yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
+
+
+def _pre_training(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
+    """A random-weight copy at its best: what words alone give."""
+    if found.pre_training is None:
+        return
+    said, significant = _each_best(found, found.pre_training, findings.primary_measure)
+    text = (
+        f"A copy of the backbone with {RANDOM}, treated likewise, shows what words alone give; by "
+        f"{findings.primary_measure}: {said} ({RANDOM} to backbone).{_words(findings, found)}"
+    )
+    yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text, (BEFORE,))
+
+
+def _words(findings: Findings, found: BaselineFindings) -> str:
+    row = found.variants[
+        (found.variants["model"] == BM25) & (found.variants["measure"] == findings.primary_measure)
+    ].iloc[0]
+    return f" BM25 reaches {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
+
+
+def _shuffled(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
+    """The control that must fail: a head that learned shuffled judgments."""
+    if found.shuffled is None:
+        return
+    row = rows(found.shuffled, measure=findings.primary_measure).iloc[0]
+    numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(found.shuffled, row)}"
+    if row["effect"] > 0 and row["p_corrected"] < alpha(found.shuffled) / LEAK:
+        text = f"Control failed: a linear head finds the shuffled judgments it learned ({numbers}): its folds leak."
+        yield Statement(TOPIC, ALARM, text, (BEFORE,))
+    else:
+        text = f"Control passed: a linear head trained on shuffled judgments does not find them ({numbers})."
+        yield Statement(TOPIC, NOTE, text, (BEFORE,))
+
+
+def _each_best(found: BaselineFindings, difference: Difference, measure: str) -> tuple[str, bool]:
+    """The difference at every best in words, and whether any is significant."""
+    table = [(best, _row(difference, best, measure)) for best in found.bests]
+    words = [
+        f"{'without training' if best == UNTRAINED else 'with a linear head'} {score(row[BEFORE])} to "
+        f"{score(row[AFTER])}, {_tested(difference, row)}"
+        for best, row in table
+    ]
+    return "; ".join(words), any(row["p_corrected"] < alpha(difference) for _, row in table)
+
+
+def _row(difference: Difference, best: str, measure: str) -> "pd.Series[Any]":
+    return rows(difference, best=best, measure=measure).iloc[0]
+
+
+def _tested(difference: Difference, row: "pd.Series[Any]") -> str:
+    corrected = f"{correction(difference)}-corrected {p_value(row['p_corrected'])}"
+    return f"{signed(row['effect'])} {effect_limits(row)}, {corrected}"

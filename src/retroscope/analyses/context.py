@@ -1,0 +1,163 @@
+"""Context: the models and collections of a study, and what several analyses need of them, each made once."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.negatives import MinedNegatives, hard_negatives
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.selftest import SelfTest
+from retroscope.encoders.twin import random_twin
+from retroscope.inputs.encoding import checked, doubts
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.whole_search import WholeSearch, whole_search
+from retroscope.progress import Progress, Stages
+from retroscope.representations.represent import TowerPlan, extract_towers, plan_towers
+from retroscope.representations.store import RetrieverRepresentations
+
+Made = TypeVar("Made")
+Towers = tuple[TowerPlan, TowerPlan]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """The vectors of one retriever over one collection.
+
+    Attributes:
+        vectors: of every layer; they carry the self-tests that failed as warnings.
+        self_tests: tower -> its checks.
+        seconds: stage -> time it took.
+    """
+
+    vectors: RetrieverRepresentations
+    self_tests: Mapping[str, list[SelfTest]]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What an analysis measures with. Plans, vectors, copies with random weights and negatives are made once a study.
+
+    Attributes:
+        models: "before" (the backbone) and "after" (the retriever), or "model" alone.
+        collection: that is measured on.
+        settings: of the study.
+        cache: folder of vectors and of what a stopped run goes on from.
+        trainings: further trainings of the retriever.
+        first: whether `collection` is the study's first.
+        progress: told (what, done, total).
+    """
+
+    models: Mapping[str, Retriever]
+    collection: Collection
+    settings: StudySettings
+    cache: Path
+    trainings: tuple[Retriever, ...] = ()
+    first: bool = True
+    progress: Progress | None = None
+    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether two models are compared."""
+        return len(self.models) > 1
+
+    def on(self, collection: Collection, *, first: bool) -> "Context":
+        """Return the same study on another of its collections; what was made is shared."""
+        return replace(self, collection=collection, first=first)
+
+    def told(self, progress: Progress | None) -> "Context":
+        """Return the same context, whose progress is told to somebody else."""
+        return replace(self, progress=progress)
+
+    def stages(self, name: str) -> Stages:
+        """Return a keeper of times, whose stages are shown under a name."""
+        return Stages(name, self.progress)
+
+    def towers(self, retriever: Retriever) -> Towers:
+        """Return the plans of both towers: every text is tokenised once a recipe."""
+        return self._once(
+            ("towers", *_identity(retriever)),
+            lambda: plan_towers(retriever, self.collection, self.cache, self.settings.extraction),
+        )
+
+    def encoded(self, retriever: Retriever, label: str = "") -> Encoded:
+        """Return the vectors of a retriever, made, resumed or read.
+
+        Args:
+            retriever: one of the models, or any other.
+            label: under which progress is shown; else the retriever's name.
+
+        Raises:
+            EncoderError: if a tower gives different texts one vector.
+        """
+        return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
+
+    def _encoded(self, retriever: Retriever, label: str) -> Encoded:
+        stages = self.stages(label or retriever.name)
+        self_tests = self._once(("self-tests", *_identity(retriever)), partial(checked, retriever), everywhere=True)
+        stages.ended("self-tests")
+        vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers())
+        stages.ended("encoding")
+        return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
+
+    def with_random_weights(self, side: str) -> Retriever | None:
+        """Return the copy of a model with random weights; None where the settings leave that control out."""
+        if not self.settings.random_weights:
+            return None
+        one = self.models[side]
+        return self._once(("random weights", *_identity(one)), lambda: random_twin(one, seed=0), everywhere=True)
+
+    def random_vectors(self, side: str) -> RetrieverRepresentations | None:
+        """Return the vectors of a model's copy with random weights; None where that control is left out."""
+        twin = self.with_random_weights(side)
+        if twin is None:
+            return None
+        return self.encoded(twin, f"{self.models[side].name} (random weights)").vectors
+
+    def negatives(self) -> MinedNegatives:
+        """Return the hard negatives of the collection's queries, as the settings say."""
+        return self._once(("negatives",), self._mined)
+
+    def _mined(self) -> MinedNegatives:
+        wanted = self.settings.negatives
+        run = Path(wanted.run) if wanted.run else None
+        published = self.settings.protocol == "ielab-2025" and bool(self.collection.candidates)
+        how = wanted.how if wanted.how != "auto" else "given" if published else "bm25"
+        return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
+
+    def whole_search(self) -> WholeSearch:
+        """Return what every model and BM25 find in the whole collection: samples are filled from it."""
+        vectors = {one.name: self.encoded(one).vectors for one in self.models.values()}
+        return self._once(("whole search",), lambda: whole_search(self.collection, vectors, self.settings.measures))
+
+    def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
+        """What was made under a key, made now if it was not: for this collection, or for all (`everywhere`)."""
+        whole = key if everywhere else (*key, self.collection.fingerprint, self.collection.name)
+        if whole not in self._made:
+            self._made[whole] = make()
+        return cast(Made, self._made[whole])
+
+
+def _identity(retriever: Retriever) -> tuple[Hashable, ...]:
+    return retriever.name, retriever.similarity, retriever.query.fingerprint, retriever.passage.fingerprint
+
+
+def tower_document(role: str, tower: TowerPlan) -> dict[str, Any]:
+    """Return what a plan says of one tower, JSON-like: texts, tokens, bytes, seconds, recipe."""
+    inventory = tower.plan.inventory
+    return {
+        "model": role,
+        "tower": tower.tower,
+        "texts": len(inventory.first),
+        "distinct": inventory.n_distinct,
+        "tokens": inventory.tokens,
+        "at_max_length": inventory.truncated,
+        "bytes": tower.plan.n_bytes,
+        "seconds": round(tower.seconds(), 1),
+        "stored": tower.is_stored,
+        "recipe": tower.plan.encoder.recipe.as_dict(),
+    }

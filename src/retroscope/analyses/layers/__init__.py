@@ -1,0 +1,31 @@
+"""Which layer retrieves best? Every layer's vectors are searched."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
+
+
+def _settings() -> type:
+    return NoSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.layers.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.layers.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="layers",
+    title="Retrieval by layer",
+    question="Which layer retrieves best?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+    every_collection=True,
+)

@@ -1,0 +1,34 @@
+"""Figures of retrieval by layer."""
+
+from dataclasses import replace
+
+import altair as alt
+
+from retroscope.analyses.layers.result import LayerEffects
+from retroscope.analyses.layers.words import WITHOUT
+from retroscope.statistics import Difference
+from retroscope.typesetting.curves import curves, facets, layer_axis
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.frames import by_side, rows
+from retroscope.typesetting.subject import Subject
+
+
+def layer_figures(found: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
+    """Return the curves of both sides, and those without the final norm where they differ."""
+    made = [_curves(found.effect, subject)]
+    if found.bare is not None:
+        bare = _curves(found.bare, subject)
+        caption = f"Layers as the blocks leave them, {WITHOUT} below the last. {bare.caption}"
+        made.append(replace(bare, name=f"{bare.name}_bare", title=f"{bare.title}, {WITHOUT}", caption=caption))
+    return tuple(made)
+
+
+def _curves(effect: Difference, subject: Subject) -> Figure:
+    frame = by_side(rows(effect), ["layer", "measure"]).rename(columns={"side": "series"})
+    frame["line"] = frame["series"]
+    measures = list(dict.fromkeys(frame["measure"]))
+    y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
+    chart = facets(curves(layer_axis(subject.layer_names), frame, y), frame, "measure", measures)
+    words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
+    caption = "The pooled vectors of one layer are searched. Bands are intervals over queries."
+    return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart.properties(title="Retrieval by layer"))

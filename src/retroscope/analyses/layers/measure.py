@@ -1,0 +1,42 @@
+"""Search with the vectors of every layer."""
+
+from retroscope.analyses.analysis import Instrument, NoSettings, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.retrieval.retrieve import retrieve_layers
+from retroscope.scores import Scores
+
+
+def refusal(context: Context, settings: NoSettings) -> str:
+    """Return nothing: every model has layers."""
+    return ""
+
+
+def plan(context: Context, settings: NoSettings) -> Planned:
+    """Return an empty plan: the vectors are planned for all analyses, and searching them is fast."""
+    return Planned()
+
+
+def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
+    """Return the scores of every side, (query, layer, measure), as "SIDE" and, without the final norm, "SIDE/bare"."""
+    scores: dict[str, Scores] = {}
+    caveats: list[str] = []
+    seconds: dict[str, float] = {}
+    for side, retriever in context.models.items():
+        stages = context.stages(retriever.name)
+        vectors = context.encoded(retriever).vectors
+        found = retrieve_layers(
+            vectors, context.collection, context.settings.measures, stages.inside("retrieval by layer")
+        )
+        scores[side] = found
+        caveats += [f"{side}: {warning}" for warning in found.warnings if warning not in vectors.warnings]
+        bare = vectors.bare()
+        if bare is not None:
+            show = stages.inside("retrieval by layer, no norm")
+            scores[f"{side}/bare"] = retrieve_layers(bare, context.collection, context.settings.measures, show)
+        stages.ended("retrieval by layer")
+        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+    return Measurement(scores=scores, caveats=tuple(caveats), seconds=seconds)
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,0 +1,73 @@
+"""From the scores of every layer to what the report says of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.layers.figures import layer_figures
+from retroscope.analyses.layers.result import LayerEffects, LayerResult
+from retroscope.analyses.layers.tables import layer_tables
+from retroscope.analyses.layers.words import best_layers
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.section import Reading, Section
+from retroscope.statistics import Difference
+from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.documents import effect_records, mean_records
+from retroscope.typesetting.effects import labelled
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
+    """Return the paired differences of every collection; the layers of a measure are one family of tests."""
+    settings = replace(reading.subject.paired_statistics, family_per=("measure",))
+
+    def paired(found: Measurement, suffix: str) -> Difference | None:
+        before, after = (found.scores.get(f"{side}{suffix}") for side in (BEFORE, AFTER))
+        return None if before is None or after is None else compare_scores(before, after, settings)
+
+    effects = [
+        LayerEffects(found.collection, effect, paired(found, "/bare"))
+        for found in measurements
+        if (effect := paired(found, "")) is not None
+    ]
+    return LayerResult(tuple(effects)) if effects else None
+
+
+def report(result: LayerResult, reading: Reading) -> Section:
+    """Return one statement, a figure and tables of the first collection, and every number of all."""
+    first = result.first
+    frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
+    for number, other in enumerate(result.by_collection[1:], start=2):
+        frames[f"layer_retrieval_{number}"] = labelled(reading.subject, rows(other.effect))
+    return Section(
+        statements=best_layers(first, reading.subject),
+        figures=layer_figures(first, reading.subject),
+        tables=layer_tables(first, reading.subject),
+        frames=frames,
+        differences={
+            ("By layer" if n == 0 else f"By layer, {found.collection}"): found.effect
+            for n, found in enumerate(result.by_collection)
+        },
+        document=[
+            {
+                "collection": found.collection,
+                "effects": effect_records(found.effect),
+                "without_final_norm": effect_records(found.bare),
+            }
+            for found in result.by_collection
+        ],
+        printed=("layer_retrieval",),
+    )
+
+
+def alone(found: Measurement, reading: Reading) -> Section:
+    """Return the means of one model by layer and measure."""
+    document = {
+        "layers": mean_records(found.scores[MODEL], reading.subject.statistics),
+        "without_final_norm": mean_records(found.scores.get(f"{MODEL}/bare"), reading.subject.statistics),
+    }
+    return Section(document=document)
+
+
+REPORTER = Reporter(infer, report, alone)

@@ -1,0 +1,25 @@
+"""Tables of retrieval by layer."""
+
+from dataclasses import replace
+
+from retroscope.analyses.layers.result import LayerEffects
+from retroscope.analyses.layers.words import WITHOUT
+from retroscope.statistics import Difference
+from retroscope.typesetting.effects import effects_by_layer, pair
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.subject import Subject
+
+
+def layer_tables(found: LayerEffects, subject: Subject) -> dict[str, PaperTable]:
+    """Return the headline measure by layer, and without the final norm where that differs."""
+    made = {"layer_retrieval": _by_layer(found.effect, subject)}
+    if found.bare is not None:
+        bare = _by_layer(found.bare, subject)
+        made["layer_retrieval_bare"] = replace(bare, caption=f"{bare.caption} Layers {WITHOUT}.")
+    return made
+
+
+def _by_layer(effect: Difference, subject: Subject) -> PaperTable:
+    caption = f"{subject.measures[0]} of every layer: {pair(subject)}."
+    return effects_by_layer(subject, effect, rows(effect, measure=subject.measures[0]), caption)

@@ -1,0 +1,38 @@
+"""Retrieval by layer in words."""
+
+from retroscope.analyses.layers.result import LayerEffects
+from retroscope.statistics import Difference
+from retroscope.typesetting.frames import alpha, rows
+from retroscope.typesetting.numbers import count, score
+from retroscope.typesetting.statements import NOTE, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+from retroscope.typesetting.words import best, layer, limits
+
+WITHOUT = "without the final norm"
+
+
+def best_layers(found: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
+    """Return which layer retrieves best before and after, by the headline measure."""
+    table = rows(found.effect, measure=subject.measures[0])
+    if table.empty:
+        return ()
+    tops = _tops(found.effect, subject)
+    changed = table[table["p_corrected"] < alpha(found.effect)]
+    gains = int((changed["effect"] > 0).sum())
+    norm = "" if found.bare is None else ", the final norm on each"
+    text = (
+        f"Searching with one layer's vectors ({subject.measures[0]}){norm}, the best is {tops[0]} and {tops[1]}. "
+        f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose."
+    )
+    if found.bare is not None and (bare := _tops(found.bare, subject)):
+        text += f" With the layers {WITHOUT}, which the last one alone has, the best would be {bare[0]} and {bare[1]}."
+    return (Statement("layers", NOTE, text),)
+
+
+def _tops(difference: Difference, subject: Subject) -> list[str]:
+    """The best layer of each side with its score, in words; empty where nothing was measured on both."""
+    table = rows(difference, measure=subject.measures[0])
+    if table.empty:
+        return []
+    tops = {side: best(table, side) for side in (BEFORE, AFTER)}
+    return [f"{layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]

@@ -1,0 +1,114 @@
+"""Measurement: what one analysis measured on one collection, in memory and as a folder."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from retroscope.documents import SCHEMA, as_json, clean, read_document, write_text
+from retroscope.errors import AnalysisError
+from retroscope.files import whole_folder
+from retroscope.scores import Scores, load_scores
+
+FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
+Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> (passage id, score), best first
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What was measured, before any test of it. The names are the analysis's own, e.g. "before" or "before/layers".
+
+    Attributes:
+        scores: name -> one number a query, labelled.
+        frames: name -> table.
+        datasets: name -> arrays with labels.
+        facts: JSON-like: what else the report needs.
+        caveats: what a reader must know of these numbers.
+        seconds: stage -> time it took.
+        runs: model -> ranking; written as TREC run files, never read again.
+        collection: name of the collection; set by whoever runs the analysis.
+    """
+
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    datasets: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    collection: str = ""
+
+    def save(self, folder: Path, write_run: Callable[[Run, Path, str], None] | None = None) -> None:
+        """Write everything into `folder`, which is replaced as a whole.
+
+        Args:
+            folder: to write.
+            write_run: writes a ranking under a path and a tag; without it rankings are left out.
+
+        Raises:
+            SettingsError: if the folder holds files that no study wrote.
+        """
+        with whole_folder(folder) as new:
+            for name, scores in self.scores.items():
+                scores.save(new / SCORES, name)
+            for name, dataset in self.datasets.items():
+                dataset.to_zarr(new / DATASETS, group=name, mode="a", consolidated=False)
+            for name, frame in self.frames.items():
+                frame.to_parquet(_inside(new, f"{name}.parquet"), index=False)
+            for name, run in self.runs.items():
+                if write_run is not None:
+                    write_run(run, new / f"{name}.run", name)
+            write_text(new / FACTS, as_json(self._facts()))
+
+    def _facts(self) -> dict[str, Any]:
+        names = {"scores": list(self.scores), "frames": list(self.frames), "datasets": list(self.datasets)}
+        kept = {
+            "facts": self.facts,
+            "caveats": list(self.caveats),
+            "seconds": dict(self.seconds),
+            "collection": self.collection,
+        }
+        return {"schema": SCHEMA, **{name: clean(value) for name, value in (names | kept).items()}}
+
+
+def load_measurement(folder: Path) -> Measurement:
+    """Read what `Measurement.save` wrote.
+
+    Raises:
+        AnalysisError: if it is not there, or not whole.
+    """
+    if not (folder / FACTS).exists():
+        raise AnalysisError(
+            "there is no measurement here", where=str(folder), fix="run the command again that makes it"
+        )
+    facts = read_document(folder / FACTS)
+    return Measurement(
+        scores={name: load_scores(folder / SCORES, name) for name in facts["scores"]},
+        frames={name: pd.read_parquet(_inside(folder, f"{name}.parquet")) for name in facts["frames"]},
+        datasets=dict(_datasets(folder, facts["datasets"])),
+        facts=facts["facts"],
+        caveats=tuple(facts["caveats"]),
+        seconds=facts["seconds"],
+        collection=facts["collection"],
+    )
+
+
+def _datasets(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    for name in names:
+        try:
+            with xr.open_zarr(folder / DATASETS, group=name, consolidated=False) as data:
+                yield name, data.load()
+        except (KeyError, ValueError, OSError) as damage:
+            raise AnalysisError(
+                f"group {name!r} holds no whole arrays: {damage}", where=str(folder), fix="measure again"
+            ) from damage
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a file in a folder, whose own folder is made where its name has one."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

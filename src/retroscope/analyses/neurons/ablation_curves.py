@@ -1,0 +1,234 @@
+"""Do the neurons that an attribution names matter? Retrieval with the top ones held, against as many others.
+
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
+where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
+query. All sets have the layer histogram of the top.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.neurons.ablation_settings import ENOUGH, TOWERS, AblationSettings
+from retroscope.analyses.neurons.ablation_table import LARGEST, RANDOM, TOP, area_table, curve_table, shared_by_chance
+from retroscope.analyses.neurons.ablation_trial import Trial, check_towers, make_trial
+from retroscope.analyses.neurons.held_out import Evaluated, evaluated_queries
+from retroscope.attribution.concentration import how_many
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.selection import NeuronSet, Ranking, choose, matched, ranked, shared
+from retroscope.attribution.size import size_ranking
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search
+from retroscope.progress import Progress
+from retroscope.scores import QUERY, TEXT, Scores
+
+Held = tuple[str, int, float]  # how, draw, fraction
+
+
+@dataclass(frozen=True, eq=False)
+class Rankings:
+    """What the sets are chosen by: the ranking that is tested, the one shown beside it, and size."""
+
+    chosen: Ranking
+    beside: Ranking
+    size: Ranking
+
+
+@dataclass(frozen=True, eq=False)
+class AblationCurves:
+    """What ablation does to retrieval.
+
+    Attributes:
+        scores: dimensions (query, how, draw, fraction, measure), `how` being "top", the ranking shown beside it
+            ("signed", say: those of its largest values in the same layers), "largest" (see `attribution.size`),
+            "bottom" and "random"; all but "random" have the draw 0 only, and the others are NaN.
+        intact: (query, measure), nothing ablated.
+        table: a row for each fraction and measure (see `ablation_table.curve_table`), with the number of `neurons`
+            held, the number of `layers` they lie in, `shared_by_chance`, the expected share of the top ones in a
+            random set, and `shared_with_largest`, their share among the largest.
+        areas: a row for each measure and each `how` but "random" (see `ablation_table.area_table`).
+        top: fraction -> the neurons that "top" held.
+        recipe: how it was made (JSON-like).
+        warnings: reasons not to trust it.
+    """
+
+    scores: Scores
+    intact: Scores
+    table: pd.DataFrame
+    areas: pd.DataFrame
+    top: Mapping[float, NeuronSet]
+    recipe: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+def ablation_curves(
+    retriever: Retriever,
+    collection: Collection,
+    attribution: NeuronAttribution,
+    settings: AblationSettings | None = None,
+    progress: Progress | None = None,
+    *,
+    whole: WholeSearch | None = None,
+) -> AblationCurves:
+    """Retrieve with the top, the largest, the bottom and random neurons held, for each fraction, and with none.
+
+    The ablated tower's texts are encoded `settings.ablations` + 2 times (56 by default), the other's once; the rest
+    costs little. A corpus of more than `settings.passages` is sampled. Token ids and final vectors are held in memory.
+
+    Args:
+        progress: told (what, texts encoded, texts to encode).
+        whole: what intact models find in the whole corpus, by which a sample is drawn; None: by BM25 alone.
+
+    Raises:
+        SettingsError: if an ablated tower has other weights than the attributed one.
+        AnalysisError: if no query is held out.
+    """
+    settings = settings or AblationSettings()
+    towers = TOWERS[settings.tower or attribution.recipe["tower"]]
+    check_towers(retriever, attribution.recipe["tower"], towers)
+    ranking = ranked(attribution, settings.by, settings.parts)
+    beside = ranked(attribution, settings.beside, settings.parts)
+    queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
+    if whole is None and is_sampled(collection, settings.passages):
+        whole = whole_search(collection, {}, settings.measures)
+    searched = sampled(collection, queries.ids, settings.passages, settings.seed, whole.rankings if whole else ())
+    trial = make_trial(
+        retriever,
+        searched,
+        towers=towers,
+        measures=settings.measures,
+        hold_mean=settings.hold == "mean",
+        batch_tokens=settings.batch_tokens,
+        ablations=settings.ablations,
+        progress=progress,
+    )
+    size = _size(trial, ranking, attribution.recipe["tower"])
+    sets = dict(_sets(Rankings(ranking, beside, size), settings))
+    values = _values(trial, sets, settings)
+    recipe = {
+        **_recipe(attribution, settings, ranking),
+        **_searched(searched, collection, queries),
+        "sample": whole.compared(retriever.name, values["intact"]) if whole else [],
+        "towers": list(towers),
+    }
+    warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
+    return AblationCurves(
+        Scores("ablation", values["ablated"], recipe, warnings, searched.relevant),
+        Scores("intact retrieval", values["intact"], recipe, warnings, searched.relevant),
+        _table(values, sets, ranking, settings, searched.relevant),
+        area_table(values["ablated"], settings.intervals, searched.relevant),
+        {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions},
+        recipe,
+        warnings,
+    )
+
+
+def _size(trial: Trial, ranking: Ranking, attributed: str) -> Ranking:
+    """By what holding a neuron changes over the texts of the attributed tower, or of the ablated one."""
+    tower = attributed if attributed in trial.moments else next(iter(trial.moments))
+    return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, hold_mean=trial.hold_mean)
+
+
+def _values(trial: Trial, sets: Mapping[Held, NeuronSet], settings: AblationSettings) -> xr.Dataset:
+    """`ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
+    labels: dict[str, list[Any]] = {
+        QUERY: list(trial.collection.queries),
+        "how": list(dict.fromkeys(how for how, _, _ in sets)),
+        "draw": list(range(settings.draws)),
+        "fraction": list(settings.fractions),
+        "measure": list(settings.measures),
+    }
+    intact = trial.values(None)
+    ablated = np.full([len(names) for names in labels.values()], np.nan)
+    for (how, draw, fraction), neurons in sets.items():
+        ablated[:, labels["how"].index(how), draw, labels["fraction"].index(fraction)] = trial.values(neurons)
+    numbers = trial.collection.query_texts
+    coords = {**labels, TEXT: (QUERY, [numbers[query] for query in labels[QUERY]])}
+    return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, coords)
+
+
+def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Held, NeuronSet]]:
+    """What is held, for each fraction; every set has the layer histogram of the top."""
+    for fraction in settings.fractions:
+        top = choose(rankings.chosen, fraction, TOP)
+        yield (TOP, 0, fraction), top
+        yield (settings.beside, 0, fraction), matched(rankings.beside, top)
+        yield (LARGEST, 0, fraction), matched(rankings.size, top)
+        yield ("bottom", 0, fraction), choose(rankings.chosen, fraction, "bottom")
+        for draw in range(settings.draws):
+            yield (RANDOM, draw, fraction), choose(rankings.chosen, fraction, RANDOM, settings.seed + draw)
+
+
+def _table(
+    values: xr.Dataset,
+    sets: Mapping[Held, NeuronSet],
+    ranking: Ranking,
+    settings: AblationSettings,
+    relevant: Mapping[str, tuple[str, ...]],
+) -> pd.DataFrame:
+    """The rows of the curve, with how many neurons are held, in how many layers, and how many of them are large."""
+    top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
+    table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
+    held = table["fraction"].map(top)
+    table.insert(2, "neurons", held.map(len))
+    table.insert(3, "layers", held.map(lambda some: len(some.layers)))
+    table["shared_by_chance"] = held.map(lambda some: shared_by_chance(some, ranking))
+    table["shared_with_largest"] = [shared(top[f], largest[f]) for f in table["fraction"]]
+    return table
+
+
+def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking) -> dict[str, Any]:
+    return {
+        "attribution": dict(attribution.recipe),
+        "by": settings.by,
+        "beside": settings.beside,
+        "parts": list(dict.fromkeys(part for part, _ in ranking.sites)),
+        "neurons": ranking.n,
+        "layers": len({layer for _, layer in ranking.sites}),
+        "fractions": list(settings.fractions),
+        "hold": settings.hold,
+        "draws": settings.draws,
+        "seed": settings.seed,
+        "level": settings.intervals.level,
+    }
+
+
+def _searched(searched: Collection, whole: Collection, queries: Evaluated) -> dict[str, Any]:
+    return {
+        "collection": whole.name,
+        "queries": len(searched.queries),
+        "of_queries": len(queries.ids),
+        "held_out": not queries.attributed,
+        "attributed_queries": len(queries.attributed & searched.queries.keys()),
+        "passages": len(searched.passages),
+        "of_passages": len(whole.passages),
+    }
+
+
+def _left_out(recipe: Mapping[str, Any]) -> list[str]:
+    if recipe["passages"] == recipe["of_passages"]:
+        return []
+    sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
+    said = f"ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries, a sample"
+    return [said, *(f"ablation: {text}" for text in [*sample_words(recipe["sample"]), *few_queries(recipe["queries"])])]
+
+
+def _warnings(
+    retriever: Retriever, attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking
+) -> Iterator[str]:
+    encoder = retriever.tower(attribution.recipe["tower"])
+    if attribution.recipe.get("fingerprint", encoder.fingerprint) != encoder.fingerprint:
+        yield "the neurons were chosen by an attribution of other weights, or under another recipe, than are ablated"
+    few = [fraction for fraction in settings.fractions if fraction * ranking.n < 0.5]
+    if few:
+        said = ", ".join(f"{fraction:g}" for fraction in few)
+        yield f"of {ranking.n} neurons the fractions {said} are less than half a neuron; one neuron was taken"
+    counts = [how_many(fraction, ranking.n) for fraction in settings.fractions]
+    if len({*counts}) < len(counts):
+        yield f"some fractions of {ranking.n} neurons are the same number of them: {counts}"

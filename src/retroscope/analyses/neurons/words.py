@@ -1,0 +1,251 @@
+"""What neurons say: which side concentrates more, which layers carry it, how far the two agree.
+
+The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
+neurons that no ablation confirms is marked.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retroscope.analyses.neurons.ablation_words import TOPIC, ablated
+from retroscope.analyses.neurons.checks import check_statements, doubted
+from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
+from retroscope.analyses.neurons.result import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
+from retroscope.analyses.probes.controls import widened
+from retroscope.typesetting.frames import alpha, correction, margin
+from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import best, effect_limits, is_equivalent
+
+LEVEL = 0.05  # of intervals where nothing is compared
+EVERYTHING = "all"  # the part that stands for all of them in an overlap
+
+
+def neuron_statements(findings: NeuronFindings) -> list[Statement]:
+    """Every statement about neurons: whether ablation confirms them, what they say, then the checks."""
+    proof = [s for name, side in findings.sides.items() for s in ablated(name, side)]
+    said = [s for part in findings.parts for rule in (concentration, layers, activity) for s in rule(findings, part)]
+    claims = [s if s.tone == NO_EVIDENCE else doubted(s, findings) for s in (*said, *overlap(findings))]
+    every = [*proof, *claims, *check_statements(findings)]
+    if not findings.tower:
+        return every
+    return [replace(s, text=f"{findings.tower.capitalize()} tower: {s.text}") for s in every]
+
+
+def concentration(findings: NeuronFindings, part: str) -> list[Statement]:
+    """On which side do fewer neurons hold the attribution? By the Gini index, the others beside it."""
+    table = _of_part(effect_rows(findings, GINI), part)
+    if findings.profile is None:
+        return _concentrated_alone(findings, part)
+    if table.empty:
+        return []
+    opening = f"Concentration ({part})"
+    up, down = _moved(findings, table)
+    if up.empty and down.empty:
+        return [_unmoved(f"{opening}, Gini index", table, "layer")]
+    moves = [f"fewer neurons hold the attribution at {_layers(up)}"] if len(up) else []
+    moves += [f"more neurons share it at {_layers(down)}"] if len(down) else []
+    text = (
+        f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'layer')}. "
+        f"Largest change at layer {_largest(table)['layer']}: Gini index {_effect(findings, _largest(table))}. "
+        f"{_beside(findings, part, TOP_SHARE, 'Top-1 % share')}; "
+        f"{_beside(findings, part, PARTICIPATION, 'participation')}.{_negligible(findings, up, down)}"
+    )
+    return [Statement(TOPIC, CHANGED, text)]
+
+
+def _concentrated_alone(findings: NeuronFindings, part: str) -> list[Statement]:
+    table = _of_part(profile_rows(findings, GINI), part)
+    if table.empty:
+        return []
+    most, least = best(table, "value"), table.loc[table["value"].idxmin()]
+    text = (
+        f"Concentration ({part}): the Gini index over a layer's neurons goes from {_value(least)} at layer "
+        f"{least['layer']} to {_value(most)} at layer {most['layer']}."
+    )
+    return [Statement(TOPIC, NOTE, text, (SINGLE,))]
+
+
+def layers(findings: NeuronFindings, part: str) -> list[Statement]:
+    """Which layers carry it, on each side, and what fine-tuning moved."""
+    found = [_peaks(findings, part)]
+    table = _of_part(effect_rows(findings, LAYER_SHARE), part)
+    if findings.profile is not None and len(table):
+        found.append(_shifted(findings, part, table))
+    return [s for s in found if s is not None]
+
+
+def _peaks(findings: NeuronFindings, part: str) -> Statement | None:
+    """The layer with the largest share of each side.
+
+    Said to hold most where its interval, widened to hold over all layers, parts and sides, excludes an even spread.
+    """
+    level = alpha(findings.profile) if findings.profile is not None else LEVEL
+    cells = _of_part(widened(profile_rows(findings, LAYER_SHARE), level), part)
+    if cells.empty:
+        return None
+    even = 1 / cells["layer"].nunique()
+    said = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in findings.sides]
+    text = f"Layers ({part}), shares of the total, where an even spread gives {score(even)}: {'; '.join(said)}."
+    return Statement(TOPIC, NOTE, text, tuple(findings.sides))
+
+
+def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
+    where = "" if name == SINGLE else f" {name}"
+    if top["low"] > even:
+        return f"layer {top['layer']} holds most{where}, {_value(top)}"
+    return f"no layer stands out{where} (at most {_value(top)}, layer {top['layer']})"
+
+
+def _shifted(findings: NeuronFindings, part: str, table: pd.DataFrame) -> Statement:
+    opening = f"Layers ({part})"
+    up, down = _moved(findings, table)
+    if up.empty and down.empty:
+        return _unmoved(f"{opening}, shares of the total", table, "layer")
+    moves = [f"towards {_layers(up)}"] if len(up) else []
+    moves += [f"away from {_layers(down)}"] if len(down) else []
+    largest = _largest(table)
+    text = (
+        f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. Largest change at layer {largest['layer']}: "
+        f"share of the total {_effect(findings, largest)}.{_negligible(findings, up, down)}"
+    )
+    return Statement(TOPIC, CHANGED, text)
+
+
+def activity(findings: NeuronFindings, part: str) -> list[Statement]:
+    """Are more neurons active? At every threshold, since the answer may turn with it."""
+    paired = activity_effect(findings)
+    if paired is None:
+        return _active_alone(findings, part)
+    table = _of_part(paired, part)
+    if table.empty:
+        return []
+    opening = f"Active neurons ({part}; relative to each unit's largest)"
+    up, down = _moved(findings, table)
+    if up.empty and down.empty:
+        return [_unmoved(opening, table, "threshold")]
+    moves = [f"more at {_thresholds(up)}"] if len(up) else []
+    moves += [f"fewer at {_thresholds(down)}"] if len(down) else []
+    turn = " The answer depends on the threshold." if len(up) and len(down) else ""
+    largest = _largest(table)
+    text = (
+        f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'threshold')}.{turn} Largest "
+        f"change at {largest['threshold']:g}: part of the neurons {_effect(findings, largest)}."
+        f"{_negligible(findings, up, down)}"
+    )
+    return [Statement(TOPIC, CHANGED, text)]
+
+
+def _active_alone(findings: NeuronFindings, part: str) -> list[Statement]:
+    table = _of_part(activity_rows(findings), part)
+    said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
+    text = f"Active neurons ({part}; relative to each unit's largest), part of all: {said}."
+    return [Statement(TOPIC, NOTE, text, (SINGLE,))] if said else []
+
+
+def overlap(findings: NeuronFindings) -> list[Statement]:
+    """How far the two name the same neurons, beside how far each agrees with itself."""
+    if findings.overlap is None:
+        return []
+    together = findings.overlap[findings.overlap["layer"] == 0]
+    whole = together[together["part"] == EVERYTHING]
+    shown = whole if len(whole) else together
+    said = [_overlapping(row) for _, row in shown.iterrows()]
+    text = f"Overlap of the two, over all layers: {'; '.join(said)}. One split into halves, no test."
+    return [Statement(TOPIC, NOTE, text)] if said else []
+
+
+def _overlapping(row: "pd.Series[Any]") -> str:
+    name = OVERLAPS.get(row["measure"], row["measure"])
+    if row["part"] != EVERYTHING:
+        name = f"{row['part']}, {name}"
+    own = [row["before_halves"], row["after_halves"]]
+    if any(pd.isna(v) for v in (row["between"], *own)):
+        return f"{name} is not defined (equal values)"
+    halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
+    if min(own) <= row["chance"]:
+        return f"{name} {score(row['between'])}, which says nothing, as one does not even agree with itself: {halves}"
+    return f"{name} {score(row['between'])}, where their own noise allows {score(overlap_ceiling(*own))}: {halves}"
+
+
+def overlap_ceiling(before: float, after: float) -> float:
+    """How far two that name the same neurons would agree, each with the noise that its own halves show.
+
+    The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
+    For Jaccard indices it is a rule of thumb.
+    """
+    return math.sqrt(before * after)
+
+
+def _of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    return table[table["part"] == part].reset_index(drop=True)
+
+
+def _moved(findings: NeuronFindings, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that rose and those that fell, by their corrected p."""
+    if findings.profile is None:
+        return table.iloc[:0], table.iloc[:0]
+    changed = table[table["p_corrected"] < alpha(findings.profile)]
+    return changed[changed["effect"] > 0], changed[changed["effect"] < 0]
+
+
+def _negligible(findings: NeuronFindings, *changed: pd.DataFrame) -> str:
+    """Said where every change was also shown to be within the margin."""
+    found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
+    stated = margin(findings.profile) if findings.profile else float("nan")
+    return f" Real but negligible: all are equivalent within {stated:g}." if found and all(found) else ""
+
+
+def _unmoved(opening: str, table: pd.DataFrame, thing: str) -> Statement:
+    equal = sum(is_equivalent(row) for _, row in table.iterrows())
+    tone = EQUIVALENT if equal == len(table) else NO_EVIDENCE
+    text = (
+        f"{opening}: a difference is shown at none of {count(len(table), thing)} (equivalence was not tested)."
+        if table["p_equivalence"].isna().all()
+        else f"{opening}: a difference is shown at none of {count(len(table), thing)} ({equal} equivalent, "
+        f"{len(table) - equal} without evidence either way)."
+    )
+    return Statement(TOPIC, tone, text)
+
+
+def _beside(findings: NeuronFindings, part: str, statistic: str, name: str) -> str:
+    up, down = _moved(findings, _of_part(effect_rows(findings, statistic), part))
+    return f"{name}: {len(up)} up, {len(down)} down"
+
+
+def _largest(table: pd.DataFrame) -> "pd.Series[Any]":
+    return table.loc[table["effect"].abs().idxmax()]
+
+
+def _effect(findings: NeuronFindings, row: "pd.Series[Any]") -> str:
+    """Both sides, the effect with its interval, and its corrected p."""
+    corrected = f"{correction(findings.profile)}-corrected {p_value(row['p_corrected'])}" if findings.profile else ""
+    return f"{score(row[BEFORE])} to {score(row[AFTER])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"
+
+
+def _value(row: "pd.Series[Any]") -> str:
+    return f"{score(row['value'])} {interval(row['low'], row['high'])}"
+
+
+def _layers(table: pd.DataFrame) -> str:
+    """Layers as people write them: "layer 3", "layers 1-2 and 4-6"."""
+    numbers = sorted(int(layer) for layer in table["layer"])
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    said = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"layer{'s' if len(numbers) > 1 else ''} {_and(said)}"
+
+
+def _thresholds(table: pd.DataFrame) -> str:
+    return _and([f"{t:g}" for t in sorted(table["threshold"])])
+
+
+def _and(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+OVERLAPS = {"jaccard": "the sets of top neurons (Jaccard)", "spearman": "the ranks of all neurons (Spearman)"}

@@ -1,0 +1,95 @@
+"""Figures of retrieval: before against after by measure, by layer, and query by query."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.study.findings import Findings
+from retroscope.typesetting.curves import curves, embedded, facets, layer_axis, tooltips
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.frames import by_side, rows
+from retroscope.typesetting.numbers import count, score
+from retroscope.typesetting.palette import LOOKS, series_channels
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no change"
+
+
+def retrieval_figure(findings: Findings) -> Figure | None:
+    """Every measure with its interval, before and after."""
+    frame = by_side(rows(findings.retrieval), ["measure"]).rename(columns={"side": "series"})
+    if frame.empty:
+        return None
+    channels = series_channels([BEFORE, AFTER])
+    measures = list(dict.fromkeys(frame["measure"]))
+    base = alt.Chart(embedded(frame)).encode(
+        y=alt.Y("measure:N", sort=measures, title=None, axis=alt.Axis(grid=False)),
+        yOffset=alt.YOffset("series:N", sort=[BEFORE, AFTER]),
+        color=channels["color"],
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="score", scale=alt.Scale(domainMin=0), axis=alt.Axis(tickCount=8)), x2="high:Q"
+    )
+    tips = [alt.Tooltip("series:N"), *tooltips("measure")]
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", shape=channels["shape"], tooltip=tips)
+    chart = alt.layer(bars, points).properties(width=620, height=alt.Step(16), title="Retrieval")
+    means = rows(findings.retrieval)
+    words = "; ".join(f"{r['measure']} {score(r[BEFORE])} before, {score(r[AFTER])} after" for _, r in means.iterrows())
+    caption = "Points are means over queries, bars their intervals."
+    return Figure("retrieval", "Retrieval by measure", caption, words, chart)
+
+
+def layer_retrieval_figure(findings: Findings) -> Figure | None:
+    """Every measure when the vectors of one layer are searched."""
+    if findings.layer_retrieval is None:
+        return None
+    frame = by_side(rows(findings.layer_retrieval), ["layer", "measure"]).rename(columns={"side": "series"})
+    frame["line"] = frame["series"]
+    measures = list(dict.fromkeys(frame["measure"]))
+    y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
+    chart = facets(curves(layer_axis(findings.layer_names), frame, y), frame, "measure", measures).properties(
+        title="Retrieval by layer"
+    )
+    words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
+    return Figure(
+        "layer_retrieval", "Retrieval by layer",
+        "The pooled vectors of one layer are searched. Bands are intervals over queries.", words, chart,
+    )  # fmt: skip
+
+
+def flips_figure(findings: Findings) -> Figure | None:
+    """Every query, before against after, by the flip measure; queries at one place are one larger point."""
+    pairs = query_pairs(findings)
+    if pairs.empty:
+        return None
+    m = findings.flip_measure
+    top = max(1.0, float(pairs[[BEFORE, AFTER]].max().max()))
+    diagonal = alt.Chart(alt.InlineData(values=[{"at": 0}, {"at": top}])).mark_line(color="#9a9a9a", strokeDash=[2, 4])
+    scale = alt.Scale(domain=[BETTER, WORSE, SAME], range=[LOOKS[AFTER].colour, LOOKS[BEFORE].colour, "#9a9a9a"])
+    shapes = alt.Scale(domain=[BETTER, WORSE, SAME], range=["square", "circle", "cross"])
+    points = alt.Chart(embedded(pairs)).mark_point(filled=True, opacity=0.75).encode(
+        x=alt.X(f"{BEFORE}:Q", title=f"{m} before"),
+        y=alt.Y(f"{AFTER}:Q", title=f"{m} after"),
+        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), legend=alt.Legend(orient="right")),
+        color=alt.Color("change:N", scale=scale, title=None),
+        shape=alt.Shape("change:N", scale=shapes, title=None),
+        tooltip=[alt.Tooltip(f"{BEFORE}:Q"), alt.Tooltip(f"{AFTER}:Q"), alt.Tooltip("queries:Q")],
+    )  # fmt: skip
+    drawn = alt.layer(diagonal.encode(x="at:Q", y="at:Q"), points)
+    chart = drawn.properties(width=380, height=380, title="Query by query")
+    tally = pairs.groupby("change")["queries"].sum()
+    words = "; ".join(f"{count(int(tally.get(c, 0)), 'query')}: {c}" for c in (BETTER, WORSE, SAME))
+    caption = f"Each point stands for the queries with that {m} before and after; its area is their number."
+    return Figure("flips", "Query by query", caption, words, chart)
+
+
+def query_pairs(findings: Findings) -> pd.DataFrame:
+    """How many queries have each pair of scores: before, after, queries, change."""
+    select: dict[str, Any] = {"measure": findings.flip_measure}
+    sides = {s: getattr(findings.retrieval, s).select(**select).values.to_series() for s in (BEFORE, AFTER)}
+    both = pd.DataFrame(sides).dropna().round(3)
+    pairs = both.groupby([BEFORE, AFTER]).size().rename("queries").reset_index()
+    change = pairs[AFTER] - pairs[BEFORE]
+    pairs["change"] = [BETTER if c > 0 else WORSE if c < 0 else SAME for c in change]
+    return pairs

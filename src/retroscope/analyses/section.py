@@ -1,0 +1,71 @@
+"""Section: what an analysis says in a report. Reading: what it may look at for that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from retroscope.statistics import Difference
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.statements import Statement
+from retroscope.typesetting.subject import Subject
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """What an analysis says.
+
+    Attributes:
+        statements: its conclusions, in reading order.
+        unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
+        figures: of the page and for paper.
+        tables: name -> table of the page, and of a paper (LaTeX).
+        frames: name -> every number (CSV and parquet).
+        large: name -> every number of what is too large for CSV.
+        differences: label -> paired difference; how it was computed is printed, and its warnings are.
+        document: JSON-like, what `summary.json` has under the name of the analysis.
+        values: name -> what its template reads besides `figures`, `tables` and `subject`.
+        printed: names of the tables that a terminal shows, too.
+    """
+
+    statements: tuple[Statement, ...] = ()
+    unconfirmed: tuple[Statement, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: Mapping[str, PaperTable] = field(default_factory=dict)
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    large: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    document: Any = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    printed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What an analysis may look at when it reports: what was studied, and what the analyses that it needs found.
+
+    Attributes:
+        subject: models, collections, statistics.
+        results: analysis -> its result, of those that are needed and there.
+        sections: analysis -> what it said, likewise.
+    """
+
+    subject: Subject
+    results: Mapping[str, Any] = field(default_factory=dict)
+    sections: Mapping[str, Section] = field(default_factory=dict)
+
+    def result(self, name: str, kind: type[Kind]) -> Kind | None:
+        """Return the result of an analysis, as its type; None where it was not measured."""
+        found = self.results.get(name)
+        if found is not None and not isinstance(found, kind):
+            raise TypeError(f"the result of {name!r} is {type(found).__name__}, not {kind.__name__}")
+        return found
+
+    def alarms(self, name: str) -> tuple[Statement, ...]:
+        """Return the alarms of an analysis, which put what rests on it in doubt."""
+        section = self.sections.get(name)
+        return () if section is None else tuple(s for s in section.statements if s.tone == "alarm")

@@ -1,0 +1,46 @@
+"""Several trainings of one retriever, as a report wants them. Nothing here computes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.analyses.neurons.result import demand_columns
+from retroscope.statistics import Difference
+
+EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corrected", "spread", "trainings", "n")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFindings:
+    """What fine-tuning changes, over trainings and queries together.
+
+    Attributes:
+        names: of the trainings; the first is the retriever that everything else is measured of.
+        each: every training against the backbone, over (training, measure); intervals over queries alone.
+        retrieval: a row a measure, with `EFFECT_COLUMNS`: means over trainings and queries, the interval of the effect
+            over both, `spread`, the standard deviation of the effect over trainings, and the number of both.
+        probing: the same by probe, passages and layer, without controls; None where no fitting probe was asked for.
+        level: of the intervals.
+    """
+
+    names: tuple[str, ...]
+    each: Difference
+    retrieval: pd.DataFrame
+    probing: pd.DataFrame | None
+    level: float
+
+    def __post_init__(self) -> None:
+        demand_columns("trainings", self.retrieval, EFFECT_COLUMNS)
+        if self.probing is not None:
+            demand_columns("probes of trainings", self.probing, EFFECT_COLUMNS)
+
+    @property
+    def method(self) -> Mapping[str, object]:
+        """How the intervals over trainings and queries were made."""
+        return {
+            "interval": "two-way random effects over trainings and queries",
+            "level": self.level,
+            "trainings": len(self.names),
+            "correction": "holm",
+        }

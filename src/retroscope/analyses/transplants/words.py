@@ -1,0 +1,224 @@
+"""Transplants in words: which parts of what fine-tuning changed does retrieval need?"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.transplants.result import GRAFT, REWIND, SUM, TransplantFindings
+from retroscope.typesetting.frames import alpha
+from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.words import effect_limits, effect_tests
+
+SAID = {
+    REWIND: ("the backbone's weights", "the retriever"),
+    GRAFT: ("the retriever's weights", "the backbone"),
+}
+PART_WORDS = {
+    "attention": "attention",
+    "ffn_in": "the FFN's first matrices",
+    "ffn_out": "the FFN's last matrices",
+    "norms": "the norms",
+    "embeddings": "the embeddings",
+}
+
+
+def transplant_statements(f: TransplantFindings) -> tuple[Statement, ...]:
+    """The conclusions."""
+    return tuple(s for d in f.differences for rule in RULES for s in rule(f, d))
+
+
+def _all(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    row = f.headline(direction, "all").iloc[0]
+    what, where = SAID[direction]
+    shown = row["p_corrected"] < _alpha(f, direction)
+    end = (
+        "that is the whole of what there is to explain"
+        if shown
+        else "no significant effect, so there is nothing to localise"
+    )
+    sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
+    text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+
+
+def _blocks(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Which block alone matters most?"""
+    blocks = f.headline(direction, "block")
+    if blocks.empty:
+        return
+    largest = blocks.loc[blocks["effect"].abs().idxmax()]
+    shown = blocks[blocks["p_corrected"] < _alpha(f, direction)]
+    what, where = SAID[direction]
+    one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
+    text = (
+        f"{one.capitalize()} of {what} in {where}: {len(shown)} of {count(len(blocks), one.split()[-1])} change "
+        f"{f.measures[0]}. The largest change is {blocks_named(largest['transplant'])}'s, "
+        f"{_effect(f, direction, largest)}."
+    )
+    yield Statement(direction, CHANGED if len(shown) else NO_EVIDENCE, text, ())
+
+
+def blocks_named(transplant: str) -> str:
+    """What "block:3" or "block:1-5" is called in a sentence."""
+    blocks = transplant.partition(":")[2]
+    first, dash, last = blocks.partition("-")
+    return f"blocks {first} to {last}" if dash else f"block {blocks}"
+
+
+def _ends(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """From which end, and how many blocks, until half of the whole effect is there, and stays? By the means."""
+    everything = f.headline(direction, "all").iloc[0]
+    whole = float(everything["effect"])
+    if not everything["p_corrected"] < _alpha(f, direction):
+        return  # of an effect that is not shown there is no half
+    what, where = SAID[direction]
+    said = []
+    for kind, end in (("top", "the top"), ("bottom", "the bottom, embeddings included,")):
+        found = f.headline(direction, kind).sort_values("number")
+        less = found.loc[found["effect"] / whole < 0.5, "number"]
+        half = found[found["number"] > (less.max() if len(less) else 0)]
+        if len(half):
+            first = half.iloc[0]
+            said.append(
+                f"from {end} {count(int(first['number']), 'block')} of {f.n_blocks} (to {score(first['score'])} "
+                f"{interval(first['low'], first['high'])})"
+            )
+        elif len(found):
+            said.append(f"from {end} not even all blocks")
+    if said:
+        text = f"Half of that effect of {what} in {where} is there {' and '.join(said)}."
+        yield Statement(direction, NOTE, text, ())
+
+
+def _parts(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Which part, in all blocks?"""
+    found = f.headline(direction)
+    found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
+    if found.empty:
+        return
+    what, where = SAID[direction]
+    said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
+    shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
+    text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+
+
+def _between(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Is a model between the two better than its receiver?"""
+    found = f.headline(direction, "interpolate")
+    if found.empty or direction != REWIND:
+        return
+    top = found.loc[found["score"].astype(float).idxmax()]
+    better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
+    found_better = "It is better than the retriever." if better else "None is significantly better than the retriever."
+    text = (
+        f"Between the two, the best is {100 * top['number']:.0f} % of the way back to the backbone: "
+        f"{_effect(f, direction, top)}. {found_better}"
+    )
+    yield Statement(direction, CHANGED if better else NOTE, text, ())
+
+
+def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Do the places that change retrieval do more than random changes of equal size?"""
+    found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
+    if found.empty:
+        return
+    beats = found[found["beats"]]
+    draws = int(found["draws"].iloc[0])
+    text = (
+        f"{len(beats)} of {count(len(found), 'place')} with a significant effect do more "
+        f"than {draws} random changes of equal size in {SAID[direction][1]} (tensor by tensor): "
+        f"{'; '.join(_against(row) for _, row in found.iterrows())}."
+    )
+    text += _without_spread(found, _alpha(f, direction))
+    yield Statement(direction, CHANGED if len(beats) else NO_EVIDENCE, text, ())
+
+
+def _without_spread(found: pd.DataFrame, level: float) -> str:
+    """Name the places whose random changes are too few and all have one effect, and how many can show anything."""
+    draws = int(found["draws"].iloc[0])
+    least = math.floor(round(len(found) / level, 9))  # Holm: places / (draws + 1) < level
+    equal = found[found["random_lowest"] == found["random_highest"]]
+    if equal.empty or draws >= least:
+        return ""
+    names = "; ".join(PART_WORDS.get(name) or blocks_named(name) for name in equal["transplant"])
+    return (
+        f" All {draws} random changes have the same effect ({names}): without spread the p of the draws cannot fall "
+        f"below 1/{draws + 1}. Use at least {least} draws there."
+    )
+
+
+def _against(row: "pd.Series[Any]") -> str:
+    name = PART_WORDS.get(row["transplant"]) or blocks_named(row["transplant"])
+    return (
+        f"{name} {signed(row['effect'])} against {signed(row['random'])}, difference {signed(row['extra'])} "
+        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {p_value(row['p_corrected'])}"
+    )
+
+
+def _sum(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """What do the single effects of all blocks add up to?"""
+    found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
+    found = found[found["transplant"] == SUM]
+    if found.empty:
+        return
+    row = found.iloc[0]
+    together = interval(row["share_low"], row["share_high"])
+    apart = row["share_low"] > 1 or row["share_high"] < 1
+    end = "blocks interact, so single shares do not add up" if apart else "no significant interaction between blocks"
+    text = (
+        f"The effects of all blocks alone add up to {row['share']:.2f} {together} of the effect of all weights: {end}."
+    )
+    yield Statement(direction, NOTE, text, ())
+
+
+def _shapley(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+    """Whose is the whole effect, interactions shared out?"""
+    if direction not in f.interactions:
+        return
+    found = f.interactions[direction]
+    said = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in found.shapley.iterrows())
+    shown = bool((found.shapley["p_corrected"] < _alpha(f, direction)).any())
+    groups = f"{len(found.shapley)} groups ({direction}, {f.measures[0]})"
+    text = f"Shapley values of {groups}, which add up to the effect of all weights: {said}."
+    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+    pairs = found.pairs[found.pairs["p_corrected"] < _alpha(f, direction)]
+    if pairs.empty:
+        text = f"None of {count(len(found.pairs), 'pair')} of these groups interacts significantly."
+        yield Statement(direction, NO_EVIDENCE, text, ())
+        return
+    said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
+    text = f"{len(pairs)} of {count(len(found.pairs), 'pair')} do together what neither does alone: {said}."
+    yield Statement(direction, CHANGED, text, ())
+
+
+def _tested(row: "pd.Series[Any]") -> str:
+    return f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
+
+
+def _share(row: "pd.Series[Any]") -> str:
+    """Its share of the whole effect; nothing where that is not significant."""
+    share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
+    return "" if math.isnan(row["share"]) else share
+
+
+def _pair(name: str) -> str:
+    return " and ".join(_group(one) for one in name.split(" x "))
+
+
+def _group(name: str) -> str:
+    return "outside the blocks" if name == "outside" else blocks_named(f"block:{name}")
+
+
+def _alpha(f: TransplantFindings, direction: str) -> float:
+    return alpha(f.differences[direction])
+
+
+def _effect(f: TransplantFindings, direction: str, row: "pd.Series[Any]") -> str:
+    return f"{score(row['score'])}, {effect_tests(f.differences[direction], row)}"
+
+
+RULES = (_all, _blocks, _control, _sum, _shapley, _ends, _parts, _between)

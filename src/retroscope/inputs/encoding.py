@@ -1,0 +1,58 @@
+"""Whether a model can be trusted to encode: its self-tests, and the refusal of one that cannot tell texts apart."""
+
+from collections.abc import Mapping
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.selftest import SelfTest, check_told_apart, library_test, self_test
+from retroscope.errors import AnalysisError
+from retroscope.retrieval.retrieve import Retrieval
+
+
+def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
+    """Return the self-tests of each tower.
+
+    Raises:
+        EncoderError: if a tower gives different texts one vector.
+    """
+    for encoder in {id(e): e for e in (retriever.query, retriever.passage)}.values():
+        check_told_apart(encoder)
+    return tested(retriever)
+
+
+def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
+    """The self-tests of each tower; a shared encoder with one recipe is tested once."""
+    towers = {"query": tower_tests(retriever.query)}
+    same = retriever.query.fingerprint == retriever.passage.fingerprint
+    return {**towers, "passage": towers["query"] if same else tower_tests(retriever.passage)}
+
+
+def tower_tests(encoder: Encoder) -> list[SelfTest]:
+    """All self-tests that this encoder can be put to."""
+    library = library_test(encoder)
+    return [*self_test(encoder), *([library] if library else [])]
+
+
+def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
+    """Failed self-tests, in the words that go with every number they touch."""
+    return tuple(
+        f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
+        f"of its length (rounding allows {test.tolerance:.2g})"
+        for tower, tests in self_tests.items()
+        for test in tests
+        if not test.passed
+    )
+
+
+def refuse_blind(retriever: Retriever, found: Retrieval, collection: Collection) -> None:
+    """Refuse a retriever that gives different texts one vector.
+
+    Raises:
+        AnalysisError: every ranking would be by id alone.
+    """
+    if found.blind:
+        raise AnalysisError(
+            f"{retriever.name} cannot search: {found.blind}",
+            where=collection.name,
+            fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
+        )

@@ -1,0 +1,73 @@
+"""Models and data as the settings name them."""
+
+from dataclasses import asdict, replace
+from pathlib import PurePath
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.loading import load_collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import CollectionError, SettingsError, listed
+from retroscope.inputs.settings import DataSettings, ModelSettings
+
+
+def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
+    """The retriever that these settings name."""
+    if settings is None:
+        raise SettingsError(f"no {what} is named", fix="give its folder or hub name")
+    load = {name: value for name, value in asdict(settings.load).items() if value is not None}
+    return load_retriever(settings.source, query=settings.query, passage=settings.passage, **load)
+
+
+def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[Retriever, Retriever]:
+    """Both retrievers; the backbone is compared by the retriever's similarity unless it is given one.
+
+    Two that end in the same folder name are told apart by as much of their paths as it takes.
+    """
+    one, two = retriever_of(before, "backbone"), retriever_of(after, "retriever")
+    if before is not None and before.load.similarity is None:
+        one = compared_like(one, two)
+    if before is None or after is None or one.name != two.name or before.load.name or after.load.name:
+        return one, two
+    names = distinct_ends(before.source or "", after.source or "")
+    return (one, two) if names is None else (replace(one, name=names[0]), replace(two, name=names[1]))
+
+
+def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
+    """The backbone with the retriever's similarity, or an effect would mix the similarity with the weights.
+
+    Where that is not what its own checkpoint or default says, `own_similarity` keeps it.
+    """
+    if backbone.similarity == retriever.similarity:
+        return backbone
+    own, source = backbone.similarity, f"as {retriever.name} is"
+    return replace(backbone, similarity=retriever.similarity, similarity_source=source, own_similarity=own)
+
+
+def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
+    """The shortest ends of two paths that differ; None where the paths do not."""
+    parts = PurePath(one).parts, PurePath(two).parts
+    for length in range(1, max(map(len, parts)) + 1):
+        first, second = ("/".join(path[-length:]) for path in parts)
+        if first != second:
+            return first, second
+    return None
+
+
+def check_ids(collection: Collection) -> None:
+    """Refuse ids that the run files of a study could not hold, before anything is measured."""
+    wrong = [repr(i) for ids in (collection.queries, collection.passages) for i in ids if i.split() != [i]]
+    if wrong:
+        raise CollectionError(
+            f"these ids hold white space, which a TREC run file cannot carry:{listed(wrong)}",
+            where=collection.name,
+            fix="rename them in the collection",
+        )
+
+
+def collection_of(settings: DataSettings | None) -> Collection:
+    """The collection that these settings name."""
+    if settings is None:
+        raise SettingsError("no collection is named", fix="give --data FORMAT:PATH")
+    given = {name: value for name, value in asdict(settings).items() if name != "source"}
+    return load_collection(settings.source, **given)

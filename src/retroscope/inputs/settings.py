@@ -1,0 +1,118 @@
+"""Settings of a study that all analyses share; those of each analysis are its own (`analyses/NAME/settings.py`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import SettingsError
+from retroscope.representations.extraction import ExtractionSettings
+from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
+from retroscope.statistics.settings import ComparisonSettings
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegativesSettings:
+    """Where the probes' hard negatives come from.
+
+    Attributes:
+        how: "bm25", "given" (by the collection) or "run" (a TREC run file); "auto" is bm25, but given
+            under `ielab-2025` where the collection brings them.
+        run: the run file, for how="run".
+        pool: negatives kept a query; splits take theirs from this list.
+    """
+
+    how: Literal["auto", "bm25", "given", "run"] = "auto"
+    run: str | None = None
+    pool: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which collection, and how its source is read.
+
+    Attributes:
+        source: a path or `FORMAT:PATH`.
+        split: of the judgments, where the source has several.
+        columns: our name -> the source's, where they are not detected.
+        title_separator: between title and text; None: the source's custom.
+        limit_queries: keep only the first so many judged queries.
+        ignore_identical_ids: drop a passage with the query's id; None: the data set's custom.
+    """
+
+    source: str
+    split: str | None = None
+    columns: dict[str, str] | None = None
+    title_separator: str | None = None
+    limit_queries: int | None = None
+    ignore_identical_ids: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which checkpoint, or which two, and how they are loaded.
+
+    Attributes:
+        source: folder or hub name of both towers.
+        query, passage: of either tower, instead of `source`.
+        load: what the user says about the recipe; all else is the checkpoint's.
+    """
+
+    source: str | None = None
+    query: str | None = None
+    passage: str | None = None
+    load: LoadSettings = field(default_factory=LoadSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Everything about a study: models x collections x analyses.
+
+    Attributes:
+        before: the backbone; None where a loaded retriever is given instead.
+        after: the retriever fine-tuned from it, or the only model; likewise.
+        trainings: further trainings of the retriever (other seeds).
+        data: the collection that everything is measured on; None where a loaded one is given.
+        also: further collections, of other kinds of text.
+        protocol: "default", or "ielab-2025" for the published one, quirks included.
+        measures: ir-measures names; the first is the headline.
+        random_weights: measure a copy of each model with random weights, too, as a control.
+        extraction: how vectors are made and kept.
+        negatives: where hard negatives come from.
+        statistics: how differences are tested.
+        analyses: name -> its settings; None leaves it out, and one that is not named has its defaults.
+    """
+
+    before: ModelSettings | None = None
+    after: ModelSettings | None = None
+    trainings: tuple[ModelSettings, ...] = ()
+    data: DataSettings | None = None
+    also: tuple[DataSettings, ...] = ()
+    protocol: Literal["default", "ielab-2025"] = "default"
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    random_weights: bool = True
+    extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+    negatives: NegativesSettings = field(default_factory=NegativesSettings)
+    statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
+    analyses: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.measures or len({*self.measures}) < len(self.measures):
+            raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
+        for name in self.measures:
+            parse_measure(name)
+
+    def of(self, name: str, kind: type[Kind]) -> Kind | None:
+        """Return the settings of an analysis; None where it is left out.
+
+        Raises:
+            SettingsError: if they are of another kind.
+        """
+        chosen = self.analyses.get(name, kind())
+        if chosen is not None and not isinstance(chosen, kind):
+            raise SettingsError(
+                f"the settings of {name!r} are {type(chosen).__name__}", fix=f"give {kind.__name__}, or None"
+            )
+        return chosen

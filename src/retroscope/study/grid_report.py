@@ -1,0 +1,193 @@
+"""The report of an ablation study by training: what each part of pre-training was worth."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from retroscope.files import write_whole
+from retroscope.typesetting.curves import curves, facets
+from retroscope.typesetting.drawing import write_figures
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, p_value, score, signed
+from retroscope.typesetting.page import fill
+from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.tables import write_frames
+
+INTACT = "none"  # the level of what is drawn afresh at which nothing is
+TABLES = ("cells", "effects", "shares", "worth")
+
+
+@dataclass(frozen=True, eq=False)
+class GridFindings:
+    """What a grid says; each table has one row a combination of settings, test and measure.
+
+    Attributes:
+        title: of the report.
+        headline: the measure of verdict and figures.
+        level: of the intervals.
+        seeds: how many.
+        cells: mean over seeds and queries.
+        effects: drawn afresh minus intact, paired by query and seed.
+        shares: of the variance of the cells' means.
+        worth: in labels; infinite values: see `retroscope.statistics.worth`.
+        caveats: what a reader must know before any number.
+    """
+
+    title: str
+    headline: str
+    level: float
+    seeds: int
+    cells: pd.DataFrame
+    effects: pd.DataFrame
+    shares: pd.DataFrame
+    worth: pd.DataFrame
+    caveats: tuple[str, ...] = ()
+    command: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def verdict(self) -> tuple[Statement, ...]:
+        """The conclusions, in words."""
+        return (*_effect_words(self), *_worth_words(self), *_share_words(self))
+
+
+def _effect_words(f: GridFindings) -> Iterator[Statement]:
+    """Of each part, at the most labels."""
+    if f.effects.empty:
+        return
+    most = f.effects["labels"].max()
+    for row in f.effects[(f.effects["measure"] == f.headline) & (f.effects["labels"] == most)].itertuples():
+        sure = row.p_corrected < 1 - f.level
+        what = "changes" if sure else "is not shown to change"
+        text = (
+            f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
+            f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
+            f"{p_value(row.p)}, holm-corrected {p_value(row.p_corrected)} over the grid's effects."
+        )
+        yield Statement("effect", CHANGED if sure else NO_EVIDENCE, text, ())
+
+
+def _worth_words(f: GridFindings) -> Iterator[Statement]:
+    """In labels, at every number of labels but the most, beyond which nothing was tried."""
+    if f.worth.empty:
+        return
+    for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
+        first = next(rows.itertuples())
+        said = "; ".join(worth_in_words(row) for row in rows[rows["beyond"] > 0].itertuples())
+        what = f"what {_parts(first.reinitialise)} had learned in pre-training is worth, in further labels"
+        yield Statement("worth", NOTE, f"{_where(first)}, on {first.test}: {what}, {said}.", ())
+
+
+def worth_in_words(row: Any) -> str:
+    """One row of `worth`: claimed only where the gap at these labels is significant, and the worth not 0."""
+    ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
+    value = _labels(row.value, row)
+    if row.low > 0 and row.gap_low > 0:
+        return f"at {row.labels:,} labels {value} {ends}"
+    if row.high < 0 and row.gap_high < 0:
+        return f"at {row.labels:,} labels nothing: without it, fewer do as well"
+    return f"at {row.labels:,} labels no significant benefit"
+
+
+def _labels(end: float, row: Any) -> str:
+    if np.isfinite(end):
+        return f"{end:,.0f}"
+    return f"more than {row.beyond:,}" if end > 0 else "less than nothing"
+
+
+def _share_words(f: GridFindings) -> Iterator[Statement]:
+    """What the cells differ by, the largest first."""
+    if f.shares.empty:
+        return
+    for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
+        largest = rows.sort_values("share", ascending=False).head(4)
+        said = ", ".join(_share_in_words(row) for row in largest.itertuples())
+        kind = "omega squared" if f.seeds > 1 else "one seed, so noise is not taken away"
+        yield Statement("shares", NOTE, f"What the cells' {f.headline} differs by on {test} ({kind}): {said}.", ())
+
+
+def _share_in_words(row: Any) -> str:
+    beside = "" if np.isnan(row.noise) else f" (noise alone shows {100 * row.noise:.0f} %)"
+    return f"{row.effect} {100 * row.share:.0f} %{beside}"
+
+
+def _where(row: Any) -> str:
+    return f"{row.backbone}, {row.strategy} fine-tuning"
+
+
+def _parts(word: str) -> str:
+    if word == "all":
+        return "the whole backbone"
+    named = {"ffn": "the FFN", "attention": "attention", "embeddings": "the embeddings", "norms": "the norms"}
+    return " and ".join(named.get(part) or _blocks(part) for part in word.split("+"))
+
+
+def _blocks(part: str) -> str:
+    end, _, count = part.partition(":")
+    return f"the {end} block" if count == "1" else f"the {end} {count} blocks"
+
+
+def label_figure(f: GridFindings) -> Figure:
+    """The headline measure against labels, a line for each level of what was drawn afresh."""
+    rows = f.cells[f.cells["measure"] == f.headline]
+    renamed = {"mean": "value", "ci_low": "low", "ci_high": "high"}
+    frame = rows.rename(columns=renamed).assign(series=_series(rows), line=_series(rows))
+    ordered = frame["labels"].nunique() > 1
+    x = (
+        alt.X("labels:Q", title="training queries", scale=alt.Scale(type="log", nice=False, padding=12))
+        if ordered
+        else alt.X("labels:O", title="training queries")
+    )
+    y = alt.Y("value:Q", title=f.headline, scale=alt.Scale(zero=True))
+    panel = curves(x, frame, y, at="labels")
+    shown = frame[["labels", "value", "low", "high", "series", "line", "test"]]
+    chart = facets(panel, shown, "test", list(dict.fromkeys(frame["test"])), columns=2)
+    return Figure(
+        "labels",
+        f"{f.headline} by training labels",
+        f"Mean over {f.seeds} seeds and the queries of a test; bands are {100 * f.level:.0f} % intervals over both.",
+        f"{f.headline} of every combination of settings against the number of training queries",
+        chart,
+    )
+
+
+def _series(rows: pd.DataFrame) -> list[str]:
+    """Names of the lines: the settings that differ."""
+    axes = [axis for axis in ("backbone", "strategy", "reinitialise") if rows[axis].nunique() > 1] or ["backbone"]
+    words = {INTACT: "intact"}
+    return [", ".join(words.get(v, v if a != "reinitialise" else f"{v} afresh") for a, v in zip(axes, r, strict=True))
+            for r in rows[axes].itertuples(index=False)]  # fmt: skip
+
+
+def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
+    """Cells, and worth, as a paper prints them."""
+    rows = f.cells[f.cells["measure"] == f.headline]
+    keep = ["test", "backbone", "reinitialise", "strategy", "labels"]
+    cells = rows[keep].assign(**{f.headline: [
+        f"{score(r.mean)} {interval(r.ci_low, r.ci_high)}" for r in rows.itertuples()
+    ]})  # fmt: skip
+    caption = f"{f.headline}, mean over {f.seeds} seeds and queries, {100 * f.level:.0f} % interval over both"
+    found = {"cells": PaperTable(cells, caption, numeric=("labels",))}
+    if not f.worth.empty:
+        said = f.worth[["test", "backbone", "strategy", "reinitialise", "labels"]].assign(
+            worth=[_labels(r.value, r) for r in f.worth.itertuples()],
+            interval=[f"{_labels(r.low, r)} to {_labels(r.high, r)}" for r in f.worth.itertuples()],
+        )
+        found["worth"] = PaperTable(said, "What pre-training was worth, in labels", numeric=("labels",))
+    return found
+
+
+def write_grid_report(f: GridFindings, folder: Path) -> Path:
+    """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
+    figures, papers = [label_figure(f)], paper_tables(f)
+    page = fill("grid.html.j2", figures, papers, {"f": f, "statements": f.verdict()})
+    frames = {name: getattr(f, name) for name in TABLES}
+    write_frames(frames, papers, folder / "tables")
+    write_figures(figures, folder / "figures")
+    return write_whole(folder / "report.html", page.encode())

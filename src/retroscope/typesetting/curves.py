@@ -1,0 +1,73 @@
+"""Curves over layers: lines, points and interval bands, in small multiples."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.typesetting.palette import CHANCE, series_channels
+
+PANEL = {"width": 270, "height": 190}
+DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
+
+
+def embedded(frame: pd.DataFrame) -> Any:
+    """The rows as data inside the chart, rounded; no row limit applies to them."""
+    return alt.InlineData(values=json.loads(frame.round(DIGITS).to_json(orient="records")))
+
+
+def layer_axis(names: Sequence[str] = ()) -> Any:
+    """The x axis of layers, labelled by their names, else by number; "6 (post-norm)" takes two lines."""
+    label = f"split({json.dumps(list(names))}[datum.value] || toString(datum.value), ' ')"
+    axis = alt.Axis(labelExpr=label, labelAngle=0, labelOverlap="parity", grid=False)
+    return alt.X("layer:O", title="layer", axis=axis)
+
+
+def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
+    """One panel: a band (`low` to `high`), a line and points per series.
+
+    `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
+    apart the lines that share a series.
+    """
+    channels = series_channels(list(frame["series"].unique()))
+    base = alt.Chart().encode(x=x, detail="line:N")
+    band = base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"])
+    line = base.mark_line(strokeWidth=1.8).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
+    points = (
+        base.mark_point(filled=True, size=34, opacity=1)
+        .encode(y=y, color=channels["color"], shape=channels["shape"], tooltip=tooltips("line", at))
+        .transform_filter(alt.datum.series != CHANCE)
+    )
+    return alt.layer(band, line, points).properties(**PANEL)
+
+
+def zero_line() -> Any:
+    """Where nothing changed."""
+    return alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
+
+
+def tooltips(*labels: str) -> list[Any]:
+    """What hovering over a point says: its labels, then value and interval."""
+    numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
+    return [alt.Tooltip(f"{label}:N") for label in labels] + numbers
+
+
+def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], columns: int | None = None) -> Any:
+    """Small multiples of a panel by the column `by`, in the order of `labels`."""
+    fitting = 2 if len(labels) == 4 else min(3, max(1, len(labels)))
+    return panel.facet(
+        facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns or fitting
+    ).resolve_axis(x="independent", y="independent")
+
+
+def choosing_n(chart: Any, numbers: Sequence[int], title: str) -> Any:
+    """The chart with a selector of N, the number of candidate passages; print shows the largest."""
+    largest = max(numbers)
+    if len(numbers) == 1:
+        return chart.properties(title=f"{title} (N = {largest})")
+    options = alt.binding_select(options=sorted(numbers), name="N, candidate passages: ")
+    chosen = alt.param(name="N", value=largest, bind=options)
+    words = alt.expr(f"{json.dumps(title)} + ' (N = ' + N + ')'")
+    return chart.add_params(chosen).transform_filter("datum.passages == N").properties(title=alt.Title(words))

@@ -1,0 +1,49 @@
+"""Drawing: one specification of a figure makes the page's figure and the paper's (PDF, SVG)."""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from retroscope.files import whole_folder, write_whole
+from retroscope.typesetting.figure import Figure
+
+GRADIENT = re.compile(r'(?<=id=")gradient_\d+(?=")|(?<=url\(#)gradient_\d+(?=\))')
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+
+def svg(spec: dict[str, Any]) -> str:
+    """The figure as SVG, always the same one; nothing may be fetched. Cells of heat maps meet without a seam."""
+    drawn = str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VEGA_LITE, allowed_base_urls=[]))
+    gradients = dict.fromkeys(GRADIENT.findall(drawn))  # numbered on from the figure drawn before
+    numbers = {name: f"gradient_{i}" for i, name in enumerate(gradients)}
+    drawn = GRADIENT.sub(lambda found: numbers[found[0]], drawn)
+    return drawn.replace('<g class="mark-rect ', '<g shape-rendering="crispEdges" class="mark-rect ')
+
+
+def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
+    """Write every figure as SVG, PDF and Vega-Lite JSON; the folder is replaced as a whole."""
+    names: list[str] = []
+    with whole_folder(folder) as new:
+        for figure in figures:
+            spec = figure.specification
+            drawn = svg(spec | {"background": "white"})
+            contents = {
+                ".svg": drawn.encode(),
+                ".pdf": bytes(vl_convert.svg_to_pdf(drawn)),
+                ".vl.json": json.dumps(spec, indent=1).encode(),
+            }
+            names += [write_whole(new / f"{figure.name}{end}", content).name for end, content in contents.items()]
+    return [folder / name for name in names]
+
+
+@cache  # a second of work, the same for every page
+def script_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, for the page to work offline."""
+    exposed = "window.vegaEmbed=vegaEmbed;"
+    return str(vl_convert.javascript_bundle(exposed, VEGA_LITE))

@@ -1,0 +1,77 @@
+"""Paired effects as a paper prints them: few columns, three decimals, marks that are explained."""
+
+from typing import Any
+
+import pandas as pd
+
+from retroscope.statistics import Difference
+from retroscope.typesetting.frames import alpha, correction, margin
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import marks, p_value, score, signed
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+from retroscope.typesetting.words import effect_limits, is_equivalent
+
+EQUAL_MARK = "="
+NUMERIC = (BEFORE, AFTER, "effect", "interval", "p")
+
+
+def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns before, after, effect with its marks, interval, and corrected p, as text."""
+    return pd.DataFrame(
+        {
+            BEFORE: [score(v) for v in frame[BEFORE]],
+            AFTER: [score(v) for v in frame[AFTER]],
+            "effect": [signed(row["effect"]) + mark(difference, row) for _, row in frame.iterrows()],
+            "interval": [effect_limits(row) for _, row in frame.iterrows()],
+            "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in frame["p_corrected"]],
+        },
+        dtype=object,
+    )
+
+
+def mark(difference: Difference, row: "pd.Series[Any]") -> str:
+    """Stars for a difference, "=" for a shown equivalence, nothing for no evidence of either."""
+    return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
+
+
+def explained(difference: Difference) -> str:
+    """What the marks and columns of `printed_effects` mean."""
+    a = alpha(difference)
+    level = f"{100 * (1 - a):g} %"
+    stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"
+    stated = margin(difference)
+    equal = "equivalence was not tested" if pd.isna(stated) else f"{EQUAL_MARK}: equivalent within {stated:g}"
+    n, texts = (int(difference.method.get(key, 0)) for key in ("queries", "texts"))
+    over = f"{n:,} queries of {texts:,} distinct texts"
+    return (
+        f"Intervals: {level}, over {over}, not corrected; p is corrected. {stars}; {equal}. "
+        "No mark: no evidence of either."
+    )
+
+
+def effects_by(dim: str, difference: Difference, frame: pd.DataFrame, caption: str) -> PaperTable:
+    """Return a table with a row a label of one dimension."""
+    printed = printed_effects(difference, frame)
+    printed.insert(0, dim, frame[dim])
+    return PaperTable(printed, caption, explained(difference), NUMERIC)
+
+
+def effects_by_layer(subject: Subject, difference: Difference, frame: pd.DataFrame, caption: str) -> PaperTable:
+    """Return a table with a row a layer, by its label."""
+    printed = printed_effects(difference, frame)
+    printed.insert(0, "layer", [subject.layer_label(int(k)) for k in frame["layer"]])
+    return PaperTable(printed, caption, explained(difference), NUMERIC)
+
+
+def pair(subject: Subject, collection: str = "") -> str:
+    """Return the names of both models and of the collection, for a caption."""
+    on = collection or subject.collection.name
+    return f"{subject.before.name} (before) and {subject.after.name} (after) on {on}"
+
+
+def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the label of each layer beside its number."""
+    found = frame.copy()
+    place = list(found.columns).index("layer") + 1
+    found.insert(place, "layer_name", [subject.layer_label(int(k)) for k in found["layer"]])
+    return found

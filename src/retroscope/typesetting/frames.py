@@ -1,0 +1,55 @@
+"""Rows of a Difference as data frames: the measured ones, by label and by side."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from retroscope.errors import AnalysisError
+from retroscope.statistics import Difference
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+PLAIN = "none"  # the name of "no control": the probe itself
+
+
+def rows(difference: Difference, **labels: object) -> pd.DataFrame:
+    """One row per label with both sides measured, in the order of the labels; only those at `labels`."""
+    frame = difference.table.to_dataframe().reset_index().dropna(subset=["before", "after"])
+    for dim, label in labels.items():
+        frame = frame[frame[dim] == label]
+    return frame.reset_index(drop=True)
+
+
+def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """The same rows, once for each side: `labels`, side, value, low, high."""
+    parts = [
+        frame[labels].assign(side=side, value=frame[side], low=frame[f"{side}_low"], high=frame[f"{side}_high"])
+        for side in (BEFORE, AFTER)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def alpha(difference: Difference) -> float:
+    """The error rate that the tests allow: what the level of the intervals leaves."""
+    return round(1 - float(_of_method(difference, "level")), 12)
+
+
+def margin(difference: Difference) -> float:
+    """The margin of the equivalence test; NaN when none was stated."""
+    stated = difference.method.get("margin")
+    return math.nan if stated is None else float(stated)
+
+
+def correction(difference: Difference) -> str:
+    """The name of the correction for many tests, e.g. "holm"."""
+    return str(_of_method(difference, "correction"))
+
+
+def _of_method(difference: Difference, key: str) -> Any:
+    if key not in difference.method:
+        raise AnalysisError(
+            f"the method of this difference does not state {key!r}",
+            where=difference.before.name,
+            fix="make it with compare_scores",
+        )
+    return difference.method[key]

@@ -1,0 +1,85 @@
+"""What a colour, a dash and a shape mean, the same in every figure and in the page.
+
+Blue and vermilion of Okabe and Ito's palette stay apart under every common colour blindness;
+dash and shape keep the series apart in grey print. Controls are grey: they are the ruler.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from retroscope.analyses.neurons.result import SINGLE
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn: colour, dash pattern, point shape."""
+
+    colour: str
+    dash: tuple[int, ...]
+    shape: str
+
+
+CHANCE = "chance"
+HALVES = "split-half reference"
+LOOKS = {
+    BEFORE: Look("#0072B2", (6, 3), "circle"),
+    AFTER: Look("#D55E00", (1, 0), "square"),
+    "shuffled queries": Look("#7a7a7a", (4, 2), "cross"),
+    "hash labels": Look("#7a7a7a", (1, 2), "diamond"),
+    "random weights": Look("#7a7a7a", (8, 2, 2, 2), "triangle-up"),
+    HALVES: Look("#7a7a7a", (4, 2), "diamond"),
+    CHANCE: Look("#9a9a9a", (2, 4), "stroke"),
+}
+BETWEEN = "between the two"
+NEURON_LOOKS = {  # a retriever that is not compared, and what two that are have in common
+    SINGLE: Look("#009E73", (1, 0), "circle"),
+    BETWEEN: Look("#B04A9E", (1, 0), "diamond"),
+}
+# Lines that have no look of their own take these in order, and begin again after the last with another dash.
+OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+OTHER_DASHES = ((1, 0), (6, 3), (2, 3))
+OTHER_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross")
+CONTROL_NAMES = {
+    "shuffled_queries": "shuffled queries",
+    "hash_labels": "hash labels",
+    "random_weights": "random weights",
+}
+FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
+
+
+def style(chart: Any) -> Any:
+    """The chart with the report's type, thin grid and legend above."""
+    return (
+        chart.configure(font=FONT, background="transparent")
+        .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridOpacity=0.5, tickSize=4)
+        .configure_legend(orient="top", title=None, labelFontSize=11, symbolStrokeWidth=2, symbolSize=70, columns=6)
+        .configure_header(labelFontSize=12, labelFontWeight="bold", title=None)
+        .configure_title(anchor="start", fontSize=13, subtitleFontSize=11, offset=10)
+        .configure_view(stroke="#bbbbbb", strokeOpacity=0.6)
+    )
+
+
+def series_channels(names: list[str]) -> dict[str, Any]:
+    """Encodings of colour, dash and shape by the column `series`, with one legend."""
+    known = LOOKS | NEURON_LOOKS
+    known |= {name: _other(i) for i, name in enumerate(name for name in names if name not in known)}
+    shown = [name for name in known if name in names]
+    looks = [known[name] for name in shown]
+    opaque = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])
+
+    def scale(values: list[Any]) -> Any:
+        return alt.Scale(domain=shown, range=values)
+
+    return {
+        "color": alt.Color("series:N", scale=scale([look.colour for look in looks]), title=None, legend=opaque),
+        "strokeDash": alt.StrokeDash("series:N", scale=scale([list(look.dash) for look in looks]), legend=None),
+        "shape": alt.Shape("series:N", scale=scale([look.shape for look in looks]), title=None, legend=opaque),
+    }
+
+
+def _other(number: int) -> Look:
+    dash = OTHER_DASHES[number // len(OTHER_COLOURS) % len(OTHER_DASHES)]
+    return Look(OTHER_COLOURS[number % len(OTHER_COLOURS)], dash, OTHER_SHAPES[number % len(OTHER_SHAPES)])

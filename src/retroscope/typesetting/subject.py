@@ -1,0 +1,162 @@
+"""What was studied, as the head of a page states it: the models, what made their vectors, and the collections."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from retroscope.statistics.settings import AUTO, ComparisonSettings
+
+BEFORE = "before"
+AFTER = "after"
+MODEL = "model"  # the only one, where nothing is compared
+PUBLISHED_TEST = "unpaired_t"
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """One check that a tower had to pass before its numbers count.
+
+    Attributes:
+        name: what was checked, e.g. "padding changes nothing".
+        passed: whether it held.
+        value: what was measured, in the units of the check.
+        tolerance: the largest value that passes.
+        detail: what to know about it, in words.
+    """
+
+    name: str
+    passed: bool
+    value: float
+    tolerance: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What made the vectors of one tower.
+
+    Attributes:
+        role: "query", "passage", or "query and passage" when one encoder serves both.
+        recipe: `Recipe.as_dict()`, with its `sources`.
+        proof: `LoadingProof` as a mapping: source, loaded, missing, unexpected, notes.
+        layer_names: labels of layers 0..L, e.g. "6 (post-norm)".
+        fingerprint: SHA-256 of weights, tokenizer and recipe.
+        self_tests: the checks of this tower.
+    """
+
+    role: str
+    recipe: Mapping[str, Any]
+    proof: Mapping[str, Any]
+    layer_names: tuple[str, ...]
+    fingerprint: str
+    self_tests: tuple[SelfTest, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """One side of the comparison: its name, its towers, and how their vectors are compared ("dot" or "cosine")."""
+
+    name: str
+    similarity: str
+    towers: tuple[Tower, ...]
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Labels of the layers (both towers have the same)."""
+        return self.towers[0].layer_names if self.towers else ()
+
+    @property
+    def failed_tests(self) -> tuple[str, ...]:
+        """The self-tests that did not hold, as "tower: test"."""
+        return tuple(f"{tower.role} tower: {t.name}" for tower in self.towers for t in tower.self_tests if not t.passed)
+
+
+@dataclass(frozen=True)
+class CollectionFacts:
+    """What was searched.
+
+    Attributes:
+        name: for tables.
+        source: where it was read from.
+        counts: e.g. passages, queries, judged queries, judgments.
+        mapping: which field of the source became what.
+        negatives: how the hard negatives of the probes were found.
+        fingerprint: SHA-256 over ids, texts and judgments.
+    """
+
+    name: str
+    source: str
+    counts: Mapping[str, int]
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    negatives: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What was studied, as every section of a report needs it.
+
+    Attributes:
+        title: of the report.
+        models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
+        collections: the one that everything is measured on, then the others.
+        protocol: "default" or "ielab-2025".
+        measures: of retrieval; the first is the headline.
+        statistics: how differences are tested.
+        settings: all settings of the study, JSON-like.
+        caveats: what a reader must know before any number.
+        command: the command line that repeats the study.
+        versions: library -> version.
+        timings: stage -> seconds.
+    """
+
+    title: str
+    models: Mapping[str, Model]
+    collections: tuple[CollectionFacts, ...]
+    protocol: str = "default"
+    measures: tuple[str, ...] = ()
+    statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def after(self) -> Model:
+        """The retriever: the model after fine-tuning, or the only one."""
+        return list(self.models.values())[-1]
+
+    @property
+    def before(self) -> Model:
+        """The backbone."""
+        return self.models[BEFORE]
+
+    @property
+    def collection(self) -> CollectionFacts:
+        """The first collection, on which everything is measured."""
+        return self.collections[0]
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks of the models."""
+        return len(self.layer_names) - 1
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Labels of the layers, those of the retriever."""
+        return self.after.layer_names
+
+    @property
+    def paired_statistics(self) -> ComparisonSettings:
+        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        return replace(self.statistics, test=AUTO) if self.statistics.test == PUBLISHED_TEST else self.statistics
+
+    def side(self, name: str) -> Model:
+        """Return the model of a side, "before", "after" or "model"."""
+        return self.models[name]
+
+    def layer_label(self, layer: int) -> str:
+        """Return how a layer is printed, e.g. "6 (post-norm)"; its number where no label is known."""
+        names = self.layer_names
+        return names[layer] if 0 <= layer < len(names) else str(layer)

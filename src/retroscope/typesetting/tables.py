@@ -1,0 +1,60 @@
+"""Tables on disk: data frames as parquet and CSV, tables for a paper as LaTeX; a folder whole or not there."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from retroscope.files import whole_folder, write_whole
+from retroscope.typesetting.latex import PaperTable, booktabs
+
+
+def write_frames(
+    frames: Mapping[str, pd.DataFrame],
+    papers: Mapping[str, PaperTable],
+    folder: Path,
+    large: Mapping[str, pd.DataFrame] | None = None,
+) -> list[Path]:
+    """Write tables into `folder`, in place of what an earlier report left there; tables without rows are left out.
+
+    Args:
+        frames: name -> table, written as parquet and CSV.
+        papers: name -> table of a paper, written as LaTeX.
+        folder: to write.
+        large: name -> table that is written as parquet only.
+    """
+    contents = [
+        (f"{name}{end}", encode(f)) for name, f in frames.items() if len(f) for end, encode in ENCODINGS.items()
+    ]
+    contents += [(f"{name}.parquet", _parquet(frame)) for name, frame in (large or {}).items() if len(frame)]
+    contents += [(f"{name}.tex", booktabs(t, name).encode()) for name, t in papers.items() if len(t.frame)]
+    with whole_folder(folder) as new:
+        names = [write_whole(new / name, content).name for name, content in contents]
+    return [folder / name for name in names]
+
+
+def joined(found: Sequence[Mapping[str, PaperTable]]) -> dict[str, PaperTable]:
+    """All tables; two of one name would be one file, and one of them lost.
+
+    Raises:
+        ValueError: if two have one name.
+    """
+    names = [name for tables in found for name in tables]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two tables are called {', '.join(repeated)}")
+    return {name: table for tables in found for name, table in tables.items()}
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return str(frame.to_csv(index=False, lineterminator="\n")).encode()
+
+
+ENCODINGS: dict[str, Callable[[pd.DataFrame], bytes]] = {".parquet": _parquet, ".csv": _csv}

@@ -1,0 +1,29 @@
+"""Retrieval by layer: measured, kept, tested, told."""
+
+from pathlib import Path
+
+import numpy as np
+
+from analyses_one import context_of, measured, reported, subject_of
+from retroscope.analyses.analysis import NoSettings
+from retroscope.analyses.layers import ANALYSIS
+from retroscope.inputs.settings import StudySettings
+from retroscope.statistics.settings import ComparisonSettings
+from tiny_study import Tiny
+
+SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
+
+
+def test_layers_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
+    context = context_of(tiny, cache, SETTINGS)
+    found = measured(ANALYSIS, context, NoSettings(), tmp_path / "layers")
+    result, section = reported(ANALYSIS, [found], subject_of(context))
+    effect = result.first.effect
+    assert effect.table.sizes == {"layer": 3, "measure": 2}
+    means = found.scores["after"].mean()
+    assert np.allclose(effect.table["after"], means)
+    best = int(means.sel(measure="RR@10").values.argmax())
+    assert f"layer {best}" in section.statements[0].text
+    assert [figure.name for figure in section.figures] == ["layer_retrieval"]
+    assert len(section.tables["layer_retrieval"].frame) == 3
+    assert section.document[0]["collection"] == context.collection.name
