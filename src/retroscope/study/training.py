@@ -13,7 +13,8 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by, software
-from retroscope.study.settings import DataSettings, ModelSettings, plain
+from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.inputs.settings_files import plain
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
