@@ -109,7 +109,7 @@ def _key(step: Step, earlier: Mapping[str, str]) -> str:
     made = {
         "analysis": step.analysis.name,
         "settings": plain(step.settings),
-        "shared": plain(replace(shared, statistics=type(shared.statistics)())),
+        "shared": plain(shared),
         "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
         "roles": list(context.models),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
