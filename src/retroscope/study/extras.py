@@ -17,6 +17,7 @@ from retroscope.inputs.sampled import is_sampled
 from retroscope.inputs.whole_search import WholeSearch, whole_search
 from retroscope.progress import Progress
 from retroscope.representations.store import RetrieverRepresentations
+from retroscope.retrieval.measures import depth
 from retroscope.scores import Scores
 from retroscope.study.measure import Measured
 from retroscope.study.settings import StudySettings
@@ -101,7 +102,7 @@ def searched_whole(
     if not sampling:
         return None
     measures = [name for s in sampling for name in s.measures or settings.retrieval.measures]
-    return whole_search(collection, {side.retriever.name: side.vectors for side in sides.values()}, measures)
+    return whole_search(collection, {side.retriever.name: side.vectors for side in sides.values()}, depth(measures))
 
 
 def what_moved_elsewhere(

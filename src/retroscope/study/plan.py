@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses.baselines.plan import baselines_line, other_poolings, plan_baselines
-from retroscope.analyses.neurons.ablation_trial import texts_of
 from retroscope.analyses.neurons.attribute import plan_on_collection
 from retroscope.analyses.transplants.measure import TransplantSettings, why_not
-from retroscope.analyses.transplants.plan import a_few, plan_transplants, seconds_each, transplants_line
+from retroscope.analyses.transplants.plan import plan_transplants, transplants_line
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.plan import facts
 from retroscope.attribution.settings import NeuronSettings
@@ -19,6 +18,7 @@ from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.twin import random_twin
 from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.inputs.texts import a_few, seconds_each, texts_of
 from retroscope.representations.represent import TowerPlan, plan_towers
 from retroscope.study.settings import StudySettings, plain
 
