@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.selftest import SENTENCES
@@ -40,6 +42,14 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
 def same_tokens(one: Encoder, two: Encoder) -> bool:
     """Whether both make the same tokens of a few texts, prompts and endings included."""
     return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
+
+
+def same_weights(one: Encoder, two: Encoder) -> bool:
+    """Return whether two encoders compute with equal weights, whatever their recipes."""
+    if one.backbone is two.backbone:
+        return True
+    mine, theirs = one.backbone.state_dict(), two.backbone.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 def same_recipe(one: Encoder, two: Encoder) -> bool:
