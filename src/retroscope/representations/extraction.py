@@ -9,7 +9,7 @@ the size of the corpus.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from jaxtyping import Float
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.errors import RepresentationError
+from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
 from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
 
@@ -34,8 +35,6 @@ WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 # less of them is padding (MiniLM on real passages: 512 tokens 1.36 s, 1,024 1.5 s, 4,096 2.4 s, 16,384 4.9 s).
 CPU_TOKENS = 1024
 ACCELERATOR_TOKENS = 16384
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +122,7 @@ def _encode(plan: Plan, rows: Sequence[TokenIds]) -> LayerVectors:
 
 
 def extract(
-    plan: Plan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Progress | None = None
+    plan: Plan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Count | None = None
 ) -> Representations:
     """Make, resume or just open the vectors of `texts` in the zarr group at `folder`.
 
@@ -150,7 +149,7 @@ def extract(
     return Representations(ids, open_store(folder), normed=plan.normed)
 
 
-def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Progress | None) -> None:
+def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Count | None) -> None:
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
@@ -193,7 +192,7 @@ def _open_own(plan: Plan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore
     return store
 
 
-def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Progress | None) -> None:
+def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
     total, done, stop = len(plan.inventory.first), store.done, 0
     for window in windows(texts, plan.window):
         start, stop = stop, stop + len(window)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection, join_title
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.progress import Progress
 from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
 SAMPLE = 64  # texts timed for the estimate
-
-TowerProgress = Callable[[str, int, int], None]  # (tower, texts done, texts in all)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class TowerPlan:
         """Estimated time of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else estimate_seconds(self.plan, list(islice(self.texts, SAMPLE)))
 
-    def extract(self, progress: TowerProgress | None = None) -> Representations:
+    def extract(self, progress: Progress | None = None) -> Representations:
         """Make, resume or open the vectors."""
         told = None if progress is None else (lambda done, total: progress(self.tower, done, total))
         return extract(self.plan, self.ids, self.texts, self.folder, told)
@@ -74,7 +73,7 @@ def represent(
     collection: Collection,
     cache: Path,
     settings: ExtractionSettings | None = None,
-    progress: TowerProgress | None = None,
+    progress: Progress | None = None,
 ) -> RetrieverRepresentations:
     """Every layer's pooled vector of every query and passage; stored vectors are reused.
 
@@ -89,7 +88,7 @@ def represent(
 
 
 def extract_towers(
-    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: TowerProgress | None = None
+    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: Progress | None = None
 ) -> RetrieverRepresentations:
     """The vectors that `plan_towers` planned."""
     query, passage = (tower.extract(progress) for tower in towers)

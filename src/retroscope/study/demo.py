@@ -5,7 +5,6 @@ training questions. The three were made by `retroscope demo --retrain`.
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +19,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError
 from retroscope.inputs.load import collection_of
+from retroscope.progress import Progress
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.study.measure import measure
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
@@ -28,8 +28,6 @@ from retroscope.study.training import TrainStudySettings, prepare_training, run_
 from retroscope.training.folder import ABOUT
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
-
-Progress = Callable[[str, int, int], None]
 
 WORLD = WorldSettings(people=500, seed=0)
 PRETRAINED = PretrainingSettings(steps=4000, batch_size=64, max_length=64, learning_rate=1e-3)

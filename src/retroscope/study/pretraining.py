@@ -19,6 +19,7 @@ from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.provenance import made_by, software
+from retroscope.progress import Progress
 from retroscope.study.embed import read_lines
 from retroscope.study.settings import DataSettings, plain
 from retroscope.training.crops import pretrain_on_crops, windows
@@ -29,7 +30,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
-from retroscope.training.watch import Progress
 
 CROPS = "crops"
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "attention_dropout")

@@ -13,6 +13,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by, software
+from retroscope.progress import Progress
 from retroscope.study.settings import DataSettings, ModelSettings, plain
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
@@ -23,7 +24,6 @@ from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_wi
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
-from retroscope.training.watch import Progress
 
 ALL_TIED = "the held-out queries measure the same at every checkpoint, so they chose nothing: the last was kept"
 
