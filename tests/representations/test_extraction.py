@@ -15,6 +15,7 @@ from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
+from retroscope.encoders.token_budgets import ENCODING
 from retroscope.errors import RepresentationError
 from retroscope.representations import extraction
 from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
@@ -123,9 +124,9 @@ def test_every_number_format_says_its_size(encoder: Encoder) -> None:
 
 
 def test_batches_suit_the_device_unless_they_are_given(encoder: Encoder) -> None:
-    assert planned(encoder).tokens == extraction.CPU_TOKENS
+    assert planned(encoder).tokens == ENCODING["cpu"]
     assert planned(encoder, batch_tokens=77).tokens == 77
-    assert planned(encoder, batch_tokens=extraction.CPU_TOKENS).key == planned(encoder).key
+    assert planned(encoder, batch_tokens=ENCODING["cpu"]).key == planned(encoder).key
 
 
 def test_windows_hold_bounded_bytes(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,6 @@ resumes at its last window and ends with the same bytes. Memory holds one window
 the size of the corpus.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,8 +18,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Float
 
+from retroscope.documents import fingerprint
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.errors import RepresentationError
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
@@ -30,11 +30,6 @@ from retroscope.representations.store import Representations, VectorStore, creat
 VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
-
-# Padded tokens of one forward pass. On a processor small batches win: their activations stay in the cache and
-# less of them is padding (MiniLM on real passages: 512 tokens 1.36 s, 1,024 1.5 s, 4,096 2.4 s, 16,384 4.9 s).
-CPU_TOKENS = 1024
-ACCELERATOR_TOKENS = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +86,7 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
     shape = depth, dim, out = _shape(encoder, normed)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
-    tokens = settings.batch_tokens or (CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS)
+    tokens = settings.batch_tokens or encoding_budget(encoder.device)
     window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
     made_of: dict[str, object] = {
         "encoder": encoder.fingerprint,
@@ -103,7 +98,7 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
     }
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are
         made_of["norm_each_layer"] = True
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    key = fingerprint(made_of)
     return Plan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
 

@@ -1,6 +1,5 @@
 """What `retroscope train` does: backbone and collection in, a retriever's folder out."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import splits_of
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of, retriever_of
@@ -66,7 +65,7 @@ class TrainJob:
         towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
         dev = "" if self.dev is None else self.dev.fingerprint
         said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return fingerprint(said)
 
 
 def training_split(source: str, wanted: str | None) -> str | None:

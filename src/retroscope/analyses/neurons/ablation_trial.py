@@ -12,9 +12,9 @@ from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import TokenIds, final_vectors, tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.errors import SettingsError
 from retroscope.progress import Progress
-from retroscope.representations.extraction import ACCELERATOR_TOKENS, CPU_TOKENS
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 
@@ -134,8 +134,7 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
     else:
         ids = tuple(collection.passages)
         texts = [collection.passage_text(i) for i in ids]
-    usual = CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS
-    return Texts(encoder, ids, tokenise(encoder, texts), batch_tokens or usual)
+    return Texts(encoder, ids, tokenise(encoder, texts), batch_tokens or encoding_budget(encoder.device))
 
 
 def encoded(texts: Texts, told: Counter) -> Representations:
