@@ -49,7 +49,7 @@ class ExtractionSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ExtractionPlan:
     """What an extraction will do, known before it starts.
 
     Attributes:
@@ -79,7 +79,7 @@ def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
     return settings.norm_each_layer and encoder.anatomy.post_norm
 
 
-def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> Plan:
+def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
     """Read the texts once and say what encoding them will take."""
     inventory = take_inventory(encoder, texts)
     normed = _normed(encoder, settings)
@@ -99,10 +99,10 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are
         made_of["norm_each_layer"] = True
     key = fingerprint(made_of)
-    return Plan(encoder, inventory, settings, key, row * n, shape, window, tokens)
+    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
 
-def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
+def estimate_seconds(plan: ExtractionPlan, texts: Sequence[str]) -> float:
     """Time that the forward passes of a plan will take, from timing one batch of `texts`."""
     rows = tokenise(plan.encoder, texts)
     _encode(plan, rows[:1])  # first call pays for warming up
@@ -112,17 +112,17 @@ def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
     return plan.inventory.tokens / rate
 
 
-def _encode(plan: Plan, rows: Sequence[TokenIds]) -> LayerVectors:
+def _encode(plan: ExtractionPlan, rows: Sequence[TokenIds]) -> LayerVectors:
     return encode_rows(plan.encoder, rows, plan.tokens, norm_each_layer=plan.normed)
 
 
 def extract(
-    plan: Plan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Count | None = None
+    plan: ExtractionPlan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Count | None = None
 ) -> Representations:
     """Make, resume or just open the vectors of `texts` in the zarr group at `folder`.
 
     Args:
-        plan: made by `plan` from the same texts.
+        plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
         texts: the texts again; read once more, in order.
         folder: where the group is; what it holds already must have been made by the same plan.
@@ -144,7 +144,7 @@ def extract(
     return Representations(ids, open_store(folder), normed=plan.normed)
 
 
-def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Count | None) -> None:
+def _fill_alone(plan: ExtractionPlan, texts: Iterable[str], folder: Path, progress: Count | None) -> None:
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
@@ -154,7 +154,7 @@ def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Count 
         ) from busy
 
 
-def _create(plan: Plan, folder: Path) -> None:
+def _create(plan: ExtractionPlan, folder: Path) -> None:
     """Make the empty store beside `folder` and rename it, so that a half-made one is never seen.
 
     If another run was quicker, its store stands (they are the same) and this one goes.
@@ -176,7 +176,7 @@ def _create(plan: Plan, folder: Path) -> None:
                 raise
 
 
-def _open_own(plan: Plan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
+def _open_own(plan: ExtractionPlan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
     store = open_store(folder, mode=mode)
     if store.attributes["key"] != plan.key:
         raise RepresentationError(
@@ -187,7 +187,7 @@ def _open_own(plan: Plan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore
     return store
 
 
-def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
+def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
     total, done, stop = len(plan.inventory.first), store.done, 0
     for window in windows(texts, plan.window):
         start, stop = stop, stop + len(window)
@@ -207,12 +207,12 @@ def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Count 
 
 def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
     where = str(place if isinstance(place, Path) else place.group.store_path)
-    fix = "give `plan` and `extract` the same texts (a list, or a stream that starts anew each time)"
+    fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
     return RepresentationError(f"these are not the texts that were planned: {what}", where=where, fix=fix)
 
 
 def _window_vectors(
-    plan: Plan, window: Sequence[str], start: int, store: VectorStore
+    plan: ExtractionPlan, window: Sequence[str], start: int, store: VectorStore
 ) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
     """The vectors of one window: new inputs through the model, repeated ones copied."""
     first = plan.inventory.first[start : start + len(window)]
@@ -236,7 +236,7 @@ def _window_vectors(
     return layers, final
 
 
-def _checked(made: LayerVectors, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
     """The vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
         layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)

@@ -8,14 +8,20 @@ from pathlib import Path
 from retroscope.collection.collection import Collection, join_title
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.progress import Progress
-from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
+from retroscope.representations.extraction import (
+    ExtractionPlan,
+    ExtractionSettings,
+    estimate_seconds,
+    extract,
+    plan_extraction,
+)
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
 SAMPLE = 64  # texts timed for the estimate
 
 
 @dataclass(frozen=True)
-class Texts:
+class StreamedTexts:
     """Texts that can be streamed as often as they are asked for."""
 
     make: Callable[[], Iterator[str]]
@@ -29,9 +35,9 @@ class TowerPlan:
     """One tower's share: which texts, through which encoder, into which folder of the cache."""
 
     tower: str
-    plan: Plan
+    plan: ExtractionPlan
     ids: Sequence[str]
-    texts: Texts
+    texts: StreamedTexts
     folder: Path
 
     @property
@@ -55,11 +61,11 @@ def plan_towers(
     """The plans of the query and of the passage tower; reads and tokenises every text once."""
     settings = settings or ExtractionSettings()
     separator = collection.title_separator
-    queries = Texts(lambda: (query.text for query in collection.queries.values()))
-    passages = Texts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
+    queries = StreamedTexts(lambda: (query.text for query in collection.queries.values()))
+    passages = StreamedTexts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
 
-    def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: Texts) -> TowerPlan:
-        made = plan(encoder, texts, settings)
+    def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: StreamedTexts) -> TowerPlan:
+        made = plan_extraction(encoder, texts, settings)
         return TowerPlan(name, made, ids, texts, cache / f"{made.key[:32]}.zarr")
 
     return (

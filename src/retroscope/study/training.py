@@ -18,7 +18,7 @@ from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
-from retroscope.training.overlap import Overlap, overlap_with
+from retroscope.training.overlap import TrainingOverlap, overlap_with
 from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_with, training_pairs
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.settings import TrainingSettings
@@ -57,7 +57,7 @@ class TrainJob:
     pairs: Pairs
     dev: Collection | None
     settings: TrainStudySettings
-    overlaps: tuple[Overlap, ...] = ()
+    overlaps: tuple[TrainingOverlap, ...] = ()
 
     @property
     def key(self) -> str:
@@ -160,7 +160,7 @@ def _masked(pairs: Pairs) -> list[str]:
     ]
 
 
-def _shared(found: Overlap) -> str:
+def _shared(found: TrainingOverlap) -> str:
     """What a held-out collection shares with the pairs, in words."""
     answers = "; answers are not known"
     if found.shared_answers is not None:
