@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +17,7 @@ from retroscope.drift.spectrum import Directions, dense_directions, low_rank_dir
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
 from retroscope.errors import EncoderError
+from retroscope.progress import Count
 
 IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"
 ONLY_BEFORE, ONLY_AFTER, RESHAPED = "only before", "only after", "reshaped"
@@ -25,8 +26,6 @@ DIRECTIONS = 8
 MEASURED = ("name", "layer", "part", "rows", "columns", "parameters", "status", "norm", "change", "relative", "largest",
             "equal")  # fmt: skip
 FAMILY = {"dpr": "bert"}  # what a backbone calls itself -> what it is
-
-Progress = Callable[[int, int], None]  # (tensors done, of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def diff_weights(
     *,
     spectra: bool = True,
     directions: int = DIRECTIONS,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> WeightDiff:
     """Compare two checkpoints of one architecture.
 

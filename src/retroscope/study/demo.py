@@ -5,7 +5,6 @@ training questions. The three were made by `retroscope demo --retrain`.
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,14 +21,13 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.progress import Progress
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
 from retroscope.study.training import TrainStudySettings, prepare_training, run_training
 from retroscope.training.folder import ABOUT
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
-
-Progress = Callable[[str, int, int], None]
 
 WORLD = WorldSettings(people=500, seed=0)
 PRETRAINED = PretrainingSettings(steps=4000, batch_size=64, max_length=64, learning_rate=1e-3)

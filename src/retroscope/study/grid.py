@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
+from retroscope.progress import Progress
 from retroscope.scores import Scores, load_scores
 from retroscope.study.embed import read_lines
 from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
@@ -35,7 +36,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import n_processes
 
 FEWEST_STEPS = 20
-Progress = Callable[[str, int, int], None]
 DONE, SCORES = "cell.json", "scores.zarr"
 
 
