@@ -17,7 +17,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.probing.controls import CONTROLS
-from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.probing.settings import KNOWN_PROBES
 from retroscope.study import measure as module
 from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.settings import StudySettings, from_plain, merged

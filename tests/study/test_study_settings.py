@@ -20,9 +20,8 @@ from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
 from retroscope.errors import SettingsError
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining
-from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
 from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
-from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.statistics.correction import CORRECTIONS
 from retroscope.statistics.intervals import IntervalSettings

@@ -28,6 +28,7 @@ class Statement:
         title: what other statements call it, for an alarm that they rest on; its text begins with it.
         instruments: the instruments that it names, where some are doubted later.
         headline: whether it answers the study's first question.
+        headline: whether a report opens with it, after the alarms.
     """
 
     topic: str
