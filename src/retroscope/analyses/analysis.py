@@ -77,7 +77,6 @@ class Analysis:
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out.
-        optional_input: whether it needs an input that a study may lack, so that its absence is no caveat.
         optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
             is absent, and `Instrument.refusal` is no caveat.
     """

@@ -43,8 +43,6 @@ def diff_weights(
     spectra: bool = True,
     directions: int = DIRECTIONS,
     progress: Count | None = None,
-) -> WeightDiff:
-    progress: Progress | None = None,
 ) -> WeightDrift:
     """Compare two checkpoints of one architecture.
 

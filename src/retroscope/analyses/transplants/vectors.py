@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.analyses.neurons.ablation_trial import Texts
 from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.files import write_whole
