@@ -27,6 +27,7 @@ class Statement:
         doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
         title: what other statements call it, for an alarm that they rest on; its text begins with it.
         instruments: the instruments that it names, where some are doubted later.
+        headline: whether it answers the study's first question.
         headline: whether a report opens with it, after the alarms.
     """
 
