@@ -1,13 +1,10 @@
 """Search with the final vectors."""
 
-from collections.abc import Mapping
-
 from retroscope.analyses.analysis import Instrument, NoSettings, Planned
-from retroscope.analyses.context import Context, Encoded
+from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.flips import flip_facts, flip_measure
-from retroscope.inputs.encoding import doubts, refuse_blind
-from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.encoding import refuse_blind
 from retroscope.inputs.provenance import truncation_caveats
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
@@ -34,51 +31,23 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     Raises:
         EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.
     """
-    encoded: dict[str, Encoded] = {}
+    collection, measures = context.collection, context.settings.measures
     searched: dict[str, Retrieval] = {}
+    caveats = depth_caveats(measures, len(collection.passages))
     seconds: dict[str, float] = {}
     for side, retriever in context.models.items():
-        encoded[side] = context.encoded(retriever)
+        vectors = context.encoded(retriever).vectors
         stages = context.stages(retriever.name)
-        searched[side] = retrieve(encoded[side].vectors, context.collection, context.settings.measures)
-        refuse_blind(retriever, searched[side], context.collection)
+        searched[side] = retrieve(vectors, collection, measures)
+        refuse_blind(retriever, searched[side], collection)
         stages.ended("retrieval")
-        seconds |= {f"{side}: {stage}": s for stage, s in {**encoded[side].seconds, **stages.seconds}.items()}
+        seconds[f"{side}: retrieval"] = stages.seconds["retrieval"]
+        caveats += truncation_caveats(side if context.is_pair else retriever.name, vectors.recipe)
     scores = {side: found.scores for side, found in searched.items()}
     runs = {side: found.run for side, found in searched.items()}
-    facts = {}
-    if context.is_pair and context.first:
-        facts = flip_facts(scores, runs, context.collection, flip_measure(context.settings.measures))
-    return Measurement(scores=scores, facts=facts, caveats=_caveats(context, encoded), seconds=seconds, runs=runs)
-
-
-def _caveats(context: Context, encoded: Mapping[str, Encoded]) -> tuple[str, ...]:
-    """What must be known of both models and of their vectors; of the models it is said with the first collection."""
-    found = depth_caveats(context.settings.measures, len(context.collection.passages))
-    if context.first:
-        found += _of_pair(context, encoded)
-    for side, one in encoded.items():
-        label = side if context.is_pair else context.models[side].name
-        if context.first:
-            found += [f"{label}: {doubt}" for doubt in doubts(one.self_tests)]
-        found += truncation_caveats(label, one.vectors.recipe)
-    return tuple(dict.fromkeys(found))
-
-
-def _of_pair(context: Context, encoded: Mapping[str, Encoded]) -> list[str]:
-    """What differs between the two besides the weights, or that nothing does."""
-    if not context.is_pair:
-        return []
-    found = recipe_differences(*context.models.values())
-    found += [
-        f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
-        for side, one in context.models.items()
-        if one.own_similarity
-    ]
-    made = [tuple(one.vectors.recipe[tower]["vectors"] for tower in ("query", "passage")) for one in encoded.values()]
-    if made[0] == made[1]:
-        found.append("both sides make exactly the same vectors: the same model was given twice")
-    return found
+    flipped = context.is_pair and context.first
+    facts = flip_facts(scores, runs, collection, flip_measure(measures)) if flipped else {}
+    return Measurement(scores=scores, facts=facts, caveats=tuple(caveats), seconds=seconds, runs=runs)
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)
