@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.runs import write_run
+from retroscope.study.console import in_words
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.protocols import departures
 from retroscope.study.settings import as_values
@@ -188,3 +189,44 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
 def _same_vectors(vectors: Sequence[RetrieverRepresentations]) -> bool:
     one, two = (tuple(v.recipe[tower]["vectors"] for tower in ("query", "passage")) for v in vectors)
     return one == two
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A study that was run, and where: what a command writes and prints."""
+
+    plan: StudyPlan
+    study: Study
+
+    def write(self, folder: Path) -> Path:
+        """Write the study into a folder and return the path of the page; what was kept to go on from is removed."""
+        page = self.study.report(folder)
+        forget(self.plan)
+        return page
+
+    def document(self) -> dict[str, Any]:
+        """Return the study in numbers and sentences."""
+        return self.study.summary()
+
+    def text(self) -> str:
+        """Return the study as plain text."""
+        return in_words(self.study.report_contents)
+
+
+@dataclass(frozen=True, eq=False)
+class Runnable:
+    """A plan that a command prints and runs."""
+
+    plan: StudyPlan
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        return self.plan.lines()
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as JSON-like values."""
+        return self.plan.document()
+
+    def run(self, progress: Progress) -> Outcome:
+        """Measure what is planned."""
+        return Outcome(self.plan, run(self.plan, progress))
