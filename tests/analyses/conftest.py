@@ -2,6 +2,8 @@
 
 import pytest
 
+from drift_findings import reading_of
+from retroscope.analyses.section import Reading
 from tiny_study import Tiny, make_tiny
 
 
@@ -13,3 +15,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory):
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def reading() -> Reading:
+    return reading_of()
