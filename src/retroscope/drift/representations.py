@@ -14,6 +14,7 @@ from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
 from retroscope.errors import AnalysisError
+from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations
 from retroscope.statistics.jackknife import GROUPS, jackknife
 
@@ -23,7 +24,6 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "uniformity": uniformity,
     "effective_rank": effective_rank,
 }
-Progress = Callable[[int, int], None]  # (layers of towers done, of)
 Statistic = Callable[[Vectors, Vectors], float]
 Layers = Float[np.ndarray, "text layer dim"]
 
@@ -37,7 +37,7 @@ def representation_drift(
     other_trainings: Sequence[RetrieverRepresentations] = (),
     text_of: Mapping[str, Callable[[str], str]] | None = None,
     settings: DriftSettings | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> RepresentationDrift:
     """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
 

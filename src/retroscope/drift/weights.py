@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,14 +27,13 @@ from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError
+from retroscope.progress import Count
 
 PIECE = 2**18  # numbers at a time: they stay in the processor's cache
 DIRECTIONS = 8
 MEASURED = ("name", "layer", "part", "rows", "columns", "parameters", "status", "norm", "change", "relative", "largest",
             "equal")  # fmt: skip
 FAMILY = {"dpr": "bert"}  # what a backbone calls itself -> what it is
-
-Progress = Callable[[int, int], None]  # (tensors done, of)
 
 
 def diff_weights(
@@ -43,7 +42,7 @@ def diff_weights(
     *,
     spectra: bool = True,
     directions: int = DIRECTIONS,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> WeightDrift:
     """Compare two checkpoints of one architecture.
 

@@ -12,10 +12,11 @@ from retroscope.analyses.weights.result import BOTH, WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.documents import SCHEMA, clean
 from retroscope.drift.result import WeightDrift
-from retroscope.drift.weights import Progress, diff_weights
+from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.files import write_whole
 from retroscope.inputs.provenance import command_line, software
+from retroscope.progress import Count
 from retroscope.typesetting import console
 from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.page import SectionPage, fill
@@ -28,7 +29,7 @@ def diff(
     *,
     base: str | None = None,
     settings: WeightSettings | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> WeightDrift:
     """Compare two checkpoints tensor by tensor; no data, no forward pass.
 
