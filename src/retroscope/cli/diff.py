@@ -22,17 +22,16 @@ def run(
     directions: Annotated[int, typer.Option("--directions", help="In which amplification is measured.")] = 8,
     as_json: o.Json = False,
 ) -> None:
-    """Say what moved in the weights.
+    """Report which weights changed.
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
-    from retroscope.analyses.weights.diff import diff, diff_document
-    from retroscope.analyses.weights.report import write_weight_report
+    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
+    from retroscope.analyses.weights.settings import WeightSettings
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign, refuse_other_report
-    from retroscope.study.console import weight_summary
 
     if out is not None:
         refuse_other_report(out, DOCUMENT)
@@ -40,11 +39,11 @@ def run(
             refuse_foreign(out / made)
     with claimed(*([out] if out else [])), progress_bars() as progress:
         found = diff(
-            before, after, base=base, spectra=spectra, directions=directions,
+            before, after, base=base, settings=WeightSettings(spectra=spectra, directions=directions),
             progress=lambda done, total: progress("tensors", done, total),
         )  # fmt: skip
     document = diff_document(found)
     if out is not None:
         write_text(out / DOCUMENT, in_json(document))
-        note(f"report: {write_weight_report(found, out)}")
-    emit(document) if as_json else say(weight_summary(found))
+        note(f"report: {write_diff(found, out, document)}")
+    emit(document) if as_json else say(diff_text(found))
