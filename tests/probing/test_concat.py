@@ -10,7 +10,7 @@ from retroscope.probing.controls import views
 from retroscope.probing.probes.concat import Layer, Slots, _batches, first_layer, gradient, logits, slots
 from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import build_task
-from retroscope.probing.trial import Trial
+from retroscope.probing.trial import ProbeTrial
 
 SIZES = (2, 4, 5)
 
@@ -67,7 +67,7 @@ def a_trial(world=None, pool="gold", training=None):
     rows = [world.query.layer(0)[world.query.rows(task.query_ids)]]
     rows.append(world.passage.layer(0)[world.passage.rows(task.passage_ids)])
     options = ProbeSettings(protocol="ielab-2025", concat=training or ConcatTraining()).options
-    return Trial(*map(torch.from_numpy, rows), view, options, "dot", task.texts)
+    return ProbeTrial(*map(torch.from_numpy, rows), view, options, "dot", task.texts)
 
 
 def test_the_slot_is_random_and_holds_the_right_passage():

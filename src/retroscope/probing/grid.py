@@ -11,12 +11,12 @@ from retroscope.errors import AnalysisError, listed
 from retroscope.probing.controls import CONTROLS, View, views
 from retroscope.probing.mdl import ALL, code_length, coding_order
 from retroscope.probing.probes import PROBES
-from retroscope.probing.result import ProbeResult, collect
+from retroscope.probing.result import ProbeResult, probe_result
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Choices, Split
-from retroscope.probing.tally import Plan, Tally
+from retroscope.probing.tally import ProbePlan, ProbeTally
 from retroscope.probing.tasks import Task, build_task
-from retroscope.probing.trial import Trial
+from retroscope.probing.trial import ProbeTrial
 from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 
@@ -45,7 +45,7 @@ def probe(
     """
     chosen = settings or ProbeSettings()
     plan = _plan(representations, build_task(candidates, max(chosen.passages), texts), chosen, twin)
-    tally = Tally(plan)
+    tally = ProbeTally(plan)
     steps = _steps(plan, representations, twin)
     rounds = {of_twin: _rounds(plan, of_twin) for of_twin in {of_twin for _, of_twin, _ in steps}}
     for done, (source, of_twin, layer) in enumerate(steps):
@@ -54,7 +54,7 @@ def probe(
             _measure(tally, round_, layer, vectors, source.similarity)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
-    found = collect(tally, representations, twin)
+    found = probe_result(tally, representations, twin)
     return found if texts is None else found.with_texts(texts)
 
 
@@ -74,7 +74,7 @@ class Round:
     codes: list[View]
 
 
-def _rounds(plan: Plan, of_twin: bool) -> list[Round]:
+def _rounds(plan: ProbePlan, of_twin: bool) -> list[Round]:
     """The splits with the views of the controls on the retriever's, or on the twin's, vectors."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
@@ -93,7 +93,7 @@ def _plan(
     task: Task,
     settings: ProbeSettings,
     twin: RetrieverRepresentations | None,
-) -> Plan:
+) -> ProbePlan:
     """The task, its splits, and what can be measured with the vectors at hand."""
     controls = tuple(name for name in settings.chosen_controls if twin is not None or not CONTROLS[name].twin)
     if not controls:
@@ -102,7 +102,7 @@ def _plan(
             where="probing",
             fix="pass twin=, or add the control 'none'",
         )
-    return Plan(
+    return ProbePlan(
         task=task,
         settings=settings,
         splits=tuple(settings.rules.split(task, seed) for seed in settings.seed_values),
@@ -129,7 +129,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 
 
 def _steps(
-    plan: Plan, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+    plan: ProbePlan, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
 ) -> list[tuple[RetrieverRepresentations, bool, int]]:
     """Whose vectors, whether they are the twin's, and which layer, for every layer to load."""
     sources = [(representations, False)]
@@ -165,15 +165,15 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
 
 
 def _measure(
-    tally: Tally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
+    tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
 ) -> None:
     """Every probe under every control of one split."""
     options = tally.plan.settings.options
     for view in round_.tests:
         for name in tally.plan.probes:
-            outcome = PROBES[name](Trial(*vectors, view, options, similarity, tally.plan.task.texts))
+            outcome = PROBES[name](ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
             tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
     for view in round_.codes:
-        bits, converged = code_length(Trial(*vectors, view, options, similarity, tally.plan.task.texts))
+        bits, converged = code_length(ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
         tally.add_bits(layer, round_.message.query, view.controls, bits)
         tally.mdl_unconverged += not converged

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.probing.tally import MDL, Tally
+from retroscope.probing.tally import MDL, ProbeTally
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
 from retroscope.statistics import IntervalSettings, summarise
@@ -126,8 +126,8 @@ class ProbeResult:
         }
 
 
-def collect(
-    tally: Tally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+def probe_result(
+    tally: ProbeTally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
 ) -> ProbeResult:
     """The result of a finished tally."""
     recipe, warnings = _recipe(tally, representations, twin), _warnings(tally, representations)
@@ -148,7 +148,7 @@ def collect(
     )
 
 
-def _fits(tally: Tally) -> xr.Dataset:
+def _fits(tally: ProbeTally) -> xr.Dataset:
     """The evidence of every fit, each variable in its own type."""
     fits = tally.fits
     return xr.Dataset(
@@ -163,20 +163,20 @@ def _cells(scores: Scores) -> list[dict[str, Any]]:
     return [dict(zip(dims, cell, strict=True)) for cell in product(*labels)]
 
 
-def _choices(tally: Tally) -> np.ndarray:
+def _choices(tally: ProbeTally) -> np.ndarray:
     """How many code lengths each query has: its choices, once for every seed."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
 
-def _split_sizes(tally: Tally) -> xr.DataArray:
+def _split_sizes(tally: ProbeTally) -> xr.DataArray:
     sizes = [split.sizes() for split in tally.plan.splits]
     coords = {"seed": [split.seed for split in tally.plan.splits], "part": list(sizes[0])}
     return xr.DataArray([list(size.values()) for size in sizes], coords, ("seed", "part"))
 
 
 def _recipe(
-    tally: Tally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+    tally: ProbeTally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
 ) -> dict[str, Any]:
     """JSON-like: settings, what was probed, and how much there was of it."""
     plan = tally.plan
@@ -195,7 +195,7 @@ def _recipe(
     }
 
 
-def _warnings(tally: Tally, representations: RetrieverRepresentations) -> tuple[str, ...]:
+def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
     """Every reason to doubt the numbers, in words."""
     plan = tally.plan
     found = list(representations.warnings)
@@ -210,7 +210,7 @@ def _warnings(tally: Tally, representations: RetrieverRepresentations) -> tuple[
     return tuple(found)
 
 
-def _fit_warning(tally: Tally, name: str) -> str:
+def _fit_warning(tally: ProbeTally, name: str) -> str:
     """What went wrong with the fits of one probe; empty if nothing did."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())

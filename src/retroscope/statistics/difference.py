@@ -10,7 +10,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.scores import QUERY, Scores
-from retroscope.statistics.paired import differences
+from retroscope.statistics.paired import paired_differences
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Difference:
                 raise unknown_name("dimension", dim, [str(d) for d in self.before.values.dims[1:]])
         before = _one_cell(self.before.select(**labels))
         after = _one_cell(self.after.select(**labels))
-        change = differences(before[:, None], after[:, None])[:, 0]
+        change = paired_differences(before[:, None], after[:, None])[:, 0]
         rows = zip(self.before.query_ids, before, after, change, strict=True)
         moved = [Flip(i, float(b), float(a), float(c)) for i, b, a, c in rows if np.isfinite(c) and c != 0]
         return sorted(moved, key=lambda flip: (-abs(flip.change), flip.query_id))[:limit]
