@@ -12,10 +12,10 @@ from retroscope.errors import CollectionError, listed, unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
+from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.representations.extraction import ExtractionPlan, estimate_seconds, extract, plan_extraction
 from retroscope.representations.represent import SAMPLE
-from retroscope.study.settings import StudySettings
 
 TOWERS = ("query", "passage")
 

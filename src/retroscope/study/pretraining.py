@@ -19,9 +19,10 @@ from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.provenance import made_by, software
+from retroscope.inputs.settings import DataSettings
+from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.study.embed import read_lines
-from retroscope.study.settings import DataSettings, plain
 from retroscope.training.crops import pretrain_on_crops, word_windows
 from retroscope.training.folder import ABOUT, claim, finished_training, save_backbone
 from retroscope.training.objectives import go_on, objective_of

@@ -12,8 +12,9 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by, software
+from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
-from retroscope.study.settings import DataSettings, ModelSettings, plain
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished_training, save_trained

@@ -7,12 +7,12 @@ from typing import Any
 
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_trial import Texts, texts_of
 from retroscope.analyses.transplants.settings import DIRECTIONS, SweepSettings
 from retroscope.analyses.transplants.vectors import hybrid_vectors
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_recipe
+from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.progress import Progress
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.measures import DEFAULT_MEASURES
@@ -74,7 +74,7 @@ def _vectors(tower: str, run: Hybrids) -> dict[tuple[int, str], Any]:
 
 def _held(
     encoders: tuple[Encoder, Encoder],
-    texts: Texts,
+    texts: TowerTexts,
     wanted: Sequence[tuple[int, str]],
     run: Hybrids,
     told: Callable[[int], None],

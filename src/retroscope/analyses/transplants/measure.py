@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_trial import same_weights
 from retroscope.analyses.transplants.hybrid_scores import MEASURES, TOWERS, Hybrids, Measured, hybrid_scores
 from retroscope.analyses.transplants.infer import TransplantScores, differences, with_results
 from retroscope.analyses.transplants.interactions import players, subset_names
@@ -21,11 +20,12 @@ from retroscope.documents import SCHEMA, clean
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.inputs.cache import default_cache
-from retroscope.inputs.pairing import check_pair, recipe_differences, told_apart
+from retroscope.inputs.pairing import check_pair, recipe_differences, same_weights, told_apart
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search_of
 from retroscope.progress import Progress
+from retroscope.retrieval.measures import depth as deepest
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
@@ -156,7 +156,9 @@ def measure_transplants(
     for name in names:
         named(name, depth)
     measures = settings.measures or MEASURES
-    whole = whole or whole_search_of(pair, collection, settings.passages, measures, cache=cache, progress=progress)
+    whole = whole or whole_search_of(
+        pair, collection, settings.passages, deepest(measures), cache=cache, progress=progress
+    )
     rankings = whole.rankings if whole else ()
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed, rankings)
     wanted = tuple(dict.fromkeys(("none", *names, "all")))

@@ -1,27 +1,22 @@
 """How many hybrids a sweep has, and about how long they take, said before it starts."""
 
-import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from retroscope.analyses.neurons.ablation_trial import Texts, texts_of
 from retroscope.analyses.transplants.hybrid_scores import TOWERS, receiver_of, run_alike
 from retroscope.analyses.transplants.interactions import players, subset_names
 from retroscope.analyses.transplants.measure import check_names, refuse_large
 from retroscope.analyses.transplants.random_controls import single_places
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
+from retroscope.inputs.texts import a_few, seconds_each, texts_of
 from retroscope.surgery.hybrids import Wanted, encodings
 from retroscope.surgery.transplant import RANDOM, sweep
 
-TIMED = 32  # texts of a tower that the time of all is estimated from
 MIB = 2**20
-T = TypeVar("T")
 
 
 def plan_transplants(
@@ -81,26 +76,6 @@ def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted
         for draw in range(settings.draws)
         if places
     ]
-
-
-def a_few(collection: Collection) -> Collection:
-    """A few of its queries and passages, from the whole length of both."""
-    queries, passages = _spread(collection.queries), _spread(collection.passages)
-    return Collection(collection.name, passages, queries, (), title_separator=collection.title_separator)
-
-
-def _spread(table: Mapping[str, T]) -> dict[str, T]:
-    return {key: table[key] for key in islice(table, 0, None, max(1, -(-len(table) // TIMED)))}  # no other is read
-
-
-def seconds_each(texts: Texts) -> float:
-    """Seconds to encode one of these texts, once."""
-    if not texts.rows:
-        return 0.0
-    final_vectors(texts.encoder, texts.rows[:1], texts.tokens)  # pays for warming up
-    start = time.perf_counter()
-    final_vectors(texts.encoder, texts.rows, texts.tokens)
-    return (time.perf_counter() - start) / len(texts.rows)
 
 
 def _encodings(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:

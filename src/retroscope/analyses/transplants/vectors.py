@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.analyses.neurons.ablation_trial import Texts
 from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.files import write_whole
+from retroscope.inputs.texts import TowerTexts
 from retroscope.surgery.hybrids import Wanted, hybrids
 from retroscope.surgery.random_changes import RandomChanges
 
@@ -23,7 +23,7 @@ FORMAT = 1  # of the windows: another number is another key
 
 def hybrid_vectors(
     pair: tuple[Encoder, Encoder],
-    texts: Texts,
+    texts: TowerTexts,
     wanted: Sequence[Wanted],
     cache: Path,
     told: Callable[[int], None],
@@ -67,7 +67,7 @@ def _window(
     return stacked
 
 
-def _key(pair: tuple[Encoder, Encoder], texts: Texts, wanted: Sequence[Wanted]) -> str:
+def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
     """Of everything that makes the vectors."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
     return fingerprint(made_of)[:32]

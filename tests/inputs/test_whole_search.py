@@ -20,7 +20,7 @@ def test_a_sample_with_the_first_ten_leaves_the_measures_as_they_are(
     """What a measure looks at is all there, so the intact model's is that of the whole corpus; at random it is not."""
     _, after = planted
     vectors = represent(after, halves, tmp_path)
-    whole = whole_search(halves, {"after": vectors}, MEASURES)
+    whole = whole_search(halves, {"after": vectors})
     assert len(whole.rankings) == 2, "the model's, and BM25's"
     few = list(halves.queries)[:12]
     changes = {}
@@ -35,17 +35,23 @@ def test_a_sample_with_the_first_ten_leaves_the_measures_as_they_are(
         assert [row["whole"] for row in rows] == pytest.approx(known.values)
     assert max(map(abs, changes["ranks"])) < min(changes["random"]), changes
     assert whole.compared("another", retrieve(made, small, MEASURES).scores.values) == []
+    with pytest.raises(ValueError, match=r"100 passages a query were kept, and .* look at 150"):
+        whole.compared("after", retrieve(made, small, ("R@150",)).scores.values)
+    deep = whole_search(halves, {"after": vectors}, 150)
+    (row,) = deep.compared("after", retrieve(made, small, ("R@150",)).scores.values)
+    assert row["whole"] == 1
+    assert deep.rankings == whole.rankings, "samples are drawn from the same depth whatever is measured"
 
 
 def test_the_whole_corpus_is_searched_only_for_a_sample(
     planted: tuple[Retriever, Retriever], halves: Collection, tmp_path: Path
 ) -> None:
     for size in (0, len(halves.passages)):
-        assert whole_search_of(planted, halves, size, MEASURES, cache=tmp_path) is None
+        assert whole_search_of(planted, halves, size, cache=tmp_path) is None
     heard: list[tuple[str, int, int]] = []
-    found = whole_search_of(planted, halves, 100, MEASURES, cache=tmp_path, progress=lambda *said: heard.append(said))
+    found = whole_search_of(planted, halves, 100, cache=tmp_path, progress=lambda *said: heard.append(said))
     assert found is not None
-    assert set(found.measured) == {retriever.name for retriever in planted}
+    assert set(found.runs) == {retriever.name for retriever in planted}
     assert any("to draw a sample" in what for what, _, _ in heard)
 
 
