@@ -20,7 +20,7 @@ from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.loading import load_retriever
-from retroscope.encoders.twin import random_twin
+from retroscope.encoders.random_weights import with_random_weights
 from retroscope.probing import PROBES, ProbeResult, ProbeSettings, probe
 from retroscope.probing.controls import views
 from retroscope.probing.probes.concat import slots
@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     data = load_collection(args.data)
     retriever = load_retriever(args.model)
-    real, twin = (represent(r, data, args.cache) for r in (retriever, random_twin(retriever, 0)))
+    real, twin = (represent(r, data, args.cache) for r in (retriever, with_random_weights(retriever, 0)))
     candidates = hard_negatives(data, 100).candidates
     layers = tuple(range(min(2, real.query.n_layers))) if args.small else None
     settings = ProbeSettings(layers=layers)
