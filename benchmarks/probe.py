@@ -38,12 +38,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     data = load_collection(args.data)
     retriever = load_retriever(args.model)
-    real, twin = (represent(r, data, args.cache) for r in (retriever, with_random_weights(retriever, 0)))
+    real, random_weights = (represent(r, data, args.cache) for r in (retriever, with_random_weights(retriever, 0)))
     candidates = hard_negatives(data, 100).candidates
     layers = tuple(range(min(2, real.query.n_layers))) if args.small else None
     settings = ProbeSettings(layers=layers)
     start, work = perf_counter(), process_time()
-    result = probe(real, candidates, settings, twin=twin)
+    result = probe(real, candidates, settings, random_weights=random_weights)
     seconds, work = perf_counter() - start, process_time() - work
     show(result)
     print(f"\ngrid: {seconds:.1f} s on {args.threads} threads ({work:.1f} s of processor time)", flush=True)
@@ -94,7 +94,7 @@ def compare_concat(real: RetrieverRepresentations, candidates: Sequence[Candidat
 
 def _published_trial(real: RetrieverRepresentations, task: Task, seed: int) -> ProbeTrial:
     split = published_split(task, seed, train_share=0.9)
-    view = views(split.parts, seed, ("none",), SIZES, twin=False)[0]
+    view = views(split.parts, seed, ("none",), SIZES, random_weights=False)[0]
     last = real.query.n_layers - 1
     queries = torch.from_numpy(real.query.layer(last)[real.query.rows(task.query_ids)])
     passages = torch.from_numpy(real.passage.layer(last)[real.passage.rows(task.passage_ids)])

@@ -110,7 +110,8 @@ class Context:
         if not self.settings.random_weights:
             return None
         one = self.models[side]
-        return self._once(("random weights", *_identity(one)), lambda: with_random_weights(one, seed=0), everywhere=True)
+        key = ("random weights", *_identity(one))
+        return self._once(key, lambda: with_random_weights(one, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
         """Return the vectors of a model's copy with random weights; None where that control is left out."""

@@ -49,9 +49,8 @@ def _copy(encoder: Encoder, seed: int) -> Encoder:
     if encoder.recipe.causal is False:
         look_both_ways(backbone)
     freeze(backbone).to(encoder.device)
-    proof = LoadingProof(
-        f"random weights, seed {seed}", loaded=0, notes=(f"random-weight copy of {encoder.proof.source}",)
-    )
+    note = f"random-weight copy of {encoder.proof.source}"
+    proof = LoadingProof(f"random weights, seed {seed}", loaded=0, notes=(note,))
     name = _name(encoder.name, seed)
     anatomy = prove_anatomy(backbone)
     return replace(encoder, name=name, backbone=backbone, head=head, proof=proof, anatomy=anatomy)

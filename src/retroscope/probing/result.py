@@ -127,10 +127,10 @@ class ProbeResult:
 
 
 def probe_result(
-    tally: ProbeTally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+    tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeResult:
     """The result of a finished tally."""
-    recipe, warnings = _recipe(tally, representations, twin), _warnings(tally, representations)
+    recipe, warnings = _recipe(tally, representations, of_random), _warnings(tally, representations)
     plan, tested = tally.plan, tally.tests > 0
     credit = tally.credit[tested] / tally.tests[tested].reshape(-1, 1, 1, 1, 1)
     bits = tally.bits / _choices(tally).reshape(-1, 1, 1, 1)
@@ -176,7 +176,7 @@ def _split_sizes(tally: ProbeTally) -> xr.DataArray:
 
 
 def _recipe(
-    tally: ProbeTally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+    tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> dict[str, Any]:
     """JSON-like: settings, what was probed, and how much there was of it."""
     plan = tally.plan
@@ -185,7 +185,7 @@ def _recipe(
         "probes": list(plan.settings.chosen_probes),
         "controls": list(plan.controls),
         "representations": representations.recipe,
-        "twin": None if twin is None else {"name": twin.name, "recipe": twin.recipe},
+        "random_weights": None if of_random is None else {"name": of_random.name, "recipe": of_random.recipe},
         "queries": len(plan.task.query_ids),
         "choices": len(plan.task.query),
         "choices_dropped": plan.task.dropped,
@@ -200,7 +200,7 @@ def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> t
     plan = tally.plan
     found = list(representations.warnings)
     found += [
-        f"control {name!r} was not measured: it needs the vectors of a random-weight twin"
+        f"control {name!r} was not measured: it needs the vectors of a copy with random weights"
         for name in plan.settings.chosen_controls
         if name not in plan.controls
     ]
