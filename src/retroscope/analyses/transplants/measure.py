@@ -30,7 +30,7 @@ from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.settings import DataSettings, ModelSettings, plain
-from retroscope.surgery.transplant import check_pair as check_weights
+from retroscope.surgery.transplant import check_transplantable as check_weights
 from retroscope.surgery.transplant import named, sweep
 
 MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory together
