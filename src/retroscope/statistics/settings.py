@@ -1,6 +1,6 @@
 """How two retrievers are compared: one settings object for the whole room."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.statistics.correction import CORRECTIONS
@@ -9,6 +9,7 @@ from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 
 AUTO = "auto"
+PUBLISHED_TEST = "unpaired_t"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,11 @@ class ComparisonSettings:
                 f"the margin of equivalence is {self.margin}", fix="state the smallest difference that matters, or None"
             )
         _ = self.intervals, self.flips  # they check their own fields
+
+    @property
+    def paired(self) -> "ComparisonSettings":
+        """Return the settings for all but probes: the published unpaired test is the probes' alone."""
+        return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self
 
     @property
     def intervals(self) -> IntervalSettings:

@@ -1,15 +1,14 @@
 """What was studied, as the head of a page states it: the models, what made their vectors, and the collections."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from retroscope.statistics.settings import AUTO, ComparisonSettings
+from retroscope.statistics.settings import ComparisonSettings
 
 BEFORE = "before"
 AFTER = "after"
 MODEL = "model"  # the only one, where nothing is compared
-PUBLISHED_TEST = "unpaired_t"
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class Subject:
     @property
     def paired_statistics(self) -> ComparisonSettings:
         """How all but probes are tested: the published unpaired test is the probes' alone."""
-        return replace(self.statistics, test=AUTO) if self.statistics.test == PUBLISHED_TEST else self.statistics
+        return self.statistics.paired
 
     def side(self, name: str) -> Model:
         """Return the model of a side, "before", "after" or "model"."""
