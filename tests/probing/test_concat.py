@@ -5,9 +5,12 @@ import torch
 from planted import choices, prior, signal
 from torch.nn.functional import cross_entropy, linear
 
-from retroscope.probing import PROBES, ConcatTraining, ProbeSettings, probe
 from retroscope.probing.controls import views
+from retroscope.probing.grid import probe
+from retroscope.probing.options import ConcatTraining
+from retroscope.probing.probes import PROBES
 from retroscope.probing.probes.concat import Layer, Slots, _batches, first_layer, gradient, logits, slots
+from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import build_task
 from retroscope.probing.trial import Trial

@@ -7,7 +7,8 @@ from planted import DIM, N_QUERIES, choices, nothing, retriever, signal
 
 from retroscope.collection.records import Candidates
 from retroscope.errors import AnalysisError, RepresentationError
-from retroscope.probing import ProbeSettings, probe
+from retroscope.probing.grid import probe
+from retroscope.probing.settings import ProbeSettings
 from retroscope.scores import load_scores
 
 FEW = ProbeSettings(probes=("cosine", "elementwise", "mdl"), passages=(2, 3), rank=4)

@@ -9,7 +9,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.study.compare import compare
+from retroscope.study.run import compare
 from retroscope.study.study import Study
 from tiny_study import QUICK, Tiny, make_tiny
 

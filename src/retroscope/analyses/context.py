@@ -123,6 +123,14 @@ class Context:
         """Return the hard negatives of the collection's queries, as the settings say."""
         return self._once(("negatives",), self._mined)
 
+    def mined(self) -> MinedNegatives | None:
+        """Return the hard negatives if any analysis asked for them."""
+        return cast("MinedNegatives | None", self._made.get(("negatives", *self._place)))
+
+    @property
+    def _place(self) -> tuple[Hashable, ...]:
+        return self.collection.fingerprint, self.collection.name
+
     def _mined(self) -> MinedNegatives:
         wanted = self.settings.negatives
         run = Path(wanted.run) if wanted.run else None
@@ -142,7 +150,7 @@ class Context:
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
         """What was made under a key, made now if it was not: for this collection, or for all (`everywhere`)."""
-        whole = key if everywhere else (*key, self.collection.fingerprint, self.collection.name)
+        whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()
         return cast(Made, self._made[whole])

@@ -29,6 +29,7 @@ class Section:
         frames: name -> every number (CSV and parquet).
         large: name -> every number of what is too large for CSV.
         differences: label -> paired difference; how it was computed is printed, and its warnings are.
+        methods: label -> how numbers that are no paired difference were computed, JSON-like.
         document: JSON-like, what `summary.json` has under the name of the analysis.
         values: name -> what its template reads besides `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
@@ -42,6 +43,7 @@ class Section:
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     large: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     document: Any = None
     values: Mapping[str, Any] = field(default_factory=dict)
     printed: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """Can two models be paired, and what differs between them besides the weights?"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -55,6 +56,17 @@ def same_recipe(one: Encoder, two: Encoder) -> bool:
     """Whether two encoders treat the same tokens alike, up to the weights."""
     mine, theirs = (e.recipe.identity() for e in (one, two))
     return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)
+
+
+def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
+    """Return the retrievers under different names: a name that occurs again gets a number, "e5 (2)"."""
+    names: list[str] = []
+    for one in retrievers:
+        number, name = 2, one.name
+        while name in names:
+            name, number = f"{one.name} ({number})", number + 1
+        names.append(name)
+    return [replace(one, name=name) for one, name in zip(retrievers, names, strict=True)]
 
 
 def told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import TokenIds, final_vectors, tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.representations.extraction import ACCELERATOR_TOKENS, CPU_TOKENS
+from retroscope.encoders.token_budgets import encoding_budget
 
 TIMED = 32  # texts of a tower that the time of all is estimated from
 T = TypeVar("T")
@@ -44,8 +44,7 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
     else:
         ids = tuple(collection.passages)
         texts = [collection.passage_text(i) for i in ids]
-    usual = CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS
-    return TowerTexts(encoder, ids, tokenise(encoder, texts), batch_tokens or usual)
+    return TowerTexts(encoder, ids, tokenise(encoder, texts), batch_tokens or encoding_budget(encoder.device))
 
 
 def a_few(collection: Collection) -> Collection:

@@ -1,6 +1,6 @@
 """The whole grid: layers x splits x controls x probes x N, from vectors to scores."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,8 @@ from retroscope.probing.splits import Choices, Split
 from retroscope.probing.tally import Plan, Tally
 from retroscope.probing.tasks import Task, build_task
 from retroscope.probing.trial import Trial
+from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
-
-Progress = Callable[[int, int], None]
 
 
 def probe(
@@ -29,7 +28,7 @@ def probe(
     *,
     twin: RetrieverRepresentations | None = None,
     texts: Mapping[str, int] | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> ProbeResult:
     """Is relevance readable at each layer? Every probe and control on every layer, N and seed.
 

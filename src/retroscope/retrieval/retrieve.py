@@ -7,7 +7,7 @@ import xarray as xr
 
 from retroscope.collection.collection import Collection
 from retroscope.errors import AnalysisError
-from retroscope.representations.extraction import Progress
+from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
 from retroscope.retrieval.runs import Run
@@ -91,7 +91,7 @@ def retrieve_layers(
     vectors: RetrieverRepresentations,
     collection: Collection,
     measures: Sequence[str] = DEFAULT_MEASURES,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Scores:
     """The measures of every layer's pooled vectors, dims (query, layer, measure)."""
     parts: list[xr.DataArray] = []

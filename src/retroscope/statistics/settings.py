@@ -9,7 +9,7 @@ from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 
 AUTO = "auto"
-PUBLISHED_TEST = "unpaired_t"
+PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,6 @@ class ComparisonSettings:
         _ = self.intervals, self.flips  # they check their own fields
 
     @property
-    def paired(self) -> "ComparisonSettings":
-        """Return the settings for all but probes: the published unpaired test is the probes' alone."""
-        return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self
-
-    @property
     def intervals(self) -> IntervalSettings:
         """The part that intervals need."""
         return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
@@ -66,3 +61,8 @@ class ComparisonSettings:
     def flips(self) -> SignFlips:
         """The part that sign flips need."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
+
+    @property
+    def paired(self) -> "ComparisonSettings":
+        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

@@ -14,6 +14,7 @@ import xarray as xr
 from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError
 from retroscope.inputs.provenance import command_line, software
+from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
 from retroscope.statistics.clusters import texts_of
 from retroscope.statistics.correction import correct
@@ -24,7 +25,6 @@ from retroscope.statistics.worth import worth
 from retroscope.study.grid import Grid, group_of, steps_of
 from retroscope.study.grid_report import INTACT, TABLES, GridFindings
 from retroscope.study.grid_settings import AXES, Cell
-from retroscope.study.settings import plain
 
 GRID = "grid.json"
 SETTINGS = AXES[:-1]  # all but the seed

@@ -19,8 +19,10 @@ from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.provenance import made_by, software
+from retroscope.inputs.settings import DataSettings
+from retroscope.inputs.settings_files import plain
+from retroscope.progress import Progress
 from retroscope.study.embed import read_lines
-from retroscope.study.settings import DataSettings, plain
 from retroscope.training.crops import pretrain_on_crops, windows
 from retroscope.training.folder import ABOUT, claim, finished, save_backbone
 from retroscope.training.objectives import go_on, objective_of
@@ -29,7 +31,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
-from retroscope.training.watch import Progress
 
 CROPS = "crops"
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "attention_dropout")

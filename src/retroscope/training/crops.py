@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import TrainingError
+from retroscope.progress import Progress
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model, without_new_pooler
 from retroscope.training.pairs import Pairs
@@ -16,7 +17,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import transformers_of
-from retroscope.training.watch import Progress
 
 SHORTEST, LONGEST = 0.05, 0.5  # of the text's words, as Contriever crops
 

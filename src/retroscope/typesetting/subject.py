@@ -102,6 +102,8 @@ class Subject:
         protocol: "default" or "ielab-2025".
         measures: of retrieval; the first is the headline.
         statistics: how differences are tested.
+        trainings: of the retriever that were studied, the retriever itself included.
+        trainings: number of trainings of the retriever that are studied, itself included.
         settings: all settings of the study, JSON-like.
         caveats: what a reader must know before any number.
         command: the command line that repeats the study.
@@ -115,6 +117,7 @@ class Subject:
     protocol: str = "default"
     measures: tuple[str, ...] = ()
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
+    trainings: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     command: str = ""

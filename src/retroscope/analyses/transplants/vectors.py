@@ -1,8 +1,6 @@
 """The final vectors of many hybrids, window by window on disk, so that a sweep that was stopped goes on."""
 
-import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.files import write_whole
 from retroscope.inputs.texts import TowerTexts
@@ -71,4 +70,4 @@ def _window(
 def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
     """Of everything that makes the vectors."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
+    return fingerprint(made_of)[:32]

@@ -6,10 +6,11 @@ from typing import Any
 from retroscope.analyses.weights.result import WeightFindings
 from retroscope.analyses.weights.words import weight_statements
 from retroscope.documents import SCHEMA, clean
-from retroscope.drift.weights import DIRECTIONS, Progress, diff_weights
+from retroscope.drift.weights import DIRECTIONS, diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.errors import SettingsError
 from retroscope.inputs.provenance import command_line, software
+from retroscope.progress import Count
 
 Record = dict[str, Any]
 
@@ -21,7 +22,7 @@ def diff(
     base: str | None = None,
     spectra: bool = True,
     directions: int = DIRECTIONS,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> WeightFindings:
     """What moved in the weights from one checkpoint to another; no data, no forward pass.
 
