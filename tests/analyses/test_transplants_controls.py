@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
+from retroscope.analyses.transplants.controls import claimed_places, control_table
 from retroscope.analyses.transplants.infer import differences, share_table
 from retroscope.analyses.transplants.interactions import interaction_tables, players, subset_names
-from retroscope.analyses.transplants.random_controls import claimed_places, control_table
-from retroscope.analyses.transplants.result import TransplantFindings
+from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
@@ -30,8 +30,8 @@ def study(rng: np.random.Generator, extra: float) -> tuple[dict[str, tuple[Score
     after = xr.DataArray(hybrids, labels, tuple(labels))
     before = xr.zeros_like(after) + intact
     places = {"query": ids, "transplant": list(NAMES[:2]), "draw": list(range(DRAWS)), "measure": ["RR@10"]}
-    control = Scores("random", xr.DataArray(random, places, tuple(places)), {"direction": "rewind"})
-    return {"rewind": (Scores("t", before, {}), Scores("t", after, {}))}, control
+    control = Scores("random", xr.DataArray(random, places, tuple(places)), {"direction": "restored"})
+    return {"restored": (Scores("t", before, {}), Scores("t", after, {}))}, control
 
 
 def flagged(extra: float, seed: int) -> int:
@@ -39,7 +39,7 @@ def flagged(extra: float, seed: int) -> int:
     rng, found = np.random.default_rng(seed), 0
     for _ in range(STUDIES):
         measured, control = study(rng, extra)
-        table = control_table(differences(measured, STATISTICS), {"rewind": control}, STATISTICS)
+        table = control_table(differences(measured, STATISTICS), {"restored": control}, STATISTICS)
         found += bool(table.set_index("transplant").loc["block:1", "beats"])
     return found
 
@@ -47,7 +47,7 @@ def flagged(extra: float, seed: int) -> int:
 def test_one_more_random_change_is_flagged_at_its_level() -> None:
     """Its effect is significant, as that of any change of that size: without the control it would be claimed."""
     measured, _ = study(np.random.default_rng(0), 0)
-    assert claimed_places(differences(measured, STATISTICS)["rewind"]) == ["block:1", "block:2"]
+    assert claimed_places(differences(measured, STATISTICS)["restored"]) == ["block:1", "block:2"]
     assert binomtest(flagged(0, 1), STUDIES, 0.05, alternative="greater").pvalue > 0.01
 
 
@@ -64,9 +64,9 @@ def test_no_place_of_twelve_is_flagged_at_more_than_its_level() -> None:
         coords = {**labels, "transplant": places, "draw": list(range(DRAWS))}
         dims = ("query", "transplant", "draw", "measure")
         random = xr.DataArray((0.8 + drawn + noise)[..., None], coords, dims)
-        control = Scores("random", random, {"direction": "rewind"})
-        measured = {"rewind": (Scores("t", xr.full_like(after, 0.8), {}), Scores("t", after, {}))}
-        table = control_table(differences(measured, STATISTICS), {"rewind": control}, STATISTICS)
+        control = Scores("random", random, {"direction": "restored"})
+        measured = {"restored": (Scores("t", xr.full_like(after, 0.8), {}), Scores("t", after, {}))}
+        table = control_table(differences(measured, STATISTICS), {"restored": control}, STATISTICS)
         claimed += bool(table["beats"].any())
     assert binomtest(claimed, STUDIES, 0.05, alternative="greater").pvalue > 0.01
 
@@ -77,11 +77,11 @@ def test_a_planted_effect_beats_random_changes() -> None:
 
 def test_nothing_is_claimed_where_all_weights_do_nothing() -> None:
     measured, _ = study(np.random.default_rng(0), 0)
-    intact, hybrids = measured["rewind"]
+    intact, hybrids = measured["restored"]
     values = hybrids.values.copy()
     values.loc[{"transplant": "all"}] = intact.values.sel(transplant="all").values
-    level = differences({"rewind": (intact, Scores("t", values, {}))}, STATISTICS)
-    assert claimed_places(level["rewind"]) == []
+    level = differences({"restored": (intact, Scores("t", values, {}))}, STATISTICS)
+    assert claimed_places(level["restored"]) == []
     assert share_table(level, 0.95).empty, "there is no share of an effect that is not significant"
     known = share_table(differences(measured, STATISTICS), 0.95).set_index("transplant")
     assert known.loc["all", "share"] == 1
@@ -124,7 +124,7 @@ def test_shares_and_shapley_values_count_queries_that_share_passages() -> None:
     widths = []
     for some in (passages, {}):
         measured = tuple(Scores("t", values, passages=some) for values in (xr.zeros_like(after), after))
-        table = share_table(differences({"graft": measured}, STATISTICS), 0.95).set_index("transplant")
+        table = share_table(differences({"grafted": measured}, STATISTICS), 0.95).set_index("transplant")
         widths.append(table.loc["block:1", "share_high"] - table.loc["block:1", "share_low"])
     assert widths[0] > 2 * widths[1]
 
@@ -136,14 +136,14 @@ def test_random_changes_that_alter_nothing_need_20_draws(draws: int, beats: bool
     labels = {"query": ids, "transplant": ["block:1", "all"], "measure": ["RR@10"]}
     noise = 0.05 * np.random.default_rng(9).standard_normal((QUERIES, 2, 1))
     before = xr.DataArray(np.full((QUERIES, 2, 1), 0.9), labels, tuple(labels))
-    measured = {"rewind": (Scores("t", before, {}), Scores("t", before - 0.8 + noise, {}))}
+    measured = {"restored": (Scores("t", before, {}), Scores("t", before - 0.8 + noise, {}))}
     places = {"query": ids, "transplant": ["block:1"], "draw": list(range(draws)), "measure": ["RR@10"]}
     same = xr.DataArray(np.full((QUERIES, 1, draws, 1), 0.9), places, tuple(places))
     found = differences(measured, STATISTICS)
-    table = control_table(found, {"rewind": Scores("random", same, {"direction": "rewind"})}, STATISTICS)
+    table = control_table(found, {"restored": Scores("random", same, {"direction": "restored"})}, STATISTICS)
     row = table.iloc[0]
     assert (row.p_draws, bool(row.beats)) == (pytest.approx(1 / (1 + draws)), beats)
-    findings = TransplantFindings("a", "b", "c", 2, found, ("RR@10",), controls=table)
+    findings = TransplantEffects("c", 2, found, ("RR@10",), controls=table)
     (text,) = [s.text for s in transplant_statements(findings) if "random changes of equal size" in s.text]
     why = (
         "All 8 random changes have the same effect (block 1): without spread the p of the draws cannot fall below 1/9."

@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from retroscope.analyses.neurons.ablation_table import prediction_p
-from retroscope.analyses.transplants.hybrid_scores import Hybrids, hybrid_scores
 from retroscope.analyses.transplants.result import CONTROL_COLUMNS
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.prediction import prediction_p
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.surgery.transplant import PARTS, RANDOM
+from retroscope.surgery.transplant import PARTS
 from retroscope.typesetting.frames import alpha, rows
 
 
@@ -39,31 +37,6 @@ def claimed_places(difference: Difference) -> list[str]:
     return [name for name in single_places([str(name) for name in p.index]) if p[name] < alpha(difference)]
 
 
-def random_scores(run: Hybrids, differences: Mapping[str, Difference]) -> dict[str, Scores]:
-    """Return, for each direction, the claimed places changed at random, by (query, transplant, draw, measure)."""
-    found = {}
-    for direction, difference in differences.items():
-        places = claimed_places(difference)
-        if places and run.settings.draws:
-            found[direction] = _drawn(run, direction, places)
-    return found
-
-
-def _drawn(run: Hybrids, direction: str, places: Sequence[str]) -> Scores:
-    numbers = [run.settings.seed + k for k in range(run.settings.draws)]
-    settings = replace(run.settings, directions=(direction,))
-    draws = []
-    for number in numbers:
-        names = tuple(f"{RANDOM}:{number}:{place}" for place in places)
-        stage = f"random change {number} ({direction})"
-        _, scores = hybrid_scores(replace(run, names=("none", *names), settings=settings, stage=stage))[direction]
-        draws.append(scores.values.assign_coords(transplant=list(places)))
-    values = xr.concat(draws, dim=xr.Variable("draw", numbers))
-    ordered = values.transpose("query", "transplant", "draw", "measure")
-    kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
-    return replace(scores, name="random changes", values=kept, recipe={"direction": direction})
-
-
 def control_table(
     differences: Mapping[str, Difference], random: Mapping[str, Scores], statistics: ComparisonSettings
 ) -> pd.DataFrame:
@@ -74,8 +47,8 @@ def control_table(
     larger of theirs, 1 where the place does less in the direction of its own effect; `p_corrected` is that after Holm
     over the places of a direction and measure, and `beats` that it is below alpha.
     """
-    found = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
-    return pd.DataFrame(found, columns=list(CONTROL_COLUMNS))
+    records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
+    return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))
 
 
 def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[dict[str, Any]]:
@@ -88,7 +61,7 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
         replace(scores, values=values.mean("draw")), replace(difference.after, values=hybrids), chosen
     )
     means = (values - intact).mean("query")
-    made = []
+    records = []
     for row in rows(beyond).to_dict(orient="records"):
         at = {"transplant": row["transplant"], "measure": row["measure"]}
         effect = float((hybrids - intact).sel(at).mean())
@@ -96,13 +69,13 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
         sign = float(np.sign(effect))
         p_draws = prediction_p(-sign * effect, -sign * draws)
         p = max(row["p"], p_draws) if sign * row["effect"] > 0 else 1.0
-        made.append(
+        records.append(
             {"direction": scores.recipe["direction"], **at, "effect": effect, "random": float(draws.mean()),
              "random_lowest": float(draws.min()), "random_highest": float(draws.max()), "draws": len(draws),
              "extra": row["effect"], "extra_low": row["ci_low"], "extra_high": row["ci_high"],
              "p_queries": row["p"], "p_draws": p_draws, "p_corrected": p}
         )  # fmt: skip
-    frame = pd.DataFrame(made)
+    frame = pd.DataFrame(records)
     frame["p_corrected"] = frame.groupby("measure", sort=False)["p_corrected"].transform(_holm)
     claimed: list[dict[str, Any]] = frame.assign(beats=frame["p_corrected"] < alpha(beyond)).to_dict(orient="records")
     return claimed
