@@ -23,7 +23,6 @@ from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.surgery.pairs import check_transplantable
 from retroscope.surgery.random_changes import RandomChanges
-from retroscope.surgery.transplant import Transplant, check_transplantable, named
 from retroscope.surgery.transplant import Transplant, named
 
 # Families whose blocks hand one another more than hidden states, made from weights: they are run whole.

@@ -6,16 +6,21 @@ from typing import Annotated
 import typer
 
 from retroscope.cli import options as o
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope show runs/nq"
+TRANSPLANTS = "transplants.json"
 
 
+@flat()
 def run(
     folder: Annotated[
-        Path, typer.Argument(help="A folder that compare, ablate, diff or transplant wrote.", metavar="DIR")
+        Path, typer.Argument(help="Folder that compare, ablate, diff or transplant wrote", metavar="DIR")
     ],
     as_json: o.Json = False,
 ) -> None:
-    """Say what a finished study found."""
-    from retroscope.cli import diff, transplant
+    """Print what a finished study found."""
+    from retroscope.cli.commands import diff
     from retroscope.cli.terminal import emit, say
     from retroscope.documents import read_document
     from retroscope.study.console import summary as in_words
@@ -24,14 +29,14 @@ def run(
     from retroscope.study.study import load_study
     from retroscope.study.summary import summary
 
-    others = [folder / name for name in (GRID, diff.DOCUMENT, transplant.DOCUMENT) if (folder / name).exists()]
+    others = [folder / name for name in (GRID, diff.DOCUMENT, TRANSPLANTS) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
-        found = [read_document(file) for file in others]
+        documents = [read_document(file) for file in others]
         if as_json:
-            emit(found[0] if len(found) == 1 else {"documents": found})
+            emit(documents[0] if len(documents) == 1 else {"documents": documents})
         else:
-            said = [[*document["verdict"], *(f"- {c}" for c in document.get("caveats", ()))] for document in found]
-            say("\n\n".join("\n".join(lines) for lines in said))
+            texts = [[*one["verdict"], *(f"- {caveat}" for caveat in one.get("caveats", ()))] for one in documents]
+            say("\n\n".join("\n".join(lines) for lines in texts))
         return
     study = load_study(folder)
     if as_json:

@@ -4,19 +4,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+from retroscope.cli.values import model_values
+
+EXAMPLE = "retroscope demo"
 
 
+@flat()
 def run(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")] = Path("runs/demo"),
-    retrain: Annotated[bool, typer.Option("--retrain", help="Train the models again first, below --out.")] = False,
+    out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default="runs/demo")] = Path(
+        "runs/demo"
+    ),
+    retrain: Annotated[
+        bool, option("--retrain", help="Train the models again first, below the folder of --out")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Compare the pair that is shipped.
+    """Compare the two small models that come with Retroscope.
 
-    It was trained in a world where what was seen is known. Everything that compare does, in about a minute and
+    They were trained on invented people, so it is known what each of them read. All of compare, in about a minute and
     without a network.
     """
     from retroscope.cli.resolve import resolve
@@ -36,8 +44,8 @@ def run(
         load = {"pooling": "mean", "max_length": 64, "similarity": "cosine"}
         chosen = resolve(
             {
-                "before": o.model_values(str(models.backbone), load),
-                "after": o.model_values(str(models.retriever), {}),
+                "before": model_values(str(models.backbone), load),
+                "after": model_values(str(models.retriever), {}),
                 "data": {"source": f"beir:{world}", "split": "test"},
                 "negatives": {"how": "run", "run": str(world / NEGATIVES_RUN)},
                 **demo.SMALLER,

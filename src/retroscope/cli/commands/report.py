@@ -6,11 +6,18 @@ from typing import Annotated
 import typer
 
 from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope report runs/nq"
 
 
+@flat()
 def run(
-    folder: Annotated[Path, typer.Argument(help="A folder that compare wrote.", metavar="DIR")],
-    out: o.Out = None,
+    folder: Annotated[Path, typer.Argument(help="Folder that compare wrote", metavar="DIR")],
+    out: Annotated[
+        Path | None, option("--out", help="Folder to write to", metavar="DIR", default="the folder itself")
+    ] = None,
     as_json: o.Json = False,
 ) -> None:
     """Write the report of a finished study again.
