@@ -1,4 +1,4 @@
-"""From settings to the plan of a study: models and collections are loaded here, and nowhere else in the command line."""
+"""From settings to the plan of a study: the command line loads models and collections here, and nowhere else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
