@@ -127,7 +127,7 @@ def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
     return tuple((low + 1, high) for low, high in pairwise(ends))
 
 
-def alone(step: tuple[int, int]) -> str:
+def block_name(step: tuple[int, int]) -> str:
     """Return the name of the transplant of these blocks alone."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
@@ -136,7 +136,7 @@ def alone(step: tuple[int, int]) -> str:
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
     """Return every group of blocks alone, from the top and from the bottom, every part, and interpolations."""
     chosen = steps(n_blocks, groups)
-    counted = [alone(step) for step in chosen]
+    counted = [block_name(step) for step in chosen]
     counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(chosen)]
     counted += [f"bottom:{last}" for _, last in chosen]
     return ("none", *counted, *PARTS, *(f"interpolate:{x:g}" for x in shares), "all")
