@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from retroscope.encoders.encoder import Retriever as Retriever
     from retroscope.encoders.loading import load_encoder as load_encoder
     from retroscope.encoders.loading import load_retriever as load_retriever
+    from retroscope.encoders.random_weights import with_random_weights as with_random_weights
     from retroscope.encoders.recipe import Recipe as Recipe
     from retroscope.encoders.selftest import self_test as self_test
-    from retroscope.encoders.twin import random_twin as random_twin
     from retroscope.errors import RetroscopeError as RetroscopeError
     from retroscope.probing.grid import probe as probe
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
@@ -111,7 +111,7 @@ _HOMES = {
     "make_collection": "collection.collection",
     "make_world": "collection.world.world",
     "probe": "probing.grid",
-    "random_twin": "encoders.twin",
+    "with_random_weights": "encoders.random_weights",
     "reinitialise": "surgery.reinitialise",
     "represent": "representations.represent",
     "representation_drift": "drift.representations",

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
+from retroscope.documents import read_document
 from retroscope.errors import SettingsError, listed
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.settings_files import as_yaml, plain, read_as, unknown_setting
+from retroscope.inputs.settings_files import as_yaml, from_yaml, plain, read_as, unknown_setting
+from retroscope.study.folder import FACTS, SETTINGS
 
 ANALYSES = "analyses"
 SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES)
@@ -80,3 +83,22 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
             f"these settings are wrong:{listed(wrong)}", where=where, fix="give a mapping, or null to leave it out"
         )
     return read_as(analysis.settings(), value, f"{where}.{analysis.name}")
+
+
+def refuse_other(folder: Path, settings: StudySettings) -> None:
+    """Refuse to replace a finished study of something else; the same one may be made again.
+
+    Raises:
+        SettingsError: if `folder` holds a finished study with other settings.
+    """
+    if not (folder / FACTS).exists():
+        return
+    file = folder / SETTINGS
+    if from_values(from_yaml(file), where=str(file)) == settings:
+        return
+    title = read_document(folder / FACTS)["title"]
+    raise SettingsError(
+        f"this folder holds a finished study with other settings ({title})",
+        where=str(folder),
+        fix="name another --out, or replace it with --overwrite",
+    )

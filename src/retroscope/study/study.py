@@ -12,7 +12,7 @@ from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.inputs.settings_files import from_yaml, read_as
+from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_of, model_of
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS
@@ -108,8 +108,7 @@ class Study:
 
     def save(self, folder: Path) -> None:
         """Write what `load_study` reads; `study.json` last, so that its presence means a finished study."""
-        from retroscope.inputs.settings_files import as_yaml
-        from retroscope.retrieval.runs import write_run
+        from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
