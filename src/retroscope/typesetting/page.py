@@ -30,7 +30,7 @@ MACROS = (
     "model_facts",
     "statement",
     "table",
-)  # a section's templates call them
+)  # templates call them
 
 
 @dataclass(frozen=True)
