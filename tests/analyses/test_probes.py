@@ -228,6 +228,7 @@ def idle(folder: Path, seed: int, name: str) -> Retriever:
             if key.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
         weight = final_norm(found.passage).weight
+        assert isinstance(weight, torch.Tensor)
         weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
     return found
 
