@@ -36,7 +36,7 @@ class Documents:
     cut: int
 
 
-def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
+def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
     """One example a document, more of a document longer than `max_length`; documents are never joined.
 
     Joined documents would see one another, and what stood together by chance would be learnt.
