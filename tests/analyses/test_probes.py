@@ -94,7 +94,7 @@ def test_each_side_has_its_own_random_weights(context: Context) -> None:
     }
     mixed = replace(context, models={**context.models, "after": replace(after, **towers)})
     scores = measure(mixed, replace(LEAST, controls=("none", "random_weights"))).scores
-    copies = {side: scores[side].recipe["twin"]["recipe"] for side in ("before", "after")}
+    copies = {side: scores[side].recipe["random_weights"]["recipe"] for side in ("before", "after")}
     for side, pooling in (("before", "mean"), ("after", "cls")):
         assert copies[side]["query"]["recipe"]["pooling"] == pooling
 
