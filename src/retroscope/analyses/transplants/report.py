@@ -27,7 +27,7 @@ def report(result: TransplantResult, reading: Reading) -> Section:
             for direction, difference in one.differences.items()
         },
         document=[_document(one) for one in result.by_collection],
-        values={"caveats": first.caveats},
+        values={"notes": first.caveats},
     )
 
 
