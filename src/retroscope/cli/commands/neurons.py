@@ -176,7 +176,7 @@ def run(
         carry_out_study(values, left_out, options, output)
         return
 
-    from retroscope.cli.plans import plan_neurons_of_texts
+    from retroscope.cli.plans_of_texts import plan_neurons_of_texts
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Place, carry_out
     from retroscope.inputs.cache import default_cache
