@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
 from retroscope.study.protocols import under_protocol
-from retroscope.study.settings import Kind, assigned, changed, from_plain, from_yaml, merged, read_as
+from retroscope.study.settings import from_values
 
 
 def resolve(
@@ -22,7 +23,7 @@ def resolve(
     The arguments are those of `resolved`.
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
-    return from_plain(under_protocol(values), where=_where(settings_file))
+    return from_values(under_protocol(values), where=_where(settings_file))
 
 
 def resolved(
