@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
 ATTRIBUTION = "attribution.settings:NeuronSettings"
 OF_TEXTS = {"neurons.attribution.limit": 0, "neurons.attribution.target": "norm"}  # a file of texts has no queries
-ABLATION = "analyses.neurons.ablation_settings:AblationSettings"
+ABLATION = "analyses.neurons.settings:AblationSettings"
 
 
 @dataclass(frozen=True, kw_only=True)
