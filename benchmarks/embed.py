@@ -30,7 +30,7 @@ from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.pooling import pooling
-from retroscope.representations.extraction import ExtractionSettings, extract, plan
+from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
 
 BATCH = 32  # of the published code
 LENGTHS = {"query": 128, "passage": 512}  # every text is padded to these
@@ -148,7 +148,7 @@ def extract_towers(retriever: Retriever, texts: Texts) -> None:
 
 
 def store(encoder: Encoder, texts: Sequence[str], folder: Path) -> None:
-    made = plan(encoder, texts, ExtractionSettings())
+    made = plan_extraction(encoder, texts, ExtractionSettings())
     extract(made, [str(i) for i in range(len(texts))], texts, folder)
 
 
@@ -170,7 +170,7 @@ def compare_library(retriever: Retriever, data: Collection, args: argparse.Names
 
 
 def plan_tokens(encoder: Encoder, texts: Sequence[str]) -> int:
-    return plan(encoder, texts[:1], ExtractionSettings()).tokens
+    return plan_extraction(encoder, texts[:1], ExtractionSettings()).tokens
 
 
 # ---- memory
@@ -201,7 +201,7 @@ def peak_megabytes(model: str, n: int) -> float:
 
     encoder = load_retriever(model).passage
     with TemporaryDirectory() as folder:
-        made = plan(encoder, Stream(), ExtractionSettings())
+        made = plan_extraction(encoder, Stream(), ExtractionSettings())
         extract(made, range(n), Stream(), Path(folder) / "v")
     return peak_of_this_process()
 

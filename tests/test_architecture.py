@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from retroscope.analyses import analyses
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "retroscope"
@@ -89,11 +89,36 @@ def test_nobody_inside_imports_the_facade() -> None:
     assert offenders == []
 
 
-@pytest.mark.parametrize("room", ["scores", "statistics", "reporting"])
-def test_room_knows_nothing_of_torch(room: str) -> None:
-    inside = [path for path in MODULES if module_name(path).split(".")[1:2] == [room]]
-    assert inside
+REPORTING = {"result", "report", "words", "figures", "tables", "settings", "measurement", "section", "analysis"}
+
+
+def is_read_without_torch(path: Path) -> bool:
+    """Whether a module takes part in reading and reporting a study that was measured."""
+    _, room, *rest = [*module_name(path).split("."), ""]
+    if room in ("scores", "statistics", "typesetting"):
+        return True
+    reports = room == "study" and rest[0] in ("study", "report", "console", "verdict", "folder", "facts")
+    return reports or (room == "analyses" and bool(REPORTING & set(rest)))
+
+
+def test_what_is_stored_and_reported_knows_nothing_of_torch() -> None:
+    inside = [path for path in MODULES if is_read_without_torch(path)]
+    assert len({path.parent for path in inside}) > 10
     assert heavy_modules_after("\n".join(f"import {module_name(path)}" for path in inside)) == ""
+
+
+def test_analyses_read_one_another_only_where_they_say_so() -> None:
+    """Of another analysis only its `result`, and only of one that it needs."""
+    offenders = []
+    for path in (path for path in MODULES if module_name(path).startswith("retroscope.analyses.")):
+        own = module_name(path).split(".")[2]
+        for node in nodes(path):
+            words = (node.module or "").split(".") if isinstance(node, ast.ImportFrom) else []
+            if words[:2] != ["retroscope", "analyses"] or len(words) < 4 or words[2] == own:
+                continue
+            if words[3:] != ["result"] or words[2] not in analyses()[own].needs:
+                offenders.append(f"{named(path)}:{node.lineno} {'.'.join(words)}")
+    assert offenders == []
 
 
 def test_the_torch_check_can_fail() -> None:

@@ -19,8 +19,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 from retroscope.encoders.checkpoints.folders import quiet
-
-Progress = Callable[[str, int, int], None]
+from retroscope.progress import Progress
 
 # (as passages say it, as queries say it)
 TRADES = (

@@ -3,22 +3,27 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
+from retroscope.inputs.settings import StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.settings import RetrievalSettings, StudySettings
 from tiny_pair import make_tiny_pair
 
 PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "random_weights")
+ANALYSES = {
+    "probes": ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
+    "neurons": NeuronsSettings(
+        attribution=NeuronSettings(limit=6, quadrature="gauss:2"), ablation=AblationSettings(draws=2)
+    ),
+    "transplants": SweepSettings(measures=("RR@10",), shares=()),
+}
 QUICK = StudySettings(
-    retrieval=RetrievalSettings(measures=("RR@10", "R@10")),
-    probing=ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
-    neurons=NeuronSettings(limit=6, quadrature="gauss:2"),
-    ablation=AblationSettings(draws=2),
-    transplants=SweepSettings(measures=("RR@10",), shares=()),
+    measures=("RR@10", "R@10"),
     statistics=ComparisonSettings(resamples=200, permutations=200),
+    analyses=ANALYSES,
 )
 
 

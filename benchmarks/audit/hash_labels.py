@@ -19,8 +19,10 @@ from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.loading import load_retriever
-from retroscope.probing import ProbeSettings, controls, probe
+from retroscope.probing import controls
 from retroscope.probing import settings as probing_settings
+from retroscope.probing.grid import probe
+from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Choices, Split, disjoint_split
 from retroscope.probing.tasks import Task
 from retroscope.representations.represent import represent

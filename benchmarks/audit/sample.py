@@ -121,7 +121,7 @@ def real(chosen: argparse.Namespace) -> pd.DataFrame:
     model = load_retriever(chosen.model, pooling=chosen.pooling)
     with TemporaryDirectory() as cache:
         vectors = represent(model, collection, Path(cache))
-        whole = whole_search(collection, {"model": vectors}, MEASURES)
+        whole = whole_search(collection, {"model": vectors})
         rows = []
         for size in chosen.sizes:
             draws = {

@@ -15,11 +15,11 @@ from scipy import stats
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import GINI, SINGLE, TOTAL, NeuronFindings, NeuronSide
-from retroscope.analyses.probes.controls import widened
 from retroscope.attribution.concentration import gini
 from retroscope.attribution.overlap import chance_jaccard, jaccard
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
+from retroscope.typesetting.frames import widened
 
 UNITS, LAYERS, NEURONS = 60, 4, 100
 ALPHA, CHANGED, SPREAD, CUT = 0.05, 2, 0.7, 0.1

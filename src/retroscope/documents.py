@@ -1,19 +1,20 @@
-"""JSON documents: values that JSON can hold, files that are whole or not there. Schemas in docs/reference/json.md."""
+"""JSON documents: values that JSON can hold, their text, files and hashes. Schemas in docs/reference/json.md."""
 
+import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retroscope.errors import AnalysisError
+from retroscope.files import write_whole
 
 SCHEMA = 1  # of every document; raised when a reader of the old one would go wrong
 
 
 def clean(value: Any) -> Any:
-    """A value that JSON can hold: numpy scalars as numbers, NaN and infinity as null."""
+    """Return the value as JSON can hold it: numpy scalars as numbers, NaN and infinity as null."""
     if isinstance(value, dict):
         return {str(k): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -24,24 +25,31 @@ def clean(value: Any) -> Any:
 
 
 def ordered(value: Any) -> Any:
-    """The value with the names of every mapping in order: a recipe reads the same before and after the disk."""
+    """Return the cleaned value with the names of every mapping sorted: equal before and after it was stored."""
     return json.loads(json.dumps(clean(value), sort_keys=True))
 
 
 def as_json(document: Any) -> str:
-    """A cleaned document as text."""
+    """Return a cleaned document as indented text."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    """Write a text file in UTF-8, whole or not at all."""
+    write_whole(path, text.encode())
+
+
+def fingerprint(value: Any) -> str:
+    """Return the SHA-256 of a value as JSON, in hexadecimal; the order of a mapping's names does not count.
+
+    Raises:
+        TypeError: if JSON cannot hold the value.
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A document that this version can read.
+    """Read a document whose schema this version knows.
 
     Raises:
         AnalysisError: if it is damaged, or of another schema.

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = 10  # problems of one kind that a message spells out before it counts the rest
 
@@ -74,3 +78,14 @@ def listed(problems: Sequence[str]) -> str:
     if len(problems) > SHOWN:
         lines.append(f"\n  - ... and {len(problems) - SHOWN} more")
     return "".join(lines)
+
+
+def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> None:
+    """Refuse a frame that lacks columns.
+
+    Raises:
+        AnalysisError: that names them.
+    """
+    lost = [c for c in columns if c not in frame.columns]
+    if lost:
+        raise AnalysisError(f"the {what} lacks the columns {lost}", where="findings", fix=f"give it {list(columns)}")

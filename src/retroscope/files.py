@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then moved into it."""
+"""Files and folders that are whole or absent: written beside their place, then moved into it."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from retroscope.errors import SettingsError
 
@@ -13,22 +14,36 @@ MARK = ".retroscope"  # in every folder that a report wrote, and may therefore r
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file so that no reader and no crash ever sees half of it."""
+    """Write a file, and its folder where there is none, so that no reader and no crash ever sees half of it."""
+    with whole_file(path) as file:
+        file.write(content)
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file for writing; it takes the place of `path` when the block ends without an error.
+
+    It gets the permissions of any new file, as the umask says. On an error the old file stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
         Path(beside).chmod(0o666 & ~_umask())
         Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
-    return path
 
 
 def refuse_foreign(path: Path) -> None:
-    """An error where a folder that a report would replace holds somebody's own files."""
+    """Refuse to replace a folder that no report wrote.
+
+    Raises:
+        SettingsError: if `path` holds files and lacks the mark of a report.
+    """
     if path.exists() and not (path / MARK).exists() and (not path.is_dir() or any(path.iterdir())):
         raise SettingsError(
             "this was not written by a report, and a report would replace it",
@@ -38,7 +53,11 @@ def refuse_foreign(path: Path) -> None:
 
 
 def refuse_other_report(folder: Path, document: str) -> None:
-    """An error where a page would replace one that stands for something else than `document`."""
+    """Refuse to replace a `report.html` that was written for another document.
+
+    Raises:
+        SettingsError: if `folder` holds a page but no `document`.
+    """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
             "the report.html here is of something else, and would be replaced",
@@ -49,9 +68,9 @@ def refuse_other_report(folder: Path, document: str) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill; it takes the place of `path` when the block ends without an error.
+    """Make a folder to fill; it takes the place of `path` when the block ends without an error.
 
-    Files of an earlier report do not survive in it. On an error the old folder stays as it was.
+    Files of an earlier report are not in it. On an error the old folder stays as it was.
 
     Raises:
         SettingsError: if `path` holds files that no report wrote.

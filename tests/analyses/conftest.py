@@ -1,7 +1,12 @@
-"""The tiny pair that every analysis is tried on, made once."""
+"""The pairs and collections that analyses are tried on, made once."""
 
 import pytest
 
+from drift_findings import reading_of
+from planted_pair import make_halves, make_planted
+from retroscope.analyses.section import Reading
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
 from tiny_study import Tiny, make_tiny
 
 
@@ -13,3 +18,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory):
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def reading() -> Reading:
+    return reading_of()
+
+
+@pytest.fixture(scope="session")
+def halves() -> Collection:
+    return make_halves()
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Retriever]:
+    return make_planted(tmp_path_factory.mktemp("planted"))

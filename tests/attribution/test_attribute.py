@@ -68,7 +68,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(
     bert: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attribute, "SAVE_EVERY", -1.0)
-    monkeypatch.setitem(attribute.ROW_TOKENS, "cpu", 64)
+    monkeypatch.setitem(attribute.SCALED_COPIES, "cpu", 64)
     plan = planned(bert, batch_size=1)
     whole = attribute_neurons(plan)
 

@@ -16,7 +16,7 @@ from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.selftest import tolerance
 from retroscope.encoders.settings import LoadSettings
-from retroscope.representations.extraction import ExtractionSettings, extract, plan
+from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
 from toys import TEXTS, TOYS, save_toy
 
 POOLED = ("mean", "cls", "last_token", "max", "weighted_mean")
@@ -118,7 +118,7 @@ def test_no_parameter_is_changed_or_wants_a_gradient(encoder: Encoder) -> None:
 def test_stored_vectors_are_the_encoded_ones(encoder: Encoder, tmp_path: Path) -> None:
     """The layers as the blocks leave them; those with the final norm are in test_norm_each_layer.py."""
     texts = [*TEXTS, TEXTS[0]]
-    made = plan(encoder, texts, ExtractionSettings())
+    made = plan_extraction(encoder, texts, ExtractionSettings())
     stored = extract(made, list("abcde"), texts, tmp_path / "v.zarr")
     assert stored.normed == encoder.anatomy.post_norm
     expected = encode_layers(encoder, texts)

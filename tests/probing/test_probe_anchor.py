@@ -7,9 +7,10 @@ import pytest
 import torch
 from planted import N_QUERIES, chance_tolerance, choices, retriever, signal
 
-from retroscope.probing import ProbeSettings, probe
 from retroscope.probing.controls import View
+from retroscope.probing.grid import probe
 from retroscope.probing.probes.logit import Columns, best_ridge
+from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.store import representations_in_memory
 from retroscope.statistics.clusters import Clusters, independent
 

@@ -5,8 +5,9 @@ import pytest
 from planted import retriever
 
 from retroscope.collection.records import Candidates
-from retroscope.probing import ProbeSettings, probe
 from retroscope.probing import settings as probing_settings
+from retroscope.probing.grid import probe
+from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Choices, Split
 
 QUERIES, PASSAGES, DIM, N = 400, 400, 128, 5

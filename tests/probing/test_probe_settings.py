@@ -1,7 +1,10 @@
 import pytest
 
 from retroscope.errors import SettingsError
-from retroscope.probing import CONTROLS, PROBES, ProbeSettings
+from retroscope.probing.controls import CONTROLS
+from retroscope.probing.probes import PROBES
+from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
+from retroscope.probing.tally import MDL
 
 
 def test_the_default_protocol_runs_the_family_with_every_control():
@@ -38,3 +41,8 @@ def test_the_published_protocol_is_the_published_probe_and_its_seed():
 def test_a_wrong_setting_says_what_is_right(wrong, message):
     with pytest.raises(SettingsError, match=message):
         ProbeSettings(**wrong)
+
+
+def test_the_names_that_settings_know_are_those_of_the_probes():
+    """Settings are read without torch, so they do not ask the table of probes."""
+    assert (*PROBES, MDL) == KNOWN_PROBES

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from planted import DIM, N_QUERIES, chance_tolerance, choices, nothing, prior, retriever, signal
 
-from retroscope.probing import PROBES, ConcatTraining, ProbeSettings, probe
+from retroscope.probing.grid import probe
+from retroscope.probing.options import ConcatTraining
+from retroscope.probing.probes import PROBES
+from retroscope.probing.settings import ProbeSettings
 
 LEARNED = ("passage_only", "elementwise", "bilinear", "mean_difference")
 SIGNS = np.where(np.arange(DIM) % 2, 1.0, -1.0)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from retroscope.study.written_report import write_report
 
 from retroscope.analyses.representations.figures import moved_figures
 from retroscope.analyses.representations.result import MovedFindings
 from retroscope.errors import AnalysisError
 from retroscope.study.verdict import verdict
-from retroscope.study.written_report import write_report
 from retroscope.typesetting.statements import CHANGED, NOTE
 from synthetic_findings import compare, findings, moved, retrieval
 

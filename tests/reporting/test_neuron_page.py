@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from retroscope.study.figures import FIGURES, NEURON_FIGURES, draw, draw_neurons
+from retroscope.study.html import render
+from retroscope.study.tables import write_neuron_tables
+from retroscope.study.written_report import write_report
 
 from retroscope.analyses.neurons.figures import moves
 from retroscope.analyses.neurons.frames import LAYER_SHARE
@@ -16,10 +20,6 @@ from retroscope.analyses.neurons.result import PUBLISHED, NeuronFindings
 from retroscope.analyses.neurons.tables import LARGE_NEURON_TABLES, NEURON_PAPER_TABLES, NEURON_TABLES
 from retroscope.errors import AnalysisError
 from retroscope.study.console import neuron_summary, summary
-from retroscope.study.figures import FIGURES, NEURON_FIGURES, draw, draw_neurons
-from retroscope.study.html import render
-from retroscope.study.tables import write_neuron_tables
-from retroscope.study.written_report import write_report
 from retroscope.typesetting.latex import booktabs
 from synthetic_findings import (
     BLOCKS,

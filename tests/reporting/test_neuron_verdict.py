@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from retroscope.study.figures import draw_neurons
 
 from retroscope.analyses.neurons.result import NeuronFindings
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.study.figures import draw_neurons
 from retroscope.study.verdict import verdict
 from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN
 from synthetic_findings import BLOCKS, ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower

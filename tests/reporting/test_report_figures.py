@@ -1,10 +1,10 @@
 import json
 
 import pytest
+from retroscope.study.figures import FIGURES, draw
 
 from retroscope.analyses.probes.figures import effect_points, probe_curves
 from retroscope.analyses.retrieval.figures import query_pairs
-from retroscope.study.figures import FIGURES, draw
 from retroscope.typesetting.drawing import svg, write_figures
 from retroscope.typesetting.palette import HALVES, LOOKS
 from synthetic_findings import CONTROLS, EVIL, LAYERS, N_QUERIES, PASSAGES, PROBES, findings, model, tower

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-
-from retroscope.study.console import summary
 from retroscope.study.figures import draw
 from retroscope.study.html import FLIPS_SHOWN, flipped_queries, render
 from retroscope.study.written_report import write_report
+
+from retroscope.study.console import summary
 from retroscope.typesetting.page import json_for_script
 from synthetic_findings import EVIL, findings, model, query_ids, top_passages, tower
 

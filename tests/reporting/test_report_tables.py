@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from retroscope.study.paper_tables import PAPER_TABLES, paper_retrieval
+from retroscope.study.tables import TABLES, flips_table, joined, selectivity_table, write_tables
 
 from retroscope.errors import SettingsError
 from retroscope.files import whole_folder, write_whole
-from retroscope.study.paper_tables import PAPER_TABLES, paper_retrieval
-from retroscope.study.tables import TABLES, flips_table, joined, selectivity_table, write_tables
 from retroscope.typesetting.latex import PaperTable, booktabs, escape
 from synthetic_findings import EVIL, N_QUERIES, findings, model, query_ids
 

@@ -15,9 +15,16 @@ from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
+from retroscope.encoders.token_budgets import ENCODING
 from retroscope.errors import RepresentationError
 from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
+from retroscope.representations.extraction import (
+    ExtractionPlan,
+    ExtractionSettings,
+    estimate_seconds,
+    extract,
+    plan_extraction,
+)
 from retroscope.representations.inventory import take_inventory
 from retroscope.representations.store import is_finished, open_store
 from toys import TEXTS, save_toy
@@ -42,8 +49,8 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
 
 
-def planned(encoder: Encoder, texts: Iterable[str] = CORPUS, **settings: object) -> Plan:
-    return plan(encoder, texts, ExtractionSettings(**settings))
+def planned(encoder: Encoder, texts: Iterable[str] = CORPUS, **settings: object) -> ExtractionPlan:
+    return plan_extraction(encoder, texts, ExtractionSettings(**settings))
 
 
 def files(store: Path) -> dict[str, bytes]:
@@ -123,9 +130,9 @@ def test_every_number_format_says_its_size(encoder: Encoder) -> None:
 
 
 def test_batches_suit_the_device_unless_they_are_given(encoder: Encoder) -> None:
-    assert planned(encoder).tokens == extraction.CPU_TOKENS
+    assert planned(encoder).tokens == ENCODING["cpu"]
     assert planned(encoder, batch_tokens=77).tokens == 77
-    assert planned(encoder, batch_tokens=extraction.CPU_TOKENS).key == planned(encoder).key
+    assert planned(encoder, batch_tokens=ENCODING["cpu"]).key == planned(encoder).key
 
 
 def test_windows_hold_bounded_bytes(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +259,7 @@ def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, 
     made = planned(encoder)
     with pytest.raises(RepresentationError, match=r"not the texts that were planned: 3 ids for 34 texts"):
         extract(made, IDS[:3], CORPUS, tmp_path / "v")
-    with pytest.raises(RepresentationError, match=r"planned: 20 texts, and 34 were planned\n  fix: give `plan` and"):
+    with pytest.raises(RepresentationError, match=r"20 texts, and 34 were planned\n  fix: give `plan_extraction` and"):
         extract(made, IDS, CORPUS[:20], tmp_path / "short")
     with pytest.raises(RepresentationError, match=r"planned: more texts, and 34 were planned"):
         extract(made, IDS, [*CORPUS, *CORPUS], tmp_path / "long")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from retroscope.drift.representations import DriftSettings, representation_drift
+from retroscope.drift.representations import representation_drift
+from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encode import encode_layers, encode_rows, final_norm, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RepresentationError
-from retroscope.representations.extraction import ExtractionSettings, extract, plan
+from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
 from retroscope.representations.store import Representations, RetrieverRepresentations, open_store
 from toys import TEXTS, TOYS, save_toy
 
@@ -30,7 +31,7 @@ def toy(name: str, folder: Path, pooling: str = "mean") -> Encoder:
 
 def stored(encoder: Encoder, folder: Path, **settings: object) -> Representations:
     ids = [str(k) for k in range(len(TEXTS))]
-    return extract(plan(encoder, TEXTS, ExtractionSettings(**settings)), ids, TEXTS, folder)
+    return extract(plan_extraction(encoder, TEXTS, ExtractionSettings(**settings)), ids, TEXTS, folder)
 
 
 @pytest.mark.parametrize("name", POST_NORM)
@@ -89,7 +90,7 @@ def test_the_store_reads_normed_and_bare_layers(tmp_path: Path) -> None:
 
 def test_a_model_without_a_final_norm_keeps_its_store_and_its_numbers(tmp_path: Path) -> None:
     encoder = toy("bert", tmp_path / "m")
-    with_norm, without = (plan(encoder, TEXTS, ExtractionSettings(norm_each_layer=n)) for n in (True, False))
+    with_norm, without = (plan_extraction(encoder, TEXTS, ExtractionSettings(norm_each_layer=n)) for n in (True, False))
     assert (with_norm.key, with_norm.shape) == (without.key, without.shape)
     found = stored(encoder, tmp_path / "v")
     assert not found.normed
@@ -100,7 +101,7 @@ def test_a_model_without_a_final_norm_keeps_its_store_and_its_numbers(tmp_path: 
 
 def test_of_a_decoder_what_is_kept_is_in_the_key(tmp_path: Path) -> None:
     encoder = toy("llama", tmp_path / "m")
-    with_norm, without = (plan(encoder, TEXTS, ExtractionSettings(norm_each_layer=n)) for n in (True, False))
+    with_norm, without = (plan_extraction(encoder, TEXTS, ExtractionSettings(norm_each_layer=n)) for n in (True, False))
     assert with_norm.key != without.key
     bare = stored(encoder, tmp_path / "v", norm_each_layer=False)
     assert not bare.normed
@@ -123,7 +124,7 @@ def test_a_model_whose_layers_differ_by_the_norm_alone_has_not_drifted_under_it(
         f"{a} {b}" for a in ("moon", "river", "red", "cat", "star") for b in ("light", "book", "mat", "moon", "red")
     ]
     ids = [str(k) for k in range(len(texts))]
-    found = extract(plan(encoder, texts, ExtractionSettings()), ids, texts, tmp_path / "v")
+    found = extract(plan_extraction(encoder, texts, ExtractionSettings()), ids, texts, tmp_path / "v")
     last = found.n_layers - 1
     np.testing.assert_allclose(found.layer(0), found.layer(last), atol=1e-5)
     assert not np.allclose(found.bare().layer(0), found.layer(last), atol=1e-2)
@@ -131,7 +132,7 @@ def test_a_model_whose_layers_differ_by_the_norm_alone_has_not_drifted_under_it(
     bare = sides.bare()
     assert bare is not None
     settings = DriftSettings(texts=25, cross_texts=25, neighbours=3)
-    maps = [representation_drift(s, s, settings=settings).cross for s in (sides, bare)]
+    maps = [representation_drift(s, s, settings=settings).layer_map for s in (sides, bare)]
     crossed = [m.set_index(["tower", "layer_before", "layer_after"])["cka"]["passage", 0, last] for m in maps]
     assert crossed[0] == pytest.approx(1, abs=1e-4)
     assert crossed[1] < 0.99

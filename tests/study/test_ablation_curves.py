@@ -317,7 +317,7 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
         f"ablation searched 8 of {N} passages with 5 of {N - 9} queries, a sample",
         "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
     )
-    known = whole_search(collection, {"planted": represent(retriever, collection, tmp_path)}, QUICK.measures)
+    known = whole_search(collection, {"planted": represent(retriever, collection, tmp_path)})
     settings = replace(QUICK, held_out=True, passages=6)
     drawn = ablation_curves(retriever, collection, chosen, settings, whole=known)
     (row,) = drawn.recipe["sample"]

@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from retroscope.study.compare import compare
+from retroscope.study.single import run_probes, run_retrieval
+from retroscope.study.summary import summary, write_summary
 
 from retroscope.collection.collection import Collection
 from retroscope.drift.representations import DriftSettings
@@ -14,12 +17,9 @@ from retroscope.encoders.encode import final_norm
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.representations.extraction import ExtractionSettings
-from retroscope.study.compare import compare
 from retroscope.study.embed import plan_embedding
 from retroscope.study.settings import ModelSettings, StudySettings
-from retroscope.study.single import run_probes, run_retrieval
 from retroscope.study.study import Study, load_study
-from retroscope.study.summary import summary, write_summary
 from retroscope.study.verdict import verdict
 from tiny_study import QUICK
 from toys import TEXTS, save_toy

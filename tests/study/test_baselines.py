@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from retroscope.study.compare import compare
+from retroscope.study.summary import summary
 
 from retroscope.analyses.baselines.result import TRAINED, UNTRAINED
 from retroscope.analyses.baselines.settings import BaselineSettings
@@ -37,9 +39,7 @@ from retroscope.representations.store import RetrieverRepresentations, represent
 from retroscope.retrieval import linear_head
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.compare import compare
 from retroscope.study.study import Study, load_study
-from retroscope.study.summary import summary
 from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
 from tiny_study import QUICK
 from toys import save_toy

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from retroscope.reporting import figures
+from retroscope.study.compare import compare
+from retroscope.study.summary import write_summary
 
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
 from retroscope.collection.collection import Collection
@@ -15,12 +17,10 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.probing.controls import CONTROLS
-from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.probing.settings import KNOWN_PROBES
 from retroscope.study import measure as module
-from retroscope.study.compare import compare
 from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.settings import StudySettings, from_plain, merged
-from retroscope.study.summary import write_summary
 from tiny_study import Tiny
 
 CHEAP: dict[str, Any] = {

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
+from retroscope.study.compare import compare, mine
+from retroscope.study.summary import summary, write_summary
 
 from retroscope.analyses.representations.measure import why_not
 from retroscope.analyses.transplants.interactions import subset_names
@@ -25,11 +27,9 @@ from retroscope.errors import AnalysisError, EncoderError
 from retroscope.inputs.load import compared_like
 from retroscope.inputs.pairing import recipe_differences
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.compare import compare, mine
 from retroscope.study.folder import refuse_other
 from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.study import Study, load_study
-from retroscope.study.summary import summary, write_summary
 from retroscope.study.verdict import verdict
 from retroscope.surgery.transplant import OUTSIDE
 from tiny_study import CONTROLS, PROBES, QUICK, Tiny

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from retroscope.study.compare import compare
+from retroscope.study.html import render
+from retroscope.study.summary import summary
+from retroscope.study.tables import paper_tables, write_tables
 from torch.nn.functional import normalize
 
 from retroscope.analyses.neurons.attribute import attribute
@@ -15,12 +19,8 @@ from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
-from retroscope.study.compare import compare
-from retroscope.study.html import render
 from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study, load_study
-from retroscope.study.summary import summary
-from retroscope.study.tables import paper_tables, write_tables
 from retroscope.study.verdict import verdict
 from tiny_study import QUICK
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from retroscope.study.compare import compare
+from retroscope.study.findings import Findings
 
 from retroscope.analyses.localisation.infer import make_story
 from retroscope.analyses.localisation.words import story_figure, story_statements, story_tables
@@ -18,8 +20,6 @@ from retroscope.drift.representations import DriftSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.study.compare import compare
-from retroscope.study.findings import Findings
 from retroscope.study.verdict import verdict
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE
 from synthetic_findings import LAYERS, findings, moved, probing, query_ids, whole_neurons

@@ -9,39 +9,31 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.weights.settings import WeightSettings
 
+from retroscope.analyses import analyses
+from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.baselines.settings import BaselineSettings
-from retroscope.analyses.neurons.ablation_settings import AblationSettings
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.drift.representations import DriftSettings
+from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings
 from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
 from retroscope.errors import SettingsError
+from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSettings, StudySettings
+from retroscope.inputs.settings_files import changed, from_yaml, merged
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining
-from retroscope.probing.probes import KNOWN_PROBES
+from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
 from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
-from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.statistics.correction import CORRECTIONS
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
-from retroscope.study.settings import (
-    DataSettings,
-    ModelSettings,
-    NegativesSettings,
-    RetrievalSettings,
-    StudySettings,
-    changed,
-    from_plain,
-    from_yaml,
-    merged,
-    plain,
-    to_yaml,
-)
+from retroscope.study.settings import as_values, complete, from_values, to_yaml
 
 TEXTS = st.text(max_size=12)
 SOMETIMES = st.none() | TEXTS
@@ -78,7 +70,7 @@ DATA = st.none() | st.builds(
     limit_queries=st.none() | COUNTS,
     ignore_identical_ids=st.none() | st.booleans(),
 )
-PROBING = st.builds(
+PROBES = st.builds(
     ProbeSettings,
     protocol=st.sampled_from(sorted(PROBING_PROTOCOLS)),
     probes=st.none() | some(KNOWN_PROBES),
@@ -122,41 +114,49 @@ SWEEPS = st.builds(
     groups=COUNTS,
     shares=st.sampled_from(((), (0.5,))),
 )
+ANALYSES = st.fixed_dictionaries(
+    {},
+    optional={
+        "probes": st.none() | PROBES,
+        "neurons": st.none() | st.builds(NeuronsSettings, attribution=NEURONS, ablation=st.none() | ABLATION),
+        "transplants": st.none() | SWEEPS,
+        "layers": st.none() | st.just(NoSettings()),
+        "weights": st.none() | st.builds(WeightSettings, spectra=st.booleans()),
+    },
+)
 STUDIES = st.builds(
     StudySettings,
     before=MODELS,
     after=MODELS,
+    trainings=st.lists(MODELS.filter(lambda model: model is not None), max_size=2).map(tuple),
     data=DATA,
+    also=st.lists(DATA.filter(lambda data: data is not None), max_size=2).map(tuple),
     protocol=st.sampled_from(sorted(PROTOCOLS)),
-    retrieval=st.builds(RetrievalSettings, measures=some(("RR@10", "nDCG@10", "R@100")), layers=st.booleans()),
+    measures=some(("RR@10", "nDCG@10", "R@100")),
+    random_weights=st.booleans(),
     negatives=st.builds(NegativesSettings, how=st.sampled_from(("bm25", "given", "run")), run=SOMETIMES, pool=COUNTS),
-    probing=PROBING,
-    neurons=st.none() | NEURONS,
-    ablation=st.none() | ABLATION,
-    elsewhere=st.none() | DATA,
-    sisters=st.lists(MODELS.filter(lambda model: model is not None), max_size=2).map(tuple),
-    transplants=st.none() | SWEEPS,
     statistics=STATISTICS,
+    analyses=ANALYSES,
 )
 
 
 @settings(max_examples=60)
 @given(STUDIES)
 def test_settings_to_yaml_to_settings_is_the_identity(chosen: StudySettings) -> None:
-    assert from_plain(yaml.safe_load(to_yaml(chosen))) == chosen
+    assert from_values(yaml.safe_load(to_yaml(chosen))) == complete(chosen)
 
 
 @settings(max_examples=30)
 @given(STUDIES)
 def test_the_protocol_changes_nothing_that_settings_name(chosen: StudySettings) -> None:
-    assert from_plain(under_protocol(plain(chosen))) == chosen
+    assert from_values(under_protocol(as_values(chosen))) == complete(chosen)
 
 
 def test_a_settings_file_survives_the_disk(tmp_path: Path) -> None:
     chosen = StudySettings(data=DataSettings(source="beir:données/nq 日本", title_separator=" [SEP] "))
     file = tmp_path / "settings.yaml"
     file.write_text(to_yaml(chosen), encoding="utf-8")
-    assert from_plain(from_yaml(file)) == chosen
+    assert from_values(from_yaml(file)) == complete(chosen)
 
 
 GROUPS = {
@@ -165,14 +165,15 @@ GROUPS = {
     ("after", "load"): LoadSettings,
     ("data",): DataSettings,
     ("extraction",): ExtractionSettings,
-    ("retrieval",): RetrievalSettings,
     ("negatives",): NegativesSettings,
-    ("probing",): ProbeSettings,
-    ("probing", "concat"): ConcatTraining,
-    ("neurons",): NeuronSettings,
-    ("ablation",): AblationSettings,
-    ("ablation", "intervals"): IntervalSettings,
-    ("drift",): DriftSettings,
+    ("probes",): ProbeSettings,
+    ("probes", "concat"): ConcatTraining,
+    ("neurons",): NeuronsSettings,
+    ("neurons", "attribution"): NeuronSettings,
+    ("neurons", "ablation"): AblationSettings,
+    ("neurons", "ablation", "intervals"): IntervalSettings,
+    ("weights",): WeightSettings,
+    ("representations",): DriftSettings,
     ("transplants",): SweepSettings,
     ("baselines",): BaselineSettings,
     ("statistics",): ComparisonSettings,
@@ -189,7 +190,8 @@ def groups(kind: type) -> Iterator[type]:
 
 
 def test_the_list_of_groups_is_whole() -> None:
-    assert set(GROUPS.values()) == set(groups(StudySettings))
+    kinds = {one for analysis in analyses().values() for one in groups(analysis.settings())}
+    assert set(GROUPS.values()) == (set(groups(StudySettings)) | kinds) - {NoSettings}
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=lambda path: ".".join(path) or "top")
@@ -201,35 +203,35 @@ def test_a_misspelt_name_is_an_error_that_shows_the_nearest(path: tuple[str, ...
     with pytest.raises(
         SettingsError, match=rf"there is no setting '{known}x'\n  fix: did you mean .*'{known}'"
     ) as wrong:
-        from_plain(values, where="study.yaml")
+        from_values(values, where="study.yaml")
     assert wrong.value.where == ".".join(("study.yaml", *path))
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"probing": {"rank": "many"}}, r"probing\.rank: .*integer.*'many'"),
-        ({"probing": 3}, r"probing: .*got 3"),
+        ({"probes": {"rank": "many"}}, r"rank: .*integer.*'many'"),
+        ({"probes": 3}, r"probes: 3\n  fix: give a mapping"),
         ({"before": "bert"}, r"before: .*'bert'"),
         ({"data": {}}, r"data\.source: Field required"),
-        ({"retrieval": {"measures": "RR@10"}}, r"retrieval\.measures: .*'RR@10'"),
+        ({"measures": "RR@10"}, r"measures: .*'RR@10'"),
         ({"negatives": {"how": "bm52"}}, r"negatives\.how: .*'bm25', 'given' or 'run'"),
-        ({"retrieval": {"measures": []}}, "name at least one measure, each once"),
-        ({"retrieval": {"measures": ["RR@10", "RR@10"]}}, "name at least one measure, each once"),
-        ({"retrieval": {"measures": ["NDGC@10"]}}, r"unknown measure 'NDGC@10'\n  fix: did you mean 'nDCG@10'"),
-        ({"probing": {"probes": ["cosin"]}}, r"unknown probe 'cosin'\n  fix: did you mean 'cosine'"),
+        ({"measures": []}, "name at least one measure, each once"),
+        ({"measures": ["RR@10", "RR@10"]}, "name at least one measure, each once"),
+        ({"measures": ["NDGC@10"]}, r"unknown measure 'NDGC@10'\n  fix: did you mean 'nDCG@10'"),
+        ({"probes": {"probes": ["cosin"]}}, r"unknown probe 'cosin'\n  fix: did you mean 'cosine'"),
         ({"statistics": {"correction": "bonferoni"}}, "did you mean 'bonferroni'"),
         ({"after": {"source": "x", "load": {"pooling": "men"}}}, "unknown pooling 'men'\n  fix: did you mean 'mean'"),
     ],
 )
 def test_a_wrong_value_is_an_error(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        from_plain(under_protocol(values))
+        from_values(under_protocol(values))
 
 
 def test_all_wrong_types_are_told_at_once() -> None:
-    with pytest.raises(SettingsError, match=r"(?s)probing\.seeds.*probing\.rank"):
-        from_plain({"probing": {"rank": "many", "seeds": "few"}})
+    with pytest.raises(SettingsError, match=r"(?s)seeds.*rank"):
+        from_values({"probes": {"rank": "many", "seeds": "few"}})
 
 
 @pytest.mark.parametrize("name", ["ielab-2052", 3, ["default"], None])
@@ -260,31 +262,31 @@ def test_a_settings_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ("probing.rank=32", {"probing": {"rank": 32, "seeds": 5}}),
-        ("probing={rank: 8}", {"probing": {"rank": 8, "seeds": 5}}),
-        ("retrieval.measures=[RR@10, R@10]", {"probing": {"seeds": 5}, "retrieval": {"measures": ["RR@10", "R@10"]}}),
-        ("data.source=a=b", {"probing": {"seeds": 5}, "data": {"source": "a=b"}}),
-        ("probing.seeds=null", {"probing": {"seeds": None}}),
+        ("probes.rank=32", {"probes": {"rank": 32, "seeds": 5}}),
+        ("probes={rank: 8}", {"probes": {"rank": 8, "seeds": 5}}),
+        ("measures=[RR@10, R@10]", {"probes": {"seeds": 5}, "measures": ["RR@10", "R@10"]}),
+        ("data.source=a=b", {"probes": {"seeds": 5}, "data": {"source": "a=b"}}),
+        ("probes.seeds=null", {"probes": {"seeds": None}}),
     ],
 )
 def test_an_assignment_changes_one_value(assignment: str, expected: object) -> None:
-    values = {"probing": {"seeds": 5}}
+    values = {"probes": {"seeds": 5}}
     assert changed(values, [assignment]) == expected
-    assert values == {"probing": {"seeds": 5}}
+    assert values == {"probes": {"seeds": 5}}
 
 
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("probing.rank", "is no assignment\n  fix: write --set name.field=value"),
-        ("=3", "is no assignment"),
-        ("probing.seeds.many=3", "'seeds' is a value, not a group"),
-        ("retrieval.measures=[RR@10", "not YAML\n  fix: write lists as"),
+        ("probes.rank", "invalid assignment.*\n  fix: write --set name.field=value"),
+        ("=3", "invalid assignment"),
+        ("probes.seeds.many=3", "'seeds' is a value, not a group"),
+        ("measures=[RR@10", "not YAML\n  fix: write lists as"),
     ],
 )
 def test_a_broken_assignment_is_an_error(assignment: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        changed({"probing": {"seeds": 5}}, [assignment])
+        changed({"probes": {"seeds": 5}}, [assignment])
 
 
 def test_groups_are_merged_however_deep() -> None:
@@ -293,19 +295,22 @@ def test_groups_are_merged_however_deep() -> None:
 
 
 def test_a_protocol_sets_every_room_and_the_user_wins() -> None:
-    chosen = from_plain(
+    chosen = from_values(
         under_protocol(
             {"protocol": "ielab-2025", "before": {"source": "a"}, "after": {"source": "b"}, "statistics": {"seed": 7}}
         )
     )
     assert chosen.before is not None
     assert chosen.after is not None
-    assert {chosen.before.load.protocol, chosen.after.load.protocol, chosen.probing.protocol} == {"ielab-2025"}
-    assert chosen.probing.chosen_probes == ("concat",)
+    probes = chosen.of("probes", ProbeSettings)
+    assert probes is not None
+    assert {chosen.before.load.protocol, chosen.after.load.protocol, probes.protocol} == {"ielab-2025"}
+    assert probes.chosen_probes == ("concat",)
+    assert not chosen.random_weights
     assert (chosen.statistics.test, chosen.statistics.correction) == ("unpaired_t", "bonferroni")
-    assert chosen.paired_statistics.test == "auto", "of all but probes: the published test knows no pairs"
+    assert chosen.statistics.paired.test == "auto", "of all but probes: the published test knows no pairs"
     assert chosen.statistics.seed == 7
-    own = from_plain(under_protocol({"protocol": "ielab-2025", "statistics": {"test": "paired_t"}}))
+    own = from_values(under_protocol({"protocol": "ielab-2025", "statistics": {"test": "paired_t"}}))
     assert (own.statistics.test, own.statistics.correction) == ("paired_t", "bonferroni")
 
 
@@ -315,16 +320,17 @@ def test_every_room_knows_the_same_protocols() -> None:
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_protocol_as_it_is_departs_from_nothing(name: str) -> None:
-    assert departures(from_plain(under_protocol({"protocol": name, "after": {"source": "b"}}))) == []
+    assert departures(from_values(under_protocol({"protocol": name, "after": {"source": "b"}}))) == []
 
 
 def test_a_mixture_of_protocols_is_said() -> None:
     mixed = StudySettings(protocol="ielab-2025", after=ModelSettings(source="b"))
     said = departures(mixed)
-    assert "protocol 'ielab-2025' sets probing.protocol to 'ielab-2025', but it is 'default'" in said
+    assert "protocol 'ielab-2025' sets probes.protocol to 'ielab-2025', but it is 'default'" in said
     assert {word.split()[3] for word in said} == {
-        "probing.protocol", "statistics.test", "statistics.correction", "after.load.protocol", "neurons.target",
-        "neurons.quadrature", "neurons.thresholds", "neurons.batch_size", "extraction.norm_each_layer",
+        "probes.protocol", "statistics.test", "statistics.correction", "after.load.protocol",
+        "neurons.attribution.target", "neurons.attribution.quadrature", "neurons.attribution.thresholds",
+        "neurons.attribution.batch_size", "extraction.norm_each_layer", "random_weights",
     }  # fmt: skip
 
 

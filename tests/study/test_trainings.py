@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from retroscope.study.compare import compare
+from retroscope.study.summary import summary
 from scipy import stats
 from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
@@ -26,11 +28,9 @@ from retroscope.scores import Scores
 from retroscope.statistics.clusters import clusters_of
 from retroscope.statistics.crossed import crossed_mean, crossed_p
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.compare import compare
 from retroscope.study.plan import describe, plan_run, training_roles
 from retroscope.study.settings import ModelSettings, StudySettings, from_plain
 from retroscope.study.study import Study, load_study
-from retroscope.study.summary import summary
 from retroscope.study.verdict import verdict
 from tiny_study import QUICK, Tiny
 

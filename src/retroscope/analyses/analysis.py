@@ -77,6 +77,8 @@ class Analysis:
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out.
+        optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
+            is absent, and `Instrument.refusal` is no caveat.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Analysis:
     needs: tuple[str, ...] = ()
     every_collection: bool = False
     required: bool = False
+    optional_input: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

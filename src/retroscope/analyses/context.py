@@ -1,6 +1,6 @@
 """Context: the models and collections of a study, and what several analyses need of them, each made once."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,14 +9,15 @@ from typing import Any, TypeVar, cast
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.selftest import SelfTest
-from retroscope.encoders.twin import random_twin
+from retroscope.encoders.proofs import SelfTest
+from retroscope.encoders.random_weights import with_random_weights
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.whole_search import WholeSearch, whole_search
+from retroscope.inputs.whole_search import DEPTH, WholeSearch, whole_search
 from retroscope.progress import Progress, Stages
 from retroscope.representations.represent import TowerPlan, extract_towers, plan_towers
 from retroscope.representations.store import RetrieverRepresentations
+from retroscope.retrieval.measures import depth
 
 Made = TypeVar("Made")
 Towers = tuple[TowerPlan, TowerPlan]
@@ -109,7 +110,8 @@ class Context:
         if not self.settings.random_weights:
             return None
         one = self.models[side]
-        return self._once(("random weights", *_identity(one)), lambda: random_twin(one, seed=0), everywhere=True)
+        key = ("random weights", *_identity(one))
+        return self._once(key, lambda: with_random_weights(one, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
         """Return the vectors of a model's copy with random weights; None where that control is left out."""
@@ -122,6 +124,14 @@ class Context:
         """Return the hard negatives of the collection's queries, as the settings say."""
         return self._once(("negatives",), self._mined)
 
+    def mined(self) -> MinedNegatives | None:
+        """Return the hard negatives if any analysis asked for them."""
+        return cast("MinedNegatives | None", self._made.get(("negatives", *self._place)))
+
+    @property
+    def _place(self) -> tuple[Hashable, ...]:
+        return self.collection.fingerprint, self.collection.name
+
     def _mined(self) -> MinedNegatives:
         wanted = self.settings.negatives
         run = Path(wanted.run) if wanted.run else None
@@ -129,14 +139,19 @@ class Context:
         how = wanted.how if wanted.how != "auto" else "given" if published else "bm25"
         return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
 
-    def whole_search(self) -> WholeSearch:
-        """Return what every model and BM25 find in the whole collection: samples are filled from it."""
+    def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
+        """Return what every model and BM25 find in the whole collection: samples are filled from it.
+
+        Args:
+            measures: that the rankings must be deep enough for, besides those of the study.
+        """
         vectors = {one.name: self.encoded(one).vectors for one in self.models.values()}
-        return self._once(("whole search",), lambda: whole_search(self.collection, vectors, self.settings.measures))
+        k = max(DEPTH, depth([*self.settings.measures, *measures]))
+        return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
         """What was made under a key, made now if it was not: for this collection, or for all (`everywhere`)."""
-        whole = key if everywhere else (*key, self.collection.fingerprint, self.collection.name)
+        whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()
         return cast(Made, self._made[whole])

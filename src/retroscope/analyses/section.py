@@ -21,24 +21,29 @@ class Section:
 
     Attributes:
         statements: its conclusions, in reading order.
+        details: conclusions that another analysis sums up: shown in its section, and in the verdict only where no section
+            has statements.
         unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
         figures: of the page and for paper.
         tables: name -> table of the page, and of a paper (LaTeX).
         frames: name -> every number (CSV and parquet).
         large: name -> every number of what is too large for CSV.
         differences: label -> paired difference; how it was computed is printed, and its warnings are.
+        methods: label -> how numbers that are no paired difference were computed, JSON-like.
         document: JSON-like, what `summary.json` has under the name of the analysis.
         values: name -> what its template reads besides `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
     """
 
     statements: tuple[Statement, ...] = ()
+    details: tuple[Statement, ...] = ()
     unconfirmed: tuple[Statement, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: Mapping[str, PaperTable] = field(default_factory=dict)
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     large: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     document: Any = None
     values: Mapping[str, Any] = field(default_factory=dict)
     printed: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ from retroscope.attribution.sites import Site, find_sites
 from retroscope.encoders.capture import Edit, capture_calls, rewrite_inputs, rewrite_outputs
 from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import AnalysisError, SettingsError, unknown_name
 
 HIDDEN, OUTPUT = "intermediate", "output"
@@ -47,12 +48,12 @@ class NeuronMoments:
     tokens: int
 
 
-def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = 1024) -> NeuronMoments:
+def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
     """Measure every neuron over all real tokens of `texts`, a batch in memory at a time, summed in float64."""
     return moments_of_rows(encoder, tokenise(encoder, texts), tokens)
 
 
-def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024) -> NeuronMoments:
+def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
     """`neuron_moments` of tokenised texts, at most `tokens` padded tokens a batch."""
     if not rows:
         raise AnalysisError("there is no text to average over", where=encoder.name, fix="give at least one text")

@@ -1,6 +1,5 @@
 """Aggregates over units, added batch by batch: nothing grows with the texts but one row of statistics a unit."""
 
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from retroscope.attribution.paths import SiteValues, Values, only
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
 from retroscope.errors import AnalysisError
+from retroscope.files import whole_file
 
 # Shares are counted in bins of equal ratio between SMALLEST and 1; a quantile read from them errs by at most half
 # a bin, 3.7 %. Bin 0 holds what is smaller and reads as 0.
@@ -179,10 +179,8 @@ def quantiles_of(
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
     """Write what resuming takes, whole or not at all."""
-    partial = path.with_name(f"{path.name}.new.npz")
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)
-    os.replace(partial, path)
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int]:

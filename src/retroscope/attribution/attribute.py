@@ -1,7 +1,7 @@
 """Attribution of every neuron over many units: planned, streamed, resumable."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +25,10 @@ from retroscope.attribution.units import Unit
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.selftest import tolerance
+from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError
+from retroscope.progress import Count
 
-Progress = Callable[[int, int], None]  # units done, units in all
-# Padded tokens of the scaled network that run at once, if memory allows. On a CPU more is no faster.
-ROW_TOKENS = {"cpu": 4096, "cuda": 262_144, "mps": 16_384}
 SAVE_EVERY = 10.0  # seconds
 
 
@@ -63,7 +62,7 @@ def plan_attribution(
 
 
 def attribute_neurons(
-    plan: AttributionPlan, folder: Path | None = None, progress: Progress | None = None
+    plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None
 ) -> NeuronAttribution:
     """Attribute every neuron of a plan.
 
@@ -83,7 +82,7 @@ def attribute_neurons(
         return _run(plan, state, progress)
 
 
-def _run(plan: AttributionPlan, state: Path | None, progress: Progress | None) -> NeuronAttribution:
+def _run(plan: AttributionPlan, state: Path | None, progress: Count | None) -> NeuronAttribution:
     """From where the state stands to the end; the finished state stays, and the same plan then takes no time."""
     sums = _begin(plan)
     done, row_tokens = load_state(state, sums) if state and state.exists() else (0, plan.row_tokens)
@@ -152,7 +151,7 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
     record = int(largest * distinct_bytes(recorded_tensors(trace(work.encoder, work.batch))) / work.batch.ids.numel())
     budget = max(0, budget_of(plan.settings.memory, plan.encoder.device) - record)
     fitting = int(budget / bytes_per_token)
-    row_tokens = max(width, min(fitting, ROW_TOKENS[plan.encoder.device.type]))
+    row_tokens = max(width, min(fitting, SCALED_COPIES[plan.encoder.device.type]))
     refines = work.quadrature.tolerance is not None
     if refines:  # how many nodes a site takes is seen only by taking them: one unit, every site
         typical, middle, times = typical[:1], plan.sites, 1.0

@@ -15,10 +15,10 @@ from retroscope.attribution.sites import Site
 from retroscope.attribution.units import Unit, objective
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import ATTRIBUTION
 
 FORMAT = 2  # of states; raised when the same plan would give other numbers or other arrays
 PADDING = 0.1  # share of a batch that may be padding
-BATCH_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 2048}  # of one batch of texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], setting
         return [
             list(range(len(tokens)))[i : i + settings.batch_size] for i in range(0, len(tokens), settings.batch_size)
         ]
-    limit = BATCH_TOKENS[encoder.device.type]
+    limit = ATTRIBUTION[encoder.device.type]
     lengths = [[len(row) for row in rows] for rows in tokens]
     batches: list[list[int]] = []
     for i in sorted(range(len(tokens)), key=lambda i: (-max(lengths[i]), i)):

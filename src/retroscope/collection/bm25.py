@@ -46,12 +46,12 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
     def ranking(query_id: str, depth: int) -> Sequence[str]:
         text = collection.queries[query_id].text
         words = next(iter(tokenizer.streaming_tokenize([text], update_vocab=False, allow_empty=False)))
-        return list(ids[best(index.get_scores_from_ids(words), place, depth)]) if words else []
+        return list(ids[best_rows(index.get_scores_from_ids(words), place, depth)]) if words else []
 
     return ranking
 
 
-def best(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
+def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
     """Rows of the `depth` highest scores above 0, in order, ties by `place`; exact, also at the last rank."""
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:

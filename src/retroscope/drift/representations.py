@@ -1,7 +1,6 @@
-"""Where did fine-tuning move the representations? Layer by layer, from vectors that are stored already."""
+"""Compare the representations of two models layer by layer, from vectors that are stored already."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -11,8 +10,11 @@ from jaxtyping import Float, Int
 from retroscope.collection.records import first_of_each
 from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
+from retroscope.drift.result import RepresentationDrift
+from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
-from retroscope.errors import AnalysisError, SettingsError
+from retroscope.errors import AnalysisError
+from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations
 from retroscope.statistics.jackknife import GROUPS, jackknife
 
@@ -22,58 +24,8 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "uniformity": uniformity,
     "effective_rank": effective_rank,
 }
-Progress = Callable[[int, int], None]  # (layers of towers done, of)
 Statistic = Callable[[Vectors, Vectors], float]
 Layers = Float[np.ndarray, "text layer dim"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriftSettings:
-    """How representations are compared.
-
-    Attributes:
-        texts: of a tower, at most: RSA and neighbours look at all pairs. A random sample where there are more.
-        cross_texts: of these, for the map of every layer against every other.
-        neighbours: k of the common nearest neighbours.
-        level: of the intervals, which are over texts (delete-a-group jackknife).
-        seed: of sample, groups and halves.
-        spectra: of the weights too: ranks and directions of every changed matrix.
-        directions: in which their amplification is measured.
-    """
-
-    texts: int = 1000
-    cross_texts: int = 300
-    neighbours: int = 10
-    level: float = 0.95
-    seed: int = 0
-    spectra: bool = True
-    directions: int = 8
-
-    def __post_init__(self) -> None:
-        for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1), ("directions", 1)):
-            if getattr(self, name) < fewest:
-                raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
-
-
-@dataclass(frozen=True, eq=False)
-class RepresentationDrift:
-    """Two retrievers' vectors of the same texts, compared.
-
-    Attributes:
-        similarity: a row a tower, layer and statistic (cka, procrustes, rsa, neighbours): value, low, high, chance;
-            halves, the geometric mean of what two random halves of each model's own dimensions reach (a reference, no
-            bound: two nearly equal models exceed it); sister, what the model after and other trainings of it reach, on
-            average: the ceiling; twin, what the model before and its random-weight twin reach (NaN without one).
-        shape: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value, low,
-            high. Alignment is of judged pairs, under the tower "both".
-        cross: a row a tower, layer before and layer after: cka.
-        texts: tower -> how many were compared.
-    """
-
-    similarity: pd.DataFrame
-    shape: pd.DataFrame
-    cross: pd.DataFrame
-    texts: Mapping[str, int] = field(default_factory=dict)
 
 
 def representation_drift(
@@ -81,11 +33,11 @@ def representation_drift(
     after: RetrieverRepresentations,
     pairs: Sequence[tuple[str, str]] = (),
     *,
-    twin: RetrieverRepresentations | None = None,
-    sisters: Sequence[RetrieverRepresentations] = (),
+    random_weights: RetrieverRepresentations | None = None,
+    other_trainings: Sequence[RetrieverRepresentations] = (),
     text_of: Mapping[str, Callable[[str], str]] | None = None,
     settings: DriftSettings | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> RepresentationDrift:
     """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
 
@@ -93,9 +45,9 @@ def representation_drift(
         before: of the backbone.
         after: of the retriever, over the same collection.
         pairs: query and relevant passage, for alignment.
-        twin: of the backbone's random-weight twin, over the same collection.
-        sisters: of other trainings of the retriever (other seeds), over the same collection: the ceiling of how alike
-            two can be that differ by chance alone.
+        random_weights: of a copy of the backbone with random weights, over the same collection.
+        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling of
+            how alike two can be that differ by chance alone.
         text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
             the first of every query text. None: all are distinct.
         settings: sample and intervals.
@@ -113,7 +65,10 @@ def representation_drift(
     read = {tower: [_rows(_of(side, tower), sampled[tower]) for side in (before, after)] for tower in TOWERS}
     others = {
         name: [{t: _rows(_other(side, before, t), sampled[t]) for t in TOWERS} for side in sides]
-        for name, sides in (("twin", () if twin is None else (twin,)), ("sister", sisters))
+        for name, sides in (
+            ("random_weights", () if random_weights is None else (random_weights,)),
+            ("other_training", other_trainings),
+        )
     }
     for done, (tower, k) in enumerate(places, start=1):
         x, y = (layers[:, k] for layers in read[tower])
@@ -182,7 +137,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
 def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """Every similarity of one layer, each with its controls: the twin of x, the sisters of y."""
+    """Every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
     statistics: dict[str, tuple[Statistic, float]] = {
         "cka": (cka, 0.0),
         "procrustes": (procrustes, procrustes_chance(x, y, chosen.seed)),
@@ -201,7 +156,7 @@ def _similar(
             "halves": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
             **{
                 other: float(np.mean([statistic(mine, v) for v in controls[other]])) if controls[other] else np.nan
-                for other, mine in (("sister", y), ("twin", x))
+                for other, mine in (("other_training", y), ("random_weights", x))
             },
         }
 

@@ -1,8 +1,8 @@
-"""What fine-tuning did to the weights, tensor by tensor: no data, no forward pass, no whole model in memory."""
+"""Compare two checkpoints tensor by tensor: no data, no forward pass, no whole model in memory."""
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,47 +13,27 @@ import torch
 from torch import Tensor
 
 from retroscope.drift.intruders import intruders
+from retroscope.drift.result import (
+    CHANGED,
+    IDENTICAL,
+    ONLY_AFTER,
+    ONLY_BEFORE,
+    RESHAPED,
+    ROUNDED,
+    WeightDrift,
+)
 from retroscope.drift.spectrum import Directions, dense_directions, low_rank_directions, spectrum
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
+from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError
+from retroscope.progress import Count
 
-IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"
-ONLY_BEFORE, ONLY_AFTER, RESHAPED = "only before", "only after", "reshaped"
 PIECE = 2**18  # numbers at a time: they stay in the processor's cache
 DIRECTIONS = 8
 MEASURED = ("name", "layer", "part", "rows", "columns", "parameters", "status", "norm", "change", "relative", "largest",
             "equal")  # fmt: skip
 FAMILY = {"dpr": "bert"}  # what a backbone calls itself -> what it is
-
-Progress = Callable[[int, int], None]  # (tensors done, of)
-
-
-@dataclass(frozen=True, eq=False)
-class WeightDiff:
-    """Two checkpoints, compared.
-
-    Attributes:
-        tensors: a row a tensor: name, layer (0 the embeddings, k block k, L final norm and pooler too), part, rows,
-            columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm), largest
-            (of |D|), equal (part of its numbers that are the same), and, of changed matrices, the fields of `Spectrum`.
-        notes: what a reader should know, in words.
-    """
-
-    tensors: pd.DataFrame
-    notes: tuple[str, ...]
-
-    @property
-    def groups(self) -> pd.DataFrame:
-        """A row a layer and part: tensors, changed (how many), parameters, norm, change, relative."""
-        rows = self.tensors[self.tensors["status"].isin([IDENTICAL, ROUNDED, CHANGED])]
-        squares = rows.assign(norm=rows["norm"] ** 2, change=rows["change"] ** 2, changed=rows["status"] == CHANGED)
-        summed = squares.groupby(["layer", "part"], sort=False).agg(
-            tensors=("name", "size"), changed=("changed", "sum"), parameters=("parameters", "sum"),
-            norm=("norm", "sum"), change=("change", "sum"),
-        )  # fmt: skip
-        summed[["norm", "change"]] = summed[["norm", "change"]] ** 0.5
-        return summed.assign(relative=summed["change"] / summed["norm"]).reset_index()
 
 
 def diff_weights(
@@ -62,8 +42,8 @@ def diff_weights(
     *,
     spectra: bool = True,
     directions: int = DIRECTIONS,
-    progress: Progress | None = None,
-) -> WeightDiff:
+    progress: Count | None = None,
+) -> WeightDrift:
     """Compare two checkpoints of one architecture.
 
     Args:
@@ -87,7 +67,7 @@ def diff_weights(
                 progress(done, len(names))
     table = pd.DataFrame(rows).reindex(columns=list(dict.fromkeys([*MEASURED, *(k for row in rows for k in row)])))
     notes = [f"{side}: {note}" for side, w in (("before", before), ("after", after)) for note in w.notes]
-    return WeightDiff(table, tuple(notes))
+    return WeightDrift(table, tuple(notes), before.where, after.where, before.anatomy.n_blocks)
 
 
 def _check(before: Weights, after: Weights) -> None:
@@ -100,11 +80,17 @@ def _check(before: Weights, after: Weights) -> None:
 
 
 def incomparable(one: Anatomy, two: Anatomy) -> str:
-    """Why tensors of these two mean nothing beside one another; empty where they may be compared."""
+    """Return why tensors of these two mean nothing beside one another; empty where they may be compared."""
     families = [FAMILY.get(anatomy.family, anatomy.family) for anatomy in (one, two)]
     if families[0] != families[1] or one.n_blocks != two.n_blocks:
         return f"one is a {families[0]} of {one.n_blocks} blocks, the other a {families[1]} of {two.n_blocks}"
     return ""
+
+
+def incomparable_towers(before: Retriever, after: Retriever) -> str:
+    """Return why the weights and layers of two retrievers mean nothing beside one another; empty where they do."""
+    reasons = (incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy) for tower in ("query", "passage"))
+    return next((reason for reason in reasons if reason), "")
 
 
 @contextmanager

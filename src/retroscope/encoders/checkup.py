@@ -106,7 +106,7 @@ def repeated(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     yield Finding(PASSED, "duplicate", said) if apart <= limit else Finding(ERROR, "duplicate", said, fix)
 
 
-def told_apart(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Do different texts have different vectors?"""
     vectors = encode_layers(encoder, SENTENCES).final
     n = len(vectors)
@@ -131,7 +131,7 @@ def narrow(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(PASSED, "similarities", said)
 
 
-def pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Does the pooling fit the architecture?"""
     how, causal = encoder.recipe.pooling, encoder.anatomy.causal
     if causal and how in ("cls", "pooler"):
@@ -157,7 +157,7 @@ def pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         )
 
 
-def last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Of last-token pooling: is that token EOS, and what would the last column be?"""
     if encoder.recipe.pooling != "last_token":
         return
@@ -268,10 +268,10 @@ CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "finite": finite,
     "invariance": invariance,
     "repeated": repeated,
-    "told_apart": told_apart,
+    "told_apart": check_distinct_texts,
     "narrow": narrow,
-    "pooling": pooling,
-    "last_token": last_token,
+    "pooling": check_pooling,
+    "last_token": check_last_token,
     "prompts": prompts,
     "vocabulary": vocabulary,
     "adapter": adapter,

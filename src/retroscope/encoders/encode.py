@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
+from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import EncoderError
 
 TokenIds = list[int]
@@ -171,7 +172,7 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
 
 
 def encode_rows(
-    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024, *, norm_each_layer: bool = False
+    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
     """Pooled vectors of tokenised texts, in the order given, on the CPU; `norm_each_layer` as in `forward`.
 
@@ -193,7 +194,7 @@ def encode_rows(
 
 
 def final_vectors(
-    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = 1024, told: Callable[[int], None] | None = None
+    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, told: Callable[[int], None] | None = None
 ) -> Float[Tensor, "text out"]:
     """What the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
@@ -223,6 +224,6 @@ def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
     return LayerVectors(torch.empty(n, *part.layers.shape[1:]), torch.empty(n, *part.final.shape[1:]))
 
 
-def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = 1024) -> LayerVectors:
+def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT_BUDGET) -> LayerVectors:
     """Pooled vectors of every layer, and the final vectors, of `texts` in the order given."""
     return encode_rows(encoder, tokenise(encoder, texts), tokens)

@@ -1,7 +1,7 @@
 """Self-tests: what must not change a vector, tried on the spot with the model at hand."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.encode import encode_layers, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.proofs import SelfTest
 from retroscope.errors import EncoderError
 
 EXTRA = 5  # columns of padding that must change nothing
@@ -22,22 +23,6 @@ SENTENCES = (
     "the river; the new quarter stands a little higher, and its streets are wider than those that they replaced.",
     "red",
 )
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """The outcome of one test.
-
-    Attributes:
-        value: largest distance between two vectors that should be one, relative to their length.
-        tolerance: what float rounding explains; more than this is a fault.
-    """
-
-    name: str
-    passed: bool
-    value: float
-    tolerance: float
-    detail: str
 
 
 @torch.inference_mode()

@@ -71,3 +71,16 @@ def collection_of(settings: DataSettings | None) -> Collection:
         raise SettingsError("no collection is named", fix="give --data FORMAT:PATH")
     given = {name: value for name, value in asdict(settings).items() if name != "source"}
     return load_collection(settings.source, **given)
+
+
+def refuse_same_texts(first: Collection, other: Collection) -> None:
+    """Refuse a further collection that has the passages of another.
+
+    Raises:
+        CollectionError: if every passage of the two is the same.
+    """
+    one, two = first.passages, other.passages
+    if len(one) == len(two) and all(mine == theirs for mine, theirs in zip(one.values(), two.values(), strict=True)):
+        raise CollectionError(
+            f"{other.name} has the passages of {first.name}", where=other.source, fix="name another kind of text"
+        )

@@ -1,6 +1,9 @@
 """Can two models be paired, and what differs between them besides the weights?"""
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import torch
 
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
@@ -41,10 +44,29 @@ def same_tokens(one: Encoder, two: Encoder) -> bool:
     return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
 
 
+def same_weights(one: Encoder, two: Encoder) -> bool:
+    """Return whether two encoders compute with equal weights, whatever their recipes."""
+    if one.backbone is two.backbone:
+        return True
+    mine, theirs = one.backbone.state_dict(), two.backbone.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
 def same_recipe(one: Encoder, two: Encoder) -> bool:
     """Whether two encoders treat the same tokens alike, up to the weights."""
     mine, theirs = (e.recipe.identity() for e in (one, two))
     return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)
+
+
+def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
+    """Return the retrievers under different names: a name that occurs again gets a number, "e5 (2)"."""
+    names: list[str] = []
+    for one in retrievers:
+        number, name = 2, one.name
+        while name in names:
+            name, number = f"{one.name} ({number})", number + 1
+        names.append(name)
+    return [replace(one, name=name) for one, name in zip(retrievers, names, strict=True)]
 
 
 def told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:

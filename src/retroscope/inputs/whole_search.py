@@ -1,4 +1,4 @@
-"""What the intact models and BM25 find in the whole corpus: it fills a sample, and says what the sample changes."""
+"""What the intact models and BM25 find in the whole corpus: it fills a sample and shows what the sample changes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from retroscope.representations.extraction import ExtractionSettings
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
+from retroscope.retrieval.runs import Run
 from retroscope.retrieval.search import as_run, search
 from retroscope.typesetting.numbers import score
 
@@ -25,15 +26,19 @@ DEPTH = 100  # ranks of each query that a sample is filled from
 
 @dataclass(frozen=True, eq=False)
 class WholeSearch:
-    """Every query over the whole corpus.
+    """Every judged query over the whole corpus.
 
     Attributes:
-        rankings: of every model, and of BM25.
-        measured: model -> (query, measure).
+        rankings: of every model, and of BM25: the best `DEPTH` passages of each query.
+        runs: model -> query id -> (passage id, score), best first, as deep as was asked for.
+        qrels: query id -> judged passage -> grade.
+        depth: passages a query that `runs` hold.
     """
 
     rankings: tuple[Ranked, ...]
-    measured: Mapping[str, xr.DataArray]
+    runs: Mapping[str, Run]
+    qrels: Mapping[str, dict[str, int]]
+    depth: int = DEPTH
 
     def compared(self, model: str, sample: xr.DataArray) -> list[dict[str, Any]]:
         """Return a row a measure: its mean over the sample and over the whole corpus, of the same queries.
@@ -41,11 +46,17 @@ class WholeSearch:
         Args:
             model: whose measures; one that was not searched with has no row.
             sample: (query, measure), of the intact model over the sample.
+
+        Raises:
+            ValueError: for a measure that looks deeper than the rankings that were kept.
         """
-        if model not in self.measured:
+        if model not in self.runs:
             return []
-        whole = self.measured[model].sel(query=sample["query"].values)
-        known = [str(name) for name in sample["measure"].values if name in whole["measure"].values]
+        names = [str(name) for name in sample["measure"].values]
+        if depth(names) > self.depth:
+            raise ValueError(f"{self.depth} passages a query were kept, and {names} look at {depth(names)}")
+        queries = [str(query) for query in sample["query"].values]
+        whole = measure_queries(self.runs[model], {query: self.qrels[query] for query in queries}, names)
         return [
             {
                 "model": model,
@@ -54,39 +65,39 @@ class WholeSearch:
                 "whole": float(whole.sel(measure=name).mean()),
                 "queries": int(sample.sizes["query"]),
             }
-            for name in known
+            for name in names
         ]
 
 
 def whole_search(
-    collection: Collection, vectors: Mapping[str, RetrieverRepresentations], measures: Iterable[str]
+    collection: Collection, vectors: Mapping[str, RetrieverRepresentations], deepest: int = DEPTH
 ) -> WholeSearch:
     """Search the whole corpus with every model and with BM25.
 
     Args:
         vectors: model -> both towers' vectors of the collection.
-        measures: ir-measures names.
+        deepest: passages a query that measures look at (`retrieval.measures.depth`); at least `DEPTH` are kept.
     """
-    names = list(dict.fromkeys(measures))
     queries = collection.judged_queries
-    k = max(DEPTH, depth(names)) if names else DEPTH
-    rankings, measured = [], {}
-    for model, found in vectors.items():
+    k = max(DEPTH, deepest)
+    rankings: list[Ranked] = []
+    runs: dict[str, Run] = {}
+    for model, one in vectors.items():
         spare = 1 if collection.ignore_identical_ids else 0
-        asked = found.query.final()[found.query.rows(queries)]
-        ranking = search(asked, found.passage, k + spare, similarity=found.similarity)
-        run = as_run(ranking, queries, found.passage.ids, skip_identical=collection.ignore_identical_ids, k=k)
-        rankings.append({query: [passage for passage, _ in hits[:DEPTH]] for query, hits in run.items()})
-        measured[model] = measure_queries(run, {query: collection.qrels[query] for query in queries}, names)
+        asked = one.query.final()[one.query.rows(queries)]
+        ranking = search(asked, one.passage, k + spare, similarity=one.similarity)
+        runs[model] = as_run(ranking, queries, one.passage.ids, skip_identical=collection.ignore_identical_ids, k=k)
+        rankings.append({query: [passage for passage, _ in hits[:DEPTH]] for query, hits in runs[model].items()})
     words = bm25_ranking(collection)
-    return WholeSearch((*rankings, {query: words(query, DEPTH) for query in queries}), measured)
+    qrels = {query: collection.qrels[query] for query in queries}
+    return WholeSearch((*rankings, {query: words(query, DEPTH) for query in queries}), runs, qrels, k)
 
 
 def whole_search_of(
     retrievers: Iterable[Retriever],
     collection: Collection,
     passages: int,
-    measures: Iterable[str],
+    deepest: int = DEPTH,
     *,
     cache: Path,
     extraction: ExtractionSettings | None = None,
@@ -104,7 +115,7 @@ def whole_search_of(
         )
         for retriever in retrievers
     }
-    return whole_search(collection, vectors, measures)
+    return whole_search(collection, vectors, deepest)
 
 
 def _told(progress: Progress, model: str, tower: str, done: int, total: int) -> None:
@@ -112,18 +123,19 @@ def _told(progress: Progress, model: str, tower: str, done: int, total: int) -> 
 
 
 def sample_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what a sample does to the measures of each intact model."""
+    """Return what a sample does to the measures of each intact model, a sentence a model."""
     by_model: dict[str, list[str]] = {}
     for row in rows:
-        change = f"{row['measure']} {score(row['sample'])} (whole corpus {score(row['whole'])})"
-        by_model.setdefault(row["model"], []).append(change)
+        values = f"{row['measure']} {score(row['sample'])} (whole corpus {score(row['whole'])})"
+        by_model.setdefault(row["model"], []).append(values)
     return [
-        f"on the sample, {model} reaches {', '.join(said)}, with the same queries" for model, said in by_model.items()
+        f"on the sample, {model} reaches {', '.join(values)}, with the same queries"
+        for model, values in by_model.items()
     ]
 
 
 def few_queries(queries: int) -> list[str]:
-    """Warn where there are too few queries to test much."""
+    """Return a warning where there are too few queries to test much; none where there are enough."""
     if queries >= ENOUGH:
         return []
     return [f"only {queries} queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]

@@ -16,7 +16,7 @@ EVIDENCE = tuple(f.name for f in fields(Outcome) if f.name != "accuracy")
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ProbePlan:
     """What will be measured: the labels of every axis.
 
     Attributes:
@@ -57,10 +57,10 @@ class Plan:
         return xr.DataArray(np.zeros([len(labels) for labels in coords.values()]), coords, dims)  # type: ignore[arg-type]
 
 
-class Tally:
+class ProbeTally:
     """Sums over choices and seeds; read by `result.collect` once the grid is done."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ProbePlan) -> None:
         """Nothing measured yet."""
         grid = ("probe", "control", "passages", "layer")
         self.plan = plan

@@ -5,7 +5,8 @@ Chance is 1/N.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 import numpy as np
 from jaxtyping import Int
@@ -17,6 +18,13 @@ from retroscope.statistics.clusters import numbered
 NOBODY = -1  # pads the list of a choice that has fewer negatives than others
 Rows = Int[np.ndarray, "choice"]
 Lists = Int[np.ndarray, "choice place"]
+
+
+def repeated(candidates: Iterable[Candidates], n: int) -> tuple[Candidates, ...]:
+    """Return the candidates with their negatives repeated up to `n`, as in the published data sets."""
+    return tuple(
+        replace(one, negatives=tuple(islice(cycle(one.negatives), max(n, len(one.negatives))))) for one in candidates
+    )
 
 
 @dataclass(frozen=True, eq=False)

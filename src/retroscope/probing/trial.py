@@ -17,7 +17,7 @@ Features = Float[Tensor, "choice candidate feature"]
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class ProbeTrial:
     """One layer's vectors and the choices to make with them.
 
     Attributes:
@@ -71,7 +71,7 @@ class Outcome:
     converged: Bool[np.ndarray, "control size"]
 
 
-Probe = Callable[[Trial], Outcome]
+Probe = Callable[[ProbeTrial], Outcome]
 
 
 def unfitted(

@@ -6,10 +6,8 @@ resumes at its last window and ends with the same bytes. Memory holds one window
 the size of the corpus.
 """
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,22 +18,18 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jaxtyping import Float
 
+from retroscope.documents import fingerprint
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.errors import RepresentationError
+from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
 from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
 
 VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
-
-# Padded tokens of one forward pass. On a processor small batches win: their activations stay in the cache and
-# less of them is padding (MiniLM on real passages: 512 tokens 1.36 s, 1,024 1.5 s, 4,096 2.4 s, 16,384 4.9 s).
-CPU_TOKENS = 1024
-ACCELERATOR_TOKENS = 16384
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +49,7 @@ class ExtractionSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ExtractionPlan:
     """What an extraction will do, known before it starts.
 
     Attributes:
@@ -85,14 +79,14 @@ def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
     return settings.norm_each_layer and encoder.anatomy.post_norm
 
 
-def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> Plan:
+def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
     """Read the texts once and say what encoding them will take."""
     inventory = take_inventory(encoder, texts)
     normed = _normed(encoder, settings)
     shape = depth, dim, out = _shape(encoder, normed)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
-    tokens = settings.batch_tokens or (CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS)
+    tokens = settings.batch_tokens or encoding_budget(encoder.device)
     window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
     made_of: dict[str, object] = {
         "encoder": encoder.fingerprint,
@@ -104,11 +98,11 @@ def plan(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -
     }
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are
         made_of["norm_each_layer"] = True
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-    return Plan(encoder, inventory, settings, key, row * n, shape, window, tokens)
+    key = fingerprint(made_of)
+    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
 
-def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
+def estimate_seconds(plan: ExtractionPlan, texts: Sequence[str]) -> float:
     """Time that the forward passes of a plan will take, from timing one batch of `texts`."""
     rows = tokenise(plan.encoder, texts)
     _encode(plan, rows[:1])  # first call pays for warming up
@@ -118,17 +112,17 @@ def estimate_seconds(plan: Plan, texts: Sequence[str]) -> float:
     return plan.inventory.tokens / rate
 
 
-def _encode(plan: Plan, rows: Sequence[TokenIds]) -> LayerVectors:
+def _encode(plan: ExtractionPlan, rows: Sequence[TokenIds]) -> LayerVectors:
     return encode_rows(plan.encoder, rows, plan.tokens, norm_each_layer=plan.normed)
 
 
 def extract(
-    plan: Plan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Progress | None = None
+    plan: ExtractionPlan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Count | None = None
 ) -> Representations:
     """Make, resume or just open the vectors of `texts` in the zarr group at `folder`.
 
     Args:
-        plan: made by `plan` from the same texts.
+        plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
         texts: the texts again; read once more, in order.
         folder: where the group is; what it holds already must have been made by the same plan.
@@ -150,7 +144,7 @@ def extract(
     return Representations(ids, open_store(folder), normed=plan.normed)
 
 
-def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Progress | None) -> None:
+def _fill_alone(plan: ExtractionPlan, texts: Iterable[str], folder: Path, progress: Count | None) -> None:
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
@@ -160,7 +154,7 @@ def _fill_alone(plan: Plan, texts: Iterable[str], folder: Path, progress: Progre
         ) from busy
 
 
-def _create(plan: Plan, folder: Path) -> None:
+def _create(plan: ExtractionPlan, folder: Path) -> None:
     """Make the empty store beside `folder` and rename it, so that a half-made one is never seen.
 
     If another run was quicker, its store stands (they are the same) and this one goes.
@@ -182,7 +176,7 @@ def _create(plan: Plan, folder: Path) -> None:
                 raise
 
 
-def _open_own(plan: Plan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
+def _open_own(plan: ExtractionPlan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
     store = open_store(folder, mode=mode)
     if store.attributes["key"] != plan.key:
         raise RepresentationError(
@@ -193,7 +187,7 @@ def _open_own(plan: Plan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore
     return store
 
 
-def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Progress | None) -> None:
+def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
     total, done, stop = len(plan.inventory.first), store.done, 0
     for window in windows(texts, plan.window):
         start, stop = stop, stop + len(window)
@@ -213,12 +207,12 @@ def _fill(plan: Plan, texts: Iterable[str], store: VectorStore, progress: Progre
 
 def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
     where = str(place if isinstance(place, Path) else place.group.store_path)
-    fix = "give `plan` and `extract` the same texts (a list, or a stream that starts anew each time)"
+    fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
     return RepresentationError(f"these are not the texts that were planned: {what}", where=where, fix=fix)
 
 
 def _window_vectors(
-    plan: Plan, window: Sequence[str], start: int, store: VectorStore
+    plan: ExtractionPlan, window: Sequence[str], start: int, store: VectorStore
 ) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
     """The vectors of one window: new inputs through the model, repeated ones copied."""
     first = plan.inventory.first[start : start + len(window)]
@@ -242,7 +236,7 @@ def _window_vectors(
     return layers, final
 
 
-def _checked(made: LayerVectors, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
     """The vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
         layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)

@@ -7,16 +7,21 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection, join_title
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.representations.extraction import ExtractionSettings, Plan, estimate_seconds, extract, plan
+from retroscope.progress import Progress
+from retroscope.representations.extraction import (
+    ExtractionPlan,
+    ExtractionSettings,
+    estimate_seconds,
+    extract,
+    plan_extraction,
+)
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
 SAMPLE = 64  # texts timed for the estimate
 
-TowerProgress = Callable[[str, int, int], None]  # (tower, texts done, texts in all)
-
 
 @dataclass(frozen=True)
-class Texts:
+class StreamedTexts:
     """Texts that can be streamed as often as they are asked for."""
 
     make: Callable[[], Iterator[str]]
@@ -30,9 +35,9 @@ class TowerPlan:
     """One tower's share: which texts, through which encoder, into which folder of the cache."""
 
     tower: str
-    plan: Plan
+    plan: ExtractionPlan
     ids: Sequence[str]
-    texts: Texts
+    texts: StreamedTexts
     folder: Path
 
     @property
@@ -44,7 +49,7 @@ class TowerPlan:
         """Estimated time of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else estimate_seconds(self.plan, list(islice(self.texts, SAMPLE)))
 
-    def extract(self, progress: TowerProgress | None = None) -> Representations:
+    def extract(self, progress: Progress | None = None) -> Representations:
         """Make, resume or open the vectors."""
         told = None if progress is None else (lambda done, total: progress(self.tower, done, total))
         return extract(self.plan, self.ids, self.texts, self.folder, told)
@@ -56,11 +61,11 @@ def plan_towers(
     """The plans of the query and of the passage tower; reads and tokenises every text once."""
     settings = settings or ExtractionSettings()
     separator = collection.title_separator
-    queries = Texts(lambda: (query.text for query in collection.queries.values()))
-    passages = Texts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
+    queries = StreamedTexts(lambda: (query.text for query in collection.queries.values()))
+    passages = StreamedTexts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
 
-    def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: Texts) -> TowerPlan:
-        made = plan(encoder, texts, settings)
+    def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: StreamedTexts) -> TowerPlan:
+        made = plan_extraction(encoder, texts, settings)
         return TowerPlan(name, made, ids, texts, cache / f"{made.key[:32]}.zarr")
 
     return (
@@ -74,7 +79,7 @@ def represent(
     collection: Collection,
     cache: Path,
     settings: ExtractionSettings | None = None,
-    progress: TowerProgress | None = None,
+    progress: Progress | None = None,
 ) -> RetrieverRepresentations:
     """Every layer's pooled vector of every query and passage; stored vectors are reused.
 
@@ -89,7 +94,7 @@ def represent(
 
 
 def extract_towers(
-    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: TowerProgress | None = None
+    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: Progress | None = None
 ) -> RetrieverRepresentations:
     """The vectors that `plan_towers` planned."""
     query, passage = (tower.extract(progress) for tower in towers)

@@ -1,12 +1,12 @@
 """TREC run files: what was retrieved, so that any other tool can check our measures."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from retroscope.errors import AnalysisError, listed
+from retroscope.files import whole_file
 
 Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> (passage id, score), best first
 
@@ -25,10 +25,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
             fix="rename them in the collection",
         )
     word = "-".join(tag.split()) or "retroscope"
-    partial = path.with_name(f"{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", encoding="utf-8") as out:
+    with whole_file(path) as file:
         for query_id, hits in run.items():
             for rank, (passage_id, score) in enumerate(hits, start=1):
-                out.write(f"{query_id} Q0 {passage_id} {rank} {np.float32(score)!s} {word}\n")
-    os.replace(partial, path)
+                file.write(f"{query_id} Q0 {passage_id} {rank} {np.float32(score)!s} {word}\n".encode())

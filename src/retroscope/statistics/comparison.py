@@ -16,7 +16,7 @@ from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_f
 from retroscope.statistics.equivalence import tost
 from retroscope.statistics.flips import Differences, PValues, SignFlips
 from retroscope.statistics.intervals import bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, differences, pairs
+from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, n_pairs, paired_differences
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.statistics.shared_passages import Sharing, sharing
 
@@ -38,7 +38,7 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
     chosen = settings or ComparisonSettings()
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
-    change = differences(old, new)
+    change = paired_differences(old, new)
     shared = _Shared(
         clusters_of(before if before.texts is not None else after), families(before, chosen.family_per, chosen.headline)
     )
@@ -80,7 +80,7 @@ def _facts(clusters: Clusters) -> dict[str, Any]:
 
 
 def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
-    all_three = (old, new, differences(old, new))
+    all_three = (old, new, paired_differences(old, new))
     first, second, effect = (bootstrap_mean(values, settings.intervals, shared.clusters) for values in all_three)
     return {
         "before": first.mean,
@@ -96,7 +96,7 @@ def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettin
 
 
 def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
-    change = differences(old, new)
+    change = paired_differences(old, new)
     by_passages = sharing(change, shared.clusters) if settings.test != "unpaired_t" else None
     used = _tests(old, new, settings.test)
     p = np.full(len(used), np.nan)
@@ -112,7 +112,7 @@ def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSetti
 def _tests(old: Values, new: Values, test: str) -> np.ndarray:
     """The test of every cell; zeros and ones are asked about cell by cell."""
     chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
-    return np.where(pairs(differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
+    return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
 
 
 def _within(
@@ -134,7 +134,7 @@ def _equivalence(old: Values, new: Values, shared: _Shared, settings: Comparison
     corrected = p
     if settings.margin is not None:
         p = tost(old, new, settings.margin, shared.clusters)
-        evidence = (differences(old, new), None)
+        evidence = (paired_differences(old, new), None)
         corrected = _within(shared, _equivalence_correction(settings), p, settings.flips, evidence)
     with np.errstate(invalid="ignore"):
         equivalent = corrected <= 1 - settings.level
@@ -151,7 +151,7 @@ def _counts(change: Differences) -> Columns:
         "wins": (change > 0).sum(axis=0),
         "ties": (change == 0).sum(axis=0),
         "losses": (change < 0).sum(axis=0),
-        "n": pairs(change),
+        "n": n_pairs(change),
     }
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.scores import QUERY, Scores
-from retroscope.statistics.paired import differences
+from retroscope.statistics.paired import paired_differences
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,34 @@ class Difference:
         Raises:
             AnalysisError: if the labels name no cell, or more than one.
         """
-        for dim in labels:
-            if dim not in self.before.values.dims[1:]:
-                raise unknown_name("dimension", dim, [str(d) for d in self.before.values.dims[1:]])
-        before = _one_cell(self.before.select(**labels))
-        after = _one_cell(self.after.select(**labels))
-        change = differences(before[:, None], after[:, None])[:, 0]
-        rows = zip(self.before.query_ids, before, after, change, strict=True)
-        moved = [Flip(i, float(b), float(a), float(c)) for i, b, a, c in rows if np.isfinite(c) and c != 0]
-        return sorted(moved, key=lambda flip: (-abs(flip.change), flip.query_id))[:limit]
+        return flips(self.before, self.after, limit, **labels)
 
     def to_frame(self) -> pd.DataFrame:
         """The table with one row per cell: labels first, then the numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")
+
+
+def flips(before: Scores, after: Scores, limit: int | None = None, **labels: object) -> list[Flip]:
+    """Return the queries whose score differs in one cell, biggest change first, ties by id.
+
+    Args:
+        before, after: paired by query id.
+        limit: return so many at the most.
+        labels: of the cell, e.g. measure="RR@10".
+
+    Raises:
+        AnalysisError: if the labels name no cell, or more than one.
+    """
+    for dim in labels:
+        if dim not in before.values.dims[1:]:
+            raise unknown_name("dimension", dim, [str(d) for d in before.values.dims[1:]])
+    one, other = (_one_cell(scores.select(**labels)) for scores in (before, after))
+    change = paired_differences(one[:, None], other[:, None])[:, 0]
+    rows = zip(before.query_ids, one, other, change, strict=True)
+    changed = [Flip(i, float(b), float(a), float(c)) for i, b, a, c in rows if np.isfinite(c) and c != 0]
+    return sorted(changed, key=lambda flip: (-abs(flip.change), flip.query_id))[:limit]
 
 
 def _one_cell(scores: Scores) -> np.ndarray:

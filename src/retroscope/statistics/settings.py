@@ -1,6 +1,6 @@
 """How two retrievers are compared: one settings object for the whole room."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.statistics.correction import CORRECTIONS
@@ -9,6 +9,7 @@ from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.paired import PAIRED_TESTS
 
 AUTO = "auto"
+PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +61,8 @@ class ComparisonSettings:
     def flips(self) -> SignFlips:
         """The part that sign flips need."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
+
+    @property
+    def paired(self) -> "ComparisonSettings":
+        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

@@ -5,7 +5,6 @@ training questions. The three were made by `retroscope demo --retrain`.
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,16 +19,15 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError
 from retroscope.inputs.load import collection_of
+from retroscope.inputs.searched import searched
+from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.progress import Progress
 from retroscope.statistics.crossed import crossed_mean
-from retroscope.study.measure import measure
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
-from retroscope.study.settings import DataSettings, ModelSettings, RetrievalSettings, StudySettings
 from retroscope.study.training import TrainStudySettings, prepare_training, run_training
 from retroscope.training.folder import ABOUT
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
-
-Progress = Callable[[str, int, int], None]
 
 WORLD = WorldSettings(people=500, seed=0)
 PRETRAINED = PretrainingSettings(steps=4000, batch_size=64, max_length=64, learning_rate=1e-3)
@@ -39,8 +37,10 @@ LOAD = LoadSettings(pooling="mean", similarity="cosine", max_length=64)
 STRATA = ("known-held-out", "unknown-held-out", "known-trained", "unknown-trained", "lexical")
 MEASURE = "R@10"
 SMALLER = {  # what would take the demo over a minute
-    "neurons": {"tower": "passage", "limit": 30},
-    "ablation": {"fractions": [0.01, 0.1], "draws": 5, "passages": 150},
+    "neurons": {
+        "attribution": {"tower": "passage", "limit": 30},
+        "ablation": {"fractions": [0.01, 0.1], "draws": 5, "passages": 150},
+    },
     "transplants": {"passages": 150, "draws": 4, "shares": []},
 }
 TITLE = "The shipped pair in a world of invented people"
@@ -124,14 +124,13 @@ def halve(single: Path, folder: Path) -> None:
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
     """What each retriever finds of each stratum: the world's own answer to "was it there before?"."""
-    chosen = StudySettings(retrieval=RetrievalSettings(measures=(MEASURE,), layers=False))
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)
         for stratum in STRATA:
             collection = collection_of(DataSettings(source=f"beir:{world}", split=stratum))
-            found = measure(retriever, collection, None, chosen, cache=cache, progress=progress)
-            values = found.retrieval.scores.select(measure=MEASURE).values.values
+            scores = searched(retriever, collection, (MEASURE,), cache, progress)
+            values = scores.select(measure=MEASURE).values.values
             mean = crossed_mean(values[None], bounds=(0, 1))
             rows.append({"retriever": name, "stratum": stratum, "measure": MEASURE, "mean": float(mean.mean),
                          "ci_low": float(mean.low), "ci_high": float(mean.high), "n": int(mean.n)})  # fmt: skip

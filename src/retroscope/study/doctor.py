@@ -15,8 +15,8 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
 from retroscope.inputs.load import compared_like, retriever_of
 from retroscope.inputs.pairing import recipe_differences, same_tokens
+from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.similarities import similarities
-from retroscope.study.settings import ModelSettings
 
 Record = dict[str, Any]
 WIDTH = 100

@@ -7,15 +7,15 @@ from typing import Any
 
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.selftest import SelfTest
+from retroscope.encoders.proofs import SelfTest
 from retroscope.errors import CollectionError, listed, unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
+from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.representations.extraction import Plan, estimate_seconds, extract, plan
+from retroscope.representations.extraction import ExtractionPlan, estimate_seconds, extract, plan_extraction
 from retroscope.representations.represent import SAMPLE
-from retroscope.study.settings import StudySettings
 
 TOWERS = ("query", "passage")
 
@@ -24,7 +24,7 @@ TOWERS = ("query", "passage")
 class Embedding:
     """What is to be embedded, by what."""
 
-    plan: Plan
+    plan: ExtractionPlan
     texts: list[str]
     tower: str
     self_tests: list[SelfTest]
@@ -82,7 +82,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
     extraction = replace(settings.extraction, norm_each_layer=False)
-    return Embedding(plan(encoder, texts, extraction), texts, tower, tower_tests(encoder))
+    return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
 def describe(embedding: Embedding, out: Path) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +21,14 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError, TrainingError
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
+from retroscope.inputs.searched import searched
+from retroscope.inputs.settings import ModelSettings
+from retroscope.inputs.settings_files import plain
+from retroscope.progress import Progress
 from retroscope.scores import Scores, load_scores
 from retroscope.study.embed import read_lines
 from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
-from retroscope.study.measure import measure
 from retroscope.study.pretraining import prepare_pretraining, run_pretraining
-from retroscope.study.settings import ModelSettings, RetrievalSettings, StudySettings, plain
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import check_words, reinitialise
 from retroscope.training.pairs import check_held_out, training_pairs
@@ -34,7 +36,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import n_processes
 
 FEWEST_STEPS = 20
-Progress = Callable[[str, int, int], None]
 DONE, SCORES = "cell.json", "scores.zarr"
 
 
@@ -176,12 +177,11 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
     job = _job(grid, cell, backbone)
     trained = run_training(job, model, told)
     retriever = load_retriever(model, device=grid.settings.load.device)
-    chosen = StudySettings(retrieval=RetrievalSettings(measures=grid.settings.measures, layers=False))
     means = {}
     for name, test in grid.tests.items():
-        measured = measure(retriever, test, None, chosen, cache=place / "vectors", progress=told)
-        measured.retrieval.scores.save(place / SCORES, group_of(test))
-        means[name] = {str(m): float(v) for m, v in measured.retrieval.scores.mean().to_series().items()}
+        scores = searched(retriever, test, grid.settings.measures, place / "vectors", told)
+        scores.save(place / SCORES, group_of(test))
+        means[name] = {str(m): float(v) for m, v in scores.mean().to_series().items()}
     about = {"schema": SCHEMA, "key": grid.key(cell), "cell": vars(cell), "means": means, "training": trained}
     write_text(place / DONE, as_json(clean(about)))
 

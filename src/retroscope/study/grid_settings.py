@@ -7,11 +7,11 @@ from typing import Any
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
+from retroscope.inputs.settings import DataSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.study.grid_report import INTACT
 from retroscope.study.pretraining import PretrainStudySettings
-from retroscope.study.settings import DataSettings
 from retroscope.training.settings import TrainingSettings
 
 AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")

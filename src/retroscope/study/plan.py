@@ -1,75 +1,235 @@
-"""What a run will do, how large and how long, said before it starts."""
+"""StudyPlan: everything that a study will do, how large and how long; it is what the run consumes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from retroscope.analyses.baselines.plan import baselines_line, other_poolings, plan_baselines
-from retroscope.analyses.neurons.ablation_trial import texts_of
-from retroscope.analyses.neurons.attribute import plan_on_collection
-from retroscope.analyses.transplants.measure import TransplantSettings, why_not
-from retroscope.analyses.transplants.plan import a_few, plan_transplants, seconds_each, transplants_line
-from retroscope.analyses.transplants.settings import SweepSettings
-from retroscope.attribution.plan import facts
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.analyses import analyses
+from retroscope.analyses.analysis import Analysis, Instrument, Planned
+from retroscope.analyses.context import Context, tower_document
 from retroscope.collection.collection import Collection
-from retroscope.collection.records import Candidates
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.twin import random_twin
-from retroscope.inputs.sampled import is_sampled, sampled
-from retroscope.representations.represent import TowerPlan, plan_towers
-from retroscope.study.settings import StudySettings, plain
+from retroscope.errors import SettingsError
+from retroscope.inputs.cache import default_cache
+from retroscope.inputs.load import check_ids, refuse_same_texts
+from retroscope.inputs.pairing import check_pair, distinct_names
+from retroscope.inputs.settings import StudySettings
+from retroscope.progress import Progress
+from retroscope.study.settings import as_values, complete, settings_of
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
-MIB, GIB = 2**20, 2**30
-ROLES = ("before", "after", "model")  # of those that everything is measured of
-SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
+MIB = 2**20
 
 
-def plan_run(
-    retrievers: Mapping[str, Retriever],
-    collection: Collection,
-    settings: StudySettings,
-    cache: Path,
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One analysis on one collection.
+
+    Attributes:
+        number: of the collection; 0 is the first.
+        planned: what it takes; `refused` says instead why it cannot be measured.
+    """
+
+    analysis: Analysis
+    instrument: Instrument
+    settings: Any
+    context: Context
+    number: int
+    planned: Planned | None
+    refused: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyPlan:
+    """What a study will do.
+
+    Attributes:
+        context: of the first collection.
+        collections: the one that everything is measured on, then the others.
+        settings: with those of every analysis written out.
+        steps: in the order in which they are measured.
+    """
+
+    context: Context
+    collections: tuple[Collection, ...]
+    settings: StudySettings
+    steps: tuple[Step, ...]
+
+    @cached_property
+    def towers(self) -> tuple[Mapping[str, Any], ...]:
+        """The texts that are encoded, each tower of each model once."""
+        shared = [
+            tower_document(role, tower) | {"collection": context.collection.name}
+            for context in self._contexts()
+            for role, retriever in _encoded(context).items()
+            for tower in context.towers(retriever)
+        ]
+        own = [tower for step in self.steps if step.planned for tower in step.planned.towers]
+        return (*shared, *own)
+
+    def _contexts(self) -> list[Context]:
+        first = self.context
+        return [first, *(first.on(other, first=False) for other in self.collections[1:])]
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as JSON-like values: recipes, texts, bytes and seconds, and all settings."""
+        models = _named(self.context)
+        return {
+            "schema": SCHEMA,
+            "collections": [_collection(one) for one in self.collections],
+            "similarity": {role: one.similarity for role, one in models.items()},
+            "similarity_source": {role: one.similarity_source for role, one in models.items()},
+            "towers": [dict(tower) for tower in self.towers],
+            "bytes": sum(tower["bytes"] for tower in self.towers if not tower["stored"]),
+            "seconds": round(sum(tower["seconds"] for tower in self.towers), 1),
+            "cache": str(self.context.cache),
+            "analyses": [_step(step) for step in self.steps if step.planned],
+            "not_measured": [_refusal(step) for step in self.refused],
+            "settings": as_values(self.settings),
+        }
+
+    @property
+    def refused(self) -> list[Step]:
+        """The steps that cannot be measured and whose absence is worth a word."""
+        return [step for step in self.steps if step.refused and not step.analysis.optional_input]
+
+    def lines(self) -> list[str]:
+        """Return the plan in words, a line a thing."""
+        plan = self.document()
+        lines = [line for one in plan["collections"] for line in _collection_lines(one)]
+        lines += [line for tower in plan["towers"] for line in _tower_lines(tower, several=len(self.collections) > 1)]
+        sources = plan["similarity_source"]
+        lines += [
+            f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
+        ]
+        lines += [line for step in self.steps if step.planned for line in step.planned.lines]
+        lines += [f"{_what(step)}: not measured, since {step.refused}" for step in self.refused]
+        lines.append(
+            f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
+            "this excludes the times listed above, search, probing and statistics"
+        )
+        return lines
+
+
+def plan_study(
+    models: Mapping[str, Retriever],
+    collections: Sequence[Collection],
+    settings: StudySettings | None = None,
     *,
-    neurons: bool = False,
-) -> dict[str, Any]:
-    """The resolved plan, JSON-like: recipes, texts, bytes and seconds of every tower, and all settings.
+    trainings: Sequence[Retriever] = (),
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> StudyPlan:
+    """Check everything that can be checked before texts are encoded, and plan every analysis on every collection.
 
     Args:
-        retrievers: role ("before", "after", "model", and those of `training_roles`) -> retriever; random-weight twins
-            of all but other trainings are added where that control is asked for, one where they would be the same.
-        neurons: they are to be attributed, if the settings say so.
+        models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
+        collections: the one that everything is measured on, then others, of other kinds of text.
+        settings: of the study; models and collections in it are ignored.
+        trainings: further trainings of the retriever (other seeds).
+        cache: folder of the vector stores; by default the user's cache folder.
+        progress: told (what, done, total).
+
+    Raises:
+        EncoderError: if the layers of the models cannot be paired.
+        SettingsError, CollectionError: for settings or collections that cannot be used.
     """
-    everyone, retrievers = retrievers, {role: r for role, r in retrievers.items() if role in ROLES}
-    planned = dict(everyone) | other_poolings(retrievers, settings.baselines)
-    if "random_weights" in settings.probing.chosen_controls:
-        planned |= _twins(retrievers)
-    towers = [
-        _tower(role, tower)
-        for role, retriever in planned.items()
-        for tower in plan_towers(retriever, collection, cache, settings.extraction)
+    chosen = complete(settings or StudySettings())
+    named = _checked(models, trainings)
+    for number, collection in enumerate(collections):
+        check_ids(collection)
+        for other in collections[:number]:
+            refuse_same_texts(other, collection)
+    context = Context(
+        named,
+        collections[0],
+        chosen,
+        Path(cache) if cache else default_cache(),
+        trainings=_other_names(named, trainings),
+        progress=progress,
+    )
+    renamed = _distinct_collections(collections)
+    context = context.on(renamed[0], first=True)
+    steps = [
+        _planned(analysis, context.on(collection, first=number == 0), number)
+        for analysis in analyses().values()
+        if analysis.instrument is not None and settings_of(chosen, analysis) is not None
+        for number, collection in enumerate(renamed)
+        if number == 0 or analysis.every_collection
     ]
-    return {
-        "schema": SCHEMA,
-        "collection": _collection(collection),
-        "similarity": {role: retriever.similarity for role, retriever in everyone.items()},
-        "similarity_source": {role: retriever.similarity_source for role, retriever in everyone.items()},
-        "towers": towers,
-        "bytes": sum(t["bytes"] for t in towers if not t["stored"]),
-        "seconds": round(sum(t["seconds"] for t in towers), 1),
-        "cache": str(cache),
-        "neurons": _neurons(retrievers, collection, settings) if neurons else {},
-        "transplants": _transplants(retrievers, collection, settings.transplants),
-        "baselines": plan_baselines(retrievers, collection, settings),
-        "settings": plain(settings),
-    }
+    return StudyPlan(context, renamed, chosen, tuple(steps))
 
 
-def training_roles(sisters: Sequence[Retriever]) -> dict[str, Retriever]:
-    """Name other trainings of the retriever in a plan: they are encoded, searched and probed, and no more."""
-    return {f"training {number}": retriever for number, retriever in enumerate(sisters, start=2)}
+def _planned(analysis: Analysis, context: Context, number: int) -> Step:
+    """The step of one analysis on one collection, planned, or refused with the reason."""
+    if analysis.instrument is None:
+        raise TypeError(f"{analysis.name} measures nothing")
+    instrument, settings = analysis.instrument(), settings_of(context.settings, analysis)
+    reason = instrument.refusal(context, settings)
+    planned = None if reason else instrument.plan(context, settings)
+    return Step(analysis, instrument, settings, context, number, planned, reason)
+
+
+def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> dict[str, Retriever]:
+    """The models under distinct names, if their layers can be paired.
+
+    Raises:
+        SettingsError, EncoderError: if they cannot.
+    """
+    if list(models) == [MODEL]:
+        return dict(models)
+    if list(models) != [BEFORE, AFTER]:
+        raise SettingsError(f"a study of {', '.join(models)}", fix=f"give {BEFORE!r} and {AFTER!r}, or {MODEL!r} alone")
+    check_pair(models[BEFORE], models[AFTER])
+    for training in trainings:
+        check_pair(models[AFTER], training)
+    before, after = models.values()
+    if before.name == after.name:
+        before, after = replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")
+    return {BEFORE: before, AFTER: after}
+
+
+def _other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
+    """The further trainings, under names that neither the retriever nor one another have."""
+    return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])
+
+
+def _distinct_collections(collections: Sequence[Collection]) -> tuple[Collection, ...]:
+    """The collections, with a number after a name that occurs again."""
+    names: list[str] = []
+    for one in collections:
+        number, name = 2, one.name
+        while name in names:
+            name, number = f"{one.name} ({number})", number + 1
+        names.append(name)
+    return tuple(replace(one, name=name) for one, name in zip(collections, names, strict=True))
+
+
+def _named(context: Context) -> dict[str, Retriever]:
+    """Every model, further trainings included, by its role."""
+    others = {f"training {number}": one for number, one in enumerate(context.trainings, start=2)}
+    return {**context.models, **others}
+
+
+def _encoded(context: Context) -> dict[str, Retriever]:
+    """Role -> every retriever whose vectors of a collection are made; copies that would be the same are one."""
+    if not context.first:
+        return dict(context.models)
+    return _named(context) | dict(_copies(context))
+
+
+def _copies(context: Context) -> Iterator[tuple[str, Retriever]]:
+    """The distinct copies with random weights, by role."""
+    copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
+    for role in context.models:
+        copy = context.with_random_weights(role)
+        if copy is not None:
+            copies.setdefault((copy.query.fingerprint, copy.passage.fingerprint), (role, copy))
+    for role, copy in copies.values():
+        yield "random weights" if len(copies) == 1 else f"random weights of {role}", copy
 
 
 def _collection(collection: Collection) -> dict[str, Any]:
@@ -81,179 +241,37 @@ def _collection(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _twins(retrievers: Mapping[str, Retriever]) -> dict[str, Retriever]:
-    """The distinct random-weight twins, by role."""
-    found: dict[tuple[str, str], tuple[str, Retriever]] = {}
-    for role, retriever in retrievers.items():
-        twin = random_twin(retriever, seed=0)
-        found.setdefault((twin.query.fingerprint, twin.passage.fingerprint), (role, twin))
-    return {"random weights" if len(found) == 1 else f"random weights of {role}": t for role, t in found.values()}
+def _step(step: Step) -> dict[str, Any]:
+    planned = step.planned or Planned()
+    what = {"analysis": step.analysis.name, "collection": step.context.collection.name}
+    return what | {"seconds": round(planned.seconds, 1), **planned.document}
 
 
-def _tower(role: str, tower: TowerPlan) -> dict[str, Any]:
-    inventory = tower.plan.inventory
-    return {
-        "model": role,
-        "tower": tower.tower,
-        "texts": len(inventory.first),
-        "distinct": inventory.n_distinct,
-        "tokens": inventory.tokens,
-        "at_max_length": inventory.truncated,
-        "bytes": tower.plan.n_bytes,
-        "seconds": round(tower.seconds(), 1),
-        "stored": tower.is_stored,
-        "recipe": tower.plan.encoder.recipe.as_dict(),
-    }
+def _refusal(step: Step) -> dict[str, str]:
+    return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}
 
 
-def _transplants(
-    retrievers: Mapping[str, Retriever], collection: Collection, settings: SweepSettings | None
-) -> dict[str, Any]:
-    """Empty where there is no pair, or one that is too unlike."""
-    before, after = (retrievers.get(side) for side in ("before", "after"))
-    if settings is None or before is None or after is None or why_not(before, after):
-        return {}
-    return plan_transplants(before, after, collection, settings)
+def _what(step: Step) -> str:
+    """The analysis, and the collection where it is not the first."""
+    return step.analysis.name if step.number == 0 else f"{step.analysis.name} on {step.context.collection.name}"
 
 
-def plan_sweep(
-    before: Retriever, after: Retriever, collection: Collection, settings: TransplantSettings, cache: Path
-) -> dict[str, Any]:
-    """The same of `transplant` alone: recipes, size, time and all settings, JSON-like.
-
-    To draw a sample, both models encode the whole corpus once; `to_sample` has the towers that are not stored yet.
-    """
-    pair = {"before": before, "after": after}
-    recipes = {
-        side: {tower: retriever.tower(tower).recipe.as_dict() for tower in ("query", "passage")}
-        for side, retriever in pair.items()
-    }
-    return {
-        "schema": SCHEMA,
-        "collection": _collection(collection),
-        "recipes": recipes,
-        "similarity": {side: retriever.similarity for side, retriever in pair.items()},
-        "similarity_source": {side: retriever.similarity_source for side, retriever in pair.items()},
-        "to_sample": _to_sample(pair, collection, settings.sweep, cache),
-        "transplants": plan_transplants(before, after, collection, settings.sweep),
-        "settings": plain(settings),
-    }
+def _collection_lines(collection: Mapping[str, Any]) -> list[str]:
+    columns = [f"  {ours} <- {theirs}" for ours, theirs in collection["mapping"].items()]
+    notes = [f"  note: {note}" for note in collection["notes"]]
+    return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
 
 
-def _to_sample(
-    pair: Mapping[str, Retriever], collection: Collection, settings: SweepSettings, cache: Path
-) -> list[dict[str, Any]]:
-    if not is_sampled(collection, settings.passages):
-        return []
-    towers = [_tower(side, t) for side, r in pair.items() for t in plan_towers(r, collection, cache)]
-    return [tower for tower in towers if not tower["stored"]]
-
-
-def _neurons(
-    retrievers: Mapping[str, Retriever], collection: Collection, settings: StudySettings
-) -> dict[str, dict[str, Any]]:
-    if settings.neurons is None:
-        return {}
-    towers = settings.neurons.towers if len(retrievers) > 1 else (settings.neurons.scaled,)
-    return {
-        f"{role}, {tower} tower": _expected(r, collection, settings, replace(settings.neurons, tower=tower))
-        for role, r in retrievers.items()
-        for tower in towers
-    }
-
-
-def _expected(
-    retriever: Retriever, collection: Collection, settings: StudySettings, chosen: NeuronSettings
-) -> dict[str, Any]:
-    """Units, seconds and bytes of the attribution of neurons, from a few units.
-
-    Their negatives are other queries' relevant passages: as long as real ones, and found at once.
-    """
-    judged = collection.judged_queries
-    relevant = [next(p for p, grade in collection.qrels[query].items() if grade > 0) for query in judged]
-    pairs = zip(judged, relevant, [*relevant[1:], *relevant[:1]], strict=True)
-    sample = replace(chosen, limit=min(SAMPLED_UNITS, chosen.limit or SAMPLED_UNITS))
-    candidates = [Candidates(query, positive, (other,)) for query, positive, other in pairs]
-    said = facts(plan_on_collection(retriever, collection, candidates, sample, settings.protocol))
-    units = min(chosen.limit or len(judged), len(judged))
-    runs = 0 if settings.ablation is None else settings.ablation.ablations + 2
-    searched = collection
-    if settings.ablation is not None and is_sampled(collection, settings.ablation.passages):
-        searched = sampled(collection, judged, settings.ablation.passages, settings.ablation.seed)
-    encoded = len(searched.passages) if chosen.scaled == "passage" else len(searched.judged_queries)
-    return {
-        "units": units,
-        "seconds": said["seconds"] * units / said["units"],
-        "bytes": said["bytes"],
-        "ablations": runs,
-        "ablation_texts": encoded if runs else 0,
-        "ablation_seconds": round(runs * encoded * _seconds(retriever, collection, chosen.scaled), 1) if runs else 0.0,
-    }
-
-
-def _seconds(retriever: Retriever, collection: Collection, tower: str) -> float:
-    """Of one text of a tower, encoded once more."""
-    return seconds_each(texts_of(retriever, a_few(collection), tower, None))
-
-
-def describe(plan: Mapping[str, Any]) -> str:
-    """The plan in a few lines."""
-    lines = _collection_lines(plan)
-    for tower in plan["towers"]:
-        lines += _tower_lines(tower)
-    lines += _similarity_lines(plan)
-    for role, said in plan["neurons"].items():
-        cost = f"{said['seconds']:,.0f} s and {said['bytes'] / GIB:,.1f} GiB"
-        again = f"; for ablation {said['ablation_texts']:,} texts are encoded {said['ablations']} times more, "
-        again += f"about {said['ablation_seconds']:,.0f} s"
-        lines.append(f"{role}: neurons of {said['units']:,} units, about {cost}{again if said['ablations'] else ''}")
-    if plan["transplants"]:
-        lines.append(transplants_line(plan["transplants"]))
-    if plan["baselines"]:
-        lines.append(baselines_line(plan["baselines"]))
-    if plan["settings"].get("elsewhere"):
-        lines.append("elsewhere: encoded besides, and not in this plan")
-    lines.append(
-        f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
-        "this excludes the times listed above, search, probing and statistics"
-    )
-    return "\n".join(lines)
-
-
-def describe_sweep(plan: Mapping[str, Any]) -> str:
-    """The plan of `transplant` in a few lines."""
-    lines = _collection_lines(plan)
-    lines += [
-        f"{side}, {tower} tower: {_recipe_words(recipe)}"
-        for side, towers in plan["recipes"].items()
-        for tower, recipe in towers.items()
-    ]
-    if plan["to_sample"]:
-        texts, seconds = (sum(tower[name] for tower in plan["to_sample"]) for name in ("texts", "seconds"))
-        lines.append(f"to draw a sample, {texts:,} texts are encoded once, about {seconds:,.0f} s")
-    return "\n".join([*lines, *_similarity_lines(plan), transplants_line(plan["transplants"])])
-
-
-def _collection_lines(plan: Mapping[str, Any]) -> list[str]:
-    said = plan["collection"]
-    fields = [f"  {ours} <- {theirs}" for ours, theirs in said["mapping"].items()]
-    return [f"collection: {said['name']} ({said['source']})", *fields, *(f"  note: {note}" for note in said["notes"])]
-
-
-def _similarity_lines(plan: Mapping[str, Any]) -> list[str]:
-    sources = plan["similarity_source"]
-    return [f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()]
-
-
-def _tower_lines(tower: Mapping[str, Any]) -> Sequence[str]:
+def _tower_lines(tower: Mapping[str, Any], *, several: bool) -> Sequence[str]:
     state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
-    head = f"{tower['model']}, {tower['tower']} tower: {counts}; {state}"
-    return head, f"  recipe: {_recipe_words(tower['recipe'])}"
+    on = f", {tower['collection']}" if several and "collection" in tower else ""
+    return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}", f"  recipe: {_recipe(tower['recipe'])}"
 
 
-def _recipe_words(recipe: Mapping[str, Any]) -> str:
-    told = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    """The fields of a recipe that are set, with their sources, in words."""
+    names = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
     sources = recipe["sources"]
-    return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in told if recipe[name])
+    return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in names if recipe[name])

@@ -4,22 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from retroscope.errors import unknown_name
-from retroscope.study.settings import StudySettings, merged, plain
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import merged
+from retroscope.study.settings import as_values
 
 Values = Mapping[str, Any]
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
-    "default": {"probing": {"protocol": "default"}},
+    "default": {"probes": {"protocol": "default"}},
     # arXiv 2505.07166: padded to the maximum, the concat probe, the norm's
     # 20-point rule over batches in the order given, unpaired t-tests under Bonferroni.
     "ielab-2025": {
+        "random_weights": False,
         "extraction": {"norm_each_layer": False},
-        "probing": {"protocol": "ielab-2025"},
+        "probes": {"protocol": "ielab-2025"},
         "neurons": {
-            "target": "norm",
-            "quadrature": "ielab-20",
-            "thresholds": [0.01, 0.1],
-            "batch_size": 4,
+            "attribution": {
+                "target": "norm",
+                "quadrature": "ielab-20",
+                "thresholds": [0.01, 0.1],
+                "batch_size": 4,
+            },
         },
         "statistics": {"test": "unpaired_t", "correction": "bonferroni"},
     },
@@ -27,7 +32,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 
 def under_protocol(values: Values) -> dict[str, Any]:
-    """The values with their protocol's settings wherever they name none of their own."""
+    """Return the values with their protocol's settings wherever they name none of their own."""
     name = values.get("protocol", "default")
     if str(name) not in PROTOCOLS:
         raise unknown_name("protocol", str(name), PROTOCOLS)
@@ -39,9 +44,9 @@ def under_protocol(values: Values) -> dict[str, Any]:
 
 
 def departures(settings: StudySettings) -> list[str]:
-    """Settings that are not what the protocol of that name sets, in words: numbers under a name that is not theirs."""
+    """Return, in words, each setting that is not what the protocol of that name sets."""
     sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
-    own = _flat(plain(settings))
+    own = _flat(as_values(settings))
     return [
         f"protocol {settings.protocol!r} sets {name} to {value!r}, but it is {own[name]!r}"
         for name, value in _flat({**PROTOCOLS[settings.protocol], **sides}).items()
@@ -51,7 +56,7 @@ def departures(settings: StudySettings) -> list[str]:
 
 def _flat(values: Values, prefix: str = "") -> dict[str, Any]:
     """Dotted name -> value."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

@@ -1,6 +1,5 @@
 """What `retroscope train` does: backbone and collection in, a retriever's folder out."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,22 +7,23 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import splits_of
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by, software
-from retroscope.study.settings import DataSettings, ModelSettings, plain
+from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.inputs.settings_files import plain
+from retroscope.progress import Progress
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
-from retroscope.training.folder import ABOUT, claim, finished, save_trained
+from retroscope.training.folder import ABOUT, claim, finished_training, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
-from retroscope.training.overlap import Overlap, overlap_with
+from retroscope.training.overlap import TrainingOverlap, overlap_with
 from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_with, training_pairs
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
-from retroscope.training.watch import Progress
 
 ALL_TIED = "the held-out queries measure the same at every checkpoint, so they chose nothing: the last was kept"
 
@@ -58,7 +58,7 @@ class TrainJob:
     pairs: Pairs
     dev: Collection | None
     settings: TrainStudySettings
-    overlaps: tuple[Overlap, ...] = ()
+    overlaps: tuple[TrainingOverlap, ...] = ()
 
     @property
     def key(self) -> str:
@@ -66,7 +66,7 @@ class TrainJob:
         towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
         dev = "" if self.dev is None else self.dev.fingerprint
         said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return fingerprint(said)
 
 
 def training_split(source: str, wanted: str | None) -> str | None:
@@ -111,7 +111,7 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
     Raises:
         TrainingError: if the folder belongs to something else.
     """
-    done = finished(folder, job.key)
+    done = finished_training(folder, job.key)
     if done is not None:
         return done
     source = job.settings.backbone.source if job.settings.backbone else None
@@ -161,7 +161,7 @@ def _masked(pairs: Pairs) -> list[str]:
     ]
 
 
-def _shared(found: Overlap) -> str:
+def _shared(found: TrainingOverlap) -> str:
     """What a held-out collection shares with the pairs, in words."""
     answers = "; answers are not known"
     if found.shared_answers is not None:

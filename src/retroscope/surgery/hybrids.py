@@ -20,8 +20,10 @@ from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
+from retroscope.encoders.token_budgets import DEFAULT_BUDGET
+from retroscope.surgery.pairs import check_transplantable
 from retroscope.surgery.random_changes import RandomChanges
-from retroscope.surgery.transplant import Transplant, check_pair, named
+from retroscope.surgery.transplant import Transplant, named
 
 # Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
 ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
@@ -77,7 +79,7 @@ def transplanted(
     rows: Sequence[TokenIds],
     names: Sequence[str],
     *,
-    tokens: int = 1024,
+    tokens: int = DEFAULT_BUDGET,
     told: Callable[[int], None] | None = None,
 ) -> dict[str, Float[Tensor, "text out"]]:
     """The final vectors of tokenised texts under every transplant, in the order given, on the CPU.
@@ -97,7 +99,7 @@ def hybrids(
     rows: Sequence[TokenIds],
     wanted: Sequence[Wanted],
     *,
-    tokens: int = 1024,
+    tokens: int = DEFAULT_BUDGET,
     told: Callable[[int], None] | None = None,
     random: RandomChanges | None = None,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
@@ -108,7 +110,7 @@ def hybrids(
         wanted: which of the two receives, and what.
         random: the random changes of the pair, where they are held from call to call.
     """
-    check_pair(*pair)
+    check_transplantable(*pair)
     random = random or RandomChanges(pair)
     made: dict[Wanted, Tensor] = {}
     recipe = pair[0].recipe

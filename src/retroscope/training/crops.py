@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import TrainingError
+from retroscope.progress import Progress
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model, without_new_pooler
 from retroscope.training.pairs import Pairs
@@ -16,7 +17,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import transformers_of
-from retroscope.training.watch import Progress
 
 SHORTEST, LONGEST = 0.05, 0.5  # of the text's words, as Contriever crops
 
@@ -54,7 +54,7 @@ def pretrain_on_crops(
     return made, [dict(row) for row in trained.curve]
 
 
-def windows(texts: Sequence[str], words: int) -> list[str]:
+def word_windows(texts: Sequence[str], words: int) -> list[str]:
     """The texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
     parts = [text.split() for text in texts]
     return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]

@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from retroscope.documents import as_json, write_text
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_encoder, load_retriever
@@ -23,7 +24,7 @@ ABOUT, CHECKPOINTS, OWNER = "training.json", "checkpoints", "key.json"
 TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an unmerged one
 
 
-def finished(folder: Path, key: str) -> dict[str, Any] | None:
+def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
     """What the training of this key wrote here; None where it has not ended.
 
     Raises:
@@ -65,10 +66,7 @@ def claim(folder: Path, key: str) -> Path:
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, as_json(document) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

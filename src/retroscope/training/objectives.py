@@ -70,7 +70,7 @@ def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
 
 
 @dataclass(frozen=True)
-class Objective:
+class PretrainingObjective:
     """How a family is trained with an objective.
 
     Attributes:
@@ -86,7 +86,7 @@ class Objective:
     finish: Callable[[PreTrainedModel], PreTrainedModel] = lambda model: model
 
 
-def go_on(objective: Objective, folder: Path) -> tuple[PreTrainedModel, list[str]]:
+def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedModel, list[str]]:
     """A checkpoint's model in float32, and the weights that it lacks: a head that it was saved without begins anew.
 
     Raises:
@@ -107,29 +107,29 @@ def go_on(objective: Objective, folder: Path) -> tuple[PreTrainedModel, list[str
     return model, new
 
 
-MASKED = Objective(
+MASKED = PretrainingObjective(
     AutoModelForMaskedLM.from_config,
     AutoModelForMaskedLM,
     lambda tokenizer, chosen: Masking(tokenizer, chosen.masked),
 )
-SPANS = Objective(
+SPANS = PretrainingObjective(
     T5ForConditionalGeneration,
     T5ForConditionalGeneration,
     lambda tokenizer, chosen: Spans(tokenizer, chosen.masked),
 )
-CAUSAL = Objective(
+CAUSAL = PretrainingObjective(
     AutoModelForCausalLM.from_config,
     AutoModelForCausalLM,
     lambda tokenizer, chosen: NextWord(tokenizer),
 )
-RETROMAE = Objective(
+RETROMAE = PretrainingObjective(
     RetroMae,
     RetroMae,
     lambda tokenizer, chosen: TwoMasks(tokenizer, chosen.masked, chosen.decoder_masked),
     finish=without_decoder,
 )
 # (objective, family) -> how; `crops` is contrastive and trains like a retriever.
-LANGUAGE: Mapping[tuple[str, str], Objective] = {
+LANGUAGE: Mapping[tuple[str, str], PretrainingObjective] = {
     ("mlm", "bert"): MASKED,
     ("mlm", "roberta"): MASKED,
     ("mlm", "distilbert"): MASKED,
@@ -143,7 +143,7 @@ LANGUAGE: Mapping[tuple[str, str], Objective] = {
 }
 
 
-def objective_of(name: str, family: str) -> Objective:
+def objective_of(name: str, family: str) -> PretrainingObjective:
     """How a family is trained with an objective.
 
     Raises:

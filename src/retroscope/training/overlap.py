@@ -30,7 +30,7 @@ class NearDuplicate:
 
 
 @dataclass(frozen=True)
-class Overlap:
+class TrainingOverlap:
     """What the judged queries of a held-out collection share with the training pairs.
 
     Attributes:
@@ -52,7 +52,7 @@ class Overlap:
     examples: tuple[NearDuplicate, ...] = ()
 
 
-def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> Overlap:
+def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> TrainingOverlap:
     """Compare the judged queries of a collection with the training pairs.
 
     Args:
@@ -76,7 +76,7 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
     known = bool(pairs.answers) and any(answers)
     same_answer = sum(bool(mine & pairs.answers) for mine in answers) if known else None
     n = len(held_out.judged_queries)
-    return Overlap(held_out.name, n, threshold, len(found), shared, same_answer, examples)
+    return TrainingOverlap(held_out.name, n, threshold, len(found), shared, same_answer, examples)
 
 
 class _Nearest:

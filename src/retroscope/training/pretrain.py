@@ -12,10 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import TrainingError
+from retroscope.progress import Progress
 from retroscope.training.collate import Collate
 from retroscope.training.folder import last_checkpoint
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.watch import Progress, Watch, disk_errors, rhythm, shared_arguments
+from retroscope.training.watch import Watch, disk_errors, rhythm, shared_arguments
 
 Example = dict[str, list[int]]
 
@@ -35,7 +36,7 @@ class Documents:
     cut: int
 
 
-def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
+def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
     """One example a document, more of a document longer than `max_length`; documents are never joined.
 
     Joined documents would see one another, and what stood together by chance would be learnt.

@@ -2,7 +2,7 @@
 
 import errno
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,7 @@ from typing import Any, Protocol
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from retroscope.errors import TrainingError
-
-Progress = Callable[[str, int, int], None]
+from retroscope.progress import Progress
 
 
 @dataclass

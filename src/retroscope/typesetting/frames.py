@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from retroscope.errors import AnalysisError
 from retroscope.statistics import Difference
@@ -27,6 +28,16 @@ def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
         for side in (BEFORE, AFTER)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return the cells with `low` and `high` moved out, so that all of them cover together at 1 - `level` (Bonferroni).
+
+    Among many cells some intervals miss the true value by luck alone.
+    """
+    ratio = stats.norm.ppf(1 - level / (2 * max(len(cells), 1))) / stats.norm.ppf(1 - level / 2)
+    below, above = cells["value"] - cells["low"], cells["high"] - cells["value"]
+    return cells.assign(low=cells["value"] - ratio * below, high=cells["value"] + ratio * above)
 
 
 def alpha(difference: Difference) -> float:

@@ -8,7 +8,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import jinja2
@@ -20,26 +22,64 @@ from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import score, seconds, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
+MACROS = (
+    "{% from 'macros.html.j2' import alarms, caveats, facts, figure, model_facts, statement, table with context %}\n"
+)
+
+
+@dataclass(frozen=True)
+class SectionPage:
+    """One section of a page.
+
+    Attributes:
+        name: its anchor.
+        title: its heading.
+        question: that it answers.
+        package: whose folder has its templates `section.html.j2` and, maybe, `sources.html.j2`.
+        values: name -> what its templates read.
+    """
+
+    name: str
+    title: str
+    question: str
+    package: str
+    values: Mapping[str, object]
 
 
 def fill(
-    template: str, figures: Sequence[Figure], tables: Mapping[str, PaperTable], values: Mapping[str, object]
+    template: str,
+    figures: Sequence[Figure],
+    tables: Mapping[str, PaperTable],
+    values: Mapping[str, object],
+    sections: Sequence[SectionPage] = (),
 ) -> str:
-    """The page that a template makes of figures, tables and other values."""
+    """Return the page that a template makes of figures, tables, other values and sections."""
     vega, own = (_inside_script(text) for text in (script_bundle(), (TEMPLATES / "report.js").read_text("utf-8")))
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            figures={figure.name: figure for figure in figures},
-            specs={figure.name: json_for_script(figure.specification) for figure in figures},
-            tables=tables,
-            scripts=(vega, own),
-            policy=policy((vega, own)),
-            css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
-            **values,
-        )
-    )
+    environment = _environment()
+    shared = {
+        "figures": {figure.name: figure for figure in figures},
+        "specs": {figure.name: json_for_script(figure.specification) for figure in figures},
+        "tables": tables,
+        **values,
+    }
+    return environment.get_template(template).render(
+        sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
+                  for one in sections],
+        scripts=(vega, own),
+        policy=policy((vega, own)),
+        css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        **shared,
+    )  # fmt: skip
+
+
+def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
+    """A part of a section as HTML; empty where its package has no such template."""
+    folder = Path(str(files(section.package)))
+    file = folder / f"{part}.html.j2"
+    if not file.is_file():
+        return Markup("")
+    code = MACROS + file.read_text("utf-8")
+    return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
 
 
 def json_for_script(value: object) -> Markup:

@@ -27,6 +27,8 @@ class Statement:
         doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
         title: what other statements call it, for an alarm that they rest on; its text begins with it.
         instruments: the instruments that it names, where some are doubted later.
+        headline: whether it answers the study's first question.
+        headline: whether a report opens with it, after the alarms.
     """
 
     topic: str
@@ -36,6 +38,7 @@ class Statement:
     doubts: tuple[str, ...] = ()
     title: str = ""
     instruments: tuple[str, ...] = ()
+    headline: bool = False
 
     def doubted(self, *reasons: str) -> "Statement":
         """The same statement with more reasons for doubt."""

@@ -1,34 +1,15 @@
 """What was studied, as the head of a page states it: the models, what made their vectors, and the collections."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from retroscope.statistics.settings import AUTO, ComparisonSettings
+from retroscope.encoders.proofs import SelfTest
+from retroscope.statistics.settings import ComparisonSettings
 
 BEFORE = "before"
 AFTER = "after"
 MODEL = "model"  # the only one, where nothing is compared
-PUBLISHED_TEST = "unpaired_t"
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """One check that a tower had to pass before its numbers count.
-
-    Attributes:
-        name: what was checked, e.g. "padding changes nothing".
-        passed: whether it held.
-        value: what was measured, in the units of the check.
-        tolerance: the largest value that passes.
-        detail: what to know about it, in words.
-    """
-
-    name: str
-    passed: bool
-    value: float
-    tolerance: float
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +84,8 @@ class Subject:
         protocol: "default" or "ielab-2025".
         measures: of retrieval; the first is the headline.
         statistics: how differences are tested.
+        trainings: of the retriever that were studied, the retriever itself included.
+        trainings: number of trainings of the retriever that are studied, itself included.
         settings: all settings of the study, JSON-like.
         caveats: what a reader must know before any number.
         command: the command line that repeats the study.
@@ -116,6 +99,7 @@ class Subject:
     protocol: str = "default"
     measures: tuple[str, ...] = ()
     statistics: ComparisonSettings = field(default_factory=ComparisonSettings)
+    trainings: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     command: str = ""
@@ -150,7 +134,7 @@ class Subject:
     @property
     def paired_statistics(self) -> ComparisonSettings:
         """How all but probes are tested: the published unpaired test is the probes' alone."""
-        return replace(self.statistics, test=AUTO) if self.statistics.test == PUBLISHED_TEST else self.statistics
+        return self.statistics.paired
 
     def side(self, name: str) -> Model:
         """Return the model of a side, "before", "after" or "model"."""

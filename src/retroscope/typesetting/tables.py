@@ -3,11 +3,14 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from retroscope.files import whole_folder, write_whole
 from retroscope.typesetting.latex import PaperTable, booktabs
+
+Named = TypeVar("Named")
 
 
 def write_frames(
@@ -34,17 +37,17 @@ def write_frames(
     return [folder / name for name in names]
 
 
-def joined(found: Sequence[Mapping[str, PaperTable]]) -> dict[str, PaperTable]:
-    """All tables; two of one name would be one file, and one of them lost.
+def joined(parts: Sequence[Mapping[str, Named]]) -> dict[str, Named]:
+    """Return all parts as one mapping; two of one name would be one file, and one of them lost.
 
     Raises:
         ValueError: if two have one name.
     """
-    names = [name for tables in found for name in tables]
+    names = [name for part in parts for name in part]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ValueError(f"two tables are called {', '.join(repeated)}")
-    return {name: table for tables in found for name, table in tables.items()}
+        raise ValueError(f"two tables or figures are called {', '.join(repeated)}")
+    return {name: one for part in parts for name, one in part.items()}
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -20,7 +20,7 @@ from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Judgment
 from retroscope.inputs.sampled import sampled
-from retroscope.representations.extraction import Progress
+from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors, representations_in_memory
 from retroscope.retrieval.folds import Folds, folded_text, query_folds, relevant
 from retroscope.retrieval.linear_head import Space, cross_fitted, unit_rows
@@ -91,7 +91,7 @@ def trial(collection: Collection, measures: Sequence[str], similarity: str, sett
     return Trial(collection, tuple(measures), folds, similarity, settings.head)
 
 
-def try_variants(views: Views, asked: Trial, progress: Progress | None = None) -> Tried:
+def try_variants(views: Views, asked: Trial, progress: Count | None = None) -> Tried:
     """Search with every pooling and layer of a model: raw, whitened, and with a linear head."""
     layers = range(views.own.passage.n_layers)
     shape = (len(asked.folds), len(views.poolings), len(layers), len(asked.kinds), len(asked.measures))

@@ -96,7 +96,7 @@ def ablation_curves(
     beside = ranked(attribution, settings.beside, settings.parts)
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
     if whole is None and is_sampled(collection, settings.passages):
-        whole = whole_search(collection, {}, settings.measures)
+        whole = whole_search(collection, {})
     searched = sampled(collection, queries.ids, settings.passages, settings.seed, whole.rankings if whole else ())
     trial = make_trial(
         retriever,

@@ -4,31 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encode import TokenIds, final_vectors, tokenise
-from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.encode import final_vectors
+from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
+from retroscope.inputs.pairing import same_weights
+from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.progress import Progress
-from retroscope.representations.extraction import ACCELERATOR_TOKENS, CPU_TOKENS
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 
 BOTH = ("query", "passage")
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """The tokenised texts of one tower and how they are encoded."""
-
-    encoder: Encoder
-    ids: tuple[str, ...]
-    rows: list[TokenIds]
-    tokens: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +38,7 @@ class Trial:
     retriever: Retriever
     collection: Collection
     measures: tuple[str, ...]
-    texts: Mapping[str, Texts]
+    texts: Mapping[str, TowerTexts]
     moments: Mapping[str, NeuronMoments]
     hold_mean: bool
     intact: Mapping[str, Representations]
@@ -94,14 +84,6 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
             )
 
 
-def same_weights(one: Encoder, two: Encoder) -> bool:
-    """Whether two encoders compute with equal weights, whatever their recipes."""
-    if one.backbone is two.backbone:
-        return True
-    mine, theirs = one.backbone.state_dict(), two.backbone.state_dict()
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
-
-
 def make_trial(
     retriever: Retriever,
     collection: Collection,
@@ -122,23 +104,11 @@ def make_trial(
     return Trial(retriever, collection, measures, texts, moments, hold_mean, intact, told)
 
 
-def _moments(texts: Texts) -> NeuronMoments:
+def _moments(texts: TowerTexts) -> NeuronMoments:
     return moments_of_rows(texts.encoder, texts.rows, texts.tokens)
 
 
-def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tokens: int | None) -> Texts:
-    """The queries or the passages of a collection, tokenised."""
-    encoder = retriever.tower(tower)
-    if tower == "query":
-        ids, texts = tuple(collection.queries), [query.text for query in collection.queries.values()]
-    else:
-        ids = tuple(collection.passages)
-        texts = [collection.passage_text(i) for i in ids]
-    usual = CPU_TOKENS if encoder.device.type == "cpu" else ACCELERATOR_TOKENS
-    return Texts(encoder, ids, tokenise(encoder, texts), batch_tokens or usual)
-
-
-def encoded(texts: Texts, told: Counter) -> Representations:
+def encoded(texts: TowerTexts, told: Counter) -> Representations:
     """The final vectors."""
     final = final_vectors(texts.encoder, texts.rows, texts.tokens, told.add)
     return representations_in_memory(texts.ids, final[:, None].numpy())

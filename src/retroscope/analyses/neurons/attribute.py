@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from retroscope.attribution.attribute import Progress, attribute_neurons, plan_attribution
+from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.published import published_document, published_encoder
 from retroscope.attribution.result import NeuronAttribution
@@ -17,6 +17,7 @@ from retroscope.collection.records import Candidates
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
+from retroscope.progress import Count
 
 GIB = 2**30
 # pooling -> what the published files call it
@@ -40,7 +41,7 @@ def attribute(
     settings: NeuronSettings | None = None,
     *,
     state: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> NeuronAttribution:
     """Attribute every FFN neuron of one tower over the judged queries of a collection; negatives by BM25.
 

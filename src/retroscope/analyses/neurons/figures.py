@@ -9,10 +9,10 @@ import pandas as pd
 
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_rows, effect_rows, layer_activity, profile_rows
 from retroscope.analyses.neurons.result import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
-from retroscope.analyses.probes.figures import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
 from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha, correction, margin
+from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
 
 SHOWN = {  # statistic -> what its axis says
     LAYER_SHARE: "share of the total",

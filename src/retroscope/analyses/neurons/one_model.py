@@ -20,7 +20,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
 from retroscope.documents import SCHEMA, as_json, clean, write_text
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.selftest import SelfTest
+from retroscope.encoders.proofs import SelfTest
 from retroscope.inputs.encoding import doubts, tested
 from retroscope.inputs.load import check_ids, collection_of, retriever_of
 from retroscope.inputs.provenance import collection_facts, command_line, model_facts, software

@@ -23,6 +23,7 @@ from retroscope.errors import SettingsError
 from retroscope.files import whole_folder
 from retroscope.inputs.whole_search import WholeSearch, whole_search_of
 from retroscope.progress import Progress, Stages
+from retroscope.retrieval.measures import depth
 from retroscope.scores import load_scores
 from retroscope.study.settings import StudySettings
 
@@ -145,7 +146,7 @@ def run_plan(
                 [retriever],
                 collection,
                 settings.ablation.passages,
-                settings.ablation.measures,
+                depth(settings.ablation.measures),
                 cache=cache,
                 extraction=settings.extraction,
                 progress=stages.named(),

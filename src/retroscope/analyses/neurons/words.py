@@ -15,8 +15,7 @@ from retroscope.analyses.neurons.ablation_words import TOPIC, ablated
 from retroscope.analyses.neurons.checks import check_statements, doubted
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
-from retroscope.analyses.probes.controls import widened
-from retroscope.typesetting.frames import alpha, correction, margin
+from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_trial import same_weights
 from retroscope.analyses.trainings.summary import PROBING, RETRIEVAL, TRAINING, without_controls
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.encoding import doubts, refuse_blind
-from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.pairing import recipe_differences, same_weights
 from retroscope.inputs.provenance import truncation_caveats
 from retroscope.probing.grid import probe
 from retroscope.probing.settings import ProbeSettings

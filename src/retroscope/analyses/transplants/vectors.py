@@ -1,8 +1,6 @@
 """The final vectors of many hybrids, window by window on disk, so that a sweep that was stopped goes on."""
 
-import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.analyses.neurons.ablation_trial import Texts
+from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.files import write_whole
+from retroscope.inputs.texts import TowerTexts
 from retroscope.surgery.hybrids import Wanted, hybrids
 from retroscope.surgery.random_changes import RandomChanges
 
@@ -24,19 +23,19 @@ FORMAT = 1  # of the windows: another number is another key
 
 def hybrid_vectors(
     pair: tuple[Encoder, Encoder],
-    texts: Texts,
+    texts: TowerTexts,
     wanted: Sequence[Wanted],
     cache: Path,
-    told: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> dict[Wanted, Float[np.ndarray, "text out"]]:
-    """The vectors of every hybrid, texts in the order given.
+    """Return the vectors of every hybrid, texts in the order given.
 
     Args:
         pair: the two models.
         texts: tokenised, for both alike where both receive.
         wanted: see `surgery.hybrids.hybrids`.
         cache: what was made earlier of the same models, texts and hybrids is read from it.
-        told: how many more texts are done.
+        report: called with the number of texts that were done since.
     """
     folder = cache / FOLDER / _key(pair, texts, wanted)
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
@@ -50,7 +49,7 @@ def hybrid_vectors(
         if made is None:
             made = np.empty((len(wanted), len(order), part.shape[-1]), np.float32)
         made[:, chosen] = part
-        told(len(chosen))
+        report(len(chosen))
     return dict(zip(wanted, made if made is not None else (), strict=True))
 
 
@@ -58,8 +57,8 @@ def _window(
     file: Path, wanted: Sequence[Wanted], make: Callable[[], Mapping[Wanted, Tensor]]
 ) -> Float[np.ndarray, "hybrid text out"]:
     if file.exists():
-        found: np.ndarray = np.load(file, allow_pickle=False)
-        return found
+        stored: np.ndarray = np.load(file, allow_pickle=False)
+        return stored
     vectors = make()
     stacked = np.stack([vectors[key].numpy() for key in wanted])
     held = io.BytesIO()
@@ -68,7 +67,7 @@ def _window(
     return stacked
 
 
-def _key(pair: tuple[Encoder, Encoder], texts: Texts, wanted: Sequence[Wanted]) -> str:
+def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
     """Of everything that makes the vectors."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
+    return fingerprint(made_of)[:32]

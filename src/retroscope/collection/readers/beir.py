@@ -12,7 +12,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
-from retroscope.collection.readers.rows import rows
+from retroscope.collection.readers.rows import file_rows
 from retroscope.collection.readers.trec_files import read_qrels
 from retroscope.errors import CollectionError
 
@@ -39,8 +39,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
     name = collection_name(path)
     collection = join_parts(
         name,
-        reader.passages(rows(_file(path, "corpus"))),
-        reader.queries(rows(_file(path, "queries"))),
+        reader.passages(file_rows(_file(path, "corpus"))),
+        reader.queries(file_rows(_file(path, "queries"))),
         read_qrels(splits[split]),
         str(path),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.readers.fields import Words, refuse_unknown_words, resolve_columns, resolve_stems
 from retroscope.collection.readers.options import ReadOptions, collection_name
-from retroscope.collection.readers.rows import Row, first_row, rows
+from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError
 
@@ -69,10 +69,12 @@ def recognises_rows(path: Path, form: RowFormat) -> bool:
 
 def read_rows(path: Path, form: RowFormat, options: ReadOptions) -> Collection:
     """A file of rows as a collection."""
-    return collect(rows(path), form, options, name=collection_name(path), source=str(path))
+    return collection_from_rows(file_rows(path), form, options, name=collection_name(path), source=str(path))
 
 
-def collect(stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, name: str, source: str) -> Collection:
+def collection_from_rows(
+    stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, name: str, source: str
+) -> Collection:
     """Rows as a collection; the stream is read once.
 
     Raises:

@@ -37,7 +37,7 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
 
 
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Our word -> the stem of its numbered columns (see `numbered`); none need be there, unless `columns` names it."""
+    """Map our word to the stem of its numbered columns (`numbered_texts`), required only if `columns` names it."""
     for word in stems:
         if word in columns and not _numbered_columns(row, columns[word]):
             raise missing_column(row, [f"{columns[word]}_1"], word)
@@ -88,7 +88,7 @@ def required_id(row: Row, column: str) -> str:
     return found
 
 
-def texts_of(row: Row, column: str) -> list[str]:
+def text_list(row: Row, column: str) -> list[str]:
     """The list of texts in a column; a single text counts as a list of one."""
     value = _list_of(row, column)
     for item in value:
@@ -99,7 +99,7 @@ def texts_of(row: Row, column: str) -> list[str]:
 
 def answers_of(row: Row, column: str | None) -> tuple[str, ...]:
     """The answers in a column, each once; none where the column is absent."""
-    return () if column is None or column not in row.values else tuple(dict.fromkeys(texts_of(row, column)))
+    return () if column is None or column not in row.values else tuple(dict.fromkeys(text_list(row, column)))
 
 
 def ids_of(row: Row, column: str) -> list[str]:
@@ -129,7 +129,7 @@ def _list_of(row: Row, column: str) -> list[Any]:
     return list(value)
 
 
-def numbered(row: Row, stem: str) -> list[str]:
+def numbered_texts(row: Row, stem: str) -> list[str]:
     """The texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers, empty ones left out."""
     texts = [text_of(row, column) for column in _numbered_columns(row, stem)]
     return [t for t in texts if t.strip()]

@@ -17,12 +17,12 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers import dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
-from retroscope.collection.readers.examples import collect
+from retroscope.collection.readers.examples import collection_from_rows
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
-from retroscope.collection.readers.rows import Row, rows
+from retroscope.collection.readers.rows import Row, file_rows
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
 
@@ -130,7 +130,7 @@ def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
             fix="rename the columns before saving: query, positive, negative_1, negative_2",
         )
     plain = replace(options, split=None)
-    collection = collect(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
+    collection = collection_from_rows(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
     return replace(collection, mapping={**collection.mapping, "split": split})
 
 
@@ -160,7 +160,7 @@ def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
 
 def _chained(files: Sequence[Path]) -> Iterator[Row]:
     for file in files:
-        yield from rows(file)
+        yield from file_rows(file)
 
 
 def _saved_splits(folder: Path) -> Splits:

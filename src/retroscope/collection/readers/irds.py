@@ -27,10 +27,10 @@ def read(path: Path, options: ReadOptions) -> Collection:
     """Read the data set whose id is the path."""
     name = path.as_posix()
     options.refuse_split("ir_datasets")
-    return collection_of(_load(name), name)
+    return irds_collection(_load(name), name)
 
 
-def collection_of(dataset: Any, name: str) -> Collection:
+def irds_collection(dataset: Any, name: str) -> Collection:
     """A loaded ir_datasets data set as a collection."""
     parts = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
     if parts:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
-from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, texts_of
+from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
@@ -43,7 +43,7 @@ def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
     if not isinstance(value, Mapping):
         return [(required_text(p, "passage_text"), _selected(p)) for p in records_of(row, column)]
     inner = Row(value, row.file, row.number, row.unit)
-    texts, marks = texts_of(inner, "passage_text"), value.get("is_selected")
+    texts, marks = text_list(inner, "passage_text"), value.get("is_selected")
     if not isinstance(marks, list) or len(marks) != len(texts):
         raise CollectionError(
             f"{len(texts)} texts in passage_text, but is_selected is {marks!r}",

@@ -41,7 +41,7 @@ class Row:
         return f"{self.file}, {self.unit} {self.number}"
 
 
-def rows(path: Path) -> Iterator[Row]:
+def file_rows(path: Path) -> Iterator[Row]:
     """The rows of a file, streamed.
 
     Raises:
@@ -60,7 +60,7 @@ def first_row(path: Path) -> Row | None:
     """The first row; None if this is no file of rows, or an empty one."""
     if not path.is_file() or form_of(path) is None:
         return None
-    return next(rows(path), None)
+    return next(file_rows(path), None)
 
 
 def form_of(path: Path) -> str | None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
-from retroscope.collection.readers.rows import Row, form_of, lines, rows
-from retroscope.collection.readers.trec_files import cells_of, read_qrels, read_topics
+from retroscope.collection.readers.rows import Row, file_rows, form_of, lines
+from retroscope.collection.readers.trec_files import line_cells, read_qrels, read_topics
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
 
@@ -106,19 +106,19 @@ def _one(files: list[Path], split: str) -> Path:
 
 
 def _looks_like_qrels(file: Path) -> bool:
-    cells = next((cells_of(line) for _, line in lines(file)), [])
+    cells = next((line_cells(line) for _, line in lines(file)), [])
     return len(cells) in (3, 4)  # whether its grades are sound is for the reader to say, with file and line
 
 
 def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
     if _has_rows(file, PASSAGE_WORDS):
-        return reader.passages(rows(file))
+        return reader.passages(file_rows(file))
     return reader.passages(_pairs(file, "docid", "text"))
 
 
 def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
     if _has_rows(file, QUERY_WORDS):
-        return reader.queries(rows(file))
+        return reader.queries(file_rows(file))
     if any("<top>" in line.lower() for _, line in lines(file)):
         return iter(read_topics(file, reader.columns.get("query_text", "title")))
     return reader.queries(_pairs(file, "qid", "text"))
@@ -129,7 +129,7 @@ def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
     form = form_of(file)
     if form not in (".tsv", None):
         return True
-    header = next((cells_of(line) for _, line in lines(file)), [])
+    header = next((line_cells(line) for _, line in lines(file)), [])
     return form == ".tsv" and all(any(name in header for name in names) for names in words.values())
 
 

@@ -31,7 +31,7 @@ def read_qrels(path: Path) -> list[Judgment]:
     judgments = []
     width = 0
     for number, line in lines(path):
-        cells = cells_of(line)
+        cells = line_cells(line)
         if not cells:
             continue
         where = f"{path}, line {number}"
@@ -64,7 +64,7 @@ def _grade(text: str, where: str, *, first: bool) -> int:
         raise
 
 
-def cells_of(line: str) -> list[str]:
+def line_cells(line: str) -> list[str]:
     """The cells of a line: between tabs if there are any (ids may hold spaces), else between spaces."""
     return [c.strip(" \r\n") for c in line.split("\t")] if "\t" in line else line.split()
 
@@ -84,7 +84,7 @@ def read_run(path: Path) -> dict[str, Ranking]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     width = 0
     for number, line in lines(path):
-        cells = cells_of(line)
+        cells = line_cells(line)
         if not cells:
             continue
         if len(cells) not in (3, 6):

@@ -102,7 +102,7 @@ def make_world(settings: WorldSettings | None = None) -> World:
     return World(settings or WorldSettings())
 
 
-def facts(world: World) -> dict[str, Any]:
+def world_facts(world: World) -> dict[str, Any]:
     """Settings and sizes, JSON-like."""
     return {
         "settings": asdict(world.settings),
@@ -112,7 +112,7 @@ def facts(world: World) -> dict[str, Any]:
     }
 
 
-def describe(world: World) -> str:
+def world_summary(world: World) -> str:
     """Sizes in words, and what each split is for."""
     said = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
     return "\n".join([said, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])

@@ -18,6 +18,3 @@ PROBES: dict[str, Probe] = {
     "mean_difference": mean_difference,
     "concat": concat,
 }
-
-# "mdl" is not in the table: it has no test part, it codes every query (see `mdl.py`).
-KNOWN_PROBES: tuple[str, ...] = (*PROBES, "mdl")

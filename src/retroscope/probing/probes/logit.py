@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
-from retroscope.probing.anchor import Anchor, fit_anchor, similarities
+from retroscope.probing.anchor import Anchor, candidate_similarities, fit_anchor
 from retroscope.probing.controls import View
 from retroscope.probing.features import Featuriser, centred, spread
 from retroscope.probing.fitting import Problems, Scores, Weights, choice_scores, fit_choices, log_chances
-from retroscope.probing.trial import Features, Outcome, Trial
+from retroscope.probing.trial import Features, Outcome, ProbeTrial
 from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.shared_passages import standard_error
 
@@ -60,7 +60,7 @@ class Inputs:
         anchor: the similarity to which the weights shrink; None where they shrink to 0.
     """
 
-    trial: Trial
+    trial: ProbeTrial
     featurise: Featuriser
     unit: Float[Tensor, "feature"]
     train: Features
@@ -72,10 +72,10 @@ class Inputs:
 
     def offset(self, part: str) -> Scores | None:
         """Return what the anchor adds to the scores of a part."""
-        return None if self.anchor is None else self.anchor.offset(similarities(self.trial, part))
+        return None if self.anchor is None else self.anchor.offset(candidate_similarities(self.trial, part))
 
 
-def read_inputs(trial: Trial, featurise: Featuriser, columns: Columns, *, anchored: bool) -> Inputs:
+def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: Columns, *, anchored: bool) -> Inputs:
     """Return the inputs of a probe; `anchored` fits the scale of the similarity for each column."""
     train = featurise(trial.view.parts["train"])
     unit = spread(train)
@@ -83,15 +83,15 @@ def read_inputs(trial: Trial, featurise: Featuriser, columns: Columns, *, anchor
     return Inputs(trial, featurise, unit, centred(train) / unit, anchor)
 
 
-def _anchor(trial: Trial, columns: Columns) -> Anchor:
+def _anchor(trial: ProbeTrial, columns: Columns) -> Anchor:
     """One scale for each control and N, repeated for every ridge."""
     once = Columns(columns.view, (0.0,))
-    anchor = fit_anchor(trial, similarities(trial, "train"), once.targets("train"), once.sizes)
+    anchor = fit_anchor(trial, candidate_similarities(trial, "train"), once.targets("train"), once.sizes)
     ridges = len(columns.ridges)
     return Anchor(anchor.unit, anchor.scale.repeat_interleave(ridges), anchor.converged.repeat_interleave(ridges))
 
 
-def fitted(trial: Trial, featurise: Featuriser, *, anchored: bool) -> Outcome:
+def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Outcome:
     """Fit all controls, N and ridges at once; keep the ridge that validates best; choose on the test.
 
     Args:

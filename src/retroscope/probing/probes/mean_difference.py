@@ -10,10 +10,10 @@ import torch
 from retroscope.probing.features import product_features
 from retroscope.probing.fitting import Scores, Weights, choice_scores
 from retroscope.probing.probes.logit import Columns, Inputs, choose_column, read_inputs
-from retroscope.probing.trial import Outcome, Trial, unfitted
+from retroscope.probing.trial import Outcome, ProbeTrial, unfitted
 
 
-def mean_difference(trial: Trial) -> Outcome:
+def mean_difference(trial: ProbeTrial) -> Outcome:
     """Is relevance readable from class means, beyond the similarity?"""
     columns = Columns(trial.view, trial.options.ridge)
     inputs = read_inputs(trial, product_features(trial), columns, anchored=True)

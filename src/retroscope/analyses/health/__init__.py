@@ -1,0 +1,24 @@
+"""Can these models be measured? Their recipes, the proof that their weights are loaded, and their self-tests."""
+
+from retroscope.analyses.analysis import Analysis, NoSettings, Reporter
+
+
+def _settings() -> type:
+    return NoSettings
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.health.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="health",
+    title="Models",
+    question="Can these models be measured?",
+    package=__name__,
+    settings=_settings,
+    reporter=_reporter,
+    required=True,
+)

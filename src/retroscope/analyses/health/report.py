@@ -1,0 +1,71 @@
+"""From the self-tests of every tower to what the report says of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.section import Reading, Section
+from retroscope.typesetting.statements import ALARM, Statement
+from retroscope.typesetting.subject import Subject
+
+COLUMNS = ("side", "model", "tower", "test", "passed", "value", "tolerance", "detail")
+
+
+@dataclass(frozen=True, eq=False)
+class Health:
+    """The self-tests of every tower, a row each, columns `COLUMNS`."""
+
+    self_tests: pd.DataFrame
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
+    """Return the self-tests of every tower; they were made when the models were loaded."""
+    rows = [
+        (side, model.name, tower.role, test.name, test.passed, test.value, test.tolerance, test.detail)
+        for side, model in reading.subject.models.items()
+        for tower in model.towers
+        for test in tower.self_tests
+    ]
+    return Health(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def report(result: Health, reading: Reading) -> Section:
+    """Return an alarm for each side with failed self-tests, the table of all, and what made the vectors."""
+    subject = reading.subject
+    records = result.self_tests.to_dict(orient="records")
+    return Section(
+        statements=tuple(_failed(subject)),
+        frames={"self_tests": result.self_tests},
+        document={"models": {side: _facts(subject, side) for side in subject.models}, "self_tests": records},
+    )
+
+
+def _failed(subject: Subject) -> list[Statement]:
+    return [
+        Statement(
+            "self-tests",
+            ALARM,
+            f"SELF-TEST FAILED on the {side} side ({model.name}): {'; '.join(model.failed_tests)}. "
+            "Every conclusion that rests on this side is marked.",
+            (side,),
+        )
+        for side, model in subject.models.items()
+        if model.failed_tests
+    ]
+
+
+def _facts(subject: Subject, side: str) -> dict[str, object]:
+    """Name, similarity and towers of one model, JSON-like."""
+    model = subject.side(side)
+    towers = [
+        {"role": tower.role, "recipe": tower.recipe, "proof": tower.proof, "layer_names": list(tower.layer_names),
+         "fingerprint": tower.fingerprint}
+        for tower in model.towers
+    ]  # fmt: skip
+    return {"name": model.name, "similarity": model.similarity, "towers": towers}
+
+
+REPORTER = Reporter(infer, report)

@@ -1,0 +1,80 @@
+"""Drift of weights and of representations, as frozen values without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pandas as pd
+
+from retroscope.errors import demand_columns
+
+IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"
+ONLY_BEFORE, ONLY_AFTER, RESHAPED = "only before", "only after", "reshaped"
+COMPARED = (IDENTICAL, ROUNDED, CHANGED)
+
+SIMILARITY_COLUMNS = (
+    "tower", "layer", "statistic", "value", "low", "high", "chance", "halves", "other_training", "random_weights",
+)  # fmt: skip
+GEOMETRY_COLUMNS = ("side", "tower", "layer", "statistic", "value", "low", "high")
+LAYER_MAP_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
+
+
+@dataclass(frozen=True, eq=False)
+class WeightDrift:
+    """Two checkpoints, or one tower of two models, compared tensor by tensor.
+
+    Attributes:
+        tensors: a row a tensor: name, layer (0 the embeddings, k block k, L final norm and pooler too), part, rows,
+            columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm), largest
+            (of |D|), equal (part of its numbers that are the same), and, of changed matrices, the fields of
+            `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
+        notes: what a reader must know before any number.
+        before: name of the backbone.
+        after: name of what was fine-tuned from it.
+        n_blocks: of both.
+    """
+
+    tensors: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    before: str = ""
+    after: str = ""
+    n_blocks: int = 0
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """Return a row a layer and part: tensors, changed (how many), parameters, norm, change, relative."""
+        rows = self.tensors[self.tensors["status"].isin(COMPARED)]
+        squares = rows.assign(norm=rows["norm"] ** 2, change=rows["change"] ** 2, changed=rows["status"] == CHANGED)
+        summed = squares.groupby(["layer", "part"], sort=False).agg(
+            tensors=("name", "size"), changed=("changed", "sum"), parameters=("parameters", "sum"),
+            norm=("norm", "sum"), change=("change", "sum"),
+        )  # fmt: skip
+        summed[["norm", "change"]] = summed[["norm", "change"]] ** 0.5
+        return summed.assign(relative=summed["change"] / summed["norm"]).reset_index()
+
+
+@dataclass(frozen=True, eq=False)
+class RepresentationDrift:
+    """Two retrievers' vectors of the same texts, compared.
+
+    Attributes:
+        similarity: a row a tower, layer and statistic (cka, procrustes, rsa, neighbours): value, low, high, chance;
+            halves, the geometric mean of what two random halves of each model's own dimensions reach (a reference, no
+            bound: two nearly equal models exceed it); other_training, what the model after and other trainings of it
+            reach, on average: the ceiling; random_weights, what the model before and its copy with random weights
+            reach. The last two are NaN where there is none.
+        geometry: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value,
+            low, high. Alignment is of judged pairs, under the tower "both".
+        layer_map: a row a tower, layer before and layer after: cka.
+        texts: tower -> how many were compared.
+    """
+
+    similarity: pd.DataFrame
+    geometry: pd.DataFrame
+    layer_map: pd.DataFrame
+    texts: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        demand_columns("similarity", self.similarity, SIMILARITY_COLUMNS)
+        demand_columns("geometry", self.geometry, GEOMETRY_COLUMNS)
+        demand_columns("layer map", self.layer_map, LAYER_MAP_COLUMNS)

@@ -1,0 +1,30 @@
+"""Settings of the comparison of representations."""
+
+from dataclasses import dataclass
+
+from retroscope.errors import SettingsError
+from retroscope.statistics.jackknife import GROUPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftSettings:
+    """How representations are compared.
+
+    Attributes:
+        texts: of a tower, at most: RSA and neighbours look at all pairs. A random sample where there are more.
+        cross_texts: of these, for the map of every layer against every other.
+        neighbours: k of the common nearest neighbours.
+        level: of the intervals, which are over texts (delete-a-group jackknife).
+        seed: of sample, groups and halves.
+    """
+
+    texts: int = 1000
+    cross_texts: int = 300
+    neighbours: int = 10
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
+            if getattr(self, name) < fewest:
+                raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")

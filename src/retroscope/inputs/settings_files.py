@@ -1,0 +1,138 @@
+"""Settings as JSON-like values and YAML: unknown names are errors with the nearest known one; nothing is guessed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from retroscope.errors import SettingsError, did_you_mean, listed
+
+Kind = TypeVar("Kind")
+
+
+def plain(settings: object) -> dict[str, Any]:
+    """Return settings as JSON-like values."""
+    values: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    return values
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Return JSON-like values as YAML."""
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML folds the line breaks that only Unicode knows, unless their text is in double quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.splitlines() in ([], [text]) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
+    """Return JSON-like values as settings of a kind.
+
+    Raises:
+        SettingsError: for an unknown name or a wrong value.
+    """
+    _check_names(values, kind, where)
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error
+
+
+def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsError:
+    """Return the error for a setting that does not exist."""
+    return SettingsError(f"there is no setting {name!r}", where=where, fix=did_you_mean(name, list(known)))
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML keeps the last of two values under one name, without a word."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    names = [key.value for key, _ in node.value]
+    for place, (key, _) in enumerate(node.value):
+        name = names[place]
+        if name in names[:place]:
+            raise yaml.constructor.ConstructorError(None, None, f"{name!r} occurs more than once", key.start_mark)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def from_yaml(path: Path) -> dict[str, Any]:
+    """Return the values of a settings file, not checked yet."""
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError as error:
+        raise SettingsError("there is no such settings file", where=str(path)) from error
+    except OSError as error:
+        raise SettingsError(f"this settings file cannot be read: {error.strerror}", where=str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"this is not YAML: {error}", where=str(path)) from error
+    if not isinstance(values, dict):
+        raise SettingsError("a settings file is a mapping of names to values", where=str(path))
+    return values
+
+
+def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Return the values after `a.b=c` assignments; c is read as YAML."""
+    result = dict(values)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise SettingsError(f"invalid assignment {assignment!r}", fix="write --set name.field=value")
+        result = assigned(result, name.split("."), _read(assignment, text))
+    return result
+
+
+def _read(assignment: str, text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the value of {assignment!r} is not YAML", fix="write lists as [a, b]") from error
+
+
+def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
+    """Return the values with the one at `path` replaced; mappings are merged into mappings, however deep."""
+    head, *rest = path
+    if not rest:
+        return merged(values, {head: value})
+    inner = values.get(head) or {}
+    if not isinstance(inner, Mapping):
+        raise SettingsError(f"{head!r} is a value, not a group of settings", where=".".join(path))
+    return {**values, head: assigned(inner, rest, value)}
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both; where both name a value, the one `above` wins, and groups are merged."""
+    both = dict(below)
+    for name, value in above.items():
+        old = both.get(name)
+        both[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return both
+
+
+def _check_names(values: Mapping[str, Any], kind: Any, where: str) -> None:
+    """Refuse unknown names, however deep."""
+    types = get_type_hints(kind)
+    for name, value in values.items():
+        if name not in types:
+            raise unknown_setting(str(name), where, types)
+        inner = next((t for t in (types[name], *get_args(types[name])) if is_dataclass(t)), None)
+        several = {f".{i}": item for i, item in enumerate(value)} if isinstance(value, list | tuple) else {"": value}
+        for place, item in several.items():
+            if inner is not None and isinstance(item, Mapping):
+                _check_names(item, inner, f"{where}.{name}{place}")

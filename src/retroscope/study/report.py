@@ -1,0 +1,124 @@
+"""Report: what all sections of a study say, as page, tables, figures and `summary.json`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses import analyses
+from retroscope.analyses.section import Section
+from retroscope.documents import SCHEMA, as_json, clean, write_text
+from retroscope.files import write_whole
+from retroscope.study.folder import SUMMARY
+from retroscope.study.verdict import Verdict, verdict
+from retroscope.typesetting.drawing import write_figures
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.frames import alpha
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.page import SectionPage, fill
+from retroscope.typesetting.statements import Statement
+from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.tables import joined, write_frames
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that is reported of a study.
+
+    Attributes:
+        subject: what was studied.
+        sections: analysis -> what it says, in reading order.
+    """
+
+    subject: Subject
+    sections: Mapping[str, Section]
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the study concludes."""
+        return verdict(self.sections, self.subject)
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Every figure; their names are distinct."""
+        return list(joined([{figure.name: figure for figure in s.figures} for s in self.sections.values()]).values())
+
+    @property
+    def tables(self) -> dict[str, PaperTable]:
+        """Every table of page and paper; their names are distinct."""
+        return joined([section.tables for section in self.sections.values()])
+
+    @property
+    def methods(self) -> dict[str, Mapping[str, Any]]:
+        """Label -> how a difference, or another number with an interval, was computed."""
+        methods: dict[str, Mapping[str, Any]] = {}
+        for section in self.sections.values():
+            methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
+            methods |= section.methods
+        return methods
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return every table of numbers, the verdict's sentences among them."""
+        return joined([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
+
+    def _sentences(self) -> pd.DataFrame:
+        found = [
+            (s.topic, s.tone, s.text, "; ".join(s.doubts))
+            for s in (*self.verdict.everything(), *self.verdict.unconfirmed)
+        ]
+        return pd.DataFrame(found, columns=["topic", "tone", "text", "doubts"])
+
+    def document(self) -> dict[str, Any]:
+        """Return what `summary.json` holds; each analysis under its name."""
+        subject = self.subject
+        head = {
+            "schema": SCHEMA,
+            "title": subject.title,
+            "protocol": subject.protocol,
+            "verdict": _sentences(self.verdict.everything()),
+            "unconfirmed": _sentences(self.verdict.unconfirmed),
+            "caveats": list(subject.caveats),
+            "analyses": {name: section.document for name, section in self.sections.items()},
+            "statistics": self.methods,
+            "settings": dict(subject.settings),
+            "versions": dict(subject.versions),
+            "timings": dict(subject.timings),
+            "command": subject.command,
+        }
+        return {name: clean(value) for name, value in head.items()}
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write page, tables, figures and summary into `folder` and return the path of the page.
+
+    Of a report that is already there, each part is replaced as a whole; other files stay.
+    """
+    page = render(report)
+    large = joined([section.large for section in report.sections.values()])
+    write_frames(report.frames(), report.tables, folder / "tables", large)
+    write_figures(report.figures, folder / "figures")
+    write_text(folder / SUMMARY, as_json(report.document()))
+    return write_whole(folder / "report.html", page.encode())
+
+
+def render(report: Report) -> str:
+    """Return the page as HTML."""
+    pages = [
+        SectionPage(name, known.title, known.question, known.package, {**section.values, "section": section})
+        for name, known in analyses().items()
+        if (section := report.sections.get(name)) is not None
+    ]
+    values = {
+        "subject": report.subject,
+        "title": report.subject.title,
+        "verdict": report.verdict,
+        "methods": report.methods,
+    }
+    return fill("report.html.j2", report.figures, report.tables, values, pages)
+
+
+def _sentences(statements: Sequence[Statement]) -> list[dict[str, Any]]:
+    return [{"topic": s.topic, "tone": s.tone, "text": s.text, "doubts": list(s.doubts)} for s in statements]

@@ -1,0 +1,232 @@
+"""Run what a plan says: every analysis on every collection, each kept as soon as it is measured."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from retroscope.analyses import analyses
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
+from retroscope.collection.collection import Collection
+from retroscope.documents import SCHEMA, clean
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.encoding import doubts
+from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.provenance import collection_facts, command_line, made_by, model_facts, software
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import plain
+from retroscope.progress import Progress
+from retroscope.representations.store import RetrieverRepresentations
+from retroscope.retrieval.runs import write_run
+from retroscope.study.console import in_words
+from retroscope.study.plan import Step, StudyPlan, plan_study
+from retroscope.study.protocols import departures
+from retroscope.study.settings import as_values
+from retroscope.study.study import Study
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+KEPT = "measurements"  # folder of the cache where a stopped study goes on from
+
+
+def compare(
+    before: Retriever,
+    after: Retriever,
+    collection: Collection,
+    settings: StudySettings | None = None,
+    *,
+    also: Sequence[Collection] = (),
+    trainings: Sequence[Retriever] = (),
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Measure a backbone and the retriever fine-tuned from it the same way, and pair them by query.
+
+    Args:
+        before: the backbone.
+        after: the retriever fine-tuned from it.
+        collection: on which everything is measured.
+        settings: of the study; models and collections in it are ignored.
+        also: further collections, of other kinds of text.
+        trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
+        cache: folder of the vector stores; by default the user's cache folder. A stopped study goes on from it.
+        progress: told (what, done, total).
+
+    Raises:
+        EncoderError: if the two have different numbers of layers, so that no layer can be paired.
+    """
+    plan = plan_study(
+        {BEFORE: before, AFTER: after}, (collection, *also), settings, trainings=trainings, cache=cache,
+        progress=progress,
+    )  # fmt: skip
+    return run(plan, progress)
+
+
+def run(plan: StudyPlan, progress: Progress | None = None) -> Study:
+    """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read."""
+    measured: dict[str, list[Measurement]] = {}
+    keys: dict[str, str] = {}
+    for step in plan.steps:
+        if step.planned is not None:
+            key = _key(step, keys)
+            keys[f"{step.analysis.name}/{step.number}"] = key
+            measured.setdefault(step.analysis.name, []).append(_measured(step, key, progress))
+    settled = {name: tuple(found) for name, found in measured.items()}
+    return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
+
+
+def forget(plan: StudyPlan) -> None:
+    """Remove what a run kept in the cache to go on from, once its study is saved."""
+    keys: dict[str, str] = {}
+    for step in plan.steps:
+        if step.planned is not None:
+            keys[f"{step.analysis.name}/{step.number}"] = key = _key(step, keys)
+            shutil.rmtree(step.context.cache / KEPT / key, ignore_errors=True)
+
+
+def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
+    """The measurement of a step: read where a stopped run kept it, else made and kept."""
+    place = step.context.cache / KEPT / key
+    if (place / FACTS).exists():
+        return load_measurement(place)
+    if step.planned is None:
+        raise TypeError(f"{step.analysis.name} was refused: {step.refused}")
+    context = step.context.told(progress)
+    measurement = step.instrument.measure(context, step.settings, step.planned)
+    measurement = replace(measurement, collection=step.context.collection.name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    measurement.save(place, write_run)
+    return replace(load_measurement(place), runs=measurement.runs)
+
+
+def _key(step: Step, earlier: Mapping[str, str]) -> str:
+    """SHA-256 of all that makes a measurement: models, collection, settings, software."""
+    context = step.context
+    shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
+    everyone = [*context.models.values(), *context.trainings]
+    made = {
+        "analysis": step.analysis.name,
+        "settings": plain(step.settings),
+        "shared": plain(shared),
+        "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
+        "roles": list(context.models),
+        "collection": [context.collection.name, context.collection.fingerprint, context.first],
+        "software": made_by(),
+    }
+    return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:
+    """What a study keeps beside its measurements, JSON-like."""
+    context = plan.context.told(progress)
+    names = [one.name for one in context.models.values()]
+    models = {side: model_facts(one, dict(context.encoded(one).self_tests)) for side, one in context.models.items()}
+    on = " and ".join(names)
+    return {
+        key: clean(value)
+        for key, value in {
+            "schema": SCHEMA,
+            "title": f"{on} on {plan.collections[0].name}",
+            "models": models,
+            "trainings": 1 + len(context.trainings),
+            "collections": [_collection(plan, number) for number in range(len(plan.collections))],
+            "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
+            "command": command_line(),
+            "versions": software(),
+            "timings": _timings(context, measured),
+        }.items()
+    }
+
+
+def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
+    collection = plan.collections[number]
+    return collection_facts(collection, plan.context.mined() if number == 0 else None)
+
+
+def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
+    """Stage -> seconds, of encoding and of every analysis."""
+    encoding = {
+        f"{side}: {stage}": taken
+        for side, one in context.models.items()
+        for stage, taken in context.encoded(one).seconds.items()
+    }
+    own = {
+        f"{name}{f' on {one.collection}' if number else ''}: {stage}": taken
+        for name, found in measured.items()
+        for number, one in enumerate(found)
+        for stage, taken in one.seconds.items()
+    }
+    return encoding | own
+
+
+def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
+    """What a reader must know before any number: of the study, then of every analysis."""
+    caveats = departures(plan.settings)
+    caveats += [f"collection: {note}" for note in context.collection.notes]
+    for other in plan.collections[1:]:
+        caveats += [f"{other.name}: {note}" for note in other.notes]
+    if context.is_pair:
+        caveats += recipe_differences(*context.models.values())
+    for side, one in context.models.items():
+        if one.own_similarity:
+            caveats.append(
+                f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
+            )
+        caveats += [f"{side}: {doubt}" for doubt in doubts(context.encoded(one).self_tests)]
+    if context.is_pair and _same_vectors([context.encoded(one).vectors for one in context.models.values()]):
+        caveats.append("both sides make exactly the same vectors: the same model was given twice")
+    caveats += [f"{step.analysis.name} was not measured: {step.refused}" for step in plan.refused]
+    for name in analyses():
+        for number, measurement in enumerate(measured.get(name, ())):
+            on = f"{measurement.collection}: " if number else ""
+            caveats += [f"{on}{text}" for text in measurement.caveats]
+    return caveats
+
+
+def _same_vectors(vectors: Sequence[RetrieverRepresentations]) -> bool:
+    one, two = (tuple(v.recipe[tower]["vectors"] for tower in ("query", "passage")) for v in vectors)
+    return one == two
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A study that was run, and where: what a command writes and prints."""
+
+    plan: StudyPlan
+    study: Study
+
+    def write(self, folder: Path) -> Path:
+        """Write the study into a folder and return the path of the page; what was kept to go on from is removed."""
+        page = self.study.report(folder)
+        forget(self.plan)
+        return page
+
+    def document(self) -> dict[str, Any]:
+        """Return the study in numbers and sentences."""
+        return self.study.summary()
+
+    def text(self) -> str:
+        """Return the study as plain text."""
+        return in_words(self.study.report_contents)
+
+
+@dataclass(frozen=True, eq=False)
+class Runnable:
+    """A plan that a command prints and runs."""
+
+    plan: StudyPlan
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        return self.plan.lines()
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as JSON-like values."""
+        return self.plan.document()
+
+    def run(self, progress: Progress) -> Outcome:
+        """Measure what is planned."""
+        return Outcome(self.plan, run(self.plan, progress))

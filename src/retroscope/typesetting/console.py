@@ -1,0 +1,60 @@
+"""Plain text for a terminal: statements, lists and tables; no character of a text can steer the terminal."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.statements import Statement
+
+WIDTH = 100
+TONE_WIDTH = 13
+
+
+def page(blocks: Iterable[str]) -> str:
+    """Return blocks of text as one page."""
+    return "\n\n".join(_without_controls(block) for block in blocks if block) + "\n"
+
+
+def statements(heading: str, found: Sequence[Statement]) -> str:
+    """Return a heading and statements below it; empty where there are none."""
+    if not found:
+        return ""
+    return "\n".join([heading, *(_statement(s) for s in found)])
+
+
+def _statement(statement: Statement) -> str:
+    text = [_wrapped(f"  {statement.tone}".ljust(TONE_WIDTH + 2), statement.text)]
+    return "\n".join(text + [_wrapped(" " * (TONE_WIDTH + 2), f"(!) {doubt}") for doubt in statement.doubts])
+
+
+def listed(heading: str, items: Sequence[str]) -> str:
+    """Return a heading and items below it; empty where there are none."""
+    if not items:
+        return ""
+    return "\n".join([heading, *(_wrapped("  - ", item) for item in items)])
+
+
+def table(printed: PaperTable) -> str:
+    """Return a table with its caption and note; empty where it has no rows."""
+    if printed.frame.empty:
+        return ""
+    columns = [str(c) for c in printed.frame.columns]
+    grid = [columns, *(list(map(str, row)) for row in printed.frame.itertuples(index=False))]
+    widths = [max(len(line[k]) for line in grid) for k in range(len(columns))]
+    right = [name in printed.numeric for name in columns]
+    lines = ["  ".join(map(_cell, line, widths, right)) for line in grid]
+    note = [_wrapped("  ", printed.note)] if printed.note else []
+    return "\n".join([printed.caption, *(f"  {line}".rstrip() for line in lines), *note])
+
+
+def _cell(text: str, width: int, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _wrapped(lead: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False)
+
+
+def _without_controls(text: str) -> str:
+    """The text without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)

@@ -1,0 +1,40 @@
+"""What the tests say of many effects at once: a colour and a shape for each outcome."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.typesetting.curves import PANEL, tooltips, zero_line
+from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import is_equivalent
+
+GAIN, LOSS, EQUAL, NEITHER = "gain", "loss", "equivalent", "no evidence"
+OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"
+    GAIN: (LOOKS[AFTER].colour, "square"),
+    LOSS: (LOOKS[BEFORE].colour, "circle"),
+    EQUAL: ("#009E73", "diamond"),
+    NEITHER: ("#8a8a8a", "cross"),
+}
+
+
+def outcome_of(row: "pd.Series[Any]", level: float) -> str:
+    """Return what the tests say about one effect, as a name in `OUTCOMES`."""
+    if row["p_corrected"] < level:
+        return GAIN if row["effect"] > 0 else LOSS
+    return EQUAL if is_equivalent(row) else NEITHER
+
+
+def effect_panel(x: Any, outcomes: Mapping[str, tuple[str, str]] = OUTCOMES) -> Any:
+    """Return one panel of effects: the zero line, intervals, and points with the colour and shape of their outcome."""
+    names = list(outcomes)
+    colours = alt.Scale(domain=names, range=[colour for colour, _ in outcomes.values()])
+    shapes = alt.Scale(domain=names, range=[shape for _, shape in outcomes.values()])
+    base = alt.Chart().encode(x=x, color=alt.Color("outcome:N", scale=colours, title=None))
+    y = alt.Y("low:Q", title="after - before", scale=alt.Scale(padding=8))
+    points = base.mark_point(filled=True, size=48, opacity=1).encode(
+        y="value:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tooltips("layer", "outcome")
+    )
+    return alt.layer(zero_line(), base.mark_rule(strokeWidth=1.6).encode(y=y, y2="high:Q"), points).properties(**PANEL)

@@ -1,0 +1,63 @@
+"""What intact models find in the whole corpus fills a sample, and says what the sample changes."""
+
+from pathlib import Path
+
+import pytest
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.sampled import sampled
+from retroscope.inputs.whole_search import few_queries, sample_words, whole_search, whole_search_of
+from retroscope.representations.represent import represent
+from retroscope.retrieval.retrieve import retrieve
+
+MEASURES = ("RR@10", "nDCG@10")
+
+
+def test_a_sample_with_the_first_ten_leaves_the_measures_as_they_are(
+    planted: tuple[Retriever, Retriever], halves: Collection, tmp_path: Path
+) -> None:
+    """What a measure looks at is all there, so the intact model's is that of the whole corpus; at random it is not."""
+    _, after = planted
+    vectors = represent(after, halves, tmp_path)
+    whole = whole_search(halves, {"after": vectors})
+    assert len(whole.rankings) == 2, "the model's, and BM25's"
+    few = list(halves.queries)[:12]
+    changes = {}
+    for name, rankings in (("ranks", whole.rankings), ("random", ())):
+        small = sampled(halves, few, 90, 0, rankings)
+        assert list(small.queries) == few
+        made = represent(after, small, tmp_path / name)
+        rows = whole.compared("after", retrieve(made, small, MEASURES).scores.values)
+        assert [(row["model"], row["measure"], row["queries"]) for row in rows] == [("after", m, 12) for m in MEASURES]
+        changes[name] = [row["sample"] - row["whole"] for row in rows]
+        known = retrieve(vectors, halves, MEASURES).scores.values.sel(query=few).mean("query")
+        assert [row["whole"] for row in rows] == pytest.approx(known.values)
+    assert max(map(abs, changes["ranks"])) < min(changes["random"]), changes
+    assert whole.compared("another", retrieve(made, small, MEASURES).scores.values) == []
+    with pytest.raises(ValueError, match=r"100 passages a query were kept, and .* look at 150"):
+        whole.compared("after", retrieve(made, small, ("R@150",)).scores.values)
+    deep = whole_search(halves, {"after": vectors}, 150)
+    (row,) = deep.compared("after", retrieve(made, small, ("R@150",)).scores.values)
+    assert row["whole"] == 1
+    assert deep.rankings == whole.rankings, "samples are drawn from the same depth whatever is measured"
+
+
+def test_the_whole_corpus_is_searched_only_for_a_sample(
+    planted: tuple[Retriever, Retriever], halves: Collection, tmp_path: Path
+) -> None:
+    for size in (0, len(halves.passages)):
+        assert whole_search_of(planted, halves, size, cache=tmp_path) is None
+    heard: list[tuple[str, int, int]] = []
+    found = whole_search_of(planted, halves, 100, cache=tmp_path, progress=lambda *said: heard.append(said))
+    assert found is not None
+    assert set(found.runs) == {retriever.name for retriever in planted}
+    assert any("to draw a sample" in what for what, _, _ in heard)
+
+
+def test_words() -> None:
+    row = {"model": "tuned", "measure": "RR@10", "sample": 0.61, "whole": 0.5, "queries": 80}
+    (said,) = sample_words([row])
+    assert said == "on the sample, tuned reaches RR@10 0.610 (whole corpus 0.500), with the same queries"
+    assert few_queries(50) == []
+    assert "only 49 queries are measured" in few_queries(49)[0]

@@ -1,0 +1,108 @@
+"""An analysis that another package brings by its entry point takes part in everything; no file of ours knows it."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from retroscope.analyses import analyses
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.console import in_words
+from retroscope.study.plan import plan_study
+from retroscope.study.run import KEPT, Runnable, run
+from retroscope.study.settings import from_values, to_yaml
+from retroscope.study.study import load_study
+
+ENTRY = "[retroscope.analyses]\ntokens = toy_analysis:ANALYSIS\n"
+OWN = ("layers", "probes", "weights", "representations", "neurons", "transplants", "baselines")
+OFF = StudySettings(
+    measures=("RR@10",),
+    random_weights=False,
+    statistics=ComparisonSettings(resamples=200, permutations=200),
+    analyses=dict.fromkeys(OWN),
+)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy analysis as an installed package: its metadata on the path, nothing else."""
+    home = tmp_path / "site"
+    folder = home / "toy_analysis-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-analysis\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(ENTRY)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(home)])
+    importlib.invalidate_caches()
+    analyses.cache_clear()
+    yield
+    analyses.cache_clear()
+
+
+@pytest.mark.usefixtures("installed")
+def test_it_is_planned_run_saved_and_reported(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
+) -> None:
+    models = {"before": backbone, "after": retriever}
+    plan = plan_study(models, [collection], OFF, cache=tmp_path / "cache")
+    assert "tokens of 90 queries" in plan.lines()
+    assert "tokens" in [step["analysis"] for step in plan.document()["analyses"]]
+    outcome = Runnable(plan).run(lambda *_: None)
+    page = outcome.write(tmp_path / "out").read_text("utf-8")
+    assert '<section id="tokens">' in page
+    assert "How long are the queries for each tokenizer?" in page
+    assert "Tokens of a query" in outcome.text()
+    assert "A query has" in outcome.text()
+    assert outcome.document()["analyses"]["tokens"][0]["count"] == "tokens"
+    assert (tmp_path / "out" / "tables" / "tokens.csv").is_file()
+    assert (tmp_path / "out" / "measured" / "tokens" / "0" / "measurement.json").is_file()
+    assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
+    loaded = load_study(tmp_path / "out")
+    assert in_words(loaded.report_contents) == outcome.text()
+    assert loaded.summary() == outcome.document()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_stopped_study_goes_on_where_it_was(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {"before": backbone, "after": retriever}
+    whole = run(plan_study(models, [collection], OFF, cache=tmp_path / "one"))
+    stopped = plan_study(models, [collection], OFF, cache=tmp_path / "two")
+    broken = [replace(step, instrument=replace(step.instrument, measure=_interrupted)) if step.analysis.name == "tokens"
+              else step for step in stopped.steps]  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(stopped, steps=tuple(broken)))
+    again = plan_study(models, [collection], OFF, cache=tmp_path / "two")
+    others = [replace(step, instrument=replace(step.instrument, measure=_interrupted))
+              if step.analysis.name != "tokens" else step for step in again.steps]  # fmt: skip
+    resumed = run(replace(again, steps=tuple(others)))
+    assert resumed["tokens"].table.equals(whole["tokens"].table)
+    assert resumed.summary()["analyses"] == whole.summary()["analyses"]
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("installed")
+def test_it_is_switched_off_by_its_name(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
+) -> None:
+    off = replace(OFF, analyses={**OFF.analyses, "tokens": None})
+    plan = plan_study({"before": backbone, "after": retriever}, [collection], off, cache=tmp_path)
+    assert "tokens" not in [step.analysis.name for step in plan.steps]
+    assert from_values(yaml.safe_load(to_yaml(off))).analyses["tokens"] is None
+
+
+def test_without_its_package_its_settings_are_unknown() -> None:
+    analyses.cache_clear()
+    with pytest.raises(SettingsError, match="there is no setting 'tokens'"):
+        from_values({"tokens": {}})
