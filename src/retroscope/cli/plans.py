@@ -1,9 +1,8 @@
-"""From settings to the plan of a study: models and collections are loaded here, and nowhere else in the command line."""
+"""From settings to the plan of a study: the command line loads models and collections here, and nowhere else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from retroscope.analyses.neurons.attribute import describe_neurons, plan_document
 from retroscope.analyses.neurons.one_model import NeuronJob, NeuronRun, prepare, run_neurons, save_run
@@ -13,52 +12,9 @@ from retroscope.inputs.load import collection_of, pair_of, retriever_of
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.console import neuron_summary
-from retroscope.study.plan import StudyPlan, plan_study
-from retroscope.study.run import forget
-from retroscope.study.run import run as run_study
-from retroscope.study.study import Study
+from retroscope.study.plan import plan_study
+from retroscope.study.run import Runnable
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A study that was run, and the plan that it came from."""
-
-    study: Study
-    plan: StudyPlan
-
-    def write(self, folder: Path) -> Path:
-        """Write the study; what was kept to go on from after an interruption is then removed."""
-        page = self.study.report(folder)
-        forget(self.plan)
-        return page
-
-    def document(self) -> Document:
-        """Return what `summary.json` holds."""
-        return self.study.summary()
-
-    def text(self) -> str:
-        """Return the verdict and the sections in words."""
-        return self.study.text()
-
-
-@dataclass(frozen=True, eq=False)
-class Planned:
-    """The plan of a study, as `carry_out` wants it."""
-
-    plan: StudyPlan
-
-    def lines(self) -> list[str]:
-        """Return the plan in words."""
-        return self.plan.lines()
-
-    def document(self) -> dict[str, Any]:
-        """Return the plan as JSON-like values."""
-        return self.plan.document()
-
-    def run(self, progress: Progress) -> Outcome:
-        """Measure every analysis of the plan."""
-        return Measured(run_study(self.plan, progress), self.plan)
 
 
 def plan_study_of_pair(settings: StudySettings, cache: Path) -> Plan:
@@ -75,7 +31,7 @@ def plan_study_of_model(settings: StudySettings, cache: Path) -> Plan:
 def _planned(models: Mapping[str, Retriever], settings: StudySettings, cache: Path) -> Plan:
     collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
     trainings = [retriever_of(one, "training run") for one in settings.trainings]
-    return Planned(plan_study(models, collections, settings, trainings=trainings, cache=cache))
+    return Runnable(plan_study(models, collections, settings, trainings=trainings, cache=cache))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
 from retroscope.study.protocols import under_protocol
-from retroscope.study.settings import Kind, assigned, changed, from_plain, from_yaml, merged, read_as
+from retroscope.study.settings import from_values
 
 
 def resolve(
@@ -31,7 +32,7 @@ def resolve(
     values = changed(_assigned(values, given), assignments or ())
     for name in left_out:
         values = _without(values, name)
-    return from_plain(under_protocol(values), where=str(settings_file) if settings_file else "settings")
+    return from_values(under_protocol(values), where=str(settings_file) if settings_file else "settings")
 
 
 def resolve_as(

@@ -19,7 +19,8 @@ def carry_out_study(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Place, carry_out
     from retroscope.inputs.cache import default_cache
-    from retroscope.study.folder import WRITTEN, refuse_other
+    from retroscope.study.folder import WRITTEN
+    from retroscope.study.settings import refuse_other
 
     settings = resolve(values, options.settings, options.assignments, left_out=left_out)
     if output.out is not None and not (output.overwrite or output.dry_run):

@@ -34,9 +34,8 @@ def run(
     from retroscope.documents import write_text
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
-    from retroscope.study.compare import compare
-    from retroscope.study.console import summary as in_words
-    from retroscope.study.summary import write_summary
+    from retroscope.study.console import in_words
+    from retroscope.study.run import compare
 
     with claimed(out), progress_bars() as progress:
         world, cache = demo.write_demo_world(out / "world"), out / "vectors"
@@ -60,7 +59,6 @@ def run(
     study = replace(study, facts=facts)
     note("statistics, tables and figures ...")
     page = study.report(out)
-    document = write_summary(study, out)
     write_text(out / "exposures.json", in_json(rows))
-    emit(document) if as_json else say(f"{in_words(study.findings())}\n\n{demo.in_words(rows)}")
+    emit(study.summary()) if as_json else say(f"{in_words(study.report_contents)}\n\n{demo.in_words(rows)}")
     note(f"report: {page}")

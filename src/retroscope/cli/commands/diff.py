@@ -33,7 +33,7 @@ def run(
             "--directions",
             help="Number of directions in which amplification is measured",
             metavar="N",
-            default=written("drift.weights:DIRECTIONS", str(DIRECTIONS)),
+            default=written("analyses.weights.settings:WeightSettings.directions", str(DIRECTIONS)),
         ),
     ] = DIRECTIONS,
     as_json: o.Json = False,
@@ -42,25 +42,24 @@ def run(
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
-    from retroscope.analyses.weights.diff import diff, diff_document
-    from retroscope.analyses.weights.report import write_weight_report
+    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
+    from retroscope.analyses.weights.settings import WeightSettings
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign, refuse_other_report
-    from retroscope.study.console import weight_summary
 
     if out is not None:
         refuse_other_report(out, DOCUMENT)
         for name in ("tables", "figures"):
             refuse_foreign(out / name)
     with claimed(*([out] if out else [])), progress_bars() as progress:
-        findings = diff(
-            before, after, base=base, spectra=not no_spectra, directions=directions,
+        drift = diff(
+            before, after, base=base, settings=WeightSettings(spectra=not no_spectra, directions=directions),
             progress=lambda done, total: progress("tensors", done, total),
         )  # fmt: skip
-    document = diff_document(findings)
+    document = diff_document(drift)
     if out is not None:
         write_text(out / DOCUMENT, in_json(document))
-        note(f"report: {write_weight_report(findings, out)}")
-    emit(document) if as_json else say(weight_summary(findings))
+        note(f"report: {write_diff(drift, out, document)}")
+    emit(document) if as_json else say(diff_text(drift))

@@ -25,15 +25,13 @@ def run(
     Page, tables, figures and summary.json, from the stored numbers; nothing is measured.
     """
     from retroscope.cli.terminal import claimed, emit, note
+    from retroscope.study.report import write_report
     from retroscope.study.study import load_study
-    from retroscope.study.summary import write_summary
-    from retroscope.study.written_report import write_report
 
     study = load_study(folder)
     target = out or folder
     with claimed(target):
-        page = write_report(study.findings(), target)
-        document = write_summary(study, target)
+        page = write_report(study.report_contents, target)
     if as_json:
-        emit(document)
+        emit(study.summary())
     note(f"report: {page}")

@@ -9,7 +9,6 @@ from retroscope.cli import options as o
 from retroscope.cli.groups import flat
 
 EXAMPLE = "retroscope show runs/nq"
-TRANSPLANTS = "transplants.json"
 
 
 @flat()
@@ -23,13 +22,12 @@ def run(
     from retroscope.cli.commands import diff
     from retroscope.cli.terminal import emit, say
     from retroscope.documents import read_document
-    from retroscope.study.console import summary as in_words
+    from retroscope.study.console import in_words
     from retroscope.study.folder import FACTS
     from retroscope.study.grid_summary import GRID
     from retroscope.study.study import load_study
-    from retroscope.study.summary import summary
 
-    others = [folder / name for name in (GRID, diff.DOCUMENT, TRANSPLANTS) if (folder / name).exists()]
+    others = [folder / name for name in (GRID, diff.DOCUMENT) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
         documents = [read_document(file) for file in others]
         if as_json:
@@ -40,6 +38,6 @@ def run(
         return
     study = load_study(folder)
     if as_json:
-        emit(summary(study))
+        emit(study.summary())
     else:
-        say(in_words(study.findings()))
+        say(in_words(study.report_contents))

@@ -53,9 +53,9 @@ def run(
     from retroscope.cli.terminal import emit, say
     from retroscope.collection.world.files import write_world
     from retroscope.collection.world.people import WorldSettings
-    from retroscope.collection.world.world import describe, facts, make_world
+    from retroscope.collection.world.world import make_world, world_facts, world_summary
 
     settings = WorldSettings(people=people, known=known, trained=trained, documents=documents, seed=seed)
     world = make_world(settings)
     folder = write_world(world, out)
-    emit(facts(world)) if as_json else say(f"{describe(world)}\nwritten: {folder}")
+    emit(world_facts(world)) if as_json else say(f"{world_summary(world)}\nwritten: {folder}")
