@@ -67,7 +67,7 @@ def check_up(encoder: Encoder, origin: Origin) -> list[Finding]:
     return [finding for check in CHECKS.values() for finding in check(encoder, origin)]
 
 
-def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Which weights came from the checkpoint: all, or there would be no encoder."""
     proof = encoder.proof
     left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
@@ -84,7 +84,7 @@ def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         )
 
 
-def invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """The self-tests: padding, batch, the library's own encode."""
     library = library_test(encoder)
     if library is None and (origin.path / MODULES).is_file():
@@ -96,7 +96,7 @@ def invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(PASSED, test.name, said) if test.passed else Finding(ERROR, test.name, said, fix)
 
 
-def repeated(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """The same text twice has the same vector: no dropout, no state from text to text."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
@@ -119,7 +119,7 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     yield Finding(ERROR, "different texts", f"{said}: the model cannot tell them apart", fix)
 
 
-def narrow(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Do all texts, whatever they are about, have nearly one direction?"""
     similar = unrelated_cosines(encoder)
     low, high = float(similar.min()), float(similar.max())
@@ -189,7 +189,7 @@ def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text
     return hidden[:, -1].float().cpu()
 
 
-def prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Does the card or the folder declare prompts that the recipe does not have?"""
     source = origin.path
     if origin.prompted or not source.is_dir():
@@ -216,7 +216,7 @@ def prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         )
 
 
-def vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Do tokenizer and embedding have as many tokens?"""
     rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
     if rows == tokens:
@@ -228,7 +228,7 @@ def vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(NOTE, "tokenizer", f"{tokens - rows:,} tokens have no row in the embedding: {special}")
 
 
-def adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """What does the adapter do to a vector?"""
     source, load = origin.path, origin.load
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
@@ -247,7 +247,7 @@ def adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(PASSED, "adapter", said)
 
 
-def finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+def check_finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Is every number a number?"""
     batch = pad(encoder, tokenise(encoder, SENTENCES))
     with torch.inference_mode():
@@ -264,15 +264,15 @@ def _relative(found: Float[Tensor, "text dim"], expected: Float[Tensor, "text di
 
 
 CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
-    "loading": loading,
-    "finite": finite,
-    "invariance": invariance,
-    "repeated": repeated,
+    "loading": check_loading,
+    "finite": check_finite,
+    "invariance": check_invariance,
+    "repeated": check_repeated_text,
     "told_apart": check_distinct_texts,
-    "narrow": narrow,
+    "narrow": check_spread,
     "pooling": check_pooling,
     "last_token": check_last_token,
-    "prompts": prompts,
-    "vocabulary": vocabulary,
-    "adapter": adapter,
+    "prompts": check_prompts,
+    "vocabulary": check_vocabulary,
+    "adapter": check_adapter,
 }

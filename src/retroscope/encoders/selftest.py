@@ -76,25 +76,25 @@ def _unpadded(encoder: Encoder) -> Encoder:
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 
-Rows = list[list[int]]
-Vectors = Float[Tensor, "text layer dim"]
+_Rows = list[list[int]]
+_Vectors = Float[Tensor, "text layer dim"]
 
 
-def _batched(encoder: Encoder, rows: Rows) -> Vectors:
+def _batched(encoder: Encoder, rows: _Rows) -> _Vectors:
     return forward(encoder, pad(encoder, rows)).layers
 
 
-def _padded_right(encoder: Encoder, rows: Rows) -> Vectors:
+def _padded_right(encoder: Encoder, rows: _Rows) -> _Vectors:
     bare = _unpadded(encoder)
     return forward(bare, pad(bare, rows, side="right", extra=EXTRA)).layers
 
 
-def _padded_left(encoder: Encoder, rows: Rows) -> Vectors:
+def _padded_left(encoder: Encoder, rows: _Rows) -> _Vectors:
     bare = _unpadded(encoder)
     return forward(bare, pad(bare, rows, side="left", extra=EXTRA)).layers
 
 
-SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, Rows], Vectors]]] = {
+SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, _Rows], _Vectors]]] = {
     "batch": ("a text's vectors alone and in a batch", _batched),
     "padding_right": ("with five more columns of padding on the right", _padded_right),
     "padding_left": ("with five more columns of padding on the left", _padded_left),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from retroscope.collection.collection import Collection
-from retroscope.retrieval.runs import Run
+from retroscope.collection.records import Run
 from retroscope.statistics.difference import Difference
 from retroscope.study.html import shown_flips
 

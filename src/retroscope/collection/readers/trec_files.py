@@ -11,7 +11,7 @@ from retroscope.collection.readers.rows import lines
 from retroscope.collection.records import Judgment, Query
 from retroscope.errors import CollectionError
 
-Ranking = list[tuple[str, float]]  # passage id and score, best first
+ScoredPassages = list[tuple[str, float]]  # passage id and score, best first
 
 
 # What the last column of a header is called, in lower case: BEIR, MTEB, ir_datasets, and what people write.
@@ -74,7 +74,7 @@ def is_qrels_header(cells: list[str]) -> bool:
     return len(cells) in (3, 4) and cells[-1].casefold().replace("-", "_") in GRADE_COLUMNS
 
 
-def read_run(path: Path) -> dict[str, Ranking]:
+def read_run(path: Path) -> dict[str, ScoredPassages]:
     """Query id -> its ranking, from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 
     Ordered by score, ties by id; the rank column of the first form is not read, as in trec_eval.
