@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.transplants.measure import TransplantSettings as TransplantSettings
     from retroscope.analyses.transplants.measure import transplant as transplant
     from retroscope.analyses.weights.diff import diff as diff
+    from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
     from retroscope.attribution.settings import NeuronSettings as NeuronSettings
     from retroscope.collection.collection import Collection as Collection
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from retroscope.collection.world.people import WorldSettings as WorldSettings
     from retroscope.collection.world.world import World as World
     from retroscope.collection.world.world import make_world as make_world
-    from retroscope.drift.representations import DriftSettings as DriftSettings
     from retroscope.drift.representations import representation_drift as representation_drift
+    from retroscope.drift.settings import DriftSettings as DriftSettings
     from retroscope.encoders.encode import encode_layers as encode_layers
     from retroscope.encoders.encoder import Encoder as Encoder
     from retroscope.encoders.encoder import Retriever as Retriever
@@ -74,7 +75,7 @@ _HOMES = {
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
     "Difference": "statistics.difference",
-    "DriftSettings": "drift.representations",
+    "DriftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
     "GridSettings": "study.grid_settings",
     "Judgment": "collection.records",
@@ -92,6 +93,7 @@ _HOMES = {
     "StudySettings": "study.settings",
     "TrainingSettings": "training.settings",
     "TransplantSettings": "analyses.transplants.measure",
+    "WeightSettings": "analyses.weights.settings",
     "World": "collection.world.world",
     "WorldSettings": "collection.world.people",
     "ablation_curves": "analyses.neurons.ablation_curves",

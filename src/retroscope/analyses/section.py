@@ -21,6 +21,8 @@ class Section:
 
     Attributes:
         statements: its conclusions, in reading order.
+        details: conclusions that another analysis sums up: shown in its section, and in the verdict only where no section
+            has statements.
         unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
         figures: of the page and for paper.
         tables: name -> table of the page, and of a paper (LaTeX).
@@ -34,6 +36,7 @@ class Section:
     """
 
     statements: tuple[Statement, ...] = ()
+    details: tuple[Statement, ...] = ()
     unconfirmed: tuple[Statement, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: Mapping[str, PaperTable] = field(default_factory=dict)

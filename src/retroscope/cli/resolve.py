@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
 from retroscope.study.protocols import under_protocol
-from retroscope.study.settings import Kind, StudySettings, assigned, changed, from_plain, from_yaml, merged, read_as
+from retroscope.study.settings import from_values
 
 
 def resolve(
@@ -12,27 +15,30 @@ def resolve(
     settings_file: Path | None,
     assignments: Sequence[str] | None,
     *,
-    unless_said: Mapping[str, object] | None = None,
+    unless_given: Mapping[str, object] | None = None,
+    left_out: Sequence[str] = (),
 ) -> StudySettings:
-    """The settings: the file, then the options that were given, then `--set`, over the protocol's defaults.
+    """Return the settings: the file, then the options that were given, then `--set`, over the protocol's defaults.
 
     Args:
         given: dotted setting -> value of its option; None where the option was not given.
         settings_file: YAML.
         assignments: of `--set`.
-        unless_said: dotted setting -> the command's own default, below the file.
+        unless_given: dotted setting -> the command's own default, below the file.
+        left_out: analyses that are left out, whatever the file says.
     """
-    values = _assigned({}, unless_said or {})
+    values = _assigned({}, unless_given or {})
     values = merged(values, from_yaml(settings_file) if settings_file else {})
-    values = _assigned(values, given)
-    where = str(settings_file) if settings_file else "settings"
-    return from_plain(under_protocol(changed(values, assignments or ())), where=where)
+    values = changed(_assigned(values, given), assignments or ())
+    for name in left_out:
+        values = _without(values, name)
+    return from_values(under_protocol(values), where=str(settings_file) if settings_file else "settings")
 
 
 def resolve_as(
     kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
 ) -> Kind:
-    """As `resolve`, for settings of another kind, which know no protocols."""
+    """Return settings of another kind in the same way; they know no protocols."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
     return read_as(kind, changed(values, assignments or ()), str(settings_file) if settings_file else "settings")
 
@@ -43,3 +49,9 @@ def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict
         if value is not None and value != {}:
             result = assigned(result, name.split("."), value)
     return result
+
+
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values without the settings of an analysis, or of a part of one: null leaves it out."""
+    head, dot, rest = name.partition(".")
+    return {**values, head: _without(values.get(head) or {}, rest) if dot else None}

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import t as student
 
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.scores import Scores
@@ -18,6 +17,7 @@ from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.flips import SignFlips
 from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.prediction import prediction_p
 from retroscope.statistics.settings import ComparisonSettings
 
 TOP, LARGEST, RANDOM = "top", "largest", "random"
@@ -118,26 +118,6 @@ def _harmful(test: xr.Dataset) -> float:
 def _all_of(p: Sequence[float]) -> float:
     """The p of the claim that every null is false; 1 where a test could not be made."""
     return 1.0 if any(math.isnan(some) for some in p) else max(p)
-
-
-def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
-    """One-sided p of "top is one more draw": Student's prediction of a further value of a normal sample.
-
-    t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
-    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons were drawn.
-
-    Draws that are all equal (random changes that alter no rank, say) have no spread and are not normal. There it is
-    the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1 exchangeable
-    values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and as many times
-    more as Holm multiplies it. NaN for a single draw, which tells no spread.
-    """
-    m = len(draws)
-    if m < 2:
-        return math.nan
-    if np.ptp(draws) == 0:
-        return float((1 + (draws <= top).sum()) / (1 + m))
-    t = (draws.mean() - top) / (draws.std(ddof=1) * math.sqrt(1 + 1 / m))
-    return float(student.sf(t, m - 1))
 
 
 def area_table(
