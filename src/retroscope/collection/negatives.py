@@ -47,7 +47,7 @@ class MinedNegatives:
 def hard_negatives(
     collection: Collection, n: int, *, how: str = "bm25", run: Run | Path | None = None, pool: int = 100
 ) -> MinedNegatives:
-    """Up to `n` hard negatives for every judged pair, hardest first, ties by id.
+    """Find up to `n` hard negatives for every judged pair, hardest first; ties are broken by id.
 
     Never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
     collection ignores identical ids, the query's own passage. A ranking (not the source's own negatives)
@@ -96,7 +96,7 @@ def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Sc
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
-    """Passage id -> hash of its full text, each computed once."""
+    """Return a function from passage id to the hash of its full text; each hash is computed once."""
     known: dict[str, int] = {}
 
     def text_of(passage_id: str) -> int:

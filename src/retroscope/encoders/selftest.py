@@ -44,7 +44,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 
 
 def tolerance(encoder: Encoder) -> float:
-    """Relative distance that a change of batch shape may cause by rounding alone.
+    """Return the relative distance that a change of batch shape may cause by rounding alone.
 
     eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
 
@@ -72,7 +72,7 @@ def _relative(found: Float[Tensor, "text layer dim"], expected: Float[Tensor, "t
 
 
 def _unpadded(encoder: Encoder) -> Encoder:
-    """The same encoder, padding a batch to its longest text only."""
+    """Return the same encoder, padding a batch to its longest text only."""
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 
@@ -122,7 +122,7 @@ def check_told_apart(encoder: Encoder) -> None:
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
-    """Final vectors against `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
+    """Compare final vectors with `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
 
     None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
     changed, an asymmetric folder (Router), or weights in half precision.
