@@ -6,12 +6,12 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers
+from retroscope.analyses import health, layers, neurons
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
 GROUP = "retroscope.analyses"
-OWN: tuple[Analysis, ...] = (health.ANALYSIS, layers.ANALYSIS)
+OWN: tuple[Analysis, ...] = (health.ANALYSIS, layers.ANALYSIS, neurons.ANALYSIS)
 
 
 @cache

@@ -53,9 +53,10 @@ class Report:
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Label -> how a difference was computed."""
+        """Label -> how numbers were computed."""
         named = {label: d for section in self.sections.values() for label, d in section.differences.items()}
-        return {label: {**d.method, "alpha": alpha(d)} for label, d in named.items()}
+        others = {label: m for section in self.sections.values() for label, m in section.methods.items()}
+        return {label: {**d.method, "alpha": alpha(d)} for label, d in named.items()} | others
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table of numbers, the verdict's sentences among them."""
@@ -98,6 +99,8 @@ def write_report(report: Report, folder: Path) -> Path:
     write_frames(report.frames(), report.tables, folder / "tables", large)
     write_figures(report.figures, folder / "figures")
     write_text(folder / SUMMARY, as_json(report.document()))
+    for name, value in joined([section.files for section in report.sections.values()]).items():
+        write_text(folder / name, as_json(value))
     return write_whole(folder / "report.html", page.encode())
 
 

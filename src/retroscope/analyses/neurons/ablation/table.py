@@ -1,4 +1,4 @@
-"""What ablation curves say in numbers: every fraction against its controls, and the areas between the curves."""
+"""Ablation curves in numbers: every fraction against its controls, and the areas between the curves."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import t as student
 
+from retroscope.analyses.neurons.result import LARGEST, RANDOM, TOP
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.scores import Scores
 from retroscope.statistics.area import mean_area_between
@@ -18,9 +18,8 @@ from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.flips import SignFlips
 from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.prediction import prediction_p
 from retroscope.statistics.settings import ComparisonSettings
-
-TOP, LARGEST, RANDOM = "top", "largest", "random"
 
 
 def curve_table(
@@ -29,7 +28,7 @@ def curve_table(
     settings: IntervalSettings,
     passages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> pd.DataFrame:
-    """A row for each fraction and measure, means over queries.
+    """Return a row for each fraction and measure, means over queries.
 
     Columns: `fraction`, `measure`, `n` queries, `intact`, one for each label of `how` (`random`: mean of the draws),
     `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with `_low`
@@ -71,10 +70,10 @@ def _paired(
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
-    held, left = (
+    remaining, left = (
         Scores("ablation", side.transpose("query", "fraction", "measure"), passages=passages) for side in (top, other)
     )
-    return compare_scores(held, left, level)
+    return compare_scores(remaining, left, level)
 
 
 def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
@@ -83,14 +82,14 @@ def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
 
 def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
     """`cell`: (query, how, draw)."""
-    held = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
+    means = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
     draws = cell.sel(how=RANDOM).transpose("query", "draw").values.mean(axis=0)
-    not_above = int((draws <= held[TOP]).sum())
-    p_draws = prediction_p(held[TOP], draws)
+    not_above = int((draws <= means[TOP]).sum())
+    p_draws = prediction_p(means[TOP], draws)
     p_over_random = _all_of([_harmful(by_query), p_draws, 1.0 if not_above else 0.0])
     return {
         "n": int(by_query["n"]),
-        **held,
+        **means,
         RANDOM: float(draws.mean()),
         "random_lowest": float(draws.min()),
         "random_highest": float(draws.max()),
@@ -120,30 +119,10 @@ def _all_of(p: Sequence[float]) -> float:
     return 1.0 if any(math.isnan(some) for some in p) else max(p)
 
 
-def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
-    """One-sided p of "top is one more draw": Student's prediction of a further value of a normal sample.
-
-    t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
-    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons were drawn.
-
-    Draws that are all equal (random changes that alter no rank, say) have no spread and are not normal. There it is
-    the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1 exchangeable
-    values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and as many times
-    more as Holm multiplies it. NaN for a single draw, which tells no spread.
-    """
-    m = len(draws)
-    if m < 2:
-        return math.nan
-    if np.ptp(draws) == 0:
-        return float((1 + (draws <= top).sum()) / (1 + m))
-    t = (draws.mean() - top) / (draws.std(ddof=1) * math.sqrt(1 + 1 / m))
-    return float(student.sf(t, m - 1))
-
-
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """By how much the curves of the chosen sets lie below the mean of the random ones.
+    """Return by how much the curves of the chosen sets lie below the mean of the random ones.
 
     Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
     `area_low`, `area_high` (interval over queries, the draws taken as they are), `n` queries.
@@ -166,7 +145,7 @@ def area_table(
 
 
 def shared_by_chance(top: NeuronSet, ranking: Ranking) -> float:
-    """Expected share of the top neurons in a random set of the same histogram; 1 where whole layers are top."""
+    """Return the share of the top expected in a random set of the same histogram; 1 where whole layers are top."""
     sizes = dict(zip(ranking.sites, map(len, ranking.values), strict=True))
     counts = {(part, layer): len(some) for part, layers in top.neurons.items() for layer, some in layers.items()}
     return sum(n * n / sizes[site] for site, n in counts.items()) / len(top)

@@ -1,0 +1,27 @@
+"""Is a value one more draw? Student's prediction of a further value of a normal sample."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+
+
+def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
+    """Return the one-sided p of "top is one more draw", small where it lies below the draws.
+
+    t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
+    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons, or changes, were drawn.
+
+    Draws that are all equal (random changes that alter no rank, say) have no spread and are not normal. There it is
+    the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1 exchangeable
+    values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and as many times
+    more as Holm multiplies it. NaN for a single draw, which tells no spread.
+    """
+    m = len(draws)
+    if m < 2:
+        return math.nan
+    if np.ptp(draws) == 0:
+        return float((1 + (draws <= top).sum()) / (1 + m))
+    t = (draws.mean() - top) / (draws.std(ddof=1) * math.sqrt(1 + 1 / m))
+    return float(student.sf(t, m - 1))
