@@ -20,13 +20,13 @@ from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.loading import load_retriever
-from retroscope.encoders.twin import random_twin
+from retroscope.encoders.random_weights import with_random_weights
 from retroscope.probing import PROBES, ProbeResult, ProbeSettings, probe
 from retroscope.probing.controls import views
 from retroscope.probing.probes.concat import slots
 from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import Task, build_task
-from retroscope.probing.trial import Trial
+from retroscope.probing.trial import ProbeTrial
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations
 
@@ -38,12 +38,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     data = load_collection(args.data)
     retriever = load_retriever(args.model)
-    real, twin = (represent(r, data, args.cache) for r in (retriever, random_twin(retriever, 0)))
+    real, random_weights = (represent(r, data, args.cache) for r in (retriever, with_random_weights(retriever, 0)))
     candidates = hard_negatives(data, 100).candidates
     layers = tuple(range(min(2, real.query.n_layers))) if args.small else None
     settings = ProbeSettings(layers=layers)
     start, work = perf_counter(), process_time()
-    result = probe(real, candidates, settings, twin=twin)
+    result = probe(real, candidates, settings, random_weights=random_weights)
     seconds, work = perf_counter() - start, process_time() - work
     show(result)
     print(f"\ngrid: {seconds:.1f} s on {args.threads} threads ({work:.1f} s of processor time)", flush=True)
@@ -92,27 +92,27 @@ def compare_concat(real: RetrieverRepresentations, candidates: Sequence[Candidat
         print(f"N={n}: accuracy {published:.4f} and {ours:.4f}, standard error of the difference {error:.4f}")
 
 
-def _published_trial(real: RetrieverRepresentations, task: Task, seed: int) -> Trial:
+def _published_trial(real: RetrieverRepresentations, task: Task, seed: int) -> ProbeTrial:
     split = published_split(task, seed, train_share=0.9)
-    view = views(split.parts, seed, ("none",), SIZES, twin=False)[0]
+    view = views(split.parts, seed, ("none",), SIZES, random_weights=False)[0]
     last = real.query.n_layers - 1
     queries = torch.from_numpy(real.query.layer(last)[real.query.rows(task.query_ids)])
     passages = torch.from_numpy(real.passage.layer(last)[real.passage.rows(task.passage_ids)])
     options = replace(ProbeSettings().options, first_index_wins=True)
-    return Trial(queries, passages, view, options, real.similarity, task.texts)
+    return ProbeTrial(queries, passages, view, options, real.similarity, task.texts)
 
 
-def _timed(run: Callable[[Trial], list[float]], trials: list[Trial]) -> tuple[np.ndarray, float]:
+def _timed(run: Callable[[ProbeTrial], list[float]], trials: list[ProbeTrial]) -> tuple[np.ndarray, float]:
     start = perf_counter()
     found = np.array([run(trial) for trial in trials])
     return found, (perf_counter() - start) / len(trials)
 
 
-def _fast(trial: Trial) -> list[float]:
+def _fast(trial: ProbeTrial) -> list[float]:
     return PROBES["concat"](trial).accuracy[0].mean(axis=1).tolist()
 
 
-def _naive(trial: Trial) -> list[float]:
+def _naive(trial: ProbeTrial) -> list[float]:
     parts = slots(trial, "train"), slots(trial, "test")
     cells = [[Concatenations(part, cell) for part in parts] for cell in range(len(SIZES))]
     return [published_accuracy(*cell, trial.options.concat, trial.view.seed) for cell in cells]

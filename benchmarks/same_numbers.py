@@ -1,6 +1,7 @@
 """Are the numbers of two versions the same? Runs the same commands with both and compares every value.
 
-    python benchmarks/same_numbers.py take OUT --retroscope VENV/bin/retroscope --backbone A --retriever B --data SPEC
+    python benchmarks/same_numbers.py take OUT --names rooms --retroscope VENV/bin/retroscope --backbone A \\
+        --retriever B --data SPEC
     python benchmarks/same_numbers.py diff OLD NEW [--renames benchmarks/renames.txt]
 
 `take` runs the demo, a comparison by both protocols and a training grid on the demo's world; settings are fixed.
@@ -25,11 +26,19 @@ import zarr
 
 # What two runs of one version may differ in.
 LEFT_OUT = re.compile(r"/(timings|versions|command|machine|created|seconds|out|cache|source|path)(/|$)")
-SMALL = shlex.split(
-    "--set ablation.passages=100 --set ablation.draws=2 --set ablation.fractions=[0.01,0.1] --set neurons.limit=8 "
-    "--set transplants.passages=100 --set transplants.draws=2 --set transplants.groups=3 --set probing.seeds=2 "
-    "--limit-queries 200"
-)
+SMALL = {  # the same settings by the names of either version
+    "rooms": shlex.split(
+        "--set ablation.passages=100 --set ablation.draws=2 --set ablation.fractions=[0.01,0.1] --set neurons.limit=8 "
+        "--set transplants.passages=100 --set transplants.draws=2 --set transplants.groups=3 --set probing.seeds=2 "
+        "--limit-queries 200"
+    ),
+    "analyses": shlex.split(
+        "--set neurons.ablation.passages=100 --set neurons.ablation.draws=2 "
+        "--set neurons.ablation.fractions=[0.01,0.1] --set neurons.attribution.limit=8 "
+        "--set transplants.passages=100 --set transplants.draws=2 --set transplants.groups=3 --set probes.seeds=2 "
+        "--limit-queries 200"
+    ),
+}
 GRID = shlex.split(
     "--reinitialise none,all --labels 20,40 --seeds 0,1 --pooling mean --steps 4 --batch-size 8 --test test"
 )
@@ -41,6 +50,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="what", required=True)
     taking = commands.add_parser("take")
     taking.add_argument("out", type=Path)
+    taking.add_argument("--names", choices=SMALL, required=True, help="how the version calls its settings")
     for name in ("retroscope", "backbone", "retriever", "data"):
         taking.add_argument(f"--{name}", required=True)
     comparing = commands.add_parser("diff")
@@ -55,7 +65,7 @@ def main() -> int:
 
 def take(args: argparse.Namespace) -> int:
     """Run every command; a folder that is there already is kept, so that a stopped run goes on."""
-    pair = [args.backbone, args.retriever, "--pooling", "mean", "--data", args.data, *SMALL]
+    pair = [args.backbone, args.retriever, "--pooling", "mean", "--data", args.data, *SMALL[args.names]]
     world = args.out / "demo" / "world"
     commands = {
         "demo": ["demo"],

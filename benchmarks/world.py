@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from retroscope.study.single import run_probes
 
 from retroscope.cli.terminal import progress_bars
 from retroscope.collection.world.files import NEGATIVES_RUN, PRETRAINING
@@ -25,7 +26,6 @@ from retroscope.study.grid_settings import GridSettings
 from retroscope.study.grid_summary import gather
 from retroscope.study.pretraining import PretrainStudySettings
 from retroscope.study.settings import DataSettings, NegativesSettings, StudySettings
-from retroscope.study.single import run_probes
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
 PROBED = ("known-held-out", "unknown-held-out")

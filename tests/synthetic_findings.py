@@ -12,9 +12,10 @@ from scipy import stats
 
 from retroscope.analyses.representations.result import MovedFindings
 from retroscope.analyses.weights.result import WeightFindings
+from retroscope.encoders.proofs import SelfTest
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.typesetting.subject import CollectionFacts, Model, SelfTest, Tower
+from retroscope.typesetting.subject import CollectionFacts, Model, Tower
 
 gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 N_QUERIES = 240

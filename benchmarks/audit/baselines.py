@@ -11,11 +11,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from retroscope.study.compare import compare
+
 from retroscope.analyses.baselines.words import baseline_statements, share_words
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import collection_of, pair_of
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.compare import compare
 from retroscope.study.settings import DataSettings, LoadSettings, ModelSettings, RetrievalSettings, StudySettings
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import interval, score, signed

@@ -20,7 +20,8 @@ import torch
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
 from retroscope.drift.intruders import intruders
-from retroscope.drift.representations import DriftSettings, representation_drift
+from retroscope.drift.representations import representation_drift
+from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import cka, procrustes, procrustes_chance
 from retroscope.drift.spectrum import Directions, Spectrum, dense_directions, spectrum
 from retroscope.drift.weights import whole_tensor
@@ -100,11 +101,11 @@ def planted_ceiling() -> None:
     one, two, other = (
         in_memory(base + c * rng.standard_normal(base.shape).astype(np.float32)) for c in (0, 0.02, 0.02)
     )
-    table = representation_drift(one, two, sisters=[other], settings=DriftSettings(texts=400)).similarity
+    table = representation_drift(one, two, other_trainings=[other], settings=DriftSettings(texts=400)).similarity
     row = table[(table["statistic"] == "cka") & (table["tower"] == "passage") & (table["layer"] == 1)].iloc[0]
     print(LINE.format("CKA of two nearly equal models", f"{row['value']:.3f}", f"{row['value']:.3f}"))
     print(LINE.format("  its ceiling (before: halves of dimensions; after: a second seed)", f"{row['halves']:.3f}",
-                      f"{row['sister']:.3f}"))  # fmt: skip
+                      f"{row['other_training']:.3f}"))  # fmt: skip
 
 
 def in_memory(vectors: np.ndarray) -> RetrieverRepresentations:

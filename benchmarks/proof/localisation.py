@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import xarray as xr
+from retroscope.study.findings import Findings
 
 from proof.proof import Proof, rate, short
 from retroscope.analyses.localisation.infer import make_story
@@ -21,7 +22,6 @@ from retroscope.analyses.transplants.result import TransplantFindings
 from retroscope.analyses.weights.result import WeightFindings
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
-from retroscope.study.findings import Findings
 from retroscope.typesetting.subject import CollectionFacts, Model
 
 QUERIES, ALPHA, MEASURE = 60, 0.05, "RR@10"

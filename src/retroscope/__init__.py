@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.transplants.measure import TransplantSettings as TransplantSettings
     from retroscope.analyses.transplants.measure import transplant as transplant
     from retroscope.analyses.weights.diff import diff as diff
+    from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
     from retroscope.attribution.settings import NeuronSettings as NeuronSettings
     from retroscope.collection.collection import Collection as Collection
@@ -36,16 +37,16 @@ if TYPE_CHECKING:
     from retroscope.collection.world.people import WorldSettings as WorldSettings
     from retroscope.collection.world.world import World as World
     from retroscope.collection.world.world import make_world as make_world
-    from retroscope.drift.representations import DriftSettings as DriftSettings
     from retroscope.drift.representations import representation_drift as representation_drift
+    from retroscope.drift.settings import DriftSettings as DriftSettings
     from retroscope.encoders.encode import encode_layers as encode_layers
     from retroscope.encoders.encoder import Encoder as Encoder
     from retroscope.encoders.encoder import Retriever as Retriever
     from retroscope.encoders.loading import load_encoder as load_encoder
     from retroscope.encoders.loading import load_retriever as load_retriever
+    from retroscope.encoders.random_weights import with_random_weights as with_random_weights
     from retroscope.encoders.recipe import Recipe as Recipe
     from retroscope.encoders.selftest import self_test as self_test
-    from retroscope.encoders.twin import random_twin as random_twin
     from retroscope.errors import RetroscopeError as RetroscopeError
     from retroscope.probing.grid import probe as probe
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
@@ -74,7 +75,7 @@ _HOMES = {
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
     "Difference": "statistics.difference",
-    "DriftSettings": "drift.representations",
+    "DriftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
     "GridSettings": "study.grid_settings",
     "Judgment": "collection.records",
@@ -92,6 +93,7 @@ _HOMES = {
     "StudySettings": "study.settings",
     "TrainingSettings": "training.settings",
     "TransplantSettings": "analyses.transplants.measure",
+    "WeightSettings": "analyses.weights.settings",
     "World": "collection.world.world",
     "WorldSettings": "collection.world.people",
     "ablation_curves": "analyses.neurons.ablation_curves",
@@ -109,7 +111,7 @@ _HOMES = {
     "make_collection": "collection.collection",
     "make_world": "collection.world.world",
     "probe": "probing.grid",
-    "random_twin": "encoders.twin",
+    "with_random_weights": "encoders.random_weights",
     "reinitialise": "surgery.reinitialise",
     "represent": "representations.represent",
     "representation_drift": "drift.representations",

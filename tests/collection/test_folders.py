@@ -418,7 +418,7 @@ class Irds:
 def test_ir_datasets_are_read():
     docs = [Doc("d1", "one", "Title"), Flat("d2", "two"), Body("d3", "Head", "three")]
     data = Irds(docs, [Topic("q1", "first"), Topic("q2", "unjudged")], [Qrel("q1", "d2", 2, "0")])
-    c = irds.collection_of(data, "beir/quora/test")
+    c = irds.irds_collection(data, "beir/quora/test")
     assert [(p.id, p.title, p.text) for p in c.passages.values()] == [
         ("d1", "Title", "one"),
         ("d2", "", "two"),
@@ -427,7 +427,7 @@ def test_ir_datasets_are_read():
     assert c.qrels == {"q1": {"d2": 2}}
     assert (c.ignore_identical_ids, c.source) == (True, "ir_datasets:beir/quora/test")
     with pytest.raises(CollectionError, match=r"beir/quora: this data set has no qrels"):
-        irds.collection_of(Irds(docs, data.queries, []), "beir/quora")
+        irds.irds_collection(Irds(docs, data.queries, []), "beir/quora")
 
 
 def test_unknown_ir_datasets_are_named(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retroscope.collection.bm25 import TOKEN, best, bm25_ranking
+from retroscope.collection.bm25 import TOKEN, best_rows, bm25_ranking
 from retroscope.collection.collection import make_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
@@ -79,7 +79,7 @@ def test_the_best_are_those_of_a_full_sort(scores, data):
     place = np.array(data.draw(st.permutations(range(len(scores)))))
     depth = data.draw(st.integers(1, len(scores) + 1))
     rows = sorted((r for r in range(len(scores)) if scores[r] > 0), key=lambda r: (-scores[r], place[r]))
-    assert list(best(np.array(scores), place, depth)) == rows[:depth]
+    assert list(best_rows(np.array(scores), place, depth)) == rows[:depth]
 
 
 def toy(**settings):

@@ -17,7 +17,7 @@ from retroscope.collection.ids import holds_control
 from retroscope.collection.loading import load_collection, splits_of
 from retroscope.collection.readers import hugging_face, irds
 from retroscope.collection.readers.numbers import relevance_of, score_of
-from retroscope.collection.readers.rows import rows
+from retroscope.collection.readers.rows import file_rows
 from retroscope.collection.readers.trec_files import is_qrels_header, read_qrels, read_run
 from retroscope.collection.records import LARGEST_GRADE, Judgment, Passage, Query
 from retroscope.errors import CollectionError
@@ -73,7 +73,7 @@ def test_no_reader_takes_such_a_grade(tmp_path: Path, text: str, monkeypatch: py
         load_collection("hf:some/set")
     data = Irds([Topic("d1", "one")], [Topic("q1", "first")], [Qrel("q1", "d1", text, "0")])
     with pytest.raises(CollectionError, match=rf"toy, qrels 1: {message}"):
-        irds.collection_of(data, "toy")
+        irds.irds_collection(data, "toy")
 
 
 @pytest.mark.parametrize("grade", [True, 1001, 2**32, -1001, 1.0, "1"], ids=repr)
@@ -240,14 +240,14 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path: Path, name: str, packed: 
     path = tmp_path / (f"{name}.gz" if packed else name)
     place = PLACES.get(name, "line 2: keys")
     with pytest.raises(CollectionError, match=rf"{path.name}, {place} that occur more than once: 'a'"):
-        list(rows(path))
+        list(file_rows(path))
 
 
 def test_a_parquet_column_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     pq.write_table(table, tmp_path / "x.parquet")
     with pytest.raises(CollectionError, match=r"x\.parquet: columns that occur more than once: 'a'"):
-        list(rows(tmp_path / "x.parquet"))
+        list(file_rows(tmp_path / "x.parquet"))
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
@@ -303,4 +303,4 @@ def test_parquet_parts_must_be_all_there(tmp_path: Path, names: tuple[str, ...])
 
 def test_plain_files_are_read_as_before(tmp_path: Path) -> None:
     put(tmp_path / "x.jsonl", lines_of([{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}]))
-    assert [r.values for r in rows(tmp_path / "x.jsonl")] == [{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}]
+    assert [r.values for r in file_rows(tmp_path / "x.jsonl")] == [{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retroscope.collection.readers import rows as module
-from retroscope.collection.readers.rows import FORMS, first_row, lines, rows
+from retroscope.collection.readers.rows import FORMS, file_rows, first_row, lines
 from retroscope.errors import CollectionError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
@@ -41,7 +41,7 @@ def delimited(records, delimiter):
 def test_every_form_gives_back_its_records(tmp_path, ending, records):
     path = tmp_path / ("parquet.parquet" if ending == "parquet" else f"x.{ending}")
     write(path, records)
-    assert [r.values for r in rows(path)] == records
+    assert [r.values for r in file_rows(path)] == records
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64])
@@ -52,27 +52,27 @@ def test_a_json_list_is_the_same_however_it_is_cut(tmp_path, chunk, records):
     write(path, records)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK", chunk)
-        assert [r.values for r in rows(path)] == records
+        assert [r.values for r in file_rows(path)] == records
 
 
 def test_a_json_file_may_hold_lines_or_nothing(tmp_path):
     path = tmp_path / "x.json"
     path.write_text('{"a": 1}\n\n{"a": 2}\n')
-    assert [(r.values, r.where) for r in rows(path)] == [
+    assert [(r.values, r.where) for r in file_rows(path)] == [
         ({"a": 1}, f"{path}, line 1"),
         ({"a": 2}, f"{path}, line 3"),
     ]
     path.write_text(" [ ] ")
-    assert list(rows(path)) == []
+    assert list(file_rows(path)) == []
     path.write_text("")
-    assert list(rows(path)) == []
+    assert list(file_rows(path)) == []
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
 def test_a_byte_order_mark_is_not_data(tmp_path, ending):
     path = tmp_path / f"x.{ending}"
     write(path, [{"a": "é"}], bom=b"\xef\xbb\xbf")
-    assert [r.values for r in rows(path)] == [{"a": "é"}]
+    assert [r.values for r in file_rows(path)] == [{"a": "é"}]
 
 
 DAMAGE = {
@@ -99,15 +99,15 @@ def test_damage_is_named_with_file_and_line(tmp_path, name):
     content, message = DAMAGE[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CollectionError, match=message):
-        list(rows(tmp_path / name))
+        list(file_rows(tmp_path / name))
 
 
 def test_a_missing_file_suggests_its_neighbours(tmp_path):
     (tmp_path / "train.jsonl").write_text("{}")
     with pytest.raises(CollectionError, match=r"no such file\n  fix: did you mean 'train\.jsonl'"):
-        list(rows(tmp_path / "trian.jsonl"))
+        list(file_rows(tmp_path / "trian.jsonl"))
     with pytest.raises(CollectionError, match="no such file"):
-        list(rows(tmp_path / "nowhere" / "x.jsonl"))
+        list(file_rows(tmp_path / "nowhere" / "x.jsonl"))
 
 
 def test_first_row_of_what_holds_no_rows_is_none(tmp_path):
@@ -121,13 +121,13 @@ def test_first_row_of_what_holds_no_rows_is_none(tmp_path):
 def test_gzip_is_told_by_its_bytes_not_by_its_name(tmp_path):
     (tmp_path / "packed.jsonl").write_bytes(gzip.compress(b'{"a": 1}\n'))
     (tmp_path / "plain.jsonl.gz").write_bytes(b'{"a": 1}\n')
-    assert [r.values for r in rows(tmp_path / "packed.jsonl")] == [{"a": 1}]
-    assert [r.values for r in rows(tmp_path / "plain.jsonl.gz")] == [{"a": 1}]
+    assert [r.values for r in file_rows(tmp_path / "packed.jsonl")] == [{"a": 1}]
+    assert [r.values for r in file_rows(tmp_path / "plain.jsonl.gz")] == [{"a": 1}]
 
 
 def test_long_cells_are_read(tmp_path):
     (tmp_path / "x.csv").write_text("a\n" + "x" * 200_000 + "\n")
-    assert len(next(rows(tmp_path / "x.csv")).values["a"]) == 200_000
+    assert len(next(file_rows(tmp_path / "x.csv")).values["a"]) == 200_000
 
 
 def test_lines_count_from_one_and_know_their_bytes(tmp_path):

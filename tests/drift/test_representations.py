@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from retroscope.collection.records import first_of_each
-from retroscope.drift.representations import DriftSettings, RepresentationDrift, representation_drift
+from retroscope.drift.representations import representation_drift
+from retroscope.drift.result import RepresentationDrift
+from retroscope.drift.settings import DriftSettings
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 
@@ -40,8 +42,8 @@ def planted() -> tuple[RetrieverRepresentations, RetrieverRepresentations]:
 @pytest.fixture(scope="module")
 def found() -> RepresentationDrift:
     pairs = [(f"q{i}", f"p{i}") for i in range(N)]
-    twin = retriever(vectors(7), vectors(8))
-    return representation_drift(*planted(), pairs, twin=twin, settings=QUICK)
+    copy = retriever(vectors(7), vectors(8))
+    return representation_drift(*planted(), pairs, random_weights=copy, settings=QUICK)
 
 
 def test_a_planted_change_is_found_and_nothing_else(found: RepresentationDrift) -> None:
@@ -59,7 +61,7 @@ def test_a_planted_change_is_found_and_nothing_else(found: RepresentationDrift) 
 def test_controls(found: RepresentationDrift) -> None:
     cka = found.similarity[found.similarity["statistic"] == "cka"]
     assert (cka["chance"] == 0).all()
-    assert (cka["twin"].abs() < 0.5).all(), "another random model is unrelated"
+    assert (cka["random_weights"].abs() < 0.5).all(), "another random model is unrelated"
     neighbours = found.similarity[found.similarity["statistic"] == "neighbours"]
     assert neighbours["chance"].iloc[0] == pytest.approx(5 / 59)
 
@@ -69,29 +71,34 @@ def test_two_nearly_equal_models_exceed_the_split_half_reference_and_not_the_cei
     rng = np.random.default_rng(3)
     base = [rng.standard_normal((N, LAYERS, DIM)).astype(np.float32) for _ in range(2)]
     near = [[v + 0.02 * rng.standard_normal(v.shape).astype(np.float32) for v in base] for _ in range(3)]
-    one, two, *sisters = (retriever(*towers) for towers in (base, *near))
-    found = representation_drift(one, two, sisters=sisters, settings=QUICK).similarity
+    one, two, *trainings = (retriever(*towers) for towers in (base, *near))
+    found = representation_drift(one, two, other_trainings=trainings, settings=QUICK).similarity
     cka = found[found["statistic"] == "cka"]
     assert (cka["value"] > 0.99).all()
     assert (cka["halves"] < 0.5).all(), "a value of .99 is above it: no ceiling"
-    assert (cka["value"] < cka["sister"] + 0.002).all(), "the ceiling: trainings that differ as much as these two do"
-    single = representation_drift(one, two, sisters=sisters[:1], settings=QUICK).similarity
-    both = [representation_drift(one, two, sisters=[s], settings=QUICK).similarity["sister"] for s in sisters]
-    np.testing.assert_allclose(found["sister"], sum(both) / 2, rtol=1e-9)
-    assert not np.allclose(single["sister"], found["sister"], rtol=1e-9)
+    assert (cka["value"] < cka["other_training"] + 0.002).all(), (
+        "the ceiling: trainings that differ as much as these two do"
+    )
+    single = representation_drift(one, two, other_trainings=trainings[:1], settings=QUICK).similarity
+    both = [
+        representation_drift(one, two, other_trainings=[s], settings=QUICK).similarity["other_training"]
+        for s in trainings
+    ]
+    np.testing.assert_allclose(found["other_training"], sum(both) / 2, rtol=1e-9)
+    assert not np.allclose(single["other_training"], found["other_training"], rtol=1e-9)
 
 
 def test_shape_of_both_sides(found: RepresentationDrift) -> None:
-    shape = found.shape.set_index(["side", "tower", "layer", "statistic"])["value"]
+    shape = found.geometry.set_index(["side", "tower", "layer", "statistic"])["value"]
     assert shape["before", "query", 1, "anisotropy"] == shape["after", "query", 1, "anisotropy"]
     assert shape["before", "passage", 2, "anisotropy"] > 0.5
     assert abs(shape["after", "passage", 2, "anisotropy"]) < 0.1, "the planted cloud has no mean"
     assert shape["after", "both", 2, "alignment"] > shape["before", "both", 2, "alignment"]
-    assert len(found.shape) == 2 * 2 * LAYERS * 3 + 2 * LAYERS
+    assert len(found.geometry) == 2 * 2 * LAYERS * 3 + 2 * LAYERS
 
 
 def test_every_layer_against_every_other(found: RepresentationDrift) -> None:
-    cross = found.cross.set_index(["tower", "layer_before", "layer_after"])["cka"]
+    cross = found.layer_map.set_index(["tower", "layer_before", "layer_after"])["cka"]
     assert len(cross) == 2 * LAYERS**2
     assert cross["query", 1, 1] == pytest.approx(1)
     assert cross["query", 1, 2] > cross["query", 0, 3] > 0.2
@@ -99,8 +106,8 @@ def test_every_layer_against_every_other(found: RepresentationDrift) -> None:
 
 
 def test_the_same_seed_gives_the_same_table(found: RepresentationDrift) -> None:
-    again = representation_drift(*planted(), settings=QUICK).similarity.drop(columns="twin")
-    assert again.equals(found.similarity.drop(columns="twin"))
+    again = representation_drift(*planted(), settings=QUICK).similarity.drop(columns="random_weights")
+    assert again.equals(found.similarity.drop(columns="random_weights"))
 
 
 def test_what_cannot_be_paired() -> None:
@@ -125,7 +132,7 @@ def test_identical_texts_count_once() -> None:
     )
     assert known.texts == alone.texts == {"query": N, "passage": N}
     assert unknown.texts["query"] == 5 * N
-    for table in ("similarity", "shape", "cross"):
+    for table in ("similarity", "geometry", "layer_map"):
         pd.testing.assert_frame_equal(getattr(known, table), getattr(alone, table))
     moved, naive = (
         f.similarity.set_index(["tower", "layer", "statistic"]).loc["passage", 2, "rsa"] for f in (known, unknown)

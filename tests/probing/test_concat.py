@@ -13,7 +13,7 @@ from retroscope.probing.probes.concat import Layer, Slots, _batches, first_layer
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import build_task
-from retroscope.probing.trial import Trial
+from retroscope.probing.trial import ProbeTrial
 
 SIZES = (2, 4, 5)
 
@@ -65,12 +65,12 @@ def test_part_of_a_batch_gives_part_of_its_logits():
 
 def a_trial(world=None, pool="gold", training=None):
     task = build_task(choices(pool=pool), 4)
-    view = views(published_split(task, 42, 0.8).parts, 42, ("none",), (2, 4), twin=False)[0]
+    view = views(published_split(task, 42, 0.8).parts, 42, ("none",), (2, 4), random_weights=False)[0]
     world = world or signal()
     rows = [world.query.layer(0)[world.query.rows(task.query_ids)]]
     rows.append(world.passage.layer(0)[world.passage.rows(task.passage_ids)])
     options = ProbeSettings(protocol="ielab-2025", concat=training or ConcatTraining()).options
-    return Trial(*map(torch.from_numpy, rows), view, options, "dot", task.texts)
+    return ProbeTrial(*map(torch.from_numpy, rows), view, options, "dot", task.texts)
 
 
 def test_the_slot_is_random_and_holds_the_right_passage():

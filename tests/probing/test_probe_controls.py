@@ -48,11 +48,11 @@ def test_another_seed_hashes_otherwise():
 
 def test_controls_that_read_the_same_queries_share_a_view():
     split = disjoint_split(build_task(choices(), 3), 0)
-    own, shuffled = views(split.parts, 0, tuple(CONTROLS), (2, 3), twin=False)
+    own, shuffled = views(split.parts, 0, tuple(CONTROLS), (2, 3), random_weights=False)
     assert own.controls == ("none", "hash_labels")
     assert shuffled.controls == ("shuffled_queries",)
     assert np.array_equal(own.parts["test"].query, split.test.query)
     assert own.targets["train"].shape == (2, 2, len(split.train))
     assert not own.targets["train"][0].any()
-    (twin,) = views(split.parts, 0, tuple(CONTROLS), (2, 3), twin=True)
-    assert twin.controls == ("random_weights",)
+    (random_weights,) = views(split.parts, 0, tuple(CONTROLS), (2, 3), random_weights=True)
+    assert random_weights.controls == ("random_weights",)

@@ -32,7 +32,7 @@ RECORD = [
 
 @pytest.fixture(scope="module")
 def result():
-    return probe(signal(layers=2), choices(), FEW, twin=nothing(layers=2))
+    return probe(signal(layers=2), choices(), FEW, random_weights=nothing(layers=2))
 
 
 def test_scores_hold_every_query_under_every_label(result):
@@ -70,7 +70,7 @@ def test_records_carry_the_numbers_and_their_doubt(result):
     assert all(a["ci_low"] >= b["ci_low"] for a, b in zip(rows, wide, strict=True))
 
 
-def test_the_random_twin_is_a_control_of_its_own(result):
+def test_random_weights_are_a_control_of_their_own(result):
     means = result.scores.mean().sel(probe="elementwise", passages=3, layer=1)
     assert means.sel(control="none") > 0.8
     assert means.sel(control="random_weights") < 0.45
@@ -98,13 +98,14 @@ def test_scores_survive_the_disk(result, tmp_path):
 
 
 def test_the_same_settings_give_the_same_numbers(result):
-    again = probe(signal(layers=2), choices(), FEW, twin=nothing(layers=2))
+    again = probe(signal(layers=2), choices(), FEW, random_weights=nothing(layers=2))
     xr.testing.assert_identical(again.scores.values, result.scores.values)
     xr.testing.assert_identical(again.mdl.values, result.mdl.values)
 
 
 def test_a_layer_alone_gives_what_it_gives_among_others(result):
-    alone = probe(signal(layers=2), choices(), ProbeSettings(**{**vars(FEW), "layers": (1,)}), twin=nothing(layers=2))
+    settings = ProbeSettings(**{**vars(FEW), "layers": (1,)})
+    alone = probe(signal(layers=2), choices(), settings, random_weights=nothing(layers=2))
     xr.testing.assert_identical(alone.scores.values, result.scores.values.sel(layer=[1]))
 
 
@@ -128,14 +129,14 @@ def test_a_query_with_several_relevant_passages_counts_once():
 def test_progress_counts_every_step():
     seen = []
     settings = ProbeSettings(probes=("cosine",), passages=(2,), seeds=2)
-    probe(signal(layers=2), choices(), settings, twin=nothing(layers=2), progress=lambda *at: seen.append(at))
+    probe(signal(layers=2), choices(), settings, random_weights=nothing(layers=2), progress=lambda *at: seen.append(at))
     assert seen == [(step, 8) for step in range(1, 9)]
 
 
-def test_without_a_twin_the_control_is_missing_and_said_to_be():
+def test_without_a_random_weight_copy_the_control_is_missing_and_said_to_be():
     result = probe(signal(), choices(), ProbeSettings(probes=("cosine",), passages=(2,), seeds=1))
     assert "random_weights" not in result.scores.values.coords["control"].values
-    assert any("random-weight twin" in warning for warning in result.warnings)
+    assert any("copy with random weights" in warning for warning in result.warnings)
 
 
 def test_fits_that_do_not_converge_are_warned_of():
@@ -168,7 +169,7 @@ def broken(at):
         (lambda: retriever(np.ones((300, 1, 4)), np.ones((300, 2, 4))), {}, AnalysisError, "number of layers"),
         (lambda: signal(n=200), {}, RepresentationError, "no vectors for these ids"),
         (signal, {"layers": (1,)}, AnalysisError, "choose layers from 0 to 0"),
-        (signal, {"controls": ("random_weights",)}, AnalysisError, "need a random-weight twin"),
+        (signal, {"controls": ("random_weights",)}, AnalysisError, "need a copy with random weights"),
     ],
 )
 def test_vectors_that_cannot_be_probed(world, options, error, message):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from retroscope.drift.representations import DriftSettings, representation_drift
+from retroscope.drift.representations import representation_drift
+from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encode import encode_layers, encode_rows, final_norm, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
@@ -131,7 +132,7 @@ def test_a_model_whose_layers_differ_by_the_norm_alone_has_not_drifted_under_it(
     bare = sides.bare()
     assert bare is not None
     settings = DriftSettings(texts=25, cross_texts=25, neighbours=3)
-    maps = [representation_drift(s, s, settings=settings).cross for s in (sides, bare)]
+    maps = [representation_drift(s, s, settings=settings).layer_map for s in (sides, bare)]
     crossed = [m.set_index(["tower", "layer_before", "layer_after"])["cka"]["passage", 0, last] for m in maps]
     assert crossed[0] == pytest.approx(1, abs=1e-4)
     assert crossed[1] < 0.99

@@ -8,7 +8,7 @@ import pytest
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import AnalysisError
-from retroscope.retrieval.folds import joined, query_folds, relevant
+from retroscope.retrieval.folds import linked_groups, query_folds, relevant
 
 
 def collection(judged: list[tuple[int, int]], texts: dict[int, str] | None = None) -> Collection:
@@ -45,7 +45,7 @@ def test_a_split_by_query_alone_would_leak() -> None:
 
 def test_repeated_texts_are_joined_and_passages_link_over_several_queries() -> None:
     chain = collection([(0, 0), (1, 0), (1, 1), (2, 1), (3, 3), (4, 4)], {3: "Who is it?", 4: " who  is IT? "})
-    groups = joined(chain)
+    groups = linked_groups(chain)
     assert len({groups[0], groups[1], groups[2]}) == 1
     assert groups[3] == groups[4] != groups[0]
 
@@ -65,4 +65,4 @@ def test_queries_that_hang_together_cannot_be_divided() -> None:
 def test_only_relevant_passages_join() -> None:
     judged = collection([(q, q) for q in range(20)])
     grades = (*judged.judgments, *(Judgment(f"q{q}", "p0", 0) for q in range(1, 20)))
-    assert len(set(joined(replace(judged, judgments=grades)).tolist())) == 20
+    assert len(set(linked_groups(replace(judged, judgments=grades)).tolist())) == 20

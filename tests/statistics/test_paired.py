@@ -10,7 +10,7 @@ from scipy import stats
 
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.statistics import PAIRED_TESTS, SignFlips, flips, mcnemar, paired_t, sign_flip, wilcoxon
-from retroscope.statistics.paired import differences, unpaired_t
+from retroscope.statistics.paired import paired_differences, unpaired_t
 
 KOLMOGOROV = 1.95  # sqrt(n) D stays below it with probability .999 (Kolmogorov's law)
 SIGMAS = 4
@@ -184,8 +184,8 @@ def test_a_constant_change_gets_the_exact_sign_flip_value():
 
 
 def test_a_difference_of_rounding_is_no_difference():
-    assert differences(np.array([[0.3]]), np.array([[0.1 + 0.2]]))[0, 0] == 0
-    assert differences(np.array([[0.3]]), np.array([[0.3 + 1e-12]]))[0, 0] > 0
+    assert paired_differences(np.array([[0.3]]), np.array([[0.1 + 0.2]]))[0, 0] == 0
+    assert paired_differences(np.array([[0.3]]), np.array([[0.3 + 1e-12]]))[0, 0] > 0
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(sorted(PAIRED_TESTS)))

@@ -8,7 +8,7 @@ import torch
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.encoders.twin import random_twin
+from retroscope.encoders.random_weights import with_random_weights
 from retroscope.errors import SettingsError
 from retroscope.surgery.reinitialise import reinitialise
 from toys import TEXTS, TOYS, save_toy
@@ -45,10 +45,10 @@ def test_each_part_is_drawn_and_the_rest_is_left(name: str, tmp_path: Path) -> N
 
 
 def test_the_weights_of_the_same_bare_seed_are_others(tmp_path: Path) -> None:
-    """What was pre-trained under seed 5 began with the weights of the twin of seed 5: that would be rewinding."""
+    """A backbone pre-trained under seed 5 began with the random weights of seed 5, which would be rewinding."""
     before = toy("bert", tmp_path)
-    twin, drawn = random_twin(before, 5), reinitialise(before, ("all",), 5)
-    ours, theirs = (dict(r.passage.backbone.named_parameters()) for r in (drawn, twin))
+    random, drawn = with_random_weights(before, 5), reinitialise(before, ("all",), 5)
+    ours, theirs = (dict(r.passage.backbone.named_parameters()) for r in (drawn, random))
     matrices = [name for name, value in ours.items() if value.ndim > 1]
     assert matrices
     for name in matrices:

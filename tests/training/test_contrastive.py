@@ -17,7 +17,7 @@ from retroscope.training.contrastive import info_nce, train
 from retroscope.training.model import build_model, find_base
 from retroscope.training.pairs import training_pairs
 from retroscope.training.settings import TrainingSettings
-from retroscope.training.strategies import STRATEGIES, moving, prepare
+from retroscope.training.strategies import STRATEGIES, moving, set_trainable
 
 QUICK = {"steps": 6, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 3}
 MOVES = {
@@ -227,7 +227,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(
     for mini in (None, 3):
         settings = TrainingSettings(**QUICK, mini_batch=mini)
         model, settings, _ = fresh(toy, tmp_path / str(mini), settings=settings)
-        prepare(model, settings)  # in evaluation mode: dropout would draw other masks for the parts
+        set_trainable(model, settings)  # in evaluation mode: dropout would draw other masks for the parts
         features = [model.preprocess(list(texts)) for texts in (pairs.queries, pairs.positives)]
         loss = info_nce(model, settings)(features, None)
         loss.backward()

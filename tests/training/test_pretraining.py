@@ -16,9 +16,9 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
 from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
 from retroscope.training.collate import IGNORED, Masking, NextWord, Spans, TwoMasks, spans
-from retroscope.training.crops import cropped, windows
+from retroscope.training.crops import cropped, word_windows
 from retroscope.training.objectives import RetroMae, objective_of
-from retroscope.training.pretrain import Draws, tokenised
+from retroscope.training.pretrain import Draws, tokenised_documents
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.shapes import BUILDERS, SIZES, family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
@@ -47,7 +47,7 @@ def vocabulary(family: str, kind: str = "words"):
 
 
 def drawn(tokenizer, texts: list[str]) -> list[dict]:
-    return [{**example, "draw": i} for i, example in enumerate(tokenised(tokenizer, texts, 32).examples)]
+    return [{**example, "draw": i} for i, example in enumerate(tokenised_documents(tokenizer, texts, 32).examples)]
 
 
 @pytest.mark.parametrize(("objective", "shape", "kind"), [*TRAINED, *CROPPED])
@@ -137,7 +137,7 @@ def test_crops_leave_no_random_pooler(text: str, tmp_path: Path) -> None:
 
 def test_crops_are_taken_from_parts_that_fit() -> None:
     long = " ".join(f"w{i}" for i in range(100))
-    assert windows([long, "a b"], 40) == [
+    assert word_windows([long, "a b"], 40) == [
         " ".join(f"w{i}" for i in range(at, min(at + 40, 100))) for at in (0, 40, 80)
     ] + ["a b"]
 
@@ -145,13 +145,13 @@ def test_crops_are_taken_from_parts_that_fit() -> None:
 def test_documents_are_cut_up_and_never_joined() -> None:
     tokenizer = vocabulary("bert")
     long = " ".join(TEXTS[:6])
-    made = tokenised(tokenizer, [TEXTS[0], " ", long], 16)
+    made = tokenised_documents(tokenizer, [TEXTS[0], " ", long], 16)
     assert (made.texts, made.cut) == (2, 1)
     assert all(len(example["input_ids"]) <= 16 for example in made.examples)
     words = [i for e in made.examples for i in e["input_ids"] if i not in tokenizer.all_special_ids]
     assert words == [i for t in (TEXTS[0], long) for i in tokenizer(t, add_special_tokens=False)["input_ids"]]
     with pytest.raises(TrainingError, match="no text to pre-train on"):
-        tokenised(tokenizer, ["", "  "], 16)
+        tokenised_documents(tokenizer, ["", "  "], 16)
 
 
 def test_masking_hides_words_only_and_asks_for_what_it_hid() -> None:

@@ -6,12 +6,21 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers, neurons
+from retroscope.analyses import health, layers, neurons, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
 GROUP = "retroscope.analyses"
-OWN: tuple[Analysis, ...] = (health.ANALYSIS, layers.ANALYSIS, neurons.ANALYSIS)
+OWN: tuple[Analysis, ...] = (
+    health.ANALYSIS,
+    retrieval.ANALYSIS,
+    trainings.ANALYSIS,
+    layers.ANALYSIS,
+    probes.ANALYSIS,
+    neurons.ANALYSIS,
+    weights.ANALYSIS,
+    transplants.ANALYSIS,
+)
 
 
 @cache

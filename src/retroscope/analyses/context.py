@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.selftest import SelfTest
-from retroscope.encoders.twin import random_twin
+from retroscope.encoders.proofs import SelfTest
+from retroscope.encoders.random_weights import with_random_weights
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.whole_search import DEPTH, WholeSearch, whole_search
@@ -110,7 +110,8 @@ class Context:
         if not self.settings.random_weights:
             return None
         one = self.models[side]
-        return self._once(("random weights", *_identity(one)), lambda: random_twin(one, seed=0), everywhere=True)
+        key = ("random weights", *_identity(one))
+        return self._once(key, lambda: with_random_weights(one, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
         """Return the vectors of a model's copy with random weights; None where that control is left out."""

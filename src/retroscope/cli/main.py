@@ -4,61 +4,84 @@ Nothing here imports torch; a command imports what it needs when it runs.
 """
 
 import sys
+from importlib.metadata import version as version_of
+from types import ModuleType
+from typing import Annotated
 
 import typer
 
-from retroscope.cli import (
-    ablate,
-    compare,
-    demo,
-    diff,
-    doctor,
-    embed,
-    neurons,
-    pretrain,
-    probe,
-    report,
-    retrieve,
-    show,
-    train,
-    transplant,
-    world,
-)
 from retroscope.cli.exit_codes import INTERRUPTED, USER_ERROR
+from retroscope.cli.parsing import Command, Commands
 from retroscope.errors import RetroscopeError
 
-app = typer.Typer(
-    name="retroscope",
-    help="What did fine-tuning change in a dense retriever, and what was already there?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for command in (
-    compare,
-    doctor,
-    diff,
-    retrieve,
-    probe,
-    neurons,
-    embed,
-    transplant,
-    report,
-    show,
-    train,
-    pretrain,
-    ablate,
-    world,
-    demo,
-):
-    app.command(name=command.__name__.rpartition(".")[2])(command.run)
+HELP_NAMES = ["--help", "-h"]
+
+
+def make_app() -> typer.Typer:
+    """Return the command line with every command.
+
+    Raises:
+        SettingsError: if another package declares an analysis that cannot be used.
+    """
+    app = typer.Typer(
+        name="retroscope",
+        help="What did fine-tuning change in a dense retriever, and what was already there?",
+        cls=Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": HELP_NAMES},
+    )
+    app.callback()(_program)
+    for command in _commands():
+        name = command.__name__.rpartition(".")[2]
+        app.command(name=name, cls=Command, epilog=f"\b\nExample:\n  {command.EXAMPLE}")(command.run)
+    return app
+
+
+def _commands() -> tuple[ModuleType, ...]:
+    """The modules of the commands, in the order of the help text."""
+    from retroscope.cli.commands import (
+        ablate,
+        compare,
+        demo,
+        diff,
+        doctor,
+        embed,
+        neurons,
+        pretrain,
+        probe,
+        report,
+        retrieve,
+        show,
+        train,
+        transplant,
+        world,
+    )
+
+    measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
+    return (*measure, report, show, train, pretrain, ablate, world, demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"retroscope {version_of('retroscope')}\n")
+        raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Read the options of the program itself."""
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends with status 2 and a message, not a traceback."""
     try:
-        app(prog_name="retroscope")
+        make_app()(prog_name="retroscope")
     except RetroscopeError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(USER_ERROR)

@@ -1,129 +1,256 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share: each declared once, those that belong together in a group."""
 
-import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from retroscope.errors import SettingsError
+from retroscope.cli import names
+from retroscope.cli.defaults import option, written
+from retroscope.cli.values import given, listed, model_values, numbers
+
+Values = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
+
+THE_CHECKPOINTS, THE_PROTOCOLS = "the checkpoint's", "the protocol's"
+DEVICE = written("encoders.settings:LoadSettings.device", "cpu")
+MEASURES = written("inputs.settings:StudySettings.measures", "nDCG@10,RR@10,R@10,R@100")
+PASSAGES = written("probing.settings:ProbeSettings.passages", "2,3,4,5")
+SEEDS = written("probing.settings:ProbeSettings.seeds", "5")
 
 Model = Annotated[
     str,
-    typer.Argument(help="Folder or hub name; two towers as query=NAME,passage=NAME; a GGUF file.", metavar="MODEL"),
-]
-Data = Annotated[
-    str, typer.Option("--data", help="Collection: a path or FORMAT:PATH, e.g. beir:data/nq.", metavar="SPEC")
-]
-Split = Annotated[str | None, typer.Option("--split", help="Of the judgments, where there are several.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
-RequiredOut = Annotated[Path, typer.Option("--out", help="Folder to write to.", metavar="DIR")]
-Pooling = Annotated[
-    str | None,
-    typer.Option("--pooling", help="cls, pooler, mean, last_token, max or weighted_mean; else the checkpoint's."),
-]
-MaxLength = Annotated[int | None, typer.Option("--max-length", help="Tokens kept of a text.")]
-Protocol = Annotated[
-    str | None, typer.Option("--protocol", help="default, or ielab-2025: as published, quirks included.")
-]
-Similarity = Annotated[str | None, typer.Option("--similarity", help="dot or cosine; else the checkpoint's.")]
-QueryPrompt = Annotated[str | None, typer.Option("--query-prompt", help="Put before every query.")]
-PassagePrompt = Annotated[str | None, typer.Option("--passage-prompt", help="Put before every passage.")]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
-Measures = Annotated[
-    str | None, typer.Option("--measures", help="ir-measures names, comma-separated; the first is the headline.")
-]
-Passages = Annotated[str | None, typer.Option("--passages", help="N of the probes, comma-separated.")]
-Probes = Annotated[str | None, typer.Option("--probes", help="Comma-separated; else the protocol's.")]
-Controls = Annotated[str | None, typer.Option("--controls", help="Comma-separated; else all of them.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="Splits to probe under.")]
-Layers = Annotated[bool, typer.Option("--layers", help="Rank by every layer's vectors too.")]
-Interactions = Annotated[
-    int | None,
-    typer.Option(
-        "--interactions",
-        help="Shapley values and pairs of at most N (2 to 6) groups of blocks: transplants 2^N subsets.",
-        metavar="N",
+    typer.Argument(
+        help="Retriever: a folder, a hub name, a GGUF file, or two towers as query=NAME,passage=NAME", metavar="MODEL"
     ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit-queries", help="Only the first so many judged queries.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+Data = Annotated[str, option("--data", help="Collection: a path or FORMAT:PATH, e.g. beir:data/nq", metavar="SPEC")]
+AnyData = Annotated[
+    str | None, option("--data", help="Collection: a path or FORMAT:PATH, e.g. beir:data/nq", metavar="SPEC")
+]
+Out = Annotated[Path | None, option("--out", help="Folder to write to", metavar="DIR", default="nothing is written")]
+RequiredOut = Annotated[Path, option("--out", help="Folder to write to", metavar="DIR")]
+Pooling = Annotated[
+    str | None,
+    option(
+        "--pooling",
+        help="Pooling of a text's tokens: cls, pooler, mean, last_token, max or weighted_mean",
+        metavar="NAME",
+        default=THE_CHECKPOINTS,
+        known=names.POOLINGS,
+        kind="pooling",
+        joint="+",
+    ),
+]
+MaxLength = Annotated[
+    int | None, option("--max-length", help="Tokens kept of each text", metavar="N", default=THE_CHECKPOINTS)
+]
+QueryPrompt = Annotated[
+    str | None,
+    option("--query-prompt", help="Text to put before every query", metavar="TEXT", default=THE_CHECKPOINTS),
+]
+PassagePrompt = Annotated[
+    str | None,
+    option("--passage-prompt", help="Text to put before every passage", metavar="TEXT", default=THE_CHECKPOINTS),
+]
+Similarity = Annotated[
+    str | None,
+    option(
+        "--similarity",
+        help="Similarity of two vectors: cosine or dot",
+        metavar="NAME",
+        default=THE_CHECKPOINTS,
+        known=names.SIMILARITIES,
+        kind="similarity",
+    ),
+]
+AppendEos = Annotated[
+    bool | None,
+    option(
+        "--append-eos/--no-append-eos", help="End every text with the EOS token (RepLLaMA)", default=THE_CHECKPOINTS
+    ),
+]
+Device = Annotated[
+    str | None, option("--device", help="Device to run on: cpu, cuda, cuda:1, mps", metavar="NAME", default=DEVICE)
+]
+Protocol = Annotated[
+    str | None,
+    option(
+        "--protocol",
+        help="Protocol: default, or ielab-2025 to measure as in arXiv 2505.07166",
+        metavar="NAME",
+        default=written("inputs.settings:StudySettings.protocol", "default"),
+        known=names.PROTOCOLS,
+        kind="protocol",
+    ),
+]
+Measures = Annotated[
+    str | None,
+    option(
+        "--measures",
+        help="Measures by their ir-measures names, comma-separated; the first is the headline",
+        metavar="NAMES",
+        default=MEASURES,
+    ),
+]
+Interactions = Annotated[
+    int | None,
+    option(
+        "--interactions",
+        help="Shapley values and pairs of N groups of blocks (2 to 6), for which 2^N subsets are transplanted; 0: none",
+        metavar="N",
+        default=written("analyses.transplants.settings:SweepSettings.interactions", "0"),
+    ),
+]
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="YAML file of settings; options given here win.", metavar="FILE")
+    Path | None, option("--settings", help="YAML file of settings; options given here win over it", metavar="FILE")
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change one setting, e.g. probing.rank=32; may be repeated.", metavar="A.B=C"),
+    option("--set", help="Change one setting, e.g. probes.rank=32; may be repeated", metavar="A.B=C"),
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder of the vector stores; else $RETROSCOPE_CACHE or the user's.")
+    Path | None,
+    option("--cache", help="Folder of the vector stores", metavar="DIR", default="$RETROSCOPE_CACHE, or ~/.cache"),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan, its size and its time; do nothing.")]
+Overwrite = Annotated[
+    bool, option("--overwrite", help="Replace a finished study with other settings in the folder of --out")
+]
+DryRun = Annotated[bool, option("--dry-run", help="Print the plan, its size and its time, and do nothing")]
+Json = Annotated[bool, option("--json", help="Print one JSON document on standard output, and nothing else")]
 
 
-def fractions(text: str | None) -> list[float] | None:
-    """The shares of a comma-separated option; None where it was not given."""
-    parts = listed(text)
-    if parts is None:
-        return None
-    try:
-        return [float(part) for part in parts]
-    except ValueError as error:
-        raise SettingsError("this is no list of numbers", where=text or "", fix="write them as 0.1,0.2") from error
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How every model is loaded."""
+
+    HEADING: ClassVar[str] = "Models"
+
+    pooling: Pooling = None
+    max_length: MaxLength = None
+    similarity: Similarity = None
+    query_prompt: QueryPrompt = None
+    passage_prompt: PassagePrompt = None
+    append_eos: AppendEos = None
+    device: Device = None
+
+    def values(self) -> Values:
+        """Return the settings that were given, as fields of `LoadSettings`."""
+        return given(**vars(self))
 
 
-def in_bytes(text: str | None) -> int | None:
-    """The bytes that a size like 4GiB, 500MB or 2e9 names; None where it was not given."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*([KMGT]i?B?|B)?\s*", text, re.IGNORECASE)
-    try:
-        number = float(match[1]) if match else 0.0
-    except ValueError:
-        number = 0.0
-    if match is None or number <= 0:
-        raise SettingsError(f"{text!r} is no size", where="--memory", fix="write e.g. 4GiB or 500MB")
-    unit = (match[2] or "B").upper().removesuffix("B")
-    power = "KMGT".index(unit[0]) + 1 if unit else 0
-    return int(number * (1024 if unit.endswith("I") else 1000) ** power)
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A backbone and the retriever fine-tuned from it."""
+
+    before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
+    after: Annotated[
+        str,
+        typer.Argument(help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME", metavar="AFTER"),
+    ]
+
+    def values(self, models: ModelOptions) -> Values:
+        """Return the settings of both models."""
+        return {
+            "before": model_values(self.before, models.values()),
+            "after": model_values(self.after, models.values()),
+        }
 
 
-def listed(text: str | None) -> list[str] | None:
-    """The parts of a comma-separated option; None where it was not given."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """The collection, and what is kept of it."""
+
+    HEADING: ClassVar[str] = "Collection"
+
+    data: Data
+    split: Annotated[
+        str | None, option("--split", help="Qrels split to use", metavar="NAME", default="test, else the only one")
+    ] = None
+    limit_queries: Annotated[
+        int | None, option("--limit-queries", help="Keep the first N judged queries", metavar="N", default="all")
+    ] = None
+
+    def values(self) -> Values:
+        """Return the settings of the collection."""
+        return {"data": given(source=self.data, split=self.split, limit_queries=self.limit_queries)}
 
 
-def numbers(text: str | None) -> list[int] | None:
-    """The numbers of a comma-separated option; None where it was not given."""
-    parts = listed(text)
-    if parts is None:
-        return None
-    wrong = [part for part in parts if not part.isdecimal()]
-    if wrong:
-        raise SettingsError(f"{wrong[0]!r} is no number", where=text or "", fix="write them as 2,3,5")
-    return [int(part) for part in parts]
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions:
+    """What is probed."""
+
+    HEADING: ClassVar[str] = "Probes"
+
+    probes: Annotated[
+        str | None,
+        option(
+            "--probes",
+            help=f"Probes to fit, comma-separated: {', '.join(names.PROBES)}",
+            metavar="NAMES",
+            default=THE_PROTOCOLS,
+            known=names.PROBES,
+            kind="probe",
+            joint=",",
+        ),
+    ] = None
+    controls: Annotated[
+        str | None,
+        option(
+            "--controls",
+            help=f"Controls to run, comma-separated: {', '.join(names.CONTROLS)}",
+            metavar="NAMES",
+            default=THE_PROTOCOLS,
+            known=names.CONTROLS,
+            kind="control",
+            joint=",",
+        ),
+    ] = None
+    passages: Annotated[
+        str | None,
+        option(
+            "--passages", help="Passages to choose among, comma-separated: N of each task", metavar="NUMBERS",
+            default=PASSAGES,
+        ),
+    ] = None  # fmt: skip
+    seeds: Annotated[
+        int | None, option("--seeds", help="Number of splits to probe under", metavar="N", default=SEEDS)
+    ] = None
+
+    def values(self) -> Values:
+        """Return the settings of the probes."""
+        return {
+            "probes.probes": listed(self.probes),
+            "probes.controls": listed(self.controls),
+            "probes.passages": numbers(self.passages, "--passages"),
+            "probes.seeds": self.seeds,
+        }
 
 
-def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
-    """Settings of one model from its argument: a name, or query=NAME,passage=NAME."""
-    blank = dict.fromkeys(("source", "query", "passage"))  # what a settings file says of the others is not meant
-    if "=" not in name or Path(name).exists():
-        return {**blank, "source": name, "load": dict(load)}
-    towers = dict(part.partition("=")[::2] for part in name.split(","))
-    if set(towers) != {"query", "passage"} or not all(towers.values()):
-        raise SettingsError(f"{name!r} does not name two towers", fix="write query=NAME,passage=NAME")
-    return {**blank, **towers, "load": dict(load)}
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where settings and vectors come from."""
+
+    settings: SettingsFile = None
+    assignments: Set = None
+    cache: Cache = None
 
 
-def given(**options: object) -> dict[str, object]:
-    """The options that were given."""
-    return {name: value for name, value in options.items() if value is not None}
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What is written and printed."""
+
+    out: Out = None
+    overwrite: Overwrite = False
+    dry_run: DryRun = False
+    as_json: Json = False
 
 
-def split_or_spec(name: str | None, data: str) -> dict[str, str] | None:
-    """A collection named by a split of another, or by its own spec."""
-    if name is None:
-        return None
-    own = ":" in name or "/" in name or Path(name).exists()
-    return {"source": name} if own else {"source": data, "split": name}
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What is written and printed where there is always a report."""
+
+    out: RequiredOut
+    overwrite: Overwrite = False
+    dry_run: DryRun = False
+    as_json: Json = False

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
 from retroscope.study.protocols import under_protocol
-from retroscope.study.settings import Kind, StudySettings, assigned, changed, from_plain, from_yaml, merged, read_as
+from retroscope.study.settings import from_values
 
 
 def resolve(
@@ -12,29 +15,52 @@ def resolve(
     settings_file: Path | None,
     assignments: Sequence[str] | None,
     *,
-    unless_said: Mapping[str, object] | None = None,
+    unless_given: Mapping[str, object] | None = None,
+    left_out: Sequence[str] = (),
 ) -> StudySettings:
-    """The settings: the file, then the options that were given, then `--set`, over the protocol's defaults.
+    """Return the settings of a study, for which everything that was not given has the protocol's default.
+
+    The arguments are those of `resolved`.
+    """
+    values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
+    return from_values(under_protocol(values), where=_where(settings_file))
+
+
+def resolved(
+    given: Mapping[str, object],
+    settings_file: Path | None,
+    assignments: Sequence[str] | None,
+    *,
+    unless_given: Mapping[str, object] | None = None,
+    left_out: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the values that were given, not checked yet: those of the file, over them the options, then `--set`.
 
     Args:
         given: dotted setting -> value of its option; None where the option was not given.
         settings_file: YAML.
         assignments: of `--set`.
-        unless_said: dotted setting -> the command's own default, below the file.
+        unless_given: dotted setting -> the command's own default, below the file.
+        left_out: analyses, or parts of one ("neurons.ablation"), that are left out, whatever else was given.
     """
-    values = _assigned({}, unless_said or {})
+    values = _assigned({}, unless_given or {})
     values = merged(values, from_yaml(settings_file) if settings_file else {})
-    values = _assigned(values, given)
-    where = str(settings_file) if settings_file else "settings"
-    return from_plain(under_protocol(changed(values, assignments or ())), where=where)
+    values = changed(_assigned(values, given), assignments or ())
+    for name in left_out:
+        values = _without(values, name)
+    return values
 
 
 def resolve_as(
     kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
 ) -> Kind:
-    """As `resolve`, for settings of another kind, which know no protocols."""
+    """Return settings of another kind in the same way; they know no protocols."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
-    return read_as(kind, changed(values, assignments or ()), str(settings_file) if settings_file else "settings")
+    return read_as(kind, changed(values, assignments or ()), _where(settings_file))
+
+
+def _where(settings_file: Path | None) -> str:
+    return str(settings_file) if settings_file else "settings"
 
 
 def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
@@ -43,3 +69,9 @@ def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict
         if value is not None and value != {}:
             result = assigned(result, name.split("."), value)
     return result
+
+
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values without the settings of an analysis, or of a part of one: null leaves it out."""
+    head, dot, rest = name.partition(".")
+    return {**values, head: _without(values.get(head) or {}, rest) if dot else None}

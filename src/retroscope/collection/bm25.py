@@ -28,7 +28,9 @@ BM25_RECIPE: dict[str, Any] = {
 
 
 def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
-    """A function of query id and depth: ids of the best passages that share a word, ties by id.
+    """Return a function of query id and depth that gives the ids of the best passages, best first.
+
+    Only passages that share a word with the query are ranked; ties are broken by id.
 
     Holds the index, which grows with the corpus: about 8 bytes for each distinct word of each passage.
     """
@@ -46,13 +48,15 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
     def ranking(query_id: str, depth: int) -> Sequence[str]:
         text = collection.queries[query_id].text
         words = next(iter(tokenizer.streaming_tokenize([text], update_vocab=False, allow_empty=False)))
-        return list(ids[best(index.get_scores_from_ids(words), place, depth)]) if words else []
+        return list(ids[best_rows(index.get_scores_from_ids(words), place, depth)]) if words else []
 
     return ranking
 
 
-def best(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
-    """Rows of the `depth` highest scores above 0, in order, ties by `place`; exact, also at the last rank."""
+def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
+    """Return the rows of the `depth` highest scores above 0, best first; ties are broken by `place`, at the last rank
+    too.
+    """
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:
         worst = np.partition(scores[rows], len(rows) - depth)[len(rows) - depth]

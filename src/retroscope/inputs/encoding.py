@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.selftest import SelfTest, check_told_apart, library_test, self_test
+from retroscope.encoders.proofs import SelfTest
+from retroscope.encoders.selftest import check_told_apart, library_test, self_test
 from retroscope.errors import AnalysisError
 from retroscope.retrieval.retrieve import Retrieval
 

@@ -21,8 +21,8 @@ from torch.nn.functional import normalize
 
 from retroscope.errors import unknown_name
 from retroscope.probing.features import centred, spread
-from retroscope.probing.fitting import Problems, Scores, fit_choices
-from retroscope.probing.trial import Features, Trial
+from retroscope.probing.fitting import CandidateScores, Problems, fit_choices
+from retroscope.probing.trial import Features, ProbeTrial
 
 # The ridge on `a`, for a similarity of unit spread within a choice: it only keeps `a` finite where the
 # similarity separates all training choices.
@@ -45,7 +45,7 @@ def _cosine(queries: Float[Tensor, "choice dim"], passages: Features) -> Float[T
 SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dot": _dot, "cosine": _cosine}
 
 
-def similarities(trial: Trial, part: str) -> Features:
+def candidate_similarities(trial: ProbeTrial, part: str) -> Features:
     """Return the similarity of every candidate of a part to its query, as the one feature of a probe."""
     if trial.similarity not in SIMILARITIES:
         raise unknown_name("similarity", trial.similarity, SIMILARITIES)
@@ -68,13 +68,13 @@ class Anchor:
     scale: Float[Tensor, "column"]
     converged: torch.Tensor
 
-    def offset(self, similarity: Features) -> Scores:
+    def offset(self, similarity: Features) -> CandidateScores:
         """Return what the anchor adds to w.x, for every column."""
         return centred(similarity) / self.unit * self.scale
 
 
 def fit_anchor(
-    trial: Trial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
+    trial: ProbeTrial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
 ) -> Anchor:
     """Fit the scale of the similarity on training choices, by itself.
 

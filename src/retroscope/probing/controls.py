@@ -14,7 +14,7 @@ from jaxtyping import Int
 from retroscope.probing.splits import Choices
 
 Targets = Int[np.ndarray, "size choice"]
-Reader = Callable[[Choices, np.random.Generator], Choices]
+QueryPairing = Callable[[Choices, np.random.Generator], Choices]
 Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
@@ -66,19 +66,19 @@ class Control:
     Attributes:
         queries: which query each choice reads.
         labels: which candidate counts as right.
-        twin: probe the random-weight twin's vectors instead of the retriever's.
+        random_weights: probe the vectors of the random-weight copy instead of the retriever's.
     """
 
-    queries: Reader = own_queries
+    queries: QueryPairing = own_queries
     labels: Labeller = relevance
-    twin: bool = False
+    random_weights: bool = False
 
 
 CONTROLS: dict[str, Control] = {
     "none": Control(),
     "shuffled_queries": Control(queries=shuffled_queries),
     "hash_labels": Control(labels=hash_labels),
-    "random_weights": Control(twin=True),
+    "random_weights": Control(random_weights=True),
 }
 
 
@@ -102,10 +102,14 @@ class View:
 
 
 def views(
-    parts: Mapping[str, Choices], seed: int, controls: Sequence[str], sizes: tuple[int, ...], *, twin: bool
+    parts: Mapping[str, Choices], seed: int, controls: Sequence[str], sizes: tuple[int, ...], *, random_weights: bool
 ) -> list[View]:
-    """What the controls on the retriever's (or on the twin's) vectors see, grouped by the queries that they read."""
-    names = [name for name in controls if CONTROLS[name].twin == twin]
+    """Return what each control sees, grouped by the queries that it reads.
+
+    Args:
+        random_weights: the controls on the vectors of the random-weight copy; else those on the retriever's.
+    """
+    names = [name for name in controls if CONTROLS[name].random_weights == random_weights]
     readers = dict.fromkeys(CONTROLS[name].queries for name in names)
     grouped = [tuple(name for name in names if CONTROLS[name].queries is reader) for reader in readers]
     return [_view(parts, seed, group, sizes) for group in grouped]

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.probing.splits import Choices
-from retroscope.probing.trial import Features, Trial
+from retroscope.probing.trial import Features, ProbeTrial
 
 # A spread below this share of a feature's own size is rounding (float32 eps is 1.2e-7): layer-0
 # CLS vectors are equal for all texts, yet come out of matrix products a few eps apart.
@@ -23,17 +23,17 @@ NO_SPREAD = 1e-5
 Featuriser = Callable[[Choices], Features]
 
 
-def passage_features(trial: Trial) -> Featuriser:
+def passage_features(trial: ProbeTrial) -> Featuriser:
     """The passage's own vector."""
     return trial.passage_vectors
 
 
-def product_features(trial: Trial) -> Featuriser:
+def product_features(trial: ProbeTrial) -> Featuriser:
     """Element by element, query times passage."""
     return lambda choices: trial.query_vectors(choices)[:, None] * trial.passage_vectors(choices)
 
 
-def bilinear_features(trial: Trial) -> Featuriser:
+def bilinear_features(trial: ProbeTrial) -> Featuriser:
     """Every product of a principal coordinate of the query and one of the passage, then the passage's vector."""
     train, rank = trial.view.parts["train"], trial.options.rank
     queries = _principal(trial.queries, train.query, rank)

@@ -11,12 +11,12 @@ from retroscope.errors import AnalysisError, listed
 from retroscope.probing.controls import CONTROLS, View, views
 from retroscope.probing.mdl import ALL, code_length, coding_order
 from retroscope.probing.probes import PROBES
-from retroscope.probing.result import ProbeResult, collect
+from retroscope.probing.result import ProbeResult, probe_result
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Choices, Split
-from retroscope.probing.tally import Plan, Tally
+from retroscope.probing.tally import ProbePlan, ProbeTally
 from retroscope.probing.tasks import Task, build_task
-from retroscope.probing.trial import Trial
+from retroscope.probing.trial import ProbeTrial
 from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 
@@ -26,7 +26,7 @@ def probe(
     candidates: Sequence[Candidates],
     settings: ProbeSettings | None = None,
     *,
-    twin: RetrieverRepresentations | None = None,
+    random_weights: RetrieverRepresentations | None = None,
     texts: Mapping[str, int] | None = None,
     progress: Count | None = None,
 ) -> ProbeResult:
@@ -34,7 +34,7 @@ def probe(
 
     Args:
         candidates: longer lists of negatives than needed (100, say) leave more to train on.
-        twin: the same texts through the same architecture with random weights; the control
+        random_weights: the same texts through the same architecture with random weights; the control
             "random_weights" is left out, with a warning, where none is given.
         texts: query id -> number of its distinct text (`Collection.query_texts`): queries of one text count as one
             observation where a ridge is chosen, and in every interval over the scores. None: all are distinct.
@@ -44,17 +44,17 @@ def probe(
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
     """
     chosen = settings or ProbeSettings()
-    plan = _plan(representations, build_task(candidates, max(chosen.passages), texts), chosen, twin)
-    tally = Tally(plan)
-    steps = _steps(plan, representations, twin)
-    rounds = {of_twin: _rounds(plan, of_twin) for of_twin in {of_twin for _, of_twin, _ in steps}}
-    for done, (source, of_twin, layer) in enumerate(steps):
+    plan = _plan(representations, build_task(candidates, max(chosen.passages), texts), chosen, random_weights)
+    tally = ProbeTally(plan)
+    steps = _steps(plan, representations, random_weights)
+    rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}
+    for done, (source, is_random, layer) in enumerate(steps):
         vectors = _vectors(source, plan.task, layer)
-        for at, round_ in enumerate(rounds[of_twin], start=1):
+        for at, round_ in enumerate(rounds[is_random], start=1):
             _measure(tally, round_, layer, vectors, source.similarity)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
-    found = collect(tally, representations, twin)
+    found = probe_result(tally, representations, random_weights)
     return found if texts is None else found.with_texts(texts)
 
 
@@ -74,11 +74,11 @@ class Round:
     codes: list[View]
 
 
-def _rounds(plan: Plan, of_twin: bool) -> list[Round]:
-    """The splits with the views of the controls on the retriever's, or on the twin's, vectors."""
+def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
+    """The splits with the views of the controls on the retriever's, or on the random-weight copy's, vectors."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
-        return views(parts, split.seed, plan.controls, plan.settings.passages, twin=of_twin)
+        return views(parts, split.seed, plan.controls, plan.settings.passages, random_weights=is_random)
 
     found = []
     for split in plan.splits:
@@ -92,22 +92,23 @@ def _plan(
     representations: RetrieverRepresentations,
     task: Task,
     settings: ProbeSettings,
-    twin: RetrieverRepresentations | None,
-) -> Plan:
+    random_weights: RetrieverRepresentations | None,
+) -> ProbePlan:
     """The task, its splits, and what can be measured with the vectors at hand."""
-    controls = tuple(name for name in settings.chosen_controls if twin is not None or not CONTROLS[name].twin)
+    possible = (False,) if random_weights is None else (False, True)
+    controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
         raise AnalysisError(
-            f"the controls {settings.chosen_controls} all need a random-weight twin, and none was given",
+            f"the controls {settings.chosen_controls} all need a copy with random weights, and none was given",
             where="probing",
-            fix="pass twin=, or add the control 'none'",
+            fix="pass random_weights=, or add the control 'none'",
         )
-    return Plan(
+    return ProbePlan(
         task=task,
         settings=settings,
         splits=tuple(settings.rules.split(task, seed) for seed in settings.seed_values),
         controls=controls,
-        layers=_layers([representations] if twin is None else [representations, twin], settings),
+        layers=_layers([representations] if random_weights is None else [representations, random_weights], settings),
     )
 
 
@@ -118,7 +119,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
         raise AnalysisError(
             f"the towers differ in their number of layers: {depths}",
             where="probing",
-            fix="pair towers (and a twin) of the same depth",
+            fix="pair towers (and a copy with random weights) of the same depth",
         )
     depth = min(depths.values())
     layers = tuple(range(depth)) if settings.layers is None else settings.layers
@@ -129,14 +130,14 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 
 
 def _steps(
-    plan: Plan, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+    plan: ProbePlan, representations: RetrieverRepresentations, random_weights: RetrieverRepresentations | None
 ) -> list[tuple[RetrieverRepresentations, bool, int]]:
-    """Whose vectors, whether they are the twin's, and which layer, for every layer to load."""
+    """Whose vectors, whether they are the random-weight copy's, and which layer, for every layer to load."""
     sources = [(representations, False)]
-    if twin is not None:
-        sources.append((twin, True))
-    needed = {CONTROLS[name].twin for name in plan.controls}
-    return [(source, of_twin, layer) for source, of_twin in sources if of_twin in needed for layer in plan.layers]
+    if random_weights is not None:
+        sources.append((random_weights, True))
+    needed = {CONTROLS[name].random_weights for name in plan.controls}
+    return [(source, is_random, layer) for source, is_random in sources if is_random in needed for layer in plan.layers]
 
 
 def _vectors(source: RetrieverRepresentations, task: Task, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,15 +166,15 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
 
 
 def _measure(
-    tally: Tally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
+    tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
 ) -> None:
     """Every probe under every control of one split."""
     options = tally.plan.settings.options
     for view in round_.tests:
         for name in tally.plan.probes:
-            outcome = PROBES[name](Trial(*vectors, view, options, similarity, tally.plan.task.texts))
+            outcome = PROBES[name](ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
             tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
     for view in round_.codes:
-        bits, converged = code_length(Trial(*vectors, view, options, similarity, tally.plan.task.texts))
+        bits, converged = code_length(ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
         tally.add_bits(layer, round_.message.query, view.controls, bits)
         tally.mdl_unconverged += not converged

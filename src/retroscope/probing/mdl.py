@@ -20,13 +20,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.probing.anchor import fit_anchor, similarities
+from retroscope.probing.anchor import candidate_similarities, fit_anchor
 from retroscope.probing.features import centred, product_features, spread
 from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
-from retroscope.probing.probes.logit import Columns
+from retroscope.probing.probes.logit import FitColumns
 from retroscope.probing.splits import Choices
 from retroscope.probing.tasks import Task
-from retroscope.probing.trial import Features, Trial
+from retroscope.probing.trial import Features, ProbeTrial
 
 Bits = Float[np.ndarray, "control size choice"]
 BLOCKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # each block ends at this share of the queries
@@ -42,11 +42,11 @@ def coding_order(task: Task, seed: int) -> Choices:
     return Choices(task.query[order], task.passages[order, : task.size])
 
 
-def code_length(trial: Trial) -> tuple[Bits, bool]:
+def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
     """Bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
     features = product_features(trial)(trial.view.parts[ALL])
-    similarity = similarities(trial, ALL)
-    columns = Columns(trial.view, trial.options.ridge)
+    similarity = candidate_similarities(trial, ALL)
+    columns = FitColumns(trial.view, trial.options.ridge)
     ends = block_ends(trial.texts[trial.view.parts[ALL].query])
     blocks, converged = [_uniform(columns, ends[0]).repeat(1, 1, len(columns.ridges) + 1, 1)], True
     for start, end in pairwise(ends):
@@ -75,7 +75,7 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
     return bits.clamp_min(0)  # the sum of all chances rounds above 1 where a code is nearly certain
 
 
-def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 choice"]:
+def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1 choice"]:
     """Log chance 1/N for every choice."""
     controls, sizes, _ = columns.shape
     chance = torch.tensor(columns.view.sizes).float().log().neg()
@@ -83,7 +83,7 @@ def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 ch
 
 
 def _learned(
-    trial: Trial, read: tuple[Features, Features], columns: Columns, block: slice
+    trial: ProbeTrial, read: tuple[Features, Features], columns: FitColumns, block: slice
 ) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
     """Log chances that probes fitted to everything before the block give to the block; features, then similarity."""
     (features, similarity), targets = read, columns.targets(ALL)

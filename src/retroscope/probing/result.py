@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.probing.tally import MDL, Tally
+from retroscope.probing.tally import MDL, ProbeTally
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
 from retroscope.statistics import IntervalSettings, summarise
@@ -126,11 +126,11 @@ class ProbeResult:
         }
 
 
-def collect(
-    tally: Tally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+def probe_result(
+    tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeResult:
     """The result of a finished tally."""
-    recipe, warnings = _recipe(tally, representations, twin), _warnings(tally, representations)
+    recipe, warnings = _recipe(tally, representations, of_random), _warnings(tally, representations)
     plan, tested = tally.plan, tally.tests > 0
     credit = tally.credit[tested] / tally.tests[tested].reshape(-1, 1, 1, 1, 1)
     bits = tally.bits / _choices(tally).reshape(-1, 1, 1, 1)
@@ -148,7 +148,7 @@ def collect(
     )
 
 
-def _fits(tally: Tally) -> xr.Dataset:
+def _fits(tally: ProbeTally) -> xr.Dataset:
     """The evidence of every fit, each variable in its own type."""
     fits = tally.fits
     return xr.Dataset(
@@ -163,20 +163,20 @@ def _cells(scores: Scores) -> list[dict[str, Any]]:
     return [dict(zip(dims, cell, strict=True)) for cell in product(*labels)]
 
 
-def _choices(tally: Tally) -> np.ndarray:
+def _choices(tally: ProbeTally) -> np.ndarray:
     """How many code lengths each query has: its choices, once for every seed."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
 
-def _split_sizes(tally: Tally) -> xr.DataArray:
+def _split_sizes(tally: ProbeTally) -> xr.DataArray:
     sizes = [split.sizes() for split in tally.plan.splits]
     coords = {"seed": [split.seed for split in tally.plan.splits], "part": list(sizes[0])}
     return xr.DataArray([list(size.values()) for size in sizes], coords, ("seed", "part"))
 
 
 def _recipe(
-    tally: Tally, representations: RetrieverRepresentations, twin: RetrieverRepresentations | None
+    tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> dict[str, Any]:
     """JSON-like: settings, what was probed, and how much there was of it."""
     plan = tally.plan
@@ -185,7 +185,7 @@ def _recipe(
         "probes": list(plan.settings.chosen_probes),
         "controls": list(plan.controls),
         "representations": representations.recipe,
-        "twin": None if twin is None else {"name": twin.name, "recipe": twin.recipe},
+        "random_weights": None if of_random is None else {"name": of_random.name, "recipe": of_random.recipe},
         "queries": len(plan.task.query_ids),
         "choices": len(plan.task.query),
         "choices_dropped": plan.task.dropped,
@@ -195,12 +195,12 @@ def _recipe(
     }
 
 
-def _warnings(tally: Tally, representations: RetrieverRepresentations) -> tuple[str, ...]:
+def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
     """Every reason to doubt the numbers, in words."""
     plan = tally.plan
     found = list(representations.warnings)
     found += [
-        f"control {name!r} was not measured: it needs the vectors of a random-weight twin"
+        f"control {name!r} was not measured: it needs the vectors of a copy with random weights"
         for name in plan.settings.chosen_controls
         if name not in plan.controls
     ]
@@ -210,7 +210,7 @@ def _warnings(tally: Tally, representations: RetrieverRepresentations) -> tuple[
     return tuple(found)
 
 
-def _fit_warning(tally: Tally, name: str) -> str:
+def _fit_warning(tally: ProbeTally, name: str) -> str:
     """What went wrong with the fits of one probe; empty if nothing did."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())

@@ -8,15 +8,15 @@ from jaxtyping import Float
 
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Split
-from retroscope.probing.tasks import Rows, Task
-from retroscope.probing.trial import Outcome
+from retroscope.probing.tasks import ChoiceRows, Task
+from retroscope.probing.trial import ProbeOutcome
 
 MDL = "mdl"
-EVIDENCE = tuple(f.name for f in fields(Outcome) if f.name != "accuracy")
+EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ProbePlan:
     """What will be measured: the labels of every axis.
 
     Attributes:
@@ -57,10 +57,10 @@ class Plan:
         return xr.DataArray(np.zeros([len(labels) for labels in coords.values()]), coords, dims)  # type: ignore[arg-type]
 
 
-class Tally:
+class ProbeTally:
     """Sums over choices and seeds; read by `result.collect` once the grid is done."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ProbePlan) -> None:
         """Nothing measured yet."""
         grid = ("probe", "control", "passages", "layer")
         self.plan = plan
@@ -76,7 +76,9 @@ class Tally:
         tested = np.concatenate([split.test.query for split in self.plan.splits])
         return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
 
-    def add_outcome(self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: Outcome) -> None:
+    def add_outcome(
+        self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
+    ) -> None:
         """A probe's outcome under one split; `labels` name probe and layer, `controls` its first axis."""
         cell = {**labels, "control": list(controls)}
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
@@ -88,7 +90,7 @@ class Tally:
             table.loc[{**cell, "seed": split.seed}] = getattr(outcome, name)
 
     def add_bits(
-        self, layer: int, query: Rows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
+        self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
         """A code length of every choice; `query` is whose it is."""
         sums = per_query(bits, query, len(self.plan.task.query_ids))
@@ -96,7 +98,7 @@ class Tally:
 
 
 def per_query(
-    values: Float[np.ndarray, "control size choice"], query: Rows, n: int
+    values: Float[np.ndarray, "control size choice"], query: ChoiceRows, n: int
 ) -> Float[np.ndarray, "query control size"]:
     """The sum of each query's choices."""
     sums = np.zeros((n, *values.shape[:2]))

@@ -56,7 +56,7 @@ def take_inventory(encoder: Encoder, texts: Iterable[str]) -> Inventory:
     digest = hashlib.sha256()
     keys = bytearray()  # a list of digests would take 60 bytes a text more
     lengths = array("i")
-    for rows in tokenised(encoder, texts):
+    for rows in token_chunks(encoder, texts):
         for row in rows:
             key = hashlib.blake2b(np.asarray(row, dtype=np.int64).tobytes(), digest_size=16).digest()
             digest.update(key)
@@ -82,7 +82,7 @@ def first_occurrences(keys: UInt64[np.ndarray, "text 2"]) -> Int[np.ndarray, "te
     return first
 
 
-def tokenised(encoder: Encoder, texts: Iterable[str]) -> Iterator[list[TokenIds]]:
+def token_chunks(encoder: Encoder, texts: Iterable[str]) -> Iterator[list[TokenIds]]:
     """Token ids of the texts, a chunk at a time."""
     stream = iter(texts)
     while chunk := list(islice(stream, CHUNK)):

@@ -27,7 +27,7 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
     Raises:
         AnalysisError: if the queries cannot be divided: joined ones fill more than twice an even share.
     """
-    group = joined(collection)
+    group = linked_groups(collection)
     names, sizes = np.unique(group, return_counts=True)
     shuffled = np.random.default_rng(seed).permutation(len(names))
     filled, fold_of = np.zeros(n, dtype=np.int64), np.empty(len(names), dtype=np.int64)
@@ -44,7 +44,7 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
     return np.asarray(fold_of[np.searchsorted(names, group)])
 
 
-def joined(collection: Collection) -> Folds:
+def linked_groups(collection: Collection) -> Folds:
     """Return the group of every judged query: equal for two that share a relevant passage or their text, or are
     linked by others that do.
     """

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import xarray as xr
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
-from retroscope.retrieval.runs import Run
-from retroscope.retrieval.search import Ranking, as_run, search
+from retroscope.retrieval.search import RankedPassages, as_run, search
 from retroscope.scores import Scores
 
 
@@ -75,7 +75,7 @@ def retrieve(
     return Retrieval(replace(scores, warnings=(*scores.warnings, *([blind] if blind else []))), run, blind)
 
 
-def _ranks_by_id(queries: Vectors, ranking: Ranking, texts: Set[str]) -> str:
+def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> str:
     """Why these vectors do not rank at all; empty where they do.
 
     That all passages have one vector is read off the scores: every query has one score from its first to its last.

@@ -24,7 +24,7 @@ CHUNK_NUMBERS = 2**24  # numbers of a temporary array
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class RankedPassages:
     """The best passages of each query, best first.
 
     Attributes:
@@ -38,7 +38,7 @@ class Ranking:
 
 def search(
     queries: Vectors, passages: Representations, k: int, *, similarity: str, layer: int | None = None
-) -> Ranking:
+) -> RankedPassages:
     """The k most similar passages to each query, by the final vectors or by those of one layer.
 
     Args:
@@ -55,12 +55,12 @@ def search(
         raise unknown_name("similarity", similarity, SIMILARITIES)
     queries = _prepared(queries, similarity)
     order = id_order(passages.ids)
-    best = Ranking(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
+    best = RankedPassages(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
     start = 0
     for block in passages.blocks(layer):
         _check_sizes(queries, block)
         found = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
-        best = _merge(best, Ranking(found.rows + start, found.scores), k, order)
+        best = _merge(best, RankedPassages(found.rows + start, found.scores), k, order)
         start += len(block)
     return best
 
@@ -94,10 +94,10 @@ def _prepared(vectors: Vectors, similarity: str) -> Vectors:
     return out
 
 
-def _search_block(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Ranking:
+def _search_block(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> RankedPassages:
     wanted = min(k + SPARE, len(block))
     rough, rows = faiss.knn(queries, block, wanted, metric=faiss.METRIC_INNER_PRODUCT)
-    ranking = _merge(Ranking(rows, _exact(queries, block, rows)), None, k, order)
+    ranking = _merge(RankedPassages(rows, _exact(queries, block, rows)), None, k, order)
     if wanted < len(block):
         # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
         noise = _noise(queries, block)
@@ -119,7 +119,7 @@ def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
 
 
 def _settle(
-    ranking: Ranking,
+    ranking: RankedPassages,
     unsure: Int[np.ndarray, "n"],
     searched: tuple[Vectors, Vectors, Float[np.ndarray, "query"]],
     order: Int[np.ndarray, "passage"],
@@ -166,16 +166,18 @@ def _exact(queries: Vectors, block: Vectors, rows: Int[np.ndarray, "query k"]) -
     return out
 
 
-def _merge(one: Ranking, two: Ranking | None, k: int, order: Int[np.ndarray, "passage"]) -> Ranking:
+def _merge(
+    one: RankedPassages, two: RankedPassages | None, k: int, order: Int[np.ndarray, "passage"]
+) -> RankedPassages:
     """The best k of both, by score and then by id."""
     rows = one.rows if two is None else np.concatenate([one.rows, two.rows], axis=1)
     scores = one.scores if two is None else np.concatenate([one.scores, two.scores], axis=1)
     chosen = np.lexsort((order[rows], -scores), axis=1)[:, :k]
-    return Ranking(np.take_along_axis(rows, chosen, 1), np.take_along_axis(scores, chosen, 1))
+    return RankedPassages(np.take_along_axis(rows, chosen, 1), np.take_along_axis(scores, chosen, 1))
 
 
 def as_run(
-    ranking: Ranking, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
+    ranking: RankedPassages, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
 ) -> dict[str, list[tuple[str, float]]]:
     """Query id -> (passage id, score), best first; `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}

@@ -65,7 +65,7 @@ def independent(n: int) -> Clusters:
     return Clusters(np.arange(n))
 
 
-def texts_of(values: xr.DataArray) -> Clusters:
+def text_clusters(values: xr.DataArray) -> Clusters:
     """The texts of the queries of an array, in the order of its rows."""
     texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
     return Clusters(numbered(np.asarray(texts)))

@@ -16,13 +16,13 @@ from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_f
 from retroscope.statistics.equivalence import tost
 from retroscope.statistics.flips import Differences, PValues, SignFlips
 from retroscope.statistics.intervals import bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, differences, pairs
+from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, n_pairs, paired_differences
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.statistics.shared_passages import Sharing, sharing
 
 UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
 
-Columns = dict[str, np.ndarray]
+ResultColumns = dict[str, np.ndarray]
 
 
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
@@ -38,7 +38,7 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
     chosen = settings or ComparisonSettings()
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
-    change = differences(old, new)
+    change = paired_differences(old, new)
     shared = _Shared(
         clusters_of(before if before.texts is not None else after), families(before, chosen.family_per, chosen.headline)
     )
@@ -79,8 +79,8 @@ def _facts(clusters: Clusters) -> dict[str, Any]:
     return {"texts": clusters.n_texts, "passages": passages}
 
 
-def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
-    all_three = (old, new, differences(old, new))
+def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+    all_three = (old, new, paired_differences(old, new))
     first, second, effect = (bootstrap_mean(values, settings.intervals, shared.clusters) for values in all_three)
     return {
         "before": first.mean,
@@ -95,8 +95,8 @@ def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettin
     }
 
 
-def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
-    change = differences(old, new)
+def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+    change = paired_differences(old, new)
     by_passages = sharing(change, shared.clusters) if settings.test != "unpaired_t" else None
     used = _tests(old, new, settings.test)
     p = np.full(len(used), np.nan)
@@ -112,7 +112,7 @@ def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSetti
 def _tests(old: Values, new: Values, test: str) -> np.ndarray:
     """The test of every cell; zeros and ones are asked about cell by cell."""
     chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
-    return np.where(pairs(differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
+    return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
 
 
 def _within(
@@ -129,12 +129,12 @@ def _within(
     return corrected
 
 
-def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
+def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     p = np.full(old.shape[1], np.nan)
     corrected = p
     if settings.margin is not None:
         p = tost(old, new, settings.margin, shared.clusters)
-        evidence = (differences(old, new), None)
+        evidence = (paired_differences(old, new), None)
         corrected = _within(shared, _equivalence_correction(settings), p, settings.flips, evidence)
     with np.errstate(invalid="ignore"):
         equivalent = corrected <= 1 - settings.level
@@ -146,17 +146,17 @@ def _equivalence_correction(settings: ComparisonSettings) -> str:
     return "holm" if settings.correction == "max_t" else settings.correction
 
 
-def _counts(change: Differences) -> Columns:
+def _counts(change: Differences) -> ResultColumns:
     return {
         "wins": (change > 0).sum(axis=0),
         "ties": (change == 0).sum(axis=0),
         "losses": (change < 0).sum(axis=0),
-        "n": pairs(change),
+        "n": n_pairs(change),
     }
 
 
 def _method(
-    scores: Scores, columns: Columns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
+    scores: Scores, columns: ResultColumns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
 ) -> dict[str, Any]:
     """The settings and what they came to; with the scores, enough to repeat every number."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
@@ -178,7 +178,11 @@ def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"])
 
 
 def _doubts(
-    before: Scores, after: Scores, columns: Columns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
+    before: Scores,
+    after: Scores,
+    columns: ResultColumns,
+    sizes: Int[np.ndarray, "family"],
+    settings: ComparisonSettings,
 ) -> tuple[str, ...]:
     flipped_cells = int((columns["test_used"] == "sign_flip").sum())
     found = (

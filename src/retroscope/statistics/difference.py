@@ -10,7 +10,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.scores import QUERY, Scores
-from retroscope.statistics.paired import differences
+from retroscope.statistics.paired import paired_differences
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def flips(before: Scores, after: Scores, limit: int | None = None, **labels: obj
         if dim not in before.values.dims[1:]:
             raise unknown_name("dimension", dim, [str(d) for d in before.values.dims[1:]])
     one, other = (_one_cell(scores.select(**labels)) for scores in (before, after))
-    change = differences(one[:, None], other[:, None])[:, 0]
+    change = paired_differences(one[:, None], other[:, None])[:, 0]
     rows = zip(before.query_ids, one, other, change, strict=True)
     changed = [Flip(i, float(b), float(a), float(c)) for i, b, a, c in rows if np.isfinite(c) and c != 0]
     return sorted(changed, key=lambda flip: (-abs(flip.change), flip.query_id))[:limit]

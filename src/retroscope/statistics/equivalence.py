@@ -5,7 +5,7 @@ import numpy as np
 from retroscope.errors import SettingsError
 from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.flips import PValues
-from retroscope.statistics.paired import Values, constant, differences, n_texts, t_test_p
+from retroscope.statistics.paired import Values, constant, n_texts, paired_differences, t_test_p
 from retroscope.statistics.shared_passages import sharing
 
 
@@ -24,7 +24,7 @@ def tost(before: Values, after: Values, margin: float, clusters: Clusters | None
         raise SettingsError(
             f"the margin of equivalence is {margin}", fix="state the smallest difference that matters, e.g. margin=0.01"
         )
-    change = differences(before, after)
+    change = paired_differences(before, after)
     what = clusters or independent(len(change))
     n = n_texts(change, what)
     p = np.maximum(t_test_p(change, -margin, "greater", what), t_test_p(change, margin, "less", what))

@@ -23,14 +23,14 @@ DRAWN = SignFlips()
 ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an analysis stores, and some room
 
 
-def differences(before: Values, after: Values) -> Differences:
+def paired_differences(before: Values, after: Values) -> Differences:
     """After minus before; NaN where either is, 0 where they differ by no more than float rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
 
 
-def pairs(change: Differences) -> Int[np.ndarray, "cell"]:
+def n_pairs(change: Differences) -> Int[np.ndarray, "cell"]:
     """Number of queries measured on both sides."""
     return np.asarray(np.isfinite(change).sum(axis=0))
 
@@ -42,7 +42,7 @@ def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: 
     every query changed by the same amount the variance is 0 and t does not exist; the cell then gets the exact
     sign-flip p-value 2 / 2^n, n texts.
     """
-    change = differences(before, after)
+    change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     same = constant(change)
     p = t_test_p(change, 0.0, "two-sided", shared)
@@ -52,7 +52,7 @@ def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: 
 
 def sign_flip(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
     """Randomisation test of the mean difference: signs of whole texts flipped at random (Fisher's test)."""
-    change = differences(before, after)
+    change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     return _reported(sign_flip_p(shared.sums(change), flips), change, shared)
 
@@ -74,7 +74,7 @@ def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: C
             where="mcnemar",
             fix="use test='paired_t' or 'sign_flip' for other values; 'auto' chooses for every cell",
         )
-    change = differences(before, after)
+    change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     sums = np.rint(shared.sums(change)).astype(np.int64)
     largest = int(np.abs(sums).max(initial=1))
@@ -101,7 +101,7 @@ def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
 
 def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
     """Wilcoxon's signed-rank test of the texts' sums, zeros dropped (scipy.stats.wilcoxon); draws no flips."""
-    change = differences(before, after)
+    change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     p = np.ones(change.shape[1])
     for cell, column in enumerate(shared.sums(change).T):
@@ -117,11 +117,11 @@ def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters
     arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
     differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
     """
-    change = differences(before, after)
+    change = paired_differences(before, after)
     missing = np.isnan(change)
     one, two = (np.where(missing, np.nan, values) for values in (before, after))
     p = np.ones(change.shape[1])
-    usable = (pairs(change) >= 2) & ~(constant(one) & constant(two))
+    usable = (n_pairs(change) >= 2) & ~(constant(one) & constant(two))
     if usable.any():
         with warnings.catch_warnings():
             # scipy warns where one side does not vary; t is still defined by the other
@@ -167,7 +167,7 @@ def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clu
         return p
     values, texts = change[:, usable], n_texts(change, clusters)[usable]
     centred = values - np.nanmean(values, axis=0)
-    error = np.sqrt((clusters.sums(centred) ** 2).sum(axis=0) * texts / (texts - 1)) / pairs(values)
+    error = np.sqrt((clusters.sums(centred) ** 2).sum(axis=0) * texts / (texts - 1)) / n_pairs(values)
     t = (np.nanmean(values, axis=0) - centre) / np.where(error > 0, error, np.nan)
     beyond = {"two-sided": 2 * stats.t.sf(np.abs(t), texts - 1), "greater": stats.t.sf(t, texts - 1)}
     p[usable] = beyond.get(alternative, stats.t.cdf(t, texts - 1))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retroscope.typesetting.subject import CollectionFacts, Model, SelfTest, Tower
+from retroscope.encoders.proofs import SelfTest
+from retroscope.typesetting.subject import CollectionFacts, Model, Tower
 
 
 def model_of(facts: Mapping[str, Any]) -> Model:

@@ -16,7 +16,7 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
-from retroscope.statistics.clusters import texts_of
+from retroscope.statistics.clusters import text_clusters
 from retroscope.statistics.correction import correct
 from retroscope.statistics.crossed import crossed_mean, crossed_p, of_texts
 from retroscope.statistics.flips import SignFlips
@@ -132,7 +132,7 @@ def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
 
 
 def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) -> dict[str, float]:
-    found = crossed_mean(values.transpose("seed", "query").values, level, bounds, texts_of(values))
+    found = crossed_mean(values.transpose("seed", "query").values, level, bounds, text_clusters(values))
     return {"mean": float(found.mean), "ci_low": float(found.low), "ci_high": float(found.high), "n": int(found.n)}
 
 
@@ -153,7 +153,7 @@ def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, 
             change = values.sel(at) - values.sel({**at, "reinitialise": INTACT})
             ends = (-1.0, 1.0) if float(abs(change).max()) <= 1 else (-np.inf, np.inf)
             found = _crossed(change, grid.settings.intervals.level, ends)
-            p = crossed_p(change.transpose("seed", "query").values, texts_of(change))
+            p = crossed_p(change.transpose("seed", "query").values, text_clusters(change))
             yield {"test": test, **at, "change": found.pop("mean"), **found, "p": p}
 
 
@@ -176,7 +176,7 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
         if at["reinitialise"] == INTACT:
             continue
         both = (curves.sel({**at, "reinitialise": INTACT}).dropna("query"), curves.sel(at).dropna("query"))
-        had, lacked = (of_texts(values.values, texts_of(values)) for values in both)
+        had, lacked = (of_texts(values.values, text_clusters(values)) for values in both)
         for found in worth(had, lacked, labels, grid.settings.intervals):
             yield {"test": test, **at, **asdict(found), "shown": found.shown}
 

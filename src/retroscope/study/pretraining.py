@@ -23,10 +23,10 @@ from retroscope.inputs.settings import DataSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.study.embed import read_lines
-from retroscope.training.crops import pretrain_on_crops, windows
-from retroscope.training.folder import ABOUT, claim, finished, save_backbone
+from retroscope.training.crops import pretrain_on_crops, word_windows
+from retroscope.training.folder import ABOUT, claim, finished_training, save_backbone
 from retroscope.training.objectives import go_on, objective_of
-from retroscope.training.pretrain import Documents, pretrain, tokenised
+from retroscope.training.pretrain import Documents, pretrain, tokenised_documents
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.shapes import family_of, shape_of
@@ -97,12 +97,14 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
     texts = read_documents(settings)
     tokenizer = _tokenizer(settings, texts)
     if chosen.objective == CROPS:
-        texts = [part for part in windows(texts, chosen.max_length) if len(part.split()) > 1]
+        texts = [part for part in word_windows(texts, chosen.max_length) if len(part.split()) > 1]
     config = _config(settings, tokenizer)
     torch.manual_seed(chosen.seed)
     with quiet():
         model, new = _model(settings, config)
-    return PretrainJob(model, tokenizer, texts, tokenised(tokenizer, texts, chosen.max_length), settings, tuple(new))
+    return PretrainJob(
+        model, tokenizer, texts, tokenised_documents(tokenizer, texts, chosen.max_length), settings, tuple(new)
+    )
 
 
 def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
@@ -126,7 +128,7 @@ def read_documents(settings: PretrainStudySettings) -> list[str]:
 def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Pre-train into `folder`, or go on with what was interrupted there; what `pretrain --json` says."""
     key = job.key
-    done = finished(folder, key)
+    done = finished_training(folder, key)
     if done is not None:
         return done
     device = "cpu" if job.settings.device == "cpu" else "cuda"

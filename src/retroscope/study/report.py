@@ -53,10 +53,12 @@ class Report:
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Label -> how numbers were computed."""
-        named = {label: d for section in self.sections.values() for label, d in section.differences.items()}
-        others = {label: m for section in self.sections.values() for label, m in section.methods.items()}
-        return {label: {**d.method, "alpha": alpha(d)} for label, d in named.items()} | others
+        """Label -> how a difference, or another number with an interval, was computed."""
+        methods: dict[str, Mapping[str, Any]] = {}
+        for section in self.sections.values():
+            methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
+            methods |= section.methods
+        return methods
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table of numbers, the verdict's sentences among them."""

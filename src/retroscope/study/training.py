@@ -17,7 +17,7 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
-from retroscope.training.folder import ABOUT, claim, finished, save_trained
+from retroscope.training.folder import ABOUT, claim, finished_training, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
 from retroscope.training.overlap import TrainingOverlap, overlap_with
 from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_with, training_pairs
@@ -111,7 +111,7 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
     Raises:
         TrainingError: if the folder belongs to something else.
     """
-    done = finished(folder, job.key)
+    done = finished_training(folder, job.key)
     if done is not None:
         return done
     source = job.settings.backbone.source if job.settings.backbone else None

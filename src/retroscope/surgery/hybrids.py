@@ -21,8 +21,9 @@ from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finis
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
+from retroscope.surgery.pairs import check_transplantable
 from retroscope.surgery.random_changes import RandomChanges
-from retroscope.surgery.transplant import Transplant, check_pair, named
+from retroscope.surgery.transplant import Transplant, named
 
 # Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
 ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
@@ -109,7 +110,7 @@ def hybrids(
         wanted: which of the two receives, and what.
         random: the random changes of the pair, where they are held from call to call.
     """
-    check_pair(*pair)
+    check_transplantable(*pair)
     random = random or RandomChanges(pair)
     made: dict[Wanted, Tensor] = {}
     recipe = pair[0].recipe

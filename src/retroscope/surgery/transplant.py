@@ -1,18 +1,20 @@
-"""A model with some of another's weights: which parts of what fine-tuning changed does retrieval need?
+"""Names of transplants: which weights of a hybrid are the donor's, and which model receives them. No torch.
 
-Here are the names of what can be transplanted, and which pairs allow it; `hybrids` runs them. The upper blocks of one
-model on the lower states of the other are an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021, arXiv
-2106.07682).
+`pairs` says which pairs allow them, `hybrids` runs them. The upper blocks of one model on the lower states of the other
+are an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021, arXiv 2106.07682).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-from retroscope.encoders.encoder import Encoder
-from retroscope.errors import EncoderError, SettingsError, unknown_name
+from retroscope.errors import SettingsError, unknown_name
 
+RESTORED, GRAFTED = "restored", "grafted"
+DIRECTIONS: Mapping[str, tuple[str, str]] = {  # -> receiver, donor
+    RESTORED: ("after", "before"),  # the backbone's weights are restored in the retriever
+    GRAFTED: ("before", "after"),  # the retriever's weights are grafted into the backbone
+}
 PARTS: Mapping[str, frozenset[str]] = {
     "attention": frozenset({"attention"}),
     "ffn_in": frozenset({"ffn_in", "ffn_gate"}),
@@ -24,12 +26,6 @@ COUNTED = ("block", "top", "bottom")
 RANDOM, SET, OUTSIDE = "random", "set", "outside"
 WORDS = ("none", "all", *(f"{word}:K" for word in COUNTED), *PARTS, "interpolate:X", "set:J-K+L+outside",
          "random:DRAW:NAME")  # fmt: skip
-# Of a configuration: what changes a vector without any weight.
-COMPUTES = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "rope_theta",
-            "rope_parameters", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "hidden_act",
-            "hidden_activation", "activation_function", "feed_forward_proj", "sliding_window",
-            "layer_types")  # fmt: skip
-
 OUTSIDE_PARTS = ("final_norm", "other", "embedding")  # of no block
 Donates = Callable[[int, str], bool]  # (layer, part) of a parameter -> the donor's?
 
@@ -56,7 +52,7 @@ class Transplant:
 
 
 def named(name: str, n_blocks: int) -> Transplant:
-    """The transplant of a name.
+    """Return the transplant of a name.
 
     Raises:
         SettingsError: for a name that is none, or more blocks than there are.
@@ -98,7 +94,7 @@ def _set(name: str, members: Sequence[str], n_blocks: int) -> Donates:
 
 
 def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]:
-    """First and last block of "J-K"; of "K" both are K."""
+    """Return first and last block of "J-K"; of "K" both are K."""
     first, dash, last = number.partition("-")
     ends = [int(n) if n.isdecimal() else 0 for n in (first, last if dash else first)]
     if not 1 <= ends[0] <= ends[1] <= n_blocks or (dash and word != "block"):
@@ -125,55 +121,22 @@ def _counted(word: str, first: int, last: int, n_blocks: int) -> Donates:
 
 
 def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
-    """First and last block of as many groups of neighbours, as equal as can be; 0: every block is one."""
+    """Return first and last block of as many groups of neighbours, as equal as can be; 0: every block is one."""
     count = min(groups or n_blocks, n_blocks)
     ends = [round(k * n_blocks / count) for k in range(count + 1)]
     return tuple((low + 1, high) for low, high in pairwise(ends))
 
 
-def alone(step: tuple[int, int]) -> str:
-    """The name of the transplant of these blocks alone."""
+def block_name(step: tuple[int, int]) -> str:
+    """Return the name of the transplant of these blocks alone."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 
 
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
-    """Every group of blocks alone, from the top and from the bottom, every part, and interpolations."""
+    """Return every group of blocks alone, from the top and from the bottom, every part, and interpolations."""
     chosen = steps(n_blocks, groups)
-    counted = [alone(step) for step in chosen]
+    counted = [block_name(step) for step in chosen]
     counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(chosen)]
     counted += [f"bottom:{last}" for _, last in chosen]
     return ("none", *counted, *PARTS, *(f"interpolate:{x:g}" for x in shares), "all")
-
-
-def check_pair(receiver: Encoder, donor: Encoder) -> None:
-    """Refuse two models whose weights cannot stand in for one another.
-
-    Raises:
-        EncoderError: that names the first tensors that differ in shape.
-    """
-    mine, theirs = (dict(e.backbone.named_parameters()) for e in (receiver, donor))
-    apart = [
-        name
-        for name in {**mine, **theirs}
-        if "pooler" not in name and (name not in mine or name not in theirs or mine[name].shape != theirs[name].shape)
-    ]
-    if apart:
-        raise EncoderError(
-            f"{receiver.name} and {donor.name} differ in {len(apart)} tensors, first {apart[0]}",
-            fix="transplant between a backbone and the retriever fine-tuned from it",
-        )
-    one, two = (_computes(encoder) for encoder in (receiver, donor))
-    differ = [f"{name} ({one[name]} and {two[name]})" for name in one if one[name] != two[name]]
-    if differ:
-        raise EncoderError(
-            f"{receiver.name} and {donor.name} compute differently: {', '.join(differ)}",
-            fix="load both alike: a hybrid has one way to compute",
-        )
-
-
-def _computes(encoder: Encoder) -> dict[str, Any]:
-    """What a model does with its weights besides them."""
-    config = encoder.backbone.config.to_dict()
-    measured = {"attention looks back only": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
-    return measured | {name: config.get(name) for name in COMPUTES}

@@ -31,7 +31,7 @@ from retroscope.training.masking import MaskedLoss, MaskedSimilarity, Relevance
 from retroscope.training.pairs import Pairs
 from retroscope.training.processes import n_processes
 from retroscope.training.settings import TrainingSettings
-from retroscope.training.strategies import prepare
+from retroscope.training.strategies import set_trainable
 from retroscope.training.watch import Watch, disk_errors, rhythm, shared_arguments
 
 MEASURE = "ndcg@10"  # of the held-out queries, by which the best checkpoint is chosen
@@ -76,7 +76,7 @@ def train(
     """
     if len(pairs) < 2:
         raise TrainingError(f"{len(pairs)} pairs are no training set", fix="give a split with more judged queries")
-    prepare(model, settings)
+    set_trainable(model, settings)
     trainer = _trainer(model, pairs, settings, folder, dev)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch(progress))

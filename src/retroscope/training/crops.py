@@ -54,7 +54,7 @@ def pretrain_on_crops(
     return made, [dict(row) for row in trained.curve]
 
 
-def windows(texts: Sequence[str], words: int) -> list[str]:
+def word_windows(texts: Sequence[str], words: int) -> list[str]:
     """The texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
     parts = [text.split() for text in texts]
     return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]

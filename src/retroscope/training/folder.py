@@ -24,7 +24,7 @@ ABOUT, CHECKPOINTS, OWNER = "training.json", "checkpoints", "key.json"
 TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an unmerged one
 
 
-def finished(folder: Path, key: str) -> dict[str, Any] | None:
+def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
     """What the training of this key wrote here; None where it has not ended.
 
     Raises:

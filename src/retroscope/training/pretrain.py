@@ -18,7 +18,7 @@ from retroscope.training.folder import last_checkpoint
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.watch import Watch, disk_errors, rhythm, shared_arguments
 
-Example = dict[str, list[int]]
+TokenisedDocument = dict[str, list[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class Documents:
         cut: how many were cut into parts.
     """
 
-    examples: list[Example]
+    examples: list[TokenisedDocument]
     texts: int
     cut: int
 
 
-def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
+def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
     """One example a document, more of a document longer than `max_length`; documents are never joined.
 
     Joined documents would see one another, and what stood together by chance would be learnt.
@@ -59,7 +59,7 @@ class Draws:
     A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
     """
 
-    examples: list[Example]
+    examples: list[TokenisedDocument]
     n: int
     seed: int
 

@@ -13,7 +13,7 @@ from retroscope.errors import TrainingError
 from retroscope.training.settings import TrainingSettings
 
 
-def prepare(model: SentenceTransformer, settings: TrainingSettings) -> None:
+def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> None:
     """Let the strategy's weights move and no others.
 
     Raises:

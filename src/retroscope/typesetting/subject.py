@@ -4,30 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from retroscope.encoders.proofs import SelfTest
 from retroscope.statistics.settings import ComparisonSettings
 
 BEFORE = "before"
 AFTER = "after"
 MODEL = "model"  # the only one, where nothing is compared
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """One check that a tower had to pass before its numbers count.
-
-    Attributes:
-        name: what was checked, e.g. "padding changes nothing".
-        passed: whether it held.
-        value: what was measured, in the units of the check.
-        tolerance: the largest value that passes.
-        detail: what to know about it, in words.
-    """
-
-    name: str
-    passed: bool
-    value: float
-    tolerance: float
-    detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,32 @@
-"""."""
+"""Is relevance readable, and at which layer? Probes choose the relevant passage from one layer's vectors."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+
+
+def _settings() -> type:
+    from retroscope.probing.settings import ProbeSettings
+
+    return ProbeSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.probes.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.probes.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="probes",
+    title="Probes and controls",
+    question="Is relevance readable, and at which layer?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+)

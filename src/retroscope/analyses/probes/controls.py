@@ -1,54 +1,45 @@
 """Do the controls behave? Rules that say whether the probes can be trusted.
 
-The intervals of a control are widened to hold together over all its cells (Bonferroni):
-among many cells some 95 % intervals miss chance by luck alone.
+The intervals of a control are widened to hold together over all its cells (`typesetting.frames.widened`).
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from retroscope.study.findings import Findings
-from retroscope.typesetting.frames import PLAIN, alpha, by_side, hardest, own_rows, probe_rows
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, score
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 ROUNDING = 1e-6  # of a mean of float32 accuracies
 CELL = ["probe", "passages", "layer"]
 SHUFFLED = "shuffled_queries"
 HASHED = "hash_labels"
 RANDOM = "random_weights"
+RANDOM_TITLE = "Random-weight control"
 
 
-def control_statements(findings: Findings) -> list[Statement]:
-    """What every control says, in the order of `CONTROL_RULES`; a control that was not run is said, too."""
-    if findings.probing is None:
+def control_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
+    """Return what every control says, in the order of `CONTROL_RULES`, and which was not run."""
+    if result.effect is None:
         return []
-    measured = set(probe_rows(findings)["control"])
+    measured = set(result.rows()["control"])
     return [
         statement
         for control, rule in CONTROL_RULES.items()
-        for statement in (rule(findings) if control in measured else [_not_run(control)])
+        for statement in (rule(result, subject) if control in measured else [_not_run(control)])
     ]
 
 
-def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
-    """The cells with `low` and `high` moved out, so that all of them cover together at 1 - `level`."""
-    ratio = stats.norm.ppf(1 - level / (2 * max(len(cells), 1))) / stats.norm.ppf(1 - level / 2)
-    below, above = cells["value"] - cells["low"], cells["high"] - cells["value"]
-    return cells.assign(low=cells["value"] - ratio * below, high=cells["value"] + ratio * above)
-
-
-def control_cells(findings: Findings, control: str) -> pd.DataFrame:
-    """Every cell of a control on both sides, widened, with its `chance` and what passage_only reads (`ceiling`)."""
-    probing = findings.probing
-    if probing is None:
-        raise ValueError("controls belong to probing findings")
-    cells = widened(by_side(probe_rows(findings, control=control), CELL), alpha(probing))
-    blind = by_side(probe_rows(findings, control=PLAIN, probe="passage_only"), CELL)
+def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
+    """Return every cell of a control on both sides, widened, with `chance` and what passage_only reads (`ceiling`)."""
+    if result.effect is None:
+        raise ValueError("controls belong to probes that were measured")
+    cells = widened(by_side(result.rows(control=control), CELL), alpha(result.effect))
+    blind = by_side(result.rows(control=PLAIN, probe="passage_only"), CELL)
     ceiling = blind.rename(columns={"high": "ceiling"})[["side", "passages", "layer", "ceiling"]]
     cells = cells.merge(ceiling, on=["side", "passages", "layer"], how="left")
     cells["chance"] = 1 / cells["passages"]
@@ -61,9 +52,9 @@ def control_cells(findings: Findings, control: str) -> pd.DataFrame:
     return cells
 
 
-def shuffled_statements(findings: Findings) -> list[Statement]:
-    """With the queries shuffled nothing about relevance is left: chance, or what passage_only reads, at most."""
-    cells = control_cells(findings, SHUFFLED)
+def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
+    """Check that with shuffled queries nothing about relevance is left: chance, or what passage_only reads, at most."""
+    cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
         return [_alarm("shuffled queries", above, len(cells), "read above chance and above passage_only")]
@@ -77,80 +68,80 @@ def shuffled_statements(findings: Findings) -> list[Statement]:
     return [Statement("controls", NOTE, text)]
 
 
-def hashed_statements(findings: Findings) -> list[Statement]:
-    """With labels by a hash of each passage there is nothing to read of unseen passages: chance on both sides."""
-    cells = control_cells(findings, HASHED)
+def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
+    """Check that labels by a hash of each passage cannot be read of unseen passages: chance on both sides."""
+    cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
         return [_alarm("hash labels", off, len(cells), "differ from chance, although the labels are arbitrary")]
-    return [Statement("controls", NOTE, f"Hash labels: {_behaves(cells, 0)}{_memorised(findings)}")]
+    return [Statement("controls", NOTE, f"Hash labels: {_behaves(cells, 0)}{_memorised(result, subject)}")]
 
 
-def _memorised(findings: Findings) -> str:
+def _memorised(result: ProbesResult, subject: Subject) -> str:
     """What the probes learn by heart: the accuracy with arbitrary labels in training, and in the test."""
-    spread = findings.seed_spread
-    if spread is None or findings.probing is None:
+    spread, n = result.seed_spread, result.hardest
+    if spread is None:
         return ""
-    n = hardest(findings.probing)
     fits = spread[(spread["control"] == HASHED) & (spread["n_passages"] == n)].dropna(subset=["train_accuracy"])
     if fits.empty:
         return ""
     most = fits.loc[fits["train_accuracy"].idxmax()]
-    test = probe_rows(findings, control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
+    test = result.rows(control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
     tested = f" and in {score(test.iloc[0][most['side']])} of the test" if len(test) else ""
     return (
         f" Memorisation: with these labels {most['probe']} is right in {score(most['train_accuracy'])} of its training "
-        f"choices{tested} (N={n}, chance {score(1 / n)}, layer {findings.layer_label(int(most['layer']))}, "
+        f"choices{tested} (N={n}, chance {score(1 / n)}, layer {subject.layer_label(int(most['layer']))}, "
         f"{most['side']}; the most of all learned probes)."
     )
 
 
-def random_statements(findings: Findings) -> list[Statement]:
-    """At the layer where a model reads best, its random-weight twin must read less."""
-    return [s for side in (BEFORE, AFTER) for s in _random_of(findings, side)]
+def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
+    """Check that random weights read less than a model does at the layer where it reads best."""
+    return [s for side in (BEFORE, AFTER) for s in _random_of(result, subject, side)]
 
 
-def _random_of(findings: Findings, side: str) -> list[Statement]:
-    own = own_rows(findings)
-    if own.empty or findings.probing is None:
+def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statement]:
+    own = result.similarity_rows()
+    if own.empty:
         return []
     peak = own.loc[own[side].idxmax()]
-    n = hardest(findings.probing)
-    twin = probe_rows(findings, probe=findings.after.similarity, control=RANDOM, passages=n)
-    there = twin[twin["layer"] == peak["layer"]]
+    random = result.rows(probe=result.similarity, control=RANDOM, passages=result.hardest)
+    there = random[random["layer"] == peak["layer"]]
     if there.empty:
         return []
-    best = twin.loc[twin[side].idxmax()]
-    return [_beside_twin(findings, side, peak, there.iloc[0]), *_beside_best(findings, side, peak, best)]
+    best = random.loc[random[side].idxmax()]
+    return [_beside_random(subject, side, peak, there.iloc[0]), *_beside_best(subject, side, peak, best)]
 
 
-def _beside_best(findings: Findings, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
+def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
     """Said where random weights read as much at another layer: word overlap alone goes that far."""
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (
-        f"Random twin: random weights read {score(best[side])} "
-        f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {findings.layer_label(int(best['layer']))}, "
-        f"not clearly less than {findings.side(side).name} at its best layer. What needs no training reads that much."
+        f"{RANDOM_TITLE}: random weights read {score(best[side])} "
+        f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {subject.layer_label(int(best['layer']))}, "
+        f"not clearly less than {subject.side(side).name} at its best layer. What needs no training reads that much."
     )
     return [Statement("controls", CAUTION, text, (side,))]
 
 
-def _beside_twin(findings: Findings, side: str, peak: "pd.Series[float]", twin: "pd.Series[float]") -> Statement:
-    model = findings.side(side).name
-    where = f"layer {findings.layer_label(int(peak['layer']))}"
+def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random: "pd.Series[float]") -> Statement:
+    model = subject.side(side).name
+    where = f"layer {subject.layer_label(int(peak['layer']))}"
     sizes = (
         f"{score(peak[side])} {interval(peak[f'{side}_low'], peak[f'{side}_high'])} against "
-        f"{score(twin[side])} {interval(twin[f'{side}_low'], twin[f'{side}_high'])}"
+        f"{score(random[side])} {interval(random[f'{side}_low'], random[f'{side}_high'])}"
     )
-    if twin[f"{side}_high"] < peak[f"{side}_low"]:
-        text = f"Random twin: {model} reads more than the same architecture with random weights at {where}: {sizes}."
+    if random[f"{side}_high"] < peak[f"{side}_low"]:
+        text = f"{RANDOM_TITLE}: {model} reads more than the same architecture with random weights at {where}: {sizes}."
         return Statement("controls", NOTE, text, (side,))
-    title = "Random twin"
-    text = f"{title}: {model} does not read clearly more than random weights of its architecture at {where}: {sizes}."
-    if twin[side] < peak[side]:
+    text = (
+        f"{RANDOM_TITLE}: {model} does not read clearly more than random weights of its architecture at {where}: "
+        f"{sizes}."
+    )
+    if random[side] < peak[side]:
         text += " The intervals overlap; with more queries they may part."
-    return Statement("controls", ALARM if side == AFTER else CAUTION, text, (side,), title=title)
+    return Statement("controls", ALARM if side == AFTER else CAUTION, text, (side,), title=RANDOM_TITLE)
 
 
 def _alarm(control: str, off: pd.DataFrame, total: int, why: str) -> Statement:
@@ -176,7 +167,7 @@ def _not_run(control: str) -> Statement:
     return Statement("controls", CAUTION, f"The control {control} was not run: {consequence}.", ())
 
 
-CONTROL_RULES: dict[str, Callable[[Findings], list[Statement]]] = {
+CONTROL_RULES: dict[str, Callable[[ProbesResult, Subject], list[Statement]]] = {
     SHUFFLED: shuffled_statements,
     HASHED: hashed_statements,
     RANDOM: random_statements,

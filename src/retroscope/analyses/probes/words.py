@@ -1,18 +1,24 @@
-"""What the probes say: where the retriever's own question is read, and what explains it."""
+"""What the probes say: where the similarity probe reads relevance, and what explains it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.probes.controls import widened
-from retroscope.study.findings import Findings
-from retroscope.typesetting.frames import PLAIN, alpha, by_side, hardest, own_rows, probe_rows
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import best, effect_limits, is_equivalent, layer, limits
 
 BLIND = "passage_only"
+WITHOUT = "without the final norm"
+NEGATIVES = {  # how they were found, in words
+    "bm25": "the passages that BM25 ranks highest among those not judged relevant",
+    "run": "those of a given run, without what is judged relevant",
+    "given": "those that came with the data",
+}
 MINED = {"bm25": "BM25", "run": "a run"}
 REASONS = {
     "with_answer": "ranked passages that hold an answer of their query",
@@ -20,41 +26,51 @@ REASONS = {
 }
 
 
-def own_question(findings: Findings) -> list[Statement]:
-    """Where does the retriever's own question, its similarity as a probe, become readable?"""
-    if findings.probing is None:
+def negatives(subject: Subject) -> str:
+    """Return how the hard negatives were found; empty where that is not known."""
+    return NEGATIVES.get(subject.collection.negatives.get("how", ""), "")
+
+
+def similarity_probe(result: ProbesResult, subject: Subject) -> list[Statement]:
+    """Return where the similarity probe, the retriever's own question, becomes readable."""
+    if result.effect is None:
         return []
-    name, own, n = findings.after.similarity, own_rows(findings), hardest(findings.probing)
+    own, n = result.similarity_rows(), result.hardest
     if own.empty:
-        return [Statement("probing", CAUTION, f"The retriever's own question ({name}) was not probed.", ())]
-    opening = f"The retriever's own question ({name}, N={n}, chance {score(1 / n)})"
-    said = [_where(findings, opening, own), _peaks(findings, opening, own)]
-    return [*said, *below_chance(findings, own), *screened(findings)]
+        return [Statement("probing", CAUTION, f"The similarity probe ({result.similarity}) was not run.", ())]
+    opening = f"The similarity probe ({result.similarity}, N={n}, chance {score(1 / n)})"
+    level = alpha(result.effect)
+    return [
+        _where(subject, opening, own, level),
+        _peaks(subject, opening, own),
+        *below_chance(result, subject, own),
+        *screened(subject),
+    ]
 
 
-def below_chance(findings: Findings, own: pd.DataFrame) -> list[Statement]:
-    """Say where the similarity prefers the negatives: below chance by intervals that hold together over the layers."""
-    if findings.probing is None:
+def below_chance(result: ProbesResult, subject: Subject, own: pd.DataFrame) -> list[Statement]:
+    """Return where the similarity prefers the negatives: below chance by intervals that hold together over layers."""
+    if result.effect is None:
         return []
-    chance = 1 / hardest(findings.probing)
-    cells = widened(by_side(own, ["layer"]), alpha(findings.probing))
+    chance = 1 / result.hardest
+    cells = widened(by_side(own, ["layer"]), alpha(result.effect))
     low = cells[cells["high"] < chance]
     if low.empty:
         return []
     worst = low.loc[low["value"].idxmin()]
     text = (
-        f"Below chance: {findings.after.similarity} prefers the hard negatives to the judged passage in "
+        f"Below chance: {result.similarity} prefers the hard negatives to the judged passage in "
         f"{len(low)} of {count(len(cells), 'cell')} (side and layer). The least is "
         f"{score(worst['value'])} {interval(worst['low'], worst['high'])} {worst['side']}, at layer "
-        f"{findings.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(findings)} "
+        f"{subject.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(subject)} "
         "So these values do not show how readable relevance is; compare them with one another only."
     )
     return [Statement("probing", CAUTION, text, tuple(sorted(set(low["side"]), reverse=True)))]
 
 
-def _why_below(findings: Findings) -> str:
+def _why_below(subject: Subject) -> str:
     """How the negatives were found, and whether answers could screen them."""
-    negatives = findings.collection.negatives
+    negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "Negatives of the source are nearer to the queries than the judged passages."
     known = int(negatives.get("left_out", {}).get("answered", 0))
@@ -65,9 +81,9 @@ def _why_below(findings: Findings) -> str:
     )
 
 
-def screened(findings: Findings) -> list[Statement]:
-    """Say how many ranked passages are no negatives because they may be relevant."""
-    left_out = findings.collection.negatives.get("left_out", {})
+def screened(subject: Subject) -> list[Statement]:
+    """Return how many ranked passages are no negatives because they may be relevant."""
+    left_out = subject.collection.negatives.get("left_out", {})
     found = {REASONS[name]: int(left_out[name]) for name in REASONS if left_out.get(name)}
     if not found:
         return []
@@ -75,10 +91,8 @@ def screened(findings: Findings) -> list[Statement]:
     return [Statement("probing", NOTE, f"Left out of the hard negatives: {parts}.", ())]
 
 
-def _where(findings: Findings, opening: str, own: pd.DataFrame) -> Statement:
-    if findings.probing is None:
-        raise ValueError("the retriever's own question needs probing findings")
-    changed = own[own["p_corrected"] < alpha(findings.probing)]
+def _where(subject: Subject, opening: str, own: pd.DataFrame, level: float) -> Statement:
+    changed = own[own["p_corrected"] < level]
     gains = changed[changed["effect"] > 0]
     undecided = own.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
@@ -88,47 +102,45 @@ def _where(findings: Findings, opening: str, own: pd.DataFrame) -> Statement:
         text = f"{opening}: a difference is shown at none of {count(len(own), 'layer')} ({rest})."
         return Statement("probing", tone, text)
     tally = f"Of {count(len(own), 'layer')}, {len(gains)} gain and {len(changed) - len(gains)} lose; {rest}."
-    return Statement("probing", CHANGED, f"{opening} {_onset(findings, gains)}. {tally}")
+    return Statement("probing", CHANGED, f"{opening} {_onset(subject, gains)}. {tally}")
 
 
-def _onset(findings: Findings, gains: pd.DataFrame) -> str:
+def _onset(subject: Subject, gains: pd.DataFrame) -> str:
     if gains.empty:
-        return "is read better at no layer after fine-tuning, and worse at some"
+        return "gains accuracy at no layer after fine-tuning, and loses at some"
     first, largest = gains.iloc[0], best(gains, "effect")
-    text = f"is first read better at {_gain(findings, first)}"
-    return text if largest["layer"] == first["layer"] else f"{text}; the largest gain is at {_gain(findings, largest)}"
+    text = f"first gains accuracy at {_gain(subject, first)}"
+    return text if largest["layer"] == first["layer"] else f"{text}; the largest gain is at {_gain(subject, largest)}"
 
 
-def _gain(findings: Findings, row: "pd.Series[Any]") -> str:
+def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
     effect = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
-    return f"{layer(findings, row)} ({sides}, {effect})"
+    return f"{layer(subject, row)} ({sides}, {effect})"
 
 
-def _peaks(findings: Findings, opening: str, own: pd.DataFrame) -> Statement:
+def _peaks(subject: Subject, opening: str, own: pd.DataFrame) -> Statement:
     tops = {side: best(own, side) for side in (BEFORE, AFTER)}
-    parts = [f"at {layer(findings, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
+    parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
     return Statement("probing", NOTE, f"{opening} peaks {parts[0]} and {parts[1]}.")
 
 
-def passage_only(findings: Findings) -> list[Statement]:
-    """Does a probe that never reads the query explain what is read at the peak?"""
-    own = own_rows(findings)
-    if own.empty or findings.probing is None:
+def passage_only(result: ProbesResult, subject: Subject) -> list[Statement]:
+    """Return whether a probe that never reads the query explains what is read at the peak."""
+    own = result.similarity_rows()
+    if own.empty:
         return []
     peak = best(own, AFTER)
-    n = hardest(findings.probing)
-    blind = probe_rows(findings, probe=BLIND, control=PLAIN, passages=n, layer=peak["layer"])
+    blind = result.rows(probe=BLIND, control=PLAIN, passages=result.hardest, layer=peak["layer"])
     if blind.empty:
         text = f"{BLIND} was not probed: how much can be read without the query is unknown."
         return [Statement("probing", CAUTION, text, ())]
-    return [_explained(findings, peak, blind.iloc[0])]
+    return [_explained(result.similarity, subject, peak, blind.iloc[0])]
 
 
-def _explained(findings: Findings, peak: "pd.Series[Any]", blind: "pd.Series[Any]") -> Statement:
-    name = findings.after.similarity
+def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.Series[Any]") -> Statement:
     sizes = (
-        f"at {layer(findings, peak)} {BLIND} reads {score(blind[AFTER])} {limits(blind, AFTER)} "
+        f"at {layer(subject, peak)} {BLIND} reads {score(blind[AFTER])} {limits(blind, AFTER)} "
         f"and {name} {score(peak[AFTER])} {limits(peak, AFTER)}"
     )
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
@@ -150,3 +162,22 @@ def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
     if blind["ci_high"] < peak["ci_low"]:
         return ": the passages alone explain a part of the gain at the most"
     return ": the passages alone may explain the gain"
+
+
+def below_chance_alone(records: Sequence[Mapping[str, Any]], similarity: str) -> list[Statement]:
+    """Return a caution where one model's similarity probe, at the largest N, lies below chance at some layer."""
+    largest = max((r["n_passages"] for r in records), default=0)  # 0: only code lengths were measured
+    low = [
+        r
+        for r in records
+        if (r["probe"], r["control"], r["n_passages"]) == (similarity, PLAIN, largest) and r["ci_high"] < 1 / largest
+    ]
+    if not low:
+        return []
+    worst = min(low, key=lambda r: float(r["accuracy"]))
+    text = (
+        f"{similarity} reads below chance at {len(low)} layers (the least, {worst['accuracy']:.3f} at layer "
+        f"{worst['layer']}; chance is {1 / largest:.3f}): hard negatives are nearer to the query than the judged "
+        "passage; some may be relevant and not judged"
+    )
+    return [Statement("probing", CAUTION, text, ())]

@@ -1,1 +1,32 @@
-"""."""
+"""Does the retriever find the right passages? Every judged query is searched with the final vectors."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
+
+
+def _settings() -> type:
+    return NoSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.retrieval.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.retrieval.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="retrieval",
+    title="Retrieval",
+    question="Does the retriever find the right passages?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+    every_collection=True,
+    required=True,
+)

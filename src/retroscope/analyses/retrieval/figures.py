@@ -1,12 +1,11 @@
-"""Figures of retrieval: before against after by measure, by layer, and query by query."""
-
-from typing import Any
+"""Figures of retrieval: before against after by measure, and query by query."""
 
 import altair as alt
 import pandas as pd
 
-from retroscope.study.findings import Findings
-from retroscope.typesetting.curves import curves, embedded, facets, layer_axis, tooltips
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.statistics import Difference
+from retroscope.typesetting.curves import embedded, tooltips
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.numbers import count, score
@@ -16,9 +15,15 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no change"
 
 
-def retrieval_figure(findings: Findings) -> Figure | None:
-    """Every measure with its interval, before and after."""
-    frame = by_side(rows(findings.retrieval), ["measure"]).rename(columns={"side": "series"})
+def retrieval_figures(result: RetrievalResult) -> tuple[Figure, ...]:
+    """Return the figures of the first collection."""
+    made = (measures_figure(result.effect), flips_figure(result))
+    return tuple(figure for figure in made if figure is not None)
+
+
+def measures_figure(effect: Difference) -> Figure | None:
+    """Return every measure with its interval, before and after."""
+    frame = by_side(rows(effect), ["measure"]).rename(columns={"side": "series"})
     if frame.empty:
         return None
     channels = series_channels([BEFORE, AFTER])
@@ -34,36 +39,18 @@ def retrieval_figure(findings: Findings) -> Figure | None:
     tips = [alt.Tooltip("series:N"), *tooltips("measure")]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", shape=channels["shape"], tooltip=tips)
     chart = alt.layer(bars, points).properties(width=620, height=alt.Step(16), title="Retrieval")
-    means = rows(findings.retrieval)
+    means = rows(effect)
     words = "; ".join(f"{r['measure']} {score(r[BEFORE])} before, {score(r[AFTER])} after" for _, r in means.iterrows())
     caption = "Points are means over queries, bars their intervals."
     return Figure("retrieval", "Retrieval by measure", caption, words, chart)
 
 
-def layer_retrieval_figure(findings: Findings) -> Figure | None:
-    """Every measure when the vectors of one layer are searched."""
-    if findings.layer_retrieval is None:
-        return None
-    frame = by_side(rows(findings.layer_retrieval), ["layer", "measure"]).rename(columns={"side": "series"})
-    frame["line"] = frame["series"]
-    measures = list(dict.fromkeys(frame["measure"]))
-    y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
-    chart = facets(curves(layer_axis(findings.layer_names), frame, y), frame, "measure", measures).properties(
-        title="Retrieval by layer"
-    )
-    words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
-    return Figure(
-        "layer_retrieval", "Retrieval by layer",
-        "The pooled vectors of one layer are searched. Bands are intervals over queries.", words, chart,
-    )  # fmt: skip
-
-
-def flips_figure(findings: Findings) -> Figure | None:
-    """Every query, before against after, by the flip measure; queries at one place are one larger point."""
-    pairs = query_pairs(findings)
+def flips_figure(result: RetrievalResult) -> Figure | None:
+    """Return every query, before against after, by the flip measure; queries at one place are one larger point."""
+    pairs = query_pairs(result)
     if pairs.empty:
         return None
-    m = findings.flip_measure
+    m = result.flip_measure
     top = max(1.0, float(pairs[[BEFORE, AFTER]].max().max()))
     diagonal = alt.Chart(alt.InlineData(values=[{"at": 0}, {"at": top}])).mark_line(color="#9a9a9a", strokeDash=[2, 4])
     scale = alt.Scale(domain=[BETTER, WORSE, SAME], range=[LOOKS[AFTER].colour, LOOKS[BEFORE].colour, "#9a9a9a"])
@@ -84,10 +71,10 @@ def flips_figure(findings: Findings) -> Figure | None:
     return Figure("flips", "Query by query", caption, words, chart)
 
 
-def query_pairs(findings: Findings) -> pd.DataFrame:
-    """How many queries have each pair of scores: before, after, queries, change."""
-    select: dict[str, Any] = {"measure": findings.flip_measure}
-    sides = {s: getattr(findings.retrieval, s).select(**select).values.to_series() for s in (BEFORE, AFTER)}
+def query_pairs(result: RetrievalResult) -> pd.DataFrame:
+    """Return how many queries have each pair of scores: before, after, queries, change."""
+    both_sides = {BEFORE: result.effect.before, AFTER: result.effect.after}
+    sides = {s: scores.select(measure=result.flip_measure).values.to_series() for s, scores in both_sides.items()}
     both = pd.DataFrame(sides).dropna().round(3)
     pairs = both.groupby([BEFORE, AFTER]).size().rename("queries").reset_index()
     change = pairs[AFTER] - pairs[BEFORE]

@@ -1,39 +1,34 @@
-"""Figure and table of transplants."""
-
-from typing import Any
+"""Figure of transplants."""
 
 import altair as alt
 import pandas as pd
 
-from retroscope.analyses.transplants.result import GRAFT, REWIND, TransplantFindings
+from retroscope.analyses.transplants.result import TransplantEffects
+from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.curves import curves, facets
 from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.frames import correction
-from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_value, score, signed
-from retroscope.typesetting.words import effect_limits
 
-PANELS = {REWIND: "retriever, weights put back", GRAFT: "backbone, weights put in"}
+PANELS = {RESTORED: "retriever, weights put back", GRAFTED: "backbone, weights put in"}
 
 
-def transplant_figures(f: TransplantFindings) -> list[Figure]:
-    """The figure by depth, where blocks were counted."""
-    return [_depth(f)] if f.table()["kind"].isin(["block", "top", "bottom"]).any() else []
+def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:
+    """Return the figure by depth, where blocks were counted."""
+    return (_depth(f),) if f.table()["kind"].isin(["block", "top", "bottom"]).any() else ()
 
 
-def _depth(f: TransplantFindings) -> Figure:
+def _depth(f: TransplantEffects) -> Figure:
     """The headline measure by block, alone and cumulative, in both directions."""
     names = {"block": "one block", "top": "from the top", "bottom": "from the bottom"}
-    found = f.table()
-    found = found[(found["measure"] == f.measures[0]) & found["kind"].isin(list(names))]
-    frame = found.assign(
-        series=found["kind"].map(names),
-        line=found["kind"].map(names),
-        value=found["score"],
-        panel=found["direction"].map(PANELS),
-        blocks=found["number"].astype(int),
+    table = f.table()
+    table = table[(table["measure"] == f.measures[0]) & table["kind"].isin(list(names))]
+    frame = table.assign(
+        series=table["kind"].map(names),
+        line=table["kind"].map(names),
+        value=table["score"],
+        panel=table["direction"].map(PANELS),
+        blocks=table["number"].astype(int),
     )
-    ends = found.drop_duplicates("direction").assign(series="intact", line="intact")
+    ends = table.drop_duplicates("direction").assign(series="intact", line="intact")
     ends = ends.assign(panel=ends["direction"].map(PANELS))
     level = [
         ends.assign(value=ends["intact"], low=ends["intact"], high=ends["intact"], blocks=at) for at in (1, f.n_blocks)
@@ -51,97 +46,4 @@ def _depth(f: TransplantFindings) -> Figure:
         "intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
         chart,
-    )
-
-
-def transplant_tables(f: TransplantFindings) -> dict[str, PaperTable]:
-    """Every transplant by the headline measure."""
-    found = f.table()
-    found = found[found["measure"] == f.measures[0]]
-    corrected = f"p ({correction(next(iter(f.differences.values())))})"
-    frame = pd.DataFrame(
-        {
-            "direction": found["direction"],
-            "transplant": found["transplant"],
-            f.measures[0]: [score(v) for v in found["score"]],
-            "effect": [signed(v) for v in found["effect"]],
-            "interval": [effect_limits(r) for _, r in found.iterrows()],
-            "share": [_share(r) for _, r in found.iterrows()],
-            corrected: [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
-        }
-    )
-    note = (
-        "rewind: the backbone's weights in the retriever; graft: the converse. Effects against the intact receiver, "
-        "with intervals that are not corrected for their number; p is, over all transplants of a direction."
-    )
-    tables = {
-        "transplants": PaperTable(frame, f.title, note, (f.measures[0], "effect", "interval", "share", corrected))
-    }
-    return tables | _control_table(f) | _interaction_tables(f)
-
-
-def _share(row: "pd.Series[Any]") -> str:
-    return (
-        MISSING
-        if row["share"] != row["share"]
-        else f"{row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
-    )
-
-
-def _control_table(f: TransplantFindings) -> dict[str, PaperTable]:
-    """Places against random changes of equal size."""
-    found = f.controls[f.controls["measure"] == f.measures[0]]
-    if found.empty:
-        return {}
-    frame = pd.DataFrame(
-        {
-            "direction": found["direction"],
-            "transplant": found["transplant"],
-            "effect": [signed(v) for v in found["effect"]],
-            "random": [signed(v) for v in found["random"]],
-            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in found.iterrows()],
-            "difference": [
-                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in found.iterrows()
-            ],
-            "p (queries)": [p_value(p) for p in found["p_queries"]],
-            "p (draws)": [p_value(p) for p in found["p_draws"]],
-            "p (both, Holm)": [p_value(p) for p in found["p_corrected"]],
-            "beats": ["yes" if b else "no" for b in found["beats"]],
-        }
-    )  # fmt: skip
-    note = (
-        "Random: every tensor of the place changed in a normal direction, by the norm of what fine-tuning changed "
-        "there. Difference: the effect beyond the mean of the draws, paired by query."
-    )
-    caption = "Places against random changes of equal size"
-    return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
-
-
-def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
-    return interval(row[low], row[high], effect=True)
-
-
-def _interaction_tables(f: TransplantFindings) -> dict[str, PaperTable]:
-    """Shapley values and pairs."""
-    tables = {}
-    for direction, found in f.interactions.items():
-        note = f"{direction}, {f.measures[0]}; intervals over queries, p corrected over the rows."
-        shapley = _effects(found.shapley).assign(
-            alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
-        )
-        tables["shapley"] = PaperTable(shapley, "Shapley values of groups", note, ("effect", "interval", "alone"))
-        pairs = _effects(found.pairs)
-        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups", note, ("effect", "interval"))
-    return tables
-
-
-def _effects(rows: pd.DataFrame) -> pd.DataFrame:
-    """Its first column, effects and p as text."""
-    return pd.DataFrame(
-        {
-            rows.columns[0]: rows.iloc[:, 0],
-            "effect": [signed(v) for v in rows["effect"]],
-            "interval": [effect_limits(r) for _, r in rows.iterrows()],
-            "p": [p_value(p) for p in rows["p_corrected"]],
-        }
     )

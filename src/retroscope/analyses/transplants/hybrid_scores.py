@@ -1,118 +1,146 @@
 """Per-query scores of hybrids: both towers encoded under every transplant, and searched with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
-from retroscope.analyses.transplants.settings import DIRECTIONS, SweepSettings
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.transplants.vectors import hybrid_vectors
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_recipe
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.progress import Progress
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
-from retroscope.retrieval.measures import DEFAULT_MEASURES
+from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
+from retroscope.surgery.hybrids import Wanted
+from retroscope.surgery.transplant import DIRECTIONS
 
 TOWERS = ("query", "passage")
-MEASURES = DEFAULT_MEASURES[:2]  # where neither sweep nor study names any; the headline is that of a comparison
 SIDES = ("before", "after")  # the two of a hybrid, 0 and 1
 Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact, and its hybrids
 
 
-@dataclass(frozen=True)
-class Hybrids:
-    """Hybrids of one pair over one collection: their names, and how they are measured."""
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Hybrids of one pair over one collection: their names, and how they are measured.
+
+    Attributes:
+        pair: backbone and retriever.
+        names: transplants, "none" among them.
+        measures: ir-measures names.
+        stage: what progress is reported under.
+        texts: (receiver, tower) -> its tokenised texts; see `tokenised`.
+    """
 
     pair: tuple[Retriever, Retriever]
     collection: Collection
     names: tuple[str, ...]
+    measures: tuple[str, ...]
     settings: SweepSettings
     cache: Path
-    progress: Progress | None
-    stage: str = "transplants"  # what progress is told
+    progress: Progress | None = None
+    stage: str = "transplants"
+    texts: Mapping[tuple[int, str], TowerTexts] = field(default_factory=dict)
+
+    @property
+    def receivers(self) -> list[int]:
+        """Return which of the pair, 0 or 1, receive weights."""
+        return sorted({receiver_of(direction) for direction in self.settings.directions})
 
 
-def hybrid_scores(run: Hybrids) -> Measured:
-    """Return, for each direction, the intact receiver and its hybrids by (query, transplant, measure)."""
-    vectors = {tower: _vectors(tower, run) for tower in TOWERS}
-    return {direction: _scores(direction, vectors, run) for direction in run.settings.directions}
+def tokenised(sweep: Sweep) -> Sweep:
+    """Return the sweep with its texts tokenised as each receiver does, for it and for all made from it."""
+    texts = {
+        (side, tower): texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens)
+        for tower in TOWERS
+        for side in sweep.receivers
+    }
+    return replace(sweep, texts=texts)
+
+
+def hybrid_scores(sweep: Sweep) -> Measured:
+    """Return, for each direction, the intact receiver and its hybrids by (query, transplant, measure).
+
+    Args:
+        sweep: `tokenised`.
+    """
+    vectors = {tower: _vectors(tower, sweep) for tower in TOWERS}
+    return {direction: _scores(direction, vectors, sweep) for direction in sweep.settings.directions}
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Whether both may receive in one run: the same tokens are treated alike, and vectors have one width."""
+    """Return whether both may receive in one run: the same tokens are treated alike, and vectors have one width."""
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
 def receiver_of(direction: str) -> int:
-    """Which of the two, 0 or 1, gets the other's weights."""
+    """Return which of the two, 0 or 1, gets the other's weights."""
     return SIDES.index(DIRECTIONS[direction][0])
 
 
-def _vectors(tower: str, run: Hybrids) -> dict[tuple[int, str], Any]:
+def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
     """The final vectors of one tower's texts under every transplant, both directions together where they can be."""
-    encoders = (run.pair[0].tower(tower), run.pair[1].tower(tower))
-    receivers = sorted({receiver_of(direction) for direction in run.settings.directions})
-    texts = {r: texts_of(run.pair[r], run.collection, tower, run.settings.batch_tokens) for r in receivers}
+    encoders = (sweep.pair[0].tower(tower), sweep.pair[1].tower(tower))
+    receivers = sweep.receivers
+    texts = {side: sweep.texts[side, tower] for side in receivers}
     together = len(receivers) == 2 and run_alike(*encoders) and texts[0].rows == texts[1].rows
-    told = _counter(tower, run, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
+    report = _counter(tower, sweep, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
     if together:
-        wanted = [(r, name) for r in receivers for name in run.names]
-        return _held(encoders, texts[0], wanted, run, told)
-    made: dict[tuple[int, str], Any] = {}
-    for r in receivers:
-        turned = encoders if r == 0 else (encoders[1], encoders[0])
-        found = _held(turned, texts[r], [(0, name) for name in run.names], run, told)
-        made |= {(r, name): vectors for (_, name), vectors in found.items()}
-    return made
+        wanted = [(side, name) for side in receivers for name in sweep.names]
+        return _in_memory(encoders, texts[0], wanted, sweep, report)
+    vectors: dict[Wanted, Representations] = {}
+    for side in receivers:
+        turned = encoders if side == 0 else (encoders[1], encoders[0])
+        one = _in_memory(turned, texts[side], [(0, name) for name in sweep.names], sweep, report)
+        vectors |= {(side, name): found for (_, name), found in one.items()}
+    return vectors
 
 
-def _held(
+def _in_memory(
     encoders: tuple[Encoder, Encoder],
     texts: TowerTexts,
-    wanted: Sequence[tuple[int, str]],
-    run: Hybrids,
-    told: Callable[[int], None],
-) -> dict[tuple[int, str], Any]:
-    found = hybrid_vectors(encoders, texts, wanted, run.cache, told)
-    return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in found.items()}
+    wanted: Sequence[Wanted],
+    sweep: Sweep,
+    report: Callable[[int], None],
+) -> dict[Wanted, Representations]:
+    vectors = hybrid_vectors(encoders, texts, wanted, sweep.cache, report)
+    return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in vectors.items()}
 
 
-def _counter(tower: str, run: Hybrids, total: int, each: int) -> Callable[[int], None]:
-    """Tells of texts: `total` of all directions, `each` directions at a time."""
+def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
+    """Reports texts: `total` of all directions, `each` directions at a time."""
     done = 0
 
-    def told(n: int) -> None:
+    def report(n: int) -> None:
         nonlocal done
         done += n * each
-        if run.progress:
-            run.progress(f"{run.stage}: {tower} texts", done, total)
+        if sweep.progress:
+            sweep.progress(f"{sweep.stage}: {tower} texts", done, total)
 
-    return told
+    return report
 
 
 def _scores(
-    direction: str, vectors: Mapping[str, Mapping[tuple[int, str], Any]], run: Hybrids
+    direction: str, vectors: Mapping[str, Mapping[Wanted, Representations]], sweep: Sweep
 ) -> tuple[Scores, Scores]:
     """The receiver intact and its hybrids, by (query, transplant, measure)."""
     side = receiver_of(direction)
-    receiver, donor = run.pair[side], run.pair[1 - side]
+    receiver, donor = sweep.pair[side], sweep.pair[1 - side]
     values = []
-    for name in run.names:
+    for name in sweep.names:
         query, passage = (vectors[tower][side, name] for tower in TOWERS)
-        made = RetrieverRepresentations(receiver.name, query, passage, receiver.similarity, {})
-        values.append(retrieve(made, run.collection, run.settings.measures or MEASURES).scores.values)
-    whole = xr.concat(values, dim=xr.Variable("transplant", list(run.names)))
-    changed = [name for name in run.names if name != "none"]
+        hybrid = RetrieverRepresentations(receiver.name, query, passage, receiver.similarity, {})
+        values.append(retrieve(hybrid, sweep.collection, sweep.measures).scores.values)
+    whole = xr.concat(values, dim=xr.Variable("transplant", list(sweep.names)))
+    changed = [name for name in sweep.names if name != "none"]
     hybrids = whole.sel(transplant=changed).transpose("query", "transplant", "measure")
     intact = xr.zeros_like(hybrids) + whole.sel(transplant="none", drop=True)
     recipe = {"direction": direction, "receiver": receiver.name, "donor": donor.name}
-    relevant = run.collection.relevant
+    relevant = sweep.collection.relevant
     return (
         Scores("transplants", intact, recipe, passages=relevant),
         Scores("transplants", hybrids, recipe, passages=relevant),

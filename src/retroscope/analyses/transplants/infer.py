@@ -1,4 +1,4 @@
-"""From the scores of hybrids to what a report says of them: tests, shares, controls and interactions."""
+"""From the scores of hybrids to effects: tests, shares of the total effect, controls and interactions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,20 +6,28 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.transplants.hybrid_scores import Measured
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.section import Reading
+from retroscope.analyses.transplants.controls import control_table
 from retroscope.analyses.transplants.interactions import interaction_tables
-from retroscope.analyses.transplants.random_controls import control_table
-from retroscope.analyses.transplants.result import SHARE_COLUMNS, SUM, Interactions, TransplantFindings
-from retroscope.analyses.transplants.settings import DIRECTIONS
+from retroscope.analyses.transplants.result import (
+    SHARE_COLUMNS,
+    SUM,
+    HybridScores,
+    Interactions,
+    TransplantEffects,
+    TransplantResult,
+)
 from retroscope.scores import Scores
 from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.ratio import ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.surgery.transplant import DIRECTIONS
 from retroscope.typesetting.frames import alpha, rows
 
-HYBRIDS = ("intact", "hybrids")  # of every direction of transplants
+INTACT, HYBRIDS = "intact", "hybrids"  # of every direction
 RANDOM_CHANGES, SUBSETS = "random", "subsets"  # of directions that have them
 
 
@@ -31,75 +39,80 @@ class TransplantScores:
         hybrids: direction -> the receiver intact, and its hybrids, (query, transplant, measure).
         random: direction -> its claimed places changed at random, (query, transplant, draw, measure).
         subsets: direction -> every subset of a few groups, (query, transplant, measure); empty where not asked for.
-        caveats: what a reader must know of them.
-        sample: see `TransplantFindings`.
     """
 
-    hybrids: Measured
+    hybrids: HybridScores
     random: Mapping[str, Scores] = field(default_factory=dict)
     subsets: Mapping[str, Scores] = field(default_factory=dict)
-    caveats: Sequence[str] = ()
-    sample: Sequence[Mapping[str, Any]] = ()
 
 
-def differences(measured: Measured, statistics: ComparisonSettings) -> dict[str, Difference]:
-    """Return every hybrid against its intact receiver; those of a measure are one family."""
-    chosen = replace(statistics, family_per=("measure",))
-    return {direction: compare_scores(*scores, chosen) for direction, scores in measured.items()}
+def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantResult | None:
+    """Return the effects on every collection; the transplants of a direction and measure are one family of tests."""
+    statistics = reading.subject.paired_statistics
+    effects = []
+    for one in measurements:
+        scores = scores_of(one)
+        if scores.hybrids:
+            found = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
+            effects.append(_with_sample(found, one.facts))
+    return TransplantResult(tuple(effects)) if effects else None
 
 
-def with_results(
-    found: TransplantFindings, measured: TransplantScores, statistics: ComparisonSettings
-) -> TransplantFindings:
-    """Return the findings with their shares, controls and interactions."""
-    interactions = {
-        direction: Interactions(*interaction_tables(scores, found.measures[0], statistics))
-        for direction, scores in measured.subsets.items()
-    }
+def _with_sample(effects: TransplantEffects, facts: Mapping[str, Any]) -> TransplantEffects:
     return replace(
-        found,
-        shares=share_table(found.differences, statistics.level),
-        controls=control_table(found.differences, measured.random, statistics),
-        interactions=interactions,
-        caveats=tuple(measured.caveats),
-        sample=tuple(measured.sample),
+        effects,
+        queries=facts["queries"],
+        passages=facts["passages"],
+        sample=tuple(facts["sample"]),
+        notes=tuple(facts["notes"]),
     )
 
 
-def found_in_study(
-    kept: Mapping[str, Scores], facts: Mapping[str, Any], n_blocks: int, statistics: ComparisonSettings
-) -> TransplantFindings | None:
-    """Return the findings of the scores that a study keeps, "DIRECTION/NAME"; None where it has no hybrids."""
-    directions = [d for d in DIRECTIONS if f"{d}/{HYBRIDS[1]}" in kept]
-    if not directions:
-        return None
+def scores_of(measurement: Measurement) -> TransplantScores:
+    """Return the scores of a measurement by what they are of."""
+    scores = measurement.scores
 
-    def of_all(name: str) -> dict[str, Scores]:
-        return {d: kept[f"{d}/{name}"] for d in directions if f"{d}/{name}" in kept}
+    def of(name: str) -> dict[str, Scores]:
+        return {d: scores[f"{d}/{name}"] for d in DIRECTIONS if f"{d}/{name}" in scores}
 
-    intact, hybrids = map(of_all, HYBRIDS)
-    measured = {d: (intact[d], hybrids[d]) for d in directions}
-    scores = TransplantScores(
-        measured, of_all(RANDOM_CHANGES), of_all(SUBSETS), facts["transplants"], facts.get("transplants_sample", ())
+    intact = of(INTACT)
+    return TransplantScores({d: (intact[d], one) for d, one in of(HYBRIDS).items()}, of(RANDOM_CHANGES), of(SUBSETS))
+
+
+def effects_of(
+    scores: TransplantScores, collection: str, n_blocks: int, statistics: ComparisonSettings
+) -> TransplantEffects:
+    """Return the effects of every hybrid, with their shares, controls and interactions."""
+    effects = differences(scores.hybrids, statistics)
+    first = next(iter(scores.hybrids.values()))[1]
+    measures = tuple(str(name) for name in first.values.coords["measure"].values)
+    return TransplantEffects(
+        collection,
+        n_blocks,
+        effects,
+        measures,
+        shares=share_table(effects, statistics.level),
+        controls=control_table(effects, scores.random, statistics),
+        interactions={
+            direction: Interactions(*interaction_tables(subsets, measures[0], statistics))
+            for direction, subsets in scores.subsets.items()
+        },
     )
-    found = TransplantFindings(
-        before=facts["before"]["name"],
-        after=facts["after"]["name"],
-        collection=facts["collection"]["name"],
-        n_blocks=n_blocks,
-        differences=differences(measured, statistics),
-        measures=tuple(str(m) for m in hybrids[directions[0]].values.coords["measure"].values),
-    )
-    return with_results(found, scores, statistics)
+
+
+def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[str, Difference]:
+    """Return every hybrid against its intact receiver; those of a measure are one family."""
+    settings = replace(statistics, family_per=("measure",))
+    return {direction: compare_scores(*scores, settings) for direction, scores in hybrids.items()}
 
 
 def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataFrame:
     """Return every transplant's share of the effect of all weights, a row a direction and measure, `SHARE_COLUMNS`.
 
-    A direction and measure whose whole effect is not significant has no rows. The row `SUM` is that of all blocks, or
+    A direction and measure whose total effect is not significant has no rows. The row `SUM` is that of all blocks, or
     groups of blocks, alone: their single effects added up.
     """
-    found = []
+    records = []
     for direction, difference in differences.items():
         change = difference.after.values - difference.before.values
         clusters = clusters_by_row(difference.after)
@@ -108,13 +121,13 @@ def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataF
             if not table["all", measure] < alpha(difference):
                 continue
             cells = change.sel(measure=measure)
-            whole = cells.sel(transplant="all").values
+            total = cells.sel(transplant="all").values
             parts = {str(name): cells.sel(transplant=name).values for name in cells["transplant"].values}
             blocks = [values for name, values in parts.items() if name.startswith("block:")]
             if len(blocks) > 1:
                 parts[SUM] = sum(blocks[1:], start=blocks[0])
             for name, values in parts.items():
-                share = ratio_of_means(values, whole, level, clusters)
-                found.append(dict(zip(SHARE_COLUMNS, (direction, name, measure, share.value, share.low, share.high),
-                                      strict=True)))  # fmt: skip
-    return pd.DataFrame(found, columns=list(SHARE_COLUMNS))
+                share = ratio_of_means(values, total, level, clusters)
+                records.append(dict(zip(SHARE_COLUMNS, (direction, name, measure, share.value, share.low, share.high),
+                                        strict=True)))  # fmt: skip
+    return pd.DataFrame(records, columns=list(SHARE_COLUMNS))

@@ -48,8 +48,8 @@ def interaction_tables(
         measure: by which.
     """
     group = groups_of(scores)
-    found = scores.values.sel(measure=measure)
-    values = {some: found.sel(transplant=name).values for some, name in subset_names(group).items()}
+    by_transplant = scores.values.sel(measure=measure)
+    values = {some: by_transplant.sel(transplant=name).values for some, name in subset_names(group).items()}
     whole = values[frozenset(group)] - values[frozenset()]
     shares = shapley_values(group, values)
     shapley = _tested({name: shares[name] for name in group}, scores, statistics)
@@ -77,5 +77,5 @@ def _tested(values: dict[str, np.ndarray], scores: Scores, statistics: Compariso
     table = np.round(np.stack(list(values.values()), axis=1), DIGITS)
     array = xr.DataArray(table, {**of_queries, "label": list(values)}, ("query", "label"))
     chosen = replace(statistics, family_per=(), margin=None, test="auto")
-    nothing, found = (replace(scores, values=one) for one in (xr.zeros_like(array), array))
-    return rows(compare_scores(nothing, found, chosen))
+    nothing, something = (replace(scores, values=one) for one in (xr.zeros_like(array), array))
+    return rows(compare_scores(nothing, something, chosen))

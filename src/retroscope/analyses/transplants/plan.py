@@ -1,67 +1,122 @@
-"""How many hybrids a sweep has, and about how long they take, said before it starts."""
+"""How many hybrids there are and about how long they take, known before any is made."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from retroscope.analyses.analysis import Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.transplants.controls import single_places
 from retroscope.analyses.transplants.hybrid_scores import TOWERS, receiver_of, run_alike
 from retroscope.analyses.transplants.interactions import players, subset_names
-from retroscope.analyses.transplants.measure import check_names, refuse_large
-from retroscope.analyses.transplants.random_controls import single_places
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.texts import a_few, seconds_each, texts_of
 from retroscope.surgery.hybrids import Wanted, encodings
-from retroscope.surgery.transplant import RANDOM, sweep
+from retroscope.surgery.transplant import RANDOM, named, sweep
+from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20
+MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory together
 
 
-def plan_transplants(
-    before: Retriever, after: Retriever, collection: Collection, settings: SweepSettings
-) -> dict[str, Any]:
-    """Hybrids, passages, queries, bytes of vectors, and estimated seconds.
+@dataclass(frozen=True)
+class SweepWork:
+    """What measuring takes from the plan.
 
-    Args:
-        before: the backbone.
-        after: the retriever; its speed is taken for both.
-        collection: of which a sample is searched, where the settings say so.
-        settings: which hybrids.
+    Attributes:
+        names: of every hybrid, "none" (the receiver) and "all" among them.
+        subsets: transplants of every subset of a few groups; empty where they were not asked for.
+    """
+
+    names: tuple[str, ...]
+    subsets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Whole encodings of a text: of all hybrids and subsets, and of random changes at the most."""
+
+    hybrids: float
+    controls: float
+
+
+def check_names(n_blocks: int, settings: SweepSettings) -> None:
+    """Refuse a name that is none, before anything is encoded.
+
+    Raises:
+        SettingsError: that names it.
+    """
+    for name in settings.transplants or ():
+        named(name, n_blocks)
+
+
+def plan(context: Context, settings: SweepSettings) -> Planned:
+    """Return hybrids, passages, queries, bytes of vectors, and estimated seconds, by the speed of the retriever.
 
     Raises:
         SettingsError: for a name that is none, or more vectors than are held in memory.
     """
-    depth = after.passage.anatomy.n_blocks
+    pair = (context.models[BEFORE], context.models[AFTER])
+    collection, depth = context.collection, pair[1].passage.anatomy.n_blocks
     check_names(depth, settings)
-    names = dict.fromkeys(("none", *(settings.transplants or sweep(depth, settings.shares, settings.groups)), "all"))
-    wanted = [(receiver_of(direction), name) for direction in settings.directions for name in names]
+    work = _work(depth, settings)
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
-    refuse_large(searched, max(len(wanted), 2**settings.interactions), after)
-    texts = len(searched.passages) + len(searched.queries)
+    refuse_large(searched, held_together(work, settings), pair[1])
     some = a_few(searched)
-    seconds, control_seconds = 0.0, 0.0
-    control = _controls(list(names), settings)
+    control = _controls(work.names, settings)
+    seconds = control_seconds = 0.0
     for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
-        once = n * seconds_each(texts_of(after, some, tower, settings.batch_tokens))
-        runs = _encodings(before.tower(tower), after.tower(tower), wanted)
-        if settings.interactions:
-            first = receiver_of(settings.directions[0])
-            group = players(depth, settings.interactions)
-            runs += encodings(after.tower(tower).anatomy, [(first, name) for name in subset_names(group).values()])
-        seconds += once * runs
-        control_seconds += once * sum(encodings(after.tower(tower).anatomy, one) - 1 for one in control)
-    return {
-        "hybrids": (len(names) - 1) * len(settings.directions),  # "none" is the receiver
-        "bytes": 4 * len(wanted) * texts * int(before.passage.backbone.config.get_text_config().hidden_size),
+        once = n * seconds_each(texts_of(pair[1], some, tower, settings.batch_tokens))
+        cost = _cost(pair[0].tower(tower), pair[1].tower(tower), work, control, settings)
+        seconds += once * cost.hybrids
+        control_seconds += once * cost.controls
+    document = {
+        "hybrids": (len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
+        "bytes": 4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
         "passages": len(searched.passages),
         "queries": len(searched.queries),
         "seconds": round(seconds, 3),
         "controls": sum(len(one) for one in control),
         "control_seconds": round(control_seconds, 3),
-        "subsets": 2**settings.interactions - 1 if settings.interactions else 0,
+        "subsets": len(work.subsets) - 1 if work.subsets else 0,
     }
+    return Planned((transplants_line(document),), seconds, document, work=work)
+
+
+def _work(depth: int, settings: SweepSettings) -> SweepWork:
+    names = settings.transplants or sweep(depth, settings.shares, settings.groups)
+    subsets = tuple(subset_names(players(depth, settings.interactions)).values()) if settings.interactions else ()
+    return SweepWork(tuple(dict.fromkeys(("none", *names, "all"))), subsets)
+
+
+def held_together(work: SweepWork, settings: SweepSettings) -> int:
+    """Return how many hybrids' vectors are in memory together."""
+    return max(len(work.names) * len(settings.directions), len(work.subsets))
+
+
+def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
+    """Refuse vectors that memory cannot hold, before hours are spent on them.
+
+    Raises:
+        SettingsError: that says how large they are.
+    """
+    numbers = _numbers(searched, hybrids, after)
+    if numbers > MOST_HELD:
+        texts = len(searched.passages) + len(searched.queries)
+        raise SettingsError(
+            f"{hybrids} hybrids of {texts:,} texts are {4 * numbers / 2**30:,.0f} GiB of vectors",
+            fix="search a sample (passages), or name fewer transplants",
+        )
+
+
+def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
+    width = int(model.passage.backbone.config.get_text_config().hidden_size)
+    return (len(searched.passages) + len(searched.queries)) * hybrids * width
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
@@ -78,8 +133,19 @@ def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted
     ]
 
 
-def _encodings(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
-    """How many whole encodings of a text all hybrids cost: together where both directions can be, else apart."""
+def _cost(
+    before: Encoder, after: Encoder, work: SweepWork, control: Sequence[Sequence[Wanted]], settings: SweepSettings
+) -> _Cost:
+    wanted = [(receiver_of(direction), name) for direction in settings.directions for name in work.names]
+    runs = together_or_apart(before, after, wanted)
+    if work.subsets:
+        first = receiver_of(settings.directions[0])
+        runs += encodings(after.anatomy, [(first, name) for name in work.subsets])
+    return _Cost(runs, sum(encodings(after.anatomy, one) - 1 for one in control))
+
+
+def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
+    """Return the whole encodings of a text that all hybrids cost: both directions together where they can be."""
     if run_alike(before, after) and same_tokens(before, after):
         return encodings(after.anatomy, wanted)
     apart = [[(0, name) for receiver, name in wanted if receiver == r] for r in {receiver for receiver, _ in wanted}]
@@ -87,7 +153,7 @@ def _encodings(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> flo
 
 
 def transplants_line(planned: Mapping[str, Any]) -> str:
-    """The same in words."""
+    """Return the same in words."""
     controls = (
         f"; up to {planned['controls']:,} random changes of equal size besides, of places with a significant effect, "
         f"at most about {planned['control_seconds']:,.0f} s"

@@ -1,23 +1,57 @@
-"""The report of transplants: which parts of what fine-tuning changed does retrieval need?"""
+"""What a report says of transplants: one figure and tables of the first collection, and every number of all."""
 
-from pathlib import Path
+from typing import Any
 
-from retroscope.analyses.transplants.figures import transplant_figures, transplant_tables
-from retroscope.analyses.transplants.result import TransplantFindings
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.section import Reading, Section
+from retroscope.analyses.transplants.figures import transplant_figures
+from retroscope.analyses.transplants.infer import infer
+from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
+from retroscope.analyses.transplants.tables import transplant_tables
 from retroscope.analyses.transplants.words import transplant_statements
-from retroscope.files import write_whole
-from retroscope.typesetting.drawing import write_figures
-from retroscope.typesetting.page import fill
-from retroscope.typesetting.tables import write_frames
+from retroscope.documents import clean
 
 
-def write_transplant_report(f: TransplantFindings, folder: Path) -> Path:
-    """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
-    figures, papers = transplant_figures(f), transplant_tables(f)
-    methods = {name: difference.method for name, difference in f.differences.items()}
-    page = fill(
-        "transplants.html.j2", figures, papers, {"f": f, "statements": transplant_statements(f), "methods": methods}
+def report(result: TransplantResult, reading: Reading) -> Section:
+    """Return the section; its statements are details, since `localisation` sums them up."""
+    first = result.first
+    others = enumerate(result.by_collection[1:], start=2)
+    return Section(
+        details=transplant_statements(first),
+        figures=transplant_figures(first),
+        tables=transplant_tables(first, reading.subject),
+        frames={"transplants": first.table()} | {f"transplants_{n}": other.table() for n, other in others},
+        differences={
+            (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {one.collection}"): difference
+            for n, one in enumerate(result.by_collection)
+            for direction, difference in one.differences.items()
+        },
+        document=[_document(one) for one in result.by_collection],
+        values={"notes": first.notes},
     )
-    write_frames({"transplants": f.table()}, papers, folder / "tables")
-    write_figures(figures, folder / "figures")
-    return write_whole(folder / "report.html", page.encode())
+
+
+def _document(effects: TransplantEffects) -> dict[str, Any]:
+    document: dict[str, Any] = clean(
+        {
+            "collection": effects.collection,
+            "queries": effects.queries,
+            "passages": effects.passages,
+            "statements": [statement.text for statement in transplant_statements(effects)],
+            "effects": effects.table().to_dict(orient="records"),
+            "controls": effects.controls.to_dict(orient="records"),
+            "interactions": {
+                direction: {
+                    "shapley": one.shapley.to_dict(orient="records"),
+                    "pairs": one.pairs.to_dict(orient="records"),
+                }
+                for direction, one in effects.interactions.items()
+            },
+            "sample": list(effects.sample),
+            "notes": list(effects.notes),
+        }
+    )
+    return document
+
+
+REPORTER = Reporter(infer, report)

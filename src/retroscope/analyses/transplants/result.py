@@ -1,4 +1,4 @@
-"""Retrieval with hybrids of two models, as a report wants it. Nothing here computes."""
+"""Retrieval with hybrids of two models. Nothing here computes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.scores import Scores
 from retroscope.statistics import Difference
 
-REWIND, GRAFT = "rewind", "graft"
 COLUMNS = {"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
-TOLD = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect", "ci_low",
-        "ci_high", "p", "p_corrected", "n", "share", "share_low", "share_high")  # fmt: skip
+TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect",
+                 "ci_low", "ci_high", "p", "p_corrected", "n", "share", "share_low", "share_high")  # fmt: skip
 SHARE_COLUMNS = ("direction", "transplant", "measure", "share", "share_low", "share_high")
 SUM = "sum of blocks"  # the single effects of all blocks, added up
 CONTROL_COLUMNS = ("direction", "transplant", "measure", "effect", "random", "random_lowest", "random_highest", "draws",
@@ -20,6 +20,7 @@ CONTROL_COLUMNS = ("direction", "transplant", "measure", "effect", "random", "ra
 SHAPLEY_COLUMNS = ("group", "effect", "ci_low", "ci_high", "p_corrected", "alone", "share", "share_low",
                    "share_high")  # fmt: skip
 PAIR_COLUMNS = ("pair", "effect", "ci_low", "ci_high", "p_corrected")
+HybridScores = Mapping[str, tuple[Scores, Scores]]  # direction -> the receiver intact, and its hybrids
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,25 +42,26 @@ def _frame(columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class TransplantFindings:
-    """Retrieval with hybrids of a backbone and its retriever.
+class TransplantEffects:
+    """Retrieval with hybrids of a backbone and its retriever on one collection, paired by query.
 
     Attributes:
-        n_blocks: of both.
-        differences: "rewind", "graft" -> every hybrid against its intact receiver, over (transplant, measure).
+        collection: its name.
+        n_blocks: of both models.
+        differences: "restored", "grafted" -> every hybrid against its intact receiver, over (transplant, measure).
         measures: the first is the headline.
         shares: of every transplant in the effect of all weights, with Fieller's interval, columns `SHARE_COLUMNS`; none
             where that whole effect is not significant. `SUM`: all blocks alone, added up.
         controls: places alone whose effect is significant, against random changes of equal size, columns
             `CONTROL_COLUMNS`; empty where no control was run.
         interactions: direction -> of a few groups, where they were asked for.
-        caveats: what a reader must know before any number.
+        queries: that were measured.
+        passages: that were searched.
+        notes: what was measured, and what a reader must know before any number.
         sample: where a sample was searched, a row a model and measure: its mean over the "sample" and over the "whole"
             corpus, of the same queries.
     """
 
-    before: str
-    after: str
     collection: str
     n_blocks: int
     differences: Mapping[str, Difference]
@@ -67,19 +69,13 @@ class TransplantFindings:
     shares: pd.DataFrame = field(default_factory=lambda: _frame(SHARE_COLUMNS))
     controls: pd.DataFrame = field(default_factory=lambda: _frame(CONTROL_COLUMNS))
     interactions: Mapping[str, Interactions] = field(default_factory=dict)
-    caveats: tuple[str, ...] = ()
+    queries: int = 0
+    passages: int = 0
+    notes: tuple[str, ...] = ()
     sample: tuple[Mapping[str, Any], ...] = ()
-    command: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Of the report."""
-        return f"Weights of {self.before} and {self.after}, transplanted, on {self.collection}"
 
     def table(self) -> pd.DataFrame:
-        """A row a direction, transplant and measure, columns `TOLD`: the intact score, the hybrid's, the effect.
+        """Return a row a direction, transplant and measure, columns `TABLE_COLUMNS`.
 
         The number is that of the transplant's name; of a group of blocks alone, its last.
         """
@@ -90,34 +86,46 @@ class TransplantFindings:
             last = split[2].where(split[0] != "block", split[2].str.rpartition("-")[2])
             place = {"direction": direction, "kind": split[0], "number": pd.to_numeric(last, errors="coerce")}
             frames.append(frame.assign(**place))
-        found = pd.concat(frames, ignore_index=True)
-        return found.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TOLD)]
+        table = pd.concat(frames, ignore_index=True)
+        return table.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TABLE_COLUMNS)]
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """The row of a place against random changes of equal size, by the headline measure; None where not tried."""
+        """Return a place's row against random changes, by the headline measure; None where none were tried."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:
-        """Whether a place does more than random changes of equal size; None where that was not tried."""
+        """Return whether a place does more than random changes of equal size; None where none were tried."""
         row = self.control(direction, transplant)
         return None if row is None else bool(row["beats"])
 
     def share(self, direction: str, transplant: str) -> dict[str, float]:
-        """A place's share of the whole effect with its interval; NaN where the whole effect is not significant."""
+        """Return a place's share of the total effect with its interval; NaN where that effect is not significant."""
         row = self._row(self.shares, direction, transplant)
         names = ("share", "share_low", "share_high")
         return {name: float("nan") if row is None else float(row[name]) for name in names}
 
     def _row(self, frame: pd.DataFrame, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        found = frame[
+        rows = frame[
             (frame["direction"] == direction)
             & (frame["transplant"] == transplant)
             & (frame["measure"] == self.measures[0])
         ]
-        return None if found.empty else found.iloc[0]
+        return None if rows.empty else rows.iloc[0]
 
     def headline(self, direction: str, kind: str | None = None) -> pd.DataFrame:
-        """The rows of one direction by the headline measure, of one kind if asked."""
-        found = self.table()
-        found = found[(found["direction"] == direction) & (found["measure"] == self.measures[0])]
-        return found if kind is None else found[found["kind"] == kind]
+        """Return the rows of one direction by the headline measure, of one kind if asked."""
+        table = self.table()
+        table = table[(table["direction"] == direction) & (table["measure"] == self.measures[0])]
+        return table if kind is None else table[table["kind"] == kind]
+
+
+@dataclass(frozen=True, eq=False)
+class TransplantResult:
+    """What was measured on every collection, the first one first."""
+
+    by_collection: tuple[TransplantEffects, ...]
+
+    @property
+    def first(self) -> TransplantEffects:
+        """Return what was measured on the first collection."""
+        return self.by_collection[0]

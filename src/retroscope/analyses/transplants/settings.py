@@ -1,12 +1,12 @@
-"""How transplants are made and measured: one settings object for the sweep."""
+"""Which transplants are made, and how they are measured."""
 
 from dataclasses import dataclass
 
 from retroscope.errors import SettingsError
 from retroscope.retrieval.measures import parse_measure
+from retroscope.surgery.transplant import DIRECTIONS
 
 MOST_GROUPS = 6  # 2^6 subsets
-DIRECTIONS = {"rewind": ("after", "before"), "graft": ("before", "after")}  # name -> receiver, donor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,13 +14,13 @@ class SweepSettings:
     """Which hybrids of two models are made, and how they are measured.
 
     Attributes:
-        directions: "rewind" puts the backbone's weights into the retriever, "graft" the converse.
+        directions: "restored" puts the backbone's weights into the retriever, "grafted" the converse.
         transplants: names (see `surgery.transplant.Transplant`); None: groups of blocks alone and from both ends, every
             part, and interpolations by `shares`.
         groups: of neighbouring blocks, at most; 0: every block is one, however deep the model.
         shares: of the donor, in interpolations.
-        measures: ir-measures names, the first is the headline; None: those of the study, else nDCG@10 and RR@10.
-        passages: size of the sample that is searched of a larger corpus (see `study.sampled`: all judged passages of at
+        measures: ir-measures names, the first is the headline; None: those of the study.
+        passages: size of the sample that is searched of a larger corpus (`inputs.sampled`: all judged passages of at
             least 50 queries, and what competes with them); 0 searches the whole corpus.
         draws: random changes of equal size, as a control of every place alone whose effect is significant; 0: none.
         interactions: of how many groups every subset is transplanted, for Shapley values and pairs: the blocks in one
@@ -29,7 +29,7 @@ class SweepSettings:
         batch_tokens: padded tokens of a batch; None takes what suits the device.
     """
 
-    directions: tuple[str, ...] = ("rewind", "graft")
+    directions: tuple[str, ...] = ("restored", "grafted")
     transplants: tuple[str, ...] | None = None
     groups: int = 12
     shares: tuple[float, ...] = (0.25, 0.5, 0.75)

@@ -26,16 +26,16 @@ def hybrid_vectors(
     texts: TowerTexts,
     wanted: Sequence[Wanted],
     cache: Path,
-    told: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> dict[Wanted, Float[np.ndarray, "text out"]]:
-    """The vectors of every hybrid, texts in the order given.
+    """Return the vectors of every hybrid, texts in the order given.
 
     Args:
         pair: the two models.
         texts: tokenised, for both alike where both receive.
         wanted: see `surgery.hybrids.hybrids`.
         cache: what was made earlier of the same models, texts and hybrids is read from it.
-        told: how many more texts are done.
+        report: called with the number of texts that were done since.
     """
     folder = cache / FOLDER / _key(pair, texts, wanted)
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
@@ -49,7 +49,7 @@ def hybrid_vectors(
         if made is None:
             made = np.empty((len(wanted), len(order), part.shape[-1]), np.float32)
         made[:, chosen] = part
-        told(len(chosen))
+        report(len(chosen))
     return dict(zip(wanted, made if made is not None else (), strict=True))
 
 
@@ -57,8 +57,8 @@ def _window(
     file: Path, wanted: Sequence[Wanted], make: Callable[[], Mapping[Wanted, Tensor]]
 ) -> Float[np.ndarray, "hybrid text out"]:
     if file.exists():
-        found: np.ndarray = np.load(file, allow_pickle=False)
-        return found
+        stored: np.ndarray = np.load(file, allow_pickle=False)
+        return stored
     vectors = make()
     stacked = np.stack([vectors[key].numpy() for key in wanted])
     held = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Transplants in words: which parts of what fine-tuning changed does retrieval need?"""
+"""Transplants in words."""
 
 import math
 from collections.abc import Iterator
@@ -6,110 +6,98 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.transplants.result import GRAFT, REWIND, SUM, TransplantFindings
+from retroscope.analyses.transplants.result import SUM, TransplantEffects
+from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.places import PART_WORDS, blocks_named, place_words
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from retroscope.typesetting.words import effect_limits, effect_tests
 
-SAID = {
-    REWIND: ("the backbone's weights", "the retriever"),
-    GRAFT: ("the retriever's weights", "the backbone"),
-}
-PART_WORDS = {
-    "attention": "attention",
-    "ffn_in": "the FFN's first matrices",
-    "ffn_out": "the FFN's last matrices",
-    "norms": "the norms",
-    "embeddings": "the embeddings",
+WEIGHTS = {  # direction -> whose weights, in which model
+    RESTORED: ("the backbone's weights", "the retriever"),
+    GRAFTED: ("the retriever's weights", "the backbone"),
 }
 
 
-def transplant_statements(f: TransplantFindings) -> tuple[Statement, ...]:
-    """The conclusions."""
+def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
+    """Return what each direction says, the total effect first."""
     return tuple(s for d in f.differences for rule in RULES for s in rule(f, d))
 
 
-def _all(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     row = f.headline(direction, "all").iloc[0]
-    what, where = SAID[direction]
-    shown = row["p_corrected"] < _alpha(f, direction)
+    what, where = WEIGHTS[direction]
+    significant = row["p_corrected"] < _alpha(f, direction)
     end = (
         "that is the whole of what there is to explain"
-        if shown
+        if significant
         else "no significant effect, so there is nothing to localise"
     )
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
     text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
-    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+    yield Statement(direction, CHANGED if significant else NO_EVIDENCE, text, ())
 
 
-def _blocks(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """Which block alone matters most?"""
     blocks = f.headline(direction, "block")
     if blocks.empty:
         return
     largest = blocks.loc[blocks["effect"].abs().idxmax()]
-    shown = blocks[blocks["p_corrected"] < _alpha(f, direction)]
-    what, where = SAID[direction]
+    significant = blocks[blocks["p_corrected"] < _alpha(f, direction)]
+    what, where = WEIGHTS[direction]
     one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
     text = (
-        f"{one.capitalize()} of {what} in {where}: {len(shown)} of {count(len(blocks), one.split()[-1])} change "
+        f"{one.capitalize()} of {what} in {where}: {len(significant)} of {count(len(blocks), one.split()[-1])} change "
         f"{f.measures[0]}. The largest change is {blocks_named(largest['transplant'])}'s, "
         f"{_effect(f, direction, largest)}."
     )
-    yield Statement(direction, CHANGED if len(shown) else NO_EVIDENCE, text, ())
+    yield Statement(direction, CHANGED if len(significant) else NO_EVIDENCE, text, ())
 
 
-def blocks_named(transplant: str) -> str:
-    """What "block:3" or "block:1-5" is called in a sentence."""
-    blocks = transplant.partition(":")[2]
-    first, dash, last = blocks.partition("-")
-    return f"blocks {first} to {last}" if dash else f"block {blocks}"
-
-
-def _ends(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """From which end, and how many blocks, until half of the whole effect is there, and stays? By the means."""
     everything = f.headline(direction, "all").iloc[0]
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
         return  # of an effect that is not shown there is no half
-    what, where = SAID[direction]
-    said = []
+    what, where = WEIGHTS[direction]
+    ends = []
     for kind, end in (("top", "the top"), ("bottom", "the bottom, embeddings included,")):
         found = f.headline(direction, kind).sort_values("number")
         less = found.loc[found["effect"] / whole < 0.5, "number"]
         half = found[found["number"] > (less.max() if len(less) else 0)]
         if len(half):
             first = half.iloc[0]
-            said.append(
+            ends.append(
                 f"from {end} {count(int(first['number']), 'block')} of {f.n_blocks} (to {score(first['score'])} "
                 f"{interval(first['low'], first['high'])})"
             )
         elif len(found):
-            said.append(f"from {end} not even all blocks")
-    if said:
-        text = f"Half of that effect of {what} in {where} is there {' and '.join(said)}."
+            ends.append(f"from {end} not even all blocks")
+    if ends:
+        text = f"Half of that effect of {what} in {where} is there {' and '.join(ends)}."
         yield Statement(direction, NOTE, text, ())
 
 
-def _parts(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """Which part, in all blocks?"""
     found = f.headline(direction)
     found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
     if found.empty:
         return
-    what, where = SAID[direction]
+    what, where = WEIGHTS[direction]
     said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
     shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
     text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
     yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
 
 
-def _between(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """Is a model between the two better than its receiver?"""
     found = f.headline(direction, "interpolate")
-    if found.empty or direction != REWIND:
+    if found.empty or direction != RESTORED:
         return
     top = found.loc[found["score"].astype(float).idxmax()]
     better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
@@ -121,7 +109,7 @@ def _between(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     yield Statement(direction, CHANGED if better else NOTE, text, ())
 
 
-def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """Do the places that change retrieval do more than random changes of equal size?"""
     found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
     if found.empty:
@@ -130,7 +118,7 @@ def _control(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     draws = int(found["draws"].iloc[0])
     text = (
         f"{len(beats)} of {count(len(found), 'place')} with a significant effect do more "
-        f"than {draws} random changes of equal size in {SAID[direction][1]} (tensor by tensor): "
+        f"than {draws} random changes of equal size in {WEIGHTS[direction][1]} (tensor by tensor): "
         f"{'; '.join(_against(row) for _, row in found.iterrows())}."
     )
     text += _without_spread(found, _alpha(f, direction))
@@ -144,7 +132,7 @@ def _without_spread(found: pd.DataFrame, level: float) -> str:
     equal = found[found["random_lowest"] == found["random_highest"]]
     if equal.empty or draws >= least:
         return ""
-    names = "; ".join(PART_WORDS.get(name) or blocks_named(name) for name in equal["transplant"])
+    names = "; ".join(place_words(name) for name in equal["transplant"])
     return (
         f" All {draws} random changes have the same effect ({names}): without spread the p of the draws cannot fall "
         f"below 1/{draws + 1}. Use at least {least} draws there."
@@ -152,14 +140,14 @@ def _without_spread(found: pd.DataFrame, level: float) -> str:
 
 
 def _against(row: "pd.Series[Any]") -> str:
-    name = PART_WORDS.get(row["transplant"]) or blocks_named(row["transplant"])
+    name = place_words(row["transplant"])
     return (
         f"{name} {signed(row['effect'])} against {signed(row['random'])}, difference {signed(row['extra'])} "
         f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {p_value(row['p_corrected'])}"
     )
 
 
-def _sum(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """What do the single effects of all blocks add up to?"""
     found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
     found = found[found["transplant"] == SUM]
@@ -175,7 +163,7 @@ def _sum(f: TransplantFindings, direction: str) -> Iterator[Statement]:
     yield Statement(direction, NOTE, text, ())
 
 
-def _shapley(f: TransplantFindings, direction: str) -> Iterator[Statement]:
+def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """Whose is the whole effect, interactions shared out?"""
     if direction not in f.interactions:
         return
@@ -213,11 +201,11 @@ def _group(name: str) -> str:
     return "outside the blocks" if name == "outside" else blocks_named(f"block:{name}")
 
 
-def _alpha(f: TransplantFindings, direction: str) -> float:
+def _alpha(f: TransplantEffects, direction: str) -> float:
     return alpha(f.differences[direction])
 
 
-def _effect(f: TransplantFindings, direction: str, row: "pd.Series[Any]") -> str:
+def _effect(f: TransplantEffects, direction: str, row: "pd.Series[Any]") -> str:
     return f"{score(row['score'])}, {effect_tests(f.differences[direction], row)}"
 
 

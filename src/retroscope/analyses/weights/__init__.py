@@ -1,1 +1,32 @@
-"""."""
+"""Which weights changed? Every tensor of both models is compared; no data are needed."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+
+
+def _settings() -> type:
+    from retroscope.analyses.weights.settings import WeightSettings
+
+    return WeightSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.weights.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.weights.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="weights",
+    title="Drift of the weights",
+    question="Which weights changed?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+)

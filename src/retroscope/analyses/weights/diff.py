@@ -1,18 +1,26 @@
-"""What `retroscope diff` does: two checkpoints in, findings about their weights out."""
+"""Compare the files of two checkpoints, without data and without a study: what `retroscope diff` does."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from retroscope.analyses.weights.result import WeightFindings
-from retroscope.analyses.weights.words import weight_statements
+from retroscope.analyses.section import Section
+from retroscope.analyses.weights import ANALYSIS
+from retroscope.analyses.weights.report import weight_section
+from retroscope.analyses.weights.result import BOTH, WeightResult
+from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.documents import SCHEMA, clean
-from retroscope.drift.weights import DIRECTIONS, diff_weights
+from retroscope.drift.result import WeightDrift
+from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
-from retroscope.errors import SettingsError
+from retroscope.files import write_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.progress import Count
-
-Record = dict[str, Any]
+from retroscope.typesetting import console
+from retroscope.typesetting.drawing import write_figures
+from retroscope.typesetting.page import SectionPage, fill
+from retroscope.typesetting.tables import write_frames
 
 
 def diff(
@@ -20,48 +28,87 @@ def diff(
     after: str | Path,
     *,
     base: str | None = None,
-    spectra: bool = True,
-    directions: int = DIRECTIONS,
+    settings: WeightSettings | None = None,
     progress: Count | None = None,
-) -> WeightFindings:
-    """What moved in the weights from one checkpoint to another; no data, no forward pass.
+) -> WeightDrift:
+    """Compare two checkpoints tensor by tensor; no data, no forward pass.
 
     Args:
         before: the backbone: a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
         after: what was fine-tuned from it.
         base: of an adapter, where the base that it names is not to be followed.
-        spectra: ranks and directions of every changed matrix, the slow part.
-        directions: how many of a change's first directions amplification and alignment are measured in.
+        settings: how weights are compared.
         progress: told (tensors done, of).
 
     Raises:
         EncoderError: for two architectures, or a checkpoint that lacks tensors.
     """
-    if directions < 1:
-        raise SettingsError(f"directions is {directions}", fix="give 1 or more")
+    chosen = settings or WeightSettings()
     one, two = open_weights(before), open_weights(after, base)
-    found = diff_weights(one, two, spectra=spectra, directions=directions, progress=progress)
+    drift = diff_weights(one, two, spectra=chosen.spectra, directions=chosen.directions, progress=progress)
     names = [Path(str(source)).name or str(source) for source in (before, after)]
     if names[0] == names[1]:
         names = [f"{names[0]} (before)", f"{names[1]} (after)"]
-    return WeightFindings(
-        names[0], names[1], one.anatomy.n_blocks, found.tensors, found.groups, found.notes, command_line(), software()
+    return replace(drift, before=names[0], after=names[1])
+
+
+def diff_title(drift: WeightDrift) -> str:
+    """Return the title of a report about two checkpoints."""
+    return f"Drift of the weights from {drift.before} to {drift.after}"
+
+
+def diff_section(drift: WeightDrift) -> Section:
+    """Return what a report says of two checkpoints."""
+    return replace(weight_section(WeightResult({BOTH: drift})), printed=("weights",))
+
+
+def diff_document(drift: WeightDrift) -> dict[str, Any]:
+    """Return what `diff --json` prints."""
+    document = {
+        "schema": SCHEMA,
+        "title": diff_title(drift),
+        "verdict": [s.text for s in diff_section(drift).statements],
+        "caveats": list(drift.notes),
+        "statuses": {str(k): int(n) for k, n in drift.tensors["status"].value_counts().items()},
+        "groups": drift.groups.to_dict(orient="records"),
+        "tensors": drift.tensors.to_dict(orient="records"),
+        "versions": software(),
+        "command": command_line(),
+    }
+    return {name: clean(value) for name, value in document.items()}
+
+
+def diff_text(drift: WeightDrift) -> str:
+    """Return the statements, the caveats, and the change by layer and part, as a terminal shows them."""
+    section = diff_section(drift)
+    return console.page(
+        [
+            diff_title(drift),
+            console.statements("Verdict", section.statements),
+            console.listed("Caveats", drift.notes),
+            *(console.table(section.tables[name]) for name in section.printed if name in section.tables),
+        ]
     )
 
 
-def diff_document(f: WeightFindings) -> Record:
-    """What `diff --json` says."""
-    made: Record = clean(
-        {
-            "schema": SCHEMA,
-            "title": f.title,
-            "verdict": [s.text for s in weight_statements(f)],
-            "caveats": list(f.notes),
-            "statuses": {str(k): int(n) for k, n in f.tensors["status"].value_counts().items()},
-            "groups": f.groups.to_dict(orient="records"),
-            "tensors": f.tensors.to_dict(orient="records"),
-            "versions": dict(f.versions),
-            "command": f.command,
-        }
-    )
-    return made
+def write_diff(drift: WeightDrift, folder: Path, facts: Mapping[str, Any] | None = None) -> Path:
+    """Write report.html, tables/ and figures/ into `folder` and return the path of the page.
+
+    Args:
+        drift: of two checkpoints.
+        folder: to write.
+        facts: `diff_document`, whose command and versions the page prints.
+    """
+    section, known = diff_section(drift), facts or {}
+    values = {
+        "title": diff_title(drift),
+        "drift": drift,
+        "statements": section.statements,
+        "command": known.get("command", ""),
+        "versions": known.get("versions", {}),
+    }
+    body = SectionPage(ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {"section": section})
+    page = fill("diff.html.j2", section.figures, section.tables, values, (body,))
+    write_frames({"tensors": drift.tensors, "groups": drift.groups}, section.tables, folder / "tables")
+    write_figures(section.figures, folder / "figures")
+    return write_whole(folder / "report.html", page.encode())

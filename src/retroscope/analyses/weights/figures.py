@@ -1,28 +1,29 @@
-"""Figure and tables of weights."""
+"""Figure of the drift of weights."""
 
 import altair as alt
-import pandas as pd
 
-from retroscope.analyses.weights.result import WeightFindings
 from retroscope.analyses.weights.words import PART_NAMES
+from retroscope.drift.result import WeightDrift
 from retroscope.typesetting.curves import embedded
 from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import percent
 
 ROW_HEIGHT = 16  # of a layer in the heat map, in pixels
 COLUMN_WIDTH = 74
-MOST = 12  # tensors in the table of the page
 
 
-def weight_figures(f: WeightFindings, tower: str = "") -> list[Figure]:
-    """The heat map, where anything was compared; of a tower where each has weights of its own."""
-    return [] if f.groups.empty else [_map(f, tower)]
+def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
+    """Return the heat map, where anything was compared.
+
+    Args:
+        drift: of one set of weights.
+        tower: its name, where each tower has weights of its own.
+    """
+    return [] if drift.groups.empty else [_heat_map(drift, tower)]
 
 
-def _map(f: WeightFindings, tower: str) -> Figure:
-    rows = f.groups.assign(
-        part=[PART_NAMES[p] for p in f.groups["part"]], percent=[100 * float(r) for r in f.groups["relative"]]
+def _heat_map(drift: WeightDrift, tower: str) -> Figure:
+    rows = drift.groups.assign(
+        part=[PART_NAMES[p] for p in drift.groups["part"]], percent=[100 * float(r) for r in drift.groups["relative"]]
     )
     top = rows.loc[rows["relative"].idxmax()]
     parts = [name for name in PART_NAMES.values() if name in set(rows["part"])]
@@ -47,51 +48,5 @@ def _map(f: WeightFindings, tower: str) -> Figure:
         "the embeddings, layer k block k."
     )
     words = f"Heat map of relative change; largest {top['percent']:.3g} % at layer {top['layer']}, {top['part']}"
-    title = f"What moved in the weights{f' of the {tower} tower' if tower else ''}"
+    title = f"Drift of the weights{f' of the {tower} tower' if tower else ''}"
     return Figure(f"weights_{tower}" if tower else "weights", title, caption, words, chart)
-
-
-def weight_tables(f: WeightFindings, tower: str = "") -> dict[str, PaperTable]:
-    """Layer by part, and the tensors that moved most; of a tower where each has weights of its own."""
-    found, end, where = {}, f"_{tower}" if tower else "", f", {tower} tower" if tower else ""
-    if not f.groups.empty:
-        wide = f.groups.pivot_table(index="layer", columns="part", values="relative", sort=False).sort_index()
-        wide = wide[[part for part in PART_NAMES if part in wide.columns]].rename(columns=PART_NAMES)
-        printed = wide.map(lambda v: "" if pd.isna(v) else percent(v)).reset_index().astype(str)
-        caption = f"Size of the change over size before, by layer and part: {f.before} to {f.after}{where}"
-        found[f"weights{end}"] = PaperTable(printed, caption, "|D| / |W|, Frobenius norms.", tuple(printed.columns))
-    moved = (
-        f.tensors[(f.tensors["status"] == "changed") & (f.tensors["columns"] > 1)]
-        .sort_values("relative", ascending=False)
-        .head(MOST)
-    )
-    if len(moved):
-        found[f"moved{end}"] = PaperTable(*_most(moved))
-    return found
-
-
-def _most(moved: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...]]:
-    ranks = {
-        "stable_rank": "stable rank",
-        "effective_rank": "effective rank",
-        "alignment": "alignment",
-        "intruders": "intruders",
-        "intruders_random": "by chance",
-    }
-    numbers = {
-        title: ["" if pd.isna(v) else f"{v:.3g}" for v in moved[name]] for name, title in ranks.items() if name in moved
-    }
-    frame = pd.DataFrame(
-        {
-            "tensor": moved["name"],
-            "shape": [f"{r} x {c}" if c > 1 else f"{r}" for r, c in zip(moved["rows"], moved["columns"], strict=True)],
-            "change": [percent(v) for v in moved["relative"]],
-            **numbers,
-        }
-    )
-    note = (
-        "Stable rank: |D|^2 / s1^2. Effective rank: exp of the entropy of the singular values. Alignment: how much "
-        "larger the matrix was in the first directions of its change than in random ones. Intruders: of the largest "
-        "singular vectors after, those that resemble none before; by chance: after a random change of the same size."
-    )
-    return frame, f"The {len(frame)} matrices that moved most, of their size", note, ("change", *numbers)

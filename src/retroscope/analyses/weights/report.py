@@ -1,20 +1,64 @@
-"""The report about weights as a folder: page, tables, figures."""
+"""From the tensors of both models to what the report says of them."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from retroscope.analyses.weights.figures import weight_figures, weight_tables
-from retroscope.analyses.weights.result import WeightFindings
-from retroscope.analyses.weights.words import weight_statements
-from retroscope.files import write_whole
-from retroscope.typesetting.drawing import write_figures
-from retroscope.typesetting.page import fill
-from retroscope.typesetting.tables import write_frames
+import pandas as pd
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.section import Reading, Section
+from retroscope.analyses.weights.figures import weight_figures
+from retroscope.analyses.weights.result import WeightResult
+from retroscope.analyses.weights.tables import weight_tables
+from retroscope.analyses.weights.words import tower_statements
+from retroscope.drift.result import WeightDrift
+from retroscope.typesetting.tables import joined
+
+NAMES = ["tower", "before_name", "after_name"]
 
 
-def write_weight_report(f: WeightFindings, folder: Path) -> Path:
-    """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
-    figures, papers = weight_figures(f), weight_tables(f)
-    page = fill("weights.html.j2", figures, papers, {"f": f, "statements": weight_statements(f)})
-    write_frames({"tensors": f.tensors, "groups": f.groups}, papers, folder / "tables")
-    write_figures(figures, folder / "figures")
-    return write_whole(folder / "report.html", page.encode())
+def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult | None:
+    """Return the tensors of every tower: weights are no sample, so nothing is tested."""
+    if not measurements:
+        return None
+    (found,) = measurements
+    towers = found.facts["towers"]
+    return WeightResult(
+        {
+            str(tower): WeightDrift(
+                tensors.drop(columns=NAMES).reset_index(drop=True),
+                tuple(towers[tower]["notes"]),
+                str(tensors["before_name"].iloc[0]),
+                str(tensors["after_name"].iloc[0]),
+                towers[tower]["n_blocks"],
+            )
+            for tower, tensors in found.frames["tensors"].groupby("tower", sort=False)
+        }
+    )
+
+
+def report(result: WeightResult, reading: Reading) -> Section:
+    """Return what changed of every tower, where and in how many directions."""
+    return weight_section(result)
+
+
+def weight_section(result: WeightResult) -> Section:
+    """Return the section of two sets of weights, whatever else was studied."""
+    towers = [(tower if len(result.by_tower) > 1 else "", drift) for tower, drift in result.by_tower.items()]
+    return Section(
+        statements=tower_statements(result),
+        figures=tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower)),
+        tables=joined([weight_tables(drift, tower) for tower, drift in towers]),
+        frames=_frames(result.by_tower),
+        document={tower: drift.groups.to_dict(orient="records") for tower, drift in result.by_tower.items()},
+    )
+
+
+def _frames(by_tower: Mapping[str, WeightDrift]) -> dict[str, pd.DataFrame]:
+    return {
+        "weights": pd.concat([drift.tensors.assign(tower=tower) for tower, drift in by_tower.items()]),
+        "weights_by_layer": pd.concat([drift.groups.assign(tower=tower) for tower, drift in by_tower.items()]),
+    }
+
+
+REPORTER = Reporter(infer, report)

@@ -1,21 +1,22 @@
-"""What the weights say: what changed, where, in how many directions. Described, not tested: there is no sample."""
+"""Drift of the weights in words. It is described, not tested: weights are no sample of anything."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.weights.result import WeightFindings
+from retroscope.analyses.weights.result import WeightResult
+from retroscope.drift.result import CHANGED, COMPARED, ONLY_AFTER, ONLY_BEFORE, RESHAPED, ROUNDED, WeightDrift
 from retroscope.typesetting.numbers import count, percent
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement
 
 TOPIC = "weights"
-IDENTICAL, ROUNDED, CHANGED = "identical", "rounded", "changed"  # of a tensor's status
-ELSEWHERE = {  # status -> what it means for a comparison
-    "only before": "only before",
-    "only after": "only after",
-    "reshaped": "of another shape after, not compared",
+NOT_COMPARED = {  # status -> how it is reported
+    ONLY_BEFORE: "only before",
+    ONLY_AFTER: "only after",
+    RESHAPED: "of another shape after, not compared",
 }
 LOW_RANK = 0.1  # effective rank over that of a random change, below which a change is as narrow as an adapter's
 PART_NAMES = {
@@ -30,31 +31,44 @@ PART_NAMES = {
 }
 
 
-def weight_statements(f: WeightFindings) -> tuple[Statement, ...]:
-    """Every statement, the most general first."""
-    rules = (_elsewhere, _how_much, _where, _depth, _shape, _direction, _intruders)
-    broken = f.tensors.loc[np.isinf(f.tensors["change"].astype(float)) | _without_number(f), "name"].tolist()
+def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
+    """Return the statements of every tower; each names its tower where both have weights of their own."""
+    if len(result.by_tower) == 1:
+        return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
+    return tuple(
+        replace(s, text=f"{tower.capitalize()} tower: {s.text}")
+        for tower, drift in result.by_tower.items()
+        for s in weight_statements(drift)
+    )
+
+
+def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
+    """Return every statement about one set of weights, the most general first."""
+    rules = (_not_compared, _how_much, _where, _depth, _shape, _direction, _intruders)
+    broken = drift.tensors.loc[
+        np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"
+    ].tolist()
     if broken:
         text = f"NO NUMBERS: {count(len(broken), 'tensor')} with values that are not finite, the first {broken[0]}."
-        return (*_elsewhere(f), Statement(TOPIC, ALARM, text, ()))
-    return tuple(s for rule in rules for s in rule(f))
+        return (*_not_compared(drift), Statement(TOPIC, ALARM, text, ()))
+    return tuple(s for rule in rules for s in rule(drift))
 
 
-def _without_number(f: WeightFindings) -> "pd.Series[bool]":
-    """Compared, and still without a size."""
-    return f.tensors["status"].isin([IDENTICAL, ROUNDED, CHANGED]) & f.tensors["change"].isna()
+def _without_number(drift: WeightDrift) -> "pd.Series[bool]":
+    """Mark tensors that were compared, and still have no size."""
+    return drift.tensors["status"].isin(COMPARED) & drift.tensors["change"].isna()
 
 
-def _elsewhere(f: WeightFindings) -> Iterable[Statement]:
-    for status, what in ELSEWHERE.items():
-        names = f.tensors.loc[f.tensors["status"] == status, "name"].tolist()
+def _not_compared(drift: WeightDrift) -> Iterable[Statement]:
+    for status, what in NOT_COMPARED.items():
+        names = drift.tensors.loc[drift.tensors["status"] == status, "name"].tolist()
         if names:
             text = f"{count(len(names), 'tensor')} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}."
             yield Statement(TOPIC, CAUTION, text, ())
 
 
-def _how_much(f: WeightFindings) -> Iterable[Statement]:
-    compared = f.tensors[f.tensors["status"].isin([IDENTICAL, ROUNDED, CHANGED])]
+def _how_much(drift: WeightDrift) -> Iterable[Statement]:
+    compared = drift.tensors[drift.tensors["status"].isin(COMPARED)]
     moved = compared[compared["status"] == CHANGED]
     rounded = int((compared["status"] == ROUNDED).sum())
     apart = f" {count(rounded, 'tensor')} differ by the rounding of their number format alone." if rounded else ""
@@ -74,57 +88,59 @@ def _how_much(f: WeightFindings) -> Iterable[Statement]:
     yield Statement(TOPIC, NOTE, text, ())
 
 
-def _where(f: WeightFindings) -> Iterable[Statement]:
-    """Which parts changed, and which never did."""
-    changed = f.groups[f.groups["changed"] > 0]
+def _where(drift: WeightDrift) -> Iterable[Statement]:
+    """Name the parts that changed, and those that did not."""
+    changed = drift.groups[drift.groups["changed"] > 0]
     if changed.empty:
         return
-    said = []
+    parts = []
     for part, rows in changed.groupby("part", sort=False):
         top = rows.loc[rows["relative"].idxmax()]
-        of = int((f.groups["part"] == part).sum())
+        of = int((drift.groups["part"] == part).sum())
         place = "" if of == 1 else f"{len(rows)} of {of} layers, most in layer {top['layer']}: "
-        said.append(f"{PART_NAMES[str(part)]} ({place}{percent(top['relative'])})")
-    text = f"Changed: {'; '.join(said)}."
-    still = [PART_NAMES[p] for p in dict.fromkeys(f.groups["part"]) if p not in set(changed["part"])]
+        parts.append(f"{PART_NAMES[str(part)]} ({place}{percent(top['relative'])})")
+    text = f"Changed: {'; '.join(parts)}."
+    still = [PART_NAMES[p] for p in dict.fromkeys(drift.groups["part"]) if p not in set(changed["part"])]
     if still:
         text += f" Untouched: {', '.join(still)}."
     yield Statement(TOPIC, NOTE, text, ())
 
 
-def _depth(f: WeightFindings) -> Iterable[Statement]:
-    """Is the change in the upper or the lower blocks?"""
-    layers = by_layer(f)
-    if layers.empty or f.n_blocks < 2 or not layers["change"].any():
+def _depth(drift: WeightDrift) -> Iterable[Statement]:
+    """State whether the change is in the upper or the lower blocks."""
+    layers = _by_layer(drift)
+    if layers.empty or drift.n_blocks < 2 or not layers["change"].any():
         return
-    upper = layers["layer"] > f.n_blocks / 2
+    upper = layers["layer"] > drift.n_blocks / 2
     share = float((layers.loc[upper, "change"] ** 2).sum() / (layers["change"] ** 2).sum())
     even = float(layers.loc[upper, "parameters"].sum() / layers["parameters"].sum())
     most, least = layers.loc[layers["relative"].idxmax()], layers.loc[layers["relative"].idxmin()]
     text = (
-        f"By depth: the blocks above layer {f.n_blocks // 2} hold {percent(share)} of the squared change of all "
+        f"By depth: the blocks above layer {drift.n_blocks // 2} hold {percent(share)} of the squared change of all "
         f"blocks (an even spread would give {percent(even)}). Layer {most['layer']:.0f} moved most, "
         f"{percent(most['relative'])} of its size, layer {least['layer']:.0f} least, {percent(least['relative'])}."
     )
     yield Statement(TOPIC, NOTE, text, ())
 
 
-def by_layer(f: WeightFindings) -> pd.DataFrame:
-    """A row a block: its parts together."""
-    inside = f.groups[(f.groups["layer"] > 0) & ~f.groups["part"].isin(["final_norm", "other"])]
+def _by_layer(drift: WeightDrift) -> pd.DataFrame:
+    """Return a row a block: its parts together."""
+    inside = drift.groups[(drift.groups["layer"] > 0) & ~drift.groups["part"].isin(["final_norm", "other"])]
     squares = inside.assign(norm=inside["norm"] ** 2, change=inside["change"] ** 2)
     summed = squares.groupby("layer")[["norm", "change", "parameters"]].sum().reset_index()
     summed[["norm", "change"]] = summed[["norm", "change"]] ** 0.5
     return summed.assign(relative=summed["change"] / summed["norm"])
 
 
-def _spectral(f: WeightFindings) -> pd.DataFrame:
-    return f.tensors.dropna(subset=["effective_rank"]) if "effective_rank" in f.tensors else f.tensors.iloc[:0]
+def _spectral(drift: WeightDrift) -> pd.DataFrame:
+    return (
+        drift.tensors.dropna(subset=["effective_rank"]) if "effective_rank" in drift.tensors else drift.tensors.iloc[:0]
+    )
 
 
-def _shape(f: WeightFindings) -> Iterable[Statement]:
-    """In how many directions does the change lie?"""
-    rows = _spectral(f)
+def _shape(drift: WeightDrift) -> Iterable[Statement]:
+    """State in how many directions the change lies."""
+    rows = _spectral(drift)
     if rows.empty:
         return
     ratio = rows["effective_rank"] / rows["random_rank"]
@@ -137,9 +153,9 @@ def _shape(f: WeightFindings) -> Iterable[Statement]:
     yield Statement(TOPIC, NOTE, text, ())
 
 
-def _direction(f: WeightFindings) -> Iterable[Statement]:
-    """Does the change follow what the matrices already did?"""
-    rows = _spectral(f)
+def _direction(drift: WeightDrift) -> Iterable[Statement]:
+    """State whether the change follows what the matrices already did."""
+    rows = _spectral(drift)
     if rows.empty or "amplification_random" not in rows:  # a study of before they were measured in the same directions
         return
     rows = rows[np.isfinite(rows["amplification"].astype(float))]
@@ -158,9 +174,9 @@ def _direction(f: WeightFindings) -> Iterable[Statement]:
     yield Statement(TOPIC, NOTE, text, ())
 
 
-def _intruders(f: WeightFindings) -> Iterable[Statement]:
-    """Are there large directions after that were not there before?"""
-    rows = f.tensors.dropna(subset=["examined"]) if "examined" in f.tensors else f.tensors.iloc[:0]
+def _intruders(drift: WeightDrift) -> Iterable[Statement]:
+    """Count large directions after that were not there before."""
+    rows = drift.tensors.dropna(subset=["examined"]) if "examined" in drift.tensors else drift.tensors.iloc[:0]
     if rows.empty:
         return
     examined, found, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
-from retroscope.collection.readers.rows import rows
+from retroscope.collection.readers.rows import file_rows
 from retroscope.collection.readers.trec_files import read_qrels
 from retroscope.errors import CollectionError
 
@@ -20,7 +20,7 @@ QRELS = re.compile(r".+\.tsv(\.gz)?")  # and nothing behind it: test.tsv.bak is 
 
 
 def recognises(path: Path) -> bool:
-    """Whether the folder has a corpus, queries and a folder of qrels."""
+    """Return whether the folder has a corpus, queries and a folder of qrels."""
     return path.is_dir() and not _absent(path)
 
 
@@ -39,8 +39,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
     name = collection_name(path)
     collection = join_parts(
         name,
-        reader.passages(rows(_file(path, "corpus"))),
-        reader.queries(rows(_file(path, "queries"))),
+        reader.passages(file_rows(_file(path, "corpus"))),
+        reader.queries(file_rows(_file(path, "queries"))),
         read_qrels(splits[split]),
         str(path),
     )
@@ -61,7 +61,7 @@ def qrels_files(path: Path) -> dict[str, Path]:
 
 
 def one_of(folder: Path, name: str) -> Path:
-    """The file of that name, plain or with .gz behind it.
+    """Return the file of that name, plain or with the ending .gz.
 
     Raises:
         CollectionError: where both are there: one of them is old, and nobody can tell which.

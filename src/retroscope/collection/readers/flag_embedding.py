@@ -9,14 +9,14 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
-from retroscope.collection.readers.fields import required_text, texts_of
+from retroscope.collection.readers.fields import required_text, text_list
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has a query and positives."""
+    """Return whether the first row has a query and positives."""
     return recognises_rows(path, FORMAT)
 
 
@@ -26,10 +26,10 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> Example:
-    negatives = texts_of(row, columns["neg"]) if columns.get("neg") in row.values else []
+    negatives = text_list(row, columns["neg"]) if columns.get("neg") in row.values else []
     return Example(
         Query("", required_text(row, columns["query"])),
-        tuple(Passage("", text) for text in texts_of(row, columns["pos"])),
+        tuple(Passage("", text) for text in text_list(row, columns["pos"])),
         tuple(Passage("", text) for text in negatives),
     )
 

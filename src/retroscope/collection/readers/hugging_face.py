@@ -17,12 +17,12 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers import dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
-from retroscope.collection.readers.examples import collect
+from retroscope.collection.readers.examples import collection_from_rows
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
-from retroscope.collection.readers.rows import Row, rows
+from retroscope.collection.readers.rows import Row, file_rows
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
 
@@ -49,7 +49,7 @@ Splits = Mapping[str, RowSource]
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder that `save_to_disk` wrote, or BEIR's three as folders."""
+    """Return whether this is a folder that `save_to_disk` wrote, or BEIR's three parts as folders."""
     return path.is_dir() and (_saved(path) or _has_parts([p.name for p in path.iterdir() if p.is_dir()]))
 
 
@@ -97,7 +97,7 @@ def _from_parts(
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
-    """The only split of the corpus or the queries, or the one that the judgments have."""
+    """Return the only split of the corpus or the queries, or the one that the judgments have."""
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
@@ -130,7 +130,7 @@ def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
             fix="rename the columns before saving: query, positive, negative_1, negative_2",
         )
     plain = replace(options, split=None)
-    collection = collect(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
+    collection = collection_from_rows(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
     return replace(collection, mapping={**collection.mapping, "split": split})
 
 
@@ -160,7 +160,7 @@ def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
 
 def _chained(files: Sequence[Path]) -> Iterator[Row]:
     for file in files:
-        yield from rows(file)
+        yield from file_rows(file)
 
 
 def _saved_splits(folder: Path) -> Splits:
@@ -180,7 +180,7 @@ def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row
 
 
 def _hub(source: str) -> Any:
-    """The library `datasets`."""
+    """Import the library `datasets`."""
     if find_spec("datasets") is None:
         raise MissingExtraError("datasets is not installed", where=source, fix="pip install 'retroscope[datasets]'")
     import datasets

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
-from retroscope.collection.readers.fields import numbered, required_text
+from retroscope.collection.readers.fields import numbered_texts, required_text
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has a question and its positive context."""
+    """Return whether the first row has a question and its positive context."""
     return recognises_rows(path, FORMAT)
 
 
@@ -30,7 +30,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> Example:
     return Example(
         Query("", required_text(row, columns["question"])),
         (Passage("", required_text(row, columns["positive_context"])),),
-        tuple(Passage("", text) for text in numbered(row, columns["negative_context"])),
+        tuple(Passage("", text) for text in numbered_texts(row, columns["negative_context"])),
     )
 
 

@@ -19,7 +19,7 @@ from retroscope.errors import CollectionError, MissingExtraError
 
 
 def recognises(path: Path) -> bool:
-    """Never: the prefix must say it."""
+    """Return False: ir_datasets is read only where the prefix names it."""
     return False
 
 
@@ -27,11 +27,11 @@ def read(path: Path, options: ReadOptions) -> Collection:
     """Read the data set whose id is the path."""
     name = path.as_posix()
     options.refuse_split("ir_datasets")
-    return collection_of(_load(name), name)
+    return irds_collection(_load(name), name)
 
 
-def collection_of(dataset: Any, name: str) -> Collection:
-    """A loaded ir_datasets data set as a collection."""
+def irds_collection(dataset: Any, name: str) -> Collection:
+    """Make a collection of a loaded ir_datasets data set."""
     parts = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
     if parts:
         raise CollectionError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
-from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, texts_of
+from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
@@ -19,7 +19,7 @@ from retroscope.errors import CollectionError
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has a query and its passages."""
+    """Return whether the first row has a query and its passages."""
     return recognises_rows(path, FORMAT)
 
 
@@ -38,12 +38,12 @@ def _example(row: Row, columns: Mapping[str, str]) -> Example:
 
 
 def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
-    """Text and whether it was selected, from either shape of the column."""
+    """Return text and whether it was selected, from either shape of the column."""
     value = row.values.get(column)
     if not isinstance(value, Mapping):
         return [(required_text(p, "passage_text"), _selected(p)) for p in records_of(row, column)]
     inner = Row(value, row.file, row.number, row.unit)
-    texts, marks = texts_of(inner, "passage_text"), value.get("is_selected")
+    texts, marks = text_list(inner, "passage_text"), value.get("is_selected")
     if not isinstance(marks, list) or len(marks) != len(texts):
         raise CollectionError(
             f"{len(texts)} texts in passage_text, but is_selected is {marks!r}",

@@ -24,7 +24,7 @@ from retroscope.collection.readers.fields import (
 )
 from retroscope.collection.readers.options import ReadOptions, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, TITLE_WORDS, RowReader
-from retroscope.collection.readers.rows import Row, first_row, form_of, rows
+from retroscope.collection.readers.rows import Row, file_rows, first_row, form_of
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
 
@@ -32,7 +32,7 @@ CORPUS_WORDS = (*PASSAGE_WORDS, *TITLE_WORDS)
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row is of either generation."""
+    """Return whether the first row has either generation of the format."""
     row = first_row(path)
     return LEGACY.fits(row) or VERSION_2.fits(row)
 
@@ -47,7 +47,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
     corpus = RowReader({word: column for word, column in options.columns.items() if word in CORPUS_WORDS})
     collection = make_collection(
         collection_name(path),
-        corpus.passages(rows(_corpus_beside(path))),
+        corpus.passages(file_rows(_corpus_beside(path))),
         gathered.queries,
         gathered.judgments(),
         gathered.candidates(),
@@ -59,7 +59,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
     gathered, mapping = Gathering(), dict[str, str]()
-    for row in rows(path):
+    for row in file_rows(path):
         mapping = mapping or VERSION_2.resolve(row, columns)
         gathered.add(VERSION_2.example(row, mapping), row.where)
     return gathered, mapping

@@ -14,8 +14,8 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
-from retroscope.collection.readers.rows import Row, form_of, lines, rows
-from retroscope.collection.readers.trec_files import cells_of, read_qrels, read_topics
+from retroscope.collection.readers.rows import Row, file_rows, form_of, lines
+from retroscope.collection.readers.trec_files import line_cells, read_qrels, read_topics
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
 
@@ -23,7 +23,7 @@ ROLES = {"qrels": r"qrels?", "topics": r"topics?|quer(y|ies)", "corpus": r"corpu
 
 
 def recognises(path: Path) -> bool:
-    """Whether the folder has qrels, topics and a corpus."""
+    """Return whether the folder has qrels, topics and a corpus."""
     if not path.is_dir():
         return False
     found = _files(path)
@@ -87,14 +87,14 @@ def _splits(files: list[Path]) -> dict[str, Path]:
 
 
 def _split_of(file: Path) -> str:
-    """What remains of a name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
+    """Return a file name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
     endings = {"tsv", "txt", "gz", "trec", "tab"}
     words = [w for w in _words(file) if w not in endings and not re.fullmatch(ROLES["qrels"], w)]
     return ".".join(words) or "all"
 
 
 def _one(files: list[Path], split: str) -> Path:
-    """The only file, or the one that has the split in its name."""
+    """Return the only file, or the one whose name has the split."""
     fitting = files if len(files) == 1 else [p for p in files if set(split.split(".")) <= set(_words(p))]
     if len(fitting) != 1:
         raise CollectionError(
@@ -106,30 +106,30 @@ def _one(files: list[Path], split: str) -> Path:
 
 
 def _looks_like_qrels(file: Path) -> bool:
-    cells = next((cells_of(line) for _, line in lines(file)), [])
+    cells = next((line_cells(line) for _, line in lines(file)), [])
     return len(cells) in (3, 4)  # whether its grades are sound is for the reader to say, with file and line
 
 
 def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
     if _has_rows(file, PASSAGE_WORDS):
-        return reader.passages(rows(file))
+        return reader.passages(file_rows(file))
     return reader.passages(_pairs(file, "docid", "text"))
 
 
 def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
     if _has_rows(file, QUERY_WORDS):
-        return reader.queries(rows(file))
+        return reader.queries(file_rows(file))
     if any("<top>" in line.lower() for _, line in lines(file)):
         return iter(read_topics(file, reader.columns.get("query_text", "title")))
     return reader.queries(_pairs(file, "qid", "text"))
 
 
 def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
-    """Whether columns have names: in every form but tab-separated lines that lack a header."""
+    """Return whether the columns have names: in every form but tab-separated lines without a header."""
     form = form_of(file)
     if form not in (".tsv", None):
         return True
-    header = next((cells_of(line) for _, line in lines(file)), [])
+    header = next((line_cells(line) for _, line in lines(file)), [])
     return form == ".tsv" and all(any(name in header for name in names) for names in words.values())
 
 

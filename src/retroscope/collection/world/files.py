@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retroscope.collection.world.world import World, facts
+from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
 
 PRETRAINING, NEGATIVES_RUN, ABOUT = "pretraining.txt", "negatives.run", "world.json"
@@ -34,7 +34,7 @@ def write_world(world: World, folder: Path) -> Path:
     _text(folder / PRETRAINING, "".join(f"{document}\n" for document in world.pretraining))
     _text(folder / NEGATIVES_RUN, "".join(_run_lines(world)))
     _lines(folder / "people.jsonl", ({**asdict(person), "stratum": person.stratum} for person in world.people))
-    _text(folder / ABOUT, json.dumps(facts(world), indent=1) + "\n")
+    _text(folder / ABOUT, json.dumps(world_facts(world), indent=1) + "\n")
     return folder
 
 

@@ -12,7 +12,7 @@ from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, Modules, read_modules
 from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
-from retroscope.encoders.encoder import LoadingProof
+from retroscope.encoders.proofs import LoadingProof
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,8 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
 
 
 def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
-    """What a bare adapter inherits from its base, where that is a sentence-transformers folder: all but the weights.
+    """Return what a bare adapter inherits from its base, where that is a sentence-transformers folder: all but the
+    weights.
 
     None for anything else. An adapter over an adapter inherits what its base does.
     """

@@ -20,7 +20,7 @@ from torch.nn.functional import embedding_bag, one_hot
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
 from retroscope.probing.options import ConcatTraining
-from retroscope.probing.trial import Outcome, Trial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 Credit = Float[np.ndarray, "choice"]
 
@@ -61,12 +61,12 @@ class Layer:
         return self.weight[:, :dim], self.weight[:, dim:].reshape(n, n, dim).transpose(0, 1).reshape(n * n, dim)
 
 
-def concat(trial: Trial) -> Outcome:
+def concat(trial: ProbeTrial) -> ProbeOutcome:
     """Train for the published number of epochs; report the epoch that is best on the selection part."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
-    return Outcome(
+    return ProbeOutcome(
         accuracy=np.reshape(credits, (*shape, -1)),
         train_accuracy=np.reshape(learned, shape),
         ridge=none,
@@ -77,7 +77,7 @@ def concat(trial: Trial) -> Outcome:
     )
 
 
-def slots(trial: Trial, part: str) -> Slots:
+def slots(trial: ProbeTrial, part: str) -> Slots:
     """The part's candidates, shuffled by the seed, for every control and N.
 
     Parts that are the same choices, as the selecting and the reported one of ielab-2025, are
@@ -154,7 +154,7 @@ def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
 
 
 @torch.no_grad()
-def _run(trial: Trial) -> tuple[list[Credit], list[float], list[int]]:
+def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
     """For each cell the credit of the test choices at its best epoch, the mean one in training, and which epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
@@ -176,7 +176,7 @@ def _run(trial: Trial) -> tuple[list[Credit], list[float], list[int]]:
     return credits, _learned(trial, kept, train), epochs
 
 
-def _learned(trial: Trial, layers: Sequence[Layer], train: Slots) -> list[float]:
+def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[float]:
     """Mean credit of the training choices in each cell, a batch at a time."""
     rows = torch.arange(len(train.queries))
     batches = [train.take(some) for some in torch.split(rows, trial.options.concat.batch_size)]
@@ -192,7 +192,7 @@ def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator)
     return [train.take(rows) for rows in torch.split(order, training.batch_size)]
 
 
-def _credits(trial: Trial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
+def _credits(trial: ProbeTrial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
     """Credit of each choice; under ielab-2025 a tie goes to the lowest slot, as `argmax` gives it."""
     scores = logits(layers, part)
     if trial.options.first_index_wins:

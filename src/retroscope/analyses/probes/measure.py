@@ -1,0 +1,136 @@
+"""Probe the vectors of every layer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.collection.records import Candidates
+from retroscope.inputs.choices import check_splits, choices_of
+from retroscope.inputs.provenance import negative_notes
+from retroscope.probing.grid import probe
+from retroscope.probing.result import ProbeResult
+from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.tally import MDL
+from retroscope.scores import Scores
+
+RANDOM_WEIGHTS = "random_weights"  # the control that the settings of the study may leave out for all analyses
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What was measured of one model.
+
+    Attributes:
+        probed: of layers with the final norm on each, where the model has one and the settings do not say otherwise.
+        bare: of layers as the blocks leave them, without controls; None where `probed` is of these.
+        seconds: stage -> time it took.
+        known: warnings of the vectors, which every analysis has.
+    """
+
+    probed: ProbeResult
+    bare: ProbeResult | None
+    seconds: Mapping[str, float]
+    known: Sequence[str]
+
+
+def refusal(context: Context, settings: ProbeSettings) -> str:
+    """Return nothing: what cannot be probed is an error."""
+    return ""
+
+
+def plan(context: Context, settings: ProbeSettings) -> Planned:
+    """Return the choices that the probes are given.
+
+    Raises:
+        AnalysisError: if there are too few to split them.
+    """
+    settings = _with_controls(context, settings)
+    choices = choices_of(context.negatives(), settings, context.settings.protocol)
+    check_splits(choices, context.collection.query_texts, settings)
+    return Planned(work=choices)
+
+
+def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
+    """Return the accuracies of every side as "SIDE", without the final norm as "SIDE/bare", code lengths as "SIDE/mdl".
+
+    The accuracies of every seed are the frame "seeds".
+    """
+    settings = _with_controls(context, settings)
+    sides = {side: _measured(context, side, settings, planned.work) for side in context.models}
+    seeds = [one.probed.by_seed_frame().assign(side=side) for side, one in sides.items() if one.probed.by_seed.size]
+    return Measurement(
+        scores={name: scores for side, one in sides.items() for name, scores in _scores(side, one)},
+        frames={"seeds": pd.concat(seeds, ignore_index=True)} if seeds else {},
+        facts=_facts(context, sides),
+        caveats=_caveats(context, sides),
+        seconds={f"{side}: {stage}": s for side, one in sides.items() for stage, s in one.seconds.items()},
+    )
+
+
+def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
+    """The settings without the control of random weights, where the study leaves that out."""
+    controls = settings.chosen_controls
+    if context.settings.random_weights or RANDOM_WEIGHTS not in controls:
+        return settings
+    return replace(settings, controls=tuple(name for name in controls if name != RANDOM_WEIGHTS))
+
+
+def _measured(context: Context, side: str, settings: ProbeSettings, choices: Sequence[Candidates]) -> Side:
+    retriever, texts = context.models[side], context.collection.query_texts
+    random = context.random_vectors(side) if RANDOM_WEIGHTS in settings.chosen_controls else None
+    vectors = context.encoded(retriever).vectors
+    stages = context.stages(retriever.name)
+    probed = probe(vectors, choices, settings, random_weights=random, texts=texts, progress=stages.inside("probing"))
+    bare, plain = vectors.bare(), _without_controls(settings)
+    bare_probed = None
+    if bare is not None and plain is not None:
+        bare_probed = probe(bare, choices, plain, texts=texts, progress=stages.inside("probing, no norm"))
+    stages.ended("probing")
+    return Side(probed, bare_probed, stages.seconds, vectors.warnings)
+
+
+def _without_controls(settings: ProbeSettings) -> ProbeSettings | None:
+    """The probes themselves, for layers that stand beside others; None where only code lengths are asked for."""
+    probes = tuple(name for name in settings.chosen_probes if name != MDL)
+    return replace(settings, probes=probes, controls=("none",)) if probes else None
+
+
+def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
+    found = {
+        side: one.probed.scores if one.probed.scores.values.size else None,  # code lengths alone have no accuracies
+        f"{side}/mdl": one.probed.mdl,
+        f"{side}/bare": None if one.bare is None else one.bare.scores,
+    }
+    return [(name, scores) for name, scores in found.items() if scores is not None]
+
+
+def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
+    """The records of every side; those of layers without the final norm where one model is probed."""
+    level = context.settings.statistics.level
+    last = list(sides.values())[-1]
+    bare = [] if last.bare is None or context.is_pair else last.bare.records(level)
+    return {
+        "records": [{"side": side, **row} for side, one in sides.items() for row in one.probed.records(level)],
+        "bare_records": bare,
+        "split_sizes": last.probed.recipe["split_sizes"],
+    }
+
+
+def _caveats(context: Context, sides: Mapping[str, Side]) -> tuple[str, ...]:
+    """Reasons to doubt the numbers, what was not probed and, of one model, what are no negatives."""
+    caveats: list[str] = []
+    for side, one in sides.items():
+        own = [warning for warning in one.probed.warnings if warning not in one.known]
+        caveats += [f"{side}: {warning}" for warning in own] if context.is_pair else own
+        caveats += one.probed.left_out  # the same on both sides
+    if not context.is_pair:
+        caveats += negative_notes(context.negatives())
+    return tuple(dict.fromkeys(caveats))
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,0 +1,110 @@
+"""From the accuracy of every query to what the report says of the probes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.probes.controls import control_statements
+from retroscope.analyses.probes.figures import probe_figures
+from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
+from retroscope.analyses.probes.selectivity import selectivity
+from retroscope.analyses.probes.tables import probe_tables
+from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only, similarity_probe
+from retroscope.analyses.section import Reading, Section
+from retroscope.statistics import ComparisonSettings, Difference
+from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.documents import effect_records, mean_records
+from retroscope.typesetting.effects import labelled
+from retroscope.typesetting.statements import ALARM, Statement, seen_above
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult | None:
+    """Return the paired differences, tested as published where the protocol says so."""
+    if not measurements:
+        return None
+    measurement, subject = measurements[0], reading.subject
+
+    def paired(suffix: str, settings: ComparisonSettings, *family_per: str) -> Difference | None:
+        before, after = (measurement.scores.get(f"{side}{suffix}") for side in (BEFORE, AFTER))
+        if before is None or after is None:
+            return None
+        return compare_scores(before, after, replace(settings, family_per=family_per))
+
+    published = ("passages",) if subject.protocol == "ielab-2025" else ()
+    return ProbesResult(
+        similarity=subject.after.similarity,
+        effect=paired("", subject.statistics, "probe", "control", *published),
+        bare=paired("/bare", subject.statistics, "probe", "control"),
+        mdl=paired("/mdl", subject.paired_statistics, "control"),  # a family a control: no claim is made of a control
+        seed_spread=seed_spread(measurement.frames.get("seeds")),
+        records=measurement.facts["records"],
+        split_sizes=measurement.facts["split_sizes"],
+    )
+
+
+def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the standard deviation over the seeds, and the mean accuracy in training, of every cell."""
+    if seeds is None:
+        return None
+    groups = seeds.groupby(["side", "probe", "control", "n_passages", "layer"], sort=False)
+    return groups.agg(sd=("accuracy", "std"), train_accuracy=("train_accuracy", "mean")).reset_index()
+
+
+def report(result: ProbesResult, reading: Reading) -> Section:
+    """Return alarms of the controls, what the probes read and what doubts it, figures and tables."""
+    subject, beyond_shuffled = reading.subject, selectivity(result.effect)
+    frames = {"selectivity": beyond_shuffled}
+    if result.effect is not None:
+        frames["probing"] = labelled(subject, result.rows())
+    if result.seed_spread is not None:
+        frames["seed_spread"] = result.seed_spread[list(SEED_COLUMNS)]
+    return Section(
+        statements=statements(result, subject),
+        figures=probe_figures(result, subject, beyond_shuffled),
+        tables=probe_tables(result, subject),
+        frames=frames,
+        differences={} if result.effect is None else {"Probes": result.effect},
+        document={
+            "records": list(result.records),
+            "effects": effect_records(result.effect),
+            "without_final_norm": effect_records(result.bare),
+            "mdl": effect_records(result.mdl),
+            "split_sizes": list(result.split_sizes),
+        },
+        values={"negatives": negatives(subject)},
+    )
+
+
+def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
+    """Return the alarms of the controls, then what the probes say, doubted by these, then the controls that behave."""
+    controls = control_statements(result, subject)
+    alarms = [s for s in controls if s.tone == ALARM]
+    found = (*similarity_probe(result, subject), *passage_only(result, subject))
+    return (*alarms, *(s.doubted(*seen_above(alarms)) for s in found), *(s for s in controls if s.tone != ALARM))
+
+
+def alone(found: Measurement, reading: Reading) -> Section:
+    """Return the accuracies of one model by probe, control, N and layer, and a caution where they lie below chance."""
+    facts, subject = found.facts, reading.subject
+    records = [{name: value for name, value in row.items() if name != "side"} for row in facts["records"]]
+    document = {
+        "records": records,
+        "without_final_norm": list(facts["bare_records"]),
+        "mdl": [_code_length(row) for row in mean_records(found.scores.get(f"{MODEL}/mdl"), subject.statistics)],
+        "split_sizes": facts["split_sizes"],
+    }
+    return Section(statements=tuple(below_chance_alone(records, subject.after.similarity)), document=document)
+
+
+def _code_length(row: dict[str, Any]) -> dict[str, Any]:
+    """The mean online code length of a query, in bits, under the names of the records."""
+    names = {"passages": "n_passages", "mean": "bits"}
+    return {names.get(name, name): value for name, value in row.items()}
+
+
+REPORTER = Reporter(infer, report, alone)

@@ -1,0 +1,70 @@
+"""What the probes found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from retroscope.errors import AnalysisError, demand_columns
+from retroscope.statistics import Difference
+from retroscope.typesetting.frames import PLAIN, rows
+
+SEED_COLUMNS = ("side", "probe", "control", "n_passages", "layer", "sd", "train_accuracy")
+LABELS = ["probe", "control", "passages", "layer"]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbesResult:
+    """Accuracy of every probe at every layer, paired by query, with its controls.
+
+    Attributes:
+        similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.
+        effect: over (probe, control, passages, layer), accuracy per query; the layers and N of a probe under a control
+            are a family (as published: the layers alone). None where only code lengths were asked for.
+        bare: the same, without controls, of layers without the final norm, where the model has one and `effect` is with
+            it on each.
+        mdl: online code length in bits, over (control, passages, layer), where it was asked for.
+        seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds, and the mean accuracy on
+            the training choices (NaN where nothing is fitted).
+        records: a row a side, probe, control, N and layer, JSON-like: accuracy, interval, spread over seeds ...
+        split_sizes: a row a seed: part -> its choices.
+    """
+
+    similarity: str
+    effect: Difference | None
+    bare: Difference | None = None
+    mdl: Difference | None = None
+    seed_spread: pd.DataFrame | None = None
+    records: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    split_sizes: Sequence[Mapping[str, int]] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if self.seed_spread is not None:
+            demand_columns("seed spread", self.seed_spread, SEED_COLUMNS)
+
+    @property
+    def hardest(self) -> int:
+        """Return the largest number of candidate passages: the N at which the report speaks.
+
+        Raises:
+            AnalysisError: if nothing was measured on both sides.
+        """
+        found = self.rows()
+        if found.empty:
+            raise AnalysisError(
+                "no cell of the probes was measured on both sides",
+                where="probes",
+                fix="report without probes, or probe both retrievers on the same queries",
+            )
+        return int(found["passages"].max())
+
+    def rows(self, **labels: object) -> pd.DataFrame:
+        """Return one row per cell at `labels`; none where nothing was probed."""
+        return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
+
+    def similarity_rows(self) -> pd.DataFrame:
+        """Return the similarity probe at the largest N, without control, one row per layer."""
+        if self.effect is None:
+            return self.rows()
+        return self.rows(probe=self.similarity, control=PLAIN, passages=self.hardest)

@@ -1,0 +1,69 @@
+"""Tables of the probes that a paper prints."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.probes.words import WITHOUT
+from retroscope.statistics import Difference
+from retroscope.typesetting.effects import NUMERIC, effects_by_layer, pair
+from retroscope.typesetting.frames import PLAIN
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, score
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+
+
+def probe_tables(result: ProbesResult, subject: Subject) -> dict[str, PaperTable]:
+    """Return every probe at the largest N, the controls of the similarity probe, and the spread over seeds."""
+    if result.effect is None:
+        return {}
+    tables = {
+        "probing": by_layer(result, result.effect, subject),
+        "controls": controls(result, subject),
+        "seeds": seeds(result, subject),
+    }
+    if result.bare is not None:
+        bare = by_layer(replace(result, effect=result.bare, bare=None), result.bare, subject)
+        tables["probing_bare"] = replace(bare, caption=f"{bare.caption} Layers {WITHOUT}.")
+    return {name: table for name, table in tables.items() if not table.frame.empty}
+
+
+def by_layer(result: ProbesResult, effect: Difference, subject: Subject) -> PaperTable:
+    """Return every probe at the largest N, by layer, without controls."""
+    n = result.hardest
+    frame = result.rows(control=PLAIN, passages=n)
+    caption = f"Probe accuracy (N={n}, chance {score(1 / n)}): {pair(subject)}."
+    table = effects_by_layer(subject, effect, frame, caption)
+    table.frame.insert(0, "probe", frame["probe"])
+    return table
+
+
+def controls(result: ProbesResult, subject: Subject) -> PaperTable:
+    """Return the similarity probe under every control, by layer."""
+    n, probe = result.hardest, result.similarity
+    frame = result.rows(probe=probe, passages=n)
+    printed = pd.DataFrame(
+        {
+            "control": frame["control"],
+            "layer": [subject.layer_label(int(k)) for k in frame["layer"]],
+            **{
+                side: [f"{score(r[side])} {interval(r[f'{side}_low'], r[f'{side}_high'])}" for _, r in frame.iterrows()]
+                for side in (BEFORE, AFTER)
+            },
+        }
+    )
+    caption = f"Controls of the probe {probe} (N={n}, chance {score(1 / n)}): {pair(subject)}."
+    return PaperTable(printed, caption, "", NUMERIC)
+
+
+def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
+    """Return the spread over seeds of every trained probe, over layers and N."""
+    if result.seed_spread is None or result.seed_spread.empty:
+        return PaperTable(pd.DataFrame(), "")
+    grouped = result.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]
+    found = grouped.agg(["median", "max"]).reset_index()
+    for column in ("median", "max"):
+        found[column] = [f"{value:.4f}" for value in found[column]]
+    caption = f"Standard deviation of the accuracy over seeds, over layers and N: {pair(subject)}."
+    return PaperTable(found, caption, "", ("median", "max"))

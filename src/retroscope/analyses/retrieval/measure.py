@@ -1,0 +1,53 @@
+"""Search with the final vectors."""
+
+from retroscope.analyses.analysis import Instrument, NoSettings, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval.flips import flip_facts, flip_measure
+from retroscope.inputs.encoding import refuse_blind
+from retroscope.inputs.provenance import truncation_caveats
+from retroscope.retrieval.measures import depth_caveats
+from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
+
+
+def refusal(context: Context, settings: NoSettings) -> str:
+    """Return nothing: every retriever retrieves."""
+    return ""
+
+
+def plan(context: Context, settings: NoSettings) -> Planned:
+    """Return an empty plan: the vectors are planned for all analyses, and searching them is fast.
+
+    Raises:
+        SettingsError: if a measure cannot be computed with the judgments of the collection.
+    """
+    check_measures(context.settings.measures, context.collection)
+    return Planned()
+
+
+def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
+    """Return the scores of every side, (query, measure), as "SIDE", and the rankings.
+
+    Raises:
+        EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.
+    """
+    collection, measures = context.collection, context.settings.measures
+    searched: dict[str, Retrieval] = {}
+    caveats = depth_caveats(measures, len(collection.passages))
+    seconds: dict[str, float] = {}
+    for side, retriever in context.models.items():
+        vectors = context.encoded(retriever).vectors
+        stages = context.stages(retriever.name)
+        searched[side] = retrieve(vectors, collection, measures)
+        refuse_blind(retriever, searched[side], collection)
+        stages.ended("retrieval")
+        seconds[f"{side}: retrieval"] = stages.seconds["retrieval"]
+        caveats += truncation_caveats(side if context.is_pair else retriever.name, vectors.recipe)
+    scores = {side: found.scores for side, found in searched.items()}
+    runs = {side: found.run for side, found in searched.items()}
+    flipped = context.is_pair and context.first
+    facts = flip_facts(scores, runs, collection, flip_measure(measures)) if flipped else {}
+    return Measurement(scores=scores, facts=facts, caveats=tuple(caveats), seconds=seconds, runs=runs)
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,0 +1,69 @@
+"""From the scores of every query to what the report says of retrieval."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval.figures import retrieval_figures
+from retroscope.analyses.retrieval.flips import flip_frame, flip_measure, flipped_queries, top_passages
+from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.tables import names, retrieval_tables
+from retroscope.analyses.retrieval.words import statements
+from retroscope.analyses.section import Reading, Section
+from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.documents import by_measure, measure_table
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalResult | None:
+    """Return the paired differences of every collection; the headline is a family of its own."""
+    if not measurements:
+        return None
+    measures, facts = reading.subject.measures, measurements[0].facts
+    settings = replace(reading.subject.paired_statistics, family_per=(), headline=("measure", measures[0]))
+    effects = [
+        RetrievalEffect(found.collection, compare_scores(found.scores[BEFORE], found.scores[AFTER], settings))
+        for found in measurements
+    ]
+    return RetrievalResult(
+        tuple(effects),
+        headline=measures[0],
+        flip_measure=facts.get("flip_measure", flip_measure(measures)),
+        query_texts=facts.get("query_texts", {}),
+        top_passages={query: top_passages(sides) for query, sides in facts.get("top_passages", {}).items()},
+    )
+
+
+def report(result: RetrievalResult, reading: Reading) -> Section:
+    """Return the headline, figures and tables of the first collection, a statement and a table of each other."""
+    subject, tables = reading.subject, names(result)
+    frames = {name: rows(found.effect) for name, found in zip(tables, result.by_collection, strict=True)}
+    return Section(
+        statements=statements(result, subject),
+        figures=retrieval_figures(result),
+        tables=retrieval_tables(result, subject),
+        frames={**frames, "flips": flip_frame(result)},
+        differences={
+            ("Retrieval" if n == 0 else f"Retrieval, {found.collection}"): found.effect
+            for n, found in enumerate(result.by_collection)
+        },
+        document=[
+            {"collection": found.collection, "measures": by_measure(found.effect)} for found in result.by_collection
+        ],
+        values={
+            "flips": flipped_queries(result),
+            "flip_measure": result.flip_measure,
+            "other_collections": tables[1:],
+        },
+        printed=("retrieval",),
+    )
+
+
+def alone(found: Measurement, reading: Reading) -> Section:
+    """Return the means of one model by measure."""
+    return Section(document={"measures": measure_table(found.scores[MODEL], reading.subject.statistics)})
+
+
+REPORTER = Reporter(infer, report, alone)

@@ -1,0 +1,51 @@
+"""Tables of retrieval: by measure on every collection, and the queries that changed most."""
+
+import pandas as pd
+
+from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.typesetting.effects import NUMERIC, effects_by, explained, pair, printed_effects
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import score
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+
+FLIPS_PRINTED = 10
+
+
+def names(result: RetrievalResult) -> tuple[str, ...]:
+    """Return the name of the table of every collection: "retrieval", "retrieval_2" ..."""
+    return ("retrieval", *(f"retrieval_{k}" for k in range(2, len(result.by_collection) + 1)))
+
+
+def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, PaperTable]:
+    """Return every measure of every collection, and the queries of the first that changed most."""
+    first, *others = names(result)
+    tables = {first: by_measure(result, subject)}
+    tables |= {name: _on_other(found) for name, found in zip(others, result.by_collection[1:], strict=True)}
+    return {**tables, "flips": flips(result, subject)}
+
+
+def by_measure(result: RetrievalResult, subject: Subject) -> PaperTable:
+    """Return every measure of the first collection, before and after."""
+    frame = rows(result.effect)
+    printed = printed_effects(result.effect, frame)
+    printed.insert(0, "measure", frame["measure"])
+    printed["gained/tied/lost"] = [f"{r['wins']:.0f}/{r['ties']:.0f}/{r['losses']:.0f}" for _, r in frame.iterrows()]
+    note = explained(result.effect)
+    if subject.trainings > 1:
+        note += " Intervals and p are of this training alone."
+    return PaperTable(printed, f"Retrieval: {pair(subject)}.", note, (*NUMERIC, "gained/tied/lost"))
+
+
+def _on_other(found: RetrievalEffect) -> PaperTable:
+    return effects_by("measure", found.effect, rows(found.effect), f"Retrieval on {found.collection}")
+
+
+def flips(result: RetrievalResult, subject: Subject) -> PaperTable:
+    """Return the queries that changed most."""
+    changed = result.effect.flips(FLIPS_PRINTED, measure=result.flip_measure)
+    printed = pd.DataFrame(
+        [(result.query_texts.get(one.query_id, one.query_id), score(one.before), score(one.after)) for one in changed],
+        columns=["query", BEFORE, AFTER],
+    )
+    return PaperTable(printed, f"Queries whose {result.flip_measure} changed most: {pair(subject)}.", "", NUMERIC)

@@ -1,0 +1,74 @@
+"""Compare the loaded weights of both models."""
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.weights.result import BOTH
+from retroscope.analyses.weights.settings import WeightSettings
+from retroscope.drift.result import WeightDrift
+from retroscope.drift.weights import diff_weights, incomparable_towers
+from retroscope.encoders.checkpoints.tensors import weights_of
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.progress import Stages
+
+COARSE = (
+    "loaded in half precision, so their change includes its rounding and their ranks were left out; `retroscope diff` "
+    "reads the files"
+)
+
+
+def refusal(context: Context, settings: WeightSettings) -> str:
+    """Return why the weights of the two cannot be compared."""
+    if not context.is_pair:
+        return "weights are compared between two models"
+    return incomparable_towers(context.models["before"], context.models["after"])
+
+
+def plan(context: Context, settings: WeightSettings) -> Planned:
+    """Return an empty plan: nothing is encoded, and comparing is fast."""
+    return Planned()
+
+
+def measure(context: Context, settings: WeightSettings, planned: Planned) -> Measurement:
+    """Return a row a tensor of every tower, as the frame "tensors"."""
+    stages = context.stages("weights")
+    towers = {
+        name: _compared(*pair, settings, stages)
+        for name, pair in _towers(context.models["before"], context.models["after"]).items()
+    }
+    stages.ended("weights")
+    tensors = [f.tensors.assign(tower=name, before_name=f.before, after_name=f.after) for name, f in towers.items()]
+    return Measurement(
+        frames={"tensors": pd.concat(tensors, ignore_index=True)},
+        facts={"towers": {name: {"n_blocks": f.n_blocks, "notes": list(f.notes)} for name, f in towers.items()}},
+        caveats=tuple(f"weights: {note}" for f in towers.values() for note in f.notes),
+        seconds=stages.seconds,
+    )
+
+
+def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
+    """Return both encoders of every tower with weights of its own, on either side."""
+    shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
+    towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
+    return {name: (before.tower(tower), after.tower(tower)) for name, tower in towers.items()}
+
+
+def _compared(before: Encoder, after: Encoder, settings: WeightSettings, stages: Stages) -> WeightDrift:
+    single = before.backbone.dtype == after.backbone.dtype == torch.float32
+    drift = diff_weights(
+        weights_of(before.backbone, before.name),
+        weights_of(after.backbone, after.name),
+        spectra=settings.spectra and single,
+        directions=settings.directions,
+        progress=stages.inside("weights"),
+    )
+    notes = drift.notes if single else (*drift.notes, COARSE)
+    return replace(drift, before=before.name, after=after.name, n_blocks=before.anatomy.n_blocks, notes=notes)
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,0 +1,22 @@
+"""Settings of the comparison of weights."""
+
+from dataclasses import dataclass
+
+from retroscope.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSettings:
+    """How weights are compared.
+
+    Attributes:
+        spectra: ranks and directions of every changed matrix, the slow part.
+        directions: how many of a change's first directions amplification and alignment are measured in.
+    """
+
+    spectra: bool = True
+    directions: int = 8
+
+    def __post_init__(self) -> None:
+        if self.directions < 1:
+            raise SettingsError(f"directions is {self.directions}", fix="give 1 or more")

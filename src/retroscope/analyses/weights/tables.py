@@ -1,0 +1,60 @@
+"""Tables of the drift of weights."""
+
+import pandas as pd
+
+from retroscope.analyses.weights.words import PART_NAMES
+from retroscope.drift.result import CHANGED, WeightDrift
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import percent
+
+MOST = 12  # matrices in the table of those that changed most
+
+
+def weight_tables(drift: WeightDrift, tower: str = "") -> dict[str, PaperTable]:
+    """Return the change by layer and part, and the matrices that changed most; `tower` as in `weight_figures`."""
+    tables, end, where = {}, f"_{tower}" if tower else "", f", {tower} tower" if tower else ""
+    if not drift.groups.empty:
+        wide = drift.groups.pivot_table(index="layer", columns="part", values="relative", sort=False).sort_index()
+        wide = wide[[part for part in PART_NAMES if part in wide.columns]].rename(columns=PART_NAMES)
+        printed = wide.map(lambda v: "" if pd.isna(v) else percent(v)).reset_index().astype(str)
+        caption = f"Size of the change over size before, by layer and part: {drift.before} to {drift.after}{where}"
+        tables[f"weights{end}"] = PaperTable(printed, caption, "|D| / |W|, Frobenius norms.", tuple(printed.columns))
+    changed = (
+        drift.tensors[(drift.tensors["status"] == CHANGED) & (drift.tensors["columns"] > 1)]
+        .sort_values("relative", ascending=False)
+        .head(MOST)
+    )
+    if len(changed):
+        tables[f"changed_matrices{end}"] = PaperTable(*_most(changed))
+    return tables
+
+
+def _most(changed: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...]]:
+    ranks = {
+        "stable_rank": "stable rank",
+        "effective_rank": "effective rank",
+        "alignment": "alignment",
+        "intruders": "intruders",
+        "intruders_random": "by chance",
+    }
+    numbers = {
+        title: ["" if pd.isna(v) else f"{v:.3g}" for v in changed[name]]
+        for name, title in ranks.items()
+        if name in changed
+    }
+    frame = pd.DataFrame(
+        {
+            "tensor": changed["name"],
+            "shape": [
+                f"{r} x {c}" if c > 1 else f"{r}" for r, c in zip(changed["rows"], changed["columns"], strict=True)
+            ],
+            "change": [percent(v) for v in changed["relative"]],
+            **numbers,
+        }
+    )
+    note = (
+        "Stable rank: |D|^2 / s1^2. Effective rank: exp of the entropy of the singular values. Alignment: how much "
+        "larger the matrix was in the first directions of its change than in random ones. Intruders: of the largest "
+        "singular vectors after, those that resemble none before; by chance: after a random change of the same size."
+    )
+    return frame, f"The {len(frame)} matrices that moved most, of their size", note, ("change", *numbers)

@@ -1,0 +1,153 @@
+"""retroscope ablate [BACKBONE] --data SPEC --test SPLIT --out DIR."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option, written
+from retroscope.cli.groups import flat
+from retroscope.cli.training_options import PassOptions
+from retroscope.cli.values import listed, measures, numbers, split_or_spec
+from retroscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from retroscope.study.grid_settings import GridSettings
+
+EXAMPLE = "retroscope ablate bert-base-uncased --pooling mean --data beir:data/nq --test test --out runs/ablation"
+GRID = "study.grid_settings:GridSettings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelOptions:
+    """The levels of the training ablation; every combination is trained."""
+
+    HEADING: ClassVar[str] = "Levels"
+
+    reinitialise: Annotated[
+        str | None,
+        option(
+            "--reinitialise", help="Parts to re-initialise before fine-tuning, comma-separated, e.g. none,all,top:2,"
+            "embeddings+norms", metavar="LEVELS", default=written(f"{GRID}.reinitialise", "none,all"),
+        ),
+    ] = None  # fmt: skip
+    labels: Annotated[
+        str | None,
+        option("--labels", help="Numbers of training queries, comma-separated, e.g. 100,1000", metavar="LEVELS",
+               default="all"),
+    ] = None  # fmt: skip
+    strategy: Annotated[
+        str | None,
+        option("--strategy", help="Weights to train, comma-separated: full, lora, head, bitfit, norms",
+               metavar="LEVELS", default=written(f"{GRID}.strategies", "full")),
+    ] = None  # fmt: skip
+    seeds: Annotated[
+        str | None,
+        option("--seeds", help="Seeds, comma-separated", metavar="LEVELS", default=written(f"{GRID}.seeds", "0,1,2")),
+    ] = None
+    measures: o.Measures = None
+
+    def values(self) -> o.Values:
+        """Return the settings of the levels."""
+        return {
+            "reinitialise": listed(self.reinitialise),
+            "labels": numbers(self.labels, "--labels"),
+            "strategies": listed(self.strategy),
+            "seeds": numbers(self.seeds, "--seeds"),
+            "measures": measures(self.measures),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestedOptions:
+    """The pairs to train with, and what every retriever is measured on."""
+
+    HEADING: ClassVar[str] = "Collection"
+
+    data: o.AnyData = None
+    split: Annotated[
+        str | None,
+        option("--split", help="Qrels split to train with", metavar="NAME", default="train, else the only one"),
+    ] = None
+    test: Annotated[
+        list[str] | None,
+        option("--test", help="What to measure on: a split of --data, or SPEC; may be repeated", metavar="SPLIT"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions:
+    """Settings of a file and of `--set`, and what is printed."""
+
+    settings: o.SettingsFile = None
+    assignments: o.Set = None
+    dry_run: o.DryRun = False
+    as_json: o.Json = False
+
+
+@flat()
+def run(
+    out: o.RequiredOut,
+    source: TestedOptions,
+    levels: LevelOptions,
+    models: o.ModelOptions,
+    passes: PassOptions,
+    options: GridOptions,
+    backbone: Annotated[
+        str | None,
+        typer.Argument(help="Backbone: a folder or a hub name; a settings file may name several", metavar="BACKBONE"),
+    ] = None,
+) -> None:
+    """Measure what each part of pre-training was worth.
+
+    A training ablation: parts of a backbone are re-initialised before it is fine-tuned and measured, for every
+    combination of levels and seeds. An interrupted ablation is continued by the same command.
+    """
+    if source.test and not source.data:
+        raise SettingsError("--test without --data", fix="give --data SPEC")
+    values = {
+        "backbones": {Path(backbone).name: backbone} if backbone else None,
+        "load": models.values(),
+        "tests": [split_or_spec(name, source.data or "") for name in source.test or ()] or None,
+        "training": passes.values(),
+        **levels.values(),
+    }
+
+    from retroscope.cli.resolve import resolve_as
+    from retroscope.study.grid_settings import GridSettings
+    from retroscope.study.training import training_split
+
+    if source.data:
+        values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
+    settings = resolve_as(GridSettings, values, options.settings, options.assignments)
+    _ablate(settings, out, dry_run=options.dry_run, as_json=options.as_json)
+
+
+def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.files import refuse_foreign
+    from retroscope.study.grid import describe_grid, prepare_grid, run_grid
+    from retroscope.study.grid_report import write_grid_report
+    from retroscope.study.grid_summary import GRID as SUMMARY
+    from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
+
+    grid = prepare_grid(settings)
+    if dry_run:
+        say(describe_grid(grid, out))
+        return
+    note(describe_grid(grid, out))
+    with claimed(out), progress_bars() as progress:
+        for name in ("tables", "figures"):
+            refuse_foreign(out / name)
+        gathered = gather(grid, run_grid(grid, out, progress))
+    save_gathered(grid, gathered, out)
+    findings = grid_findings(grid, gathered)
+    document = grid_document(findings)
+    write_text(out / SUMMARY, in_json(document))
+    page = write_grid_report(findings, out)
+    emit(document) if as_json else say("\n".join(document["verdict"]))
+    note(f"report: {page}")

@@ -1,0 +1,63 @@
+"""retroscope demo."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+from retroscope.cli.values import model_values
+
+EXAMPLE = "retroscope demo"
+OUT = Path("runs/demo")
+
+
+@flat()
+def run(
+    out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default=str(OUT))] = OUT,
+    retrain: Annotated[
+        bool, option("--retrain", help="Train the models again first, below the folder of --out")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Compare the two small models that come with Retroscope.
+
+    They were trained on invented people, so it is known what each of them read. All of compare, in about a minute and
+    without a network.
+    """
+    from retroscope.cli.resolve import resolve
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.collection.world.files import NEGATIVES_RUN
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.inputs.load import collection_of, pair_of
+    from retroscope.study import demo
+    from retroscope.study.console import in_words
+    from retroscope.study.run import compare
+
+    with claimed(out), progress_bars() as progress:
+        world, cache = demo.write_demo_world(out / "world"), out / "vectors"
+        models = demo.retrain(out / "models", progress) if retrain else demo.shipped()
+        load = {"pooling": "mean", "max_length": 64, "similarity": "cosine"}
+        chosen = resolve(
+            {
+                "before": model_values(str(models.backbone), load),
+                "after": model_values(str(models.retriever), {}),
+                "data": {"source": f"beir:{world}", "split": "test"},
+                "negatives": {"how": "run", "run": str(world / NEGATIVES_RUN)},
+                **demo.SMALLER,
+            },
+            None,
+            None,
+        )
+        before, after = pair_of(chosen.before, chosen.after)
+        study = compare(before, after, collection_of(chosen.data), chosen, cache=cache, progress=progress)
+        rows = demo.exposures(models, world, cache, progress)
+    facts = {**study.facts, "title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
+    study = replace(study, facts=facts)
+    note("statistics, tables and figures ...")
+    page = study.report(out)
+    write_text(out / "exposures.json", in_json(rows))
+    emit(study.summary()) if as_json else say(f"{in_words(study.report_contents)}\n\n{demo.in_words(rows)}")
+    note(f"report: {page}")

@@ -1,0 +1,65 @@
+"""retroscope diff BEFORE AFTER."""
+
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option, written
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope diff bert-base-uncased facebook/contriever --out runs/diff"
+DOCUMENT = "diff.json"
+DIRECTIONS = 8
+
+
+@flat()
+def run(
+    before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")],
+    after: Annotated[
+        str, typer.Argument(help="Model fine-tuned from it, or an adapter: a folder or a hub name", metavar="AFTER")
+    ],
+    out: o.Out = None,
+    base: Annotated[
+        str | None,
+        option("--base", help="Backbone of an adapter", metavar="MODEL", default="the one that the adapter names"),
+    ] = None,
+    no_spectra: Annotated[
+        bool, option("--no-spectra", help="Leave out the rank and directions of every change, the slow part")
+    ] = False,
+    directions: Annotated[
+        int,
+        option(
+            "--directions",
+            help="Number of directions in which amplification is measured",
+            metavar="N",
+            default=written("analyses.weights.settings:WeightSettings.directions", str(DIRECTIONS)),
+        ),
+    ] = DIRECTIONS,
+    as_json: o.Json = False,
+) -> None:
+    """Measure how far every weight moved.
+
+    No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
+    """
+    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
+    from retroscope.analyses.weights.settings import WeightSettings
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
+    from retroscope.files import refuse_foreign, refuse_other_report
+
+    if out is not None:
+        refuse_other_report(out, DOCUMENT)
+        for name in ("tables", "figures"):
+            refuse_foreign(out / name)
+    with claimed(*([out] if out else [])), progress_bars() as progress:
+        drift = diff(
+            before, after, base=base, settings=WeightSettings(spectra=not no_spectra, directions=directions),
+            progress=lambda done, total: progress("tensors", done, total),
+        )  # fmt: skip
+    document = diff_document(drift)
+    if out is not None:
+        write_text(out / DOCUMENT, in_json(document))
+        note(f"report: {write_diff(drift, out, document)}")
+    emit(document) if as_json else say(diff_text(drift))

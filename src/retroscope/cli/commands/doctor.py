@@ -1,0 +1,45 @@
+"""retroscope doctor MODEL [AFTER]."""
+
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.exit_codes import UNSOUND
+from retroscope.cli.groups import flat
+from retroscope.cli.values import model_values
+
+EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mean"
+
+
+@flat()
+def run(
+    model: Annotated[
+        str, typer.Argument(help="Retriever to check; or the backbone, with its retriever after it", metavar="MODEL")
+    ],
+    models: o.ModelOptions,
+    after: Annotated[
+        str | None, typer.Argument(help="Retriever fine-tuned from it: the two are checked as a pair", metavar="AFTER")
+    ] = None,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Check that a model, or a pair of models, can be measured.
+
+    Takes seconds and needs no data. The exit status is 1 if a check finds an error.
+    """
+    load = models.values()
+    one = model_values(model, load)
+    values: o.Values = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
+
+    from retroscope.cli.resolve import resolve
+    from retroscope.cli.terminal import emit, say
+    from retroscope.study.doctor import diagnose, doctor_document, doctor_words
+
+    chosen = resolve(values, settings, assignments)
+    named = {"model": chosen.after} if after is None else {"before": chosen.before, "after": chosen.after}
+    diagnosis = diagnose({role: wanted for role, wanted in named.items() if wanted is not None})
+    emit(doctor_document(diagnosis)) if as_json else say(doctor_words(diagnosis))
+    if not diagnosis.sound:
+        raise typer.Exit(UNSOUND)

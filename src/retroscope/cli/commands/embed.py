@@ -1,0 +1,77 @@
+"""retroscope embed MODEL --texts FILE --out DIR."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from retroscope.cli import names
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+from retroscope.cli.values import given, model_values
+
+EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt --out runs/vectors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How the model is loaded; nothing is compared, so there is no similarity."""
+
+    HEADING: ClassVar[str] = "Models"
+
+    pooling: o.Pooling = None
+    max_length: o.MaxLength = None
+    query_prompt: o.QueryPrompt = None
+    passage_prompt: o.PassagePrompt = None
+    append_eos: o.AppendEos = None
+    device: o.Device = None
+
+    def values(self) -> o.Values:
+        """Return the settings that were given, as fields of `LoadSettings`."""
+        return given(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """What is encoded, by which tower, and where the vectors go."""
+
+    texts: Annotated[Path, option("--texts", help="File with one text a line, UTF-8", metavar="FILE")]
+    out: o.RequiredOut
+    tower: Annotated[
+        str,
+        option("--tower", help="Tower whose prompt and weights are used: query or passage", metavar="NAME",
+               default="passage", known=names.TOWERS, kind="tower"),
+    ] = "passage"  # fmt: skip
+
+
+@flat()
+def run(
+    model: o.Model,
+    source: TextOptions,
+    models: EncoderOptions,
+    protocol: o.Protocol = None,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+) -> None:
+    """Write the vectors of every text at every layer.
+
+    A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim).
+    """
+    values: o.Values = {"after": model_values(model, models.values()), "protocol": protocol}
+
+    from retroscope.cli.resolve import resolve
+    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.study.embed import describe, embed, plan_embedding, read_lines
+
+    out = source.out
+    chosen = resolve(values, settings, assignments)
+    planned = plan_embedding(chosen, read_lines(source.texts), source.tower)
+    if dry_run:
+        emit(planned.document(out)) if as_json else say(describe(planned, out))
+        return
+    note(describe(planned, out))
+    with claimed(out.parent), progress_bars() as progress:
+        document = embed(planned, out, progress)
+    emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

@@ -1,0 +1,193 @@
+"""retroscope neurons MODEL --data SPEC | --texts FILE --out DIR."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from retroscope.cli import names
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option, written
+from retroscope.cli.groups import flat
+from retroscope.cli.studies import carry_out_study
+from retroscope.cli.switches import all_but
+from retroscope.cli.values import given, in_bytes, listed, model_values, shares
+from retroscope.errors import SettingsError
+
+EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
+ATTRIBUTION = "attribution.settings:NeuronSettings"
+OF_TEXTS = {"neurons.attribution.limit": 0, "neurons.attribution.target": "norm"}  # a file of texts has no queries
+ABLATION = "analyses.neurons.settings:AblationSettings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What the model reads: a collection, or a file of texts."""
+
+    HEADING: ClassVar[str] = "Texts"
+
+    data: o.AnyData = None
+    texts: Annotated[
+        Path | None, option("--texts", help="File with one text a line, UTF-8, instead of --data", metavar="FILE")
+    ] = None
+    split: Annotated[
+        str | None, option("--split", help="Qrels split to use", metavar="NAME", default="test, else the only one")
+    ] = None
+
+    def check(self) -> None:
+        """Refuse both sources, and none.
+
+        Raises:
+            SettingsError: for both, or none.
+        """
+        if (self.data is None) == (self.texts is None):
+            raise SettingsError(
+                "give either --data or --texts", fix="--data for queries and passages, --texts for a file"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributionOptions:
+    """What is attributed, and how exactly."""
+
+    HEADING: ClassVar[str] = "Attribution"
+
+    tower: Annotated[
+        str | None,
+        option("--tower", help="Tower whose neurons are attributed: query, passage or both", metavar="NAME",
+               default="passage", known=names.ATTRIBUTED_TOWERS, kind="tower"),
+    ] = None  # fmt: skip
+    target: Annotated[
+        str | None,
+        option("--target", help="Scalar that is attributed: norm, score or margin", metavar="NAME",
+               default=written(f"{ATTRIBUTION}.target", "margin"), known=names.TARGETS, kind="target"),
+    ] = None  # fmt: skip
+    method: Annotated[
+        str | None,
+        option("--method", help=f"Attribution method: {', '.join(names.METHODS)}", metavar="NAME",
+               default=written(f"{ATTRIBUTION}.method", "weight_path"), known=names.METHODS, kind="method"),
+    ] = None  # fmt: skip
+    quadrature: Annotated[
+        str | None,
+        option(
+            "--quadrature",
+            help="Rule of the integral: ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE[:MOST]",
+            metavar="RULE",
+            default="the method's",
+        ),
+    ] = None
+    parts: Annotated[
+        str | None,
+        option("--parts", help="FFN matrices whose outputs are the neurons: intermediate, output, up (gated FFNs)",
+               metavar="NAMES", default=written(f"{ATTRIBUTION}.parts", "intermediate,output"), known=names.PARTS,
+               kind="part", joint=","),
+    ] = None  # fmt: skip
+    thresholds: Annotated[
+        str | None,
+        option("--thresholds", help="Shares of an example's largest value from which a neuron counts as active",
+               metavar="NUMBERS", default=written(f"{ATTRIBUTION}.thresholds", "0.01,0.1,0.2,0.5")),
+    ] = None  # fmt: skip
+    batch_size: Annotated[
+        int | None,
+        option("--batch-size", help="Texts in a batch, in their order and padded (changes the published mean)",
+               metavar="N", default="batches of like length"),
+    ] = None  # fmt: skip
+    examples: Annotated[
+        int | None,
+        option("--examples", help="Number of queries to attribute, drawn by the seed; 0: all", metavar="N",
+               default=f"{written(f'{ATTRIBUTION}.limit', '64')}; with --texts all"),
+    ] = None  # fmt: skip
+    memory: Annotated[
+        str | None,
+        option("--memory", help="Memory to use, e.g. 4GiB", metavar="SIZE", default="a quarter of what is free"),
+    ] = None
+    precision: Annotated[
+        str | None,
+        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; its effect is measured",
+               metavar="NAME", default=written(f"{ATTRIBUTION}.precision", "float32"),
+               known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
+    ] = None  # fmt: skip
+
+    def values(self) -> o.Values:
+        """Return the settings of the attribution."""
+        return {
+            "neurons.attribution.tower": self.tower,
+            "neurons.attribution.target": self.target,
+            "neurons.attribution.method": self.method,
+            "neurons.attribution.quadrature": self.quadrature,
+            "neurons.attribution.parts": listed(self.parts),
+            "neurons.attribution.thresholds": shares(self.thresholds, "--thresholds"),
+            "neurons.attribution.batch_size": self.batch_size,
+            "neurons.attribution.limit": self.examples,
+            "neurons.attribution.memory": in_bytes(self.memory),
+            "neurons.attribution.precision": self.precision,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions:
+    """What is ablated of the attributed neurons."""
+
+    HEADING: ClassVar[str] = "Neuron ablation"
+
+    no_ablation: Annotated[bool, option("--no-ablation", help="Attribute only, without ablating neurons")] = False
+    fractions: Annotated[
+        str | None,
+        option("--fractions", help="Shares of the neurons to ablate, rising", metavar="NUMBERS",
+               default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
+    ] = None  # fmt: skip
+
+    def values(self) -> o.Values:
+        """Return the settings of the ablation.
+
+        Raises:
+            SettingsError: for shares of what is left out.
+        """
+        if self.no_ablation and self.fractions:
+            raise SettingsError("--no-ablation leaves out what --fractions is for", fix="drop one of them")
+        return {"neurons.ablation.fractions": shares(self.fractions, "--fractions")}
+
+
+@flat()
+def run(
+    model: o.Model,
+    source: SourceOptions,
+    models: o.ModelOptions,
+    attribution: AttributionOptions,
+    ablation: AblationOptions,
+    options: o.RunOptions,
+    output: o.ReportOptions,
+    protocol: o.Protocol = None,
+) -> None:
+    """Measure which FFN neurons retrieval depends on.
+
+    Every neuron is attributed exactly; ablation of the top neurons tests the ranking.
+    """
+    source.check()
+    values = {
+        "after": model_values(model, models.values()),
+        "data": given(source=source.data, split=source.split),
+        "protocol": protocol,
+        "random_weights": False,
+        **attribution.values(),
+        **ablation.values(),
+    }
+    left_out = (*all_but("neurons"), *(("neurons.ablation",) if ablation.no_ablation else ()))
+    if source.texts is None:
+        carry_out_study(values, left_out, options, output)
+        return
+
+    from retroscope.cli.plans_of_texts import plan_neurons_of_texts
+    from retroscope.cli.resolve import resolve
+    from retroscope.cli.running import Place, carry_out
+    from retroscope.inputs.cache import default_cache
+
+    texts, cache = source.texts, options.cache or default_cache()
+    settings = resolve(
+        values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=(*left_out, "neurons.ablation")
+    )
+    carry_out(
+        lambda: plan_neurons_of_texts(settings, texts, cache),
+        Place(out=output.out, cache=cache, replaced=("tables", "figures", "neurons")),
+        dry_run=output.dry_run,
+        as_json=output.as_json,
+    )

@@ -1,0 +1,120 @@
+"""retroscope pretrain --objective NAME --text FILE --out DIR."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import default_of, option
+from retroscope.cli.groups import flat
+from retroscope.cli.values import given
+from retroscope.training.pretraining_settings import OBJECTIVES, PretrainingSettings
+
+EXAMPLE = "retroscope pretrain --text data/text.txt --shape bert-small --tokenizer wordpiece:8000 --out models/small"
+
+
+def _default(field: str) -> str:
+    return default_of(PretrainingSettings, field)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneOptions:
+    """What is read, and by which model."""
+
+    HEADING: ClassVar[str] = "Text and model"
+
+    text: Annotated[
+        list[str] | None,
+        option("--text", help="File with one document a line, UTF-8; may be repeated", metavar="FILE"),
+    ] = None
+    data: Annotated[
+        str | None, option("--data", help="Collection whose passages are read as documents, too", metavar="SPEC")
+    ] = None
+    shape: Annotated[
+        str | None,
+        option(
+            "--shape",
+            help="Shape of a model with random weights: bert-, llama- or t5-, then tiny, mini, small, medium, or "
+            "blocks x width, e.g. bert-3x128",
+            metavar="NAME",
+        ),
+    ] = None
+    start: Annotated[
+        str | None, option("--from", help="Checkpoint to continue from, instead of --shape", metavar="MODEL")
+    ] = None
+    tokenizer: Annotated[
+        str | None,
+        option(
+            "--tokenizer",
+            help="Tokenizer: words, wordpiece:N or bpe:N, trained on the text; or a folder",
+            metavar="NAME",
+            default="the checkpoint's",
+        ),
+    ] = None
+    device: o.Device = None
+
+    def values(self) -> o.Values:
+        """Return the settings of text and model."""
+        return {**vars(self), "data": given(source=self.data)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingOptions:
+    """How is trained."""
+
+    HEADING: ClassVar[str] = "Training"
+
+    objective: Annotated[
+        str | None,
+        option("--objective", help=f"Objective: {', '.join(OBJECTIVES)}", metavar="NAME",
+               default=_default("objective"), known=tuple(OBJECTIVES), kind="objective"),
+    ] = None  # fmt: skip
+    steps: Annotated[int | None, option("--steps", help="Optimiser steps", metavar="N", default=_default("steps"))] = (
+        None
+    )
+    batch_size: Annotated[
+        int | None, option("--batch-size", help="Texts in a batch", metavar="N", default=_default("batch_size"))
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        option("--learning-rate", help="Peak learning rate", metavar="X", default=_default("learning_rate")),
+    ] = None
+    max_length: Annotated[
+        int | None,
+        option("--max-length", help="Tokens of a text; a longer document is split into several", metavar="N",
+               default=_default("max_length")),
+    ] = None  # fmt: skip
+    seed: Annotated[
+        int | None, option("--seed", help="Seed of weights, order and masks", metavar="N", default=_default("seed"))
+    ] = None
+
+    def values(self) -> o.Values:
+        """Return the settings that were given, as fields of `PretrainingSettings`."""
+        return given(**vars(self))
+
+
+@flat()
+def run(
+    out: o.RequiredOut,
+    backbone: BackboneOptions,
+    training: PretrainingOptions,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Pre-train a backbone on text.
+
+    It starts from random weights or from a checkpoint; an interrupted training is continued by the same command.
+    """
+    values = {**backbone.values(), "pretraining": training.values()}
+
+    from retroscope.cli.resolve import resolve_as
+    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.study.pretraining import PretrainStudySettings, describe, prepare_pretraining, run_pretraining
+    from retroscope.training.processes import is_first
+
+    job = prepare_pretraining(resolve_as(PretrainStudySettings, values, settings, assignments))
+    note(describe(job))
+    with progress_bars() as progress:
+        document = run_pretraining(job, out, progress)
+    if is_first():
+        emit(document) if as_json else say(f"backbone: {out}")

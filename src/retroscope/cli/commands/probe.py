@@ -1,0 +1,32 @@
+"""retroscope probe MODEL --data SPEC."""
+
+from retroscope.cli import options as o
+from retroscope.cli.groups import flat
+from retroscope.cli.studies import carry_out_study
+from retroscope.cli.switches import all_but
+from retroscope.cli.values import model_values
+
+EXAMPLE = "retroscope probe facebook/contriever --pooling mean --data beir:data/nq --probes cosine,bilinear"
+
+
+@flat()
+def run(
+    model: o.Model,
+    data: o.DataOptions,
+    models: o.ModelOptions,
+    probes: o.ProbeOptions,
+    options: o.RunOptions,
+    output: o.OutputOptions,
+    protocol: o.Protocol = None,
+) -> None:
+    """Measure at which layers relevance can be read.
+
+    Probes of the vectors of every layer and their controls, with intervals.
+    """
+    values = {
+        "after": model_values(model, models.values()),
+        **data.values(),
+        "protocol": protocol,
+        **probes.values(),
+    }
+    carry_out_study(values, all_but("probes"), options, output)

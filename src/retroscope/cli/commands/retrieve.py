@@ -1,0 +1,40 @@
+"""retroscope retrieve MODEL --data SPEC."""
+
+from typing import Annotated
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+from retroscope.cli.studies import carry_out_study
+from retroscope.cli.switches import all_but
+from retroscope.cli.values import measures as measures_of
+from retroscope.cli.values import model_values
+
+EXAMPLE = "retroscope retrieve facebook/contriever --pooling mean --data beir:data/nq --out runs/contriever"
+
+Layers = Annotated[bool, option("--layers", help="Search with the vectors of every layer, too")]
+
+
+@flat()
+def run(
+    model: o.Model,
+    data: o.DataOptions,
+    models: o.ModelOptions,
+    options: o.RunOptions,
+    output: o.OutputOptions,
+    protocol: o.Protocol = None,
+    measures: o.Measures = None,
+    layers: Layers = False,
+) -> None:
+    """Measure how well a retriever finds the relevant passages.
+
+    Exact search and measures with intervals; --out adds a report and the ranking as a TREC run file.
+    """
+    values = {
+        "after": model_values(model, models.values()),
+        **data.values(),
+        "protocol": protocol,
+        "measures": measures_of(measures),
+        "random_weights": False,
+    }
+    carry_out_study(values, all_but("retrieval", *(("layers",) if layers else ())), options, output)

@@ -1,0 +1,43 @@
+"""retroscope show DIR."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope show runs/nq"
+
+
+@flat()
+def run(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that compare, ablate, diff or transplant wrote", metavar="DIR")
+    ],
+    as_json: o.Json = False,
+) -> None:
+    """Print what a finished study found."""
+    from retroscope.cli.commands import diff
+    from retroscope.cli.terminal import emit, say
+    from retroscope.documents import read_document
+    from retroscope.study.console import in_words
+    from retroscope.study.folder import FACTS
+    from retroscope.study.grid_summary import GRID
+    from retroscope.study.study import load_study
+
+    others = [folder / name for name in (GRID, diff.DOCUMENT) if (folder / name).exists()]
+    if others and not (folder / FACTS).exists():
+        documents = [read_document(file) for file in others]
+        if as_json:
+            emit(documents[0] if len(documents) == 1 else {"documents": documents})
+        else:
+            texts = [[*one["verdict"], *(f"- {caveat}" for caveat in one.get("caveats", ()))] for one in documents]
+            say("\n\n".join("\n".join(lines) for lines in texts))
+        return
+    study = load_study(folder)
+    if as_json:
+        emit(study.summary())
+    else:
+        say(in_words(study.report_contents))

@@ -1,0 +1,114 @@
+"""retroscope train BACKBONE --data SPEC --out DIR."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+from retroscope.cli.training_options import PassOptions, TrainingOptions
+from retroscope.cli.values import split_or_spec
+
+if TYPE_CHECKING:
+    from retroscope.study.training import TrainStudySettings
+
+EXAMPLE = "retroscope train bert-base-uncased --pooling mean --data beir:data/nq --dev dev --out models/nq"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """The pairs to train with, and the queries that are held out."""
+
+    HEADING: ClassVar[str] = "Collection"
+
+    data: o.Data
+    split: Annotated[
+        str | None,
+        option("--split", help="Qrels split to train with", metavar="NAME", default="train, else the only one"),
+    ] = None
+    dev: Annotated[
+        str | None,
+        option(
+            "--dev", help="Held-out queries that choose the checkpoint: a split of --data, or SPEC", metavar="SPLIT",
+            default="none: the last checkpoint is kept",
+        ),
+    ] = None  # fmt: skip
+    test: Annotated[
+        list[str] | None,
+        option(
+            "--test", help="Queries that must not be among the training pairs: a split of --data, or SPEC; "
+            "may be repeated", metavar="SPLIT", default="the split test, if there is one",
+        ),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsOptions:
+    """Settings of a file and of `--set`, and how the result is printed."""
+
+    settings: o.SettingsFile = None
+    assignments: o.Set = None
+    as_json: o.Json = False
+
+
+@flat()
+def run(
+    backbone: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BACKBONE")],
+    out: o.RequiredOut,
+    pairs: PairOptions,
+    models: o.ModelOptions,
+    passes: PassOptions,
+    training: TrainingOptions,
+    options: SettingsOptions,
+    reinitialise: Annotated[
+        str | None,
+        option(
+            "--reinitialise",
+            help="Parts to re-initialise before training: all, top:K, bottom:K, embeddings, attention, ffn, norms; "
+            "joined by +",
+            metavar="PARTS",
+            default="none",
+        ),
+    ] = None,
+) -> None:
+    """Fine-tune a backbone into a retriever.
+
+    Contrastive training with sentence-transformers, whose folder is written; an interrupted training is continued by
+    the same command.
+    """
+    values = {
+        "backbone": {"source": backbone},
+        "backbone.load": models.values(),
+        "dev": split_or_spec(pairs.dev, pairs.data),
+        "reinitialise": reinitialise.split("+") if reinitialise else None,
+        "training": passes.values() | training.values(),
+    }
+
+    from retroscope.cli.resolve import resolve_as
+    from retroscope.study.training import TrainStudySettings, test_split, training_split
+
+    tests = pairs.test or test_split(pairs.data, pairs.split)
+    values |= {
+        "data": {"source": pairs.data, "split": training_split(pairs.data, pairs.split)},
+        "test": [split_or_spec(name, pairs.data) for name in tests] or None,
+    }
+    _train(resolve_as(TrainStudySettings, values, options.settings, options.assignments), out, as_json=options.as_json)
+
+
+def _train(settings: "TrainStudySettings", out: Path, *, as_json: bool) -> None:
+    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.study.training import describe, prepare_training, run_training
+    from retroscope.training.processes import is_first
+
+    job = prepare_training(settings)
+    note(describe(job))
+    with progress_bars() as progress:
+        document = run_training(job, out, progress)
+    if is_first():
+        for warning in document["warnings"]:
+            note(f"warning: {warning}")
+        step = f"step {document['chosen_step']:,} of {document['steps']:,}"
+        emit(document) if as_json else say(f"retriever: {out} ({step})")

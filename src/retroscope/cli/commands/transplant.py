@@ -1,0 +1,78 @@
+"""retroscope transplant BEFORE AFTER --data SPEC."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option, written
+from retroscope.cli.groups import flat
+from retroscope.cli.studies import carry_out_study
+from retroscope.cli.switches import all_but
+from retroscope.cli.values import listed, measures
+
+EXAMPLE = "retroscope transplant bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/t"
+SWEEP = "analyses.transplants.settings:SweepSettings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransplantOptions:
+    """Which weights are transplanted, and how the result is measured."""
+
+    HEADING: ClassVar[str] = "Transplants"
+
+    transplants: Annotated[
+        str | None,
+        option(
+            "--transplants",
+            help="Transplants to make, comma-separated, e.g. block:3,top:2,bottom:2,attention",
+            metavar="NAMES",
+            default="all of them",
+        ),
+    ] = None
+    groups: Annotated[
+        int | None,
+        option(
+            "--groups",
+            help="Largest number of groups of neighbouring blocks; 0: every block alone",
+            metavar="N",
+            default=written(f"{SWEEP}.groups", "12"),
+        ),
+    ] = None
+    measures: o.Measures = None
+    passages: Annotated[
+        int | None,
+        option(
+            "--passages",
+            help="Size of the sample of passages to search; 0: all passages",
+            metavar="N",
+            default=written(f"{SWEEP}.passages", "1000"),
+        ),
+    ] = None
+    interactions: o.Interactions = None
+
+    def values(self) -> o.Values:
+        """Return the settings of the transplants."""
+        return {
+            "measures": measures(self.measures),
+            "transplants.transplants": listed(self.transplants),
+            "transplants.groups": self.groups,
+            "transplants.passages": self.passages,
+            "transplants.interactions": self.interactions,
+        }
+
+
+@flat()
+def run(
+    pair: o.Pair,
+    data: o.DataOptions,
+    models: o.ModelOptions,
+    transplants: TransplantOptions,
+    options: o.RunOptions,
+    output: o.OutputOptions,
+) -> None:
+    """Measure which of the fine-tuned weights retrieval needs.
+
+    Weights of one model are transplanted into the other, by block, part and share; nothing is trained.
+    """
+    values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
+    carry_out_study(values, all_but("transplants"), options, output)

@@ -1,0 +1,61 @@
+"""retroscope world --out DIR."""
+
+from typing import Annotated
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option, written
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope world --people 500 --out data/world"
+WORLD = "collection.world.people:WorldSettings"
+
+
+@flat()
+def run(
+    out: o.RequiredOut,
+    people: Annotated[
+        int, option("--people", help="Number of people", metavar="N", default=written(f"{WORLD}.people", "2000"))
+    ] = 2000,
+    known: Annotated[
+        float,
+        option(
+            "--known", help="Share of the people whose facts are in the pre-training text", metavar="X",
+            default=written(f"{WORLD}.known", "0.5"),
+        ),
+    ] = 0.5,
+    trained: Annotated[
+        float,
+        option(
+            "--trained", help="Share of the people whose question and passage are a training pair", metavar="X",
+            default=written(f"{WORLD}.trained", "0.6"),
+        ),
+    ] = 0.6,
+    documents: Annotated[
+        int,
+        option(
+            "--documents", help="Number of pre-training documents about each person", metavar="N",
+            default=written(f"{WORLD}.documents", "16"),
+        ),
+    ] = 16,
+    seed: Annotated[
+        int,
+        option(
+            "--seed", help="Seed of everything that is drawn", metavar="N", default=written(f"{WORLD}.seed", "0")
+        ),
+    ] = 0,
+    as_json: o.Json = False,
+) -> None:  # fmt: skip
+    """Write a collection about invented people.
+
+    What a model reads of each person is known: a BEIR folder with a split for each exposure (pre-training text x
+    fine-tuning pairs), and the pre-training text.
+    """
+    from retroscope.cli.terminal import emit, say
+    from retroscope.collection.world.files import write_world
+    from retroscope.collection.world.people import WorldSettings
+    from retroscope.collection.world.world import make_world, world_facts, world_summary
+
+    settings = WorldSettings(people=people, known=known, trained=trained, documents=documents, seed=seed)
+    world = make_world(settings)
+    folder = write_world(world, out)
+    emit(world_facts(world)) if as_json else say(f"{world_summary(world)}\nwritten: {folder}")

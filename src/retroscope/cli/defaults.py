@@ -1,0 +1,82 @@
+"""Options with their defaults: read from the settings classes, or written where importing these takes torch.
+
+Settings classes whose modules import torch (or pandas): `encoders.settings`, `inputs.settings`, `probing.settings`,
+`attribution.settings`, `analyses.neurons.settings`, `analyses.transplants.settings`, `study.grid_settings`.
+What is written here of them, tests/cli/test_defaults.py compares with the classes.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, fields
+from typing import Any
+
+import typer
+
+from retroscope.errors import unknown_name
+
+WRITTEN: dict[str, str] = {}  # "MODULE:CLASS.FIELD" -> its default, as help shows it
+
+
+def shown(value: object) -> str:
+    """Return a default as it would be typed."""
+    if isinstance(value, tuple | list):
+        return ",".join(shown(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def default_of(settings: Any, field: str) -> str:
+    """Return the default of a setting as it would be typed.
+
+    Raises:
+        TypeError: if there is no such setting, or it has no default that can be typed.
+    """
+    found = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
+    if found is MISSING or found is None:
+        raise TypeError(f"{settings.__name__}.{field} has no default that could be typed: describe it in words")
+    return shown(found)
+
+
+def written(setting: str, default: str) -> str:
+    """Return the default of a setting that is known without importing its class, and note it for the test.
+
+    Args:
+        setting: "MODULE:CLASS.FIELD", the module below `retroscope`.
+        default: as it would be typed.
+    """
+    WRITTEN[setting] = default
+    return default
+
+
+def option(
+    *names: str,
+    help: str,
+    metavar: str | None = None,
+    default: str = "",
+    known: Collection[str] = (),
+    kind: str = "",
+    joint: str = "",
+) -> Any:
+    """Return a `typer.Option` whose help ends with its default, and whose names are checked as they are read.
+
+    Args:
+        names: as they are typed, `--out` or `--spectra/--no-spectra`.
+        help: what to type and what it does.
+        metavar: what stands for the value.
+        default: as it would be typed, or in words.
+        known: what may be given.
+        kind: what that is called in an error.
+        joint: between several, where several may be given.
+    """
+    text = f"{help}  [default: {default}]" if default else help
+    check = _checked(kind, known, joint) if known else None
+    return typer.Option(*names, help=text, metavar=metavar, show_default=False, callback=check)
+
+
+def _checked(kind: str, known: Collection[str], joint: str) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        parts = [] if value is None else value.split(joint) if joint else [value]
+        for name in (part.strip() for part in parts):
+            if name and name not in known:
+                raise unknown_name(kind, name, known)
+        return value
+
+    return check

@@ -1,0 +1,105 @@
+"""Groups of options: each is declared once, as a frozen dataclass, and reaches a command as one value.
+
+A field is an option: `Annotated[TYPE, typer.Option("--name", ...)] = DEFAULT`. The class attribute `HEADING` is the
+heading above the group's options in the help text.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import MISSING, Field, fields, is_dataclass
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typer.models import OptionInfo
+
+Command = Callable[..., None]
+NO_DEFAULT = Parameter.empty
+
+
+def flat(**generated: type) -> Callable[[Command], Command]:
+    """Return a decorator that shows typer the options of a command's groups one by one, and packs them again.
+
+    Args:
+        generated: parameter -> the group to read for it, where that is made at run time and its annotation is a base.
+
+    Raises:
+        TypeError: if two options of the command share a name, or the default of one is made by a factory.
+    """
+
+    def decorator(run: Command) -> Command:
+        kinds = {name: generated.get(name, kind) for name, kind in _annotations(run).items()}
+        groups = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+        options = list(_options(run, kinds, groups))
+        _refuse_duplicates(run, options)
+
+        def packed(**values: Any) -> None:
+            """Call the command with its groups."""
+            run(**{name: _packed(kind, values) if name in groups else values[name] for name, kind in kinds.items()})
+
+        packed.__name__, packed.__doc__, packed.__module__ = run.__name__, run.__doc__, run.__module__
+        packed.__dict__["__signature__"] = Signature(options)
+        packed.__annotations__ = {option.name: option.annotation for option in options}
+        return packed
+
+    return decorator
+
+
+def _annotations(run: Command) -> dict[str, Any]:
+    """The annotation of every parameter, `Annotated` kept."""
+    return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}
+
+
+def _options(run: Command, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
+    """Every option of a command, those of its groups in their place."""
+    defaults = {name: parameter.default for name, parameter in signature(run).parameters.items()}
+    for name, kind in kinds.items():
+        if name in groups:
+            yield from _options_of(kind)
+        else:
+            yield Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+
+
+def _options_of(group: Any) -> Iterator[Parameter]:
+    """The options of a group, under its heading."""
+    kinds = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        annotation = _under(getattr(group, "HEADING", None), kinds[field.name])
+        yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=_default(group, field), annotation=annotation)
+
+
+def _default(group: Any, field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        raise TypeError(f"{group.__name__}.{field.name} has a default factory: give an immutable default")
+    return NO_DEFAULT if field.default is MISSING else field.default
+
+
+def _under(heading: str | None, annotation: Any) -> Any:
+    """The annotation of an option, with the heading that it stands under."""
+    if heading is None or get_origin(annotation) is not Annotated:
+        return annotation
+    kind, *others = get_args(annotation)
+    marked = [copy(other) for other in others]
+    for info in marked:
+        if isinstance(info, OptionInfo):
+            info.rich_help_panel = heading
+    return Annotated[(kind, *marked)]
+
+
+def _refuse_duplicates(run: Command, options: list[Parameter]) -> None:
+    names = [option.name for option in options]
+    for option in options:
+        for info in get_args(option.annotation)[1:]:
+            names += _spellings(info) if isinstance(info, OptionInfo) else []
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TypeError(f"{run.__module__}: two options are called {', '.join(twice)}")
+
+
+def _spellings(info: OptionInfo) -> list[str]:
+    """What is typed for an option: `--name`, and `--no-name` after a slash."""
+    declared = (info.default, *(info.param_decls or ()))  # typer keeps the first under `default`
+    return [part for text in declared if isinstance(text, str) for part in text.split("/")]
+
+
+def _packed(group: Any, values: Mapping[str, Any]) -> Any:
+    return group(**{field.name: values[field.name] for field in fields(group)})

@@ -1,0 +1,16 @@
+"""Names that an option accepts, so that a mistyped one is refused before torch is imported.
+
+tests/cli/test_defaults.py compares each with the registry that it is a copy of.
+"""
+
+POOLINGS = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
+SIMILARITIES = ("cosine", "dot")
+PROTOCOLS = ("default", "ielab-2025")
+TOWERS = ("query", "passage")
+ATTRIBUTED_TOWERS = ("query", "passage", "both")
+TARGETS = ("norm", "score", "margin")
+METHODS = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
+PARTS = ("intermediate", "up", "output")
+ATTRIBUTION_PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+PROBES = ("dot", "cosine", "passage_only", "elementwise", "bilinear", "mean_difference", "concat", "mdl")
+CONTROLS = ("none", "shuffled_queries", "hash_labels", "random_weights")

@@ -1,0 +1,91 @@
+"""How a command line is read and its help laid out: what typer accepts silently is refused here."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from retroscope.errors import SettingsError
+
+# Contexts, parameters and parsers are `Any`: their classes are private to typer.
+ARGUMENTS, OPTIONS = "Arguments", "Options"
+
+
+class Command(TyperCommand):
+    """A command that refuses options given twice, and names the nearest option for one that does not exist."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Check the words of the command line, then read them as typer does."""
+        check_words(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, each group of options under its heading."""
+        sections: dict[str, list[tuple[str, str]]] = {ARGUMENTS: [], OPTIONS: []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(_heading(parameter), []).append(record)
+        general = sections.pop(OPTIONS)
+        for heading, records in {**sections, OPTIONS: general}.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+class Commands(TyperGroup):
+    """The program itself, with the same checks of its own options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Check the words of the command line, then read them as typer does."""
+        check_words(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+def _heading(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return ARGUMENTS
+    return getattr(parameter, "rich_help_panel", None) or OPTIONS
+
+
+def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:
+    """Refuse an option that does not exist, and one that takes one value and is given twice.
+
+    Raises:
+        SettingsError: with the nearest option that exists.
+    """
+    parser: Any = command.make_parser(ctx)
+    parser.ignore_unknown_options = True
+    values, rest, order = parser.parse_args(list(args))
+    place = ctx.command_path
+    known = [name for one in command.get_params(ctx) for name in (*one.opts, *one.secondary_opts) if name[:1] == "-"]
+    for word in _unknown(command, ctx, values, rest, args):
+        near = get_close_matches(word, known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise SettingsError(f"there is no option {word}", where=place, fix=f"{hint}`{place} --help` lists the options")
+    for option in dict.fromkeys(order):
+        if order.count(option) > 1 and _takes_one(option):
+            spelled = "/".join((*option.opts, *option.secondary_opts))
+            raise SettingsError(f"{spelled} is given more than once", where=place, fix="give it once")
+
+
+def _unknown(
+    command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
+) -> list[str]:
+    """Words that look like options and were left over for arguments; after `--` nothing is an option."""
+    words = list(args)
+    if isinstance(command, TyperGroup):
+        left = rest[:1]  # what follows is the command's
+    else:
+        arguments = [one.name for one in command.get_params(ctx) if one.param_type_name == "argument"]
+        left = [*rest, *(word for name in arguments if isinstance(word := values.get(str(name)), str))]
+    after = words[words.index("--") + 1 :] if "--" in words else []
+    return [word.partition("=")[0] for word in left if word[:1] == "-" and len(word) > 1 and word not in after]
+
+
+def _takes_one(parameter: Any) -> bool:
+    """Whether a second value would silently replace the first."""
+    if parameter.param_type_name != "option" or parameter.multiple:
+        return False
+    return not parameter.is_flag or bool(parameter.secondary_opts)

@@ -1,0 +1,29 @@
+"""From settings to the plan of a study: the command line loads models and collections here, and nowhere else."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from retroscope.cli.running import Plan
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.load import collection_of, pair_of, retriever_of
+from retroscope.inputs.settings import StudySettings
+from retroscope.study.plan import plan_study
+from retroscope.study.run import Runnable
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+
+
+def plan_study_of_pair(settings: StudySettings, cache: Path) -> Plan:
+    """Load a backbone, its retriever and further training runs, and plan their study."""
+    before, after = pair_of(settings.before, settings.after)
+    return _planned({BEFORE: before, AFTER: after}, settings, cache)
+
+
+def plan_study_of_model(settings: StudySettings, cache: Path) -> Plan:
+    """Load one retriever, and plan its study."""
+    return _planned({MODEL: retriever_of(settings.after)}, settings, cache)
+
+
+def _planned(models: Mapping[str, Retriever], settings: StudySettings, cache: Path) -> Plan:
+    collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
+    trainings = [retriever_of(one, "training run") for one in settings.trainings]
+    return Runnable(plan_study(models, collections, settings, trainings=trainings, cache=cache))

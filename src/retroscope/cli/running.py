@@ -1,0 +1,96 @@
+"""One way to carry out a plan, for every command that measures: refuse, plan, claim, run, write, print."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+from retroscope.files import refuse_foreign, refuse_other_report
+from retroscope.progress import Progress
+
+Document = Mapping[str, Any]
+
+
+class Outcome(Protocol):
+    """What a run found."""
+
+    def write(self, folder: Path) -> Path | None:
+        """Write everything into a folder; return the path of the report, if there is one."""
+
+    def document(self) -> Document:
+        """Return what `--json` prints."""
+
+    def text(self) -> str:
+        """Return what is printed without `--json`."""
+
+
+class Plan(Protocol):
+    """What a run takes, known before it starts."""
+
+    def lines(self) -> Sequence[str]:
+        """Return the plan in words."""
+
+    def document(self) -> Document:
+        """Return what `--dry-run --json` prints."""
+
+    def run(self, progress: Progress) -> Outcome:
+        """Measure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run writes.
+
+    Attributes:
+        out: folder of the results; None: they are only printed.
+        cache: folder of the vector stores, if any are made.
+        replaced: folders below `out` that are replaced as a whole.
+        owner: the document without which a report in `out` is of something else; empty: `out` is not checked for one.
+    """
+
+    out: Path | None
+    cache: Path | None = None
+    replaced: tuple[str, ...] = ("tables", "figures")
+    owner: str = ""
+
+    def check(self) -> None:
+        """Refuse to replace files that no run wrote.
+
+        Raises:
+            SettingsError: if there are any.
+        """
+        if self.out is not None:
+            if self.owner:
+                refuse_other_report(self.out, self.owner)
+            for name in self.replaced:
+                refuse_foreign(self.out / name)
+
+    @property
+    def claims(self) -> tuple[Path, ...]:
+        """Folders that must be writable before hours are spent."""
+        return tuple(folder for folder in (self.out, self.cache) if folder is not None)
+
+
+def carry_out(prepare: Callable[[], Plan], place: Place, *, dry_run: bool, as_json: bool) -> None:
+    """Load and plan, then print the plan (`dry_run`) or run it, write what was found, and print it.
+
+    Args:
+        prepare: loads everything and returns the plan; called once nothing stands against writing.
+        as_json: print a document instead of text.
+    """
+    if not dry_run:
+        place.check()
+    plan = prepare()
+    if dry_run:
+        emit(plan.document()) if as_json else say("\n".join(plan.lines()))
+        return
+    note("\n".join(plan.lines()))
+    with claimed(*place.claims), progress_bars() as progress:
+        outcome = plan.run(progress)
+    if place.out is not None:
+        note("statistics, tables and figures ...")
+    page = None if place.out is None else outcome.write(place.out)
+    emit(outcome.document()) if as_json else say(outcome.text())
+    if page is not None:
+        note(f"report: {page}")

@@ -1,0 +1,35 @@
+"""What every command that measures does once its options are read: resolve them, and carry out the study's plan."""
+
+from collections.abc import Sequence
+
+from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, Values
+
+
+def carry_out_study(
+    values: Values, left_out: Sequence[str], options: RunOptions, output: OutputOptions | ReportOptions
+) -> None:
+    """Resolve the settings of a study, refuse to replace another one, and carry out the plan.
+
+    Args:
+        values: dotted name of a setting -> value of its option; None where it was not given. A study of a pair has
+            "before", a study of one model has not.
+        left_out: analyses that are not measured.
+    """
+    from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
+    from retroscope.cli.resolve import resolve
+    from retroscope.cli.running import Place, carry_out
+    from retroscope.inputs.cache import default_cache
+    from retroscope.study.folder import WRITTEN
+    from retroscope.study.settings import refuse_other
+
+    settings = resolve(values, options.settings, options.assignments, left_out=left_out)
+    if output.out is not None and not (output.overwrite or output.dry_run):
+        refuse_other(output.out, settings)
+    cache = options.cache or default_cache()
+    prepare = plan_study_of_pair if "before" in values else plan_study_of_model
+    carry_out(
+        lambda: prepare(settings, cache),
+        Place(out=output.out, cache=cache, replaced=WRITTEN),
+        dry_run=output.dry_run,
+        as_json=output.as_json,
+    )

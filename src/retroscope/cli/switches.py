@@ -1,0 +1,50 @@
+"""`--no-NAME` for every analysis that can be left out, from the table of analyses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Annotated, ClassVar
+
+from retroscope.analyses import analyses
+from retroscope.cli.defaults import option
+from retroscope.errors import SettingsError
+
+PREFIX = "no_"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Analyses that are left out; `switches` adds a field for each that can be."""
+
+    HEADING: ClassVar[str] = "Analyses"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the analyses that are left out."""
+        return tuple(one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name))
+
+
+def switches() -> type[LeftOut]:
+    """Return the group of options `--no-NAME`; analyses of other packages have theirs, too."""
+    options = [
+        (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
+        for name, analysis in analyses().items()
+        if not analysis.required
+    ]
+    return make_dataclass("Switches", options, bases=(LeftOut,), frozen=True)
+
+
+def refuse_options_of(left_out: LeftOut, values: Mapping[str, object]) -> None:
+    """Refuse options of an analysis that is left out.
+
+    Raises:
+        SettingsError: for the first of them.
+    """
+    for setting, value in values.items():
+        analysis, dot, name = setting.partition(".")
+        if dot and value is not None and analysis in left_out.names:
+            raise SettingsError(f"--no-{analysis} leaves out what {name}={value} is for", fix=f"drop --no-{analysis}")
+
+
+def all_but(*names: str) -> tuple[str, ...]:
+    """Return the analyses to leave out so that only these, and those that are required, remain."""
+    return tuple(name for name, analysis in analyses().items() if name not in names and not analysis.required)

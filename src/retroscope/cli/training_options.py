@@ -1,0 +1,80 @@
+"""Options of the commands that fine-tune a backbone."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from retroscope.cli.defaults import default_of, option
+from retroscope.cli.options import Values
+from retroscope.cli.values import given
+from retroscope.training.settings import LEARNING_RATES, PRECISIONS, TrainingSettings
+
+STRATEGIES = tuple(LEARNING_RATES)
+
+
+def default(field: str) -> str:
+    """Return the default of a training setting, as help shows it."""
+    return default_of(TrainingSettings, field)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassOptions:
+    """How long and how fast is trained."""
+
+    HEADING: ClassVar[str] = "Training"
+
+    batch_size: Annotated[
+        int | None,
+        option("--batch-size", help="Pairs in a batch; the other passages of the batch are negatives", metavar="N",
+               default=default("batch_size")),
+    ] = None  # fmt: skip
+    epochs: Annotated[
+        float | None,
+        option("--epochs", help="Passes over the pairs", metavar="X", default=default("epochs")),
+    ] = None
+    steps: Annotated[int | None, option("--steps", help="Optimiser steps, instead of --epochs", metavar="N")] = None
+    learning_rate: Annotated[
+        float | None,
+        option("--learning-rate", help="Peak learning rate", metavar="X", default="the strategy's"),
+    ] = None
+
+    def values(self) -> Values:
+        """Return the settings that were given, as fields of `TrainingSettings`."""
+        return given(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What is trained, and with which negatives and seed."""
+
+    HEADING: ClassVar[str] = "Training"
+
+    strategy: Annotated[
+        str | None,
+        option("--strategy", help=f"Weights to train: {', '.join(STRATEGIES)}", metavar="NAME",
+               default=default("strategy"), known=STRATEGIES, kind="strategy"),
+    ] = None  # fmt: skip
+    two_towers: Annotated[
+        bool, option("--two-towers", help="Train a copy of the backbone for queries, and another for passages")
+    ] = False
+    hard_negatives: Annotated[
+        int | None,
+        option("--hard-negatives", help="Hard negatives of each pair, found by BM25", metavar="N",
+               default=default("hard_negatives")),
+    ] = None  # fmt: skip
+    mini_batch: Annotated[
+        int | None,
+        option("--mini-batch", help="Texts in memory at once (GradCache)", metavar="N", default="the whole batch"),
+    ] = None
+    precision: Annotated[
+        str | None,
+        option("--precision", help=f"Precision of the forward pass: {', '.join(PRECISIONS)}", metavar="NAME",
+               default=default("precision"), known=PRECISIONS, kind="precision"),
+    ] = None  # fmt: skip
+    seed: Annotated[
+        int | None,
+        option("--seed", help="Seed of order, dropout and new weights", metavar="N", default=default("seed")),
+    ] = None
+
+    def values(self) -> Values:
+        """Return the settings that were given, as fields of `TrainingSettings`."""
+        return given(**{**vars(self), "two_towers": self.two_towers or None})

@@ -1,0 +1,103 @@
+"""From the text of an option to the value of a setting."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from retroscope.errors import SettingsError
+
+KIBI, KILO = 1024, 1000
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the parts of a comma-separated option; None where it was not given."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str | None, option: str) -> list[int] | None:
+    """Return the whole numbers of a comma-separated option; None where it was not given.
+
+    Raises:
+        SettingsError: for anything else.
+    """
+    parts = listed(text)
+    wrong = [part for part in parts or () if not (part.isascii() and part.isdecimal())]
+    if wrong:
+        raise SettingsError(f"invalid number {wrong[0]!r}", where=option, fix="write whole numbers, e.g. 2,3,5")
+    return None if parts is None else [int(part) for part in parts]
+
+
+def shares(text: str | None, option: str) -> list[float] | None:
+    """Return the shares of a comma-separated option; None where it was not given.
+
+    Raises:
+        SettingsError: for anything that is no number.
+    """
+    parts = listed(text)
+    try:
+        return None if parts is None else [float(part) for part in parts]
+    except ValueError as error:
+        raise SettingsError(f"invalid list {text!r}", where=option, fix="write numbers, e.g. 0.1,0.2") from error
+
+
+def in_bytes(text: str | None, option: str = "--memory") -> int | None:
+    """Return the bytes that a size like 4GiB, 500MB or 2e9 names; None where it was not given.
+
+    Raises:
+        SettingsError: for a text that names no size.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*([KMGT]i?B?|B)?\s*", text, re.IGNORECASE)
+    try:
+        number = float(match[1]) if match else 0.0
+    except ValueError:
+        number = 0.0
+    if match is None or number <= 0:
+        raise SettingsError(f"invalid size {text!r}", where=option, fix="use a number and a unit, e.g. 4GiB")
+    unit = (match[2] or "B").upper().removesuffix("B")
+    power = "KMGT".index(unit[0]) + 1 if unit else 0
+    return int(number * (KIBI if unit.endswith("I") else KILO) ** power)
+
+
+def measures(text: str | None) -> list[str] | None:
+    """Return the measures of a comma-separated option, each of which can be computed; None where it was not given.
+
+    Raises:
+        SettingsError: for one that does not exist.
+    """
+    parts = listed(text)
+    if parts is not None:
+        from retroscope.retrieval.measures import parse_measure
+
+        for name in parts:
+            parse_measure(name)
+    return parts
+
+
+def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings of one model from its argument: a name, or query=NAME,passage=NAME.
+
+    Raises:
+        SettingsError: for towers other than these two.
+    """
+    blank = dict.fromkeys(("source", "query", "passage"))  # names in a settings file are of another model
+    if "=" not in name or Path(name).exists():
+        return {**blank, "source": name, "load": dict(load)}
+    towers = dict(part.partition("=")[::2] for part in name.split(","))
+    if set(towers) != {"query", "passage"} or not all(towers.values()):
+        raise SettingsError(f"invalid model {name!r}", fix="write query=NAME,passage=NAME for two towers")
+    return {**blank, **towers, "load": dict(load)}
+
+
+def given(**options: object) -> dict[str, object]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def split_or_spec(name: str | None, data: str) -> dict[str, str] | None:
+    """Return the settings of a collection that is named by a split of another, or by its own spec."""
+    if name is None:
+        return None
+    own = ":" in name or "/" in name or Path(name).exists()
+    return {"source": name} if own else {"source": data, "split": name}

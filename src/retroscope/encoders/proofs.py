@@ -1,0 +1,46 @@
+"""What was proved of an encoder before it was used: its weights, and that padding changes nothing. No torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LoadingProof:
+    """Evidence that every weight came from the checkpoint.
+
+    Attributes:
+        source: folder or name that was read, with its revision or file hash where known.
+        loaded: number of tensors that came from the checkpoint.
+        missing: model tensors that the checkpoint lacks and that are known not to matter
+            (unused heads, e.g. BERT's pooler under mean pooling); any other is an error on load.
+        unexpected: checkpoint tensors that the model does not use (known unused heads).
+        counted: the tensors were counted, not compared value by value (quantised files).
+        wrapper: name of the class around the backbone that the checkpoint was saved from, where that decides what
+            other tools load; empty elsewhere.
+        notes: what else was found, in words, for a reader (adapter merged, tied weights ...).
+    """
+
+    source: str
+    loaded: int
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    counted: bool = False
+    wrapper: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The outcome of one test that an encoder must pass before its numbers count.
+
+    Attributes:
+        name: of the test, e.g. "padding_left".
+        value: the largest distance between two vectors that should be equal, relative to their length.
+        tolerance: the distance that float rounding explains; a larger one is a fault.
+        detail: what was compared, in words.
+    """
+
+    name: str
+    passed: bool
+    value: float
+    tolerance: float
+    detail: str = ""

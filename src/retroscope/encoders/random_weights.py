@@ -1,0 +1,74 @@
+"""The random-weight control: a copy of a model with its architecture, tokenizer and recipe, and nothing learned."""
+
+import copy
+from dataclasses import replace
+from typing import overload
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.checkpoints.backbones import new_backbone
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.loading import freeze, look_both_ways
+from retroscope.encoders.proofs import LoadingProof
+
+
+@overload
+def with_random_weights(of: Encoder, seed: int) -> Encoder: ...
+@overload
+def with_random_weights(of: Retriever, seed: int) -> Retriever: ...
+def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriever:
+    """Return a copy whose weights are drawn by the architecture's own initialisation.
+
+    Towers that share weights in the original share them in the copy. The global random state is not touched.
+
+    Args:
+        of: an encoder, or a retriever with both its towers.
+        seed: of the draw; a second tower with weights of its own is drawn with `seed + 1`.
+    """
+    if isinstance(of, Encoder):
+        return _copy(of, seed)
+    query = _copy(of.query, seed)
+    if of.passage is of.query:
+        return replace(of, name=query.name, query=query, passage=query)
+    if of.passage.backbone is of.query.backbone:
+        passage = replace(query, recipe=of.passage.recipe)
+    else:
+        passage = _copy(of.passage, seed + 1)
+    return replace(of, name=_name(of.name, seed), query=query, passage=passage)
+
+
+def _copy(encoder: Encoder, seed: int) -> Encoder:
+    with torch.random.fork_rng(), quiet():
+        torch.manual_seed(seed)
+        backbone = _rebuilt(encoder.backbone)
+        head = _reinitialised(encoder.head)
+    if encoder.recipe.causal is False:
+        look_both_ways(backbone)
+    freeze(backbone).to(encoder.device)
+    note = f"random-weight copy of {encoder.proof.source}"
+    proof = LoadingProof(f"random weights, seed {seed}", loaded=0, notes=(note,))
+    name = _name(encoder.name, seed)
+    anatomy = prove_anatomy(backbone)
+    return replace(encoder, name=name, backbone=backbone, head=head, proof=proof, anatomy=anatomy)
+
+
+def _rebuilt(backbone: PreTrainedModel) -> PreTrainedModel:
+    pooler = "pooler" in dict(backbone.named_children())
+    return new_backbone(backbone.config, type(backbone), pooler=pooler).to(backbone.dtype)
+
+
+def _reinitialised(head: nn.Module) -> nn.Module:
+    """Return a copy of a head whose learned layers are re-initialised; normalisation has nothing learned."""
+    head = copy.deepcopy(head)
+    for module in head.modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            module.reset_parameters()
+    return freeze(head)
+
+
+def _name(name: str, seed: int) -> str:
+    return f"{name} (random, seed {seed})"

@@ -1,0 +1,45 @@
+"""Which pairs of models allow transplants."""
+
+from typing import Any
+
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import EncoderError
+
+# Of a configuration: what changes a vector without any weight.
+COMPUTES = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "rope_theta",
+            "rope_parameters", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "hidden_act",
+            "hidden_activation", "activation_function", "feed_forward_proj", "sliding_window",
+            "layer_types")  # fmt: skip
+
+
+def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
+    """Refuse two models whose weights cannot stand in for one another.
+
+    Raises:
+        EncoderError: that names the first tensors that differ in shape.
+    """
+    mine, theirs = (dict(e.backbone.named_parameters()) for e in (receiver, donor))
+    apart = [
+        name
+        for name in {**mine, **theirs}
+        if "pooler" not in name and (name not in mine or name not in theirs or mine[name].shape != theirs[name].shape)
+    ]
+    if apart:
+        raise EncoderError(
+            f"{receiver.name} and {donor.name} differ in {len(apart)} tensors, first {apart[0]}",
+            fix="transplant between a backbone and the retriever fine-tuned from it",
+        )
+    one, two = (_computes(encoder) for encoder in (receiver, donor))
+    differ = [f"{name} ({one[name]} and {two[name]})" for name in one if one[name] != two[name]]
+    if differ:
+        raise EncoderError(
+            f"{receiver.name} and {donor.name} compute differently: {', '.join(differ)}",
+            fix="load both alike: a hybrid has one way to compute",
+        )
+
+
+def _computes(encoder: Encoder) -> dict[str, Any]:
+    """Return what a model does with its weights besides them."""
+    config = encoder.backbone.config.to_dict()
+    measured = {"attention looks back only": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
+    return measured | {name: config.get(name) for name in COMPUTES}

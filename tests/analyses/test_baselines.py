@@ -1,0 +1,377 @@
+"""Baselines: the best of planted vectors is found, nothing is found in noise, and a leak is an alarm."""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache as remembered
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analyses_one import context_of, measured, reported, subject_of
+from retroscope.analyses.analysis import NoSettings
+from retroscope.analyses.baselines import ANALYSIS
+from retroscope.analyses.baselines import measure as measuring
+from retroscope.analyses.baselines.measure import INSTRUMENT, refusal
+from retroscope.analyses.baselines.result import TRAINED, UNTRAINED, BaselineResult
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.baselines.variants import (
+    HEAD,
+    RAW,
+    UNIT,
+    WHITENED,
+    BaselineTask,
+    VariantScores,
+    baseline_task,
+    shuffled_judgments,
+    try_bm25,
+    try_shuffled,
+    try_variants,
+)
+from retroscope.analyses.baselines.vectors import BOTH_WAYS, CAUSAL_CLS, NO_CLS, Views, applicable, repooled
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval import ANALYSIS as RETRIEVAL
+from retroscope.analyses.section import Reading, Section
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.pooling import POOLINGS, pooling
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval import linear_head
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.page import SectionPage, fill
+from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
+from synthetic_drift import weight_drift
+from tiny_study import Tiny
+from toys import save_toy
+
+N, DIM = 200, 16
+MEASURES = ("RR@10", "R@10")
+CHANCE = 1 / 20  # of R@10
+
+
+@remembered
+def toy() -> Collection:
+    passages = [Passage(f"p{i}", f"passage {i}") for i in range(N)]
+    queries = [Query(f"q{i}", f"question {i}") for i in range(N)]
+    return make_collection("toy", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(N)])
+
+
+def representations(queries: np.ndarray, passages: np.ndarray, similarity: str = "cosine") -> RetrieverRepresentations:
+    """Two layers: noise, then these vectors."""
+    rng = np.random.default_rng(99)
+    towers = []
+    for letter, found in (("q", queries), ("p", passages)):
+        layers = np.stack([rng.standard_normal(found.shape), found], axis=1)
+        towers.append(representations_in_memory([f"{letter}{i}" for i in range(N)], layers))
+    query, passage = towers
+    return RetrieverRepresentations("toy", query, passage, similarity, {})
+
+
+def noise(seed: int, dim: int = DIM) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((N, dim))
+
+
+def task(similarity: str = "cosine") -> BaselineTask:
+    return baseline_task(toy(), MEASURES, similarity, BaselineSettings())
+
+
+def best(found: VariantScores, name: str, measure: str = "R@10") -> float:
+    return float(found.best.values.sel(best=name, measure=measure).mean())
+
+
+def variant(found: VariantScores, vectors: str, layer: int = 1) -> float:
+    return float(found.scores.values.sel(layer=layer, vectors=vectors, measure="R@10").isel(pooling=0).mean())
+
+
+def test_where_only_mean_pooling_retrieves_it_is_chosen() -> None:
+    meaning = noise(0)
+    own = representations(noise(1), noise(2))
+    others = representations(np.hstack([meaning + 0.3 * noise(3), noise(4)]), np.hstack([meaning, noise(5)]))
+    found = try_variants(Views(own, "cls", others, ("mean", "max")), task())
+    assert {(c["pooling"], c["layer"]) for c in found.choices} == {("mean", 1)}
+    assert best(found, UNTRAINED) > 0.95
+    assert variant(found, RAW) < 3 * CHANCE
+
+
+def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
+    """Two loud directions that say nothing drown the rest; even, they are 2 of 16."""
+    meaning, loud = noise(0), np.r_[np.full(14, 1.0), np.full(2, 60.0)]
+    mixed = np.r_[np.ones(14), np.zeros(2)]
+    queries = (meaning * mixed + noise(1) * np.where(mixed, 0.2, 1.0)) * loud
+    passages = (meaning * mixed + noise(2) * (1 - mixed)) * loud
+    found = try_variants(Views(representations(queries, passages), "mean"), task())
+    assert {c["vectors"] for c in found.choices if c["best"] == UNTRAINED} == {WHITENED}
+    assert best(found, UNTRAINED) > 0.9
+    assert variant(found, RAW) < 0.5
+
+
+def test_a_linear_map_is_found_by_the_head_and_by_nothing_else() -> None:
+    passages, turn = noise(0), np.linalg.qr(noise(7)[:DIM])[0]
+    found = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), task())
+    assert {(c["layer"], c["vectors"]) for c in found.choices if c["best"] == TRAINED} == {(1, HEAD)}
+    assert best(found, TRAINED) > 0.9
+    assert best(found, UNTRAINED) < 3 * CHANCE
+
+
+def test_where_nothing_helps_nothing_is_found() -> None:
+    """Unrelated vectors: over 12 studies no best is significantly better than the model as compared more often than
+    3 times (of 24 tests at .05 a right one exceeds 3 with a probability of .03).
+    """
+    significant = 0
+    for seed in range(12):
+        found = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), task())
+        compared = found.scores.select(pooling="mean", layer=1, vectors=RAW)
+        wide = replace(compared, values=compared.values.drop_vars(["pooling", "layer", "vectors"]))
+        for name in (UNTRAINED, TRAINED):
+            top = found.best.select(best=name)
+            top = replace(top, values=top.values.drop_vars("best"))
+            table = compare_scores(wide, top, ComparisonSettings(resamples=100)).table.sel(measure="RR@10")
+            significant += int(table["p"] < 0.05 and table["effect"] > 0)
+    assert significant <= 3
+
+
+def test_by_dot_product_unit_length_is_a_variant_of_its_own() -> None:
+    meaning = noise(0)
+    lengths = np.exp(2 * noise(1, 1))  # some passages are near every query
+    found = try_variants(
+        Views(representations(meaning + 0.3 * noise(2), meaning * lengths, "dot"), "mean"), task("dot")
+    )
+    assert list(found.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
+    assert variant(found, UNIT) > 0.95 > 0.9 > variant(found, RAW)
+
+
+def test_shuffled_judgments_are_not_found() -> None:
+    views = Views(representations(noise(0) + 0.3 * noise(1), noise(0)), "mean")
+    found = try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+    limit = CHANCE + 4 * np.sqrt(CHANCE * (1 - CHANCE) / N)
+    assert float(found.sel(vectors=HEAD)) < limit
+    assert float(found.sel(vectors=RAW)) < limit
+
+
+def test_shuffled_judgments_are_found_by_a_head_that_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control must fail where every fold trains on the queries that it is asked."""
+    wide = Views(representations(noise(0, 400), noise(1, 400)), "mean")  # enough dimensions to remember
+    everyone = np.arange(N)
+    assert float(leak(wide).sel(vectors=HEAD)) < 3 * CHANCE
+    monkeypatch.setattr(linear_head, "training_rows", lambda folds, fold, dev: (everyone, everyone))
+    assert float(leak(wide).sel(vectors=HEAD)) > 0.9
+
+
+def leak(views: Views) -> xr.DataArray:
+    return try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+
+
+def test_shuffling_gives_every_query_the_judgments_of_another() -> None:
+    shuffled = shuffled_judgments(toy(), seed=0)
+    taken = [next(iter(shuffled.qrels[q])) for q in shuffled.judged_queries]
+    assert sorted(taken) == sorted(toy().passages)
+    assert sum(p == f"p{q[1:]}" for q, p in zip(shuffled.judged_queries, taken, strict=True)) < 6
+
+
+def test_shuffling_leaves_folds_where_texts_repeat_and_share_passages() -> None:
+    """Two queries of each text, four of each passage: given query by query, all would hang together."""
+    passages = [Passage(f"p{i}", f"passage {i}") for i in range(N)]
+    queries = [Query(f"q{i}", f"question {i // 2}") for i in range(N)]
+    repeated = make_collection("r", passages, queries, [Judgment(f"q{i}", f"p{i // 4}") for i in range(N)])
+    shuffled_task = baseline_task(shuffled_judgments(repeated, seed=0), MEASURES, "cosine", BaselineSettings())
+    assert np.bincount(shuffled_task.folds).tolist() == [N // 5] * 5
+    assert {len(shuffled_judgments(repeated, seed=0).qrels[q]) for q in repeated.queries} == {1}
+
+
+def test_without_a_head_there_is_one_best() -> None:
+    without = baseline_task(toy(), MEASURES, "cosine", BaselineSettings(head=False))
+    found = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
+    assert list(found.best.values["best"].values) == [UNTRAINED]
+    assert list(found.scores.values["vectors"].values) == [RAW, WHITENED]
+
+
+def test_bm25_ranks_by_words() -> None:
+    passages = [Passage(f"p{i}", f"thing{i} in a place") for i in range(30)]
+    queries = [Query(f"q{i}", f"where is thing{i}") for i in range(29)] + [Query("q29", "nothing of it")]
+    worded = make_collection("w", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(30)])
+    values = try_bm25(worded, ("RR@10",)).values.sel(measure="RR@10").values
+    assert values.tolist() == [1.0] * 29 + [0.0]
+
+
+def test_poolings_side_by_side_are_those_alone(tmp_path: Path) -> None:
+    texts = ["gravity bends light", "a cat sat on a mat and the mat was red", "moon"]
+    model = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="mean")
+    both = encode_layers(repooled(model, ("cls", "mean")).passage, texts).layers.numpy()
+    alone = [encode_layers(load_retriever(tmp_path / "toy", pooling=n).passage, texts).layers for n in ("cls", "mean")]
+    assert np.array_equal(both, np.concatenate([a.numpy() for a in alone], axis=2))
+    with pytest.raises(SettingsError, match="unknown pooling 'cl'"):
+        pooling("mean+cl")
+    assert not [name for name in POOLINGS if "+" in name]
+
+
+@pytest.mark.parametrize(
+    ("family", "own", "tried", "reasons"),
+    [
+        ("bert", "mean", ("cls",), {"last_token": BOTH_WAYS}),
+        ("bert", "cls", ("mean",), {"last_token": BOTH_WAYS}),
+        ("llama", "mean", ("last_token",), {"cls": CAUSAL_CLS}),
+        ("t5", "mean", (), {"cls": NO_CLS, "last_token": BOTH_WAYS}),
+    ],
+)
+def test_only_poolings_that_the_architecture_gives_a_meaning_are_tried(
+    family: str, own: str, tried: tuple[str, ...], reasons: dict[str, str], tmp_path: Path
+) -> None:
+    model = load_retriever(save_toy(family, tmp_path / "toy"), pooling=own)
+    assert applicable(model, BaselineSettings().poolings) == (tried, reasons)
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"baselines\.folds is 2"):
+        BaselineSettings(folds=2)
+    with pytest.raises(SettingsError, match="unknown pooling of the baselines 'meen'"):
+        BaselineSettings(poolings=("meen",))
+
+
+SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Baselines and retrieval of the tiny pair."""
+
+    context: Context
+    baselines: Measurement
+    retrieval: Measurement
+
+    def reported(
+        self, *, baselines: Measurement | None = None, retrieval: Measurement | None = None
+    ) -> tuple[BaselineResult, Section]:
+        """Return what is found and reported of them, or of others in their place."""
+        subject = subject_of(self.context)
+        effect, _ = reported(RETRIEVAL, [retrieval or self.retrieval], subject)
+        result, section = reported(ANALYSIS, [baselines or self.baselines], subject, {"retrieval": effect})
+        assert isinstance(result, BaselineResult)
+        return result, section
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    home = tmp_path_factory.mktemp("baselines")
+    context = context_of(tiny, cache, SETTINGS)
+    retrieval = measured(RETRIEVAL, context, NoSettings(), home / "retrieval")
+    return Measured(context, measured(ANALYSIS, context, BaselineSettings(), home / "baselines"), retrieval)
+
+
+def test_a_comparison_says_what_was_already_there(found: Measured) -> None:
+    result, section = found.reported()
+    assert set(result.variants["model"]) == {"before", "after", "random weights", "BM25"}
+    as_compared = result.variants.query(
+        "model == 'before' and pooling == 'mean' and layer == 2 and vectors == 'raw' and measure == 'RR@10'"
+    )
+    assert as_compared["mean"].item() == pytest.approx(
+        found.retrieval.scores["before"].mean().sel(measure="RR@10").item()
+    )
+    said = section.statements
+    assert [s.tone for s in said[:2]] == [CHANGED, CHANGED]
+    assert "The backbone at its best without training reaches RR@10" in said[0].text
+    assert "% [" in said[1].text
+    assert "of the gain of" in said[1].text
+    assert said[-1].tone == NOTE
+    body = SectionPage(
+        ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {**section.values, "section": section}
+    )
+    values = {"title": "toys", "drift": weight_drift(), "statements": (), "command": "", "versions": {}}
+    page = fill("diff.html.j2", section.figures, section.tables, values, (body,))
+    assert "What was already there" in page
+    assert "last_token pooling was left out: the last token of a model that looks both ways" in page
+    assert "Hoerl, Kennard (1970)" in page
+
+
+def test_every_number_is_in_the_document_and_in_tables(found: Measured) -> None:
+    result, section = found.reported()
+    document = json.loads(json.dumps(section.document))
+    assert {row["best"] for row in document["shares"]} == {UNTRAINED, TRAINED}
+    assert list(document) == [
+        "variants", "choices", "shares", "left", "alike", "pre_training", "shuffled", "left_out"
+    ]  # fmt: skip
+    assert len(document["variants"]) == len(result.variants)
+    assert set(section.frames) == {
+        "baselines", "baseline_gains", "baseline_shares", "baseline_choices", "baselines_alike"
+    }  # fmt: skip
+    assert set(section.tables) == {"baseline_gains", "baseline_variants"}
+    assert [figure.name for figure in section.figures] == ["baselines"]
+    assert section.differences == {"Already there": result.left}
+
+
+def test_what_is_encoded_and_searched_is_planned(found: Measured) -> None:
+    planned = INSTRUMENT.plan(found.context, BaselineSettings())
+    assert planned.document == {"views": (3 + 1) * 3, "head": True}
+    assert {tower["model"] for tower in planned.towers} == {"before, pooled by cls"}
+    assert all(tower["stored"] for tower in planned.towers), "the plan is of what was measured"
+    assert planned.lines[0].startswith("baselines: 12 poolings and layers are searched, raw, whitened and with a")
+    without = replace(found.context, settings=replace(SETTINGS, random_weights=False))
+    few = INSTRUMENT.plan(without, BaselineSettings(poolings=(), head=False))
+    assert (few.document, few.towers) == ({"views": 2 * 3, "head": False}, ())
+
+
+def test_without_random_weights_pre_training_is_not_measured(found: Measured, tmp_path: Path) -> None:
+    context = replace(found.context, settings=replace(SETTINGS, random_weights=False))
+    without = measured(ANALYSIS, context, BaselineSettings(poolings=(), head=False), tmp_path / "without")
+    result, _ = found.reported(baselines=without)
+    assert result.pre_training is None
+    assert result.shuffled is None
+    assert set(without.scores) == {"variants/before", "variants/after", "best/before", "best/after", "bm25"}
+
+
+def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(found: Measured) -> None:
+    """The two exchanged: the worse model is called the retriever."""
+    retrieval, scores = found.retrieval.scores, found.baselines.scores
+    swapped = replace(found.retrieval, scores={"before": retrieval["after"], "after": retrieval["before"]}, facts={})
+    changed = {f"{kind}/{one}": scores[f"{kind}/{other}"] for kind in ("variants", "best")
+               for one, other in (("before", "after"), ("after", "before"))}  # fmt: skip
+    _, section = found.reported(retrieval=swapped, baselines=replace(found.baselines, scores={**scores, **changed}))
+    assert section.statements[0].text.endswith("does not reach what was already there.")
+    assert "% [" not in section.statements[0].text
+
+
+def test_where_the_two_are_one_model_no_share_is_claimed(found: Measured) -> None:
+    before, scores = found.retrieval.scores["before"], found.baselines.scores
+    same = replace(found.retrieval, scores={"before": before, "after": before}, facts={})
+    mine = replace(found.baselines, scores={**scores, "best/after": scores["best/before"]})
+    _, section = found.reported(retrieval=same, baselines=mine)
+    assert section.statements[0].tone == NO_EVIDENCE
+    assert "No evidence that fine-tuning adds anything to it." in section.statements[0].text
+    assert not any("of the gain" in s.text for s in section.statements)
+
+
+def test_a_leaking_head_is_an_alarm(found: Measured) -> None:
+    leaking = found.baselines.scores["shuffled"]
+    values = leaking.values.copy()
+    values.loc[{"vectors": HEAD}] = 1.0
+    scores = {**found.baselines.scores, "shuffled": replace(leaking, values=values)}
+    _, section = found.reported(baselines=replace(found.baselines, scores=scores))
+    alarm = section.statements[-1]
+    assert alarm.tone == ALARM
+    assert "its folds leak" in alarm.text
+
+
+def test_without_retrieval_there_is_nothing_to_report(found: Measured) -> None:
+    reporter = ANALYSIS.reporter()
+    assert reporter.infer([found.baselines], Reading(subject_of(found.context))) is None
+
+
+def test_queries_that_share_all_passages_are_refused(found: Measured) -> None:
+    collection = found.context.collection
+    hub = tuple(Judgment(q, "p0", 1) for q in collection.queries)
+    joined = replace(collection, judgments=(*collection.judgments, *hub), name="hub")
+    reason = refusal(replace(found.context, collection=joined), BaselineSettings())
+    assert reason.startswith("90 judged queries cannot be")
+
+
+def test_what_is_too_large_and_a_model_alone_are_refused(found: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = replace(found.context, models={"model": found.context.models["after"]})
+    assert refusal(alone, BaselineSettings()) == "baselines are of a backbone, beside a retriever"
+    monkeypatch.setattr(measuring, "can_be_whitened", lambda passages, dim: False)
+    assert refusal(found.context, BaselineSettings()) == "180 passages of 32 numbers are too many to hold"

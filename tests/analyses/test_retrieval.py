@@ -1,0 +1,115 @@
+"""Retrieval: measured, kept, tested, told."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyses_one import context_of, measured, reported, subject_of
+from retroscope.analyses.analysis import NoSettings
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval import ANALYSIS
+from retroscope.analyses.retrieval.measure import INSTRUMENT
+from retroscope.analyses.section import Reading
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.statistics.settings import ComparisonSettings
+from tiny_study import Tiny
+
+SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+    folder = tmp_path_factory.mktemp("retrieval") / "0"
+    context = context_of(tiny, cache, SETTINGS)
+    loaded = measured(ANALYSIS, context, NoSettings(), folder)
+    assert {path.name for path in folder.glob("*.run")} == {"before.run", "after.run"}
+    return loaded
+
+
+def test_the_effect_is_that_of_the_scores(tiny: Tiny, cache: Path, found: Measurement) -> None:
+    context = context_of(tiny, cache, SETTINGS)
+    result, section = reported(ANALYSIS, [found], subject_of(context))
+    for side in ("before", "after"):
+        np.testing.assert_allclose(result.effect.table[side], found.scores[side].mean())
+        assert found.scores[side].values.sizes["query"] == len(context.collection.judged_queries)
+    (first,) = section.document
+    record = first["measures"]["RR@10"]
+    assert list(first["measures"]) == ["RR@10", "R@10"]
+    assert first["collection"] == context.collection.name
+    assert record["difference"]["mean"] == pytest.approx(record["after"]["mean"] - record["before"]["mean"])
+    assert record["difference"]["ci_low"] > 0, "fine-tuning is found"
+    assert record["difference"]["p_corrected"] < 0.01
+    assert set(record["before"]) == {"mean", "ci_low", "ci_high"}
+    assert section.statements[0].headline
+    assert section.statements[0].text.startswith("Fine-tuning raised RR@10 from ")
+    assert list(section.tables) == ["retrieval", "flips"]
+
+
+def test_examples_are_flips_with_their_texts(tiny: Tiny, cache: Path, found: Measurement) -> None:
+    context = context_of(tiny, cache, SETTINGS)
+    collection, planned = context.collection, INSTRUMENT.plan(context, NoSettings())
+    fresh = INSTRUMENT.measure(context, NoSettings(), planned)
+    texts: Mapping[str, str] = found.facts["query_texts"]
+    assert texts
+    assert fresh.facts == found.facts
+    assert all(collection.queries[q].text == text for q, text in texts.items())
+    scores = {side: found.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
+    for q, sides in found.facts["top_passages"].items():
+        assert float(scores["before"].sel(query=q)) != float(scores["after"].sel(query=q))
+        for side, hits in sides.items():
+            first = [hit["id"] for hit in hits]
+            assert first == [p for p, _ in fresh.runs[side][q][: len(first)]]
+            assert [hit["relevant"] for hit in hits] == [p in collection.qrels[q] for p in first]
+    result, _ = reported(ANALYSIS, [found], subject_of(context))
+    assert {q: result.query_texts[q] for q in texts} == dict(texts)
+    assert set(result.top_passages) == set(found.facts["top_passages"])
+
+
+def test_another_collection_has_a_statement_and_a_table_of_its_own(tiny: Tiny, cache: Path, found: Measurement) -> None:
+    context = context_of(tiny, cache, SETTINGS)
+    other = context.on(replace(context.collection, name="other"), first=False)
+    again = INSTRUMENT.measure(other, NoSettings(), INSTRUMENT.plan(other, NoSettings()))
+    assert again.facts == {}, "queries are listed of the first collection alone"
+    result, section = reported(ANALYSIS, [found, replace(again, collection="other")], subject_of(context))
+    assert [one.collection for one in result.by_collection] == [context.collection.name, "other"]
+    (said,) = [s for s in section.statements if s.text.startswith("On other: ")]
+    assert said.text == f"On other: {section.statements[0].text.split(' Of ')[0]}"
+    assert not said.headline
+    assert section.tables["retrieval_2"].caption == "Retrieval on other"
+    assert section.values["other_collections"] == ("retrieval_2",)
+    assert set(section.frames) == {"retrieval", "retrieval_2", "flips"}
+    assert list(section.differences) == ["Retrieval", "Retrieval, other"]
+
+
+def test_truncation_is_a_caveat(tiny: Tiny, tmp_path: Path) -> None:
+    context = context_of(tiny, tmp_path, SETTINGS)
+    short = load_retriever(tiny.retriever, pooling="mean", max_length=10)
+    cut = replace(context, models={**context.models, "after": short})
+    caveats = INSTRUMENT.measure(cut, NoSettings(), INSTRUMENT.plan(cut, NoSettings())).caveats
+    assert "after: 180 of 180 passage texts fill the maximum of 10 tokens, so their ends may be cut" in caveats
+    assert not any(caveat.startswith("before: ") for caveat in caveats)
+
+
+def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded(tiny: Tiny, tmp_path: Path) -> None:
+    context = context_of(tiny, tmp_path / "cache", replace(SETTINGS, measures=("ERR@10",)))
+    with pytest.raises(SettingsError, match="these measures cannot be computed with these judgments"):
+        INSTRUMENT.plan(context, NoSettings())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_one_model_has_means_with_intervals(tiny: Tiny, cache: Path) -> None:
+    pair = context_of(tiny, cache, SETTINGS)
+    context = replace(pair, models={"model": pair.models["after"]})
+    found = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
+    reporter = ANALYSIS.reporter()
+    assert reporter.alone is not None
+    document = reporter.alone(found, Reading(subject_of(pair))).document
+    assert list(document["measures"]) == ["RR@10", "R@10"]
+    mean = float(found.scores["model"].mean().sel(measure="RR@10"))
+    assert document["measures"]["RR@10"]["mean"] == pytest.approx(mean)
+    assert document["measures"]["RR@10"]["ci_low"] <= mean <= document["measures"]["RR@10"]["ci_high"]

@@ -1,0 +1,176 @@
+"""What a report says of retrieval, on results whose truth is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from retroscope.analyses.layers.report import report as report_layers
+from retroscope.analyses.retrieval.figures import measures_figure, query_pairs
+from retroscope.analyses.retrieval.flips import FLIPS_SHOWN, flip_frame, flipped_queries
+from retroscope.analyses.retrieval.report import report
+from retroscope.analyses.retrieval.result import RetrievalEffect
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.scores import Scores
+from retroscope.statistics import Difference
+from retroscope.typesetting.latex import booktabs
+from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE, Statement
+from synthetic_retrieval import layer_result, retrieval_result
+from synthetic_subject import EVIL, LAYERS, N_QUERIES, compare, model, query_ids, reading
+
+NOISE = np.random.default_rng(5).standard_normal(N_QUERIES)
+
+
+def two_sides(change: np.ndarray, margin: float | None) -> Difference:
+    rng = np.random.default_rng(3)
+    base = rng.random(N_QUERIES)
+    coords = {"query": query_ids(), "measure": ["nDCG@10"]}
+    before, after = (
+        Scores("retrieval", xr.DataArray(v[:, None], coords=coords, dims=("query", "measure")))
+        for v in (base, base + change)
+    )
+    return compare(before, after, margin=margin)
+
+
+def headline(change: np.ndarray, margin: float | None = 0.01) -> Statement:
+    found = retrieval_result(effect=two_sides(change, margin), flip_measure="nDCG@10")
+    (said,) = [s for s in report(found, reading()).statements if s.headline]
+    return said
+
+
+def test_a_gain_is_a_change() -> None:
+    said = headline(0.1 + 0.1 * NOISE)
+    assert said.tone == CHANGED
+    assert said.text.startswith("Fine-tuning raised nDCG@10 from ")
+    assert "holm-corrected p < 0.001" in said.text
+
+
+def test_a_loss_is_a_change_downwards() -> None:
+    assert headline(-0.1 + 0.1 * NOISE).text.startswith("Fine-tuning lowered nDCG@10")
+
+
+def test_small_and_sure_is_equivalent() -> None:
+    centred = 0.01 * (NOISE - NOISE.mean())
+    said = headline(centred)
+    assert said.tone == EQUIVALENT
+    assert "equivalent before and after fine-tuning, within a margin of 0.01" in said.text
+    assert "no evidence" not in said.text.lower()
+
+
+def test_unsure_is_no_evidence_and_not_equivalence() -> None:
+    said = headline(0.5 * (NOISE - NOISE.mean()))
+    assert said.tone == NO_EVIDENCE
+    assert said.text.startswith("No evidence that fine-tuning changed nDCG@10")
+    assert "Equivalence within 0.01 is not shown either" in said.text
+
+
+def test_without_a_margin_equivalence_is_not_claimed() -> None:
+    said = headline(0.01 * (NOISE - NOISE.mean()), margin=None)
+    assert said.tone == NO_EVIDENCE
+    assert "Equivalence was not tested" in said.text
+
+
+def test_a_sure_but_negligible_change_says_both() -> None:
+    said = headline(0.002 + 0.001 * NOISE)
+    assert said.tone == CHANGED
+    assert "real but negligible" in said.text
+
+
+def test_the_tally_of_queries_adds_up() -> None:
+    result = retrieval_result()
+    row = result.effect.table.sel(measure="nDCG@10")
+    said = report(result, reading()).statements[0].text
+    assert f"Of 240 queries, {int(row['wins'])} gained, {int(row['ties'])} tied, {int(row['losses'])} lost." in said
+    assert int(row["wins"] + row["ties"] + row["losses"]) == N_QUERIES
+
+
+def test_several_trainings_are_named_where_numbers_are_of_one() -> None:
+    one, three = (report(retrieval_result(), reading(trainings=n)) for n in (1, 3))
+    assert "of this training alone" not in one.statements[0].text + one.tables["retrieval"].note
+    assert "of this training alone, over queries; see those over trainings" in three.statements[0].text
+    assert three.tables["retrieval"].note.endswith(" Intervals and p are of this training alone.")
+
+
+def test_the_other_measures_are_told_after_the_headline() -> None:
+    first, second = report(retrieval_result(), reading()).statements
+    assert first.headline
+    assert not second.headline
+    assert second.text.startswith("Of 2 other measures, ")
+
+
+def test_an_unmeasured_headline_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"unknown measure .* 'nDCG@11'\n  fix: did you mean 'nDCG@10'"):
+        retrieval_result(headline="nDCG@11")
+    with pytest.raises(SettingsError, match=r"unknown measure .* 'RRR'"):
+        retrieval_result(flip_measure="RRR")
+
+
+def test_a_difference_whose_method_is_silent_is_an_error() -> None:
+    silent = retrieval_result(effect=replace(retrieval_result().effect, method={}))
+    with pytest.raises(AnalysisError, match=r"does not state 'correction'\n  fix: make it with compare_scores"):
+        report(silent, reading())
+
+
+def test_the_best_layer_is_described() -> None:
+    for seed in (1, 9):
+        (said,) = report_layers(layer_result(seed), reading()).statements
+        assert "layer 6 (post-norm) after" in said.text
+    (said,) = report_layers(layer_result(), reading()).statements
+    assert "the best is layer 5 before" in said.text
+
+
+def test_flips_show_losses_beside_gains() -> None:
+    shown = flipped_queries(retrieval_result())
+    assert len(shown) == FLIPS_SHOWN
+    assert sum(q.change < 0 for q in shown) == FLIPS_SHOWN // 2
+    assert [abs(q.change) for q in shown] == sorted((abs(q.change) for q in shown), reverse=True)
+
+
+def test_flips_hold_every_changed_query_once() -> None:
+    row = retrieval_result().effect.table.sel(measure="RR")
+    frame = flip_frame(retrieval_result())
+    assert frame["query_id"].is_unique
+    assert len(frame) == int(row["wins"] + row["losses"]) == N_QUERIES - int(row["ties"])
+
+
+def test_flips_count_gains_and_losses() -> None:
+    row = retrieval_result().effect.table.sel(measure="RR")
+    tally = query_pairs(retrieval_result()).groupby("change")["queries"].sum()
+    assert tally["after ranks it higher"] == int(row["wins"])
+    assert tally["before ranks it higher"] == int(row["losses"])
+
+
+def test_figures_hold_the_right_number_of_points() -> None:
+    sections = (report(retrieval_result(), reading()), report_layers(layer_result(), reading()))
+    specs = {figure.name: figure.specification for section in sections for figure in section.figures}
+    assert list(specs) == ["retrieval", "flips", "layer_retrieval"]
+    data = {name: max(spec["datasets"].values(), key=len) for name, spec in specs.items()}
+    assert len(data["retrieval"]) == 3 * 2
+    assert len(data["layer_retrieval"]) == len(LAYERS) * 2
+    assert sum(point["queries"] for point in data["flips"]) == N_QUERIES
+
+
+def test_a_result_without_a_measured_query_has_no_figure_of_measures() -> None:
+    before = retrieval_result().effect.before
+    empty = replace(before, values=before.values * np.nan)
+    assert measures_figure(compare(empty, empty)) is None
+
+
+def test_marks_are_explained_where_they_are_used() -> None:
+    table = report(retrieval_result(), reading()).tables["retrieval"]
+    assert table.frame["effect"].str.contains("*", regex=False).any()
+    assert "holm-corrected p below 0.05, 0.01, 0.001" in table.note
+    assert "No mark: no evidence of either." in table.note
+
+
+def test_every_table_is_sound_latex_whatever_the_names() -> None:
+    result = retrieval_result(query_texts=dict.fromkeys(query_ids(), EVIL))
+    result = replace(result, by_collection=(*result.by_collection, RetrievalEffect(EVIL, result.effect)))
+    evil = reading(models={"before": model(EVIL), "after": model("toy")})
+    for name, table in report(result, evil).tables.items():
+        latex = booktabs(table, name)
+        assert "\\input" not in latex
+        cells = {line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}
+        assert len(cells) == 1
+        assert latex.count(r"\begin{") == latex.count(r"\end{") == 2

@@ -1,0 +1,326 @@
+"""Transplants measured: the ends are the two models, and a planted block is the one that matters."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analyses_one import measured, reported, subject_of
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.section import Section
+from retroscope.analyses.transplants import ANALYSIS, vectors
+from retroscope.analyses.transplants.plan import plan, together_or_apart
+from retroscope.analyses.transplants.result import TransplantEffects
+from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.transplants.words import transplant_statements
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
+from toys import save_toy
+
+QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,))
+STUDY = StudySettings(statistics=ComparisonSettings(resamples=200))
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One sweep: what was measured, what it says, and the effects on its only collection."""
+
+    measurement: Measurement
+    effects: TransplantEffects
+    section: Section
+
+
+def context_of(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> Context:
+    return Context(dict(zip(("before", "after"), pair, strict=True)), collection, STUDY, cache)
+
+
+def swept(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, **changed: object) -> Swept:
+    """Measure, save, load and report."""
+    context = context_of(pair, collection, cache / "vectors")
+    one = measured(ANALYSIS, context, replace(QUICK, **changed), cache / "measurement")
+    result, section = reported(ANALYSIS, [one], subject_of(context))
+    assert result.first.collection == collection.name
+    return Swept(one, result.first, section)
+
+
+@pytest.fixture(scope="module")
+def collection(halves: Collection) -> Collection:
+    return halves
+
+
+@pytest.fixture(scope="module")
+def pair(planted: tuple[Retriever, Retriever]) -> tuple[Retriever, Retriever]:
+    return planted
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def whole(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> Swept:
+    return swept(pair, collection, cache)
+
+
+@pytest.fixture(scope="module")
+def found(whole: Swept) -> TransplantEffects:
+    return whole.effects
+
+
+def test_the_plan_counts_what_is_run(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> None:
+    context = context_of(pair, collection, cache)
+    planned = plan(context, replace(QUICK, transplants=("top:1", "bottom:1")))
+    assert planned.document["hybrids"] == 6, "two and all, in both directions"
+    assert planned.seconds == pytest.approx(planned.document["seconds"], abs=1e-3)
+    assert planned.seconds > 0
+    wanted = [(receiver, name) for receiver in (0, 1) for name in ("none", "top:1", "bottom:1", "all")]
+    before, after = (retriever.passage for retriever in pair)
+    blocks = after.anatomy.n_blocks
+    assert together_or_apart(before, after, wanted) == pytest.approx(2 + 2 * 1 / blocks), "one's top: other's bottom"
+    shorter = replace(after, recipe=replace(after.recipe, max_length=after.recipe.max_length - 1))
+    apart = 2 * (2 + 1 / blocks + (blocks - 1) / blocks)
+    assert together_or_apart(before, shorter, wanted) == pytest.approx(apart), "two recipes are never run together"
+    with pytest.raises(SettingsError, match="the model has"):
+        plan(context, replace(QUICK, transplants=("block:99",)))
+
+
+def test_the_ends_are_the_two_models(found: TransplantEffects) -> None:
+    table = found.table().set_index(["direction", "transplant"])
+    assert table.loc[("restored", "all"), "score"] == pytest.approx(table.loc[("grafted", "all"), "intact"])
+    assert table.loc[("restored", "all"), "effect"] == pytest.approx(-table.loc[("grafted", "all"), "effect"])
+    assert table.loc[("restored", "bottom:1"), "score"] == pytest.approx(table.loc[("grafted", "top:1"), "score"])
+
+
+def test_a_planted_block_is_the_one_that_matters(found: TransplantEffects) -> None:
+    table = found.table().set_index(["direction", "transplant"])["effect"]
+    for direction in ("restored", "grafted"):
+        whole = table[direction, "all"]
+        assert abs(whole) > 0.1
+        for name in ("block:2", "ffn_out", "top:1", "bottom:2"):
+            assert table[direction, name] == pytest.approx(whole), name
+        for name in ("block:1", "bottom:1", "attention", "ffn_in", "norms", "embeddings"):
+            assert table[direction, name] == 0, name
+
+
+def test_the_verdict_names_it(found: TransplantEffects) -> None:
+    said = {s.text: s.tone for s in transplant_statements(found)}
+    (text,) = [t for t in said if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")]
+    assert "The largest change is block 2's" in text
+    assert said[text] == CHANGED
+    (ends,) = [t for t in said if t.startswith("Half of that effect of the backbone's weights")]
+    assert "from the top 1 block of 2" in ends
+    assert "from the bottom, embeddings included, 2 blocks of 2" in ends
+    assert any("the largest change first: the FFN's last matrices" in t for t in said)
+
+
+def test_the_same_model_twice_has_nothing_to_transplant(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    _, after = pair
+    refusal = ANALYSIS.instrument().refusal
+    twice = context_of((replace(after, name="again"), after), collection, cache)
+    assert refusal(twice, QUICK) == "again and whole have the same weights: there is nothing to transplant"
+    alone = replace(twice, models={"model": after})
+    assert refusal(alone, QUICK) == "weights are transplanted between two models, and there is one"
+    with pytest.raises(SettingsError, match="passages is -5"):
+        replace(QUICK, passages=-5)
+
+
+def test_parts_that_do_nothing_are_no_evidence(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    few = swept(pair, collection, cache, transplants=("attention", "norms")).effects
+    assert {s.tone for s in transplant_statements(few) if s.text.startswith("One part")} == {NO_EVIDENCE}
+
+
+def test_a_report_without_counted_blocks(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    section = swept(pair, collection, cache, transplants=("attention",)).section
+    assert section.figures == ()
+    assert list(section.tables["transplants"].frame["transplant"]) == ["attention", "all"] * 2
+
+
+def test_section_and_document(whole: Swept) -> None:
+    section = whole.section
+    assert section.tables["transplants"].caption == "Weights of ruined and whole, transplanted, on toy"
+    assert [figure.name for figure in section.figures] == ["transplants"]
+    assert section.statements == (), "they are details: localisation sums them up"
+    assert len(section.details) == len(transplant_statements(whole.effects))
+    pd.testing.assert_frame_equal(section.frames["transplants"], whole.effects.table())
+    (document,) = section.document
+    assert document["collection"] == "toy"
+    assert len(document["effects"]) == len(whole.effects.table())
+    assert list(section.differences) == ["Transplants: restored", "Transplants: grafted"]
+    assert whole.effects.notes == ("150 queries over 150 passages were measured",)
+    assert whole.measurement.caveats == ("transplants: 150 queries over 150 passages were measured",)
+    assert (document["queries"], document["passages"]) == (150, 150)
+
+
+def test_every_collection_has_its_effects(
+    pair: tuple[Retriever, Retriever], collection: Collection, whole: Swept, cache: Path
+) -> None:
+    """The first one is the page's; the numbers of the others are in tables and JSON, under their names."""
+    few = list(collection.queries)[:60]
+    kept = tuple(j for j in collection.judgments if j.query_id in few)
+    other = replace(collection, name="other", queries={q: collection.queries[q] for q in few}, judgments=kept)
+    context = context_of(pair, other, cache / "vectors")
+    second = measured(ANALYSIS, context, replace(QUICK, transplants=("block:2",)), cache / "other")
+    result, section = reported(ANALYSIS, [whole.measurement, second], subject_of(context))
+    assert [one.collection for one in result.by_collection] == ["toy", "other"]
+    assert list(section.frames) == ["transplants", "transplants_2"]
+    assert [one["collection"] for one in section.document] == ["toy", "other"]
+    assert "Transplants: restored, other" in section.differences
+    assert result.by_collection[1].queries == 60
+    pd.testing.assert_frame_equal(result.first.table(), whole.effects.table())
+
+
+def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> None:
+    small = swept(pair, collection, cache, passages=120, transplants=("block:1",))
+    caveats = small.measurement.caveats
+    assert any("a sample of 120 of 150 passages was searched, with 60 of 150" in c for c in caveats), caveats
+    assert any("on the sample, ruined reaches RR@10" in caveat for caveat in caveats)
+    assert [row["model"] for row in small.effects.sample] == ["whole", "ruined"]
+    alone = swept(pair, collection, cache, passages=120, transplants=("block:1",), directions=("grafted",))
+    assert list(alone.effects.differences) == ["grafted"]
+    assert alone.effects.sample == small.effects.sample[1:]
+    assert alone.section.document[0]["sample"] == list(alone.effects.sample)
+    assert swept(pair, collection, cache, transplants=("block:1",)).effects.sample == ()
+
+
+def test_a_sweep_that_was_stopped_goes_on(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made is not made again, and the result is the same."""
+    whole = swept(pair, collection, tmp_path / "whole", transplants=("block:1",)).effects.table()
+    own, calls = vectors.hybrids, [0]
+
+    def counted(*args: object, **kwargs: object) -> object:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        return own(*args, **kwargs)
+
+    monkeypatch.setattr(vectors, "hybrids", counted)
+    with pytest.raises(KeyboardInterrupt):
+        swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
+    again = swept(pair, collection, tmp_path / "stopped", transplants=("block:1",)).effects.table()
+    windows = 2 * -(-150 // vectors.WINDOW)  # of both towers
+    assert calls[0] == windows + 1
+    pd.testing.assert_frame_equal(again, whole)
+    swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
+    assert calls[0] == windows + 1
+
+
+def test_every_text_is_tokenised_once_a_receiver(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random changes and subsets encode the same texts again, and do not tokenise them again."""
+    from retroscope.inputs import texts
+
+    own, calls = texts.tokenise, []
+
+    def counted(encoder: object, some: list[str]) -> object:
+        calls.append(len(some))
+        return own(encoder, some)
+
+    context = context_of(pair, collection, tmp_path)
+    instrument = ANALYSIS.instrument()
+    settings = replace(QUICK, interactions=2, draws=2)
+    planned = instrument.plan(context, settings)
+    monkeypatch.setattr(texts, "tokenise", counted)
+    measurement = instrument.measure(context, settings, planned)
+    assert {"restored/random", "restored/subsets"} < set(measurement.scores)
+    assert calls == [150] * 4, "queries and passages, of either receiver"
+
+
+def test_recipes_that_differ_are_run_one_direction_at_a_time(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    """Hybrids have their receiver's recipe: `none` is each model as it is, whatever the other's prompt or ending."""
+    before, after = pair
+    prompted = replace(after.query, recipe=replace(after.query.recipe, prompt="query the "))
+    other = replace(after, query=prompted)
+    table = swept((before, other), collection, tmp_path, transplants=("block:1",)).effects.table()
+    table = table.set_index(["direction", "transplant"])
+    alike = swept(pair, collection, tmp_path, transplants=("block:1",)).effects.table()
+    alike = alike.set_index(["direction", "transplant"])
+    assert table.loc[("grafted", "all"), "intact"] == alike.loc[("grafted", "all"), "intact"]
+    assert table.loc[("grafted", "all"), "score"] == pytest.approx(alike.loc[("grafted", "all"), "score"])
+    assert table.loc[("restored", "all"), "intact"] != alike.loc[("restored", "all"), "intact"]
+
+
+def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no direction 'back'"):
+        SweepSettings(directions=("back",))
+    with pytest.raises(SettingsError, match="groups is -1"):
+        SweepSettings(groups=-1)
+    refusal = ANALYSIS.instrument().refusal
+    with pytest.raises(SettingsError, match="'block:3': the model has 2 blocks"):
+        refusal(context_of(pair, collection, cache), replace(QUICK, transplants=("block:3",)))
+    with pytest.raises(SettingsError, match="unknown measure 'RR10'"):
+        refusal(context_of(pair, collection, cache), replace(QUICK, measures=("RR10",)))
+    other = load_retriever(save_toy("bert", tmp_path / "bert"), pooling="mean")
+    assert "differ in" in refusal(context_of((pair[0], other), collection, cache), QUICK)
+
+
+def test_a_planted_block_does_more_than_random_changes_of_equal_size(found: TransplantEffects) -> None:
+    """The ruin of block 2 is more than a change of that size. Its mending is not: a random matrix mends it as well."""
+    controls = found.controls.set_index(["direction", "transplant"])
+    assert set(controls.index) == {(d, name) for d in ("restored", "grafted") for name in ("block:2", "ffn_out")}
+    assert (controls["draws"] == 8).all()
+    assert controls.loc["restored", "beats"].all()
+    assert not controls.loc["grafted", "beats"].any()
+    assert found.beats_random("restored", "block:1") is None
+    row = controls.loc[("restored", "block:2")]
+    assert row["effect"] == pytest.approx(
+        found.headline("restored", "block").set_index("transplant")["effect"]["block:2"]
+    )
+    assert row["extra"] == pytest.approx(row["effect"] - row["random"])
+    said = {s.text: s.tone for s in transplant_statements(found)}
+    (text,) = [t for t in said if "random changes of equal size in the retriever" in t]
+    assert text.startswith("2 of 2 places with a significant effect do more than 8 random changes")
+    assert said[text] == CHANGED
+    (text,) = [t for t in said if "random changes of equal size in the backbone" in t]
+    assert said[text] == NO_EVIDENCE
+
+
+def test_the_control_can_be_left_out_and_is_in_the_plan(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    assert swept(pair, collection, cache, draws=0).effects.controls.empty
+    context = context_of(pair, collection, cache)
+    planned = plan(context, QUICK).document
+    assert planned["controls"] == 8 * 2 * 7, "two blocks and five parts, in both directions, at most"
+    assert planned["control_seconds"] > planned["seconds"] > 0
+    assert plan(context, replace(QUICK, draws=0)).document["control_seconds"] == 0
+    with pytest.raises(SettingsError, match="draws is 1"):
+        replace(QUICK, draws=1)
+    with pytest.raises(SettingsError, match="interactions is 7"):
+        replace(QUICK, interactions=7)
+
+
+def test_interactions_add_up_on_a_real_pair(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    made = swept(pair, collection, cache, interactions=3, transplants=("block:1",))
+    (found,) = made.effects.interactions.values()
+    whole = made.effects.headline("restored", "all")["effect"].iloc[0]
+    shapley = found.shapley.set_index("group")
+    assert list(shapley.index) == ["1", "2", "outside"]
+    assert shapley["effect"].sum() == pytest.approx(whole)
+    assert shapley["effect"].to_dict() == pytest.approx({"1": 0, "2": whole, "outside": 0})
+    assert (found.pairs["p_corrected"] > 0.05).all()
+    planned = plan(context_of(pair, collection, cache), replace(QUICK, interactions=3))
+    assert planned.document["subsets"] == 7
+    assert "7 subsets of groups" in planned.lines[0]
+    assert made.section.tables["shapley"].caption == "Shapley values of groups"
+    assert made.section.document[0]["interactions"]["restored"]["shapley"][1]["group"] == "2"

@@ -1,0 +1,206 @@
+"""Drift of the weights: in words on changes whose truth is known, and measured on a pair."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from analyses_one import context_of, measured, reported, subject_of
+from retroscope.analyses.weights import ANALYSIS
+from retroscope.analyses.weights.diff import diff_text, write_diff
+from retroscope.analyses.weights.measure import COARSE, measure, plan, refusal
+from retroscope.analyses.weights.report import report
+from retroscope.analyses.weights.result import BOTH, WeightResult
+from retroscope.analyses.weights.settings import WeightSettings
+from retroscope.analyses.weights.words import weight_statements
+from retroscope.drift.result import WeightDrift
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.typesetting.statements import ALARM, CAUTION, NOTE
+from synthetic_drift import weight_drift
+from synthetic_subject import reading
+from tiny_study import Tiny
+from toys import save_toy
+
+N_BLOCKS = 4
+PARTS = ("attention", "ffn_in", "ffn_out", "norm")
+
+
+def row(layer: int, part: str, relative: float, **more: object) -> dict[str, object]:
+    status = "changed" if relative else "identical"
+    return {"name": f"{layer}.{part}", "layer": layer, "part": part, "rows": 8, "columns": 8, "parameters": 64,
+            "status": status, "norm": 2.0, "change": 2.0 * relative, "relative": relative, "largest": relative,
+            "equal": float(not relative), **more}  # fmt: skip
+
+
+def drift(changes: dict[tuple[int, str], float], *more: dict[str, object]) -> WeightDrift:
+    """Four blocks; what is not named did not change."""
+    places = [(0, "embedding"), *((k, part) for k in range(1, N_BLOCKS + 1) for part in PARTS), (4, "final_norm")]
+    tensors = pd.DataFrame([*(row(k, part, changes.get((k, part), 0.0)) for k, part in places), *more])
+    return WeightDrift(tensors, (), "base", "tuned", N_BLOCKS)
+
+
+def texts(found: WeightDrift) -> list[str]:
+    return [s.text for s in weight_statements(found)]
+
+
+def test_nothing_changed_is_an_alarm() -> None:
+    (only,) = weight_statements(drift({}))
+    assert only.tone == ALARM
+    assert only.text.startswith("NOTHING CHANGED: none of 18 tensors differs. The same weights were given twice")
+
+
+def test_where_a_planted_change_is() -> None:
+    said = texts(drift({(3, "ffn_out"): 0.5}))
+    assert said[0] == (
+        "1 of 18 tensors changed, with 5.6 % of the weights. The change is 12 % of all weights in size (|D| / |W|)."
+    )
+    assert said[1] == (
+        "Changed: FFN out (1 of 4 layers, most in layer 3: 50 %). "
+        "Untouched: embeddings, attention, FFN in, norms, final norm."
+    )
+    assert said[2] == (
+        "By depth: the blocks above layer 2 hold 100 % of the squared change of all blocks (an even spread would give "
+        "50 %). Layer 3 moved most, 25 % of its size, layer 1 least, 0 %."
+    )
+    assert {s.tone for s in weight_statements(drift({(3, "ffn_out"): 0.5}))} == {NOTE}
+
+
+def test_what_is_not_compared_is_said_first() -> None:
+    grown = row(0, "embedding", 0.1) | {"name": "grown", "status": "reshaped"}
+    first = weight_statements(drift({(1, "norm"): 0.1}, grown))[0]
+    assert first.tone == CAUTION
+    assert first.text == "1 tensor of another shape after, not compared: grown."
+
+
+def test_numbers_that_are_none() -> None:
+    (only,) = weight_statements(drift({}, row(1, "attention", float("nan"))))
+    assert (only.tone, only.text.split(":")[0]) == (ALARM, "NO NUMBERS")
+
+
+SPECTRAL = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "held": 0.4, "amplification": 2.0,
+            "amplification_random": 3.0, "alignment": 1.5, "directions": 2.0, "intruders": 1.0, "intruders_random": 0.0,
+            "examined": 8.0, "below": 0.5}  # fmt: skip
+
+
+def test_directions() -> None:
+    said = texts(drift({}, row(2, "attention", 0.2, **SPECTRAL)))
+    assert "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %" in said[-3]
+    assert said[-2].startswith(
+        "In the first 2 directions of its change, which hold 40 % of it (squared), a matrix was already 1.50 times as "
+        "large as in random directions"
+    )
+    assert said[-2].endswith(
+        "There the change is 2.00 times what was there; it would be 3.00 times in random directions (amplification, "
+        "medians)."
+    )
+    never = drift({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
+    assert not any("was already" in text for text in texts(never))
+
+
+def test_a_change_as_narrow_as_an_adapters_is_said_to_begin_random() -> None:
+    narrow = SPECTRAL | {"effective_rank": 1.2, "random_rank": 100.0}
+    assert any("LoRA" in text for text in texts(drift({}, row(2, "attention", 0.2, **narrow))))
+    assert not any("LoRA" in text for text in texts(drift({}, row(2, "attention", 0.2, **SPECTRAL))))
+
+
+def test_intruder_dimensions_beside_those_of_random_changes() -> None:
+    calm = row(3, "attention", 0.2, **(SPECTRAL | {"intruders": 0.0}))
+    assert texts(drift({}, row(2, "attention", 0.2, **SPECTRAL), calm))[-1] == (
+        "Intruder dimensions: 1 of the 16 largest singular vectors after (8 a matrix, 1 matrix with any) have a cosine "
+        "below 0.5 with every singular vector before, 6.2 %; random changes of the same sizes bring 0 (0 %)."
+    )
+
+
+def test_without_amplification_nothing_is_said_of_it() -> None:
+    later = ("held", "amplification_random", "intruders", "intruders_random", "examined", "below")
+    known = {name: value for name, value in SPECTRAL.items() if name not in later}
+    assert not any("times what was there" in t for t in texts(drift({}, row(2, "attention", 0.2, **known))))
+
+
+@pytest.mark.parametrize("changes", [{}, {(3, "ffn_out"): 0.5, (1, "attention"): 0.01}])
+def test_page_and_terminal(changes: dict[tuple[int, str], float], tmp_path: Path) -> None:
+    found = drift(changes)
+    page = write_diff(found, tmp_path).read_text("utf-8")
+    assert "<script src" not in page
+    assert "Drift of the weights from base to tuned" in page
+    assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"tensors.parquet", "groups.csv", "weights.tex"}
+    assert all(text.split(".")[0][:40] in page for text in texts(found) if "|" not in text)
+    assert "Roy, Vetterli (2007)" in page
+    shown = diff_text(found)
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "layer  attention  FFN in  FFN out  norms  embeddings  final norm" in shown
+
+
+def test_towers_of_their_own_are_named() -> None:
+    both = WeightResult(dict.fromkeys(("query", "passage"), weight_drift()))
+    section = report(both, reading())
+    said = [s.text for s in section.statements]
+    assert sum(text.startswith("Query tower: 1 of 18 tensors changed") for text in said) == 1
+    assert sum(text.startswith("Passage tower: 1 of 18 tensors changed") for text in said) == 1
+    assert [figure.name for figure in section.figures] == ["weights_query", "weights_passage"]
+    assert set(section.tables) == {"weights_query", "weights_passage", "changed_matrices_query",
+                                   "changed_matrices_passage"}  # fmt: skip
+    assert list(section.frames["weights"].groupby("tower", sort=False).size()) == [18, 18]
+
+
+def test_all_of_it_is_described_and_not_tested() -> None:
+    section = report(WeightResult({BOTH: weight_drift()}), reading())
+    assert {(s.topic, s.tone, s.rests_on) for s in section.statements} == {("weights", NOTE, ())}
+    assert any(
+        "FFN out (1 of 6 layers, most in layer 4: 50 %). Untouched: attention, FFN in." in s.text
+        for s in section.statements
+    )
+    assert set(section.frames) == {"weights", "weights_by_layer"}
+    assert list(section.document) == [BOTH]
+
+
+def test_weights_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
+    context = context_of(tiny, cache, StudySettings())
+    found = measured(ANALYSIS, context, WeightSettings(directions=2), tmp_path / "weights")
+    result, section = reported(ANALYSIS, [found], subject_of(context))
+    (tower,) = result.by_tower.values()
+    assert list(result.by_tower) == [BOTH]
+    assert (tower.before, tower.after, tower.n_blocks) == (*(m.name for m in context.models.values()), 2)
+    direct = measure(context, WeightSettings(directions=2), plan(context, WeightSettings()))
+    kept = direct.frames["tensors"].drop(columns=["tower", "before_name", "after_name"])
+    pd.testing.assert_frame_equal(tower.tensors, kept, check_dtype=False)
+    groups = WeightDrift(kept).groups
+    pd.testing.assert_frame_equal(tower.groups, groups, check_dtype=False, check_exact=True)
+    assert tower.tensors["effective_rank"].notna().any()
+    assert section.document == {BOTH: groups.to_dict(orient="records")}
+    assert [figure.name for figure in section.figures] == ["weights"]
+    without = measured(ANALYSIS, context, WeightSettings(spectra=False), tmp_path / "without")
+    assert "effective_rank" not in without.frames["tensors"]
+
+
+def test_half_precision_is_a_caveat(tiny: Tiny, cache: Path) -> None:
+    context = context_of(tiny, cache, StudySettings())
+    half = replace(context, models={side: _halved(one) for side, one in context.models.items()})
+    found = measure(half, WeightSettings(), plan(half, WeightSettings()))
+    assert found.caveats == (f"weights: {COARSE}",)
+    assert "effective_rank" not in found.frames["tensors"]
+
+
+def _halved(retriever: Retriever) -> Retriever:
+    def tower(encoder: Encoder) -> Encoder:
+        return replace(encoder, backbone=encoder.backbone.to(torch.float16))
+
+    one = tower(retriever.query)
+    return replace(retriever, query=one, passage=one)
+
+
+def test_what_cannot_be_compared_is_refused(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
+    context = context_of(tiny, cache, StudySettings())
+    other = load_retriever(save_toy("llama", tmp_path / "llama"), pooling="mean")
+    apart = replace(context, models={**context.models, "after": other})
+    assert refusal(apart, WeightSettings()).startswith("one is a ")
+    alone = replace(context, models={"model": other})
+    assert refusal(alone, WeightSettings()) == "weights are compared between two models"
+    with pytest.raises(SettingsError, match="directions is 0"):
+        WeightSettings(directions=0)

@@ -1,0 +1,60 @@
+"""A copy with random weights shares everything with its model but the weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.loading import load_encoder, load_retriever
+from retroscope.encoders.random_weights import with_random_weights
+from retroscope.encoders.settings import LoadSettings
+from toys import TEXTS, TOYS, save_toy
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_copy_has_the_same_architecture_and_other_weights(name: str, tmp_path: Path) -> None:
+    encoder = load_encoder(save_toy(name, tmp_path / name), LoadSettings(pooling="mean"))
+    copy = with_random_weights(encoder, seed=3)
+    ours, theirs = encoder.backbone.state_dict(), copy.backbone.state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+    assert not any(torch.equal(value, theirs[key]) for key, value in ours.items())
+    assert copy.recipe == encoder.recipe
+    assert copy.tokenizer is encoder.tokenizer
+    assert (copy.anatomy, copy.name) == (encoder.anatomy, f"{name} (random, seed 3)")
+    assert not copy.backbone.training
+    assert encode_layers(copy, TEXTS).final.isfinite().all()
+
+
+def test_the_seed_is_all_that_decides(tmp_path: Path) -> None:
+    encoder = load_encoder(save_toy("llama", tmp_path / "llama"), LoadSettings(pooling="mean", causal=False))
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    first = with_random_weights(encoder, 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(99)
+    assert with_random_weights(encoder, 1).fingerprint == first.fingerprint
+    assert with_random_weights(encoder, 2).fingerprint != first.fingerprint
+    assert first.anatomy.causal is False
+
+
+def test_shared_towers_stay_shared_and_separate_ones_separate(tmp_path: Path) -> None:
+    folder = save_toy("bert", tmp_path / "bert")
+    one = with_random_weights(load_retriever(folder, pooling="mean"), 0)
+    assert one.query is one.passage
+    prompted = with_random_weights(load_retriever(folder, pooling="mean", query_prompt="q: "), 0)
+    assert prompted.query is not prompted.passage
+    assert prompted.query.backbone is prompted.passage.backbone
+    assert (prompted.query.recipe.prompt, prompted.passage.recipe.prompt) == ("q: ", "")
+    two = with_random_weights(
+        load_retriever(query=folder, passage=save_toy("bert", tmp_path / "b2", seed=1), pooling="mean"), 0
+    )
+    assert two.query.fingerprint != two.passage.fingerprint
+    assert two.name == "bert + b2 (random, seed 0)"
+
+
+def test_a_learned_head_is_reinitialised(tmp_path: Path) -> None:
+    encoder = load_encoder(save_toy("dpr-projected", tmp_path / "dpr"))
+    copy = with_random_weights(encoder, 0)
+    ours, theirs = encoder.head.state_dict(), copy.head.state_dict()
+    assert not any(torch.equal(value, theirs[key]) for key, value in ours.items())
