@@ -18,6 +18,7 @@ from retroscope.analyses import (
     transplants,
     weights,
 )
+from retroscope.analyses import health, layers, neurons, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
@@ -30,6 +31,7 @@ OWN: tuple[Analysis, ...] = (
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    neurons.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,
