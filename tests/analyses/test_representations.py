@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from analyses_one import context_of, measured, reported, subject_of
-from drift_findings import reading_of, representation_drift, retrieval_effect, weight_drift
 from retroscope.analyses.context import Context
 from retroscope.analyses.representations import ANALYSIS
 from retroscope.analyses.representations import measure as measuring
 from retroscope.analyses.representations.measure import TOO_MANY, refusal, whitened
 from retroscope.analyses.representations.report import report
 from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
-from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Section
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
@@ -29,11 +28,13 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.settings import StudySettings
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
-from retroscope.statistics import Difference
 from retroscope.statistics.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import CHANGED, NOTE
+from synthetic_drift import representation_drift, weight_drift
+from synthetic_retrieval import retrieval_result, retrieval_scores
+from synthetic_subject import compare, reading
 from tiny_study import Tiny
 from toys import save_toy
 
@@ -41,10 +42,9 @@ SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettin
 QUICK = DriftSettings(texts=60, cross_texts=20, neighbours=5)
 
 
-def section_of(first: CollectionDrift, *others: CollectionDrift, effect: Difference | None = None) -> Section:
-    retrieval = None if effect is None else RetrievalResult((RetrievalEffect("toy", effect),), "nDCG@10", "RR")
-    reading = reading_of() if retrieval is None else reading_of(retrieval=retrieval)
-    return report(RepresentationResult((first, *others)), reading)
+def section_of(first: CollectionDrift, *others: CollectionDrift, retrieval: RetrievalResult | None = None) -> Section:
+    results = {} if retrieval is None else {"retrieval": retrieval}
+    return report(RepresentationResult((first, *others)), reading(results))
 
 
 def texts(section: Section) -> list[str]:
@@ -80,21 +80,21 @@ def test_without_a_control_none_is_reported() -> None:
 
 
 def test_geometry_alone() -> None:
-    effect = retrieval_effect(gain=0.1, seed=3)
+    effect = compare(*retrieval_scores(gain=0.1, seed=3))
     drift = representation_drift()
-    section = section_of(CollectionDrift("toy", drift, whitened=effect), effect=retrieval_effect())
+    section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
     (only,) = [s for s in section.statements if s.text.startswith("Whitening alone")]
     assert only.tone == CHANGED
     assert "of +0." in only.text
     assert section.document[0]["whitened"]["RR"]["n"] == 240
-    without = section_of(CollectionDrift("toy", drift), effect=retrieval_effect())
+    without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())
     assert not any(text.startswith("Whitening alone") for text in texts(without))
 
 
 def test_page_and_tables() -> None:
-    effect = retrieval_effect(gain=0.1, seed=3)
+    effect = compare(*retrieval_scores(gain=0.1, seed=3))
     first = CollectionDrift("toy", representation_drift(), representation_drift(), effect)
-    section = section_of(first, CollectionDrift("other", representation_drift()), effect=effect)
+    section = section_of(first, CollectionDrift("other", representation_drift()), retrieval=retrieval_result())
     page = in_page(section)
     for title in (
         "Do both arrange texts alike?",
@@ -229,7 +229,7 @@ def idle(folder: Path, seed: int, name: str) -> Retriever:
         for key, parameter in found.passage.backbone.named_parameters():
             if key.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
-        weight = final_norm(found.passage).weight
+        weight = final_norm(found.passage).get_parameter("weight")
         weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
     return found
 

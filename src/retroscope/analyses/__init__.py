@@ -6,7 +6,7 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers, probes, retrieval, transplants, weights
+from retroscope.analyses import health, layers, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
@@ -14,6 +14,7 @@ GROUP = "retroscope.analyses"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
+    trainings.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
     weights.ANALYSIS,
