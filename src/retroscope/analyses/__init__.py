@@ -6,7 +6,7 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers, probes, retrieval, trainings, transplants, weights
+from retroscope.analyses import health, layers, neurons, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
@@ -17,6 +17,7 @@ OWN: tuple[Analysis, ...] = (
     trainings.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    neurons.ANALYSIS,
     weights.ANALYSIS,
     transplants.ANALYSIS,
 )
