@@ -6,10 +6,9 @@ queries, and queries vary. What is tried is the rule by which an effect is claim
 
 import numpy as np
 import xarray as xr
-from retroscope.analyses.transplants.random_controls import control_table
 
 from proof.proof import Proof, rate, short
-from retroscope.analyses.neurons.ablation_table import curve_table
+from retroscope.analyses.neurons.ablation.table import curve_table
 from retroscope.analyses.transplants.controls import control_table
 from retroscope.analyses.transplants.infer import differences
 from retroscope.scores import Scores

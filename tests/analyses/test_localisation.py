@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from analyses_one import measured, reported, subject_of
-from drift_findings import representation_drift, weight_drift
 from retroscope.analyses import layers, localisation, probes, representations, transplants, weights
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.context import Context
@@ -33,6 +32,8 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.scores import Scores
 from retroscope.statistics import compare_scores
 from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE, Statement
+from synthetic_drift import representation_drift, weight_drift
+from synthetic_neurons import of_one_tower, whole_neurons
 from synthetic_probes import probes_result
 from synthetic_retrieval import layer_result
 from synthetic_subject import reading
@@ -170,9 +171,9 @@ def test_instruments_that_were_left_out_have_no_evidence() -> None:
 
 
 def test_neurons_that_nothing_confirms_are_not_in_the_verdict() -> None:
-    found = told("block:4", None)
-    neurons = found.claims[found.claims["instrument"] == "weights"].assign(instrument="neurons")
-    found = replace(found, claims=pd.concat([found.claims, neurons]))
+    found = localised(transplant_effects("block:4", None), neurons=of_one_tower(whole_neurons()))
+    assert "neurons" in set(found.claims["instrument"])
+    assert found.confirmed is True, "as their ablation is made up"
     said = " ".join(s.text for s in localisation_statements(replace(found, confirmed=False)))
     assert "neurons" not in said
     assert "neurons" in " ".join(s.text for s in localisation_statements(replace(found, confirmed=True)))
