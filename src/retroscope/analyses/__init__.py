@@ -6,7 +6,19 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers, neurons, probes, retrieval, trainings, transplants, weights
+from retroscope.analyses import (
+    baselines,
+    health,
+    layers,
+    localisation,
+    neurons,
+    probes,
+    representations,
+    retrieval,
+    trainings,
+    transplants,
+    weights,
+)
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
@@ -15,10 +27,13 @@ OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
     trainings.ANALYSIS,
+    localisation.ANALYSIS,
+    baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
     neurons.ANALYSIS,
     weights.ANALYSIS,
+    representations.ANALYSIS,
     transplants.ANALYSIS,
 )
 
