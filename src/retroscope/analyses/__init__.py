@@ -11,6 +11,7 @@ from retroscope.analyses import (
     health,
     layers,
     localisation,
+    neurons,
     probes,
     representations,
     retrieval,
