@@ -18,7 +18,7 @@ from retroscope.collection.records import Candidates, Judgment, Passage, Query, 
 from retroscope.errors import CollectionError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Collection:
     """What is searched, and what should be found. Make one with `make_collection`.
 
@@ -37,10 +37,10 @@ class Collection:
     """
 
     name: str
-    passages: Mapping[str, Passage] = field(repr=False)
-    queries: Mapping[str, Query] = field(repr=False)
-    judgments: Sequence[Judgment] = field(repr=False)
-    candidates: Sequence[Candidates] = field(default=(), repr=False)
+    passages: Mapping[str, Passage]
+    queries: Mapping[str, Query]
+    judgments: Sequence[Judgment]
+    candidates: Sequence[Candidates] = ()
     title_separator: str = " "
     ignore_identical_ids: bool = False
     source: str = ""
@@ -48,17 +48,20 @@ class Collection:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Its name and sizes, in one line."""
-        sizes = f"{len(self.queries)} queries, {len(self.passages)} passages, {len(self.judgments)} judgments"
+        """Return its name and sizes, in one line."""
+        sizes = f"{len(self.queries):,} queries, {len(self.passages):,} passages, {len(self.judgments):,} judgments"
         return f"{self.name}: {sizes}"
 
+    def __repr__(self) -> str:
+        return f"<Collection {self}>"
+
     def passage_text(self, passage_id: str) -> str:
-        """Title and text as one string: what an encoder reads, before the recipe's prompt."""
+        """Return title and text as one string: what an encoder reads after the recipe's prompt."""
         return join_title(self.passages[passage_id], self.title_separator)
 
     @cached_property
     def qrels(self) -> dict[str, dict[str, int]]:
-        """Query id -> passage id -> relevance."""
+        """Return query id -> passage id -> relevance."""
         table: dict[str, dict[str, int]] = {}
         for j in self.judgments:
             table.setdefault(j.query_id, {})[j.passage_id] = j.relevance
@@ -66,23 +69,23 @@ class Collection:
 
     @cached_property
     def judged_queries(self) -> tuple[str, ...]:
-        """Ids of the queries with at least one relevant passage, in the collection's order."""
+        """Return the ids of the queries with at least one relevant passage, in the collection's order."""
         return tuple(q for q in self.queries if any(r > 0 for r in self.qrels.get(q, {}).values()))
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Query id -> number of its distinct text; queries that read alike are not independent of one another."""
+        """Return query id -> number of its distinct text; queries with equal text are not independent of one another."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
     @cached_property
     def relevant(self) -> dict[str, tuple[str, ...]]:
-        """Query id -> its relevant passages, of the judged queries."""
+        """Return query id -> its relevant passages, for the judged queries."""
         return {q: tuple(p for p, grade in self.qrels[q].items() if grade > 0) for q in self.judged_queries}
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every id, text, answer and judgment, in order."""
+        """Return the SHA-256 of every id, text, answer and judgment, in order."""
         digest = hashlib.sha256(repr((self.title_separator, self.ignore_identical_ids)).encode())
         for p in self.passages.values():
             digest.update(repr((p.id, p.title, p.text)).encode())
@@ -96,7 +99,7 @@ class Collection:
 
 
 def join_title(passage: Passage, separator: str) -> str:
-    """The passage as one string; a passage without a title is its text alone."""
+    """Return title and text as one string; without a title, the text alone."""
     return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
 
 

@@ -14,7 +14,7 @@ from retroscope.encoders.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Encoder:
     """One tower: a text goes in, a vector comes out. Make one with `load_encoder`.
 
@@ -36,14 +36,24 @@ class Encoder:
     head: nn.Module
     proof: LoadingProof
 
+    def __repr__(self) -> str:
+        return f"<Encoder {self.name}: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """Family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at most"."""
+        width = int(self.backbone.config.get_text_config().hidden_size)
+        shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {width}"
+        return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
+
     @property
     def device(self) -> torch.device:
-        """Where the backbone lives."""
+        """Return the device of the backbone."""
         return torch.device(self.backbone.device)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Labels of layers 0..L; the last says when a final norm is included."""
+        """Return the labels of layers 0..L; the last one says when a final norm is included."""
         last = self.anatomy.n_blocks
         names = [str(k) for k in range(last + 1)]
         if self.anatomy.post_norm:
@@ -52,7 +62,9 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of every weight, the architecture, the head, the tokenizer and the recipe: what makes a vector."""
+        """Return the SHA-256 of what makes a vector: every weight, the architecture, the head, the tokenizer and the
+        recipe.
+        """
         digest = hashlib.sha256(json.dumps(self.recipe.identity(), sort_keys=True).encode())
         for part in (architecture(self.backbone), repr(self.head), tokenizer_state(self.tokenizer)):
             digest.update(part.encode())
@@ -63,7 +75,7 @@ class Encoder:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Retriever:
     """Two towers (possibly the same encoder) and how their vectors are compared.
 
@@ -82,8 +94,15 @@ class Retriever:
     similarity_source: str = "user"
     own_similarity: str | None = None
 
+    def __repr__(self) -> str:
+        towers = [self.query.summary]
+        if self.passage is not self.query:
+            towers = [f"query tower {self.query.name}: {towers[0]}",
+                      f"passage tower {self.passage.name}: {self.passage.summary}"]  # fmt: skip
+        return f"<Retriever {self.name}: {'; '.join(towers)}; compared by {self.similarity}>"
+
     def tower(self, name: str) -> Encoder:
-        """The encoder of the "query" or the "passage" tower."""
+        """Return the encoder of the "query" or the "passage" tower."""
         return {"query": self.query, "passage": self.passage}[name]
 
 
@@ -92,7 +111,7 @@ NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "t
 
 
 def architecture(model: PreTrainedModel) -> str:
-    """What a model computes with its weights, as JSON: heads, activation, norms' epsilon, rotary base ...
+    """Return what a model computes with its weights, as JSON: heads, activation, norms' epsilon, rotary base ...
 
     None of these has a weight of its own, and each changes every vector.
     """
@@ -102,7 +121,7 @@ def architecture(model: PreTrainedModel) -> str:
 
 
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What a tokenizer does to a text, as JSON.
+    """Return what a tokenizer does to a text, as JSON.
 
     The truncation and padding that its last call left in it are not part of that.
     """
