@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from retroscope.analyses import analyses
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
@@ -18,8 +19,9 @@ from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny
 
 PROBES = ProbeSettings(probes=("cosine", "passage_only"), controls=("none",), passages=(3,), seeds=2)
-LEFT_OUT = ("layers", "weights", "representations", "neurons", "transplants", "baselines", "localisation")
-FAST = replace(QUICK, random_weights=False, analyses={**dict.fromkeys(LEFT_OUT), "probes": PROBES})
+KEPT = ("health", "retrieval", "trainings", "probes")
+LEFT_OUT = {name: None for name in analyses() if name not in KEPT}
+FAST = replace(QUICK, random_weights=False, analyses={**LEFT_OUT, "probes": PROBES})
 
 
 @pytest.fixture(scope="module")
