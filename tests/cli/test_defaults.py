@@ -52,7 +52,7 @@ REGISTRIES = {
     "METHODS": "attribution.settings:METHOD_NAMES",
     "PARTS": "attribution.sites:PARTS",
     "ATTRIBUTION_PRECISIONS": "attribution.paths:PRECISIONS",
-    "PROBES": "probing.probes:KNOWN_PROBES",
+    "PROBES": "probing.settings:KNOWN_PROBES",
     "CONTROLS": "probing.controls:CONTROLS",
 }
 
