@@ -8,13 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from command_line import Cli
-from typer.main import get_command
+from command_line import Cli, every_command
 
 import retroscope.cli
-from retroscope.cli.main import _commands, make_app
+from retroscope.cli.main import _commands
 
-COMMANDS = get_command(make_app()).commands
+COMMANDS = every_command()
 HEAVY = ("torch", "transformers", "sentence_transformers", "pandas", "numpy", "altair", "scipy", "retroscope.study")
 ENTER = (
     "import sys\nfrom retroscope.cli.main import main\n"

@@ -48,7 +48,7 @@ def test_compare_with_nothing_but_what_it_needs(cli: Cli, taken: Taken) -> None:
     assert cli(line=PAIR).code == 0
     assert taken.values == {"before": one("B"), "after": one("A"), "data": {"source": "beir:x"}}
     assert taken.left_out == ()
-    assert (taken.output.out.name, taken.output.dry_run, taken.output.overwrite) == ("o", False, False)
+    assert (str(taken.output.out), taken.output.dry_run, taken.output.overwrite) == ("o", False, False)
     assert (taken.options.settings, taken.options.cache) == (None, None)
 
 
