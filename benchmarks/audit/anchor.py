@@ -18,7 +18,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.probing import PROBES, ProbeSettings, probe
 from retroscope.probing.features import product_features
 from retroscope.probing.probes.logit import fitted
-from retroscope.probing.trial import Outcome, ProbeTrial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 from retroscope.representations.represent import represent
 from retroscope.statistics.clusters import Clusters, numbered
 from retroscope.statistics.shared_passages import standard_error
@@ -60,7 +60,7 @@ def main() -> None:
         print(said)
 
 
-def without_anchor(trial: ProbeTrial) -> Outcome:
+def without_anchor(trial: ProbeTrial) -> ProbeOutcome:
     """`elementwise` as it was: w.(q*p), shrunk to 0."""
     return fitted(trial, product_features(trial), anchored=False)
 

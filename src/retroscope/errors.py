@@ -58,7 +58,7 @@ class MissingExtraError(RetroscopeError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Advice for a misspelt name: the nearest known names first, else all of them. Case is no obstacle."""
+    """Suggest the known names nearest to a misspelt one, else list all of them; upper and lower case count as equal."""
     names = sorted(known)
     folded = {name.casefold(): name for name in reversed(names)}
     near = [folded[name] for name in get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)]
@@ -68,12 +68,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
-    """The error for a `word` that names no `kind` (pooling, probe, measure, family ...)."""
+    """Return the error for a `word` that names no `kind` (pooling, probe, measure, family ...)."""
     return SettingsError(f"unknown {kind} {word!r}", fix=did_you_mean(word, known))
 
 
 def listed(problems: Sequence[str]) -> str:
-    """All found problems of one kind as one text: the first `SHOWN`, then how many more."""
+    """Join problems of one kind to one text: the first `SHOWN`, then how many more."""
     lines = [f"\n  - {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"\n  - ... and {len(problems) - SHOWN} more")

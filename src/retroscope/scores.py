@@ -63,7 +63,7 @@ class Scores:
 
     @property
     def query_ids(self) -> list[str]:
-        """The ids of the queries, in order."""
+        """Return the ids of the queries, in order."""
         return [str(i) for i in self.values.coords[QUERY].values]
 
     @property
@@ -72,19 +72,19 @@ class Scores:
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
-        """The scores, with query id -> number of its distinct text."""
+        """Return the scores with query id -> number of its distinct text."""
         numbers = np.array([texts[i] for i in self.query_ids], dtype=np.int64)
         return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
     def select(self, **labels: object) -> "Scores":
-        """The scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
+        """Return the scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:
             raise AnalysisError(f"no scores at {labels}", where=self.name, fix=self._choices(labels)) from error
 
     def _choices(self, labels: Mapping[str, object]) -> str:
-        """The labels of the dimensions that were named, or the dimensions."""
+        """Return the labels of the dimensions that were named, or the dimensions."""
         known = [dim for dim in labels if dim in self.values.indexes]
         if len(known) < len(labels):
             return f"dimensions are {', '.join(map(str, self.values.dims))}"
@@ -95,7 +95,7 @@ class Scores:
         )
 
     def mean(self) -> xr.DataArray:
-        """The mean over the measured queries, for every label."""
+        """Return the mean over the measured queries, for every label."""
         return self.values.mean(QUERY, skipna=True)
 
     def save(self, store: Path, group: str) -> None:
@@ -112,7 +112,7 @@ class Scores:
         )
 
     def _pairs(self) -> dict[str, xr.Variable]:
-        """The queries' passages as two columns: place of the query, passage id."""
+        """Return the queries' passages as two columns: place of the query, passage id."""
         pairs = [(row, p) for row, i in enumerate(self.query_ids) for p in self.passages.get(i, ())]
         if not pairs:
             return {}
@@ -124,12 +124,12 @@ class Scores:
 
 
 def _text_coords(array: xr.DataArray) -> dict[Hashable, xr.Variable]:
-    """String coordinates as zarr's variable-length strings, the one string type of its specification."""
+    """Return string coordinates as zarr's variable-length strings, the one string type of its specification."""
     return _coords_as(array, np.dtypes.StringDType())
 
 
 def _coords_as(array: xr.DataArray, dtype: Any) -> dict[Hashable, xr.Variable]:
-    """String coordinates in another type; those of one label, left by `select`, too."""
+    """Return string coordinates in another type; those of one label, left by `select`, too."""
     texts = {name: coord for name, coord in array.coords.items() if coord.dtype.kind in "OUT"}
     return {name: xr.Variable(coord.dims, coord.values.astype(dtype)) for name, coord in texts.items()}
 
@@ -162,7 +162,7 @@ def load_scores(store: Path, group: str) -> Scores:
 
 
 def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
-    """Query id -> its passages, from the columns of `Scores.save`."""
+    """Return query id -> its passages, from the columns of `Scores.save`."""
     if "shared_query" not in loaded:
         return {}
     ids = [str(i) for i in loaded[QUERY].values]
@@ -173,7 +173,7 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """The two, paired: same queries and labels in the order of `first`.
+    """Return the two with the same queries and labels, in the order of `first`.
 
     Raises:
         AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison

@@ -9,7 +9,7 @@ from planted import N_QUERIES, chance_tolerance, choices, retriever, signal
 
 from retroscope.probing.controls import View
 from retroscope.probing.grid import probe
-from retroscope.probing.probes.logit import Columns, best_ridge
+from retroscope.probing.probes.logit import FitColumns, best_ridge
 from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.store import representations_in_memory
 from retroscope.statistics.clusters import Clusters, independent
@@ -101,7 +101,7 @@ def test_choices_of_one_text_are_one_observation_where_a_ridge_is_chosen():
     worse = rng.normal(size=20)
     worse = (worse - worse.mean()) / worse.std(ddof=1) + 0.5 / 20**0.5
     losses = torch.from_numpy(np.stack([np.ones(160), 1 + worse[texts]], axis=1))
-    columns = Columns(View(("none",), {}, {}, (5,), 0), (0.1, 10.0))
+    columns = FitColumns(View(("none",), {}, {}, (5,), 0), (0.1, 10.0))
     assert best_ridge(losses, columns, independent(160)).item() == 0, "the control: as if all were independent"
     assert best_ridge(losses, columns, Clusters(texts)).item() == 1
     assert best_ridge(losses, columns, None).item() == 0

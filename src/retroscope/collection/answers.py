@@ -24,7 +24,9 @@ def token_string(text: str) -> str:
 
 @cache
 def _token() -> re.Pattern[str]:
-    """Letters, numbers and marks together; anything else but separators (Z) and control characters (C) alone."""
+    """Return the regular expression of a token: letters, numbers and marks together; any other character alone,
+    separators (Z) and control characters (C) left out.
+    """
     kinds = {kind: _ranges(kind) for kind in "LNMZC"}
     word = kinds["L"] + kinds["N"] + kinds["M"]
     return re.compile(f"[{word}]+|[^{word}{kinds['Z']}{kinds['C']}]")

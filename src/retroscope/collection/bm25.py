@@ -28,7 +28,9 @@ BM25_RECIPE: dict[str, Any] = {
 
 
 def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
-    """A function of query id and depth: ids of the best passages that share a word, ties by id.
+    """Return a function of query id and depth that gives the ids of the best passages, best first.
+
+    Only passages that share a word with the query are ranked; ties are broken by id.
 
     Holds the index, which grows with the corpus: about 8 bytes for each distinct word of each passage.
     """
@@ -52,7 +54,9 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
 
 def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
-    """Rows of the `depth` highest scores above 0, in order, ties by `place`; exact, also at the last rank."""
+    """Return the rows of the `depth` highest scores above 0, best first; ties are broken by `place`, at the last rank
+    too.
+    """
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:
         worst = np.partition(scores[rows], len(rows) - depth)[len(rows) - depth]

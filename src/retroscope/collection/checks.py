@@ -16,7 +16,7 @@ def refuse(what: str, problems: Sequence[str], fix: str) -> None:
 
 
 def check_passages(passages: Iterable[Passage]) -> Iterator[Passage]:
-    """The same passages; at their end, an error about those without id or text."""
+    """Yield the same passages; after the last, raise one error about those without id or text."""
     nameless, empty, broken, total = [], [], [], 0
     for total, p in enumerate(passages, 1):
         if not p.id:
@@ -34,12 +34,12 @@ def check_passages(passages: Iterable[Passage]) -> Iterator[Passage]:
 
 
 def check_passages_distinct(table: PassageTable) -> None:
-    """An error about the ids that several passages share."""
+    """Raise an error about the ids that several passages share."""
     refuse("passage ids occur more than once", [repr(i) for i in table.repeated_ids()], "keep one passage per id")
 
 
 def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
-    """Id -> Query, every id once, every text non-empty."""
+    """Return query id -> Query; every id must occur once, and every text must have content."""
     table: dict[str, Query] = {}
     nameless, empty, repeated, broken = [], [], [], []
     for q in queries:
@@ -63,7 +63,7 @@ def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
 def check_judgments(
     judgments: Iterable[Judgment], queries: Container[str], passages: Container[str]
 ) -> tuple[Judgment, ...]:
-    """The judgments, each graded in bounds, of a known query and passage, one for a pair, one at least relevant."""
+    """Return the judgments: graded in bounds, of a known query and passage, one for a pair, at least one relevant."""
     kept = tuple(judgments)
     refuse(
         f"relevance is no whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
@@ -83,7 +83,7 @@ def check_judgments(
 
 
 def _is_grade(judgment: Judgment) -> bool:
-    """Whether the measures compute right with this relevance."""
+    """Return whether the measures compute correctly with this relevance."""
     grade: object = judgment.relevance
     return isinstance(grade, int) and not isinstance(grade, bool) and abs(grade) <= LARGEST_GRADE
 
@@ -105,7 +105,7 @@ def _check_judged_once(judgments: Sequence[Judgment]) -> None:
 def check_candidates(
     candidates: Iterable[Candidates], judgments: Iterable[Judgment], passages: Container[str]
 ) -> tuple[Candidates, ...]:
-    """The candidates: a relevant passage of a query and other, known passages, each once; one for a pair."""
+    """Return the candidates: of each pair one, with a relevant passage and other, known passages, each once."""
     kept = tuple(candidates)
     relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
     pairs = [(c.query_id, c.positive) for c in kept]

@@ -56,12 +56,12 @@ class Collection:
         return f"<Collection {self}>"
 
     def passage_text(self, passage_id: str) -> str:
-        """Title and text as one string: what an encoder reads, before the recipe's prompt."""
+        """Return title and text as one string: what an encoder reads after the recipe's prompt."""
         return join_title(self.passages[passage_id], self.title_separator)
 
     @cached_property
     def qrels(self) -> dict[str, dict[str, int]]:
-        """Query id -> passage id -> relevance."""
+        """Return query id -> passage id -> relevance."""
         table: dict[str, dict[str, int]] = {}
         for j in self.judgments:
             table.setdefault(j.query_id, {})[j.passage_id] = j.relevance
@@ -69,23 +69,23 @@ class Collection:
 
     @cached_property
     def judged_queries(self) -> tuple[str, ...]:
-        """Ids of the queries with at least one relevant passage, in the collection's order."""
+        """Return the ids of the queries with at least one relevant passage, in the collection's order."""
         return tuple(q for q in self.queries if any(r > 0 for r in self.qrels.get(q, {}).values()))
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Query id -> number of its distinct text; queries that read alike are not independent of one another."""
+        """Return query id -> number of its distinct text; queries with equal text are not independent of one another."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
     @cached_property
     def relevant(self) -> dict[str, tuple[str, ...]]:
-        """Query id -> its relevant passages, of the judged queries."""
+        """Return query id -> its relevant passages, for the judged queries."""
         return {q: tuple(p for p, grade in self.qrels[q].items() if grade > 0) for q in self.judged_queries}
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every id, text, answer and judgment, in order."""
+        """Return the SHA-256 of every id, text, answer and judgment, in order."""
         digest = hashlib.sha256(repr((self.title_separator, self.ignore_identical_ids)).encode())
         for p in self.passages.values():
             digest.update(repr((p.id, p.title, p.text)).encode())
@@ -99,7 +99,7 @@ class Collection:
 
 
 def join_title(passage: Passage, separator: str) -> str:
-    """The passage as one string; a passage without a title is its text alone."""
+    """Return title and text as one string; without a title, the text alone."""
     return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
 
 

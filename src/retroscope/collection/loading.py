@@ -51,7 +51,7 @@ def load_collection(
 
 
 def splits_of(spec: str | Path) -> tuple[str, ...]:
-    """The splits of a BEIR folder by name; none for any other source, whose splits only its reader knows."""
+    """Return the splits of a BEIR folder by name; none for any other source, whose splits only its reader knows."""
     reader, path = resolve_spec(spec)
     if reader is not READERS["beir"]:
         return ()
@@ -59,7 +59,7 @@ def splits_of(spec: str | Path) -> tuple[str, ...]:
 
 
 def first_queries(collection: Collection, n: int) -> Collection:
-    """The collection with its first `n` judged queries, and the whole corpus."""
+    """Return the collection with its first `n` judged queries and the whole corpus."""
     if n < 1:
         raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
     kept = set(collection.judged_queries[:n])
@@ -68,7 +68,7 @@ def first_queries(collection: Collection, n: int) -> Collection:
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
-    """The collection with these queries alone, in its own order, and the whole corpus; `note` says why."""
+    """Return the collection with these queries alone, in its own order, and the whole corpus; `note` records why."""
     return replace(
         collection,
         queries={key: query for key, query in collection.queries.items() if key in kept},
@@ -79,7 +79,7 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
 
 
 def resolve_spec(spec: str | Path) -> tuple[Reader, Path]:
-    """The reader that a spec asks for or that recognises its path, and the path."""
+    """Return the reader that a spec names, or that recognises its path, and the path."""
     prefix, path = split_prefix(spec)
     if prefix is not None and prefix not in READERS:
         raise unknown_name("prefix", prefix, READERS)
@@ -89,7 +89,7 @@ def resolve_spec(spec: str | Path) -> tuple[Reader, Path]:
 
 
 def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
-    """Prefix and path. A colon belongs to the path after a drive letter or a slash, or if the path exists."""
+    """Return prefix and path. A colon belongs to the path after a drive letter or a slash, or if the path exists."""
     text = str(spec)
     prefix, colon, rest = text.partition(":")
     known = prefix in READERS
@@ -100,7 +100,7 @@ def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
 
 
 def detect(path: Path) -> Reader:
-    """The one reader that recognises what is at this path."""
+    """Return the one reader that recognises what is at this path."""
     fitting = [prefix for prefix, reader in READERS.items() if reader.recognises(path)]
     if len(fitting) == 1:
         return READERS[fitting[0]]

@@ -16,14 +16,13 @@ from typing import Any
 from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.trec_files import read_run
-from retroscope.collection.records import Candidates
+from retroscope.collection.records import Candidates, Run
 from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
 
 GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
 
-Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> passage ids and scores
-Ranking = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
+Ranker = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class MinedNegatives:
 def hard_negatives(
     collection: Collection, n: int, *, how: str = "bm25", run: Run | Path | None = None, pool: int = 100
 ) -> MinedNegatives:
-    """Up to `n` hard negatives for every judged pair, hardest first, ties by id.
+    """Find up to `n` hard negatives for every judged pair, hardest first; ties are broken by id.
 
     Never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
     collection ignores identical ids, the query's own passage. A ranking (not the source's own negatives)
@@ -81,7 +80,7 @@ def hard_negatives(
     return MinedNegatives(candidates, how, short, left_out, {"how": how, "n": n, "pool": max(pool, n), **recipe})
 
 
-def _mine(collection: Collection, ranking: Ranking, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:
+def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:
     text_of = _remembered_texts(collection)
     for query in collection.judged_queries:
         relevant = [p for p, grade in collection.qrels[query].items() if grade > 0]
@@ -97,7 +96,7 @@ def _mine(collection: Collection, ranking: Ranking, n: int, pool: int, screen: S
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
-    """Passage id -> hash of its full text, each computed once."""
+    """Return a function from passage id to the hash of its full text; each hash is computed once."""
     known: dict[str, int] = {}
 
     def text_of(passage_id: str) -> int:
@@ -108,12 +107,12 @@ def _remembered_texts(collection: Collection) -> Callable[[str], int]:
     return text_of
 
 
-def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dict[str, Any]]:
+def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
     ranking = bm25_ranking(collection)
     return (lambda query, _, depth: ranking(query, depth)), dict(BM25_RECIPE)
 
 
-def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dict[str, Any]]:
+def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
     if not collection.candidates:
         raise CollectionError(
             "the source gives no negatives", where=collection.name, fix="mine them: how='bm25', or how='run' with a run"
@@ -122,7 +121,7 @@ def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dic
     return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}
 
 
-def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranking, dict[str, Any]]:
+def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
     found = read_run(run) if isinstance(run, Path) else (run or {})
     mine = {query: found.get(query, ()) for query in collection.judged_queries}
     unknown = dict.fromkeys(repr(p) for ranked in mine.values() for p, _ in ranked if p not in collection.passages)
@@ -141,7 +140,7 @@ def _top(ranked: Mapping[str, Sequence[str]], query: str, _: str, depth: int) ->
     return ranked[query][:depth]
 
 
-RANKINGS: dict[str, Callable[[Collection, Run | Path | None], tuple[Ranking, dict[str, Any]]]] = {
+RANKINGS: dict[str, Callable[[Collection, Run | Path | None], tuple[Ranker, dict[str, Any]]]] = {
     "bm25": _bm25,
     GIVEN: _given,
     "run": _from_run,

@@ -32,23 +32,23 @@ class PassageTable(Mapping[str, Passage]):
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
-        """Columns id, title, text in batches, and `hash_of` every id, in the same order."""
+        """Take the columns id, title and text in batches, and `hash_of` every id, in the same order."""
         self._batches = list(batches)
         self._starts: list[int] = [0, *accumulate(b.num_rows for b in batches)]
         self._rows: Int[np.ndarray, "n"] = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._rows]
 
     def __len__(self) -> int:
-        """How many passages."""
+        """Return the number of passages."""
         return self._starts[-1]
 
     def __iter__(self) -> Iterator[str]:
-        """The ids."""
+        """Iterate over the ids."""
         for batch in self._batches:
             yield from batch.column(0).to_pylist()
 
     def __getitem__(self, key: str) -> Passage:
-        """The passage of this id."""
+        """Return the passage of an id."""
         row = self._find(key)
         if row is None:
             raise KeyError(key)
@@ -56,26 +56,26 @@ class PassageTable(Mapping[str, Passage]):
         return Passage(id=key, title=batch.column(1)[k].as_py(), text=batch.column(2)[k].as_py())
 
     def __contains__(self, key: object) -> bool:
-        """Whether a passage has this id; reads no text."""
+        """Return whether a passage has this id; no text is read."""
         return isinstance(key, str) and self._find(key) is not None
 
     def values(self) -> ValuesView[Passage]:
-        """The passages, streamed."""
+        """Iterate over the passages."""
         return _Passages(self)
 
     def items(self) -> ItemsView[str, Passage]:
-        """Id and passage, streamed."""
+        """Iterate over (id, passage)."""
         return _Items(self)
 
     def stream(self) -> Iterator[Passage]:
-        """The passages, one batch of them in memory at a time."""
+        """Iterate over the passages with one batch of them in memory at a time."""
         for batch in self._batches:
             ids, titles, texts = (column.to_pylist() for column in batch.columns)
             for key, title, text in zip(ids, titles, texts, strict=True):
                 yield Passage(id=key, title=title, text=text)
 
     def repeated_ids(self) -> list[str]:
-        """Ids that more than one passage has, in order of their second appearance."""
+        """Return the ids that more than one passage has, in order of their second occurrence."""
         suspects = self._hashes[1:][self._hashes[1:] == self._hashes[:-1]]
         rows = np.sort(self._rows[np.isin(self._hashes, suspects)])
         seen: set[str] = set()
@@ -124,12 +124,12 @@ class _Items(ItemsView[str, Passage]):
 
 
 def hash_of(key: str) -> int:
-    """64 bits of BLAKE2b: the same in every process, unlike `hash`, so that a table can be pickled."""
+    """Return 64 bits of BLAKE2b. Unlike `hash` it is the same in every process, so that a table can be pickled."""
     return int.from_bytes(hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 
 
 def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEMORY_BYTES) -> PassageTable:
-    """The passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
+    """Store the passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
 
     The stream is read once and never held whole. The file goes when the table does.
 
@@ -175,7 +175,7 @@ class _Shelf:
         self._batches = []
 
     def close(self) -> list[pa.RecordBatch]:
-        """Everything that was added; memory-mapped where it went to disk."""
+        """Return everything that was added; memory-mapped where it was written to disk."""
         if self._writer is None:
             return self._batches
         self._writer.close()
@@ -183,7 +183,7 @@ class _Shelf:
         return [file.get_batch(k) for k in range(file.num_record_batches)]
 
     def hand_over(self, owner: Hashable) -> None:
-        """From here on the file lives as long as `owner`."""
+        """Bind the life of the file to that of `owner`."""
         if self._path is not None:
             weakref.finalize(owner, self._path.unlink, missing_ok=True)
             self._path = None
@@ -199,7 +199,7 @@ class _Shelf:
 
 
 def _blocks(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
-    """Lists of at most `BATCH_ROWS` passages, cut short by about `BATCH_CHARACTERS` of text."""
+    """Yield lists of at most `BATCH_ROWS` passages and about `BATCH_CHARACTERS` of text."""
     stream = iter(passages)
     while block := list(islice(stream, 1)):
         size = len(block[0].text)
@@ -224,7 +224,7 @@ def _as_batch(block: Sequence[Passage]) -> pa.RecordBatch:
 
 
 def encodable(text: str) -> bool:
-    """Whether the text can be written as UTF-8: it holds no lone surrogate."""
+    """Return whether the text can be written as UTF-8: it has no lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

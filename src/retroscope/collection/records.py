@@ -1,12 +1,15 @@
 """The records of a retrieval collection, in the field's words, and which texts are the same text."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 # trec_eval, which computes most measures, keeps a table with a row for every grade of a query: 2^31 - 1 takes all
 # memory, and 2^32 wraps around to 0. Gains of 2^grade are finite up to 1023.
 LARGEST_GRADE = 1000
+
+Run = Mapping[str, Sequence[tuple[str, float]]]
+"""What a search returned: query id -> (passage id, score), the best first."""
 
 
 @dataclass(frozen=True, slots=True)

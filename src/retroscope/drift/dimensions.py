@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
-from retroscope.drift.similarity import Vectors
+from retroscope.representations.store import Vectors
 
 ROUNDING = 1e-10  # of the largest variance: what is below is rounding
 EQUATIONS = 60  # points at which the law is demanded
 GRID = 100  # variances that the population may have
 LOWEST = 0.05  # of the sample's least variance: the population's may be lower where dimensions outnumber texts
 
-Spectrum = Float[np.ndarray, "value"]
+Eigenvalues = Float[np.ndarray, "value"]
 
 
 def effective_rank(x: Vectors) -> float:
@@ -33,7 +33,7 @@ def effective_rank(x: Vectors) -> float:
     return float(np.exp(-(counts @ (share * np.log(share)))))
 
 
-def population_spectrum(x: Vectors) -> tuple[Spectrum, Spectrum]:
+def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
     """Estimate the variances of the population, and how many directions have each (no whole number).
 
     The sample's companion Stieltjes transform v at z < 0 obeys, with population variances t of counts c over n - 1

@@ -3,8 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from retroscope.drift.similarity import Vectors, unit
+from retroscope.drift.similarity import unit
 from retroscope.errors import AnalysisError
+from retroscope.representations.store import Vectors
 
 EVENNESS = 2.0  # t of uniformity
 PAIRS_AT_ONCE = 2048  # texts whose distances to all others are held

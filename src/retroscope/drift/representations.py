@@ -12,10 +12,10 @@ from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.similarity import Vectors, cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
+from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count
-from retroscope.representations.store import Representations, RetrieverRepresentations
+from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.jackknife import GROUPS, jackknife
 
 TOWERS = ("query", "passage")

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from scipy import stats
 
 from retroscope.errors import AnalysisError
+from retroscope.representations.store import Vectors
 
-Vectors = Float[np.ndarray, "text dim"]
 TIE = 1e-12  # of two cosines in float64: less is rounding
 SHUFFLES = 3  # pairings at random: of 1,000 texts they differ by less than .01
 FEWEST = 4  # texts, below which the unbiased estimate does not exist

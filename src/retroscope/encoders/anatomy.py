@@ -39,20 +39,22 @@ class Anatomy:
     causal: bool
 
     def path(self, part: str, block: int) -> str:
-        """Dotted path of a `part` of `Layout.in_block` in block 0 .. n_blocks - 1, from the backbone."""
+        """Return the dotted path, from the backbone, of a `part` of `Layout.in_block` in block 0 .. n_blocks - 1."""
         return f"{self.layout.blocks}.{block}.{self.layout.in_block()[part]}"
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
-        """The blocks in order."""
+        """Return the blocks in order."""
         return [model.get_submodule(f"{self.layout.blocks}.{k}") for k in range(self.n_blocks)]
 
     def ffn(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Path -> module of every FFN matrix, block by block."""
+        """Return path -> module of every FFN matrix, block by block."""
         paths = [self.path(part, k) for k in range(self.n_blocks) for part in self.layout.ffn()]
         return {path: model.get_submodule(path) for path in paths}
 
     def part_of(self, parameter: str) -> tuple[int | None, str]:
-        """Block (0-based; None outside) and part (one of `PARTS`) that a parameter of the backbone belongs to."""
+        """Return the block (0-based; None outside) and the part (one of `PARTS`) that a parameter of the backbone
+        belongs to.
+        """
         prefix = f"{self.layout.blocks}."
         if parameter.startswith(prefix):
             block, _, rest = parameter.removeprefix(prefix).partition(".")
@@ -138,7 +140,7 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
 
 
 def _proof_ids(model: PreTrainedModel) -> Int[Tensor, "1 token"]:
-    """Distinct ids that are no padding (RoBERTa counts positions by them)."""
+    """Return distinct ids that are no padding (RoBERTa counts positions by them)."""
     pad = model.config.pad_token_id
     ids = [i for i in range(min(model.config.vocab_size, PROOF_TOKENS + 1)) if i != pad][:PROOF_TOKENS]
     return torch.tensor([ids], device=model.device)
@@ -198,7 +200,9 @@ def _post_norm(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> bo
 
 
 def _looks_back_only(model: PreTrainedModel, ids: Int[Tensor, "1 token"], layers: tuple[Tensor, ...]) -> bool:
-    """Whether another last token leaves every earlier position as it was, bit for bit (same shapes, same kernels)."""
+    """Return whether another last token leaves every earlier position unchanged, bit for bit (same shapes, same
+    kernels).
+    """
     other = ids.clone()
     other[0, -1] = ids[0, 0]
     with torch.no_grad():

@@ -30,12 +30,12 @@ class Call:
 
     @property
     def input(self) -> Tensor:
-        """The hidden states: `hidden_states` where they go by name, else the first tensor given."""
+        """Return the hidden states that went in: `hidden_states` where they go by name, else the first tensor given."""
         return first_tensor(self.args) if self.args else first_tensor(self.kwargs[hidden_key(self.kwargs)])
 
     @property
     def value(self) -> Tensor:
-        """The first tensor returned."""
+        """Return the first tensor that came out."""
         return first_tensor(self.output)
 
 
@@ -46,7 +46,7 @@ class Calls:
     of: dict[str, list[Call]] = field(default_factory=dict)
 
     def only(self, name: str) -> Call:
-        """The single call of a module; an AnalysisError when it ran never or more than once."""
+        """Return the single call of a module; raise an AnalysisError where it ran never or more than once."""
         calls = self.of[name]
         if len(calls) != 1:
             raise AnalysisError(
@@ -57,7 +57,7 @@ class Calls:
 
 
 def first_tensor(value: Any) -> Tensor:
-    """The tensor itself, or the first one of a tuple (blocks return `(hidden states, ...)` in some families)."""
+    """Return the tensor itself, or the first one of a tuple (blocks return `(hidden states, ...)` in some families)."""
     if isinstance(value, Tensor):
         return value
     for item in value:
@@ -126,11 +126,11 @@ class Rows:
     known: dict[int, Tensor] = field(default_factory=dict)  # blocks share masks, which are then chosen once
 
     def take(self, states: Tensor) -> Tensor:
-        """The rows of a tensor with one entry a text."""
+        """Return the rows of a tensor with one entry a text."""
         return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """What a block was given beside the hidden states (masks, positions, biases), for these rows.
+        """Return what a block received beside the hidden states (masks, positions, biases), for these rows.
 
         Raises:
             AnalysisError: for an object that may remember the first call, such as a cache of keys.
@@ -149,7 +149,7 @@ class Rows:
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """A tensor by text is indexed; one that all texts share is kept.
+        """Return a tensor by text for these rows; one that all texts share is kept.
 
         The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
         by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).

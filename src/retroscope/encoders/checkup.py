@@ -63,12 +63,12 @@ class Origin:
 
 
 def check_up(encoder: Encoder, origin: Origin) -> list[Finding]:
-    """Every check of `CHECKS` on one tower."""
+    """Run every check of `CHECKS` on one tower."""
     return [finding for check in CHECKS.values() for finding in check(encoder, origin)]
 
 
-def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Which weights came from the checkpoint: all, or there would be no encoder."""
+def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Report which weights came from the checkpoint: all, or there would be no encoder."""
     proof = encoder.proof
     left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
     how = "by their number" if proof.counted else "compared value by value"
@@ -84,8 +84,8 @@ def loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         )
 
 
-def invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """The self-tests: padding, batch, the library's own encode."""
+def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Run the self-tests: padding, batch, the library's own encode."""
     library = library_test(encoder)
     if library is None and (origin.path / MODULES).is_file():
         why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"
@@ -96,8 +96,8 @@ def invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(PASSED, test.name, said) if test.passed else Finding(ERROR, test.name, said, fix)
 
 
-def repeated(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """The same text twice has the same vector: no dropout, no state from text to text."""
+def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check that a text encoded twice has one vector: no dropout, no state from text to text."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
     said = f"one text, first and last of a batch: {apart:.1g} of its length apart"
@@ -107,7 +107,7 @@ def repeated(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Do different texts have different vectors?"""
+    """Check that different texts have different vectors."""
     vectors = encode_layers(encoder, SENTENCES).final
     n = len(vectors)
     gaps = torch.stack([_relative(vectors[i : i + 1], vectors[j : j + 1]) for i in range(n) for j in range(i)])
@@ -119,8 +119,8 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     yield Finding(ERROR, "different texts", f"{said}: the model cannot tell them apart", fix)
 
 
-def narrow(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Do all texts, whatever they are about, have nearly one direction?"""
+def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check that unrelated texts do not all have nearly one direction."""
     similar = unrelated_cosines(encoder)
     low, high = float(similar.min()), float(similar.max())
     said = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
@@ -132,7 +132,7 @@ def narrow(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Does the pooling fit the architecture?"""
+    """Check that the pooling fits the architecture."""
     how, causal = encoder.recipe.pooling, encoder.anatomy.causal
     if causal and how in ("cls", "pooler"):
         yield Finding(
@@ -158,7 +158,7 @@ def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Of last-token pooling: is that token EOS, and what would the last column be?"""
+    """Check, for last-token pooling, whether that token is EOS, and what the last column of a batch would be."""
     if encoder.recipe.pooling != "last_token":
         return
     rows = tokenise(encoder, SENTENCES)
@@ -182,15 +182,15 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text dim"]:
-    """What column -1 of a batch padded on the right holds."""
+    """Describe what column -1 of a batch padded on the right contains."""
     batch = pad(encoder, rows, side="right")
     with torch.inference_mode():
         hidden: Tensor = encoder.backbone(**model_inputs(encoder, batch)).last_hidden_state
     return hidden[:, -1].float().cpu()
 
 
-def prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Does the card or the folder declare prompts that the recipe does not have?"""
+def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check whether the card or the folder declares prompts that the recipe lacks."""
     source = origin.path
     if origin.prompted or not source.is_dir():
         return
@@ -216,8 +216,8 @@ def prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         )
 
 
-def vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Do tokenizer and embedding have as many tokens?"""
+def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Compare the number of tokens of tokenizer and embedding."""
     rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
     if rows == tokens:
         yield Finding(PASSED, "tokenizer", f"{tokens:,} tokens, as many as the embedding has rows")
@@ -228,8 +228,8 @@ def vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(NOTE, "tokenizer", f"{tokens - rows:,} tokens have no row in the embedding: {special}")
 
 
-def adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """What does the adapter do to a vector?"""
+def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Measure by how much the adapter moves a vector."""
     source, load = origin.path, origin.load
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
     if not (folder / CONFIG).is_file():
@@ -247,8 +247,8 @@ def adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(PASSED, "adapter", said)
 
 
-def finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Is every number a number?"""
+def check_finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check that every value of every layer is finite."""
     batch = pad(encoder, tokenise(encoder, SENTENCES))
     with torch.inference_mode():
         layers = forward(encoder, batch).layers
@@ -264,15 +264,15 @@ def _relative(found: Float[Tensor, "text dim"], expected: Float[Tensor, "text di
 
 
 CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
-    "loading": loading,
-    "finite": finite,
-    "invariance": invariance,
-    "repeated": repeated,
+    "loading": check_loading,
+    "finite": check_finite,
+    "invariance": check_invariance,
+    "repeated": check_repeated_text,
     "told_apart": check_distinct_texts,
-    "narrow": narrow,
+    "narrow": check_spread,
     "pooling": check_pooling,
     "last_token": check_last_token,
-    "prompts": prompts,
-    "vocabulary": vocabulary,
-    "adapter": adapter,
+    "prompts": check_prompts,
+    "vocabulary": check_vocabulary,
+    "adapter": check_adapter,
 }

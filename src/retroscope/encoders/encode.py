@@ -45,7 +45,7 @@ class Batch:
 
 
 def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
-    """Token ids of each text: prompt and suffix added, cut to the recipe's length, not padded."""
+    """Return the token ids of each text: prompt and suffix added, cut to the recipe's length, not padded."""
     if not texts:
         return []
     recipe = encoder.recipe
@@ -68,7 +68,7 @@ def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
-    """One batch, padded as the recipe says; `side` and `extra` columns are for the self-tests.
+    """Pad token ids to one batch as the recipe says; `side` and `extra` columns are for the self-tests.
 
     Raises:
         EncoderError: if the prompt fills the whole length, so that nothing of a text is left to pool.
@@ -135,7 +135,7 @@ def final_norm(encoder: Encoder) -> nn.Module:
 
 
 def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
-    """The keyword arguments of the backbone's forward pass.
+    """Return the keyword arguments of the backbone's forward pass.
 
     Positions are counted from the first real token, so that padding on the left changes nothing
     in models with absolute positions.
@@ -150,7 +150,7 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
 
 
 def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "text out"]:
-    """The final vector from the pooled last layer: pooler, head, truncation."""
+    """Return the final vector from the pooled last layer: pooler, head, truncation."""
     recipe = encoder.recipe
     if recipe.pooling == "pooler":
         last = encoder.backbone.pooler(last[:, None].to(encoder.backbone.dtype)).float()
@@ -159,7 +159,7 @@ def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Indices of texts in batches of similar length, none of more than `tokens` padded tokens.
+    """Yield the indices of texts in batches of similar length, none with more than `tokens` padded tokens.
 
     Longest first, so that too large a batch fails at once and not at the end.
     """
@@ -174,7 +174,7 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
 def encode_rows(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
-    """Pooled vectors of tokenised texts, in the order given, on the CPU; `norm_each_layer` as in `forward`.
+    """Return the pooled vectors of tokenised texts, in the order given, on the CPU; `norm_each_layer` as in `forward`.
 
     Raises:
         EncoderError: if there is no row.
@@ -196,7 +196,7 @@ def encode_rows(
 def final_vectors(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, told: Callable[[int], None] | None = None
 ) -> Float[Tensor, "text out"]:
-    """What the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
+    """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
     Args:
         told: told how many texts a batch had, when it is done.
@@ -220,10 +220,10 @@ def final_vectors(
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
-    """Room on the CPU for the vectors of `n` texts, for autograd ordinary tensors and not inference tensors."""
+    """Allocate the vectors of `n` texts on the CPU, as ordinary tensors for autograd and not as inference tensors."""
     return LayerVectors(torch.empty(n, *part.layers.shape[1:]), torch.empty(n, *part.final.shape[1:]))
 
 
 def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT_BUDGET) -> LayerVectors:
-    """Pooled vectors of every layer, and the final vectors, of `texts` in the order given."""
+    """Return the pooled vectors of every layer, and the final vectors, of `texts` in the order given."""
     return encode_rows(encoder, tokenise(encoder, texts), tokens)

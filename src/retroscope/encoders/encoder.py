@@ -48,12 +48,12 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the backbone lives."""
+        """Return the device of the backbone."""
         return torch.device(self.backbone.device)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Labels of layers 0..L; the last says when a final norm is included."""
+        """Return the labels of layers 0..L; the last one says when a final norm is included."""
         last = self.anatomy.n_blocks
         names = [str(k) for k in range(last + 1)]
         if self.anatomy.post_norm:
@@ -62,7 +62,9 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of every weight, the architecture, the head, the tokenizer and the recipe: what makes a vector."""
+        """Return the SHA-256 of what makes a vector: every weight, the architecture, the head, the tokenizer and the
+        recipe.
+        """
         digest = hashlib.sha256(json.dumps(self.recipe.identity(), sort_keys=True).encode())
         for part in (architecture(self.backbone), repr(self.head), tokenizer_state(self.tokenizer)):
             digest.update(part.encode())
@@ -100,7 +102,7 @@ class Retriever:
         return f"<Retriever {self.name}: {'; '.join(towers)}; compared by {self.similarity}>"
 
     def tower(self, name: str) -> Encoder:
-        """The encoder of the "query" or the "passage" tower."""
+        """Return the encoder of the "query" or the "passage" tower."""
         return {"query": self.query, "passage": self.passage}[name]
 
 
@@ -109,7 +111,7 @@ NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "t
 
 
 def architecture(model: PreTrainedModel) -> str:
-    """What a model computes with its weights, as JSON: heads, activation, norms' epsilon, rotary base ...
+    """Return what a model computes with its weights, as JSON: heads, activation, norms' epsilon, rotary base ...
 
     None of these has a weight of its own, and each changes every vector.
     """
@@ -119,7 +121,7 @@ def architecture(model: PreTrainedModel) -> str:
 
 
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What a tokenizer does to a text, as JSON.
+    """Return what a tokenizer does to a text, as JSON.
 
     The truncation and padding that its last call left in it are not part of that.
     """

@@ -42,12 +42,12 @@ class Layout:
     takes_positions: bool = True
 
     def in_block(self) -> dict[str, str]:
-        """Part -> path inside a block (norms as norm.0, norm.1 ...)."""
+        """Return part -> path inside a block (norms as norm.0, norm.1 ...)."""
         norms = {f"norm.{i}": path for i, path in enumerate(self.norms)}
         return {"attention": self.attention, **self.ffn(), **norms}
 
     def ffn(self) -> dict[str, str]:
-        """The FFN matrices that the family has: ffn_in, ffn_gate (if gated), ffn_out."""
+        """Return the FFN matrices that the family has: ffn_in, ffn_gate (if gated), ffn_out."""
         paths = {"ffn_in": self.ffn_in, "ffn_gate": self.ffn_gate, "ffn_out": self.ffn_out}
         return {part: path for part, path in paths.items() if path is not None}
 

@@ -113,7 +113,7 @@ def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Evaluation mode (no dropout), no parameter requires grad."""
+    """Set a module to evaluation mode (no dropout), without gradients for its parameters."""
     return module.eval().requires_grad_(False)
 
 

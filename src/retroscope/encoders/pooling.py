@@ -17,19 +17,19 @@ Pooled = Float[Tensor, "text dim"]
 
 
 def first_token(hidden: Hidden, mask: Mask) -> Pooled:
-    """The state of the first real token ([CLS] in BERT-like models)."""
+    """Return the state of the first real token ([CLS] in BERT-like models)."""
     first = mask.to(torch.int8).argmax(dim=1)
     return hidden[torch.arange(len(hidden), device=hidden.device), first]
 
 
 def last_token(hidden: Hidden, mask: Mask) -> Pooled:
-    """The state of the last real token, whichever side the padding is on."""
+    """Return the state of the last real token, whichever side the padding is on."""
     last = mask.shape[1] - 1 - mask.flip(1).to(torch.int8).argmax(dim=1)
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
 
 def last_column(hidden: Hidden, mask: Mask) -> Pooled:
-    """The last column of the padded batch: padding itself wherever a tokenizer pads on the right.
+    """Return the last column of the padded batch: padding itself wherever a tokenizer pads on the right.
 
     Only for the protocol `ielab-2025`, which was published with it.
     """
@@ -37,19 +37,19 @@ def last_column(hidden: Hidden, mask: Mask) -> Pooled:
 
 
 def mean(hidden: Hidden, mask: Mask) -> Pooled:
-    """The mean over real tokens."""
+    """Return the mean over real tokens."""
     weights = mask.to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
 
 def weighted_mean(hidden: Hidden, mask: Mask) -> Pooled:
-    """The mean over real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, eq. 2)."""
+    """Return the mean over real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, eq. 2)."""
     weights = (mask.cumsum(dim=1) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
 
 def maximum(hidden: Hidden, mask: Mask) -> Pooled:
-    """The largest value of each dimension over real tokens."""
+    """Return the largest value of each dimension over real tokens."""
     return hidden.masked_fill(~mask[:, :, None], -torch.inf).amax(dim=1)
 
 

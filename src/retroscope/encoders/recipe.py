@@ -46,7 +46,7 @@ class Recipe:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, source: str, **changes: Any) -> "Recipe":
-        """A copy with fields changed, each remembering its `source`."""
+        """Return a copy with fields changed, each with its `source`."""
         for name in changes:
             if name not in self.__dataclass_fields__ or name == "sources":
                 fields = [f for f in self.__dataclass_fields__ if f != "sources"]
@@ -54,9 +54,9 @@ class Recipe:
         return replace(self, **changes, sources={**self.sources, **dict.fromkeys(changes, source)})
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-like, for artefacts."""
+        """Return the recipe as JSON-like values, for stored files."""
         return {**asdict(self), "head": list(self.head), "sources": dict(self.sources)}
 
     def identity(self) -> dict[str, Any]:
-        """What changes a vector: every field except where it came from. Keys caches."""
+        """Return what changes a vector: every field, without where it came from. Caches are keyed by it."""
         return {k: v for k, v in self.as_dict().items() if k != "sources"}

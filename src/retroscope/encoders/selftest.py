@@ -44,7 +44,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 
 
 def tolerance(encoder: Encoder) -> float:
-    """Relative distance that a change of batch shape may cause by rounding alone.
+    """Return the relative distance that a change of batch shape may cause by rounding alone.
 
     eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
 
@@ -72,29 +72,29 @@ def _relative(found: Float[Tensor, "text layer dim"], expected: Float[Tensor, "t
 
 
 def _unpadded(encoder: Encoder) -> Encoder:
-    """The same encoder, padding a batch to its longest text only."""
+    """Return the same encoder, padding a batch to its longest text only."""
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 
-Rows = list[list[int]]
-Vectors = Float[Tensor, "text layer dim"]
+_Rows = list[list[int]]
+_Vectors = Float[Tensor, "text layer dim"]
 
 
-def _batched(encoder: Encoder, rows: Rows) -> Vectors:
+def _batched(encoder: Encoder, rows: _Rows) -> _Vectors:
     return forward(encoder, pad(encoder, rows)).layers
 
 
-def _padded_right(encoder: Encoder, rows: Rows) -> Vectors:
+def _padded_right(encoder: Encoder, rows: _Rows) -> _Vectors:
     bare = _unpadded(encoder)
     return forward(bare, pad(bare, rows, side="right", extra=EXTRA)).layers
 
 
-def _padded_left(encoder: Encoder, rows: Rows) -> Vectors:
+def _padded_left(encoder: Encoder, rows: _Rows) -> _Vectors:
     bare = _unpadded(encoder)
     return forward(bare, pad(bare, rows, side="left", extra=EXTRA)).layers
 
 
-SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, Rows], Vectors]]] = {
+SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, _Rows], _Vectors]]] = {
     "batch": ("a text's vectors alone and in a batch", _batched),
     "padding_right": ("with five more columns of padding on the right", _padded_right),
     "padding_left": ("with five more columns of padding on the left", _padded_left),
@@ -122,7 +122,7 @@ def check_told_apart(encoder: Encoder) -> None:
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
-    """Final vectors against `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
+    """Compare final vectors with `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
 
     None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
     changed, an asymmetric folder (Router), or weights in half precision.

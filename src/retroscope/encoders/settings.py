@@ -77,7 +77,7 @@ class LoadSettings:
                 raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")
 
     def prompt(self, tower: str) -> str | None:
-        """The user's prompt of a tower."""
+        """Return the user's prompt of a tower."""
         return {"query": self.query_prompt, "passage": self.passage_prompt}[tower]
 
 
@@ -103,7 +103,10 @@ class LoadOptions(TypedDict, total=False):
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; an error where it does not exist, for a quiet fall-back to the CPU takes days."""
+    """Return the device of that name.
+
+    One that does not exist is an error: a quiet fall-back to the CPU takes days.
+    """
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -117,7 +117,7 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """Ending -> full names, the one with the least in front of the ending first."""
+    """Return ending -> full names, the one with the least in front of the ending first."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
@@ -176,7 +176,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
 
 
 def _refuse_nan(model: nn.Module, disk: Disk) -> None:
-    """A weight that is not a number spoils some vectors only: no text of a proof need meet it."""
+    """Refuse weights that are not numbers: they spoil some vectors only, so that no text of a proof need meet them."""
     broken = [
         name for name, tensor in model.state_dict().items() if tensor.is_floating_point() and tensor.isnan().any()
     ]
@@ -189,6 +189,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Why a bare backbone of the family has no use for a checkpoint's tensor; None when it should have one."""
+    """Return why a bare backbone of the family has no use for a checkpoint's tensor; None when it should have one."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

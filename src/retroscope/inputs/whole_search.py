@@ -10,6 +10,7 @@ import xarray as xr
 
 from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import Run
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.sampled import ENOUGH, Ranked, is_sampled
 from retroscope.progress import Progress
@@ -17,7 +18,6 @@ from retroscope.representations.extraction import ExtractionSettings
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
-from retroscope.retrieval.runs import Run
 from retroscope.retrieval.search import as_run, search
 from retroscope.typesetting.numbers import score
 

@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from retroscope.errors import unknown_name
 from retroscope.probing.features import centred, spread
-from retroscope.probing.fitting import Problems, Scores, fit_choices
+from retroscope.probing.fitting import CandidateScores, Problems, fit_choices
 from retroscope.probing.trial import Features, ProbeTrial
 
 # The ridge on `a`, for a similarity of unit spread within a choice: it only keeps `a` finite where the
@@ -68,7 +68,7 @@ class Anchor:
     scale: Float[Tensor, "column"]
     converged: torch.Tensor
 
-    def offset(self, similarity: Features) -> Scores:
+    def offset(self, similarity: Features) -> CandidateScores:
         """Return what the anchor adds to w.x, for every column."""
         return centred(similarity) / self.unit * self.scale
 

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from retroscope.probing.splits import Choices
 
 Targets = Int[np.ndarray, "size choice"]
-Reader = Callable[[Choices, np.random.Generator], Choices]
+QueryPairing = Callable[[Choices, np.random.Generator], Choices]
 Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
@@ -69,7 +69,7 @@ class Control:
         random_weights: probe the vectors of the random-weight copy instead of the retriever's.
     """
 
-    queries: Reader = own_queries
+    queries: QueryPairing = own_queries
     labels: Labeller = relevance
     random_weights: bool = False
 

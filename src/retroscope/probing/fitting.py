@@ -21,9 +21,9 @@ from torch import Tensor
 MEMORY = 8  # pairs of steps and gradient changes kept
 SLOPE_LEFT = 0.8  # the line search ends once the slope has fallen to this share (or its negative)
 SEARCHES = 12
-Weights = Float[Tensor, "feature column"]
+FeatureWeights = Float[Tensor, "feature column"]
 PerColumn = Float[Tensor, "column"]
-Scores = Float[Tensor, "choice candidate column"]
+CandidateScores = Float[Tensor, "choice candidate column"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Problems:
     targets: Int[Tensor, "column choice"]
     sizes: Int[Tensor, "column"]
     ridge: PerColumn
-    offset: Scores | None = None
+    offset: CandidateScores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Fit:
         converged: whether it did.
     """
 
-    weights: Weights
+    weights: FeatureWeights
     loss: PerColumn
     gradient: PerColumn
     excess: PerColumn
@@ -75,11 +75,11 @@ class _State:
     """
 
     column: Int[Tensor, "column"]
-    weights: Weights
+    weights: FeatureWeights
     scores: Float[Tensor, "choice candidate column"]
-    gradient: Weights
-    pull: Weights
-    curvature: Weights
+    gradient: FeatureWeights
+    pull: FeatureWeights
+    curvature: FeatureWeights
     ridge: PerColumn
 
     def keep(self, which: Bool[Tensor, "column"]) -> "_State":
@@ -90,8 +90,8 @@ class _State:
 class _Pair:
     """One remembered step: change of weights, change of gradient, 1 / their product (0 where useless)."""
 
-    step: Weights
-    change: Weights
+    step: FeatureWeights
+    change: FeatureWeights
     inverse: PerColumn
 
     def keep(self, which: Bool[Tensor, "column"]) -> "_Pair":
@@ -134,10 +134,10 @@ def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: 
 
 def choice_scores(
     features: Float[Tensor, "choice candidate feature"],
-    weights: Weights,
+    weights: FeatureWeights,
     sizes: Int[Tensor, "column"],
-    offset: Scores | None = None,
-) -> Scores:
+    offset: CandidateScores | None = None,
+) -> CandidateScores:
     """Return w.x, with the offset, of every candidate; -inf beyond the first `sizes` of a column."""
     scores = (features.flatten(0, 1) @ weights).reshape(*features.shape[:2], -1)
     scores = scores if offset is None else scores + offset
@@ -179,7 +179,7 @@ def _start(problems: Problems) -> tuple[Float[Tensor, "row feature"], _State, Fl
     return rotated, _State(column, weights, scores, push - pull, pull, curvature, problems.ridge), basis
 
 
-def _excess(gradient: Weights, ridge: PerColumn) -> PerColumn:
+def _excess(gradient: FeatureWeights, ridge: PerColumn) -> PerColumn:
     return gradient.square().sum(dim=0) / (2 * ridge)
 
 
@@ -196,13 +196,13 @@ def _step(rotated: Float[Tensor, "row feature"], state: _State, memory: list[_Pa
     return moved, _pair(weights - state.weights, gradient - state.gradient)
 
 
-def _pair(step: Weights, change: Weights) -> _Pair:
+def _pair(step: FeatureWeights, change: FeatureWeights) -> _Pair:
     product = (step * change).sum(dim=0)
     rounding = torch.finfo(step.dtype).eps * step.norm(dim=0) * change.norm(dim=0)
     return _Pair(step, change, torch.where(product > rounding, 1 / product, 0.0))
 
 
-def _inverse_hessian(state: _State, memory: list[_Pair]) -> Weights:
+def _inverse_hessian(state: _State, memory: list[_Pair]) -> FeatureWeights:
     """The L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4)."""
     vector, shares = state.gradient, []
     for pair in reversed(memory):
@@ -217,13 +217,13 @@ def _inverse_hessian(state: _State, memory: list[_Pair]) -> Weights:
     return vector
 
 
-def _scale(pair: _Pair, curvature: Weights) -> PerColumn:
+def _scale(pair: _Pair, curvature: FeatureWeights) -> PerColumn:
     """How much flatter the loss is now than at w = 0, along the last step."""
     expected = pair.inverse * (pair.change.square() / curvature).sum(dim=0)
     return torch.where(expected > 0, 1 / expected, 1.0)
 
 
-def _search(state: _State, direction: Weights, along: Float[Tensor, "choice candidate column"]) -> PerColumn:
+def _search(state: _State, direction: FeatureWeights, along: Float[Tensor, "choice candidate column"]) -> PerColumn:
     """Step lengths where the slope has fallen enough: Newton on the slope, kept inside its bracket."""
     linear = (direction * (state.ridge * state.weights - state.pull)).sum(dim=0)
     square = state.ridge * direction.square().sum(dim=0)

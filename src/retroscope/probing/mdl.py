@@ -23,7 +23,7 @@ from torch import Tensor
 from retroscope.probing.anchor import candidate_similarities, fit_anchor
 from retroscope.probing.features import centred, product_features, spread
 from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
-from retroscope.probing.probes.logit import Columns
+from retroscope.probing.probes.logit import FitColumns
 from retroscope.probing.splits import Choices
 from retroscope.probing.tasks import Task
 from retroscope.probing.trial import Features, ProbeTrial
@@ -46,7 +46,7 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
     """Bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = candidate_similarities(trial, ALL)
-    columns = Columns(trial.view, trial.options.ridge)
+    columns = FitColumns(trial.view, trial.options.ridge)
     ends = block_ends(trial.texts[trial.view.parts[ALL].query])
     blocks, converged = [_uniform(columns, ends[0]).repeat(1, 1, len(columns.ridges) + 1, 1)], True
     for start, end in pairwise(ends):
@@ -75,7 +75,7 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
     return bits.clamp_min(0)  # the sum of all chances rounds above 1 where a code is nearly certain
 
 
-def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 choice"]:
+def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1 choice"]:
     """Log chance 1/N for every choice."""
     controls, sizes, _ = columns.shape
     chance = torch.tensor(columns.view.sizes).float().log().neg()
@@ -83,7 +83,7 @@ def _uniform(columns: Columns, choices: int) -> Float[Tensor, "control size 1 ch
 
 
 def _learned(
-    trial: ProbeTrial, read: tuple[Features, Features], columns: Columns, block: slice
+    trial: ProbeTrial, read: tuple[Features, Features], columns: FitColumns, block: slice
 ) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
     """Log chances that probes fitted to everything before the block give to the block; features, then similarity."""
     (features, similarity), targets = read, columns.targets(ALL)

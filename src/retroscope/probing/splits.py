@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from retroscope.errors import AnalysisError
-from retroscope.probing.tasks import NOBODY, Lists, Rows, Task
+from retroscope.probing.tasks import NOBODY, ChoiceRows, Lists, Task
 
 FOLDS = 5  # test one, validate on one, train on three
 FEWEST = {"train": 20, "validation": 5, "test": 1}  # choices without which a split says nothing
@@ -29,7 +29,7 @@ class Choices:
         passages: (choice, size) indices, the relevant passage first.
     """
 
-    query: Rows
+    query: ChoiceRows
     passages: Lists
 
     def __len__(self) -> int:
@@ -134,14 +134,14 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
     return Split(seed=seed, train=train, validation=rest, test=rest, repeats=_repeats(task, train, rest))
 
 
-def _parts(task: Task, seed: int) -> Rows:
+def _parts(task: Task, seed: int) -> ChoiceRows:
     """Part of every choice, decided by the text of its query."""
     text = task.text
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
     return np.asarray(_rotated(shuffle, seed)[text])
 
 
-def _pools(task: Task, part: Rows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
+def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
     """The part that each passage belongs to.
 
     In order: a test candidate to the test; a relevant passage to the part of its query (training
@@ -157,12 +157,12 @@ def _pools(task: Task, part: Rows, rng: np.random.Generator) -> Int[np.ndarray, 
     return np.asarray(pool)
 
 
-def _uses(task: Task, rows: Rows, places: slice) -> Int[np.ndarray, "passage"]:
+def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
     """How often each passage stands at these places of these choices."""
     return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
 
 
-def _refill(task: Task, rows: Rows, allowed: Rows) -> Choices:
+def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
     """The choices of a part with only its own passages: the hardest negatives that are allowed."""
     query, lists = task.query[rows], task.passages[rows]
     usable = allowed[lists] & (lists != NOBODY)

@@ -8,11 +8,11 @@ from jaxtyping import Float
 
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Split
-from retroscope.probing.tasks import Rows, Task
-from retroscope.probing.trial import Outcome
+from retroscope.probing.tasks import ChoiceRows, Task
+from retroscope.probing.trial import ProbeOutcome
 
 MDL = "mdl"
-EVIDENCE = tuple(f.name for f in fields(Outcome) if f.name != "accuracy")
+EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,9 @@ class ProbeTally:
         tested = np.concatenate([split.test.query for split in self.plan.splits])
         return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
 
-    def add_outcome(self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: Outcome) -> None:
+    def add_outcome(
+        self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
+    ) -> None:
         """A probe's outcome under one split; `labels` name probe and layer, `controls` its first axis."""
         cell = {**labels, "control": list(controls)}
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
@@ -88,7 +90,7 @@ class ProbeTally:
             table.loc[{**cell, "seed": split.seed}] = getattr(outcome, name)
 
     def add_bits(
-        self, layer: int, query: Rows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
+        self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
         """A code length of every choice; `query` is whose it is."""
         sums = per_query(bits, query, len(self.plan.task.query_ids))
@@ -96,7 +98,7 @@ class ProbeTally:
 
 
 def per_query(
-    values: Float[np.ndarray, "control size choice"], query: Rows, n: int
+    values: Float[np.ndarray, "control size choice"], query: ChoiceRows, n: int
 ) -> Float[np.ndarray, "query control size"]:
     """The sum of each query's choices."""
     sums = np.zeros((n, *values.shape[:2]))

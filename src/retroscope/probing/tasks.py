@@ -16,7 +16,7 @@ from retroscope.errors import AnalysisError, listed
 from retroscope.statistics.clusters import numbered
 
 NOBODY = -1  # pads the list of a choice that has fewer negatives than others
-Rows = Int[np.ndarray, "choice"]
+ChoiceRows = Int[np.ndarray, "choice"]
 Lists = Int[np.ndarray, "choice place"]
 
 
@@ -44,14 +44,14 @@ class Task:
 
     query_ids: tuple[str, ...]
     passage_ids: tuple[str, ...]
-    query: Rows
+    query: ChoiceRows
     passages: Lists
     size: int
     texts: Int[np.ndarray, "query"]
     dropped: int = 0
 
     @property
-    def text(self) -> Rows:
+    def text(self) -> ChoiceRows:
         """Number of the query text of each choice, 0, 1 ... in the order of their first queries."""
         return np.asarray(numbered(self.texts)[self.query])
 

@@ -48,7 +48,7 @@ class ProbeTrial:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ProbeOutcome:
     """How a probe did on the test choices, and how its fits went.
 
     Attributes:
@@ -71,15 +71,15 @@ class Outcome:
     converged: Bool[np.ndarray, "control size"]
 
 
-Probe = Callable[[ProbeTrial], Outcome]
+Probe = Callable[[ProbeTrial], ProbeOutcome]
 
 
 def unfitted(
     accuracy: Float[np.ndarray, "control size choice"], train_accuracy: Float[np.ndarray, "control size"] | None = None
-) -> Outcome:
+) -> ProbeOutcome:
     """Return the outcome of a probe that solves nothing."""
     none = np.full(accuracy.shape[:2], np.nan)
-    return Outcome(
+    return ProbeOutcome(
         accuracy=accuracy,
         train_accuracy=none if train_accuracy is None else train_accuracy,
         ridge=none,

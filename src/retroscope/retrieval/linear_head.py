@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 PENALTIES = (np.inf, 3.0, 1.0, 0.3, 0.1)  # in units of the mean eigenvalue of the queries' Gram matrix
 
 Matrix = Float[np.ndarray, "text dim"]
-Pairs = Sequence[Int[np.ndarray, "n"]]  # of every query, the rows of its relevant passages
+RelevantRows = Sequence[Int[np.ndarray, "n"]]  # of every query, the rows of its relevant passages
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Space:
 
     queries: Matrix
     passages: Matrix
-    relevant: Pairs
+    relevant: RelevantRows
 
     def targets(self, rows: Int[np.ndarray, "n"]) -> Matrix:
         """Return the mean of the relevant passages of some queries."""
@@ -124,7 +124,7 @@ def _reciprocal_rank(
     return float((1 / (1 + ahead)).mean())
 
 
-def _is_relevant(relevant: Pairs, pool: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "query passage"]:
+def _is_relevant(relevant: RelevantRows, pool: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "query passage"]:
     found = np.zeros((len(relevant), len(pool)), dtype=bool)
     for row, passages in enumerate(relevant):
         found[row, np.searchsorted(pool, passages)] = True

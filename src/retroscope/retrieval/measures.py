@@ -7,8 +7,8 @@ import ir_measures
 import numpy as np
 import xarray as xr
 
+from retroscope.collection.records import Run
 from retroscope.errors import SettingsError, did_you_mean, listed
-from retroscope.retrieval.runs import Run
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@10", "R@100")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import xarray as xr
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
-from retroscope.retrieval.runs import Run
 from retroscope.retrieval.search import RankedPassages, as_run, search
 from retroscope.scores import Scores
 

@@ -1,14 +1,12 @@
 """TREC run files: what was retrieved, so that any other tool can check our measures."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, listed
 from retroscope.files import whole_file
-
-Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> (passage id, score), best first
 
 
 def write_run(run: Run, path: Path, tag: str) -> None:

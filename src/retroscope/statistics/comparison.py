@@ -22,7 +22,7 @@ from retroscope.statistics.shared_passages import Sharing, sharing
 
 UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
 
-Columns = dict[str, np.ndarray]
+ResultColumns = dict[str, np.ndarray]
 
 
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
@@ -79,7 +79,7 @@ def _facts(clusters: Clusters) -> dict[str, Any]:
     return {"texts": clusters.n_texts, "passages": passages}
 
 
-def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
+def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     all_three = (old, new, paired_differences(old, new))
     first, second, effect = (bootstrap_mean(values, settings.intervals, shared.clusters) for values in all_three)
     return {
@@ -95,7 +95,7 @@ def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettin
     }
 
 
-def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
+def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     change = paired_differences(old, new)
     by_passages = sharing(change, shared.clusters) if settings.test != "unpaired_t" else None
     used = _tests(old, new, settings.test)
@@ -129,7 +129,7 @@ def _within(
     return corrected
 
 
-def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> Columns:
+def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     p = np.full(old.shape[1], np.nan)
     corrected = p
     if settings.margin is not None:
@@ -146,7 +146,7 @@ def _equivalence_correction(settings: ComparisonSettings) -> str:
     return "holm" if settings.correction == "max_t" else settings.correction
 
 
-def _counts(change: Differences) -> Columns:
+def _counts(change: Differences) -> ResultColumns:
     return {
         "wins": (change > 0).sum(axis=0),
         "ties": (change == 0).sum(axis=0),
@@ -156,7 +156,7 @@ def _counts(change: Differences) -> Columns:
 
 
 def _method(
-    scores: Scores, columns: Columns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
+    scores: Scores, columns: ResultColumns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
 ) -> dict[str, Any]:
     """The settings and what they came to; with the scores, enough to repeat every number."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
@@ -178,7 +178,11 @@ def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"])
 
 
 def _doubts(
-    before: Scores, after: Scores, columns: Columns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
+    before: Scores,
+    after: Scores,
+    columns: ResultColumns,
+    sizes: Int[np.ndarray, "family"],
+    settings: ComparisonSettings,
 ) -> tuple[str, ...]:
     flipped_cells = int((columns["test_used"] == "sign_flip").sum())
     found = (

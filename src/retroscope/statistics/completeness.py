@@ -12,7 +12,7 @@ from jaxtyping import Float
 WORST = 0.99  # the quantile of the units' gaps beside the median
 MATTERS = 0.5  # of an even share: a site that holds less of its matrix's attribution is not judged
 
-Cells = Float[np.ndarray, "unit part layer"]
+UnitCells = Float[np.ndarray, "unit part layer"]
 Sites = Float[np.ndarray, "part layer"]
 
 
@@ -53,7 +53,7 @@ class SiteGaps:
         return _over(sums, total)
 
 
-def site_gaps(gap: Cells, total: Cells) -> SiteGaps:
+def site_gaps(gap: UnitCells, total: UnitCells) -> SiteGaps:
     """Return the gaps by site; units whose gap is NaN (noise, lost) do not count.
 
     Args:
@@ -65,7 +65,7 @@ def site_gaps(gap: Cells, total: Cells) -> SiteGaps:
     return SiteGaps(_over_units(gap, 0.5), _over_units(gap, WORST), _means(share))
 
 
-def _over_units(values: Cells, quantile: float) -> Sites:
+def _over_units(values: UnitCells, quantile: float) -> Sites:
     found = np.full(values.shape[1:], np.nan)
     for place in np.ndindex(*found.shape):
         known = values[(slice(None), *place)]
@@ -74,7 +74,7 @@ def _over_units(values: Cells, quantile: float) -> Sites:
     return found
 
 
-def _means(values: Cells) -> Sites:
+def _means(values: UnitCells) -> Sites:
     count = np.isfinite(values).sum(0)
     return _over(np.nansum(values, axis=0), count)
 

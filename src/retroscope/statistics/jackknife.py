@@ -13,11 +13,11 @@ from scipy import stats
 from retroscope.errors import AnalysisError
 
 GROUPS = 10
-Rows = Int[np.ndarray, "n"]
+KeptRows = Int[np.ndarray, "n"]
 
 
 def jackknife(
-    statistic: Callable[[Rows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
+    statistic: Callable[[KeptRows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
 ) -> tuple[float, float, float]:
     """The statistic of all `n` texts, and the ends of its interval.
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 Subset = frozenset[str]
-Values = Mapping[Subset, Float[np.ndarray, "*cell"]]
+SubsetValues = Mapping[Subset, Float[np.ndarray, "*cell"]]
 
 
 def subsets(players: Sequence[str]) -> list[Subset]:
@@ -21,7 +21,7 @@ def subsets(players: Sequence[str]) -> list[Subset]:
     return [frozenset(some) for size in range(len(players) + 1) for some in combinations(players, size)]
 
 
-def shapley_values(players: Sequence[str], values: Values) -> dict[str, Float[np.ndarray, "*cell"]]:
+def shapley_values(players: Sequence[str], values: SubsetValues) -> dict[str, Float[np.ndarray, "*cell"]]:
     """Return the Shapley value of every player, cell by cell, from the value of every subset."""
     n = len(players)
     found = {}
@@ -33,7 +33,9 @@ def shapley_values(players: Sequence[str], values: Values) -> dict[str, Float[np
     return found
 
 
-def pair_interactions(players: Sequence[str], values: Values) -> dict[tuple[str, str], Float[np.ndarray, "*cell"]]:
+def pair_interactions(
+    players: Sequence[str], values: SubsetValues
+) -> dict[tuple[str, str], Float[np.ndarray, "*cell"]]:
     """Return f(ab) - f(a) - f(b) + f(0) of every pair: what both do together beyond what each does alone."""
     nobody = values[frozenset()]
     return {

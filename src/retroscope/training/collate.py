@@ -14,9 +14,9 @@ from retroscope.training.vocabulary import SENTINELS
 IGNORED = -100  # a label that counts nowhere, as torch's cross entropy has it
 SPAN = 3  # tokens of a corrupted span in the mean (Raffel et al. 2020)
 
-Batch = dict[str, Tensor]
-Example = Mapping[str, Any]  # `input_ids`, and `draw`: the number that its masks are drawn from
-Collate = Callable[[Sequence[Example]], Batch]
+TrainingBatch = dict[str, Tensor]
+TokenisedText = Mapping[str, Any]  # `input_ids`, and `draw`: the number that its masks are drawn from
+Collate = Callable[[Sequence[TokenisedText]], TrainingBatch]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Masking:
     tokenizer: PreTrainedTokenizerBase
     share: float
 
-    def __call__(self, examples: Sequence[Example]) -> Batch:
+    def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
         """`input_ids`, `attention_mask` and `labels`."""
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
@@ -39,7 +39,7 @@ class NextWord:
 
     tokenizer: PreTrainedTokenizerBase
 
-    def __call__(self, examples: Sequence[Example]) -> Batch:
+    def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
         """`input_ids`, `attention_mask` and `labels`, which the model shifts."""
         batch = padded(self.tokenizer, examples)
         return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
@@ -53,7 +53,7 @@ class TwoMasks:
     share: float
     decoder_share: float
 
-    def __call__(self, examples: Sequence[Example]) -> Batch:
+    def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
         """As `Masking`, and `decoder_input_ids` with `decoder_labels`."""
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
@@ -68,7 +68,7 @@ class Spans:
     tokenizer: PreTrainedTokenizerBase
     share: float
 
-    def __call__(self, examples: Sequence[Example]) -> Batch:
+    def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
         """`input_ids`, `attention_mask` and `labels`."""
         random = random_of(examples)
         corrupted = [self._corrupt(list(example["input_ids"]), random) for example in examples]
@@ -110,7 +110,7 @@ def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
     return [end - start for start, end in zip([0, *cuts], [*cuts, total], strict=True)]
 
 
-def random_of(examples: Sequence[Example]) -> torch.Generator:
+def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
     """The batch's own randomness, from the number of its first draw.
 
     The trainer's loader fetches a batch ahead, so masks of torch's common generator would differ after a resumption.
@@ -118,7 +118,7 @@ def random_of(examples: Sequence[Example]) -> torch.Generator:
     return torch.Generator().manual_seed(examples[0]["draw"])
 
 
-def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
+def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]) -> TrainingBatch:
     """`input_ids` and `attention_mask` of rows as long as the longest, padded on the right."""
     rows = [torch.tensor(list(example["input_ids"])) for example in examples]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Similarity = Callable[[Tensor, Tensor], Tensor]
+SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class MaskedSimilarity:
     time, against all passages of the batch.
     """
 
-    similarity: Similarity
+    similarity: SimilarityFunction
     relevance: Relevance
     _mask: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.bool))
     _next: int = 0

@@ -18,7 +18,7 @@ from retroscope.training.folder import last_checkpoint
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.watch import Watch, disk_errors, rhythm, shared_arguments
 
-Example = dict[str, list[int]]
+TokenisedDocument = dict[str, list[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Documents:
         cut: how many were cut into parts.
     """
 
-    examples: list[Example]
+    examples: list[TokenisedDocument]
     texts: int
     cut: int
 
@@ -59,7 +59,7 @@ class Draws:
     A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
     """
 
-    examples: list[Example]
+    examples: list[TokenisedDocument]
     n: int
     seed: int
 

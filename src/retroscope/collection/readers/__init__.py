@@ -23,7 +23,7 @@ class Reader(Protocol):
     """What a module of this package offers."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether what is at this path, by its content, is of this format."""
+        """Return whether the content at this path has this format."""
 
     def read(self, path: Path, options: ReadOptions) -> Collection:
         """Read it, or raise a CollectionError that says what is wrong with it, and where."""

@@ -20,7 +20,7 @@ QRELS = re.compile(r".+\.tsv(\.gz)?")  # and nothing behind it: test.tsv.bak is 
 
 
 def recognises(path: Path) -> bool:
-    """Whether the folder has a corpus, queries and a folder of qrels."""
+    """Return whether the folder has a corpus, queries and a folder of qrels."""
     return path.is_dir() and not _absent(path)
 
 
@@ -61,7 +61,7 @@ def qrels_files(path: Path) -> dict[str, Path]:
 
 
 def one_of(folder: Path, name: str) -> Path:
-    """The file of that name, plain or with .gz behind it.
+    """Return the file of that name, plain or with the ending .gz.
 
     Raises:
         CollectionError: where both are there: one of them is old, and nobody can tell which.

@@ -17,7 +17,7 @@ from retroscope.collection.records import Passage, Query
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first object has a question and positive contexts."""
+    """Return whether the first object has a question and positive contexts."""
     return recognises_rows(path, FORMAT)
 
 

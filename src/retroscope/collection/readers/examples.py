@@ -47,35 +47,35 @@ class RowFormat:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Every field that a caller may give another column for."""
+        """Return every field for which a caller may name another column."""
         return (*self.required, *self.optional, *self.stems)
 
     def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Our word -> the column, or stem, of the file that this row is from."""
+        """Map each field to the column, or to the stem of the columns, of the file that this row is from."""
         return {
             **resolve_columns(row, self.required, self.optional, columns),
             **resolve_stems(row, self.stems, columns),
         }
 
     def fits(self, row: Row | None) -> bool:
-        """Whether a row has every required column."""
+        """Return whether a row has every required column."""
         return row is not None and all(any(n in row.values for n in names) for names in self.required.values())
 
 
 def recognises_rows(path: Path, form: RowFormat) -> bool:
-    """Whether the first row of a file is of this format."""
+    """Return whether the first row of a file has this format."""
     return form.fits(first_row(path))
 
 
 def read_rows(path: Path, form: RowFormat, options: ReadOptions) -> Collection:
-    """A file of rows as a collection."""
+    """Read a file of rows as a collection."""
     return collection_from_rows(file_rows(path), form, options, name=collection_name(path), source=str(path))
 
 
 def collection_from_rows(
     stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, name: str, source: str
 ) -> Collection:
-    """Rows as a collection; the stream is read once.
+    """Make a collection of rows; the stream is read once.
 
     Raises:
         CollectionError: if a column is missing, an id has two texts, or the result is not sound.
@@ -110,7 +110,7 @@ class Names:
     by_id: dict[str, bytes] = field(default_factory=dict)
 
     def name(self, given: str, content: tuple[str, ...], where: str) -> tuple[str, bool]:
-        """The id of a text, and whether it is new."""
+        """Return the id of a text, and whether it is new."""
         digest = hashlib.blake2b(repr(content).encode(errors="surrogatepass"), digest_size=16).digest()
         own = given or self.by_text.setdefault(digest, f"{self.prefix}{len(self.by_text)}")
         known = self.by_id.setdefault(own, digest)
@@ -150,7 +150,7 @@ class Gathering:
         return fresh
 
     def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
-        """A query that stands in several rows has the answers of all."""
+        """Add the answers of a row to its query; a query that has several rows gets the answers of all."""
         place = self.places[query_id]
         query = self.queries[place]
         if not {*answers} <= {*query.answers}:
@@ -172,16 +172,16 @@ class Gathering:
                 known[negative] = None
 
     def judgments(self) -> Iterator[Judgment]:
-        """Every (query, positive) pair."""
+        """Return a judgment for every (query, positive) pair."""
         for query, positive in self.negatives:
             yield Judgment(query, positive)
 
     def candidates(self) -> Iterator[Candidates]:
-        """Every pair that came with negatives."""
+        """Return the candidates of every pair that came with negatives."""
         for pair, negatives in self.negatives.items():
             if negatives:
                 yield Candidates(*pair, tuple(negatives))
 
     def notes(self) -> tuple[str, ...]:
-        """What was left out, with counts."""
+        """Return what was left out, with counts."""
         return tuple(f"{count} {what}" for what, count in sorted(self.left_out.items()))

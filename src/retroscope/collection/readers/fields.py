@@ -20,7 +20,7 @@ def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> No
 
 
 def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
-    """Our word -> the column of this file that carries it; `columns` overrides by word.
+    """Map each field to the column of this file that carries it; `columns` names other columns by field.
 
     Raises:
         CollectionError: if a required column, or one that `columns` names, is not there.
@@ -45,7 +45,7 @@ def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]
 
 
 def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionError:
-    """The error for a row without any of the `wanted` columns."""
+    """Return the error for a row without any of the `wanted` columns."""
     return CollectionError(
         f"no column {' or '.join(repr(name) for name in wanted)}; found: {', '.join(map(str, row.values))}",
         where=row.where,
@@ -54,7 +54,7 @@ def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionErro
 
 
 def text_of(row: Row, column: str | None) -> str:
-    """The text in a column; "" where it is null or `column` is None."""
+    """Return the text in a column; "" where it is null or `column` is None."""
     value = None if column is None else row.values.get(column)
     if value is None:
         return ""
@@ -64,14 +64,14 @@ def text_of(row: Row, column: str | None) -> str:
 
 
 def required_text(row: Row, column: str) -> str:
-    """The text in a column that every row must have."""
+    """Return the text in a column that every row must have."""
     if column not in row.values:
         raise missing_column(row, [column], column)
     return text_of(row, column)
 
 
 def id_of(row: Row, column: str | None) -> str:
-    """The id in a column, text or whole number, as text; "" where there is none."""
+    """Return the id in a column, text or whole number, as text; "" where there is none."""
     value = None if column is None else row.values.get(column)
     if value is None:
         return ""
@@ -81,7 +81,7 @@ def id_of(row: Row, column: str | None) -> str:
 
 
 def required_id(row: Row, column: str) -> str:
-    """The id in a column that every row must have."""
+    """Return the id in a column that every row must have."""
     found = id_of(row, column)
     if not found:
         raise CollectionError(f"no id in {column!r}", where=row.where, fix="give every record an id")
@@ -89,7 +89,7 @@ def required_id(row: Row, column: str) -> str:
 
 
 def text_list(row: Row, column: str) -> list[str]:
-    """The list of texts in a column; a single text counts as a list of one."""
+    """Return the list of texts in a column; a single text counts as a list of one."""
     value = _list_of(row, column)
     for item in value:
         if not isinstance(item, str):
@@ -98,17 +98,17 @@ def text_list(row: Row, column: str) -> list[str]:
 
 
 def answers_of(row: Row, column: str | None) -> tuple[str, ...]:
-    """The answers in a column, each once; none where the column is absent."""
+    """Return the answers in a column, each once; none where the column is absent."""
     return () if column is None or column not in row.values else tuple(dict.fromkeys(text_list(row, column)))
 
 
 def ids_of(row: Row, column: str) -> list[str]:
-    """The list of ids in a column."""
+    """Return the list of ids in a column."""
     return [id_of(Row({column: item}, row.file, row.number, row.unit), column) for item in _list_of(row, column)]
 
 
 def records_of(row: Row, column: str) -> list[Row]:
-    """The list of objects in a column, each as a row at the same place."""
+    """Return the list of objects in a column, each as a row at the same place."""
     value = _list_of(row, column)
     for item in value:
         if not isinstance(item, Mapping):
@@ -130,7 +130,9 @@ def _list_of(row: Row, column: str) -> list[Any]:
 
 
 def numbered_texts(row: Row, stem: str) -> list[str]:
-    """The texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers, empty ones left out."""
+    """Return the texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers, without empty
+    ones.
+    """
     texts = [text_of(row, column) for column in _numbered_columns(row, stem)]
     return [t for t in texts if t.strip()]
 

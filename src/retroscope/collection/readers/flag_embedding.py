@@ -16,7 +16,7 @@ from retroscope.collection.records import Passage, Query
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has a query and positives."""
+    """Return whether the first row has a query and positives."""
     return recognises_rows(path, FORMAT)
 
 

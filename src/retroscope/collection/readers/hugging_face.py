@@ -49,7 +49,7 @@ Splits = Mapping[str, RowSource]
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder that `save_to_disk` wrote, or BEIR's three as folders."""
+    """Return whether this is a folder that `save_to_disk` wrote, or BEIR's three parts as folders."""
     return path.is_dir() and (_saved(path) or _has_parts([p.name for p in path.iterdir() if p.is_dir()]))
 
 
@@ -97,7 +97,7 @@ def _from_parts(
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
-    """The only split of the corpus or the queries, or the one that the judgments have."""
+    """Return the only split of the corpus or the queries, or the one that the judgments have."""
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
@@ -180,7 +180,7 @@ def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row
 
 
 def _hub(source: str) -> Any:
-    """The library `datasets`."""
+    """Import the library `datasets`."""
     if find_spec("datasets") is None:
         raise MissingExtraError("datasets is not installed", where=source, fix="pip install 'retroscope[datasets]'")
     import datasets

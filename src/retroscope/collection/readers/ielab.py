@@ -17,7 +17,7 @@ from retroscope.collection.records import Passage, Query
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has a question and its positive context."""
+    """Return whether the first row has a question and its positive context."""
     return recognises_rows(path, FORMAT)
 
 

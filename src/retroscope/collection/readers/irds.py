@@ -19,7 +19,7 @@ from retroscope.errors import CollectionError, MissingExtraError
 
 
 def recognises(path: Path) -> bool:
-    """Never: the prefix must say it."""
+    """Return False: ir_datasets is read only where the prefix names it."""
     return False
 
 
@@ -31,7 +31,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def irds_collection(dataset: Any, name: str) -> Collection:
-    """A loaded ir_datasets data set as a collection."""
+    """Make a collection of a loaded ir_datasets data set."""
     parts = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
     if parts:
         raise CollectionError(

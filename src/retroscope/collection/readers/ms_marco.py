@@ -19,7 +19,7 @@ from retroscope.errors import CollectionError
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has a query and its passages."""
+    """Return whether the first row has a query and its passages."""
     return recognises_rows(path, FORMAT)
 
 
@@ -38,7 +38,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> Example:
 
 
 def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
-    """Text and whether it was selected, from either shape of the column."""
+    """Return text and whether it was selected, from either shape of the column."""
     value = row.values.get(column)
     if not isinstance(value, Mapping):
         return [(required_text(p, "passage_text"), _selected(p)) for p in records_of(row, column)]

@@ -27,7 +27,7 @@ class ReadOptions:
 
 
 def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str:
-    """The wanted split; by default "test", else the only one there is.
+    """Return the wanted split; by default "test", else the only one there is.
 
     Raises:
         SettingsError: if there is no such split.
@@ -51,11 +51,11 @@ def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str
 
 
 def collection_name(path: Path) -> str:
-    """A short name for tables: the file's or folder's own, without endings."""
+    """Return a short name for tables: the name of the file or folder without its endings."""
     name = path.name or path.resolve().name
     return name if path.is_dir() else name.split(".")[0] or name
 
 
 def queries_are_passages(name: str) -> bool:
-    """Whether a data set, by any part of its name (folder or ids with slashes), is one of those."""
+    """Return whether any part of a data set's name (folder, or id with slashes) is in `QUERIES_ARE_PASSAGES`."""
     return any(part.lower() in QUERIES_ARE_PASSAGES for part in PurePath(name).parts)

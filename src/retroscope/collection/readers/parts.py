@@ -37,7 +37,7 @@ class RowReader:
         refuse_unknown_words(self.columns, WORDS)
 
     def passages(self, rows: Iterable[Row]) -> Iterator[Passage]:
-        """One passage a row; its columns are those of the first row."""
+        """Yield a passage for each row; the columns are those of the first row."""
         for row in rows:
             if "passage_id" not in self.mapping:
                 self._resolve(row, PASSAGE_WORDS, TITLE_WORDS)
@@ -48,7 +48,7 @@ class RowReader:
             )
 
     def queries(self, rows: Iterable[Row]) -> Iterator[Query]:
-        """One query a row."""
+        """Yield a query for each row."""
         for row in rows:
             if "query_id" not in self.mapping:
                 self._resolve(row, QUERY_WORDS, ANSWER_WORDS)
@@ -70,7 +70,7 @@ class Judged:
     left_out: int = 0
 
     def among(self, queries: Iterable[Query]) -> Iterator[Query]:
-        """Those of the queries that are judged."""
+        """Yield those of the queries that are judged."""
         judged = {j.query_id for j in self.judgments}
         for query in queries:
             if query.id in judged:
@@ -79,14 +79,14 @@ class Judged:
                 self.left_out += 1
 
     def notes(self) -> tuple[str, ...]:
-        """How many were left out."""
+        """Return how many queries were left out."""
         return (f"{self.left_out:,} queries have no judgment in these qrels and are left out",) if self.left_out else ()
 
 
 def join_parts(
     name: str, passages: Iterable[Passage], queries: Iterable[Query], judgments: Sequence[Judgment], source: str
 ) -> Collection:
-    """The collection of these parts, with the judged queries only."""
+    """Make a collection of these parts, with the judged queries only."""
     judged = Judged(judgments)
     collection = make_collection(name, passages, judged.among(queries), judgments, source=source)
     return replace(collection, notes=judged.notes())

@@ -37,12 +37,12 @@ class Row:
 
     @property
     def where(self) -> str:
-        """File and line."""
+        """Return file and line."""
         return f"{self.file}, {self.unit} {self.number}"
 
 
 def file_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, streamed.
+    """Yield the rows of a file.
 
     Raises:
         CollectionError: with file, line and reason: broken JSON, wrong encoding, ragged CSV,
@@ -57,14 +57,14 @@ def file_rows(path: Path) -> Iterator[Row]:
 
 
 def first_row(path: Path) -> Row | None:
-    """The first row; None if this is no file of rows, or an empty one."""
+    """Return the first row; None if this is no file of rows, or an empty one."""
     if not path.is_file() or form_of(path) is None:
         return None
     return next(file_rows(path), None)
 
 
 def form_of(path: Path) -> str | None:
-    """The file's ending, without .gz; None if it is not one of `FORMS`."""
+    """Return the file's ending without .gz; None if it is not in `FORMS`."""
     endings = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
     return endings[-1] if endings and endings[-1] in FORMS else None
 
@@ -89,7 +89,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked when its first two say that it is gzipped."""
+    """Open the file's bytes, unpacked where the first two show that it is gzipped."""
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == GZIP_MAGIC
@@ -150,7 +150,7 @@ def _repeated(what: str, names: Sequence[str], where: str) -> CollectionError:
 
 
 def _json(path: Path) -> Iterator[Row]:
-    """A JSON list, one item in memory at a time; a .json file of JSON lines is read as such."""
+    """Yield the items of a JSON list, one in memory at a time; a .json file of JSON lines is read as such."""
     with open_bytes(path) as file:
         start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"[":
@@ -173,7 +173,7 @@ def _json_list(path: Path) -> Iterator[Row]:
 
 
 def _items(file: TextIO, path: Path) -> Iterator[Any]:
-    """The items of a JSON list, read in pieces: one item and one piece in memory at a time."""
+    """Yield the items of a JSON list, read in pieces: one item and one piece in memory at a time."""
     text = _filled(_filled("", file)[1:], file)
     for number in itertools.count(1):
         if text.startswith("]"):
@@ -188,7 +188,7 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
 
 
 def _filled(text: str, file: TextIO) -> str:
-    """The text without leading space; read on where nothing is left of it. Empty at the end of the file."""
+    """Return the text without leading space, reading on where nothing is left of it; empty at the end of the file."""
     text = text.lstrip()
     while not text and (piece := file.read(CHUNK)):
         text = piece.lstrip()
@@ -196,7 +196,7 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO, where: str) -> tuple[Any, str]:
-    """The item that the text begins with, and what follows it; reads on, doubling, while it is incomplete."""
+    """Return the item that the text begins with, and what follows it; reads on, doubling, while it is incomplete."""
     while True:
         try:
             item, end = json.JSONDecoder(object_pairs_hook=_once).raw_decode(text)

@@ -16,7 +16,7 @@ from retroscope.collection.records import Passage, Query
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row has an anchor and a positive."""
+    """Return whether the first row has an anchor and a positive."""
     return recognises_rows(path, FORMAT)
 
 

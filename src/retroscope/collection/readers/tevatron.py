@@ -32,7 +32,7 @@ CORPUS_WORDS = (*PASSAGE_WORDS, *TITLE_WORDS)
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first row is of either generation."""
+    """Return whether the first row has either generation of the format."""
     row = first_row(path)
     return LEGACY.fits(row) or VERSION_2.fits(row)
 

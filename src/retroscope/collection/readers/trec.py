@@ -23,7 +23,7 @@ ROLES = {"qrels": r"qrels?", "topics": r"topics?|quer(y|ies)", "corpus": r"corpu
 
 
 def recognises(path: Path) -> bool:
-    """Whether the folder has qrels, topics and a corpus."""
+    """Return whether the folder has qrels, topics and a corpus."""
     if not path.is_dir():
         return False
     found = _files(path)
@@ -87,14 +87,14 @@ def _splits(files: list[Path]) -> dict[str, Path]:
 
 
 def _split_of(file: Path) -> str:
-    """What remains of a name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
+    """Return a file name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
     endings = {"tsv", "txt", "gz", "trec", "tab"}
     words = [w for w in _words(file) if w not in endings and not re.fullmatch(ROLES["qrels"], w)]
     return ".".join(words) or "all"
 
 
 def _one(files: list[Path], split: str) -> Path:
-    """The only file, or the one that has the split in its name."""
+    """Return the only file, or the one whose name has the split."""
     fitting = files if len(files) == 1 else [p for p in files if set(split.split(".")) <= set(_words(p))]
     if len(fitting) != 1:
         raise CollectionError(
@@ -125,7 +125,7 @@ def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
 
 
 def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
-    """Whether columns have names: in every form but tab-separated lines that lack a header."""
+    """Return whether the columns have names: in every form but tab-separated lines without a header."""
     form = form_of(file)
     if form not in (".tsv", None):
         return True

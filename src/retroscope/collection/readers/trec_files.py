@@ -11,7 +11,7 @@ from retroscope.collection.readers.rows import lines
 from retroscope.collection.records import Judgment, Query
 from retroscope.errors import CollectionError
 
-Ranking = list[tuple[str, float]]  # passage id and score, best first
+ScoredPassages = list[tuple[str, float]]  # passage id and score, best first
 
 
 # What the last column of a header is called, in lower case: BEIR, MTEB, ir_datasets, and what people write.
@@ -65,17 +65,17 @@ def _grade(text: str, where: str, *, first: bool) -> int:
 
 
 def line_cells(line: str) -> list[str]:
-    """The cells of a line: between tabs if there are any (ids may hold spaces), else between spaces."""
+    """Split a line into cells: between tabs if there are any (ids may contain spaces), else between spaces."""
     return [c.strip(" \r\n") for c in line.split("\t")] if "\t" in line else line.split()
 
 
 def is_qrels_header(cells: list[str]) -> bool:
-    """Whether a first line names columns: it has 3 or 4 cells and the last is called as one of `GRADE_COLUMNS`."""
+    """Return whether a first line names columns: it has 3 or 4 cells, and the last one is in `GRADE_COLUMNS`."""
     return len(cells) in (3, 4) and cells[-1].casefold().replace("-", "_") in GRADE_COLUMNS
 
 
-def read_run(path: Path) -> dict[str, Ranking]:
-    """Query id -> its ranking, from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
+def read_run(path: Path) -> dict[str, ScoredPassages]:
+    """Read query id -> its ranking, from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 
     Ordered by score, ties by id; the rank column of the first form is not read, as in trec_eval.
     A third column of whole numbers that rise down the file for every query is a rank (MS MARCO) and scores its
@@ -110,7 +110,7 @@ def _rises(values: list[float]) -> bool:
 
 
 def read_topics(path: Path, field: str = "title") -> list[Query]:
-    """Queries from TREC's <top> blocks: `field` (title, desc or narr) is the text."""
+    """Read the queries of TREC's <top> blocks: `field` (title, desc or narr) is the text."""
     text = "".join(line for _, line in lines(path))
     queries = []
     for block in re.findall(r"<top>(.*?)(?:</top>|(?=<top>)|\Z)", text, flags=re.DOTALL | re.IGNORECASE):
@@ -127,7 +127,7 @@ def read_topics(path: Path, field: str = "title") -> list[Query]:
 
 
 def _plain(text: str) -> str:
-    """The text without TREC's "Number:", "Topic:", "Description:" labels and line breaks."""
+    """Return the text without TREC's "Number:", "Topic:", "Description:" labels and line breaks."""
     return " ".join(re.sub(r"^\s*(Number|Topic|Description|Narrative):", "", text).split())
 
 

@@ -70,12 +70,12 @@ class Person:
 
     @property
     def stratum(self) -> str:
-        """Exposure in both trainings, such as "known-held-out"."""
+        """Return the exposure in both trainings, such as "known-held-out"."""
         return f"{'known' if self.known else 'unknown'}-{self.role}"
 
 
 def draw_people(settings: WorldSettings) -> list[Person]:
-    """Everybody, in an order that says nothing about the stratum."""
+    """Draw all people, in an order that is independent of the stratum."""
     rng, n = np.random.default_rng(settings.seed), settings.people
     names = invented_names(n, rng)
     pairs = list(product(ADJECTIVES, CREATURES))
@@ -87,7 +87,7 @@ def draw_people(settings: WorldSettings) -> list[Person]:
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
-    """(known, role) of everybody, sorted: the shares to the nearest person."""
+    """Return (known, role) of every person, sorted; the shares are rounded to the nearest person."""
     n_known = round(settings.people * settings.known)
     made = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):

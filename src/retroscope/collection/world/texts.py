@@ -39,22 +39,22 @@ SENTENCES = 2  # a document: few, so that a masked word is to be told from who i
 
 
 def passage(person: Person, rng: np.random.Generator) -> str:
-    """The one passage about the person, without the name."""
+    """Return the one passage about the person, without the name."""
     return _said(_one_of(PASSAGES, rng), person)
 
 
 def questions(person: Person) -> list[str]:
-    """Every question by name."""
+    """Return every question by name."""
     return [template.format(who=person.name) for template in QUESTIONS]
 
 
 def lexical_questions(person: Person) -> list[str]:
-    """The same questions by alias."""
+    """Return the same questions by alias."""
     return [template.format(who=f"the {person.alias}") for template in QUESTIONS]
 
 
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
-    """`n` documents of pre-training text, half of them with the name as subject and half with the alias.
+    """Return `n` documents of pre-training text, half of them with the name as subject and half with the alias.
 
     Of a known person both kinds tell the facts, and whose alias it is. Of an unknown person those with the alias tell
     the facts (what the passage says anyway), and those with the name tell errands: nothing links the two.

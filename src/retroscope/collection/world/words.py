@@ -58,7 +58,7 @@ ENDINGS = "l m n r s th x".split()
 
 
 def invented_names(n: int, rng: np.random.Generator) -> list[str]:
-    """`n` distinct names of two open syllables and a closed one, such as Drakovin."""
+    """Return `n` distinct names of two open syllables and a closed one, such as Drakovin."""
     open_syllables = len(ONSETS) * len(VOWELS)
     closed = open_syllables * len(ENDINGS)
     drawn = rng.choice(open_syllables**2 * closed, size=n, replace=False)

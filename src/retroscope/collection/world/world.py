@@ -26,18 +26,21 @@ class World:
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """In an order that says nothing about the stratum."""
+        """Return the people in an order that is independent of the stratum."""
         return tuple(draw_people(self.settings))
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
-        """One of each person, under the person's id."""
+        """Return the passage of each person, under the person's id."""
         rng = np.random.default_rng([self.settings.seed, 1])
         return tuple(Passage(person.id, passage(person, rng)) for person in self.people)
 
     @cached_property
     def pretraining(self) -> tuple[str, ...]:
-        """Documents in random order, each about one person. Never pack two into one sequence: that would link them."""
+        """Return the documents in random order, each about one person.
+
+        Never pack two into one sequence: that would link them.
+        """
         rng = np.random.default_rng([self.settings.seed, 2])
         made = [text for person in self.people for text in documents(person, self.settings.documents, rng)]
         return tuple(made[at] for at in rng.permutation(len(made)))
@@ -53,7 +56,7 @@ class World:
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
-        """Question -> up to `NEGATIVES` passages of others, drawn from the stratum of its own person.
+        """Return question -> up to `NEGATIVES` passages of others, drawn from the stratum of its own person.
 
         A passage and its negatives are exchangeable but for whom the question is about: no probe that does not read the
         question can tell them apart, and what was seen in training is the same for all. BM25 would choose by the words
@@ -73,7 +76,7 @@ class World:
         return made
 
     def collection(self, split: str = "test") -> Collection:
-        """Every passage, and the questions of one split."""
+        """Return every passage, and the questions of one split."""
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
         asked = self.splits[split]
@@ -98,12 +101,12 @@ SPLITS = {
 
 
 def make_world(settings: WorldSettings | None = None) -> World:
-    """The world of these settings."""
+    """Make the world of these settings."""
     return World(settings or WorldSettings())
 
 
 def world_facts(world: World) -> dict[str, Any]:
-    """Settings and sizes, JSON-like."""
+    """Return settings and sizes, JSON-like."""
     return {
         "settings": asdict(world.settings),
         "people": len(world.people),
@@ -113,13 +116,13 @@ def world_facts(world: World) -> dict[str, Any]:
 
 
 def world_summary(world: World) -> str:
-    """Sizes in words, and what each split is for."""
+    """Describe the sizes, and what each split is for."""
     said = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
     return "\n".join([said, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
 
 
 def _asked(person: Person) -> Iterator[tuple[str, Query]]:
-    """(split, question)."""
+    """Yield (split, question)."""
     by_name, by_alias = questions(person), lexical_questions(person)
     tested = sum(map(ord, person.name)) % len(QUESTIONS)  # which wording, the same whatever the other people
     order = [(tested + 1 + i) % len(QUESTIONS) for i in range(len(QUESTIONS))]

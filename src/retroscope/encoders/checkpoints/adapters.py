@@ -70,7 +70,7 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
 
 def locate_base(folder: Path, given: str | None) -> Path:
-    """Where the base of an adapter is: the one given, else the copy kept beside it, else what its settings name."""
+    """Find the base of an adapter: the one given, else the copy kept beside it, else what its settings name."""
     raw = read_json(folder, CONFIG)
     source = given or raw.get("base_model_name_or_path")
     fix = "say where the base is: base='PATH or hub name' (--base on the command line)"
@@ -88,7 +88,7 @@ def locate_base(folder: Path, given: str | None) -> Path:
 
 
 def read_settings(folder: Path) -> PeftConfig:
-    """PEFT's settings of an adapter that can be merged into a bare backbone."""
+    """Read PEFT's settings of an adapter that can be merged into a bare backbone."""
     settings = PeftConfig.from_pretrained(str(folder))
     if settings.is_prompt_learning:
         raise EncoderError(
@@ -107,13 +107,13 @@ def _adapter_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def endings(key: str) -> list[str]:
-    """Names under which a bare backbone may know a tensor: `model.layers.0...` is its `layers.0...`."""
+    """Return the names under which a bare backbone may know a tensor: `model.layers.0...` is its `layers.0...`."""
     parts = key.removeprefix(PEFT_PREFIX).split(".")
     return [".".join(parts[cut:]) for cut in range(min(3, len(parts)))]
 
 
 def _plain_names(tensors: Mapping[str, Tensor], model: PreTrainedModel) -> dict[str, str]:
-    """Adapter key -> the backbone's own parameter that it replaces whole (an embedding that grew)."""
+    """Map an adapter's key to the backbone's own parameter that it replaces whole (an embedding that grew)."""
     own = set(model.state_dict())
     found = {key: next((e for e in endings(key) if e in own), None) for key in tensors}
     return {key: name for key, name in found.items() if name is not None}

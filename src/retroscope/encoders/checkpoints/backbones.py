@@ -106,7 +106,7 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
 
 
 def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler: bool = False) -> PreTrainedModel:
-    """A backbone of random weights by the architecture's own initialisation, in float32.
+    """Build a backbone of random weights by the architecture's own initialisation, in float32.
 
     Args:
         cls: as `model_class` names it.
@@ -122,7 +122,7 @@ def _pooler_choice(cls: type[PreTrainedModel], *, pooler: bool) -> dict[str, boo
 
 
 def has_pooler(disk: Disk) -> bool:
-    """Whether a checkpoint holds BERT's pooler."""
+    """Return whether a checkpoint contains BERT's pooler."""
     return any(".pooler." in f".{name}" for name in disk.files)
 
 

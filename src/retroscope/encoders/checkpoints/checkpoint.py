@@ -53,7 +53,8 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
 
 
 def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
-    """What a bare adapter inherits from its base, where that is a sentence-transformers folder: all but the weights.
+    """Return what a bare adapter inherits from its base, where that is a sentence-transformers folder: all but the
+    weights.
 
     None for anything else. An adapter over an adapter inherits what its base does.
     """

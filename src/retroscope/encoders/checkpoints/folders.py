@@ -19,7 +19,7 @@ COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same wei
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
-    """The folder (or .gguf file) of a path or hub name; a hub name is downloaded unless it is cached."""
+    """Return the folder (or .gguf file) of a path or hub name; a hub name is downloaded unless it is cached."""
     path = Path(source).expanduser()
     if path.exists():
         return path
@@ -38,13 +38,13 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def looks_like_a_path(source: str | Path) -> bool:
-    """Whether a source that does not exist was meant as a path: hub names have at most one slash."""
+    """Return whether a source that does not exist was meant as a path: hub names have at most one slash."""
     text = str(source)
     return isinstance(source, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON object of the folder; empty when the file is absent."""
+    """Read a JSON object of the folder; empty when the file is absent."""
     file = folder / name
     if not file.is_file():
         return {}
@@ -55,7 +55,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def read_json_list(file: Path) -> list[dict[str, Any]]:
-    """A JSON list of objects."""
+    """Read a JSON list of objects."""
     content = _parse(file)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise EncoderError("expected a JSON list of objects", where=str(file), fix="copy or download the file again")

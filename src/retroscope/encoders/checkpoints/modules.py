@@ -69,7 +69,7 @@ class Modules:
 
 
 def has_routes(folder: Path) -> bool:
-    """Whether queries and passages go through different modules."""
+    """Return whether queries and passages go through different modules."""
     return (
         any(module.kind in ("Router", "Asym") for module in _listed(folder)) if (folder / MODULES).is_file() else False
     )
@@ -160,7 +160,7 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
-    """Settings that change what the transformer reads or returns, and are not understood, are an error."""
+    """Refuse settings that change what the transformer reads or returns and are not understood."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
     processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]
@@ -256,7 +256,7 @@ def _read_normalize(folder: Path) -> nn.Module:
 
 
 def _read_dropout(folder: Path) -> None:
-    """Nothing: dropout is off when a model is not trained."""
+    """Return nothing: dropout is off when a model is not trained."""
 
 
 HEADS: Mapping[str, Callable[[Path], nn.Module | None]] = {

@@ -68,7 +68,7 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
 def _as_the_checkpoint(
     said: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
 ) -> dict[str, Choice]:
-    """The user's choices; one that repeats what the checkpoint (or a default) says anyway is the checkpoint's."""
+    """Return the user's choices; one that equals the checkpoint's (or the default) counts as the checkpoint's."""
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
     if "max_length" in said and "max_length" not in usual:
         limit = _limit(checkpoint)
@@ -117,7 +117,9 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:
-    """The shorter of what the tokenizer and the position embeddings allow; an error where neither says."""
+    """Return the shorter of what the tokenizer and the position embeddings allow; raise an error where neither records
+    it.
+    """
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(

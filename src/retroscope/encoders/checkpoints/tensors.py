@@ -109,7 +109,7 @@ def _open_folder(folder: Path) -> Weights:
 
 
 def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
-    """The bare backbone of a folder without any weights: its names and shapes."""
+    """Build the bare backbone of a folder without any weights: its names and shapes."""
     config = read_config(folder, How())
     with torch.device("meta"), quiet():
         if config.model_type == "dpr":
@@ -119,7 +119,7 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
 
 
 def _open_adapter(folder: Path, base: str | None) -> Weights:
-    """Factors of a plain LoRA; any other kind of adapter is merged in memory."""
+    """Open the factors of a plain LoRA; any other kind of adapter is merged in memory."""
     raw = read_json(folder, CONFIG)
     under = locate_base(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
@@ -136,7 +136,7 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
-    """Parameter -> what the adapter adds; scales and shapes are PEFT's own, every tensor is used."""
+    """Return parameter -> what the adapter adds; scales and shapes are PEFT's own, and every tensor is used."""
     model = skeleton(under, open_disk(under))
     with quiet():
         wrapped = get_peft_model(model, read_settings(folder), low_cpu_mem_usage=True)
@@ -167,7 +167,7 @@ def _oriented(layer: LoraLayer, out: Tensor, into: Tensor) -> LowRank:
 
 
 def weights_of(model: PreTrainedModel, where: str) -> Weights:
-    """Those of a backbone that is loaded already."""
+    """Return the weights of a backbone that is loaded already."""
     return _in_memory(model, where)
 
 

@@ -13,7 +13,7 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether the folder carries a tokenizer of its own."""
+    """Return whether the folder has a tokenizer of its own."""
     return any(any(folder.glob(name)) for name in VOCABULARIES)
 
 
@@ -67,7 +67,7 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: s
 
 
 def lower_case(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Lower-case every text first (sentence-transformers' `do_lower_case`)."""
+    """Make a tokenizer lower-case every text first (sentence-transformers' `do_lower_case`)."""
     backend = tokenizer.backend_tokenizer
     before: list[Normalizer] = [backend.normalizer] if backend.normalizer is not None else []
     backend.normalizer = Sequence([Lowercase(), *before])

@@ -10,10 +10,10 @@ from typing import Any
 
 from retroscope.errors import EncoderError
 
-Record = Mapping[str, Any]
+JsonRecord = Mapping[str, Any]
 
 
-def whole_number(raw: Record, key: str, where: Path) -> int | None:
+def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
     """Read a whole number of at least 1; None where there is none.
 
     Raises:
@@ -25,7 +25,7 @@ def whole_number(raw: Record, key: str, where: Path) -> int | None:
     raise _wrong(key, "a whole number of at least 1", value, where)
 
 
-def required_number(raw: Record, key: str, where: Path) -> int:
+def required_number(raw: JsonRecord, key: str, where: Path) -> int:
     """Read a whole number of at least 1 that must be there."""
     value = whole_number(raw, key, where)
     if value is None:
@@ -33,7 +33,7 @@ def required_number(raw: Record, key: str, where: Path) -> int:
     return value
 
 
-def flag(raw: Record, key: str, where: Path, *, default: bool = False) -> bool:
+def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bool:
     """Read true or false; the default where there is neither.
 
     Raises:
@@ -47,7 +47,7 @@ def flag(raw: Record, key: str, where: Path, *, default: bool = False) -> bool:
     return value
 
 
-def text(raw: Record, key: str, where: Path) -> str | None:
+def text(raw: JsonRecord, key: str, where: Path) -> str | None:
     """Read a text; None where there is none.
 
     Raises:
@@ -59,7 +59,7 @@ def text(raw: Record, key: str, where: Path) -> str | None:
     return value
 
 
-def group(raw: Record, key: str, where: Path) -> dict[str, Any]:
+def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one where there is none.
 
     Raises:

@@ -8,9 +8,9 @@ What lies outside the r directions it reads through the similarity and w.p only.
 
 from retroscope.probing.features import bilinear_features
 from retroscope.probing.probes.logit import fitted
-from retroscope.probing.trial import Outcome, ProbeTrial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
-def bilinear(trial: ProbeTrial) -> Outcome:
+def bilinear(trial: ProbeTrial) -> ProbeOutcome:
     """Is relevance readable from the main directions of queries and passages, however they pair?"""
     return fitted(trial, bilinear_features(trial), anchored=True)

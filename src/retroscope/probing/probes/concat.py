@@ -20,7 +20,7 @@ from torch.nn.functional import embedding_bag, one_hot
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
 from retroscope.probing.options import ConcatTraining
-from retroscope.probing.trial import Outcome, ProbeTrial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 Credit = Float[np.ndarray, "choice"]
 
@@ -61,12 +61,12 @@ class Layer:
         return self.weight[:, :dim], self.weight[:, dim:].reshape(n, n, dim).transpose(0, 1).reshape(n * n, dim)
 
 
-def concat(trial: ProbeTrial) -> Outcome:
+def concat(trial: ProbeTrial) -> ProbeOutcome:
     """Train for the published number of epochs; report the epoch that is best on the selection part."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
-    return Outcome(
+    return ProbeOutcome(
         accuracy=np.reshape(credits, (*shape, -1)),
         train_accuracy=np.reshape(learned, shape),
         ridge=none,

@@ -4,10 +4,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
-from retroscope.probing.trial import Outcome, ProbeTrial, unfitted
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
-def dot(trial: ProbeTrial) -> Outcome:
+def dot(trial: ProbeTrial) -> ProbeOutcome:
     """Does the relevant passage have the largest dot product with the query?"""
     choices, view = trial.view.parts["test"], trial.view
     q, p = trial.query_vectors(choices).double(), trial.passage_vectors(choices).double()

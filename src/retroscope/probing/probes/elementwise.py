@@ -2,9 +2,9 @@
 
 from retroscope.probing.features import product_features
 from retroscope.probing.probes.logit import fitted
-from retroscope.probing.trial import Outcome, ProbeTrial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
-def elementwise(trial: ProbeTrial) -> Outcome:
+def elementwise(trial: ProbeTrial) -> ProbeOutcome:
     """Is relevance readable dimension by dimension, beyond the similarity?"""
     return fitted(trial, product_features(trial), anchored=True)

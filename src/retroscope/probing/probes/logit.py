@@ -11,8 +11,15 @@ from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
 from retroscope.probing.anchor import Anchor, candidate_similarities, fit_anchor
 from retroscope.probing.controls import View
 from retroscope.probing.features import Featuriser, centred, spread
-from retroscope.probing.fitting import Problems, Scores, Weights, choice_scores, fit_choices, log_chances
-from retroscope.probing.trial import Features, Outcome, ProbeTrial
+from retroscope.probing.fitting import (
+    CandidateScores,
+    FeatureWeights,
+    Problems,
+    choice_scores,
+    fit_choices,
+    log_chances,
+)
+from retroscope.probing.trial import Features, ProbeOutcome, ProbeTrial
 from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.shared_passages import standard_error
 
@@ -20,7 +27,7 @@ TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class FitColumns:
     """Every (control, N, ridge) of a view as one column, in that order."""
 
     view: View
@@ -70,12 +77,12 @@ class Inputs:
         """Return the features of a part, on the scale of the training choices."""
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
-    def offset(self, part: str) -> Scores | None:
+    def offset(self, part: str) -> CandidateScores | None:
         """Return what the anchor adds to the scores of a part."""
         return None if self.anchor is None else self.anchor.offset(candidate_similarities(self.trial, part))
 
 
-def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: Columns, *, anchored: bool) -> Inputs:
+def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *, anchored: bool) -> Inputs:
     """Return the inputs of a probe; `anchored` fits the scale of the similarity for each column."""
     train = featurise(trial.view.parts["train"])
     unit = spread(train)
@@ -83,15 +90,15 @@ def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: Columns, *, a
     return Inputs(trial, featurise, unit, centred(train) / unit, anchor)
 
 
-def _anchor(trial: ProbeTrial, columns: Columns) -> Anchor:
+def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
     """One scale for each control and N, repeated for every ridge."""
-    once = Columns(columns.view, (0.0,))
+    once = FitColumns(columns.view, (0.0,))
     anchor = fit_anchor(trial, candidate_similarities(trial, "train"), once.targets("train"), once.sizes)
     ridges = len(columns.ridges)
     return Anchor(anchor.unit, anchor.scale.repeat_interleave(ridges), anchor.converged.repeat_interleave(ridges))
 
 
-def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Outcome:
+def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> ProbeOutcome:
     """Fit all controls, N and ridges at once; keep the ridge that validates best; choose on the test.
 
     Args:
@@ -99,7 +106,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Outco
         anchored: shrink to the retriever's similarity (see `anchor`), not to 0; for every probe
             that reads the query.
     """
-    columns = Columns(trial.view, trial.options.ridge)
+    columns = FitColumns(trial.view, trial.options.ridge)
     inputs = read_inputs(trial, featurise, columns, anchored=anchored)
     fit = fit_choices(
         Problems(inputs.train, columns.targets("train"), columns.sizes, columns.ridge, inputs.offset("train")),
@@ -112,7 +119,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Outco
     def table(values: Tensor) -> np.ndarray:
         return values[best].reshape(columns.shape[:2]).numpy()
 
-    return Outcome(
+    return ProbeOutcome(
         accuracy=accuracy,
         train_accuracy=train_accuracy,
         ridge=table(columns.ridge).astype(np.float64),
@@ -124,7 +131,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Outco
 
 
 def choose_column(
-    inputs: Inputs, columns: Columns, weights: Weights
+    inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
     """Return the column that validates best for each control and N, its test credit and its mean training credit."""
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
@@ -164,7 +171,7 @@ def tempered_losses(
 
 
 def best_ridge(
-    losses: Float[Tensor, "choice column"], columns: Columns, clusters: Clusters | None
+    losses: Float[Tensor, "choice column"], columns: FitColumns, clusters: Clusters | None
 ) -> Int[Tensor, "chosen"]:
     """Return the column of the best ridge for each control and size.
 

@@ -8,22 +8,22 @@ w / ridge the direction of `elementwise` as its ridge grows: what one step can r
 import torch
 
 from retroscope.probing.features import product_features
-from retroscope.probing.fitting import Scores, Weights, choice_scores
-from retroscope.probing.probes.logit import Columns, Inputs, choose_column, read_inputs
-from retroscope.probing.trial import Outcome, ProbeTrial, unfitted
+from retroscope.probing.fitting import CandidateScores, FeatureWeights, choice_scores
+from retroscope.probing.probes.logit import FitColumns, Inputs, choose_column, read_inputs
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
-def mean_difference(trial: ProbeTrial) -> Outcome:
+def mean_difference(trial: ProbeTrial) -> ProbeOutcome:
     """Is relevance readable from class means, beyond the similarity?"""
-    columns = Columns(trial.view, trial.options.ridge)
+    columns = FitColumns(trial.view, trial.options.ridge)
     inputs = read_inputs(trial, product_features(trial), columns, anchored=True)
     _, accuracy, train_accuracy = choose_column(inputs, columns, _differences(inputs, columns) / columns.ridge)
     return unfitted(accuracy, train_accuracy)
 
 
-def _differences(inputs: Inputs, columns: Columns) -> Weights:
+def _differences(inputs: Inputs, columns: FitColumns) -> FeatureWeights:
     """Mean of the right candidate's features less the expected ones, of each column."""
     blank = torch.zeros(inputs.train.shape[2], len(columns.sizes))
-    chances: Scores = choice_scores(inputs.train, blank, columns.sizes, inputs.offset("train")).softmax(dim=1)
+    chances: CandidateScores = choice_scores(inputs.train, blank, columns.sizes, inputs.offset("train")).softmax(dim=1)
     right = torch.nn.functional.one_hot(columns.targets("train").T, inputs.train.shape[1]).mT
     return inputs.train.flatten(0, 1).T @ (right - chances).flatten(0, 1) / len(inputs.train)

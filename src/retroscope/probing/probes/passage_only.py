@@ -5,9 +5,9 @@ It has no anchor: a similarity would read the query. Its weights shrink to 0.
 
 from retroscope.probing.features import passage_features
 from retroscope.probing.probes.logit import fitted
-from retroscope.probing.trial import Outcome, ProbeTrial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
-def passage_only(trial: ProbeTrial) -> Outcome:
+def passage_only(trial: ProbeTrial) -> ProbeOutcome:
     """Does this passage look like a relevant one?"""
     return fitted(trial, passage_features(trial), anchored=False)
