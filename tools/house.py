@@ -222,8 +222,14 @@ def without_verb(modules: Sequence[Module], verbs: frozenset[str]) -> list[tuple
         (1, f"{_place(module, function)}: {text.splitlines()[0]}")
         for module in modules
         for function, text in _documented(module.tree)
-        if text.split()[0].strip(",.:;").lower() not in verbs
+        if not starts_with_verb(text, verbs)
     ]
+
+
+def starts_with_verb(text: str, verbs: frozenset[str]) -> bool:
+    """Return whether a text starts with a verb of the list, and not with a noun of that form ("Share of ...")."""
+    first, second, *_ = [*text.split(), "", ""]
+    return first.strip(",.:;").lower() in verbs and second != "of"
 
 
 def _documented(node: ast.Module | ast.ClassDef) -> Iterator[tuple[Function, str]]:

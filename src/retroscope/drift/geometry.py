@@ -12,7 +12,8 @@ PAIRS_AT_ONCE = 2048  # texts whose distances to all others are held
 
 
 def anisotropy(x: Vectors) -> float:
-    """Mean cosine of two different texts (Ethayarajh 2019): 0 in an even cloud, 1 where all point one way.
+    """Return the mean cosine of two different texts (Ethayarajh 2019): 0 in an isotropic embedding space, 1 where all
+    vectors have one direction.
 
     Of all pairs, by |sum of unit vectors|^2 = n + the sum over pairs.
     """
@@ -22,7 +23,8 @@ def anisotropy(x: Vectors) -> float:
 
 
 def uniformity(x: Vectors) -> float:
-    """Log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1 (Wang and Isola 2020, eq. 3).
+    """Return the log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1 (Wang and Isola 2020,
+    eq. 3).
 
     0 where all are one; the lower, the more evenly they fill the sphere (-4 at the least in many dimensions).
     """
@@ -34,14 +36,17 @@ def uniformity(x: Vectors) -> float:
 
 
 def alignment(query: Vectors, passage: Vectors) -> float:
-    """Mean |u - v|^2 of queries and their relevant passages, of length 1 (Wang and Isola 2020, eq. 2); 0 at best."""
+    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1 (Wang and Isola 2020, eq. 2); 0 at
+    best.
+    """
     if len(query) != len(passage):
         raise AnalysisError(f"{len(query)} queries and {len(passage)} passages are no pairs", where="alignment")
     return float(np.square(unit(query) - unit(passage)).sum(axis=1).mean())
 
 
 def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
-    """Mean and matrix that make a cloud even in all its directions: (x - mean) @ matrix has the identity as covariance.
+    """Return the mean and the matrix that make an embedding space isotropic: (x - mean) @ matrix has the identity as
+    covariance.
 
     Su et al. (2021), arXiv 2103.15316. What retrieval gains by it is geometry alone: it knows no query.
 

@@ -82,7 +82,9 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
 
 
 def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
-    """By the eigenvectors of the smaller Gram matrix, in float64: exact to about 1e-8 of the largest value."""
+    """Decompose a change by the eigenvectors of the smaller Gram matrix, in float64: exact to about 1e-8 of the largest
+    value.
+    """
     wide = change.shape[0] <= change.shape[1]
     d = (change if wide else change.T).double()
     values, vectors = torch.linalg.eigh(d @ d.T)
@@ -94,7 +96,7 @@ def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
 
 
 def low_rank_directions(change: LowRank, r: int) -> Directions:
-    """Of an adapter's factors: no matrix of the model's size is decomposed."""
+    """Decompose the change of an adapter by its factors: no matrix of the model's size is decomposed."""
     q_left, r_left = torch.linalg.qr(change.left.double())
     q_right, r_right = torch.linalg.qr(change.right.double().T)
     u, s, vt = torch.linalg.svd(r_left @ r_right.T)
@@ -104,7 +106,9 @@ def low_rank_directions(change: LowRank, r: int) -> Directions:
 
 @lru_cache(maxsize=256)
 def gaussian_rank(rows: int, columns: int) -> float:
-    """Effective rank of a Gaussian matrix of a shape, by the law of Marchenko and Pastur (1967) for large matrices."""
+    """Return the effective rank of a Gaussian matrix of a shape, by the law of Marchenko and Pastur (1967) for large
+    matrices.
+    """
     small, large = sorted((rows, columns))
     if small < 2:
         return 1.0

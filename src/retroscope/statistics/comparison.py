@@ -26,7 +26,7 @@ ResultColumns = dict[str, np.ndarray]
 
 
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
-    """The effect of what lies between `before` and `after`, paired by query id.
+    """Return the effect of what lies between `before` and `after`, paired by query id.
 
     Each query must be one number: scores of several passages or positives of one question are averaged before they
     come here. Queries of one text are one observation in every interval and test, and passages that queries share
@@ -74,7 +74,7 @@ class _Shared:
 
 
 def _facts(clusters: Clusters) -> dict[str, Any]:
-    """How many texts and passages there are, for `Difference.method`."""
+    """Return how many texts and passages there are, for `Difference.method`."""
     passages = 0 if clusters.passages is None else clusters.passages.shape[1]
     return {"texts": clusters.n_texts, "passages": passages}
 
@@ -110,7 +110,7 @@ def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSetti
 
 
 def _tests(old: Values, new: Values, test: str) -> np.ndarray:
-    """The test of every cell; zeros and ones are asked about cell by cell."""
+    """Return the test of every cell; whether a cell is binary is decided cell by cell."""
     chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
     return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
 
@@ -118,7 +118,7 @@ def _tests(old: Values, new: Values, test: str) -> np.ndarray:
 def _within(
     shared: _Shared, correction: str, p: PValues, flips: SignFlips, evidence: tuple[Differences, Sharing | None]
 ) -> PValues:
-    """Corrected family by family; the evidence is needed by `max_t` alone."""
+    """Correct family by family; the evidence is needed by `max_t` alone."""
     change, by_passages = evidence
     sums = shared.clusters.sums(change)
     corrected = np.full(len(p), np.nan)
@@ -142,7 +142,10 @@ def _equivalence(old: Values, new: Values, shared: _Shared, settings: Comparison
 
 
 def _equivalence_correction(settings: ComparisonSettings) -> str:
-    """Max-T flips signs around 0, which is not the null of equivalence; Holm stands in for it."""
+    """Return the correction for equivalence.
+
+    Max-T flips signs around 0, which is not the null of equivalence; Holm replaces it.
+    """
     return "holm" if settings.correction == "max_t" else settings.correction
 
 
@@ -158,7 +161,7 @@ def _counts(change: Differences) -> ResultColumns:
 def _method(
     scores: Scores, columns: ResultColumns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
 ) -> dict[str, Any]:
-    """The settings and what they came to; with the scores, enough to repeat every number."""
+    """Return the settings and their results; with the scores, enough to repeat every number."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
     return asdict(settings) | {
         "family_per": list(settings.family_per),
@@ -173,7 +176,7 @@ def _method(
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
-    """Cells that were tested, for each family."""
+    """Count the cells that were tested, for each family."""
     return np.bincount(family, weights=np.isfinite(p)).astype(np.int64) if len(family) else np.zeros(0, np.int64)
 
 

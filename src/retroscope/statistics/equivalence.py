@@ -10,7 +10,7 @@ from retroscope.statistics.shared_passages import sharing
 
 
 def tost(before: Values, after: Values, margin: float, clusters: Clusters | None = None) -> PValues:
-    """p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
+    """Return the p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
 
     Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
     mean lies within (-margin, margin). Where every query changed by the same amount t does not
