@@ -36,7 +36,7 @@ def probe_scores(
     accuracy: Accuracy = accuracy,
     controls: Sequence[str] = CONTROLS,
     probes: Sequence[str] = PROBES,
-) -> tuple[Scores, ...]:
+) -> tuple[Scores, Scores]:
     rng = np.random.default_rng(seed)
     shape = (N_QUERIES, len(probes), len(controls), len(PASSAGES), len(LAYERS))
     luck = rng.random(shape)  # the same luck on both sides: the sides are paired
@@ -48,7 +48,8 @@ def probe_scores(
             [[[[accuracy(a, c, n, k, side) for k in LAYERS] for n in PASSAGES] for c in controls] for a in probes]
         )
         sides.append(Scores("probing", xr.DataArray((luck < p).astype(float), coords=coords, dims=tuple(coords))))
-    return tuple(sides)
+    before, after = sides
+    return before, after
 
 
 def spread() -> pd.DataFrame:

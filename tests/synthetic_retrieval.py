@@ -13,33 +13,35 @@ from retroscope.scores import Scores
 from synthetic_subject import LAYERS, N_QUERIES, compare, query_ids
 
 
-def retrieval_scores(gain: float = 0.12, seed: int = 0) -> tuple[Scores, ...]:
+def retrieval_scores(gain: float = 0.12, seed: int = 0) -> tuple[Scores, Scores]:
     rng = np.random.default_rng(seed)
     rank = rng.integers(1, 9, N_QUERIES)
     better = np.where(
         rng.random(N_QUERIES) < 0.5 + 2 * gain, np.maximum(rank - rng.integers(0, 5, N_QUERIES), 1), rank + 1
     )
     better = rank if gain == 0 else better
-    return tuple(
+    before, after = (
         Scores("retrieval", xr.DataArray(
             np.stack([1 / np.log2(1 + r), 1 / r, (r <= 5).astype(float)], axis=1),
             coords={"query": query_ids(), "measure": ["nDCG@10", "RR", "R@5"]}, dims=("query", "measure"),
         ))
         for r in (rank, better)
     )  # fmt: skip
+    return before, after
 
 
-def layer_scores(seed: int = 1) -> tuple[Scores, ...]:
+def layer_scores(seed: int = 1) -> tuple[Scores, Scores]:
     rng = np.random.default_rng(seed)
     coords = {"query": query_ids(), "layer": list(LAYERS), "measure": ["nDCG@10"]}
     means = (np.linspace(0.25, 0.3, 7), np.r_[np.linspace(0.25, 0.34, 6), 0.62])
-    return tuple(
+    before, after = (
         Scores("layer retrieval", xr.DataArray(
             np.clip(m[None, :, None] + 0.2 * rng.standard_normal((N_QUERIES, 7, 1)), 0, 1), coords=coords,
             dims=("query", "layer", "measure"),
         ))
         for m in means
     )  # fmt: skip
+    return before, after
 
 
 def top_passages() -> TopPassages:

@@ -56,9 +56,9 @@ def test_every_room_is_drawn() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_and_their_options_exist(page: Path) -> None:
-    from retroscope.cli.main import app
+    from retroscope.cli.main import make_app
 
-    known = get_command(app).commands
+    known = get_command(make_app()).commands
     for _, name, *words in commands(page):
         if name.startswith("-"):
             continue

@@ -13,12 +13,22 @@ import numpy as np
 
 from proof.made import DIM, collection, retriever
 from proof.proof import Proof, rate, short
-from retroscope.analyses.baselines.result import UNTRAINED, BaselineFindings
+from retroscope.analyses.baselines.infer import BESTS, BM25, VARIANTS, baseline_result
+from retroscope.analyses.baselines.result import UNTRAINED, BaselineResult
 from retroscope.analyses.baselines.settings import BaselineSettings
-from retroscope.analyses.baselines.summary import BASELINES, BESTS, BM25, VARIANTS, baseline_findings
-from retroscope.analyses.baselines.variants import HEAD, RAW, Trial, Tried, trial, try_bm25, try_shuffled, try_variants
+from retroscope.analyses.baselines.variants import (
+    HEAD,
+    RAW,
+    BaselineTask,
+    VariantScores,
+    baseline_task,
+    try_bm25,
+    try_shuffled,
+    try_variants,
+)
 from retroscope.analyses.baselines.vectors import Views
 from retroscope.analyses.baselines.words import LEAK
+from retroscope.analyses.measurement import Measurement
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval import linear_head
 from retroscope.retrieval.retrieve import retrieve
@@ -51,7 +61,7 @@ def proofs(studies: int) -> list[Proof]:
 class Compared:
     """One study: what the report has of it, and whether fine-tuning's whole gain is significant."""
 
-    found: BaselineFindings
+    found: BaselineResult
     gained: bool
 
     def left(self, best: str, column: str) -> float:
@@ -78,7 +88,7 @@ def beyond(null: Sequence[Compared], planted: Sequence[Compared], leaking: Seque
         power=rate(one.claims() and one.left(UNTRAINED, "effect") > 0 for one in planted),
         planted=f"{MEASURE} {truth:+.3f} beyond a hidden layer, {QUERIES} queries",
         coverage=rate(inside),
-        held_against="planted poolings, layers, whitening and maps are the ones chosen (tests/study/test_baselines.py)",
+        held_against="planted poolings, layers, whitening and maps are the ones chosen (tests/analyses/test_baselines.py)",
     )
 
 
@@ -120,7 +130,7 @@ def alike(null: Sequence[Compared], planted: Sequence[Compared]) -> Proof:
         power=rate(one.claims("alike") for one in planted),
         planted=f"noise {BETTER[-1]} for {NOISE}, {QUERIES} queries",
         coverage=None,
-        held_against="two calls of one function, the models exchanged (tests/study/test_baselines.py)",
+        held_against="two calls of one function, the models exchanged (tests/analyses/test_baselines.py)",
     )
 
 
@@ -146,15 +156,17 @@ def studied(seed: int, before: Sequence[float], after: Sequence[float]) -> Compa
     """Return a study of two models whose layers see the queries through so much noise."""
     random = np.random.default_rng(seed)
     sides = {"before": model(random, before), "after": model(random, after)}
-    tried = {side: try_variants(Views(found, "mean"), asked()) for side, found in sides.items()}
-    retrieval = {side: retrieve(found, asked().collection, (MEASURE,)).scores for side, found in sides.items()}
-    scores = {f"{side}/retrieval": found for side, found in retrieval.items()} | {BM25: words()}
-    scores |= {VARIANTS[side]: found.scores for side, found in tried.items()}
-    scores |= {BESTS[side]: found.best for side, found in tried.items()}
-    chosen = [{"model": side, **row} for side, found in tried.items() for row in found.chosen]
-    found = baseline_findings(scores, {BASELINES: {"chosen": chosen, "left_out": {}, "variants": {}}}, FEW)
-    gain = compare_scores(retrieval["before"], retrieval["after"], FEW).table
-    return Compared(found, gain["p_corrected"].item() < ALPHA and gain["effect"].item() > 0)
+    tried = {side: try_variants(Views(found, "mean"), task()) for side, found in sides.items()}
+    retrieval = {side: retrieve(found, task().collection, (MEASURE,)).scores for side, found in sides.items()}
+    scores = {BM25: words()} | {VARIANTS[side]: variants.scores for side, variants in tried.items()}
+    scores |= {BESTS[side]: variants.best for side, variants in tried.items()}
+    choices = [{"model": side, **row} for side, variants in tried.items() for row in variants.choices]
+    gain = compare_scores(retrieval["before"], retrieval["after"], FEW)
+    measurement = Measurement(scores=scores, facts={"choices": choices, "left_out": {}, "tried": {}})
+    table = gain.table
+    return Compared(
+        baseline_result(measurement, gain, FEW), table["p_corrected"].item() < ALPHA and table["effect"].item() > 0
+    )
 
 
 def leaked(seed: int) -> bool:
@@ -162,13 +174,13 @@ def leaked(seed: int) -> bool:
     random = np.random.default_rng(seed)
     before, after = model(random, EQUAL), model(random, EQUAL)
     with leaking_heads():
-        tried = try_variants(Views(before, "mean"), asked())
+        tried = try_variants(Views(before, "mean"), task())
     top = largest(tried)
-    table = compare_scores(top, retrieve(after, asked().collection, (MEASURE,)).scores, FEW).table
+    table = compare_scores(top, retrieve(after, task().collection, (MEASURE,)).scores, FEW).table
     return bool(table["p_corrected"].item() < ALPHA and table["effect"].item() < 0)
 
 
-def largest(tried: Tried) -> Scores:
+def largest(tried: VariantScores) -> Scores:
     """Return the variant with the largest mean over all queries, the ones that it is reported on."""
     stacked = tried.scores.values.stack(variant=("pooling", "layer", "vectors")).sel(measure=MEASURE)
     best = stacked.isel(variant=int(stacked.mean("query").values.argmax()))
@@ -189,9 +201,9 @@ def finds_shuffled(seed: int, leak: bool) -> bool:
     views, settings = Views(wide, "mean"), BaselineSettings(seed=seed)
     if leak:
         with leaking_heads():
-            found = try_shuffled(views, asked(), settings)
+            found = try_shuffled(views, task(), settings)
     else:
-        found = try_shuffled(views, asked(), settings)
+        found = try_shuffled(views, task(), settings)
     sides = [found.select(vectors=kind) for kind in (RAW, HEAD)]
     plain, headed = (replace(side, values=side.values.drop_vars("vectors")) for side in sides)
     table = compare_scores(plain, headed, FEW).table
@@ -208,19 +220,19 @@ def model(random: np.random.Generator, noise: Sequence[float], dim: int = DIM) -
 
 
 @cache
-def asked() -> Trial:
+def task() -> BaselineTask:
     """Return what every model is asked."""
-    return trial(collection(QUERIES, PASSAGES), (MEASURE,), "cosine", BaselineSettings())
+    return baseline_task(collection(QUERIES, PASSAGES), (MEASURE,), "cosine", BaselineSettings())
 
 
 @cache
 def words() -> Scores:
     """Return BM25's scores, which a report wants beside the baselines."""
-    return try_bm25(asked().collection, (MEASURE,))
+    return try_bm25(task().collection, (MEASURE,))
 
 
 def reached(noise: float, repeats: int = 200) -> float:
     """Return the mean of the measure at this noise, over many queries of the same passages."""
     random = np.random.default_rng(99)
-    found = [retrieve(model(random, (noise,)), asked().collection, (MEASURE,)).scores for _ in range(repeats)]
+    found = [retrieve(model(random, (noise,)), task().collection, (MEASURE,)).scores for _ in range(repeats)]
     return float(np.mean([one.values.mean() for one in found]))

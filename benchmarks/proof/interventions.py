@@ -6,11 +6,11 @@ queries, and queries vary. What is tried is the rule by which an effect is claim
 
 import numpy as np
 import xarray as xr
+from retroscope.analyses.transplants.random_controls import control_table
 
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.ablation_table import curve_table
 from retroscope.analyses.transplants.infer import differences
-from retroscope.analyses.transplants.random_controls import control_table
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.ratio import ratio_of_means

@@ -10,7 +10,7 @@ import xarray as xr
 
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.ablation_table import area_table
-from retroscope.analyses.trainings.summary import RETRIEVAL, TRAINING, training_findings
+from retroscope.analyses.trainings.infer import TRAINING, over_trainings
 from retroscope.analyses.transplants.interactions import interaction_tables, subset_names
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
@@ -32,8 +32,8 @@ def proofs(studies: int) -> list[Proof]:
 
 def trainings(studies: int) -> Proof:
     """Return the row of several trainings; the interval of the first training over queries alone is its control."""
-    null = [over_trainings(seed, 0.0) for seed in range(studies)]
-    planted = [over_trainings(seed, EFFECT) for seed in range(studies, 2 * studies)]
+    null = [drawn(seed, 0.0) for seed in range(studies)]
+    planted = [drawn(seed, EFFECT) for seed in range(studies, 2 * studies)]
     own = rate(row["p_corrected"] < ALPHA for row in null)
     one = float(np.mean([row["one_training"] for row in null]))
     return Proof(
@@ -49,7 +49,7 @@ def trainings(studies: int) -> Proof:
     )
 
 
-def over_trainings(seed: int, effect: float) -> dict[str, float]:
+def drawn(seed: int, effect: float) -> dict[str, float]:
     """Return what is said of several trainings, and whether one of them alone has a significant effect."""
     random = np.random.default_rng(seed)
     ids = [f"q{i}" for i in range(QUERIES)]
@@ -58,14 +58,9 @@ def over_trainings(seed: int, effect: float) -> dict[str, float]:
     change = effect + of_training + 0.05 * random.standard_normal((QUERIES, 1))
     after = before + change + 0.1 * random.standard_normal((QUERIES, TRAININGS))
     labels = {"query": ids, TRAINING: [f"t{k}" for k in range(TRAININGS)], "measure": [MEASURE]}
-    scores = {
-        "before/retrieval": Scores(
-            "r", xr.DataArray(before, {"query": ids, "measure": [MEASURE]}, ("query", "measure"))
-        ),
-        RETRIEVAL: Scores("r", xr.DataArray(after[..., None], labels, tuple(labels))),
-    }
-    found = training_findings(scores, MEASURE, FEW)
-    assert found is not None
+    backbone = Scores("r", xr.DataArray(before, {"query": ids, "measure": [MEASURE]}, ("query", "measure")))
+    trained = Scores("r", xr.DataArray(after[..., None], labels, tuple(labels)))
+    found = over_trainings((backbone, trained), None, MEASURE, FEW)
     alone = found.each.table["p_corrected"].isel({TRAINING: 0}).item()
     return {**dict(found.retrieval.iloc[0]), "one_training": alone < ALPHA}
 

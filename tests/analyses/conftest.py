@@ -2,9 +2,7 @@
 
 import pytest
 
-from drift_findings import reading_of
 from planted_pair import make_halves, make_planted
-from retroscope.analyses.section import Reading
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from tiny_study import Tiny, make_tiny
@@ -18,11 +16,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory):
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def reading() -> Reading:
-    return reading_of()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval import ANALYSIS
 from retroscope.analyses.retrieval.measure import INSTRUMENT
+from retroscope.analyses.section import Reading
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
@@ -107,8 +108,6 @@ def test_one_model_has_means_with_intervals(tiny: Tiny, cache: Path) -> None:
     found = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
     reporter = ANALYSIS.reporter()
     assert reporter.alone is not None
-    from retroscope.analyses.section import Reading
-
     document = reporter.alone(found, Reading(subject_of(pair))).document
     assert list(document["measures"]) == ["RR@10", "R@10"]
     mean = float(found.scores["model"].mean().sel(measure="RR@10"))

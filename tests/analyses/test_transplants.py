@@ -160,7 +160,8 @@ def test_section_and_document(whole: Swept) -> None:
     assert document["collection"] == "toy"
     assert len(document["effects"]) == len(whole.effects.table())
     assert list(section.differences) == ["Transplants: restored", "Transplants: grafted"]
-    assert whole.measurement.caveats == ("150 queries over 150 passages were measured",)
+    assert whole.effects.notes == ("150 queries over 150 passages were measured",)
+    assert whole.measurement.caveats == ("transplants: 150 queries over 150 passages were measured",)
     assert (document["queries"], document["passages"]) == (150, 150)
 
 

@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from analyses_one import context_of, measured, reported, subject_of
-from drift_findings import weight_drift
-from retroscope.analyses.section import Reading
 from retroscope.analyses.weights import ANALYSIS
 from retroscope.analyses.weights.diff import diff_text, write_diff
 from retroscope.analyses.weights.measure import COARSE, measure, plan, refusal
@@ -24,6 +22,8 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE
+from synthetic_drift import weight_drift
+from synthetic_subject import reading
 from tiny_study import Tiny
 from toys import save_toy
 
@@ -137,9 +137,9 @@ def test_page_and_terminal(changes: dict[tuple[int, str], float], tmp_path: Path
     assert "layer  attention  FFN in  FFN out  norms  embeddings  final norm" in shown
 
 
-def test_towers_of_their_own_are_named(reading: Reading) -> None:
+def test_towers_of_their_own_are_named() -> None:
     both = WeightResult(dict.fromkeys(("query", "passage"), weight_drift()))
-    section = report(both, reading)
+    section = report(both, reading())
     said = [s.text for s in section.statements]
     assert sum(text.startswith("Query tower: 1 of 18 tensors changed") for text in said) == 1
     assert sum(text.startswith("Passage tower: 1 of 18 tensors changed") for text in said) == 1
@@ -149,8 +149,8 @@ def test_towers_of_their_own_are_named(reading: Reading) -> None:
     assert list(section.frames["weights"].groupby("tower", sort=False).size()) == [18, 18]
 
 
-def test_all_of_it_is_described_and_not_tested(reading: Reading) -> None:
-    section = report(WeightResult({BOTH: weight_drift()}), reading)
+def test_all_of_it_is_described_and_not_tested() -> None:
+    section = report(WeightResult({BOTH: weight_drift()}), reading())
     assert {(s.topic, s.tone, s.rests_on) for s in section.statements} == {("weights", NOTE, ())}
     assert any(
         "FFN out (1 of 6 layers, most in layer 4: 50 %). Untouched: attention, FFN in." in s.text

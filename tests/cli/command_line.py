@@ -18,5 +18,5 @@ Cli = Callable[..., Done]
 QUICK = (
     "--pooling mean --measures RR@10,R@10 --probes cosine --controls none --passages 2 --seeds 1 "
     "--set statistics.resamples=200 --set statistics.permutations=200 "
-    "--set neurons.limit=4 --set neurons.quadrature=gauss:2 --set ablation.draws=1"
+    "--set neurons.attribution.limit=4 --set neurons.attribution.quadrature=gauss:2 --set neurons.ablation.draws=1"
 )

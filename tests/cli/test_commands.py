@@ -13,7 +13,7 @@ import zarr
 from command_line import QUICK, Cli, Done
 from safetensors.torch import load_file
 
-from retroscope.cli.options import in_bytes
+from retroscope.cli.values import in_bytes
 from retroscope.errors import SettingsError
 from tiny_study import Tiny
 
@@ -104,12 +104,13 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     copy = shutil.copytree(report, tmp_path / "study")
     said = (copy / "study.json").read_bytes()
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
-    done = cli(*words, line=f"{QUICK} --seeds 2")
+    other = QUICK.replace("--seeds 1", "--seeds 2")
+    done = cli(*words, line=other)
     assert done.code == 2
     assert "finished study with other settings" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == said
-    assert cli(*words, line=f"{QUICK} --seeds 2 --overwrite").code == 0
+    assert cli(*words, line=f"{other} --overwrite").code == 0
     assert (copy / "study.json").read_bytes() != said
 
 
@@ -208,7 +209,7 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
         refused = cli(*words, "--out", tmp_path / "mine")
         assert (refused.code, (tmp_path / "mine" / "report.html").read_text()) == (2, "mine")
         assert "is of something else" in refused.err
-    again = ("--elsewhere", tiny.data, "--out", tmp_path / "e")
+    again = ("--also", tiny.data, "--out", tmp_path / "e")
     twice = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, *again, line="--pooling mean")
     assert (twice.code, "has the first one's passages" in twice.err) == (2, True)
     same = cli("diff", tiny.backbone, tiny.backbone)
@@ -253,7 +254,7 @@ def test_embed(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
     assert (said.code, said.out) == (0, f"vectors of 3 texts: {tmp_path / 'v'}\n")
 
 
-NEURONS = "--pooling mean --units 4 --quadrature gauss:2 --fractions 0.05,0.5 --set ablation.draws=1"
+NEURONS = "--pooling mean --examples 4 --quadrature gauss:2 --fractions 0.05,0.5 --set neurons.ablation.draws=1"
 
 
 def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_sizes(size: str, count: float) -> None:
 
 @pytest.mark.parametrize("size", ["", "GiB", "-1", "4XB", "1.2.3G", "0"])
 def test_wrong_sizes(size: str) -> None:
-    with pytest.raises(SettingsError, match="is no size"):
+    with pytest.raises(SettingsError, match=r"--memory: invalid size .*\n  fix: use a number and a unit, e\.g\. 4GiB"):
         in_bytes(size)
 
 

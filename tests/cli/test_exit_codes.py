@@ -28,7 +28,7 @@ def test_no_module_ends_with_a_code_of_its_own() -> None:
     commands = Path(main.__file__).parent
     ends = {
         (path.name, code)
-        for path in commands.glob("*.py")
+        for path in commands.rglob("*.py")
         for code in re.findall(r"(?:typer\.Exit|sys\.exit)\((.*?)\)", path.read_text(encoding="utf-8"))
     }
     assert ends == {("doctor.py", "UNSOUND"), ("main.py", "USER_ERROR")}

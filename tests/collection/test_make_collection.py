@@ -18,6 +18,7 @@ def test_a_sound_collection_is_joined():
     assert c.judged_queries == ("q1", "q2")
     assert c.candidates == tuple(CANDIDATES)
     assert str(c) == "toy: 2 queries, 3 passages, 3 judgments"
+    assert repr(c) == f"<Collection {c}>"
     assert "first?" not in repr(c)
 
 

@@ -72,6 +72,18 @@ def test_one_source_is_one_encoder_unless_prompts_differ(bert: Path) -> None:
     assert prompted.passage.recipe.prompt == "passage: "
 
 
+def test_a_loaded_model_reads_as_what_it_is(bert: Path) -> None:
+    same = load_retriever(bert, pooling="mean", max_length=32)
+    shape = f"bert, {same.query.anatomy.n_blocks} blocks of width {same.query.backbone.config.hidden_size}"
+    summary = f"{shape}, pooling mean, 32 tokens at most"
+    assert repr(same.query) == f"<Encoder {same.query.name}: {summary}>"
+    assert repr(same) == f"<Retriever {same.name}: {summary}; compared by cosine>"
+    two = load_retriever(query=bert, passage=bert, pooling="cls", max_length=8, similarity="dot", query_prompt="q: ")
+    towers = [f"{side} tower {two.tower(side).name}: {two.tower(side).summary}" for side in ("query", "passage")]
+    assert repr(two) == f"<Retriever {two.name}: {'; '.join(towers)}; compared by dot>"
+    assert repr(two) == str(two)
+
+
 @pytest.mark.parametrize(
     ("name", "limit", "expected", "source"),
     [

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from retroscope.analyses.trainings.measure import distinct
 from retroscope.analyses.trainings.summary import PROBING, RETRIEVAL, training_findings
-from retroscope.cli.main import app
+from retroscope.cli.main import make_app
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
@@ -206,7 +206,7 @@ def test_sister_may_be_given_several_times(tiny: Tiny, tmp_path: Path) -> None:
     command = ["compare", str(tiny.backbone), str(tiny.retriever), "--data", tiny.data, "--pooling", "mean"]
     command += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--no-neurons", "--no-baselines"]
     command += ["--no-transplants", "--sister", str(tiny.retriever), "--sister", str(tiny.backbone)]
-    result = CliRunner().invoke(app, [*command, "--dry-run", "--json"])
+    result = CliRunner().invoke(make_app(), [*command, "--dry-run", "--json"])
     assert result.exit_code == 0, result.output
     plan = json.loads(result.stdout)
     assert [s["source"] for s in plan["settings"]["sisters"]] == [str(tiny.retriever), str(tiny.backbone)]

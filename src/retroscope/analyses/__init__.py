@@ -6,12 +6,20 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers, probes, retrieval
+from retroscope.analyses import health, layers, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
 GROUP = "retroscope.analyses"
-OWN: tuple[Analysis, ...] = (health.ANALYSIS, retrieval.ANALYSIS, layers.ANALYSIS, probes.ANALYSIS)
+OWN: tuple[Analysis, ...] = (
+    health.ANALYSIS,
+    retrieval.ANALYSIS,
+    trainings.ANALYSIS,
+    layers.ANALYSIS,
+    probes.ANALYSIS,
+    weights.ANALYSIS,
+    transplants.ANALYSIS,
+)
 
 
 @cache

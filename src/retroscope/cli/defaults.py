@@ -1,7 +1,7 @@
 """Options with their defaults: read from the settings classes, or written where importing these takes torch.
 
 Settings classes whose modules import torch (or pandas): `encoders.settings`, `inputs.settings`, `probing.settings`,
-`attribution.settings`, `analyses.neurons.ablation_settings`, `analyses.transplants.settings`, `study.grid_settings`.
+`attribution.settings`, `analyses.neurons.settings`, `analyses.transplants.settings`, `study.grid_settings`.
 What is written here of them, tests/cli/test_defaults.py compares with the classes.
 """
 

@@ -18,21 +18,37 @@ def resolve(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> StudySettings:
-    """Return the settings: the file, then the options that were given, then `--set`, over the protocol's defaults.
+    """Return the settings of a study, for which everything that was not given has the protocol's default.
+
+    The arguments are those of `resolved`.
+    """
+    values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
+    return from_values(under_protocol(values), where=_where(settings_file))
+
+
+def resolved(
+    given: Mapping[str, object],
+    settings_file: Path | None,
+    assignments: Sequence[str] | None,
+    *,
+    unless_given: Mapping[str, object] | None = None,
+    left_out: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the values that were given, not checked yet: those of the file, over them the options, then `--set`.
 
     Args:
         given: dotted setting -> value of its option; None where the option was not given.
         settings_file: YAML.
         assignments: of `--set`.
         unless_given: dotted setting -> the command's own default, below the file.
-        left_out: analyses that are left out, whatever the file says.
+        left_out: analyses, or parts of one ("neurons.ablation"), that are left out, whatever else was given.
     """
     values = _assigned({}, unless_given or {})
     values = merged(values, from_yaml(settings_file) if settings_file else {})
     values = changed(_assigned(values, given), assignments or ())
     for name in left_out:
         values = _without(values, name)
-    return from_values(under_protocol(values), where=str(settings_file) if settings_file else "settings")
+    return values
 
 
 def resolve_as(
@@ -40,7 +56,11 @@ def resolve_as(
 ) -> Kind:
     """Return settings of another kind in the same way; they know no protocols."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
-    return read_as(kind, changed(values, assignments or ()), str(settings_file) if settings_file else "settings")
+    return read_as(kind, changed(values, assignments or ()), _where(settings_file))
+
+
+def _where(settings_file: Path | None) -> str:
+    return str(settings_file) if settings_file else "settings"
 
 
 def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from retroscope.collection.records import Candidates, Judgment, Passage, Query, 
 from retroscope.errors import CollectionError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Collection:
     """What is searched, and what should be found. Make one with `make_collection`.
 
@@ -37,10 +37,10 @@ class Collection:
     """
 
     name: str
-    passages: Mapping[str, Passage] = field(repr=False)
-    queries: Mapping[str, Query] = field(repr=False)
-    judgments: Sequence[Judgment] = field(repr=False)
-    candidates: Sequence[Candidates] = field(default=(), repr=False)
+    passages: Mapping[str, Passage]
+    queries: Mapping[str, Query]
+    judgments: Sequence[Judgment]
+    candidates: Sequence[Candidates] = ()
     title_separator: str = " "
     ignore_identical_ids: bool = False
     source: str = ""
@@ -48,9 +48,12 @@ class Collection:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return name and sizes in one line."""
-        sizes = f"{len(self.queries)} queries, {len(self.passages)} passages, {len(self.judgments)} judgments"
+        """Return its name and sizes, in one line."""
+        sizes = f"{len(self.queries):,} queries, {len(self.passages):,} passages, {len(self.judgments):,} judgments"
         return f"{self.name}: {sizes}"
+
+    def __repr__(self) -> str:
+        return f"<Collection {self}>"
 
     def passage_text(self, passage_id: str) -> str:
         """Return title and text as one string: what an encoder reads after the recipe's prompt."""

@@ -1,4 +1,4 @@
-"""The shape of the cloud of vectors of one model: how narrow, how even, of how many dimensions."""
+"""The shape of the embedding space of one model: how narrow, how even, of how many dimensions."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,13 +9,14 @@ from retroscope.representations.store import Vectors
 
 EVENNESS = 2.0  # t of uniformity
 PAIRS_AT_ONCE = 2048  # texts whose distances to all others are held
+MOST_WHITENED = 2**28  # numbers of the passages' vectors, of which whitening holds a few copies
 
 
 def anisotropy(x: Vectors) -> float:
-    """Return the mean cosine of two different texts (Ethayarajh 2019): 0 in an isotropic embedding space, 1 where all
-    vectors have one direction.
+    """Return the mean cosine of two different texts (Ethayarajh 2019).
 
-    Of all pairs, by |sum of unit vectors|^2 = n + the sum over pairs.
+    0 in an even embedding space, 1 where all point one way. Of all pairs, by
+    |sum of unit vectors|^2 = n + the sum over pairs.
     """
     n = len(x)
     total = np.square(unit(x).sum(axis=0)).sum()
@@ -23,9 +24,9 @@ def anisotropy(x: Vectors) -> float:
 
 
 def uniformity(x: Vectors) -> float:
-    """Return the log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1 (Wang and Isola 2020,
-    eq. 3).
+    """Return the log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1.
 
+    Wang and Isola (2020), eq. 3.
     0 where all are one; the lower, the more evenly they fill the sphere (-4 at the least in many dimensions).
     """
     u, total, n = unit(x), 0.0, len(x)
@@ -36,8 +37,9 @@ def uniformity(x: Vectors) -> float:
 
 
 def alignment(query: Vectors, passage: Vectors) -> float:
-    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1 (Wang and Isola 2020, eq. 2); 0 at
-    best.
+    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1; 0 at best.
+
+    Wang and Isola (2020), eq. 2.
     """
     if len(query) != len(passage):
         raise AnalysisError(f"{len(query)} queries and {len(passage)} passages are no pairs", where="alignment")
@@ -45,8 +47,7 @@ def alignment(query: Vectors, passage: Vectors) -> float:
 
 
 def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
-    """Return the mean and the matrix that make an embedding space isotropic: (x - mean) @ matrix has the identity as
-    covariance.
+    """Return the mean and the matrix that whiten vectors: (x - mean) @ matrix has the identity as covariance.
 
     Su et al. (2021), arXiv 2103.15316. What retrieval gains by it is geometry alone: it knows no query.
 
@@ -59,3 +60,14 @@ def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"]
     scale = np.zeros_like(variance)
     scale[kept] = variance[kept] ** -0.5
     return mean, directions * scale
+
+
+def can_be_whitened(passages: int, dim: int) -> bool:
+    """Return whether so many passages fit into memory to whiten vectors by them."""
+    return passages * dim <= MOST_WHITENED
+
+
+def whitened_pair(queries: Vectors, passages: Vectors) -> tuple[Vectors, Vectors]:
+    """Return queries and passages, both whitened by the passages' mean and covariance."""
+    mean, matrix = whitening(passages)
+    return (queries - mean) @ matrix, (passages - mean) @ matrix

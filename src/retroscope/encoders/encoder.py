@@ -14,7 +14,7 @@ from retroscope.encoders.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Encoder:
     """One tower: a text goes in, a vector comes out. Make one with `load_encoder`.
 
@@ -35,6 +35,16 @@ class Encoder:
     anatomy: Anatomy
     head: nn.Module
     proof: LoadingProof
+
+    def __repr__(self) -> str:
+        return f"<Encoder {self.name}: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """Family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at most"."""
+        width = int(self.backbone.config.get_text_config().hidden_size)
+        shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {width}"
+        return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
 
     @property
     def device(self) -> torch.device:
@@ -65,7 +75,7 @@ class Encoder:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Retriever:
     """Two towers (possibly the same encoder) and how their vectors are compared.
 
@@ -83,6 +93,13 @@ class Retriever:
     similarity: str
     similarity_source: str = "user"
     own_similarity: str | None = None
+
+    def __repr__(self) -> str:
+        towers = [self.query.summary]
+        if self.passage is not self.query:
+            towers = [f"query tower {self.query.name}: {towers[0]}",
+                      f"passage tower {self.passage.name}: {self.passage.summary}"]  # fmt: skip
+        return f"<Retriever {self.name}: {'; '.join(towers)}; compared by {self.similarity}>"
 
     def tower(self, name: str) -> Encoder:
         """Return the encoder of the "query" or the "passage" tower."""

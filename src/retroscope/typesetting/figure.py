@@ -1,6 +1,6 @@
 """Figure: a chart with what it must never be shown without."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,3 +30,12 @@ class Figure:
         """In Vega-Lite, styled: all data inside, no address to fetch from. Made once: page and files show the same."""
         spec: dict[str, Any] = style(self.chart.properties(description=self.alt)).to_dict()
         return spec
+
+
+WITHOUT_NORM = "without the final norm"
+
+
+def without_final_norm(figure: Figure) -> Figure:
+    """Return a figure of the layers as the blocks leave them, under another name than that of the normed layers."""
+    caption = f"Layers as the blocks leave them, {WITHOUT_NORM} below the last. {figure.caption}"
+    return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT_NORM}", caption=caption)

@@ -23,8 +23,14 @@ from retroscope.typesetting.numbers import score, seconds, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
 MACROS = (
-    "{% from 'macros.html.j2' import alarms, caveats, facts, figure, model_facts, statement, table with context %}\n"
-)
+    "alarms",
+    "caveats",
+    "facts",
+    "figure",
+    "model_facts",
+    "statement",
+    "table",
+)  # templates call them
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,10 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
     file = folder / f"{part}.html.j2"
     if not file.is_file():
         return Markup("")
-    code = MACROS + file.read_text("utf-8")
+    taken = sorted({*MACROS, *shared} & {*section.values})
+    if taken:
+        raise ValueError(f"the section {section.name} gives its templates values called {', '.join(taken)}")
+    code = f"{{% from 'macros.html.j2' import {', '.join(MACROS)} with context %}}\n{file.read_text('utf-8')}"
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
 
 

@@ -1,86 +1,140 @@
-"""The baselines of a comparison: the backbone under every variant, the retriever and a random-weight copy likewise."""
+"""Search with the backbone under every variant, with the retriever and a random-weight copy likewise, and by BM25."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from time import perf_counter
+from dataclasses import dataclass
+from typing import Any
 
-from retroscope.analyses.baselines.summary import BASELINES, BESTS, BM25, RANDOM, SHUFFLED, VARIANTS
-from retroscope.analyses.baselines.variants import HEAD, Trial, Tried, trial, try_bm25, try_shuffled, try_variants
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.baselines.infer import BESTS, BM25, RANDOM, SHUFFLED, VARIANTS
+from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.baselines.variants import (
+    HEAD,
+    BaselineTask,
+    VariantScores,
+    baseline_task,
+    seconds_each,
+    try_bm25,
+    try_shuffled,
+    try_variants,
+)
 from retroscope.analyses.baselines.vectors import Views, applicable, repooled
-from retroscope.analyses.representations.measure import MOST_WHITENED
-from retroscope.collection.collection import Collection
+from retroscope.analyses.context import Context, tower_document
+from retroscope.analyses.measurement import Measurement
+from retroscope.drift.geometry import can_be_whitened
+from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
-from retroscope.progress import Progress, Stages
-from retroscope.representations.store import RetrieverRepresentations
-from retroscope.study.extras import Extra
-from retroscope.study.measure import Measured, encode
-from retroscope.study.settings import StudySettings
 
 
-def already_there(
-    sides: Mapping[str, Measured],
-    twin: RetrieverRepresentations | None,
-    collection: Collection,
-    settings: StudySettings,
-    cache: Path,
-    *,
-    progress: Progress | None = None,
-) -> Extra:
-    """Measure what the backbone retrieves at its best, and what a random-weight copy and the retriever do likewise.
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is searched.
 
-    Args:
-        sides: "before" and "after", measured.
-        twin: vectors of the backbone's random-weight copy; None where that control was left out.
-        collection: that is searched.
-        settings: of the study.
-        cache: folder of the vector stores.
-        progress: told (what, done, total).
+    Attributes:
+        task: what every model is asked.
+        poolings: of the backbone, besides the retriever's own.
+        left_out: pooling -> why it has no meaning for this backbone.
+        others: the backbone under `poolings` side by side; None where there are none.
     """
-    chosen, before, after = settings.baselines, sides["before"], sides["after"]
-    if chosen is None:
-        return Extra()
-    texts, _, dim = before.vectors.passage.store.vectors.shape
-    if texts * dim > MOST_WHITENED:
-        return _not_measured(f"{texts:,} passages of {dim:,} numbers are too many to hold")
+
+    task: BaselineTask
+    poolings: tuple[str, ...]
+    left_out: Mapping[str, str]
+    others: Retriever | None
+
+
+def refusal(context: Context, settings: BaselineSettings) -> str:
+    """Return why the baselines cannot be measured."""
+    if not context.is_pair:
+        return "baselines are of a backbone, beside a retriever"
+    dim = int(context.models["before"].passage.backbone.config.hidden_size)
+    if not can_be_whitened(len(context.collection.passages), dim):
+        distinct = context.towers(context.models["before"])[1].plan.inventory.n_distinct
+        if not can_be_whitened(distinct, dim):
+            return f"{distinct:,} passages of {dim:,} numbers are too many to hold"
     try:
-        asked = trial(collection, settings.retrieval.measures, after.retriever.similarity, chosen)
+        _task(context, settings)
     except AnalysisError as error:
-        return _not_measured(error.what)
-    start = perf_counter()
-    names, reasons = applicable(before.retriever, chosen.poolings)
-    stages = Stages("baselines", progress)
-    others = None
-    if names:
-        others, _ = encode(repooled(before.retriever, names), collection, cache, settings, stages)
-    views = {
-        "before": Views(before.vectors, before.retriever.passage.recipe.pooling, others, names),
-        "after": Views(after.vectors, after.retriever.passage.recipe.pooling),
+        return error.what
+    return ""
+
+
+def plan(context: Context, settings: BaselineSettings) -> Planned:
+    """Return how many views of the texts are searched, and what is encoded for them alone.
+
+    A view is one pooling and layer of one model: raw, whitened, and with a linear head.
+    """
+    before = context.models["before"]
+    poolings, left_out = applicable(before, settings.poolings)
+    others = repooled(before, poolings) if poolings else None
+    task = _task(context, settings)
+    models = 3 if context.settings.random_weights else 2
+    views = (models + len(poolings)) * (before.passage.anatomy.n_blocks + 1)
+    each = seconds_each(context.collection, int(before.passage.backbone.config.hidden_size), task)
+    seconds = round(views * each, 1)
+    how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
+    role = f"before, pooled by {', '.join(poolings)}"
+    return Planned(
+        lines=(f"baselines: {views} poolings and layers are searched, {how}, about {seconds:,.0f} s",),
+        seconds=seconds,
+        document={"views": views, "head": task.head},
+        towers=() if others is None else tuple(tower_document(role, tower) for tower in context.towers(others)),
+        work=Work(task, poolings, left_out, others),
+    )
+
+
+def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
+    """Return the scores of every variant and of the bests, by the names in `infer`, with the choices of every fold."""
+    work: Work = planned.work
+    stages = context.stages("baselines")
+    views = _views(context, work)
+    stages.ended("encoding of variants")
+    tried = {
+        model: try_variants(view, work.task, stages.inside(model.replace("_", " "))) for model, view in views.items()
     }
-    if twin is not None:
-        views[RANDOM] = Views(twin, before.retriever.passage.recipe.pooling)
-    tried = {model: try_variants(v, asked, stages.inside(model.replace("_", " "))) for model, v in views.items()}
-    scores = {VARIANTS[model]: t.scores for model, t in tried.items()}
-    scores |= {BESTS[model]: t.best for model, t in tried.items()} | {BM25: try_bm25(collection, asked.measures)}
-    caveats = []
-    if chosen.head:
+    scores = {VARIANTS[model]: variants.scores for model, variants in tried.items()}
+    scores |= {BESTS[model]: variants.best for model, variants in tried.items()}
+    scores[BM25] = try_bm25(context.collection, work.task.measures)
+    caveats: tuple[str, ...] = ()
+    if settings.head:
         try:
-            scores[SHUFFLED] = try_shuffled(views["before"], asked, chosen)
+            scores[SHUFFLED] = try_shuffled(views["before"], work.task, settings)
         except AnalysisError as error:
-            caveats = [f"the linear head has no control by shuffled judgments: {error.what}"]
-    facts = {BASELINES: {"left_out": reasons, "chosen": _chosen(tried), "variants": _variants(asked, tried)}}
-    return Extra(scores, caveats, {BASELINES: perf_counter() - start}, facts)
+            caveats = (f"the linear head has no control by shuffled judgments: {error.what}",)
+    stages.ended("baselines")
+    return Measurement(
+        scores=scores,
+        facts={"left_out": dict(work.left_out), "choices": _choices(tried), "tried": _untrained(work.task, tried)},
+        caveats=caveats,
+        seconds=stages.seconds,
+    )
 
 
-def _not_measured(reason: str) -> Extra:
-    return Extra(caveats=[f"the baselines were not measured: {reason}"])
+def _task(context: Context, settings: BaselineSettings) -> BaselineTask:
+    return baseline_task(context.collection, context.settings.measures, context.models["after"].similarity, settings)
 
 
-def _chosen(tried: Mapping[str, Tried]) -> list[dict[str, object]]:
-    return [{"model": model, **row} for model, found in tried.items() for row in found.chosen]
+def _views(context: Context, work: Work) -> dict[str, Views]:
+    """Every model's vectors by pooling and layer."""
+    before, after = context.models["before"], context.models["after"]
+    others = None if work.others is None else context.encoded(work.others, "baselines").vectors
+    own = before.passage.recipe.pooling
+    views = {
+        "before": Views(context.encoded(before).vectors, own, others, work.poolings),
+        "after": Views(context.encoded(after).vectors, after.passage.recipe.pooling),
+    }
+    copy = context.random_vectors("before")
+    return views if copy is None else {**views, RANDOM: Views(copy, own)}
 
 
-def _variants(asked: Trial, tried: Mapping[str, Tried]) -> dict[str, int]:
-    """How many variants of each model there were to choose from, without heads."""
-    untrained = [kind for kind in asked.kinds if kind != HEAD]
-    sizes = {model: found.scores.values.sizes for model, found in tried.items()}
+def _choices(tried: Mapping[str, VariantScores]) -> list[dict[str, Any]]:
+    return [{"model": model, **row} for model, variants in tried.items() for row in variants.choices]
+
+
+def _untrained(task: BaselineTask, tried: Mapping[str, VariantScores]) -> dict[str, int]:
+    """Count the variants of each model that there were to choose from, without heads."""
+    untrained = [kind for kind in task.kinds if kind != HEAD]
+    sizes = {model: variants.scores.values.sizes for model, variants in tried.items()}
     return {model: size["pooling"] * size["layer"] * len(untrained) for model, size in sizes.items()}
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,11 +1,11 @@
-"""What the frozen backbone retrieves at its best, as a report wants it. Nothing here computes."""
+"""What was found of the frozen backbone at its best."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from retroscope.analyses.neurons.result import demand_columns
+from retroscope.errors import demand_columns
 from retroscope.statistics import Difference
 
 VARIANT_COLUMNS = ("model", "pooling", "layer", "vectors", "measure", "mean", "ci_low", "ci_high")
@@ -17,10 +17,11 @@ RANDOM = "random weights"
 
 
 @dataclass(frozen=True, eq=False)
-class BaselineFindings:
+class BaselineResult:
     """The backbone under other poolings, layers, whitening and linear heads, and what else it is held against.
 
     Attributes:
+        gain: the retriever as compared, against the backbone as compared, over `measure`.
         variants: a row a model ("before", "after", "random weights"), pooling, layer, vectors and measure, with the
             interval of the mean; BM25 has a row a measure and no pooling.
         left: the retriever as compared, against the best of the backbone, over (best, measure).
@@ -33,6 +34,7 @@ class BaselineFindings:
         tried: model -> variants without a head.
     """
 
+    gain: Difference
     variants: pd.DataFrame
     left: Difference
     alike: Difference
@@ -50,10 +52,10 @@ class BaselineFindings:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """The bests that were measured, in order."""
+        """Return the bests that were measured, in order."""
         return tuple(str(name) for name in self.left.table.coords["best"].values)
 
     def choice(self, model: str, best: str) -> "pd.Series[object]":
-        """The variant that was chosen in most folds."""
+        """Return the variant that was chosen in most folds."""
         mine = self.choices[(self.choices["model"] == model) & (self.choices["best"] == best)]
         return mine.loc[mine["folds"].idxmax()]

@@ -1,4 +1,4 @@
-"""What was already there, at its best: the frozen backbone under other poolings, layers, whitening and a linear head.
+"""Search with the frozen backbone at its best: under other poolings, layers, whitening and a linear head.
 
 "Before" is the backbone as the retriever pools it. It may hold more than that shows: another pooling, another layer,
 an evener embedding space, or a linear map may retrieve better. The best of these, chosen on other queries than it is
@@ -15,10 +15,11 @@ import xarray as xr
 
 from retroscope.analyses.baselines.result import TRAINED, UNTRAINED
 from retroscope.analyses.baselines.settings import BaselineSettings
-from retroscope.analyses.baselines.vectors import Views, whitened_pair
+from retroscope.analyses.baselines.vectors import Views
 from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Judgment
+from retroscope.drift.geometry import whitened_pair
 from retroscope.inputs.sampled import sampled
 from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors, representations_in_memory
@@ -37,7 +38,7 @@ DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class BaselineTask:
     """What is asked of every model.
 
     Attributes:
@@ -67,125 +68,127 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class VariantScores:
     """One model under every variant.
 
     Attributes:
-        scores: dims (query, pooling, layer, vectors, measure); see `Trial.kinds` for the vectors.
+        scores: dims (query, pooling, layer, vectors, measure); see `BaselineTask.kinds` for the vectors.
         best: dims (query, best, measure): of every query, the variant that is best on the other folds.
-        chosen: one row a fold and best: which variant that was.
+        choices: one row a fold and best: which variant that was.
     """
 
     scores: Scores
     best: Scores
-    chosen: list[dict[str, Any]]
+    choices: list[dict[str, Any]]
 
 
-def trial(collection: Collection, measures: Sequence[str], similarity: str, settings: BaselineSettings) -> Trial:
+def baseline_task(
+    collection: Collection, measures: Sequence[str], similarity: str, settings: BaselineSettings
+) -> BaselineTask:
     """Return what is asked of every model, with the folds of the collection's queries.
 
     Raises:
         AnalysisError: if the queries cannot be divided.
     """
     folds = query_folds(collection, settings.folds, settings.seed)
-    return Trial(collection, tuple(measures), folds, similarity, settings.head)
+    return BaselineTask(collection, tuple(measures), folds, similarity, settings.head)
 
 
-def try_variants(views: Views, asked: Trial, progress: Count | None = None) -> Tried:
+def try_variants(views: Views, task: BaselineTask, progress: Count | None = None) -> VariantScores:
     """Search with every pooling and layer of a model: raw, whitened, and with a linear head."""
     layers = range(views.own.passage.n_layers)
-    shape = (len(asked.folds), len(views.poolings), len(layers), len(asked.kinds), len(asked.measures))
+    shape = (len(task.folds), len(views.poolings), len(layers), len(task.kinds), len(task.measures))
     values = np.full(shape, np.nan)
     for i, pooling in enumerate(views.poolings):
         for k in layers:
-            for kind, found in _variants(views, pooling, k, asked).items():
-                values[:, i, k, asked.kinds.index(kind)] = found
+            for kind, found in _variants(views, pooling, k, task).items():
+                values[:, i, k, task.kinds.index(kind)] = found
             if progress:
                 progress(i * len(layers) + k + 1, len(views.poolings) * len(layers))
-    labels = (asked.collection.judged_queries, views.poolings, layers, asked.kinds, asked.measures)
+    labels = (task.collection.judged_queries, views.poolings, layers, task.kinds, task.measures)
     coords = {dim: list(names) for dim, names in zip(DIMS, labels, strict=True)}
-    scores = _scores("baselines", xr.DataArray(values, coords=coords, dims=DIMS), views, asked)
-    best, chosen = _best(scores.values, asked)
-    return Tried(scores, _scores("best baseline", best, views, asked), chosen)
+    scores = _scores("baselines", xr.DataArray(values, coords=coords, dims=DIMS), views, task)
+    best, choices = _best(scores.values, task)
+    return VariantScores(scores, _scores("best baseline", best, views, task), choices)
 
 
-def _variants(views: Views, pooling: str, layer: int, asked: Trial) -> dict[str, np.ndarray]:
-    """Kind of vectors -> values [query, measure] of one pooling and layer."""
-    return _searches(*views.of(pooling, layer, asked.collection.judged_queries), asked)
+def _variants(views: Views, pooling: str, layer: int, task: BaselineTask) -> dict[str, np.ndarray]:
+    """Return kind of vectors -> values [query, measure] of one pooling and layer."""
+    return _searches(*views.of(pooling, layer, task.collection.judged_queries), task)
 
 
-def _searches(queries: Vectors, passages: Vectors, asked: Trial) -> dict[str, np.ndarray]:
-    """Kind of vectors -> values [query, measure] of these frozen vectors."""
-    found = {RAW: _searched(queries, passages, asked.similarity, asked)}
-    if UNIT in asked.kinds:
-        found[UNIT] = _searched(queries, passages, "cosine", asked)
+def _searches(queries: Vectors, passages: Vectors, task: BaselineTask) -> dict[str, np.ndarray]:
+    """Return kind of vectors -> values [query, measure] of these frozen vectors."""
+    found = {RAW: _searched(queries, passages, task.similarity, task)}
+    if UNIT in task.kinds:
+        found[UNIT] = _searched(queries, passages, "cosine", task)
     even = whitened_pair(queries, passages)
-    found[WHITENED] = _searched(even["queries"], even["passages"], "cosine", asked)
-    if asked.head:
-        found[HEAD] = _with_head({RAW: (queries, passages), WHITENED: (even["queries"], even["passages"])}, asked)
+    found[WHITENED] = _searched(*even, "cosine", task)
+    if task.head:
+        found[HEAD] = _with_head({RAW: (queries, passages), WHITENED: even}, task)
     return found
 
 
-def _searched(queries: Vectors, passages: Vectors, similarity: str, asked: Trial) -> np.ndarray:
-    """Values [query, measure] of a search with these vectors."""
+def _searched(queries: Vectors, passages: Vectors, similarity: str, task: BaselineTask) -> np.ndarray:
+    """Return values [query, measure] of a search with these vectors."""
     made = [
         representations_in_memory(list(ids), found[:, None].astype(np.float32))
-        for ids, found in ((asked.collection.judged_queries, queries), (asked.collection.passages, passages))
+        for ids, found in ((task.collection.judged_queries, queries), (task.collection.passages, passages))
     ]
     vectors = RetrieverRepresentations("variant", made[0], made[1], similarity, {})
-    return np.asarray(retrieve(vectors, asked.collection, asked.measures).scores.values.values)
+    return np.asarray(retrieve(vectors, task.collection, task.measures).scores.values.values)
 
 
-def _with_head(views: dict[str, tuple[Vectors, Vectors]], asked: Trial) -> np.ndarray:
-    """Values [query, measure] with the head of each query's fold."""
-    row_of = {passage: row for row, passage in enumerate(asked.collection.passages)}
-    judged = asked.collection.judged_queries
-    pairs = [np.array([row_of[p] for p in relevant(asked.collection, query)]) for query in judged]
+def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) -> np.ndarray:
+    """Return values [query, measure] with the head of each query's fold."""
+    row_of = {passage: row for row, passage in enumerate(task.collection.passages)}
+    judged = task.collection.judged_queries
+    pairs = [np.array([row_of[p] for p in relevant(task.collection, query)]) for query in judged]
     spaces = {name: Space(unit_rows(q), unit_rows(p), pairs) for name, (q, p) in views.items()}
-    heads = cross_fitted(spaces, asked.folds)
-    values = np.full((len(judged), len(asked.measures)), np.nan)
+    heads = cross_fitted(spaces, task.folds)
+    values = np.full((len(judged), len(task.measures)), np.nan)
     for name in dict.fromkeys(head.space for head in heads):
         mapped = spaces[name].queries.copy()
         mine = [head for head in heads if head.space == name]
         for head in mine:
             mapped[head.rows] = head.queries
-        found = _searched(mapped, spaces[name].passages, "cosine", asked)
+        found = _searched(mapped, spaces[name].passages, "cosine", task)
         for head in mine:
             values[head.rows] = found[head.rows]
     return values
 
 
-def _best(values: xr.DataArray, asked: Trial) -> tuple[xr.DataArray, list[dict[str, Any]]]:
-    """Of every query, the values of the variant that is best by the first measure on the other folds.
+def _best(values: xr.DataArray, task: BaselineTask) -> tuple[xr.DataArray, list[dict[str, Any]]]:
+    """Return, of every query, the values of the variant that is best by the first measure on the other folds.
 
     The model as it is compared (its own pooling, last layer, raw) stays unless another is better.
     """
     sizes = [values.sizes[dim] for dim in DIMS[1:4]]
-    table = values.values.reshape(len(asked.folds), -1, len(asked.measures))
-    kinds = np.array(asked.kinds)[np.unravel_index(np.arange(table.shape[1]), sizes)[2]]
+    table = values.values.reshape(len(task.folds), -1, len(task.measures))
+    kinds = np.array(task.kinds)[np.unravel_index(np.arange(table.shape[1]), sizes)[2]]
     as_compared = int(np.ravel_multi_index((0, sizes[1] - 1, 0), sizes))
-    queries = Clusters(numbered(np.array([asked.collection.query_texts[i] for i in values["query"].values])))
-    best, rows = np.full((len(asked.folds), len(asked.bests), len(asked.measures)), np.nan), []
-    for i, name in enumerate(asked.bests):
+    queries = Clusters(numbered(np.array([task.collection.query_texts[i] for i in values["query"].values])))
+    best, rows = np.full((len(task.folds), len(task.bests), len(task.measures)), np.nan), []
+    for i, name in enumerate(task.bests):
         usable = np.where(np.isin(kinds, BEST[name]), table[:, :, 0], np.nan)
-        for fold, variant in enumerate(chosen_on_others(usable, asked.folds, as_compared, queries)):
-            best[asked.folds == fold, i] = table[asked.folds == fold, variant]
+        for fold, variant in enumerate(chosen_on_others(usable, task.folds, as_compared, queries)):
+            best[task.folds == fold, i] = table[task.folds == fold, variant]
             at = np.unravel_index(variant, sizes)
             labels = {dim: values[dim].values[k].item() for dim, k in zip(DIMS[1:4], at, strict=True)}
             rows.append({"best": name, "fold": fold, **labels, "as_compared": bool(variant == as_compared)})
-    coords = {"query": values["query"].values, "best": list(asked.bests), "measure": list(asked.measures)}
+    coords = {"query": values["query"].values, "best": list(task.bests), "measure": list(task.measures)}
     return xr.DataArray(best, coords=coords, dims=("query", "best", "measure")), rows
 
 
-def _scores(name: str, values: xr.DataArray, views: Views, asked: Trial) -> Scores:
+def _scores(name: str, values: xr.DataArray, views: Views, task: BaselineTask) -> Scores:
     recipe = {
         "retriever": views.own.recipe,
-        "collection": asked.collection.fingerprint,
-        "folds": int(asked.folds.max()) + 1,
-        "similarity": f"{RAW}: {asked.similarity}; the others: cosine",
+        "collection": task.collection.fingerprint,
+        "folds": int(task.folds.max()) + 1,
+        "similarity": f"{RAW}: {task.similarity}; the others: cosine",
     }
-    made = Scores(name, values, recipe, views.own.warnings, passages=asked.collection.relevant)
-    return made.with_texts(asked.collection.query_texts)
+    made = Scores(name, values, recipe, views.own.warnings, passages=task.collection.relevant)
+    return made.with_texts(task.collection.query_texts)
 
 
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
@@ -209,15 +212,15 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
     return replace(collection, judgments=judgments, candidates=())
 
 
-def try_shuffled(views: Views, asked: Trial, settings: BaselineSettings) -> Scores:
+def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:
     """Return retrieval of shuffled judgments, raw and with a linear head that learned them: dims (query, vectors,
     measure). A head whose folds are apart cannot know them; one that leaks does.
     """
-    other = trial(shuffled_judgments(asked.collection, settings.seed), asked.measures, asked.similarity, settings)
+    other = baseline_task(shuffled_judgments(task.collection, settings.seed), task.measures, task.similarity, settings)
     found = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)
     kinds = [RAW, HEAD]
     values = np.stack([found[kind] for kind in kinds], axis=1)
-    coords = {"query": list(other.collection.judged_queries), "vectors": kinds, "measure": list(asked.measures)}
+    coords = {"query": list(other.collection.judged_queries), "vectors": kinds, "measure": list(task.measures)}
     made = xr.DataArray(values, coords=coords, dims=("query", "vectors", "measure"))
     return _scores("shuffled judgments", made, views, other)
 
@@ -235,18 +238,18 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
     return Scores("BM25", values, recipe, passages=collection.relevant).with_texts(collection.query_texts)
 
 
-def seconds_each(collection: Collection, dim: int, asked: Trial) -> float:
+def seconds_each(collection: Collection, dim: int, task: BaselineTask) -> float:
     """Estimate the time that one pooling and layer takes, from random vectors and a few queries, at two sizes."""
     rng = np.random.default_rng(0)
     passages = rng.standard_normal((len(collection.passages), dim), dtype=np.float32)
-    sizes = [n for n in TIMED if n < len(asked.folds)] or [len(asked.folds)]
+    sizes = [n for n in TIMED if n < len(task.folds)] or [len(task.folds)]
     times = []
     for n in sizes:
         few = sampled(collection, collection.judged_queries[:n], 0, 0)
         start = perf_counter()
         _searches(rng.standard_normal((n, dim), dtype=np.float32), passages, replace(
-            asked, collection=few, folds=np.arange(n) % (int(asked.folds.max()) + 1)
+            task, collection=few, folds=np.arange(n) % (int(task.folds.max()) + 1)
         ))  # fmt: skip
         times.append(perf_counter() - start)
     slope = (times[-1] - times[0]) / (sizes[-1] - sizes[0]) if len(sizes) > 1 else 0.0
-    return times[-1] + max(slope, 0.0) * (len(asked.folds) - sizes[-1])
+    return times[-1] + max(slope, 0.0) * (len(task.folds) - sizes[-1])

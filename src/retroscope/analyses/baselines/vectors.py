@@ -1,12 +1,11 @@
 """The frozen vectors of a model under several poolings, from one more pass over the texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
 
-from retroscope.drift.geometry import whitening
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.pooling import JOIN
@@ -87,9 +86,3 @@ class Views:
         width = found.shape[1] // len(self.names)
         at = self.names.index(pooling) * width
         return np.ascontiguousarray(found[:, at : at + width])
-
-
-def whitened_pair(queries: Vectors, passages: Vectors) -> Mapping[str, Vectors]:
-    """Return both, whitened by the passages' mean and covariance, as "queries" and "passages"."""
-    mean, matrix = whitening(passages)
-    return {"queries": (queries - mean) @ matrix, "passages": (passages - mean) @ matrix}

@@ -6,13 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINED, BaselineFindings
+from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINED, BaselineResult
 from retroscope.statistics import Difference
-from retroscope.study.findings import Findings
 from retroscope.typesetting.frames import alpha, correction, rows
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE, Statement
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_limits
 
 TOPIC = "already there"
@@ -20,39 +19,39 @@ HOW = {UNTRAINED: "without training", TRAINED: "with a linear head trained on it
 LEAK = 5  # the control must be this many times as improbable as a finding: it is an alarm
 
 
-def baseline_statements(findings: Findings) -> list[Statement]:
+def baseline_statements(found: BaselineResult, subject: Subject) -> tuple[Statement, ...]:
     """Return every statement about what was already there."""
-    found = findings.baselines
-    if found is None or rows(found.left, measure=findings.primary_measure).empty:
-        return []
-    left = [_left(findings, found, best) for best in found.bests]
-    return [*left, *_alike(findings, found), *_pre_training(findings, found), *_shuffled(findings, found)]
+    measure = subject.measures[0]
+    if rows(found.left, measure=measure).empty:
+        return ()
+    left = [_left(found, best, subject) for best in found.bests]
+    return (*left, _alike(found, measure), *_pre_training(found, measure), *_shuffled(found, measure))
 
 
-def _left(findings: Findings, found: BaselineFindings, best: str) -> Statement:
-    """What of the gain the best leaves."""
-    measure = findings.primary_measure
+def _left(found: BaselineResult, best: str, subject: Subject) -> Statement:
+    """State what of the gain the best leaves."""
+    measure = subject.measures[0]
     row = _row(found.left, best, measure)
     tested = _tested(found.left, row)
     text = (
         f"The backbone at its best {HOW[best]} reaches {measure} {score(row[BEFORE])} "
-        f"({_variant(findings, found, best)}), the retriever {score(row[AFTER])}: {tested}."
+        f"({_variant(found, best, subject)}), the retriever {score(row[AFTER])}: {tested}."
     )
     significant = row["p_corrected"] < alpha(found.left)
     if significant and row["effect"] < 0:
         return Statement(TOPIC, CHANGED, f"{text} The retriever, as it is used, does not reach what was already there.")
-    share = _share(findings, found, best)
+    share = _share(found, best, measure)
     if significant:
         return Statement(TOPIC, CHANGED, f"{text}{share}")
     return Statement(TOPIC, NO_EVIDENCE, f"{text} No evidence that fine-tuning adds anything to it.{share}")
 
 
-def _variant(findings: Findings, found: BaselineFindings, best: str) -> str:
-    """Which variant that is, and how it was chosen."""
-    chosen: Any = found.choice(BEFORE, best)
-    folds = "every fold" if chosen["folds"] == chosen["of"] else f"{chosen['folds']} of {chosen['of']} folds"
-    name = variant_name(findings, chosen)
-    if chosen["as_compared"]:
+def _variant(found: BaselineResult, best: str, subject: Subject) -> str:
+    """Return which variant that is, and how it was chosen."""
+    choice: Any = found.choice(BEFORE, best)
+    folds = "every fold" if choice["folds"] == choice["of"] else f"{choice['folds']} of {choice['of']} folds"
+    name = variant_name(choice, subject)
+    if choice["as_compared"]:
         kinds = count(found.tried[BEFORE], "variant") if best == UNTRAINED else "all variants and heads"
         return f"{name}, as compared: in {folds} none of {kinds} was better by more than a standard error"
     if best == UNTRAINED:
@@ -60,59 +59,57 @@ def _variant(findings: Findings, found: BaselineFindings, best: str) -> str:
     return f"{name}: the best in {folds} by the other folds"
 
 
-def variant_name(findings: Findings, row: Any) -> str:
-    """A variant in words: "mean pooling, layer 3, whitened"."""
-    return f"{row['pooling']} pooling, layer {findings.layer_label(int(row['layer']))}, {row['vectors']}"
+def variant_name(row: Any, subject: Subject) -> str:
+    """Return a variant in words: "mean pooling, layer 3, whitened"."""
+    return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}, {row['vectors']}"
 
 
-def _share(findings: Findings, found: BaselineFindings, best: str) -> str:
-    """The part of the gain that is left, where there is a gain."""
-    whole = rows(findings.retrieval, measure=findings.primary_measure).iloc[0]
-    if not (whole["p_corrected"] < alpha(findings.retrieval) and whole["effect"] > 0):
+def _share(found: BaselineResult, best: str, measure: str) -> str:
+    """Return the part of the gain that is left, where there is a gain."""
+    whole = rows(found.gain, measure=measure).iloc[0]
+    if not (whole["p_corrected"] < alpha(found.gain) and whole["effect"] > 0):
         return ""
     shares = found.shares
-    row = shares[(shares["best"] == best) & (shares["measure"] == findings.primary_measure)].iloc[0]
+    row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
     return f" That leaves {share_words(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
 
 
 def share_words(row: Any) -> str:
-    """A share with its interval, in percent."""
+    """Return a share with its interval, in percent."""
     if math.isnan(row["share"]):
         return "no stated share (the gain may be 0)"
     return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
-def _alike(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
-    """Both at their best."""
-    said, significant = _each_best(found, found.alike, findings.primary_measure)
-    text = f"With the best variant of each, from backbone to retriever, {findings.primary_measure} goes {said}."
-    yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
+def _alike(found: BaselineResult, measure: str) -> Statement:
+    """Compare both at their best."""
+    effects, significant = _each_best(found, found.alike, measure)
+    text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
+    return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
 
 
-def _pre_training(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
-    """A random-weight copy at its best: what words alone give."""
+def _pre_training(found: BaselineResult, measure: str) -> Iterator[Statement]:
+    """Compare with a random-weight copy at its best: what words alone give."""
     if found.pre_training is None:
         return
-    said, significant = _each_best(found, found.pre_training, findings.primary_measure)
+    effects, significant = _each_best(found, found.pre_training, measure)
     text = (
         f"A copy of the backbone with {RANDOM}, treated likewise, shows what words alone give; by "
-        f"{findings.primary_measure}: {said} ({RANDOM} to backbone).{_words(findings, found)}"
+        f"{measure}: {effects} ({RANDOM} to backbone).{_words(found, measure)}"
     )
     yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text, (BEFORE,))
 
 
-def _words(findings: Findings, found: BaselineFindings) -> str:
-    row = found.variants[
-        (found.variants["model"] == BM25) & (found.variants["measure"] == findings.primary_measure)
-    ].iloc[0]
+def _words(found: BaselineResult, measure: str) -> str:
+    row = found.variants[(found.variants["model"] == BM25) & (found.variants["measure"] == measure)].iloc[0]
     return f" BM25 reaches {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
 
 
-def _shuffled(findings: Findings, found: BaselineFindings) -> Iterator[Statement]:
-    """The control that must fail: a head that learned shuffled judgments."""
+def _shuffled(found: BaselineResult, measure: str) -> Iterator[Statement]:
+    """Report the control that must fail: a head that learned shuffled judgments."""
     if found.shuffled is None:
         return
-    row = rows(found.shuffled, measure=findings.primary_measure).iloc[0]
+    row = rows(found.shuffled, measure=measure).iloc[0]
     numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(found.shuffled, row)}"
     if row["effect"] > 0 and row["p_corrected"] < alpha(found.shuffled) / LEAK:
         text = f"Control failed: a linear head finds the shuffled judgments it learned ({numbers}): its folds leak."
@@ -122,8 +119,8 @@ def _shuffled(findings: Findings, found: BaselineFindings) -> Iterator[Statement
         yield Statement(TOPIC, NOTE, text, (BEFORE,))
 
 
-def _each_best(found: BaselineFindings, difference: Difference, measure: str) -> tuple[str, bool]:
-    """The difference at every best in words, and whether any is significant."""
+def _each_best(found: BaselineResult, difference: Difference, measure: str) -> tuple[str, bool]:
+    """Return the difference at every best in words, and whether any is significant."""
     table = [(best, _row(difference, best, measure)) for best in found.bests]
     words = [
         f"{'without training' if best == UNTRAINED else 'with a linear head'} {score(row[BEFORE])} to "

@@ -1,14 +1,11 @@
 """Figures of retrieval by layer."""
 
-from dataclasses import replace
-
 import altair as alt
 
 from retroscope.analyses.layers.result import LayerEffects
-from retroscope.analyses.layers.words import WITHOUT
 from retroscope.statistics import Difference
 from retroscope.typesetting.curves import curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.figure import Figure, without_final_norm
 from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import Subject
 
@@ -17,9 +14,7 @@ def layer_figures(found: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
     """Return the curves of both sides, and those without the final norm where they differ."""
     made = [_curves(found.effect, subject)]
     if found.bare is not None:
-        bare = _curves(found.bare, subject)
-        caption = f"Layers as the blocks leave them, {WITHOUT} below the last. {bare.caption}"
-        made.append(replace(bare, name=f"{bare.name}_bare", title=f"{bare.title}, {WITHOUT}", caption=caption))
+        made.append(without_final_norm(_curves(found.bare, subject)))
     return tuple(made)
 
 

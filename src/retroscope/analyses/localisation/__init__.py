@@ -1,1 +1,24 @@
-"""."""
+"""Which blocks carry the effect, and do the instruments agree? Every instrument is held against transplants."""
+
+from retroscope.analyses.analysis import Analysis, NoSettings, Reporter
+
+
+def _settings() -> type:
+    return NoSettings
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.localisation.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="localisation",
+    title="Localisation",
+    question="Which blocks carry the effect, and do the instruments agree?",
+    package=__name__,
+    settings=_settings,
+    reporter=_reporter,
+    needs=("transplants", "weights", "representations", "probes", "layers", "neurons"),
+)

@@ -1,49 +1,50 @@
-"""Where it happened: several instruments on the same blocks, and what the transplants say of each. Nothing computes."""
+"""What several instruments say of the same places, and what the transplants say of each. Nothing here computes."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
-from retroscope.analyses.neurons.result import demand_columns
+from retroscope.errors import demand_columns
 
 EVIDENCE_COLUMNS = ("kind", "instrument", "place", "first", "last", "value")
 CLAIM_COLUMNS = ("direction", "kind", "instrument", "place", "score", "effect", "ci_low", "ci_high", "p_corrected",
-                 "rival", "rival_score", "extra", "extra_low", "extra_high", "extra_p", "found", "rank",
-                 "rank_p")  # fmt: skip
+                 "rival", "rival_score", "extra", "extra_low", "extra_high", "extra_p", "agreement",
+                 "rank", "rank_p")  # fmt: skip
 MOST_COLUMNS = ("direction", "kind", "place", "score", "effect", "ci_low", "ci_high", "p_corrected", "share",
-                "share_low", "share_high", "shown", "explained", "sign", "controlled", "random", "agreeing",
+                "share_low", "share_high", "significant", "explained", "sign", "controlled", "random", "agreeing",
                 "instruments", "luck", "luck_together")  # fmt: skip
 BLOCKS, PARTS = "blocks", "parts"  # kinds of places
 AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicted", "undecided"
 
 
 @dataclass(frozen=True, eq=False)
-class StoryFindings:
+class LocalisationResult:
     """What several instruments say of the same places, and whether retrieval agrees.
 
     Attributes:
         evidence: a row an instrument and place (a block, a group of neighbours, or a part of every block): value, in
-            the instrument's own unit, the larger the more happened there. Of "rewind" and "graft": the part of the
-            whole effect that the place makes alone.
-        most: a row a direction and kind: the place that does most alone by its mean, put back ("rewind": is it
-            needed?) or put in ("graft": does it suffice?), of those that are shown to do anything of what all of them
-            do, and that do more than random changes of equal size where these were tried (`controlled`; `random` is
-            their mean effect there); `shown` whether any is; `explained` whether that whole effect is shown, and its
-            `sign`. `share` of the whole effect, with Fieller's interval. Of the `instruments` that name a place,
+            the instrument's own unit, the larger the more happened there. Of "restored" and "grafted": the share of
+            the total effect that the place makes alone.
+        most: a row a direction and kind: the place that does most alone by its mean, restored (is it needed?) or
+            grafted (does it suffice?), of those whose effect is significant in the direction of the total effect, and
+            more than that of random changes of equal size where these were tried (`controlled`; `random` is their mean
+            effect there); `significant` whether any is; `explained` whether the total effect is significant, and its
+            `sign`. `share` of the total effect, with Fieller's interval. Of the `instruments` that name a place,
             `agreeing` agree; `luck`: the probability that as many (one at the least) do by luck, if each named any
             place with equal probability; `luck_together`: the same if the answer were any place, however they depend
             on one another.
         claims: a row a direction and instrument: the place where its value is largest; what that place alone does to
-            retrieval (score, effect, interval, corrected p, all of the transplants); the place that is shown to do the
-            most more (`rival`, and `extra`, the paired difference with its interval and its p, corrected over all
-            other places), or "" where none is; and what follows: "agrees" (it names the place that does most),
-            "matters too" (it names another that is shown to matter, and none is shown to matter more),
-            "contradicted" (one is), "undecided". `rank`: Spearman's correlation of its values with what the places do
-            alone, `rank_p` its one-sided permutation p, uncorrected. An instrument without a value above 0, or that
+            retrieval (score, effect, interval, corrected p, all of the transplants); the place that does significantly
+            more, by the most (`rival`, and `extra`, the paired difference with its interval and its p, corrected over
+            all other places), or "" where none does; and their `agreement`: "agrees" (it names the place that does
+            most), "matters too" (it names another with a significant effect, and none does significantly more),
+            "contradicted" (one does), "undecided". `rank`: Spearman's correlation of its values with what the places
+            do alone, `rank_p` its one-sided permutation p, uncorrected. An instrument without a value above 0, or that
             did not measure every place, names none and has no row.
         measure: of retrieval.
         correction: of p.
-        measured_on: how many queries and passages the transplants were measured with.
+        queries: that the transplants were measured with.
+        passages: that they were searched in.
         confirmed: whether an ablation confirms the neurons; None where there are none or nothing was ablated.
     """
 
@@ -52,7 +53,8 @@ class StoryFindings:
     claims: pd.DataFrame
     measure: str
     correction: str
-    measured_on: str = ""
+    queries: int = 0
+    passages: int = 0
     confirmed: bool | None = None
 
     def __post_init__(self) -> None:

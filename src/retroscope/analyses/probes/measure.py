@@ -85,7 +85,7 @@ def _measured(context: Context, side: str, settings: ProbeSettings, choices: Seq
     random = context.random_vectors(side) if RANDOM_WEIGHTS in settings.chosen_controls else None
     vectors = context.encoded(retriever).vectors
     stages = context.stages(retriever.name)
-    probed = probe(vectors, choices, settings, twin=random, texts=texts, progress=stages.inside("probing"))
+    probed = probe(vectors, choices, settings, random_weights=random, texts=texts, progress=stages.inside("probing"))
     bare, plain = vectors.bare(), _without_controls(settings)
     bare_probed = None
     if bare is not None and plain is not None:

@@ -1,210 +1,168 @@
-"""What moved between the two sides of a comparison: weights, representations, and what geometry alone would give."""
+"""Compare both models' vectors layer by layer, and search with their whitened vectors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
-from retroscope.analyses.representations.result import SIMILARITY_COLUMNS, MovedFindings
-from retroscope.analyses.weights.result import WeightFindings
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import first_of_each
-from retroscope.drift.geometry import whitening
-from retroscope.drift.representations import DriftSettings, representation_drift
-from retroscope.drift.weights import diff_weights, incomparable
-from retroscope.encoders.checkpoints.tensors import weights_of
-from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.files import MARK, whole_folder
-from retroscope.progress import Progress, Stages
-from retroscope.representations.store import (
-    Representations,
-    RetrieverRepresentations,
-    representations_in_memory,
-)
+from retroscope.drift.geometry import can_be_whitened, whitened_pair
+from retroscope.drift.representations import representation_drift
+from retroscope.drift.result import RepresentationDrift
+from retroscope.drift.settings import DriftSettings
+from retroscope.drift.weights import incomparable_towers
+from retroscope.progress import Count
+from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
-from retroscope.statistics.jackknife import GROUPS as OF_JACKKNIFE
-from retroscope.study.measure import Measured
+from retroscope.statistics.jackknife import GROUPS
 
-FRAMES = ("similarity", "shape", "cross")
-TENSORS, GROUPS = "tensors", "groups"
-OF_TOWER = ["tower", "before_name", "after_name"]
-BOTH = "query and passage"
-COARSE = (
-    "loaded in half precision, so their change includes its rounding and their ranks were left out; `retroscope diff` "
-    "reads the files"
-)
-MOST_WHITENED = 2**28  # numbers of the passages' final vectors, of which whitening holds a few copies
+TOO_MANY = "retrieval with whitened vectors was not measured: the passages are too many to hold"
 
 
-def why_not(before: Retriever, after: Retriever, collection: Collection) -> str:
-    """Why what moved cannot be measured; empty where it can. Known before anything is encoded."""
-    for tower in ("query", "passage"):
-        reason = incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy)
-        if reason:
-            return reason
-    needed = 2 * OF_JACKKNIFE
-    ids = {"query": collection.queries, "passage": collection.passages}
-    found = [
-        sum(1 for _ in islice(first_of_each(map(text, ids[t])), needed)) for t, text in texts_by_id(collection).items()
-    ]
-    few, tower = min(zip(found, texts_by_id(collection), strict=True))
-    return f"{few} distinct {tower} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
+def refusal(context: Context, settings: DriftSettings) -> str:
+    """Return why the vectors of the two cannot be compared on this collection."""
+    if not context.is_pair:
+        return "representations are compared between two models"
+    return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(context.collection)
 
 
-def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
-    """Tower -> the text of an id, by which identical texts count once."""
-    return {"query": lambda i: collection.queries[i].text, "passage": collection.passage_text}
+def plan(context: Context, settings: DriftSettings) -> Planned:
+    """Return an empty plan: the vectors are planned for all analyses, and comparing them is fast."""
+    return Planned()
 
 
-def measure_moved(
-    sides: Mapping[str, Measured],
-    collection: Collection,
-    settings: DriftSettings,
-    *,
-    twin: RetrieverRepresentations | None = None,
-    sisters: Sequence[RetrieverRepresentations] = (),
-    progress: Progress | None = None,
-) -> tuple[MovedFindings, dict[str, float]]:
-    """What moved, and the seconds of each stage.
+def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
+    """Return similarity, geometry and layer map as frames.
 
-    Args:
-        sides: "before" and "after", measured.
-        collection: its judged pairs are those of alignment.
-        settings: sample, intervals, spectra.
-        twin: vectors of the random-weight twin of the model before.
-        sisters: vectors of other trainings of the model after.
-        progress: told (what, done, total).
+    On the first collection also: the controls of similarity, the same frames without the final norm as "bare/FRAME",
+    and retrieval with whitened vectors as "SIDE/whitened".
     """
-    before, after = sides["before"], sides["after"]
-    stages = Stages("what moved", progress)
-    weights = _weights(before.retriever, after.retriever, settings, stages)
-    stages.ended("weights")
-    found = representation_drift(
-        before.vectors,
-        after.vectors,
-        judged_pairs(collection),
-        twin=twin,
-        sisters=sisters,
-        text_of=texts_by_id(collection),
-        settings=settings,
-        progress=stages.inside("representations"),
-    )
+    stages = context.stages("representations")
+    vectors = _vectors(context)
+    stages.ended("encoding of controls")
+    drift = _compared(vectors, context.collection, settings, stages.inside("layers"))
+    frames, scores = _frames(drift, ""), {}
+    bare = vectors.bare() if context.first else None
+    if bare is not None:
+        without_norm = _compared(bare, context.collection, settings, stages.inside("layers, no norm"))
+        frames |= _frames(without_norm, "bare/")
     stages.ended("representations")
-    return MovedFindings(weights, found.similarity, found.shape, found.cross, found.texts), stages.seconds
+    if context.first:
+        scores = _whitened(vectors, context)
+        stages.ended("whitened retrieval")
+    return Measurement(
+        scores=scores,
+        frames=frames,
+        facts={"texts": dict(drift.texts)},
+        caveats=(TOO_MANY,) if context.first and len(scores) < len(context.models) else (),
+        seconds=stages.seconds,
+    )
 
 
-def bare_representations(
-    sides: Mapping[str, Measured],
-    collection: Collection,
-    settings: DriftSettings,
-    *,
-    twin: RetrieverRepresentations | None = None,
-    sisters: Sequence[RetrieverRepresentations] = (),
-    progress: Progress | None = None,
-) -> MovedFindings | None:
-    """Compare the layers as the blocks leave them; None where `measure_moved` reads them so."""
-    before, after = (side.vectors.bare() for side in sides.values())
-    if before is None or after is None:
-        return None
-    found = representation_drift(
-        before,
-        after,
+@dataclass(frozen=True, eq=False)
+class _Vectors:
+    """The vectors that are compared on one collection, and those of the controls."""
+
+    before: RetrieverRepresentations
+    after: RetrieverRepresentations
+    random_weights: RetrieverRepresentations | None
+    other_trainings: tuple[RetrieverRepresentations, ...]
+
+    def bare(self) -> "_Vectors | None":
+        """Return the layers as the blocks leave them; None where they are stored so."""
+        before, after = self.before.bare(), self.after.bare()
+        if before is None or after is None:
+            return None
+        copy = None if self.random_weights is None else self.random_weights.bare()
+        others = (bare for other in self.other_trainings if (bare := other.bare()) is not None)
+        return _Vectors(before, after, copy, tuple(others))
+
+
+def _vectors(context: Context) -> _Vectors:
+    """The vectors of both models; those of the controls on the first collection alone."""
+    before, after = (context.encoded(context.models[side]).vectors for side in ("before", "after"))
+    if not context.first:
+        return _Vectors(before, after, None, ())
+    others = tuple(context.encoded(training).vectors for training in context.trainings)
+    return _Vectors(before, after, context.random_vectors("before"), others)
+
+
+def _compared(
+    vectors: _Vectors, collection: Collection, settings: DriftSettings, progress: Count | None
+) -> RepresentationDrift:
+    return representation_drift(
+        vectors.before,
+        vectors.after,
         judged_pairs(collection),
-        twin=None if twin is None else twin.bare(),
-        sisters=[bare for sister in sisters if (bare := sister.bare()) is not None],
+        random_weights=vectors.random_weights,
+        other_trainings=vectors.other_trainings,
         text_of=texts_by_id(collection),
         settings=settings,
-        progress=Stages("what moved", progress).inside("representations, no norm"),
+        progress=progress,
     )
-    return MovedFindings({}, found.similarity, found.shape, found.cross, found.texts)
 
 
 def judged_pairs(collection: Collection) -> list[tuple[str, str]]:
-    """Every judged query and its first relevant passage."""
+    """Return every judged query with its first relevant passage."""
     return [
         (query, next(p for p, grade in collection.qrels[query].items() if grade > 0))
         for query in collection.judged_queries
     ]
 
 
-def _weights(before: Retriever, after: Retriever, settings: DriftSettings, stages: Stages) -> dict[str, WeightFindings]:
-    """Of every tower with weights of its own, on either side."""
-    shared = all(r.query.backbone is r.passage.backbone for r in (before, after))
-    towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
-    return {
-        said: _tower_weights(before.tower(tower), after.tower(tower), settings, stages)
-        for said, tower in towers.items()
-    }
-
-
-def _tower_weights(one: Encoder, two: Encoder, settings: DriftSettings, stages: Stages) -> WeightFindings:
-    single = one.backbone.dtype == two.backbone.dtype == torch.float32
-    found = diff_weights(
-        weights_of(one.backbone, one.name),
-        weights_of(two.backbone, two.name),
-        spectra=settings.spectra and single,
-        directions=settings.directions,
-        progress=stages.inside("weights"),
-    )
-    notes = found.notes if single else (*found.notes, COARSE)
-    return WeightFindings(one.name, two.name, one.anatomy.n_blocks, found.tensors, found.groups, notes)
+def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
+    """Return tower -> the text of an id, by which identical texts count once."""
+    return {"query": lambda i: collection.queries[i].text, "passage": collection.passage_text}
 
 
 def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
-    """Retrieval with final vectors whitened by the passages: what geometry alone gives, since it knows no query.
+    """Search with final vectors whitened by the passages: what geometry alone gives, since it knows no query.
 
-    None where the passages are too many to hold (2^28 numbers).
+    Returns:
+        The scores; None where the passages are too many to hold.
     """
-    if int(np.prod(vectors.passage.store.final.shape)) > MOST_WHITENED:
+    if not can_be_whitened(*map(int, vectors.passage.store.final.shape)):
         return None
-    mean, matrix = whitening(vectors.passage.final())
-    query, passage = (_turned(side, mean, matrix) for side in (vectors.query, vectors.passage))
+    even = whitened_pair(vectors.query.final(), vectors.passage.final())
+    query, passage = (
+        _in_memory(tower, final) for tower, final in zip((vectors.query, vectors.passage), even, strict=True)
+    )
     recipe = {**vectors.recipe, "whitened": "by mean and covariance of the passages"}
     made = RetrieverRepresentations(vectors.name, query, passage, vectors.similarity, recipe, vectors.warnings)
     return retrieve(made, collection, measures).scores
 
 
-def _turned(side: Representations, mean: np.ndarray, matrix: np.ndarray) -> Representations:
-    final = ((side.final() - mean) @ matrix).astype(np.float32)
-    return representations_in_memory(list(side.ids), final[:, None], final)
+def _in_memory(tower: Representations, final: np.ndarray) -> Representations:
+    single = final.astype(np.float32)
+    return representations_in_memory(list(tower.ids), single[:, None], single)
 
 
-def save_moved(moved: MovedFindings, folder: Path) -> None:
-    """Write every table as parquet, in place of an earlier run's."""
-    with whole_folder(folder) as new:
-        for name in FRAMES:
-            getattr(moved, name).to_parquet(new / f"{name}.parquet", index=False)
-        for name in (TENSORS, GROUPS):
-            parts = [
-                getattr(f, name).assign(tower=tower, before_name=f.before, after_name=f.after)
-                for tower, f in moved.weights.items()
-            ]
-            whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"tower": []})
-            whole.to_parquet(new / f"{name}.parquet", index=False)
-        counts = pd.DataFrame({"tower": list(moved.texts), "texts": list(moved.texts.values())})
-        counts.to_parquet(new / "texts.parquet", index=False)
+def _whitened(vectors: _Vectors, context: Context) -> dict[str, Scores]:
+    """The scores of every side that can be whitened."""
+    sides = (("before", vectors.before), ("after", vectors.after))
+    found = {side: whitened(v, context.collection, context.settings.measures) for side, v in sides}
+    return {f"{side}/whitened": scores for side, scores in found.items() if scores is not None}
 
 
-def load_moved(n_blocks: int, folder: Path) -> MovedFindings | None:
-    """What `save_moved` wrote; None where nothing was."""
-    if not (folder / MARK).exists():
-        return None
-    frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in (*FRAMES, TENSORS, GROUPS, "texts")}
-    weights = {}
-    for tower, tensors in frames[TENSORS].groupby("tower", sort=False):
-        groups = frames[GROUPS][frames[GROUPS]["tower"] == tower]
-        names = groups["before_name"].iloc[0], groups["after_name"].iloc[0]
-        plain = (
-            f.drop(columns=["tower", "before_name", "after_name"]).reset_index(drop=True) for f in (tensors, groups)
-        )
-        weights[str(tower)] = WeightFindings(*names, n_blocks, *plain)
-    texts = {str(row.tower): int(row.texts) for row in frames["texts"].itertuples()}
-    similarity = frames["similarity"]
-    if "halves" not in similarity:  # an older study called it the ceiling
-        similarity = similarity.rename(columns={"ceiling": "halves"})
-    similarity = similarity.reindex(columns=list(SIMILARITY_COLUMNS))  # ... and had no sister
-    return MovedFindings(weights, similarity, frames["shape"], frames["cross"], texts)
+def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
+    return {f"{prefix}{name}": getattr(drift, name) for name in ("similarity", "geometry", "layer_map")}
+
+
+def _too_few(collection: Collection) -> str:
+    """Why the intervals of this collection cannot be computed; empty where they can."""
+    needed = 2 * GROUPS
+    ids = {"query": collection.queries, "passage": collection.passages}
+    texts = texts_by_id(collection)
+    found = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]
+    few, tower = min(zip(found, texts, strict=True))
+    return f"{few} distinct {tower} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,1 +1,32 @@
-"""."""
+"""Does it hold over trainings? Further trainings of the retriever are searched and probed as it was."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
+
+
+def _settings() -> type:
+    return NoSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.trainings.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.trainings.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="trainings",
+    title="Over trainings",
+    question="Does it hold over trainings?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+    needs=("retrieval", "probes"),
+    optional_input=True,
+)

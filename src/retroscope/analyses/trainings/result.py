@@ -1,18 +1,18 @@
-"""Several trainings of one retriever, as a report wants them. Nothing here computes."""
+"""What was found over several trainings of one retriever."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from retroscope.analyses.neurons.result import demand_columns
+from retroscope.errors import demand_columns
 from retroscope.statistics import Difference
 
 EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corrected", "spread", "trainings", "n")
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingFindings:
+class TrainingsResult:
     """What fine-tuning changes, over trainings and queries together.
 
     Attributes:
@@ -36,8 +36,13 @@ class TrainingFindings:
             demand_columns("probes of trainings", self.probing, EFFECT_COLUMNS)
 
     @property
+    def alpha(self) -> float:
+        """Return the error rate that the tests allow."""
+        return round(1 - self.level, 12)
+
+    @property
     def method(self) -> Mapping[str, object]:
-        """How the intervals over trainings and queries were made."""
+        """Return how the intervals over trainings and queries were made."""
         return {
             "interval": "two-way random effects over trainings and queries",
             "level": self.level,

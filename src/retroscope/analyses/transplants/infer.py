@@ -54,12 +54,18 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantRe
         scores = scores_of(one)
         if scores.hybrids:
             found = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
-            effects.append(replace(found, caveats=one.caveats, **_sample(one.facts)))
+            effects.append(_with_sample(found, one.facts))
     return TransplantResult(tuple(effects)) if effects else None
 
 
-def _sample(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"queries": facts["queries"], "passages": facts["passages"], "sample": tuple(facts["sample"])}
+def _with_sample(effects: TransplantEffects, facts: Mapping[str, Any]) -> TransplantEffects:
+    return replace(
+        effects,
+        queries=facts["queries"],
+        passages=facts["passages"],
+        sample=tuple(facts["sample"]),
+        notes=tuple(facts["notes"]),
+    )
 
 
 def scores_of(measurement: Measurement) -> TransplantScores:

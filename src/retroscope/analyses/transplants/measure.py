@@ -83,11 +83,11 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     stages.ended("random changes")
     subsets = _subsets(sweep, work)
     stages.ended("subsets")
-    sample = _Sample(collection, searched, _sample_rows(hybrids, whole))
+    facts = _Sample(collection, searched, _sample_rows(hybrids, whole)).facts(pair)
     return Measurement(
         scores=_named(hybrids, random, subsets),
-        facts=sample.facts(),
-        caveats=tuple(sample.caveats(pair)),
+        facts=facts,
+        caveats=tuple(f"transplants: {note}" for note in facts["notes"]),
         seconds=stages.seconds,
     )
 
@@ -128,29 +128,25 @@ class _Sample:
     searched: Collection
     rows: Sequence[Mapping[str, Any]]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, pair: tuple[Retriever, Retriever]) -> dict[str, Any]:
         return {
+            "notes": self._notes(pair),
             "queries": len(self.searched.judged_queries),
             "passages": len(self.searched.passages),
             "sample": list(self.rows),
         }
 
-    def caveats(self, pair: tuple[Retriever, Retriever]) -> list[str]:
+    def _notes(self, pair: tuple[Retriever, Retriever]) -> list[str]:
         queries, passages = len(self.searched.judged_queries), len(self.searched.passages)
-        caveats = [measured_on(queries, passages), *few_queries(queries)]
-        caveats += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(*pair)]
+        notes = [f"{queries:,} queries over {passages:,} passages were measured", *few_queries(queries)]
+        notes += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(*pair)]
         if passages < len(self.whole.passages):
-            caveats.append(
+            notes.append(
                 f"a sample of {passages:,} of {len(self.whole.passages):,} passages was searched, with "
                 f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries: fewer passages compete"
             )
-            caveats += sample_words(self.rows)
-        return caveats
-
-
-def measured_on(queries: int, passages: int) -> str:
-    """Return how many queries and passages were measured, in words."""
-    return f"{queries:,} queries over {passages:,} passages were measured"
+            notes += sample_words(self.rows)
+        return notes
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

@@ -27,7 +27,7 @@ def report(result: TransplantResult, reading: Reading) -> Section:
             for direction, difference in one.differences.items()
         },
         document=[_document(one) for one in result.by_collection],
-        values={"caveats": first.caveats},
+        values={"notes": first.notes},
     )
 
 
@@ -48,7 +48,7 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
                 for direction, one in effects.interactions.items()
             },
             "sample": list(effects.sample),
-            "caveats": list(effects.caveats),
+            "notes": list(effects.notes),
         }
     )
     return document

@@ -57,7 +57,7 @@ class TransplantEffects:
         interactions: direction -> of a few groups, where they were asked for.
         queries: that were measured.
         passages: that were searched.
-        caveats: what a reader must know before any number.
+        notes: what was measured, and what a reader must know before any number.
         sample: where a sample was searched, a row a model and measure: its mean over the "sample" and over the "whole"
             corpus, of the same queries.
     """
@@ -71,7 +71,7 @@ class TransplantEffects:
     interactions: Mapping[str, Interactions] = field(default_factory=dict)
     queries: int = 0
     passages: int = 0
-    caveats: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     sample: tuple[Mapping[str, Any], ...] = ()
 
     def table(self) -> pd.DataFrame:

@@ -10,13 +10,12 @@ from retroscope.cli.groups import flat
 from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope demo"
+OUT = Path("runs/demo")
 
 
 @flat()
 def run(
-    out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default="runs/demo")] = Path(
-        "runs/demo"
-    ),
+    out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default=str(OUT))] = OUT,
     retrain: Annotated[
         bool, option("--retrain", help="Train the models again first, below the folder of --out")
     ] = False,

@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
 ATTRIBUTION = "attribution.settings:NeuronSettings"
 OF_TEXTS = {"neurons.attribution.limit": 0, "neurons.attribution.target": "norm"}  # a file of texts has no queries
-ABLATION = "analyses.neurons.ablation_settings:AblationSettings"
+ABLATION = "analyses.neurons.settings:AblationSettings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def run(
         carry_out_study(values, left_out, options, output)
         return
 
-    from retroscope.cli.plans import plan_neurons_of_texts
+    from retroscope.cli.plans_of_texts import plan_neurons_of_texts
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Place, carry_out
     from retroscope.inputs.cache import default_cache

@@ -1,14 +1,15 @@
-"""Several trainings of a study: from per-query scores to intervals over trainings and queries together."""
+"""From the scores of every query to intervals over trainings and queries together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from retroscope.analyses.trainings.result import EFFECT_COLUMNS, TrainingFindings
+from retroscope.analyses.trainings.result import EFFECT_COLUMNS, TrainingsResult
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values
 from retroscope.statistics.clusters import clusters_of
@@ -17,41 +18,49 @@ from retroscope.statistics.correction import correct
 from retroscope.statistics.crossed import crossed_mean, crossed_p
 from retroscope.statistics.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.typesetting.frames import rows
 
 TRAINING = "training"  # the dimension
-RETRIEVAL, PROBING = "trainings/retrieval", "trainings/probing"
-TRAINING_SCORES = (RETRIEVAL, PROBING)
 
 
-def training_findings(
-    scores: Mapping[str, Scores], headline: str, settings: ComparisonSettings
-) -> TrainingFindings | None:
-    """Return what the report says of several trainings; None where there is one.
+def over_trainings(
+    retrieval: tuple[Scores, Scores],
+    probes: tuple[Scores, Scores] | None,
+    headline: str,
+    settings: ComparisonSettings,
+) -> TrainingsResult:
+    """Return the effect of fine-tuning over trainings and queries together.
 
     Args:
-        scores: of the study.
+        retrieval: of the backbone, (query, measure), and of every training, (query, training, measure).
+        probes: the same without controls, (query, probe, passages, layer); None where nothing was probed.
         headline: measure that is a family of its own; all others are another.
         settings: level of the intervals, and how each training is tested.
     """
-    if RETRIEVAL not in scores:
-        return None
-    trainings = scores[RETRIEVAL]
+    before, trainings = retrieval
     names = tuple(str(name) for name in trainings.values[TRAINING].values)
-    wide = _for_every_training(scores["before/retrieval"], names)
     level = settings.intervals.level
-    retrieval = _over_trainings(scores["before/retrieval"], trainings, level)
-    probing = None
-    if PROBING in scores:
-        read = without_controls(scores["before/probing"], scores[PROBING].values["probe"].values)
-        frame = _over_trainings(read, scores[PROBING], level)
-        probing = _corrected(frame, frame["probe"])
-    return TrainingFindings(
+    of_measures, of_probes = _over_both(before, trainings, level), None
+    if probes is not None:
+        frame = _over_both(*probes, level)
+        of_probes = _corrected(frame, frame["probe"])
+    each = replace(settings, family_per=(TRAINING,), headline=("measure", headline))
+    return TrainingsResult(
         names=names,
-        each=compare_scores(wide, trainings, replace(settings, family_per=(TRAINING,), headline=("measure", headline))),
-        retrieval=_corrected(retrieval, retrieval["measure"] == headline),
-        probing=probing,
+        each=compare_scores(_for_every_training(before, names), trainings, each),
+        retrieval=_corrected(of_measures, of_measures["measure"] == headline),
+        probing=of_probes,
         level=level,
+    )
+
+
+def together(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
+    """Return the scores of all trainings as one, (query, training, ...)."""
+    first = each[0]
+    parts = [first, *(align(first, other)[1] for other in each[1:])]
+    values = xr.concat([part.values for part in parts], dim=TRAINING).assign_coords({TRAINING: list(names)})
+    warnings = {f"{name}: {w}": None for name, part in zip(names, parts, strict=True) for w in part.warnings}
+    return Scores(
+        name, values.transpose("query", TRAINING, ...), first.recipe, tuple(warnings), passages=first.passages
     )
 
 
@@ -66,7 +75,7 @@ def _for_every_training(before: Scores, names: tuple[str, ...]) -> Scores:
     return replace(before, values=wide)
 
 
-def _over_trainings(before: Scores, trainings: Scores, level: float) -> pd.DataFrame:
+def _over_both(before: Scores, trainings: Scores, level: float) -> pd.DataFrame:
     """One row a cell: its labels and `EFFECT_COLUMNS`, `p_corrected` not yet known."""
     names = tuple(str(name) for name in trainings.values[TRAINING].values)
     before, after = align(_for_every_training(before, names), trainings)
@@ -100,17 +109,3 @@ def _corrected(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFrame:
         p = part["p"].to_numpy()
         corrected.loc[part.index, "p_corrected"] = correct("holm", p, np.zeros((0, len(p))), SignFlips())
     return corrected
-
-
-def training_document(findings: TrainingFindings | None) -> dict[str, Any] | None:
-    """Return several trainings for `summary.json`."""
-    if findings is None:
-        return None
-    probing = findings.probing
-    return {
-        "names": list(findings.names),
-        "retrieval": findings.retrieval.to_dict(orient="records"),
-        "probing": [] if probing is None else probing.to_dict(orient="records"),
-        "each": rows(findings.each).to_dict(orient="records"),
-        "level": findings.level,
-    }

@@ -1,47 +1,54 @@
 """Baselines: the best of planted vectors is found, nothing is found in noise, and a leak is an alarm."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache as remembered
 from pathlib import Path
 
 import numpy as np
 import pytest
-from retroscope.study.compare import compare
-from retroscope.study.summary import summary
+import xarray as xr
 
-from retroscope.analyses.baselines.result import TRAINED, UNTRAINED
+from analyses_one import context_of, measured, reported, subject_of
+from retroscope.analyses.analysis import NoSettings
+from retroscope.analyses.baselines import ANALYSIS
+from retroscope.analyses.baselines import measure as measuring
+from retroscope.analyses.baselines.measure import INSTRUMENT, refusal
+from retroscope.analyses.baselines.result import TRAINED, UNTRAINED, BaselineResult
 from retroscope.analyses.baselines.settings import BaselineSettings
 from retroscope.analyses.baselines.variants import (
     HEAD,
     RAW,
     UNIT,
     WHITENED,
-    Trial,
-    Tried,
+    BaselineTask,
+    VariantScores,
+    baseline_task,
     shuffled_judgments,
-    trial,
     try_bm25,
     try_shuffled,
     try_variants,
 )
 from retroscope.analyses.baselines.vectors import BOTH_WAYS, CAUSAL_CLS, NO_CLS, Views, applicable, repooled
-from retroscope.analyses.baselines.words import baseline_statements
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval import ANALYSIS as RETRIEVAL
+from retroscope.analyses.section import Reading, Section
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.encode import encode_layers
-from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.pooling import POOLINGS, pooling
 from retroscope.errors import SettingsError
-from retroscope.probing.settings import ProbeSettings
+from retroscope.inputs.settings import StudySettings
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval import linear_head
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.study import Study, load_study
+from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
-from tiny_study import QUICK
+from synthetic_drift import weight_drift
+from tiny_study import Tiny
 from toys import save_toy
 
 N, DIM = 200, 16
@@ -63,22 +70,23 @@ def representations(queries: np.ndarray, passages: np.ndarray, similarity: str =
     for letter, found in (("q", queries), ("p", passages)):
         layers = np.stack([rng.standard_normal(found.shape), found], axis=1)
         towers.append(representations_in_memory([f"{letter}{i}" for i in range(N)], layers))
-    return RetrieverRepresentations("toy", *towers, similarity, {})
+    query, passage = towers
+    return RetrieverRepresentations("toy", query, passage, similarity, {})
 
 
 def noise(seed: int, dim: int = DIM) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((N, dim))
 
 
-def asked(similarity: str = "cosine") -> Trial:
-    return trial(toy(), MEASURES, similarity, BaselineSettings())
+def task(similarity: str = "cosine") -> BaselineTask:
+    return baseline_task(toy(), MEASURES, similarity, BaselineSettings())
 
 
-def best(found: Tried, name: str, measure: str = "R@10") -> float:
+def best(found: VariantScores, name: str, measure: str = "R@10") -> float:
     return float(found.best.values.sel(best=name, measure=measure).mean())
 
 
-def variant(found: Tried, vectors: str, layer: int = 1) -> float:
+def variant(found: VariantScores, vectors: str, layer: int = 1) -> float:
     return float(found.scores.values.sel(layer=layer, vectors=vectors, measure="R@10").isel(pooling=0).mean())
 
 
@@ -86,8 +94,8 @@ def test_where_only_mean_pooling_retrieves_it_is_chosen() -> None:
     meaning = noise(0)
     own = representations(noise(1), noise(2))
     others = representations(np.hstack([meaning + 0.3 * noise(3), noise(4)]), np.hstack([meaning, noise(5)]))
-    found = try_variants(Views(own, "cls", others, ("mean", "max")), asked())
-    assert {(c["pooling"], c["layer"]) for c in found.chosen} == {("mean", 1)}
+    found = try_variants(Views(own, "cls", others, ("mean", "max")), task())
+    assert {(c["pooling"], c["layer"]) for c in found.choices} == {("mean", 1)}
     assert best(found, UNTRAINED) > 0.95
     assert variant(found, RAW) < 3 * CHANCE
 
@@ -98,16 +106,16 @@ def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
     mixed = np.r_[np.ones(14), np.zeros(2)]
     queries = (meaning * mixed + noise(1) * np.where(mixed, 0.2, 1.0)) * loud
     passages = (meaning * mixed + noise(2) * (1 - mixed)) * loud
-    found = try_variants(Views(representations(queries, passages), "mean"), asked())
-    assert {c["vectors"] for c in found.chosen if c["best"] == UNTRAINED} == {WHITENED}
+    found = try_variants(Views(representations(queries, passages), "mean"), task())
+    assert {c["vectors"] for c in found.choices if c["best"] == UNTRAINED} == {WHITENED}
     assert best(found, UNTRAINED) > 0.9
     assert variant(found, RAW) < 0.5
 
 
 def test_a_linear_map_is_found_by_the_head_and_by_nothing_else() -> None:
     passages, turn = noise(0), np.linalg.qr(noise(7)[:DIM])[0]
-    found = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), asked())
-    assert {(c["layer"], c["vectors"]) for c in found.chosen if c["best"] == TRAINED} == {(1, HEAD)}
+    found = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), task())
+    assert {(c["layer"], c["vectors"]) for c in found.choices if c["best"] == TRAINED} == {(1, HEAD)}
     assert best(found, TRAINED) > 0.9
     assert best(found, UNTRAINED) < 3 * CHANCE
 
@@ -118,7 +126,7 @@ def test_where_nothing_helps_nothing_is_found() -> None:
     """
     significant = 0
     for seed in range(12):
-        found = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), asked())
+        found = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), task())
         compared = found.scores.select(pooling="mean", layer=1, vectors=RAW)
         wide = replace(compared, values=compared.values.drop_vars(["pooling", "layer", "vectors"]))
         for name in (UNTRAINED, TRAINED):
@@ -133,7 +141,7 @@ def test_by_dot_product_unit_length_is_a_variant_of_its_own() -> None:
     meaning = noise(0)
     lengths = np.exp(2 * noise(1, 1))  # some passages are near every query
     found = try_variants(
-        Views(representations(meaning + 0.3 * noise(2), meaning * lengths, "dot"), "mean"), asked("dot")
+        Views(representations(meaning + 0.3 * noise(2), meaning * lengths, "dot"), "mean"), task("dot")
     )
     assert list(found.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
     assert variant(found, UNIT) > 0.95 > 0.9 > variant(found, RAW)
@@ -141,7 +149,7 @@ def test_by_dot_product_unit_length_is_a_variant_of_its_own() -> None:
 
 def test_shuffled_judgments_are_not_found() -> None:
     views = Views(representations(noise(0) + 0.3 * noise(1), noise(0)), "mean")
-    found = try_shuffled(views, asked(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+    found = try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
     limit = CHANCE + 4 * np.sqrt(CHANCE * (1 - CHANCE) / N)
     assert float(found.sel(vectors=HEAD)) < limit
     assert float(found.sel(vectors=RAW)) < limit
@@ -156,8 +164,8 @@ def test_shuffled_judgments_are_found_by_a_head_that_leaks(monkeypatch: pytest.M
     assert float(leak(wide).sel(vectors=HEAD)) > 0.9
 
 
-def leak(views: Views):  # type: ignore[no-untyped-def]
-    return try_shuffled(views, asked(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+def leak(views: Views) -> xr.DataArray:
+    return try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
 
 
 def test_shuffling_gives_every_query_the_judgments_of_another() -> None:
@@ -172,13 +180,13 @@ def test_shuffling_leaves_folds_where_texts_repeat_and_share_passages() -> None:
     passages = [Passage(f"p{i}", f"passage {i}") for i in range(N)]
     queries = [Query(f"q{i}", f"question {i // 2}") for i in range(N)]
     repeated = make_collection("r", passages, queries, [Judgment(f"q{i}", f"p{i // 4}") for i in range(N)])
-    asked_of = trial(shuffled_judgments(repeated, seed=0), MEASURES, "cosine", BaselineSettings())
-    assert np.bincount(asked_of.folds).tolist() == [N // 5] * 5
+    shuffled_task = baseline_task(shuffled_judgments(repeated, seed=0), MEASURES, "cosine", BaselineSettings())
+    assert np.bincount(shuffled_task.folds).tolist() == [N // 5] * 5
     assert {len(shuffled_judgments(repeated, seed=0).qrels[q]) for q in repeated.queries} == {1}
 
 
 def test_without_a_head_there_is_one_best() -> None:
-    without = trial(toy(), MEASURES, "cosine", BaselineSettings(head=False))
+    without = baseline_task(toy(), MEASURES, "cosine", BaselineSettings(head=False))
     found = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
     assert list(found.best.values["best"].values) == [UNTRAINED]
     assert list(found.scores.values["vectors"].values) == [RAW, WHITENED]
@@ -226,89 +234,144 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         BaselineSettings(poolings=("meen",))
 
 
-ALONE = replace(
-    QUICK,
-    probing=ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1),
-    neurons=None,
-    ablation=None,
-    transplants=None,
-    drift=None,
-)
+SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Baselines and retrieval of the tiny pair."""
+
+    context: Context
+    baselines: Measurement
+    retrieval: Measurement
+
+    def reported(
+        self, *, baselines: Measurement | None = None, retrieval: Measurement | None = None
+    ) -> tuple[BaselineResult, Section]:
+        """Return what is found and reported of them, or of others in their place."""
+        subject = subject_of(self.context)
+        effect, _ = reported(RETRIEVAL, [retrieval or self.retrieval], subject)
+        result, section = reported(ANALYSIS, [baselines or self.baselines], subject, {"retrieval": effect})
+        assert isinstance(result, BaselineResult)
+        return result, section
 
 
 @pytest.fixture(scope="module")
-def measured(backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path) -> Study:
-    return compare(backbone, retriever, collection, ALONE, cache=cache)
+def found(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    home = tmp_path_factory.mktemp("baselines")
+    context = context_of(tiny, cache, SETTINGS)
+    retrieval = measured(RETRIEVAL, context, NoSettings(), home / "retrieval")
+    return Measured(context, measured(ANALYSIS, context, BaselineSettings(), home / "baselines"), retrieval)
 
 
-def test_a_comparison_says_what_was_already_there(measured: Study, tmp_path: Path) -> None:
-    found = measured.findings()
-    assert found.baselines is not None
-    assert set(found.baselines.variants["model"]) == {"before", "after", "random weights", "BM25"}
-    as_compared = found.baselines.variants.query(
+def test_a_comparison_says_what_was_already_there(found: Measured) -> None:
+    result, section = found.reported()
+    assert set(result.variants["model"]) == {"before", "after", "random weights", "BM25"}
+    as_compared = result.variants.query(
         "model == 'before' and pooling == 'mean' and layer == 2 and vectors == 'raw' and measure == 'RR@10'"
     )
     assert as_compared["mean"].item() == pytest.approx(
-        measured.scores["before/retrieval"].mean().sel(measure="RR@10").item()
+        found.retrieval.scores["before"].mean().sel(measure="RR@10").item()
     )
-    said = baseline_statements(found)
+    said = section.statements
     assert [s.tone for s in said[:2]] == [CHANGED, CHANGED]
     assert "The backbone at its best without training reaches RR@10" in said[0].text
     assert "% [" in said[1].text
     assert "of the gain of" in said[1].text
     assert said[-1].tone == NOTE
-    page = measured.report(tmp_path / "out").read_text("utf-8")
+    body = SectionPage(
+        ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {**section.values, "section": section}
+    )
+    values = {"title": "toys", "drift": weight_drift(), "statements": (), "command": "", "versions": {}}
+    page = fill("diff.html.j2", section.figures, section.tables, values, (body,))
     assert "What was already there" in page
     assert "last_token pooling was left out: the last token of a model that looks both ways" in page
+    assert "Hoerl, Kennard (1970)" in page
 
 
-def test_it_is_the_same_after_the_disk(measured: Study, tmp_path: Path) -> None:
-    measured.save(tmp_path)
-    assert summary(load_study(tmp_path)) == summary(measured)
-    document = json.loads(json.dumps(summary(measured)["baselines"]))
+def test_every_number_is_in_the_document_and_in_tables(found: Measured) -> None:
+    result, section = found.reported()
+    document = json.loads(json.dumps(section.document))
     assert {row["best"] for row in document["shares"]} == {UNTRAINED, TRAINED}
+    assert list(document) == [
+        "variants", "choices", "shares", "left", "alike", "pre_training", "shuffled", "left_out"
+    ]  # fmt: skip
+    assert len(document["variants"]) == len(result.variants)
+    assert set(section.frames) == {
+        "baselines", "baseline_gains", "baseline_shares", "baseline_choices", "baselines_alike"
+    }  # fmt: skip
+    assert set(section.tables) == {"baseline_gains", "baseline_variants"}
+    assert [figure.name for figure in section.figures] == ["baselines"]
+    assert section.differences == {"Already there": result.left}
 
 
-def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(measured: Study) -> None:
+def test_what_is_encoded_and_searched_is_planned(found: Measured) -> None:
+    planned = INSTRUMENT.plan(found.context, BaselineSettings())
+    assert planned.document == {"views": (3 + 1) * 3, "head": True}
+    assert {tower["model"] for tower in planned.towers} == {"before, pooled by cls"}
+    assert all(tower["stored"] for tower in planned.towers), "the plan is of what was measured"
+    assert planned.lines[0].startswith("baselines: 12 poolings and layers are searched, raw, whitened and with a")
+    without = replace(found.context, settings=replace(SETTINGS, random_weights=False))
+    few = INSTRUMENT.plan(without, BaselineSettings(poolings=(), head=False))
+    assert (few.document, few.towers) == ({"views": 2 * 3, "head": False}, ())
+
+
+def test_without_random_weights_pre_training_is_not_measured(found: Measured, tmp_path: Path) -> None:
+    context = replace(found.context, settings=replace(SETTINGS, random_weights=False))
+    without = measured(ANALYSIS, context, BaselineSettings(poolings=(), head=False), tmp_path / "without")
+    result, _ = found.reported(baselines=without)
+    assert result.pre_training is None
+    assert result.shuffled is None
+    assert set(without.scores) == {"variants/before", "variants/after", "best/before", "best/after", "bm25"}
+
+
+def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(found: Measured) -> None:
     """The two exchanged: the worse model is called the retriever."""
-    swapped = dict(measured.scores)
-    for name in ("retrieval", "layers", "probing"):
-        swapped[f"before/{name}"], swapped[f"after/{name}"] = swapped[f"after/{name}"], swapped[f"before/{name}"]
-    for name in ("before", "best_before"):
-        other = name.replace("before", "after")
-        swapped[f"baselines/{name}"] = measured.scores[f"baselines/{other}"]
-        swapped[f"baselines/{other}"] = measured.scores[f"baselines/{name}"]
-    said = baseline_statements(replace(measured, scores=swapped).findings())
-    assert said[0].text.endswith("does not reach what was already there.")
-    assert "% [" not in said[0].text
+    retrieval, scores = found.retrieval.scores, found.baselines.scores
+    swapped = replace(found.retrieval, scores={"before": retrieval["after"], "after": retrieval["before"]}, facts={})
+    changed = {f"{kind}/{one}": scores[f"{kind}/{other}"] for kind in ("variants", "best")
+               for one, other in (("before", "after"), ("after", "before"))}  # fmt: skip
+    _, section = found.reported(retrieval=swapped, baselines=replace(found.baselines, scores={**scores, **changed}))
+    assert section.statements[0].text.endswith("does not reach what was already there.")
+    assert "% [" not in section.statements[0].text
 
 
-def test_where_the_two_are_one_model_no_share_is_claimed(measured: Study) -> None:
-    same = {n: s for n, s in measured.scores.items() if not n.startswith("after")}
-    same |= {f"after/{n}": measured.scores[f"before/{n}"] for n in ("retrieval", "layers", "probing")}
-    same["baselines/best_after"] = measured.scores["baselines/best_before"]
-    said = baseline_statements(replace(measured, scores=same).findings())
-    assert said[0].tone == NO_EVIDENCE
-    assert "No evidence that fine-tuning adds anything to it." in said[0].text
-    assert not any("of the gain" in s.text for s in said)
+def test_where_the_two_are_one_model_no_share_is_claimed(found: Measured) -> None:
+    before, scores = found.retrieval.scores["before"], found.baselines.scores
+    same = replace(found.retrieval, scores={"before": before, "after": before}, facts={})
+    mine = replace(found.baselines, scores={**scores, "best/after": scores["best/before"]})
+    _, section = found.reported(retrieval=same, baselines=mine)
+    assert section.statements[0].tone == NO_EVIDENCE
+    assert "No evidence that fine-tuning adds anything to it." in section.statements[0].text
+    assert not any("of the gain" in s.text for s in section.statements)
 
 
-def test_a_leaking_head_is_an_alarm(measured: Study) -> None:
-    leaking = measured.scores["baselines/shuffled"]
+def test_a_leaking_head_is_an_alarm(found: Measured) -> None:
+    leaking = found.baselines.scores["shuffled"]
     values = leaking.values.copy()
     values.loc[{"vectors": HEAD}] = 1.0
-    scores = {**measured.scores, "baselines/shuffled": replace(leaking, values=values)}
-    alarm = baseline_statements(replace(measured, scores=scores).findings())[-1]
+    scores = {**found.baselines.scores, "shuffled": replace(leaking, values=values)}
+    _, section = found.reported(baselines=replace(found.baselines, scores=scores))
+    alarm = section.statements[-1]
     assert alarm.tone == ALARM
     assert "its folds leak" in alarm.text
 
 
-def test_queries_that_share_all_passages_are_a_caveat(
-    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
-) -> None:
+def test_without_retrieval_there_is_nothing_to_report(found: Measured) -> None:
+    reporter = ANALYSIS.reporter()
+    assert reporter.infer([found.baselines], Reading(subject_of(found.context))) is None
+
+
+def test_queries_that_share_all_passages_are_refused(found: Measured) -> None:
+    collection = found.context.collection
     hub = tuple(Judgment(q, "p0", 1) for q in collection.queries)
     joined = replace(collection, judgments=(*collection.judgments, *hub), name="hub")
-    without = replace(ALONE, probing=replace(ALONE.probing, controls=("none",)))
-    study = compare(backbone, retriever, joined, without, cache=cache)
-    assert study.findings().baselines is None
-    assert any("the baselines were not measured: 90 judged queries cannot be" in c for c in study.facts["caveats"])
+    reason = refusal(replace(found.context, collection=joined), BaselineSettings())
+    assert reason.startswith("90 judged queries cannot be")
+
+
+def test_what_is_too_large_and_a_model_alone_are_refused(found: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = replace(found.context, models={"model": found.context.models["after"]})
+    assert refusal(alone, BaselineSettings()) == "baselines are of a backbone, beside a retriever"
+    monkeypatch.setattr(measuring, "can_be_whitened", lambda passages, dim: False)
+    assert refusal(found.context, BaselineSettings()) == "180 passages of 32 numbers are too many to hold"

@@ -1,19 +1,14 @@
-"""The baselines of a study: from per-query scores to what the report says."""
+"""From the scores of every variant to what was found: intervals, tests, shares of the gain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from retroscope.analyses.baselines.result import BM25 as BM25_NAME
-from retroscope.analyses.baselines.result import (
-    CHOICE_COLUMNS,
-    SHARE_COLUMNS,
-    VARIANT_COLUMNS,
-    BaselineFindings,
-)
+from retroscope.analyses.baselines.result import CHOICE_COLUMNS, SHARE_COLUMNS, VARIANT_COLUMNS, BaselineResult
+from retroscope.analyses.measurement import Measurement
 from retroscope.scores import Scores, align
 from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
@@ -22,41 +17,42 @@ from retroscope.statistics.ratio import ratio_of_means
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 
-BASELINES = "baselines"  # begins the name of every score, and names the facts
 RANDOM = "random_weights"
 MODELS = {"before": "before", "after": "after", RANDOM: "random weights"}  # as scores and as reports name them
-VARIANTS = {model: f"{BASELINES}/{model}" for model in MODELS}
-BESTS = {model: f"{BASELINES}/best_{model}" for model in MODELS}
-SHUFFLED, BM25 = f"{BASELINES}/shuffled", f"{BASELINES}/bm25"
-BASELINE_SCORES = (*VARIANTS.values(), *BESTS.values(), SHUFFLED, BM25)
+VARIANTS = {model: f"variants/{model}" for model in MODELS}
+BESTS = {model: f"best/{model}" for model in MODELS}
+SHUFFLED, BM25 = "shuffled", "bm25"
 
 
-def baseline_findings(
-    scores: Mapping[str, Scores], facts: Mapping[str, Any], settings: ComparisonSettings
-) -> BaselineFindings | None:
-    """Return what the report says of the baselines; None where they were not measured."""
-    if BESTS["before"] not in scores:
-        return None
+def baseline_result(found: Measurement, gain: Difference, settings: ComparisonSettings) -> BaselineResult:
+    """Return what was found of the baselines.
+
+    Args:
+        found: scores by the names above; facts `choices`, `left_out` and `tried`.
+        gain: of the retriever as compared, over `measure`.
+        settings: how differences are tested.
+    """
+    scores = found.scores
     best = {model: scores[name] for model, name in BESTS.items() if name in scores}
-    after = _for_every_best(scores["after/retrieval"], best["before"])
-    told = facts[BASELINES]
+    after = _for_every_best(gain.after, best["before"])
     per = replace(settings, family_per=("measure",))  # the bests of a measure are a family
     shuffled = scores.get(SHUFFLED)
-    return BaselineFindings(
+    return BaselineResult(
+        gain=gain,
         variants=_variants(scores, settings),
         left=compare_scores(best["before"], after, per),
         alike=compare_scores(best["before"], best["after"], per),
         pre_training=compare_scores(best[RANDOM], best["before"], per) if RANDOM in best else None,
         shuffled=None if shuffled is None else _against_none(shuffled, settings),
-        shares=pd.DataFrame(_shares(scores, best["before"], settings), columns=list(SHARE_COLUMNS)),
-        choices=_choices(told["chosen"]),
-        left_out=told["left_out"],
-        tried=told["variants"],
+        shares=pd.DataFrame(_shares(gain, best["before"], settings), columns=list(SHARE_COLUMNS)),
+        choices=_choices(found.facts["choices"]),
+        left_out=found.facts["left_out"],
+        tried=found.facts["tried"],
     )
 
 
 def _for_every_best(retrieval: Scores, best: Scores) -> Scores:
-    """The retriever's scores, once for each best that they are held against."""
+    """Return the retriever's scores, once for each best that they are held against."""
     names = best.values["best"].values
     wide = retrieval.values.expand_dims(best=names).transpose("query", "best", "measure")
     return replace(retrieval, values=wide)
@@ -68,9 +64,9 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
     return compare_scores(plain, headed, settings)
 
 
-def _shares(scores: Mapping[str, Scores], best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
-    """What the best does not reach, as a part of the whole gain, for every best and measure."""
-    before, after = align(scores["before/retrieval"], scores["after/retrieval"])
+def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
+    """Return what the best does not reach, as a part of the whole gain, for every best and measure."""
+    before, after = align(gain.before, gain.after)
     ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:
         for measure in before.values["measure"].values:
@@ -81,7 +77,7 @@ def _shares(scores: Mapping[str, Scores], best: Scores, settings: ComparisonSett
 
 
 def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.DataFrame:
-    """Mean and interval of every variant of every model, BM25 last."""
+    """Return mean and interval of every variant of every model, BM25 last."""
     frames = []
     for model, name in VARIANTS.items():
         if name in scores:
@@ -92,25 +88,11 @@ def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.
     return pd.concat(frames, ignore_index=True)[list(VARIANT_COLUMNS)]
 
 
-def _choices(chosen: list[dict[str, Any]]) -> pd.DataFrame:
-    """How often each variant was chosen, the most frequent first."""
-    frame = pd.DataFrame(chosen).assign(model=lambda f: f["model"].map(MODELS))
+def _choices(by_fold: list[dict[str, Any]]) -> pd.DataFrame:
+    """Count how often each variant was chosen, the most frequent first."""
+    frame = pd.DataFrame(by_fold).assign(model=lambda f: f["model"].map(MODELS))
     labels = ["model", "best", "pooling", "layer", "vectors", "as_compared"]
     counted = frame.groupby(labels, sort=False).size().rename("folds").reset_index()
     of = frame.groupby(["model", "best"])["fold"].nunique()
     counted["of"] = [int(of[(m, b)]) for m, b in zip(counted["model"], counted["best"], strict=True)]
     return counted.sort_values("folds", ascending=False, kind="stable").reset_index(drop=True)[list(CHOICE_COLUMNS)]
-
-
-def baseline_document(findings: BaselineFindings | None) -> dict[str, Any] | None:
-    """Return the baselines for `summary.json`: every variant, the bests, what they leave, and the controls."""
-    if findings is None:
-        return None
-    differences = {name: getattr(findings, name) for name in ("left", "alike", "pre_training", "shuffled")}
-    return {
-        "variants": findings.variants.replace({np.nan: None}).to_dict(orient="records"),
-        "choices": findings.choices.to_dict(orient="records"),
-        "shares": findings.shares.to_dict(orient="records"),
-        **{n: None if d is None else d.to_frame().to_dict(orient="records") for n, d in differences.items()},
-        "left_out": dict(findings.left_out),
-    }

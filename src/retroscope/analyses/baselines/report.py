@@ -1,0 +1,65 @@
+"""From the scores of every variant to what the report says of the baselines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.baselines.figures import baseline_figure
+from retroscope.analyses.baselines.infer import baseline_result
+from retroscope.analyses.baselines.result import BaselineResult
+from retroscope.analyses.baselines.tables import baseline_tables
+from retroscope.analyses.baselines.words import baseline_statements
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.analyses.section import Reading, Section
+from retroscope.typesetting.frames import rows
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
+    """Return what the best of the backbone leaves of the gain in retrieval; None where retrieval is not known."""
+    retrieval = reading.result("retrieval", RetrievalResult)
+    if not measurements or retrieval is None:
+        return None
+    (found,) = measurements
+    return baseline_result(found, retrieval.effect, reading.subject.paired_statistics)
+
+
+def report(result: BaselineResult, reading: Reading) -> Section:
+    """Return what was already there, and what that leaves to fine-tuning."""
+    return Section(
+        statements=baseline_statements(result, reading.subject),
+        figures=(baseline_figure(result, reading.subject),),
+        tables=baseline_tables(result, reading.subject),
+        frames=_frames(result),
+        differences={"Already there": result.left},
+        document=_document(result),
+        values={"left_out": result.left_out},
+    )
+
+
+def _frames(result: BaselineResult) -> dict[str, pd.DataFrame]:
+    return {
+        "baselines": result.variants,
+        "baseline_gains": rows(result.left),
+        "baseline_shares": result.shares,
+        "baseline_choices": result.choices,
+        "baselines_alike": rows(result.alike),
+    }
+
+
+def _document(result: BaselineResult) -> dict[str, Any]:
+    """Return every variant, the bests, what they leave, and the controls."""
+    differences = {name: getattr(result, name) for name in ("left", "alike", "pre_training", "shuffled")}
+    return {
+        "variants": result.variants.replace({np.nan: None}).to_dict(orient="records"),
+        "choices": result.choices.to_dict(orient="records"),
+        "shares": result.shares.to_dict(orient="records"),
+        **{n: None if d is None else d.to_frame().to_dict(orient="records") for n, d in differences.items()},
+        "left_out": dict(result.left_out),
+    }
+
+
+REPORTER = Reporter(infer, report)

@@ -1,0 +1,50 @@
+"""Tables of the baselines."""
+
+import pandas as pd
+
+from retroscope.analyses.baselines.result import BM25, BaselineResult
+from retroscope.analyses.baselines.words import share_words
+from retroscope.typesetting.effects import NUMERIC, explained, printed_effects
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, score
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+
+
+def baseline_tables(found: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
+    """Return what the best leaves to fine-tuning, and the best layer of every variant."""
+    frame = rows(found.left)
+    printed = printed_effects(found.left, frame)
+    printed.insert(0, "best of the backbone", frame["best"])
+    printed.insert(1, "measure", frame["measure"])
+    shares = found.shares.set_index(["best", "measure"])
+    printed["left"] = [share_words(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
+    note = (
+        "Before: the best of the backbone, chosen on other queries. Left: the part of after - before, both as "
+        f"compared, that it does not reach, with Fieller's interval. {explained(found.left)}"
+    )
+    caption = "What the best of the backbone leaves to fine-tuning"
+    return {
+        "baseline_gains": PaperTable(printed, caption, note, (*NUMERIC, "left")),
+        "baseline_variants": _layers(found, subject),
+    }
+
+
+def _layers(found: BaselineResult, subject: Subject) -> PaperTable:
+    """Return last and best layer of every model, pooling and kind of vectors, by the headline measure."""
+    mine = found.variants[found.variants["measure"] == subject.measures[0]]
+    printed = []
+    for (model, pooling, vectors), group in mine.groupby(["model", "pooling", "vectors"], sort=False):
+        last, top = group.loc[group["layer"].idxmax()], group.loc[group["mean"].idxmax()]
+        label = "" if model == BM25 else subject.layer_label(int(top["layer"]))
+        printed.append((model, pooling, vectors, _value(last), label, _value(top)))
+    columns = ["model", "pooling", "vectors", "last layer", "best layer", "at the best layer"]
+    note = "The best layer is the largest of many, and so a little too high; the verdict's is chosen on other queries."
+    caption = f"{subject.measures[0]} of the frozen vectors ({BEFORE}: backbone, {AFTER}: retriever)"
+    return PaperTable(
+        pd.DataFrame(printed, columns=columns), caption, note, ("last layer", "best layer", "at the best layer")
+    )
+
+
+def _value(row: "pd.Series[float]") -> str:
+    return f"{score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}"

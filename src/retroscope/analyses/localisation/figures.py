@@ -1,0 +1,62 @@
+"""Figure of localisation: every instrument on every block."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
+from retroscope.analyses.localisation.words import ROWS, share_words
+from retroscope.surgery.transplant import GRAFTED, RESTORED
+from retroscope.typesetting.curves import embedded
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.places import place_words
+
+PERCENT = ("weights", "neurons", GRAFTED, RESTORED)
+CELL, ROW = 46, 24  # pixels
+WIDEST = 640
+
+
+def localisation_figures(found: LocalisationResult) -> tuple[Figure, ...]:
+    """Return every instrument on every block, each on its own scale; none where no block has a value."""
+    evidence = found.evidence[found.evidence["kind"] == BLOCKS].dropna(subset=["value"])
+    return () if evidence.empty else (_heat_map(evidence, found.measure),)
+
+
+def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
+    largest = evidence.groupby("instrument")["value"].transform(lambda v: v.max() if v.max() > 0 else 1.0)
+    order = [name for key, name in ROWS.items() if key in set(evidence["instrument"])]
+    frame = evidence.assign(
+        row=evidence["instrument"].map(ROWS),
+        strength=(evidence["value"] / largest).clip(lower=0.0),
+        label=[_label(row) for _, row in evidence.iterrows()],
+        blocks=[str(p).partition(":")[2] for p in evidence["place"]],
+    )[["row", "blocks", "first", "strength", "label"]]
+    names = list(dict.fromkeys(frame.sort_values("first")["blocks"]))
+    base = alt.Chart(embedded(frame)).encode(
+        x=alt.X("blocks:O", sort=names, title="block", axis=alt.Axis(labelAngle=0, grid=False)),
+        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(grid=False)),
+    )
+    colour = alt.Color("strength:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=None)
+    text = alt.condition("datum.strength > 0.6", alt.value("black"), alt.value("white"))
+    chart = alt.layer(
+        base.mark_rect().encode(color=colour, tooltip=["row:N", "blocks:O", "label:N"]),
+        base.mark_text(fontSize=10).encode(text="label:N", color=text),
+    ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
+    caption = (
+        "Each row has its own scale, its largest value brightest. Weights: size of the change over size before. CKA: "
+        "by how much it falls over the block. Growth: by how much after - before grows over the block "
+        "(falls, where the retriever loses). Put in, put "
+        f"back: part of the whole effect on {measure} that the block alone makes."
+    )
+    tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
+    largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())
+    alternative = f"Largest by instrument: {largest_places}"
+    return Figure("localisation", "Where it happened, by instrument", caption, alternative, chart)
+
+
+def _label(row: "pd.Series[Any]") -> str:
+    value = float(row["value"])
+    if row["instrument"] in PERCENT:
+        return share_words(value)
+    return f"{value:+.2f}"

@@ -1,0 +1,31 @@
+"""What a report says of localisation; what rests on probes that are in doubt is marked."""
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.localisation.figures import localisation_figures
+from retroscope.analyses.localisation.infer import infer
+from retroscope.analyses.localisation.result import LocalisationResult
+from retroscope.analyses.localisation.tables import localisation_tables
+from retroscope.analyses.localisation.words import PROBES, localisation_statements
+from retroscope.analyses.section import Reading, Section
+from retroscope.documents import clean
+from retroscope.typesetting.statements import seen_above
+
+
+def report(result: LocalisationResult, reading: Reading) -> Section:
+    """Return statements, figure, table and every number; a statement that names the probes has their alarms as doubts."""
+    doubts = seen_above(reading.alarms("probes"))
+    parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
+    return Section(
+        statements=tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result)),
+        figures=localisation_figures(result),
+        tables=localisation_tables(result),
+        frames={
+            "localisation": result.evidence,
+            "localisation_most": result.most,
+            "localisation_claims": result.claims,
+        },
+        document={name: clean(frame.to_dict(orient="records")) for name, frame in parts.items()},
+    )
+
+
+REPORTER = Reporter(infer, report)

@@ -1,0 +1,49 @@
+"""Table of localisation: what each instrument names, held against transplants."""
+
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.localisation.result import PARTS, LocalisationResult
+from retroscope.analyses.localisation.words import DONE, ROWS
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, p_value, score, signed
+from retroscope.typesetting.places import place_words
+
+
+def localisation_tables(found: LocalisationResult) -> dict[str, PaperTable]:
+    """Return what each instrument names, and what the transplants say of it; nothing where none names a place."""
+    claims = found.claims
+    if claims.empty:
+        return {}
+    frame = pd.DataFrame(
+        {
+            "instrument": [
+                f"{ROWS[r['instrument']]}{', by part' * (r['kind'] == PARTS)}" for _, r in claims.iterrows()
+            ],
+            "names": [place_words(p) for p in claims["place"]],
+            "alone": [DONE[d] for d in claims["direction"]],
+            found.measure: [score(v) for v in claims["score"]],
+            "effect": [signed(v) for v in claims["effect"]],
+            "interval": [interval(r["ci_low"], r["ci_high"], effect=True) for _, r in claims.iterrows()],
+            "matters more": [_rival(r) for _, r in claims.iterrows()],
+            "transplants": list(claims["agreement"]),
+            "rank": [f"{r['rank']:+.2f} ({p_value(r['rank_p'])})" for _, r in claims.iterrows()],
+        }
+    )
+    note = (
+        "Matters more: the place that alone is shown to do most more, by how much, with its interval, paired by query "
+        f"({found.correction}-corrected over all other places, an instrument at a time). Agrees: it names the place "
+        "that does most. Matters too: it names another that is shown to matter, and none to matter more. An instrument "
+        "may name a place for what others did: vectors part where a change below shows. Rank: Spearman's correlation "
+        "of its values with what the places do alone, p by permutations of the places, uncorrected."
+    )
+    numeric = (found.measure, "effect", "interval")
+    return {"localisation": PaperTable(frame, "What each instrument names, held against transplants", note, numeric)}
+
+
+def _rival(row: "pd.Series[Any]") -> str:
+    if not row["rival"]:
+        return "none shown"
+    more = f"{signed(row['extra'])} {interval(row['extra_low'], row['extra_high'], effect=True)}"
+    return f"{place_words(row['rival'])} ({more})"

@@ -1,0 +1,106 @@
+"""From the compared layers of every collection to what the report says of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.representations.figures import representation_figures
+from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
+from retroscope.analyses.representations.tables import representation_tables
+from retroscope.analyses.representations.words import representation_statements
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.analyses.section import Reading, Section
+from retroscope.drift.result import RepresentationDrift
+from retroscope.statistics import Difference
+from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.documents import by_measure
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> RepresentationResult | None:
+    """Return the compared layers of every collection, and the effect with whitened vectors on the first."""
+    if not measurements:
+        return None
+    return RepresentationResult(
+        tuple(
+            CollectionDrift(found.collection, _drift(found, ""), _bare(found), _whitened(found, reading.subject))
+            for found in measurements
+        )
+    )
+
+
+def _drift(found: Measurement, prefix: str) -> RepresentationDrift:
+    similarity, geometry, layer_map = (
+        found.frames[f"{prefix}{name}"] for name in ("similarity", "geometry", "layer_map")
+    )
+    return RepresentationDrift(similarity, geometry, layer_map, found.facts["texts"])
+
+
+def _bare(found: Measurement) -> RepresentationDrift | None:
+    return _drift(found, "bare/") if "bare/similarity" in found.frames else None
+
+
+def _whitened(found: Measurement, subject: Subject) -> Difference | None:
+    """The effect on every measure; the headline is a family of its own."""
+    before, after = (found.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
+    if before is None or after is None:
+        return None
+    settings = replace(subject.paired_statistics, family_per=(), headline=("measure", subject.measures[0]))
+    return compare_scores(before, after, settings)
+
+
+def report(result: RepresentationResult, reading: Reading) -> Section:
+    """Return statements, figures and tables of the first collection, and what the others say beside it."""
+    retrieval = reading.result("retrieval", RetrievalResult)
+    first = result.first
+    return Section(
+        statements=representation_statements(result, None if retrieval is None else retrieval.effect, reading.subject),
+        figures=representation_figures(first, reading.subject),
+        tables=representation_tables(result, reading.subject),
+        frames=_frames(result),
+        differences={} if first.whitened is None else {"Whitened": first.whitened},
+        document=[_document(found) for found in result.by_collection],
+        values={"texts": first.drift.texts, "others": [found.collection for found in result.by_collection[1:]]},
+    )
+
+
+def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
+    """Every number of the first collection, and of the others all but the map of layers."""
+    first = result.first
+    frames = {
+        "similarity": first.drift.similarity,
+        "geometry": first.drift.geometry,
+        "layer_map": first.drift.layer_map,
+    }
+    if first.bare is not None:
+        frames |= {"similarity_bare": first.bare.similarity, "geometry_bare": first.bare.geometry}
+    if first.whitened is not None:
+        frames["whitened"] = rows(first.whitened)
+    for number, other in enumerate(result.by_collection[1:], start=2):
+        frames |= {f"similarity_{number}": other.drift.similarity, f"geometry_{number}": other.drift.geometry}
+    return frames
+
+
+def _document(found: CollectionDrift) -> dict[str, Any]:
+    return {
+        "collection": found.collection,
+        "texts": dict(found.drift.texts),
+        **_by_layer(found.drift),
+        "without_final_norm": None if found.bare is None else _by_layer(found.bare),
+        "whitened": by_measure(found.whitened),
+    }
+
+
+def _by_layer(drift: RepresentationDrift) -> dict[str, Any]:
+    return {
+        "similarity": drift.similarity.to_dict(orient="records"),
+        "geometry": drift.geometry.to_dict(orient="records"),
+    }
+
+
+REPORTER = Reporter(infer, report)

@@ -1,0 +1,46 @@
+"""Tables of the drift of representations."""
+
+import pandas as pd
+
+from retroscope.analyses.representations.result import RepresentationResult
+from retroscope.analyses.representations.words import towers
+from retroscope.drift.result import RepresentationDrift
+from retroscope.typesetting.effects import effects_by, pair
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, score
+from retroscope.typesetting.subject import Subject
+
+
+def representation_tables(result: RepresentationResult, subject: Subject) -> dict[str, PaperTable]:
+    """Return retrieval with whitened vectors, and CKA by layer on every collection where there are several."""
+    tables, whitened = {}, result.first.whitened
+    if whitened is not None:
+        caption = f"Retrieval with whitened vectors: {pair(subject)}."
+        tables["whitened"] = effects_by("measure", whitened, rows(whitened), caption)
+    if len(result.by_collection) > 1:
+        tables["cka_by_collection"] = _cka(result, subject)
+    return tables
+
+
+def _cka(result: RepresentationResult, subject: Subject) -> PaperTable:
+    first = result.first.drift
+    layers = [subject.layer_label(int(k)) for k in sorted(set(first.similarity["layer"]))]
+    columns = {
+        f"{tower}, {found.collection}": _values(found.drift, tower)
+        for tower in towers(first)
+        for found in result.by_collection
+    }
+    both = "both" if len(result.by_collection) == 2 else "all"
+    caption = f"CKA before and after, on {both} collections"
+    return PaperTable(pd.DataFrame({"layer": layers, **columns}), caption, "Intervals are over texts.", tuple(columns))
+
+
+def _values(drift: RepresentationDrift, tower: str) -> list[str]:
+    """CKA of every layer with its interval, from the bottom."""
+    table = drift.similarity
+    found = table[(table["statistic"] == "cka") & (table["tower"] == tower)].sort_values("layer")
+    return [
+        f"{score(value)} {interval(low, high)}"
+        for value, low, high in zip(found["value"], found["low"], found["high"], strict=True)
+    ]

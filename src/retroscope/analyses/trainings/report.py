@@ -1,0 +1,78 @@
+"""From the scores of every training to what the report says of all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.analyses.section import Reading, Section
+from retroscope.analyses.trainings.infer import over_trainings, together
+from retroscope.analyses.trainings.result import TrainingsResult
+from retroscope.analyses.trainings.tables import training_tables
+from retroscope.analyses.trainings.words import statements
+from retroscope.scores import Scores
+from retroscope.statistics import Difference
+from retroscope.typesetting.frames import PLAIN, rows
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
+    """Return the effect over trainings and queries; the retriever's own scores are those of its other analyses."""
+    retrieval = reading.result("retrieval", RetrievalResult)
+    if not measurements or retrieval is None:
+        return None
+    others, subject = measurements[0], reading.subject
+    names = [subject.after.name, *others.facts["names"]]
+    of_each = _of_each(others, "retrieval")
+    trainings = together("retrieval of every training", [retrieval.effect.after, *of_each], names)
+    probes = reading.result("probes", ProbesResult)
+    return over_trainings(
+        (retrieval.effect.before, trainings),
+        None if probes is None or probes.effect is None else _probes(probes.effect, _of_each(others, "probes"), names),
+        headline=subject.measures[0],
+        settings=subject.paired_statistics,
+    )
+
+
+def _of_each(others: Measurement, name: str) -> list[Scores]:
+    """The scores of every further training, in their order; none where they were not measured."""
+    numbers = range(2, 2 + len(others.facts["names"]))
+    return [others.scores[f"{k}/{name}"] for k in numbers if f"{k}/{name}" in others.scores]
+
+
+def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> tuple[Scores, Scores] | None:
+    """The accuracies of the backbone and of every training, of the probes that all were put to, without controls."""
+    if not others:
+        return None
+    probes = others[0].values["probe"].values
+    before, after, *rest = (
+        replace(scores, values=scores.values.sel(probe=list(probes), control=PLAIN).drop_vars("control"))
+        for scores in (own.before, own.after, *others)
+    )
+    return before, together("probing of every training", [after, *rest], names)
+
+
+def report(result: TrainingsResult, reading: Reading) -> Section:
+    """Return what holds over all trainings, and tables of all and of each."""
+    frames = {"trainings": result.retrieval, "trainings_each": rows(result.each)}
+    probing = result.probing
+    if probing is not None:
+        frames["trainings_probing"] = probing
+    return Section(
+        statements=statements(result, reading.subject),
+        tables=training_tables(result, reading.subject),
+        frames=frames,
+        methods={"Over trainings": result.method},
+        document={
+            "names": list(result.names),
+            "retrieval": result.retrieval.to_dict(orient="records"),
+            "probing": [] if probing is None else probing.to_dict(orient="records"),
+            "each": rows(result.each).to_dict(orient="records"),
+            "level": result.level,
+        },
+        values={"names": result.names},
+    )
+
+
+REPORTER = Reporter(infer, report)

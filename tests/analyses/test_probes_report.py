@@ -1,0 +1,335 @@
+"""What a report says of the probes and of their controls, on results whose truth is known."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroscope.analyses.probes.figures import effect_points, probe_curves
+from retroscope.analyses.probes.report import report, seed_spread
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.probes.selectivity import selectivity
+from retroscope.analyses.probes.words import _share, below_chance_alone
+from retroscope.analyses.section import Section
+from retroscope.errors import AnalysisError
+from retroscope.typesetting.latex import booktabs
+from retroscope.typesetting.palette import HALVES, LOOKS
+from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, NO_EVIDENCE, Statement
+from synthetic_probes import CONTROLS, PASSAGES, PROBES, Accuracy, accuracy, probe_scores, probes_result
+from synthetic_subject import EVIL, LAYERS, collection, compare, model, reading
+
+
+def probed(rule: Accuracy, **changes: Any) -> ProbesResult:
+    return probes_result(effect=compare(*probe_scores(accuracy=rule)), **changes)
+
+
+def section(result: ProbesResult | None = None, **changes: Any) -> Section:
+    return report(result or probes_result(), reading(**changes))
+
+
+def texts(result: ProbesResult | None = None, **changes: Any) -> list[str]:
+    return [s.text for s in section(result, **changes).statements]
+
+
+def said_of(result: ProbesResult, start: str, **changes: Any) -> Statement:
+    return next(s for s in section(result, **changes).statements if start in s.text)
+
+
+def alarms(result: ProbesResult) -> list[Statement]:
+    return [s for s in section(result).statements if s.tone == ALARM]
+
+
+def test_the_first_layer_that_reads_better_is_named() -> None:
+    said = said_of(probes_result(), "first gains accuracy")
+    assert said.text.startswith("The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 (")
+    assert "the largest gain is at layer 6 (post-norm) (" in said.text
+    assert said.tone == CHANGED
+
+
+def test_no_change_in_the_probes_is_no_evidence() -> None:
+    same = compare(*probe_scores(accuracy=lambda p, c, n, k, side: accuracy(p, c, n, k, "before")), margin=None)
+    said = said_of(probes_result(effect=same), "a difference is shown at none")
+    assert said.tone == NO_EVIDENCE
+    assert "0 equivalent, 7 without evidence either way" in said.text
+
+
+def test_passage_only_that_reads_as_much_explains_it() -> None:
+    blind = probed(lambda p, c, n, k, s: accuracy("cosine" if c == "none" else p, c, n, k, s))
+    said = said_of(blind, "never reads the query may explain this")
+    assert said.tone == CAUTION
+    assert "Relevance is not shown to be readable" in said.text
+    assert any("nothing shows that the passages alone explain any of the gain" in text for text in texts())
+
+
+@pytest.mark.parametrize(
+    ("blind", "own", "said"),
+    [
+        ((-0.2, 0.01), (0.1, 0.3), ": nothing shows that the passages alone explain any of the gain"),
+        ((0.02, 0.08), (0.1, 0.3), ": the passages alone explain a part of the gain at the most"),
+        ((0.02, 0.12), (0.1, 0.3), ": the passages alone may explain the gain"),
+        ((0.02, 0.12), (-0.1, 0.3), ""),
+        ((-0.2, -0.1), (-0.1, 0.0), ""),
+    ],
+)
+def test_what_the_passages_explain_of_a_gain(blind: tuple[float, float], own: tuple[float, float], said: str) -> None:
+    limits = [pd.Series({"ci_low": low, "ci_high": high}) for low, high in (blind, own)]
+    assert _share(*limits) == said
+
+
+def test_an_unprobed_similarity_and_an_unprobed_passage_only_are_said() -> None:
+    only = probes_result(effect=compare(*probe_scores(probes=("elementwise",))))
+    assert any("The similarity probe (cosine) was not run" in text for text in texts(only))
+    assert set(section(only).tables) == {"probing", "seeds"}
+    cosine = probes_result(effect=compare(*probe_scores(probes=("cosine",))))
+    assert any("passage_only was not probed" in text for text in texts(cosine))
+
+
+def test_controls_that_behave_raise_no_alarm() -> None:
+    assert alarms(probes_result()) == []
+    assert any(text.startswith("Hash labels: all 168 cells at chance, as they must be.") for text in texts())
+
+
+def test_memorisation_is_the_accuracy_with_hash_labels_in_training_and_in_the_test() -> None:
+    said = said_of(probes_result(), "Memorisation").text
+    assert "elementwise is right in 0.620 of its training choices and in 0." in said
+    spread = probes_result().seed_spread
+    assert spread is not None
+    for other in (None, spread.assign(train_accuracy=np.nan)):
+        assert not any("Memorisation" in text for text in texts(probes_result(seed_spread=other)))
+
+
+def prefers_negatives(probe: str, c: str, n: int, layer: int, side: str) -> float:
+    return 0.05 if (probe, c, layer, side) == ("cosine", "none", 0, "before") else accuracy(probe, c, n, layer, side)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "why"),
+    [
+        ({"how": "bm25", "left_out": {"answered": 0}}, "the source gives no answers to screen by"),
+        ({"how": "bm25", "left_out": {"answered": 7}}, "the answers of 7 queries screened them"),
+        ({"how": "given"}, "Negatives of the source are nearer to the queries"),
+    ],
+)
+def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict[str, Any], why: str) -> None:
+    low = probed(prefers_negatives)
+    said = said_of(
+        low, "Below chance: cosine prefers the hard negatives", collections=(collection(negatives=negatives),)
+    )
+    assert (said.tone, said.rests_on) == (CAUTION, ("before",))
+    assert "in 1 of 14 cells" in said.text
+    assert "at layer 0, where chance is 0.200" in said.text
+    assert why in said.text
+    assert not any("Below chance" in text for text in texts())
+
+
+def test_one_model_below_chance_is_a_caution() -> None:
+    row = {"probe": "cosine", "control": "none", "n_passages": 5, "layer": 3, "accuracy": 0.08, "ci_high": 0.12}
+    above = {**row, "layer": 4, "accuracy": 0.4, "ci_high": 0.5}
+    (said,) = below_chance_alone([row, above, {**row, "probe": "dot"}], "cosine")
+    assert said.tone == CAUTION
+    assert said.text.startswith("cosine reads below chance at 1 layers (the least, 0.080 at layer 3; chance is 0.200)")
+    assert below_chance_alone([above], "cosine") == below_chance_alone([], "cosine") == []
+
+
+def test_what_was_left_out_of_the_negatives_is_counted() -> None:
+    negatives = {"how": "bm25", "left_out": {"with_answer": 1200, "of_same_text": 0, "answered": 9}}
+    said = said_of(probes_result(), "Left out", collections=(collection(negatives=negatives),))
+    assert said.text == "Left out of the hard negatives: 1,200 ranked passages that hold an answer of their query."
+
+
+def test_how_the_negatives_were_found_is_on_the_page() -> None:
+    values = section(collections=(collection(negatives={"how": "run"}),)).values
+    assert values["negatives"] == "those of a given run, without what is judged relevant"
+    assert section(collections=(collection(negatives={}),)).values["negatives"] == ""
+
+
+def test_equal_vectors_are_at_chance_but_for_rounding() -> None:
+    """Where all texts have one vector every choice is worth 1/N: an interval of no width beside a mean's rounding."""
+
+    def rounded(probe: str, c: str, n: int, layer: int, side: str) -> float:
+        plain = accuracy(probe, c, n, layer, side)
+        return 1 / n + 3e-9 if c in ("shuffled_queries", "hash_labels") and layer == 0 else plain
+
+    before, after = probe_scores(accuracy=rounded)
+    for scores in (before, after):
+        at = {"layer": 0, "control": ["shuffled_queries", "hash_labels"]}
+        level = 1 / scores.values.passages + 3e-9
+        scores.values.loc[at] = level.broadcast_like(scores.values.loc[at])
+    assert alarms(probes_result(effect=compare(before, after))) == []
+
+
+def broken(control: str, value: float = 0.75) -> ProbesResult:
+    def wrong(probe: str, c: str, n: int, layer: int, side: str) -> float:
+        return value if c == control and layer == 3 else accuracy(probe, c, n, layer, side)
+
+    return probed(wrong)
+
+
+@pytest.mark.parametrize(
+    ("control", "name"), [("shuffled_queries", "shuffled queries"), ("hash_labels", "hash labels")]
+)
+def test_a_failed_control_comes_first_and_loud(control: str, name: str) -> None:
+    first = section(broken(control)).statements[0]
+    assert first.tone == ALARM
+    assert first.text.startswith(f"CONTROL FAILED ({name})")
+    assert "layer 3" in first.text
+    assert "Do not trust the probe results" in first.text
+
+
+def test_probe_conclusions_are_marked_when_a_control_failed() -> None:
+    said = said_of(broken("shuffled_queries"), "first gains accuracy")
+    assert said.doubts == ("CONTROL FAILED (shuffled queries) (see above)",)
+
+
+def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
+    def passage_signal(probe: str, c: str, n: int, layer: int, side: str) -> float:
+        if c == "shuffled_queries" or (probe, c) == ("passage_only", "none"):
+            return 1 / n + 0.2
+        return accuracy(probe, c, n, layer, side)
+
+    found = probed(passage_signal)
+    assert alarms(found) == []
+    assert any("no higher than passage_only reads without any query" in text for text in texts(found))
+
+
+def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:
+    found = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
+    tones = {s.tone for s in section(found).statements if "does not read clearly more than random" in s.text}
+    assert tones == {ALARM, CAUTION}  # alarm for the retriever, caution for the backbone
+    (alarm,) = alarms(found)
+    assert alarm.title == "Random-weight control"
+    assert alarm.text.startswith(alarm.title)
+
+
+def test_a_control_of_random_weights_rests_on_its_own_side() -> None:
+    said = said_of(probes_result(), "toy-retriever reads more than the same architecture")
+    assert said.rests_on == ("after",)
+
+
+def test_random_weights_that_read_as_much_at_another_layer_are_a_caution() -> None:
+    def lexical(probe: str, c: str, n: int, layer: int, side: str) -> float:
+        return 0.99 if c == "random_weights" and layer == 0 else accuracy(probe, c, n, layer, side)
+
+    said = "What needs no training reads that much."
+    assert not any(said in text for text in texts())
+    assert {s.tone for s in section(probed(lexical)).statements if said in s.text} == {CAUTION}
+
+
+def test_a_control_that_was_not_run_is_said() -> None:
+    found = probes_result(effect=compare(*probe_scores(controls=("none", "shuffled_queries"))))
+    said = [s for s in section(found).statements if "was not run" in s.text]
+    assert [s.text.split()[2] for s in said] == ["hash_labels", "random_weights"]
+    assert {s.tone for s in said} == {CAUTION}
+
+
+def test_a_seed_spread_without_its_columns_is_an_error() -> None:
+    spread = probes_result().seed_spread
+    assert spread is not None
+    with pytest.raises(AnalysisError, match=r"seed spread lacks the columns \['sd'\]"):
+        probes_result(seed_spread=spread.drop(columns="sd"))
+
+
+def test_probes_without_a_measured_cell_are_an_error() -> None:
+    before, after = probe_scores()
+    empty = replace(after, values=after.values * np.nan)
+    with pytest.raises(AnalysisError, match=r"no cell of the probes was measured on both sides\n  fix: report without"):
+        section(probes_result(effect=compare(before, empty)))
+
+
+def test_code_lengths_alone_say_nothing_of_accuracy() -> None:
+    found = section(ProbesResult("cosine", None, mdl=compare(*probe_scores(probes=("cosine",)))))
+    assert (found.statements, found.figures, dict(found.tables), dict(found.differences)) == ((), (), {}, {})
+    assert found.document["mdl"]
+    assert found.document["effects"] == found.document["without_final_norm"] == []
+
+
+def test_figures_hold_the_right_number_of_points() -> None:
+    specs = {figure.name: figure.specification for figure in section().figures}
+    data = {name: max(spec["datasets"].values(), key=len) for name, spec in specs.items()}
+    cells = len(PROBES) * len(PASSAGES) * len(LAYERS)
+    assert list(specs) == ["similarity_probe", "probes", "effects", "selectivity"]
+    assert len(data["probes"]) == cells * len(CONTROLS) * 2 + cells  # both sides, and chance
+    assert len(data["similarity_probe"]) == (cells * len(CONTROLS) * 2 + cells) // len(PROBES)
+    assert len(data["effects"]) == cells
+    assert len(data["selectivity"]) == cells * 2
+
+
+def test_chance_is_one_over_n() -> None:
+    frame = probe_curves(probes_result())
+    chance = frame[frame["series"] == "chance"]
+    assert (chance["value"] == 1 / chance["passages"]).all()
+    assert set(frame["series"]) == set(LOOKS) - {HALVES}  # which is of representations
+
+
+def test_only_the_probes_themselves_have_bands() -> None:
+    frame = probe_curves(probes_result())
+    assert set(frame.loc[frame["low"].notna(), "series"]) == {"before", "after"}
+
+
+def test_outcomes_agree_with_the_tests() -> None:
+    found, effect = effect_points(probes_result()), probes_result().effect
+    assert effect is not None
+    table = effect.table.sel(control="none")
+    assert int((found["outcome"] == "gain").sum()) == int(((table["p_corrected"] < 0.05) & (table["effect"] > 0)).sum())
+    assert (found.loc[found["probe"] == "passage_only", "outcome"] == "equivalent").all()
+
+
+def test_a_selector_chooses_n_and_print_shows_the_largest() -> None:
+    spec = next(figure for figure in section().figures if figure.name == "probes").specification
+    param = next(p for p in spec["params"] if p["name"] == "N")
+    assert param["value"] == max(PASSAGES)
+    assert param["bind"]["options"] == list(PASSAGES)
+
+
+def test_specifications_fetch_nothing() -> None:
+    for figure in section().figures:
+        text = json.dumps({k: v for k, v in figure.specification.items() if k != "$schema"})
+        assert "http" not in text
+        assert '"url"' not in text
+
+
+def test_selectivity_is_accuracy_beyond_shuffled_queries() -> None:
+    cell, effect = {"probe": "cosine", "passages": 5, "layer": 6}, probes_result().effect
+    assert effect is not None
+    frame = selectivity(effect)
+    row = frame[(frame["side"] == "after") & (frame[list(cell)] == pd.Series(cell)).all(axis=1)].iloc[0]
+    table = effect.table.sel(cell)
+    expected = float(table["after"].sel(control="none") - table["after"].sel(control="shuffled_queries"))
+    assert row["value"] == pytest.approx(expected)
+    assert row["low"] < expected < row["high"]
+    assert section().frames["selectivity"].equals(frame)
+
+
+def test_layers_without_the_final_norm_have_figures_and_a_table_of_their_own() -> None:
+    plain = probe_scores(controls=("none",))
+    found = section(probes_result(bare=compare(*plain)))
+    names = [figure.name for figure in found.figures]
+    assert names[-2:] == ["similarity_probe_bare", "probes_bare"]
+    assert found.figures[-1].title.endswith(", without the final norm")
+    assert found.tables["probing_bare"].caption.endswith("Layers without the final norm.")
+    assert len(found.document["without_final_norm"]) == len(PROBES) * len(PASSAGES) * len(LAYERS)
+    assert [s.text for s in found.statements] == texts(), "no conclusion rests on them"
+
+
+def test_every_table_is_sound_latex_whatever_the_names() -> None:
+    found = section(models={"before": model(EVIL), "after": model("toy")})
+    assert set(found.tables) == {"probing", "controls", "seeds"}
+    for name, table in found.tables.items():
+        latex = booktabs(table, name)
+        assert "\\input" not in latex
+        assert len({line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}) == 1
+
+
+def test_the_spread_over_seeds_is_that_of_their_accuracies() -> None:
+    cell = {"side": "after", "probe": "dot", "control": "none", "n_passages": 2, "layer": 1}
+    seeds = pd.DataFrame([{**cell, "seed": k, "accuracy": v, "train_accuracy": v} for k, v in enumerate((0.1, 0.3))])
+    found = seed_spread(seeds)
+    assert found is not None
+    (row,) = found.to_dict(orient="records")
+    assert {name: row[name] for name in cell} == cell
+    assert row["sd"] == pytest.approx(np.std([0.1, 0.3], ddof=1))
+    assert row["train_accuracy"] == pytest.approx(0.2)
+    assert seed_spread(None) is None

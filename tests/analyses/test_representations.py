@@ -1,0 +1,252 @@
+"""Drift of the representations: in words on made-up layers, and measured on pairs whose truth is known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from analyses_one import context_of, measured, reported, subject_of
+from retroscope.analyses.context import Context
+from retroscope.analyses.representations import ANALYSIS
+from retroscope.analyses.representations import measure as measuring
+from retroscope.analyses.representations.measure import TOO_MANY, refusal, whitened
+from retroscope.analyses.representations.report import report
+from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.analyses.section import Section
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.drift.result import RepresentationDrift
+from retroscope.drift.settings import DriftSettings
+from retroscope.encoders.encode import final_norm
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.errors import AnalysisError
+from retroscope.inputs.settings import StudySettings
+from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval.retrieve import retrieve
+from retroscope.statistics.jackknife import GROUPS
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.page import SectionPage, fill
+from retroscope.typesetting.statements import CHANGED, NOTE
+from synthetic_drift import representation_drift, weight_drift
+from synthetic_retrieval import retrieval_result, retrieval_scores
+from synthetic_subject import compare, reading
+from tiny_study import Tiny
+from toys import save_toy
+
+SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
+QUICK = DriftSettings(texts=60, cross_texts=20, neighbours=5)
+
+
+def section_of(first: CollectionDrift, *others: CollectionDrift, retrieval: RetrievalResult | None = None) -> Section:
+    results = {} if retrieval is None else {"retrieval": retrieval}
+    return report(RepresentationResult((first, *others)), reading(results))
+
+
+def texts(section: Section) -> list[str]:
+    return [s.text for s in section.statements]
+
+
+def test_where_vectors_diverge() -> None:
+    section = section_of(CollectionDrift("toy", representation_drift()))
+    assert any(
+        text.startswith(
+            "Query vectors before and after arrange texts most alike at layer 0 (CKA 1.000 [0.980, 1.000]) and least "
+            "at layer 6 (post-norm) (0.400 [0.380, 0.420]; there two halves of a model's own dimensions reach 0.900, a "
+            "random-weight control of the backbone 0.200). By Procrustes, which large directions dominate less, they "
+            "are least alike at layer 6 (post-norm) (0.400 [0.380, 0.420]; texts paired at random 0.000)."
+        )
+        for text in texts(section)
+    )
+    assert any(
+        "The embedding space of passages at layer 6 (post-norm), estimated from 1,000 texts: mean cosine of two texts "
+        "0.600 [0.590, 0.610] before and 0.200 [0.190, 0.210] after" in text
+        for text in texts(section)
+    )
+    assert [figure.name for figure in section.figures] == ["similarity", "layer_map", "geometry"]
+    assert {s.tone for s in section.statements} == {NOTE}, "all of it is described, and not tested"
+
+
+def test_without_a_control_none_is_reported() -> None:
+    bare = texts(section_of(CollectionDrift("toy", representation_drift(random_weights=float("nan")))))
+    assert not any("random-weight control" in text for text in bare)
+    assert not any("another training" in text for text in bare)
+    ceiling = texts(section_of(CollectionDrift("toy", representation_drift(other_training=0.7))))
+    assert any("another training of the retriever, the ceiling, 0.700" in text for text in ceiling)
+
+
+def test_geometry_alone() -> None:
+    effect = compare(*retrieval_scores(gain=0.1, seed=3))
+    drift = representation_drift()
+    section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
+    (only,) = [s for s in section.statements if s.text.startswith("Whitening alone")]
+    assert only.tone == CHANGED
+    assert "of +0." in only.text
+    assert section.document[0]["whitened"]["RR"]["n"] == 240
+    without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())
+    assert not any(text.startswith("Whitening alone") for text in texts(without))
+
+
+def test_page_and_tables() -> None:
+    effect = compare(*retrieval_scores(gain=0.1, seed=3))
+    first = CollectionDrift("toy", representation_drift(), representation_drift(), effect)
+    section = section_of(first, CollectionDrift("other", representation_drift()), retrieval=retrieval_result())
+    page = in_page(section)
+    for title in (
+        "Do both arrange texts alike?",
+        "Which layer became which?",
+        "What geometry alone gives",
+        "Layers without the final norm",
+        "vectors of the same 240 queries and 1000 passages",
+        "Su, Cao, Liu, Ou (2021)",
+    ):
+        assert title in page
+    assert set(section.frames) == {"similarity", "geometry", "layer_map", "similarity_bare", "geometry_bare",
+                                   "whitened", "similarity_2", "geometry_2"}  # fmt: skip
+    assert set(section.tables) == {"whitened", "cka_by_collection"}
+    assert [figure.name for figure in section.figures][3:] == ["similarity_bare", "geometry_bare"]
+
+
+def in_page(section: Section) -> str:
+    body = SectionPage(
+        ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {**section.values, "section": section}
+    )
+    values = {"title": "toys", "drift": weight_drift(), "statements": (), "command": "", "versions": {}}
+    return fill("diff.html.j2", section.figures, section.tables, values, (body,))
+
+
+def test_another_collection_stands_beside_the_first() -> None:
+    drift = representation_drift()
+    further = replace(drift, similarity=drift.similarity.assign(value=0.5, low=0.4, high=0.6))
+    section = section_of(CollectionDrift("toy", drift), CollectionDrift("other", further))
+    assert texts(section)[-1] == (
+        "CKA of the last layer: query vectors 0.400 [0.380, 0.420] on toy, 0.500 [0.400, 0.600] on other; passage "
+        "vectors 0.400 [0.380, 0.420] on toy, 0.500 [0.400, 0.600] on other."
+    )
+    table = section.tables["cka_by_collection"]
+    assert list(table.frame.columns) == ["layer", "query, toy", "query, other", "passage, toy", "passage, other"]
+    assert table.caption == "CKA before and after, on both collections"
+    assert [one["collection"] for one in section.document] == ["toy", "other"]
+
+
+def test_columns_that_are_missing_are_named() -> None:
+    whole = representation_drift()
+    with pytest.raises(AnalysisError, match=r"the similarity lacks the columns \['random_weights'\]"):
+        RepresentationDrift(whole.similarity.drop(columns="random_weights"), whole.geometry, whole.layer_map)
+
+
+def test_representations_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
+    context = context_of(tiny, cache, SETTINGS)
+    context = replace(context, trainings=(replace(context.models["after"], name="another training"),))
+    further = context.on(replace(context.collection, name="other"), first=False)
+    found = [measured(ANALYSIS, one, QUICK, tmp_path / one.collection.name) for one in (context, further)]
+    result, section = reported(ANALYSIS, found, subject_of(context))
+    here, there = (one.drift.similarity for one in result.by_collection)
+    assert here["random_weights"].notna().any()
+    same = here.loc[here["statistic"] == "cka", "other_training"]
+    np.testing.assert_allclose(same, 1, atol=1e-5, err_msg="a training with the same weights is as alike as can be")
+    assert there["other_training"].isna().all()
+    assert there["random_weights"].isna().all(), "controls are of the first collection alone"
+    columns = ["other_training", "random_weights"]
+    pd.testing.assert_frame_equal(here.drop(columns=columns), there.drop(columns=columns))
+    assert result.first.drift.texts == {"query": 60, "passage": 60}
+    assert result.by_collection[1].whitened is None
+    assert found[0].caveats == ()
+    assert set(found[0].scores) == {"before/whitened", "after/whitened"}
+    assert result.first.whitened.table["p_corrected"].notnull().all()
+    assert section.document[1]["without_final_norm"] is None
+    assert section.differences == {"Whitened": result.first.whitened}
+
+
+def test_passages_that_are_too_many_are_not_whitened(
+    tiny: Tiny, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "can_be_whitened", lambda passages, dim: False)
+    context = context_of(tiny, cache, SETTINGS)
+    found = measured(ANALYSIS, context, QUICK, tmp_path / "many")
+    assert found.caveats == (TOO_MANY,)
+    result, section = reported(ANALYSIS, [found], subject_of(context))
+    assert result.first.whitened is None
+    assert section.tables == {}
+
+
+def test_whitening_uncovers_what_loud_directions_hide(halves: Collection) -> None:
+    rng = np.random.default_rng(0)
+    vectors = _vectors(rng, halves, scale=np.r_[np.full(2, 50.0), np.ones(14)])
+    raw = retrieve(vectors, halves, ("RR@10",)).scores.values.mean()
+    even = whitened(vectors, halves, ("RR@10",))
+    assert even is not None
+    assert float(even.values.mean()) > float(raw) + 0.2
+    assert even.recipe["retriever"]["whitened"] == "by mean and covariance of the passages"
+
+
+def _vectors(rng: np.random.Generator, collection: Collection, scale: np.ndarray) -> RetrieverRepresentations:
+    """Loud directions hide what a query shares with its passage."""
+    meaning = rng.standard_normal((len(collection.passages), len(scale)))
+    loud = np.where(scale > 1, rng.standard_normal(meaning.shape), 0.2 * rng.standard_normal(meaning.shape))
+    queries = (np.where(scale > 1, 0, meaning) + loud) * scale
+    towers = [
+        representations_in_memory(list(ids), found[:, None].astype(np.float32))
+        for ids, found in ((collection.queries, queries), (collection.passages, meaning * scale))
+    ]
+    return RetrieverRepresentations("toy", *towers, "cosine", {})
+
+
+def test_too_few_texts_and_models_of_two_families_are_refused(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
+    context = context_of(tiny, cache, SETTINGS)
+    needed = 2 * GROUPS
+    assert refusal(replace(context, collection=few(needed)), QUICK) == ""
+    reason = f"{needed - 5} distinct query texts are too few for its intervals ({needed} are needed)"
+    assert refusal(replace(context, collection=few(needed - 5)), QUICK) == reason
+    again = few(3 * needed, texts=needed - 5)
+    assert refusal(replace(context, collection=again), QUICK) == reason, "many queries of few texts"
+    other = load_retriever(save_toy("roberta", tmp_path / "other"), pooling="mean")
+    pair = replace(context, models={**context.models, "after": other})
+    assert "of 2 blocks, the other a roberta" in refusal(pair, QUICK)
+    alone = Context({"model": context.models["after"]}, context.collection, SETTINGS, cache)
+    assert refusal(alone, QUICK) == "representations are compared between two models"
+
+
+def few(n: int, texts: int = 0) -> Collection:
+    """As many queries, of which texts repeat but for spaces and case."""
+    passages = [Passage(f"p{i}", f"passage {i}") for i in range(200)]
+    queries = [
+        Query(f"q{i}", f"{'Question' if i % 2 else 'question'}{' ' * (1 + i // (texts or n))}{i % (texts or n)}")
+        for i in range(n)
+    ]
+    return make_collection("few", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(n)])
+
+
+def idle(folder: Path, seed: int, name: str) -> Retriever:
+    """A decoder whose blocks add nothing: every layer holds what layer 0 does, and the last has the norm besides."""
+    found = load_retriever(save_toy("llama", folder, seed), pooling="mean", name=name)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for key, parameter in found.passage.backbone.named_parameters():
+            if key.endswith(("o_proj.weight", "down_proj.weight")):
+                parameter.zero_()
+        weight = final_norm(found.passage).get_parameter("weight")
+        weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
+    return found
+
+
+def test_layers_are_compared_with_the_final_norm_on_each_and_as_the_blocks_leave_them(
+    halves: Collection, cache: Path, tmp_path: Path
+) -> None:
+    models = {"before": idle(tmp_path / "a", 0, "one"), "after": idle(tmp_path / "b", 1, "two")}
+    context = Context(models, halves, SETTINGS, cache)
+    found = measured(ANALYSIS, context, QUICK, tmp_path / "representations")
+    result, section = reported(ANALYSIS, [found], subject_of(context))
+    place = ["tower", "statistic", "layer"]
+    assert result.first.bare is not None
+    normed, bare = (drift.similarity.set_index(place)["value"] for drift in (result.first.drift, result.first.bare))
+    assert normed["passage", "cka", 0] == pytest.approx(normed["passage", "cka", 2], abs=1e-4)
+    assert bare["passage", "cka", 2] == pytest.approx(normed["passage", "cka", 2], abs=1e-6)
+    assert bare["passage", "cka", 0] != pytest.approx(bare["passage", "cka", 2], abs=1e-2)
+    assert {figure.name for figure in section.figures} >= {"similarity_bare", "geometry_bare"}
+    without = section.document[0]["without_final_norm"]
+    assert len(without["similarity"]) == len(section.document[0]["similarity"])

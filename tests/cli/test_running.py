@@ -1,0 +1,114 @@
+"""One way to carry out a plan: what is refused, printed, written, and in which order."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retroscope.cli.running import Outcome, Place, Plan, carry_out
+from retroscope.errors import SettingsError
+from retroscope.files import MARK
+from retroscope.progress import Progress
+
+
+@dataclass(frozen=True)
+class ToyOutcome:
+    steps: list[str]
+
+    def write(self, folder: Path) -> Path:
+        self.steps.append("write")
+        (folder / "report.html").write_text("page")
+        return folder / "report.html"
+
+    def document(self) -> Mapping[str, Any]:
+        return {"found": 1}
+
+    def text(self) -> str:
+        return "found: 1"
+
+
+@dataclass(frozen=True)
+class ToyPlan:
+    steps: list[str] = field(default_factory=list)
+    fails: bool = False
+
+    def prepare(self) -> Plan:
+        self.steps.append("prepare")
+        return self
+
+    def lines(self) -> Sequence[str]:
+        return ["one thing", "another"]
+
+    def document(self) -> Mapping[str, Any]:
+        return {"things": 2}
+
+    def run(self, progress: Progress) -> Outcome:
+        self.steps.append("run")
+        progress("things", 1, 2)
+        if self.fails:
+            raise KeyboardInterrupt
+        return ToyOutcome(self.steps)
+
+
+def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, place = ToyPlan(), Place(out=tmp_path / "new" / "out", cache=tmp_path / "cache")
+    carry_out(plan.prepare, place, dry_run=False, as_json=False)
+    written = capsys.readouterr()
+    assert plan.steps == ["prepare", "run", "write"]
+    assert written.out == "found: 1\n"
+    assert written.err.splitlines() == [
+        "one thing", "another", "statistics, tables and figures ...", f"report: {tmp_path}/new/out/report.html"
+    ]  # fmt: skip
+    assert (tmp_path / "cache").is_dir()
+
+
+def test_without_out_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ToyPlan()
+    carry_out(plan.prepare, Place(out=None), dry_run=False, as_json=True)
+    written = capsys.readouterr()
+    assert plan.steps == ["prepare", "run"]
+    assert json.loads(written.out) == {"found": 1}
+    assert "report" not in written.err
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_dry_run_prints_the_plan_only(tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    plan = ToyPlan()
+    carry_out(plan.prepare, Place(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=True, as_json=as_json)
+    written = capsys.readouterr()
+    assert (plan.steps, written.err, list(tmp_path.iterdir())) == (["prepare"], "", [])
+    assert json.loads(written.out) == {"things": 2} if as_json else written.out == "one thing\nanother\n"
+
+
+def test_somebody_elses_files_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    plan, place = ToyPlan(), Place(out=tmp_path, replaced=("tables",), owner="summary.json")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mine.csv").write_text("1")
+    with pytest.raises(SettingsError, match="this was not written by a report"):
+        carry_out(plan.prepare, place, dry_run=False, as_json=False)
+    (tmp_path / "tables" / MARK).touch()
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(SettingsError, match="is of something else"):
+        carry_out(plan.prepare, place, dry_run=False, as_json=False)
+    assert plan.steps == []
+    (tmp_path / "summary.json").write_text("{}")
+    carry_out(plan.prepare, place, dry_run=False, as_json=False)
+    assert plan.steps == ["prepare", "run", "write"]
+
+
+def test_an_interrupted_run_leaves_no_empty_folder(tmp_path: Path) -> None:
+    plan = ToyPlan(fails=True)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan.prepare, Place(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=False, as_json=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    plan = ToyPlan()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SettingsError, match="nothing can be written here"):
+        carry_out(plan.prepare, Place(out=tmp_path / "file" / "out"), dry_run=False, as_json=False)
+    assert plan.steps == ["prepare"]
