@@ -127,7 +127,7 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the *choices* trains, the rest both selects the epoch and is reported."""
+    """Split as ielab-2025 did: a random share of the *choices* trains; the rest selects the epoch and is reported."""
     order = np.random.default_rng(seed).permutation(len(task.query))
     cut = min(round(train_share * len(order)), len(order) - 1)
     train, rest = (Choices(task.query[rows], task.passages[rows, : task.size]) for rows in (order[:cut], order[cut:]))

@@ -16,7 +16,7 @@ from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_f
 from retroscope.statistics.equivalence import tost
 from retroscope.statistics.flips import Differences, PValues, SignFlips
 from retroscope.statistics.intervals import bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, n_pairs, paired_differences
+from retroscope.statistics.paired import PAIRED_TESTS, QueryValues, binary, n_pairs, paired_differences
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.statistics.shared_passages import Sharing, sharing
 
@@ -60,7 +60,7 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
     )
 
 
-def _paired(old: Values, new: Values) -> tuple[Values, Values]:
+def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValues]:
     missing = np.isnan(old) | np.isnan(new)
     return np.where(missing, np.nan, old), np.where(missing, np.nan, new)
 
@@ -79,7 +79,7 @@ def _facts(clusters: Clusters) -> dict[str, Any]:
     return {"texts": clusters.n_texts, "passages": passages}
 
 
-def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+def _means(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     all_three = (old, new, paired_differences(old, new))
     first, second, effect = (bootstrap_mean(values, settings.intervals, shared.clusters) for values in all_three)
     return {
@@ -95,7 +95,7 @@ def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettin
     }
 
 
-def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     change = paired_differences(old, new)
     by_passages = sharing(change, shared.clusters) if settings.test != "unpaired_t" else None
     used = _tests(old, new, settings.test)
@@ -109,7 +109,7 @@ def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSetti
     return {"p": p, "p_corrected": corrected, "test_used": used}
 
 
-def _tests(old: Values, new: Values, test: str) -> np.ndarray:
+def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
     """Return the test of every cell; whether a cell is binary is decided cell by cell."""
     chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
     return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
@@ -129,7 +129,7 @@ def _within(
     return corrected
 
 
-def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+def _equivalence(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     p = np.full(old.shape[1], np.nan)
     corrected = p
     if settings.margin is not None:

@@ -77,7 +77,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 
 
 def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
-    """Return one value a text, whose mean is that of the queries: mean + (sum over its queries of value - mean) G / n."""
+    """Return one value a text, with the queries' mean: mean + (sum over the text's queries of value - mean) G / n."""
     if not clusters.repeats:
         return values
     flat = values.reshape(-1, values.shape[-1])

@@ -16,14 +16,14 @@ from retroscope.errors import AnalysisError
 from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.flips import Differences, PValues, SignFlips, sign_flip_p
 
-Values = Float[np.ndarray, "query cell"]
-PairedTest = Callable[[Values, Values, SignFlips, Clusters | None], PValues]
+QueryValues = Float[np.ndarray, "query cell"]
+PairedTest = Callable[[QueryValues, QueryValues, SignFlips, Clusters | None], PValues]
 
 DRAWN = SignFlips()
 ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an analysis stores, and some room
 
 
-def paired_differences(before: Values, after: Values) -> Differences:
+def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
     """Return after minus before; NaN where either is, 0 where they differ by no more than float rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
@@ -35,7 +35,9 @@ def n_pairs(change: Differences) -> Int[np.ndarray, "cell"]:
     return np.asarray(np.isfinite(change).sum(axis=0))
 
 
-def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+def paired_t(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
     """Test the mean difference by Student's t (scipy.stats.ttest_1samp); draws no flips.
 
     Where texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. Where
@@ -50,14 +52,18 @@ def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: 
     return _reported(p, change, shared)
 
 
-def sign_flip(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+def sign_flip(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
     """Test the mean difference by randomisation: signs of whole texts flipped at random (Fisher's test)."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     return _reported(sign_flip_p(shared.sums(change), flips), change, shared)
 
 
-def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+def mcnemar(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
     """Test 0/1 outcomes by McNemar's exact test: queries gained against queries lost; draws no flips.
 
     Whole texts change sides: |gained - lost| is held against its exact distribution when each text's own gained - lost
@@ -101,7 +107,9 @@ def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
     return float(min(1.0, 2 * lower[: span - total + 1].sum()))
 
 
-def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+def wilcoxon(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
     """Test the texts' sums by Wilcoxon's signed ranks, zeros dropped (scipy.stats.wilcoxon); draws no flips."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
@@ -113,7 +121,9 @@ def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: 
     return _reported(p, change, shared)
 
 
-def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
+def unpaired_t(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
     """Test by Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
 
     arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
@@ -141,7 +151,7 @@ PAIRED_TESTS: dict[str, PairedTest] = {
 }
 
 
-def binary(before: Values, after: Values) -> Bool[np.ndarray, "cell"]:
+def binary(before: QueryValues, after: QueryValues) -> Bool[np.ndarray, "cell"]:
     """Return whether a cell has nothing but 0 and 1 on both sides, unpaired values left out."""
     missing = np.isnan(before) | np.isnan(after)
     zero_or_one = ((before == 0) | (before == 1)) & ((after == 0) | (after == 1))

@@ -210,7 +210,7 @@ def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.n
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
-    """Return Satterthwaite's degrees of freedom of S'AS with A = `form` and Sigma = `sigma`, each in terms of B and I."""
+    """Return Satterthwaite's degrees of freedom of S'AS, A = `form` and Sigma = `sigma`, each in terms of B and I."""
     (alpha, beta), (shared, own) = form, sigma
     square, line, level = alpha * shared, alpha * own + beta * shared, beta * own  # A Sigma, in powers of B
     one, two, three, four = design.traces

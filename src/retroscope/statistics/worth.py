@@ -67,7 +67,8 @@ def worth(
     labels: tuple[int, ...],
     settings: IntervalSettings = DEFAULT,
 ) -> list[Worth]:
-    """Return what having it is worth in labels, at every number of labels; intervals resample seeds and queries together.
+    """Return what having it is worth, in labels, at every number of labels; both seeds and queries
+    are resampled.
 
     Args:
         had, lacked: a value for each query, of retrievers with and without it.

@@ -222,7 +222,7 @@ class _Pair:
         return found
 
     def _block(self, hybrid: _Hybrid, layer: int) -> nn.Module:
-        """Run a block of either model, or the first's with some of the second's parameters."""
+        """Return a block of either model, or the first's with some of the second's parameters."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
         owners = _owners(hybrid, layer, self.anatomy)
         if owners in ({0}, {1}):
@@ -238,7 +238,7 @@ class _Pair:
         return _With(mine, foreign)
 
     def _changed(self, hybrid: _Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
-        """Run the base's block with random changes in what the hybrid names."""
+        """Return the base's block with random changes in what the hybrid names."""
         changed = {
             name: value + self.random.of(hybrid.draw or 0, prefix + name)
             for name, value in block.named_parameters()

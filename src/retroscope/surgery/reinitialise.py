@@ -79,7 +79,7 @@ def _draw(model: PreTrainedModel, anatomy: Anatomy, chosen: list[Chosen], seed: 
     return len(names)
 
 
-def check_words(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
+def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
     """Refuse words that name no part of any model."""
     for word in parts:
         _choice(word, n_blocks)

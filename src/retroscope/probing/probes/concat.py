@@ -121,7 +121,7 @@ def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice 
 
 
 def gradient(layers: Sequence[Layer], batch: Slots) -> list[Layer]:
-    """Compute the gradient of each cell's mean cross-entropy with respect to W and b, by the same look-up, backwards."""
+    """Compute the gradient of each cell's mean cross-entropy with respect to W and b, by the same look-up backwards."""
     errors = [_error(scores, right) for scores, right in zip(logits(layers, batch), batch.rights, strict=True)]
     tables = [_scattered(e, place, len(batch.passages)) for e, place in zip(errors, batch.places, strict=True)]
     of_queries = torch.split(torch.cat(errors, dim=1).T @ batch.queries, [e.shape[1] for e in errors])
