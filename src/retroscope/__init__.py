@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from retroscope.analyses.neurons.ablation_curves import ablation_curves as ablation_curves
     from retroscope.analyses.neurons.ablation_settings import AblationSettings as AblationSettings
     from retroscope.analyses.neurons.attribute import attribute as attribute
-    from retroscope.analyses.transplants.measure import TransplantSettings as TransplantSettings
-    from retroscope.analyses.transplants.measure import transplant as transplant
     from retroscope.analyses.weights.diff import diff as diff
     from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
     from retroscope.encoders.recipe import Recipe as Recipe
     from retroscope.encoders.selftest import self_test as self_test
     from retroscope.errors import RetroscopeError as RetroscopeError
+    from retroscope.inputs.settings import StudySettings as StudySettings
     from retroscope.probing.grid import probe as probe
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
     from retroscope.representations.represent import represent as represent
@@ -58,10 +57,11 @@ if TYPE_CHECKING:
     from retroscope.statistics.difference import Difference as Difference
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
-    from retroscope.study.compare import compare as compare
     from retroscope.study.doctor import diagnose as diagnose
     from retroscope.study.grid_settings import GridSettings as GridSettings
-    from retroscope.study.settings import StudySettings as StudySettings
+    from retroscope.study.plan import plan_study as plan_study
+    from retroscope.study.run import compare as compare
+    from retroscope.study.run import run as run
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
@@ -90,15 +90,14 @@ _HOMES = {
     "RetroscopeError": "errors",
     "Scores": "scores",
     "Study": "study.study",
-    "StudySettings": "study.settings",
+    "StudySettings": "inputs.settings",
     "TrainingSettings": "training.settings",
-    "TransplantSettings": "analyses.transplants.measure",
     "WeightSettings": "analyses.weights.settings",
     "World": "collection.world.world",
     "WorldSettings": "collection.world.people",
     "ablation_curves": "analyses.neurons.ablation_curves",
     "attribute": "analyses.neurons.attribute",
-    "compare": "study.compare",
+    "compare": "study.run",
     "compare_scores": "statistics.comparison",
     "diagnose": "study.doctor",
     "diff": "analyses.weights.diff",
@@ -110,6 +109,7 @@ _HOMES = {
     "load_study": "study.study",
     "make_collection": "collection.collection",
     "make_world": "collection.world.world",
+    "plan_study": "study.plan",
     "probe": "probing.grid",
     "with_random_weights": "encoders.random_weights",
     "reinitialise": "surgery.reinitialise",
@@ -117,9 +117,9 @@ _HOMES = {
     "representation_drift": "drift.representations",
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",
+    "run": "study.run",
     "self_test": "encoders.selftest",
     "summarise": "statistics.summaries",
-    "transplant": "analyses.transplants.measure",
 }
 
 __all__ = sorted(_HOMES)

@@ -6,7 +6,18 @@ Another package adds its own by the entry point group `retroscope.analyses`: eac
 from functools import cache
 from importlib.metadata import entry_points
 
-from retroscope.analyses import health, layers, probes, retrieval, trainings, transplants, weights
+from retroscope.analyses import (
+    baselines,
+    health,
+    layers,
+    localisation,
+    probes,
+    representations,
+    retrieval,
+    trainings,
+    transplants,
+    weights,
+)
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
@@ -15,9 +26,12 @@ OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
     trainings.ANALYSIS,
+    localisation.ANALYSIS,
+    baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
     weights.ANALYSIS,
+    representations.ANALYSIS,
     transplants.ANALYSIS,
 )
 
