@@ -13,13 +13,7 @@ from retroscope.analyses.neurons.result import AblationCurves, AttributedModel, 
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-
-N_QUERIES = 240
-
-
-def query_ids():
-    return [f"q{i}" for i in range(N_QUERIES)]
-
+from synthetic_subject import N_QUERIES, query_ids
 
 N_UNITS = 60
 BLOCKS = tuple(range(1, 7))

@@ -30,9 +30,11 @@ from retroscope.documents import clean, ordered
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.frames import alpha
+from retroscope.typesetting.numbers import count
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 PUBLISHED_PROTOCOL = "ielab-2025"
+ASKED = ("target", "tower", "method", "quadrature")  # of an attribution's recipe
 NAMED = 20  # neurons that the document of one model names
 # pooling -> what the published files call it
 ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "eos", "last_token": "eos"}
@@ -95,6 +97,7 @@ def alone(found: Measurement, reading: Reading) -> Section:
         section,
         statements=tuple(all_statements(result)),
         tables={**section.tables, "neuron_ablation_narrow": narrow},
+        head=_asked(side.attribution),
         printed=() if narrow.frame.empty else ("neuron_ablation_narrow",),
         document={
             "plan": found.facts[PLAN],
@@ -153,6 +156,12 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
         "recipe": ordered(ablation.recipe),
         "warnings": list(ablation.warnings),
     }
+
+
+def _asked(made: NeuronAttribution) -> tuple[str, str]:
+    """How many units were attributed, and how."""
+    asked = ", ".join(f"{name}: {made.recipe[name]}" for name in ASKED if name in made.recipe)
+    return f"{count(made.units, 'unit')}, {made.noise} of them noise", asked
 
 
 def _largest_shares(made: NeuronAttribution) -> list[dict[str, Any]]:

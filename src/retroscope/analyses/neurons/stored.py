@@ -1,6 +1,7 @@
 """What was measured of neurons, as a `Measurement` keeps it and as a result wants it. No torch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -39,10 +40,11 @@ def stored(
     for tower, sides in towers.items():
         for side, one in sides.items():
             place, made = f"{tower}/{side}", one.attribution
-            scores[f"{place}/{ATTRIBUTION}"] = made.scores
+            scores[f"{place}/{ATTRIBUTION}"] = replace(made.scores, recipe=made.recipe)
             datasets |= {f"{place}/{part}": neurons for part, neurons in made.neurons.items()}
             if one.ablation is not None:
-                scores |= {f"{place}/{ABLATION}": one.ablation.scores, f"{place}/{INTACT}": one.ablation.intact}
+                ablated = replace(one.ablation.scores, recipe=one.ablation.recipe, warnings=one.ablation.warnings)
+                scores |= {f"{place}/{ABLATION}": ablated, f"{place}/{INTACT}": one.ablation.intact}
                 frames |= {f"{place}/{ABLATION}": one.ablation.table, f"{place}/{AREAS}": one.ablation.areas}
     frames |= {f"{tower}/{OVERLAP}": table for tower, table in overlaps.items()}
     facts = {
