@@ -68,7 +68,7 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Number of the distinct text of each query; None where texts are not known, and count as distinct."""
+        """Return the number of the distinct text of each query; None where texts are not known, and count as distinct."""
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":

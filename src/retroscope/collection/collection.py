@@ -74,7 +74,7 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Return query id -> number of its distinct text; queries with equal text are not independent of one another."""
+        """Return query id -> number of its distinct text; queries of equal text are not independent of one another."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 

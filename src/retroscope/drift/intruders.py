@@ -55,12 +55,12 @@ def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], 
 
 
 def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
-    """The largest absolute cosine of each vector with any known one; 0 where none is known."""
+    """Return the largest absolute cosine of each vector with any known one; 0 where none is known."""
     return (others.T @ known).abs().amax(dim=1) if known.shape[1] else torch.zeros(others.shape[1])
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """The `count` largest left singular vectors, by the smaller Gram matrix; those of no size are left out."""
+    """Return the `count` largest left singular vectors, by the smaller Gram matrix; those of no size are left out."""
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)

@@ -25,7 +25,7 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "effective_rank": effective_rank,
 }
 Statistic = Callable[[Vectors, Vectors], float]
-Layers = Float[np.ndarray, "text layer dim"]
+LayerVectors = Float[np.ndarray, "text layer dim"]
 
 
 def representation_drift(
@@ -92,26 +92,26 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
-    """A control's vectors of one tower, if they are of the same texts and layers."""
+    """Return a control's vectors of one tower, if they are of the same texts and layers."""
     found, wanted = _of(side, tower), _of(before, tower)
     _same_texts(wanted, found)
     return found
 
 
-def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> Layers:
-    """All layers of some texts: nothing else of a corpus is read."""
+def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> LayerVectors:
+    """Read all layers of some texts: nothing else of a corpus is read."""
     return side.texts(rows)
 
 
 def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
-    """Some of the sampled texts, at random."""
+    """Return some of the sampled texts, at random."""
     return np.sort(np.random.default_rng([chosen.seed, 1]).permutation(n)[: chosen.cross_texts])
 
 
 def _sample(
     one: Representations, two: Representations, text_of: Callable[[str], str] | None, chosen: DriftSettings
 ) -> Int[np.ndarray, "n"]:
-    """Rows of the texts that are compared, in order, each text once; the same texts on both sides."""
+    """Return rows of the texts that are compared, in order, each text once; the same texts on both sides."""
     _same_texts(one, two)
     rows = np.arange(len(one.ids))
     if text_of is not None:
@@ -121,7 +121,7 @@ def _sample(
 
 
 def _once(pairs: Sequence[tuple[str, str]], text_of: Callable[[str], str] | None) -> Sequence[tuple[str, str]]:
-    """The first pair of every query text: pairs of one query are not independent."""
+    """Return the first pair of every query text: pairs of one query are not independent."""
     return pairs if text_of is None else [pairs[i] for i in first_of_each(text_of(query) for query, _ in pairs)]
 
 
@@ -137,7 +137,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
 def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """Every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
+    """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
     statistics: dict[str, tuple[Statistic, float]] = {
         "cka": (cka, 0.0),
         "procrustes": (procrustes, procrustes_chance(x, y, chosen.seed)),
@@ -162,14 +162,14 @@ def _similar(
 
 
 def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSettings) -> tuple[float, float, float]:
-    """The statistic of arrays with a row a text each, and its interval over texts."""
+    """Return the statistic of arrays with a row a text each, and its interval over texts."""
     return jackknife(
         lambda rows: statistic(*(v[rows] for v in arrays)), len(arrays[0]), level=chosen.level, seed=chosen.seed
     )
 
 
 def _halves(statistic: Statistic, x: Vectors, seed: int) -> float:
-    """What two random halves of a model's own dimensions reach."""
+    """Return what two random halves of a model's own dimensions reach."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
     return statistic(x[:, order[:middle]], x[:, order[middle:]])
@@ -185,7 +185,7 @@ def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str,
 def _pairs(
     before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], chosen: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
-    """Rows of queries and of their relevant passages; None where there are too few for an interval."""
+    """Return rows of queries and of their relevant passages; None where there are too few for an interval."""
     if len(pairs) < 2 * GROUPS:
         return None
     drawn = np.sort(np.random.default_rng(chosen.seed).permutation(len(pairs))[: chosen.texts])
@@ -209,8 +209,8 @@ def _aligned(
             yield {**place, "value": value, "low": low, "high": high}
 
 
-def _cross(one: Layers, two: Layers) -> Iterator[dict[str, object]]:
-    """CKA of every layer before with every layer after."""
+def _cross(one: LayerVectors, two: LayerVectors) -> Iterator[dict[str, object]]:
+    """Return CKA of every layer before with every layer after."""
     grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]
     with np.errstate(invalid="ignore", divide="ignore"):  # a layer that never varies has no CKA

@@ -16,7 +16,7 @@ FEWEST = 4  # texts, below which the unbiased estimate does not exist
 
 
 def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Unbiased estimate of the Hilbert-Schmidt independence criterion of two linear kernels.
+    """Return the unbiased estimate of the Hilbert-Schmidt independence criterion of two linear kernels.
 
     Song et al. (2012), JMLR 13, eq. 5, written in dimensions instead of texts: no text-by-text matrix is made, so it
     costs texts x dim x dim and is exact, where mini-batches (Nguyen et al. 2021) are an estimate of it.
@@ -37,7 +37,7 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
+    """Return the linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
 
     1 for representations equal up to rotation, shift and scale; about 0 for unrelated ones, whatever the number of
     dimensions (the biased estimate is near 1 where dimensions outnumber texts). NaN where one never varies.
@@ -62,7 +62,7 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
-    """Centred, of Frobenius norm 1, in no more dimensions than texts (which turns it, and changes no Procrustes)."""
+    """Return it centred, of Frobenius norm 1, in no more dimensions than texts (which changes no Procrustes)."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     size = np.linalg.norm(centred)
     if not size > 0:
@@ -79,7 +79,7 @@ def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int 
 
 
 def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
-    """The linear kernel of all pairs, centred without bias: its inner products are n (n - 3) `hsic`.
+    """Return the linear kernel of all pairs, centred without bias: its inner products are n (n - 3) `hsic`.
 
     Szekely and Rizzo (2014), eq. 3.1. For many pairs of layers of few texts.
     """
@@ -94,7 +94,7 @@ def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Representational similarity (Kriegeskorte et al. 2008): Spearman correlation of the cosines of all pairs."""
+    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al. 2008)."""
     pairs = np.triu_indices(len(x), 1)
     one, two = (cosines(v)[pairs] for v in (x, y))
     if np.ptp(one) == 0 or np.ptp(two) == 0:
@@ -103,7 +103,9 @@ def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Mean share of a text's `k` nearest neighbours by cosine that are the same in both; by chance k / (texts - 1).
+    """Return the mean share of a text's `k` nearest neighbours by cosine that are the same in both.
+
+    By chance it is k / (texts - 1).
 
     A text whose k-th and next neighbour are equally near has no k nearest and is left out; NaN where none is left (a
     layer at which all texts have one vector).
@@ -114,7 +116,7 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 
 def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of every text, and whether they are told apart from the next by more than rounding."""
+    """Return the nearest of every text, and whether they are told apart from the next by more than rounding."""
     found = cosines(x)
     np.fill_diagonal(found, -np.inf)
     order = np.argsort(-found, axis=1, kind="stable")
@@ -125,12 +127,12 @@ def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
-    """Of all pairs."""
+    """Return the cosines of all pairs."""
     u = unit(x)
     return np.asarray(u @ u.T)
 
 
 def unit(x: Vectors) -> Vectors:
-    """Vectors of length 1; one of length 0 stays."""
+    """Return vectors of length 1; one of length 0 stays."""
     length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))

@@ -67,7 +67,7 @@ def first_tensor(value: Any) -> Tensor:
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
-    """Name of the hidden states among arguments by name."""
+    """Return the name of the hidden states among arguments by name."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
         raise AnalysisError("a module was given or returned no tensor", fix="capture another module")

@@ -93,7 +93,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
 
 
 def prompt_length(encoder: Encoder) -> int:
-    """Number of leading tokens that belong to the prompt, special tokens before it included."""
+    """Count the leading tokens that belong to the prompt, special tokens before it included."""
     if not encoder.recipe.prompt:
         return 0
     ids: TokenIds = encoder.tokenizer(encoder.recipe.prompt)["input_ids"]

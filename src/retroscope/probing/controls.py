@@ -19,12 +19,12 @@ Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
 def own_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Every choice keeps its query."""
+    """Return the choices with their own queries."""
     return choices
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Every query is replaced by another of the same part, one for all its choices (a derangement).
+    """Replace every query by another of the same part, one for all its choices (a derangement).
 
     What accuracy remains was had without reading the query.
     """
@@ -36,7 +36,7 @@ def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """The relevant passage, candidate 0, is right."""
+    """Return 0 for every choice: candidate 0, the relevant passage, is right."""
     return np.zeros((len(sizes), len(choices)), dtype=np.int64)
 
 

@@ -92,22 +92,22 @@ class ProbeSettings:
 
     @property
     def rules(self) -> Protocol:
-        """The protocol."""
+        """Return the protocol."""
         return PROTOCOLS[self.protocol]
 
     @property
     def chosen_probes(self) -> tuple[str, ...]:
-        """The probes, the protocol's where none are named."""
+        """Return the probes; the protocol's where none are named."""
         return self.rules.probes if self.probes is None else self.probes
 
     @property
     def chosen_controls(self) -> tuple[str, ...]:
-        """The controls, the protocol's where none are named."""
+        """Return the controls; the protocol's where none are named."""
         return self.rules.controls if self.controls is None else self.controls
 
     @property
     def options(self) -> Options:
-        """What a single probe needs to know."""
+        """Return what a single probe needs of the settings."""
         return Options(
             ridge=self.ridge,
             rank=self.rank,
@@ -119,7 +119,7 @@ class ProbeSettings:
 
     @property
     def seed_values(self) -> tuple[int, ...]:
-        """The seeds themselves."""
+        """Return the seeds themselves."""
         return tuple(range(self.rules.first_seed, self.rules.first_seed + self.seeds))
 
 

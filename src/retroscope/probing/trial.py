@@ -39,11 +39,11 @@ class ProbeTrial:
         return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
-        """The vector of each choice's query."""
+        """Return the vector of each choice's query."""
         return self.queries[torch.from_numpy(choices.query)]
 
     def passage_vectors(self, choices: Choices) -> Features:
-        """The vectors of each choice's candidates."""
+        """Return the vectors of each choice's candidates."""
         return self.passages[torch.from_numpy(choices.passages)]
 
 

@@ -71,7 +71,7 @@ class ExtractionPlan:
 
     @property
     def normed(self) -> bool:
-        """Whether the layers below the last are kept with the final norm, too."""
+        """Return whether the layers below the last are stored with the final norm, too."""
         return _normed(self.encoder, self.settings)
 
 
@@ -214,7 +214,7 @@ def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
 def _window_vectors(
     plan: ExtractionPlan, window: Sequence[str], start: int, store: VectorStore
 ) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
-    """The vectors of one window: new inputs through the model, repeated ones copied."""
+    """Return the vectors of one window: new inputs run through the model, repeated ones are copied."""
     first = plan.inventory.first[start : start + len(window)]
     position = np.arange(start, start + len(window))
     fresh = np.flatnonzero(first == position)
@@ -237,7 +237,7 @@ def _window_vectors(
 
 
 def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors in the stored number format; infinite or undefined ones are an error, not data."""
+    """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
         layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)
         final = made.final.numpy().astype(plan.settings.dtype, copy=False)
@@ -252,6 +252,6 @@ def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.n
 
 
 def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:
-    """(layers, dim, out) of one text's vectors, from one short forward pass."""
+    """Return (layers, dim, out) of one text's vectors, from one short forward pass."""
     probe = encode_rows(encoder, tokenise(encoder, ["a"]), norm_each_layer=normed)
     return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

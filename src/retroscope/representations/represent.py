@@ -42,11 +42,11 @@ class TowerPlan:
 
     @property
     def is_stored(self) -> bool:
-        """Whether an earlier run finished it."""
+        """Return whether an earlier run finished it."""
         return is_finished(self.folder)
 
     def seconds(self) -> float:
-        """Estimated time of the forward passes; 0 when the vectors are stored."""
+        """Estimate the time of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else estimate_seconds(self.plan, list(islice(self.texts, SAMPLE)))
 
     def extract(self, progress: Progress | None = None) -> Representations:
@@ -58,7 +58,7 @@ class TowerPlan:
 def plan_towers(
     retriever: Retriever, collection: Collection, cache: Path, settings: ExtractionSettings | None = None
 ) -> tuple[TowerPlan, TowerPlan]:
-    """The plans of the query and of the passage tower; reads and tokenises every text once."""
+    """Plan the query and the passage tower; every text is read and tokenised once."""
     settings = settings or ExtractionSettings()
     separator = collection.title_separator
     queries = StreamedTexts(lambda: (query.text for query in collection.queries.values()))
@@ -81,7 +81,7 @@ def represent(
     settings: ExtractionSettings | None = None,
     progress: Progress | None = None,
 ) -> RetrieverRepresentations:
-    """Every layer's pooled vector of every query and passage; stored vectors are reused.
+    """Return every layer's pooled vector of every query and passage; stored vectors are reused.
 
     Args:
         retriever: both towers.
@@ -96,7 +96,7 @@ def represent(
 def extract_towers(
     retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: Progress | None = None
 ) -> RetrieverRepresentations:
-    """The vectors that `plan_towers` planned."""
+    """Make, resume or open the vectors that `plan_towers` planned."""
     query, passage = (tower.extract(progress) for tower in towers)
     recipe = {
         "retriever": retriever.name,

@@ -102,7 +102,7 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """(A - I)' for every penalty, from one eigendecomposition; None for an infinite one."""
+    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite one."""
     queries = space.queries[train]
     values, vectors = np.linalg.eigh(queries.T @ queries)
     moved = vectors.T @ (queries.T @ (space.targets(train) - queries))
@@ -117,7 +117,7 @@ def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
 def _reciprocal_rank(
     queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
 ) -> float:
-    """Mean of 1 / rank of the first relevant passage; a tie counts against it."""
+    """Return the mean of 1 / rank of the first relevant passage; a tie counts against it."""
     scores = _mapped(queries, shift) @ pool.T
     first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = ((scores >= first) & ~target).sum(axis=1)

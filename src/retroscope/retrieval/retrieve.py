@@ -37,7 +37,7 @@ def check_measures(names: Sequence[str], collection: Collection) -> None:
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """The judgments of the queries that are searched with: those with a relevant passage."""
+    """Return the judgments of the queries that are searched with: those with a relevant passage."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
@@ -76,7 +76,7 @@ def retrieve(
 
 
 def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> str:
-    """Why these vectors do not rank at all; empty where they do.
+    """Say why these vectors do not rank at all; empty where they do.
 
     That all passages have one vector is read off the scores: every query has one score from its first to its last.
     """
@@ -93,7 +93,7 @@ def retrieve_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: Count | None = None,
 ) -> Scores:
-    """The measures of every layer's pooled vectors, dims (query, layer, measure)."""
+    """Return the measures of every layer's pooled vectors, dims (query, layer, measure)."""
     parts: list[xr.DataArray] = []
     warnings: list[str] = []
     depth_in_layers = vectors.passage.n_layers

@@ -32,26 +32,26 @@ class Clusters:
 
     @cached_property
     def n_texts(self) -> int:
-        """Number of distinct texts."""
+        """Return the number of distinct texts."""
         return int(self.text.max(initial=-1)) + 1
 
     @property
     def repeats(self) -> bool:
-        """Whether some text is that of several queries."""
+        """Return whether several queries share a text."""
         return self.n_texts < len(self.text)
 
     def sums(self, values: Table) -> Float[np.ndarray, "text cell"]:
-        """The sum over the queries of each text; of distinct texts the values themselves. NaN counts as 0."""
+        """Return the sum over the queries of each text; of distinct texts the values themselves. NaN counts as 0."""
         filled = np.nan_to_num(values, nan=0.0)
         return np.asarray(self._to_texts @ filled) if self.repeats else filled
 
     def sizes(self, values: Table) -> Int[np.ndarray, "text cell"]:
-        """How many queries of each text are measured (not NaN) in each cell."""
+        """Count the queries of each text that are measured (not NaN) in each cell."""
         measured = np.isfinite(values)
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
     def only(self, kept: np.ndarray) -> "Clusters":
-        """The texts of some queries."""
+        """Return the texts of some queries."""
         return Clusters(numbered(self.text[kept]))
 
     @cached_property
@@ -61,18 +61,18 @@ class Clusters:
 
 
 def independent(n: int) -> Clusters:
-    """Queries that share nothing."""
+    """Return clusters of queries that share nothing."""
     return Clusters(np.arange(n))
 
 
 def text_clusters(values: xr.DataArray) -> Clusters:
-    """The texts of the queries of an array, in the order of its rows."""
+    """Return the texts of the queries of an array, in the order of its rows."""
     texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
     return Clusters(numbered(np.asarray(texts)))
 
 
 def clusters_of(scores: Scores) -> Clusters:
-    """What the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
+    """Return what the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
     return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
 
 
@@ -96,7 +96,7 @@ def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
 
 
 def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
-    """Labels as 0, 1 ... in the order in which they first occur."""
+    """Return labels as 0, 1 ... in the order in which they first occur."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))

@@ -26,7 +26,7 @@ def crossed_mean(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
+    """Return the mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
 
     Where every value is the same, nothing varies; yet a share of the queries might have had either bound, a share as
     large as Clopper and Pearson allow an event that was never seen. 0 on 200 queries is not known to be 0.
@@ -56,7 +56,7 @@ def crossed_mean(
 
 
 def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None = None) -> float:
-    """Two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that leaves 0 out.
+    """Return the two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that excludes 0.
 
     Where all values are one and the same, the sign-flip value 2 / 2^n (n texts), or 1 if they are 0.
     """
@@ -77,7 +77,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 
 
 def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
-    """One value a text, whose mean is that of the queries: mean + (sum over its queries of value - mean) G / n."""
+    """Return one value a text, with the queries' mean: mean + (sum over the text's queries of value - mean) G / n."""
     if not clusters.repeats:
         return values
     flat = values.reshape(-1, values.shape[-1])
@@ -89,14 +89,14 @@ def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Fl
 def _measured(
     values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "seed text"], int]:
-    """One value a seed and text, of the queries that any seed measured, and the number of these."""
+    """Return one value a seed and text, of the queries that any seed measured, and the number of these."""
     kept = ~np.isnan(values).all(axis=0)
     measured = values[:, kept]
     return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
 
 
 def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
-    """What shared passages do to the mean over seeds of every query."""
+    """Return what shared passages do to the mean over seeds of every query."""
     return None if clusters is None else sharing(values.mean(axis=0)[:, None], clusters)
 
 

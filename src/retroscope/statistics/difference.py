@@ -47,7 +47,7 @@ class Difference:
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
-        """The queries that changed in one cell, biggest change first, ties by id: `flips(10, layer=6)`.
+        """Return the queries that changed in one cell, the largest change first, ties by id: `flips(10, layer=6)`.
 
         Raises:
             AnalysisError: if the labels name no cell, or more than one.
@@ -55,7 +55,7 @@ class Difference:
         return flips(self.before, self.after, limit, **labels)
 
     def to_frame(self) -> pd.DataFrame:
-        """The table with one row per cell: labels first, then the numbers."""
+        """Return the table with one row per cell: labels first, then the numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")

@@ -54,15 +54,15 @@ class ComparisonSettings:
 
     @property
     def intervals(self) -> IntervalSettings:
-        """The part that intervals need."""
+        """Return the part that intervals need."""
         return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
 
     @property
     def flips(self) -> SignFlips:
-        """The part that sign flips need."""
+        """Return the part that sign flips need."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        """Return the settings for all but probes: the published unpaired test is for probes alone."""
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

@@ -37,7 +37,7 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Effect -> share of the variance; "a x b" is an interaction, "seed" all that is left: noise.
+    """Return effect -> share of the variance; "a x b" is an interaction, "seed" the rest: noise.
 
     Args:
         means: one number a cell; every dimension is a factor, those with one level say nothing.
@@ -73,7 +73,7 @@ def _df(means: xr.DataArray, chosen: Sequence[str]) -> int:
 
 
 def _squares(means: xr.DataArray, chosen: Sequence[str]) -> float:
-    """Sum of squares of the interaction of these factors, what their subsets explain taken out."""
+    """Return the sum of squares of the interaction of these factors, without what their subsets explain."""
     effect = means.mean([dim for dim in means.dims if dim not in chosen])
     for factor in chosen:
         effect = effect - effect.mean(factor)

@@ -9,7 +9,9 @@ from retroscope.statistics.intervals import DEFAULT, IntervalSettings, bootstrap
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:
-    """Mean over the measured queries of every label, with `ci_low`, `ci_high` and the number of queries `n`."""
+    """Return the mean over the measured queries of every label, with `ci_low`, `ci_high` and the
+    queries measured, `n`.
+    """
     found = bootstrap_mean(cell_values(scores), settings, clusters_of(scores))
     columns = {"mean": found.mean, "ci_low": found.low, "ci_high": found.high, "n": found.n}
     return to_table(scores, columns).assign_attrs(

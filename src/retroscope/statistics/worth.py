@@ -43,12 +43,12 @@ class Worth:
 
     @property
     def shown(self) -> bool:
-        """Whether having it is better (or worse) at these labels, and worth more (less) than none."""
+        """Return whether having it is better (or worse) at these labels, and worth more (less) than none."""
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
 def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
-    """Labels with which a curve reaches a value; infinite above its top, minus infinite below its start."""
+    """Return the labels with which a curve reaches a value; infinite above its top, minus infinite below its start."""
     rising = isotonic_regression(curve).x
     if wanted > rising[-1]:
         return np.inf
@@ -67,7 +67,8 @@ def worth(
     labels: tuple[int, ...],
     settings: IntervalSettings = DEFAULT,
 ) -> list[Worth]:
-    """What was had is worth, at every number of labels; intervals by resampling seeds and queries together.
+    """Return what having it is worth, in labels, at every number of labels; both seeds and queries
+    are resampled.
 
     Args:
         had, lacked: a value for each query, of retrievers with and without it.

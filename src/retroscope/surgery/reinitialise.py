@@ -36,7 +36,7 @@ Chosen = Callable[[int | None, str], bool]  # (block, part of the anatomy) of a 
 
 
 def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
-    """The retriever with `parts` of its backbone drawn by the architecture's own initialisation; the rest as it was.
+    """Re-initialise `parts` of a retriever's backbone, as its architecture does; everything else stays as it was.
 
     Args:
         parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
@@ -79,7 +79,7 @@ def _draw(model: PreTrainedModel, anatomy: Anatomy, chosen: list[Chosen], seed: 
     return len(names)
 
 
-def check_words(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
+def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
     """Refuse words that name no part of any model."""
     for word in parts:
         _choice(word, n_blocks)

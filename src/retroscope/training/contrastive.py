@@ -99,7 +99,7 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 
 
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
-    """The step that did best, of equals the latest whose checkpoint is kept.
+    """Return the step with the best measure; of equals, the latest whose checkpoint is kept.
 
     The trainer keeps the first of equals: with held-out queries that tell nothing, a model hardly trained.
     """
@@ -146,7 +146,7 @@ def _dataset(pairs: Pairs) -> Any:
 
 
 def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: Relevance | None = None) -> nn.Module:
-    """InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020).
+    """Return InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020).
 
     Args:
         relevance: masks passages that are relevant to a query and not its own; the batches' labels are row numbers.
@@ -198,7 +198,7 @@ def _arguments(
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Steps of a whole run; a little fewer where texts repeat, which no batch holds twice."""
+    """Return the steps of a whole run; slightly too many where texts repeat, which no batch has twice."""
     at_once = settings.batch_size * n_processes()
     return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 

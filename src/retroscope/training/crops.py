@@ -55,13 +55,13 @@ def pretrain_on_crops(
 
 
 def word_windows(texts: Sequence[str], words: int) -> list[str]:
-    """The texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
+    """Return the texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
     parts = [text.split() for text in texts]
     return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
-    """`n` pairs of independent crops, from texts drawn in a new random order each time round."""
+    """Draw `n` pairs of independent crops, from texts in a new random order in each round."""
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:

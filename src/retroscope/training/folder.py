@@ -25,7 +25,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """What the training of this key wrote here; None where it has not ended.
+    """Read what the training of this key wrote here; None where it has not ended.
 
     Raises:
         TrainingError: if another training wrote it.
@@ -43,7 +43,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
 
 
 def claim(folder: Path, key: str) -> Path:
-    """The folder of the checkpoints, new or of an earlier run of the same training.
+    """Return the folder of the checkpoints, new or of an earlier run of the same training.
 
     Raises:
         TrainingError: if the folder holds something else.
@@ -110,7 +110,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Everything to its place, `training.json` last, and the checkpoints away."""
+    """Move everything to its place, `training.json` last, and remove the checkpoints."""
     (partial / "README.md").write_text(card, encoding="utf-8")
     for made in sorted(partial.iterdir()):
         place = folder / made.name
@@ -135,7 +135,7 @@ def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fo
 
 
 def _prove(model: SentenceTransformer, folder: Path) -> None:
-    """The folder, loaded by our own loader, gives the vectors of the model that was trained."""
+    """Prove that the folder, loaded by our own loader, gives the vectors of the model that was trained."""
     texts = ["a", "What did fine-tuning change, and what was already there?"]
     loaded = load_retriever(folder)
     with quiet(), torch.inference_mode():
@@ -160,12 +160,12 @@ def _compare(found: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was written after."""
+    """Return the step after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def last_checkpoint(checkpoints: Path) -> str | None:
-    """The last checkpoint that is whole: the trainer writes its state last. Torn ones are removed."""
+    """Return the last checkpoint that is whole; the trainer writes its state last. Incomplete ones are removed."""
     found = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
     for torn in [path for path in found if not (path / "trainer_state.json").is_file()]:
         shutil.rmtree(torn)

@@ -34,7 +34,9 @@ class Relevance:
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Rows whose query has a relevant passage in a row of another query: only such rows can share a batch."""
+        """Return the rows whose query has a relevant passage in a row of another query: only such rows can share a
+        batch.
+        """
         holders: dict[int, set[int]] = defaultdict(set)
         for column in self.passages:
             for query, passage in zip(self.queries, column, strict=True):
@@ -45,7 +47,7 @@ class Relevance:
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """True for passages of a batch of these rows that are relevant to a query and are not its own positive.
+        """Return True for passages of a batch of these rows that are relevant to a query and are not its own positive.
 
         The passages are in the order of the loss: every row's positive, then every row's first negative ...
         """

@@ -47,7 +47,7 @@ class Base:
 
 
 def find_base(backbone: Retriever, source: str, folder: Path, settings: TrainingSettings, *, altered: bool) -> Base:
-    """The source itself where it is a plain folder or hub name; else a copy of the backbone.
+    """Return the source itself where it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
         folder: of the training. An adapter needs its base for ever, so that copy stays in it; others go with the
@@ -67,7 +67,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
 
 
 def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
-    """The backbone with its recipe as a sentence-transformers model; any other tool opens what it saves.
+    """Build the backbone with its recipe as a sentence-transformers model; any other tool opens what it saves.
 
     Args:
         backbone: one checkpoint; its towers may differ in prompt and maximum length alone.
@@ -153,7 +153,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
 
 
 def without_new_pooler(model: SentenceTransformer, backbone: Retriever) -> SentenceTransformer:
-    """The model without a pooler that its backbone never had."""
+    """Return the model without a pooler that its backbone never had."""
     had = "pooler" in dict(backbone.passage.backbone.named_children())
     for module in model.modules():
         if isinstance(module, Transformer) and "pooler" in dict(module.model.named_children()) and not had:
@@ -168,7 +168,7 @@ def _lengths(query: Recipe, passage: Recipe) -> dict[str, int]:
 
 
 def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Module]:
-    """A linear map of the pooled vector; it begins as the identity, so training begins at the backbone."""
+    """Return a linear map of the pooled vector; it begins as the identity, so training begins at the backbone."""
     if settings.strategy != "head":
         return []
     dim = transformer.get_embedding_dimension()
@@ -193,7 +193,9 @@ def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:
-    """A post-processor's state with EOS at the end of a single text; of two templates in a row only one would work."""
+    """Return a post-processor's state with EOS at the end of a single text; of two templates in a row only one would
+    work.
+    """
     if processor is None:
         text = {name: {"Sequence": {"id": name, "type_id": 0}} for name in "AB"}
         pair = [text["A"], text["B"]]

@@ -97,7 +97,7 @@ class _Nearest:
                 self.index[word].append(number)
 
     def to(self, text: str) -> Iterator[tuple[str, float]]:
-        """Training queries that reach the threshold, with their Jaccard."""
+        """Return the training queries that reach the threshold, with their Jaccard."""
         words = _words(text)
         for number in sorted({n for word in self._first(words) for n in self.index.get(word, ())}):
             jaccard = len(words & self.words[number]) / len(words | self.words[number])

@@ -32,30 +32,30 @@ class Pairs:
     answers: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __len__(self) -> int:
-        """Pairs."""
+        """Return the number of pairs."""
         return len(self.queries)
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """As sentence-transformers reads them: their order is what counts there."""
+        """Return the columns as sentence-transformers reads them, by their order."""
         named = {f"negative_{i}": list(texts) for i, texts in enumerate(self.negatives, start=1)}
         return {"query": list(self.queries), "positive": list(self.positives), **named}
 
     @cached_property
     def relevance(self) -> Relevance | None:
-        """Which in-batch negatives are judged relevant; None where none can be, whatever the batches."""
+        """Return which in-batch negatives are judged relevant; None where none can be, whatever the batches."""
         found = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
         return found if found.rows_with_false_negatives else None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of every text, in order, and of what is masked."""
+        """Return the SHA-256 of every text, in order, and of what is masked."""
         masked = () if self.relevance is None else (list(map(sorted, self.relevance.relevant)),)
         return hashlib.sha256(repr((self.queries, self.positives, self.negatives, *masked)).encode()).hexdigest()
 
 
 def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm25") -> Pairs:
-    """A pair for each query and each of its relevant passages, in the collection's order.
+    """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
         n_negatives: hard ones of each pair; pairs with fewer are left out, and it is noted.
@@ -84,7 +84,7 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
-    """Query text -> texts of its relevant passages; queries of one text share theirs."""
+    """Return query text -> texts of its relevant passages; queries of one text share theirs."""
     found: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         texts = found.setdefault(collection.queries[query].text, set())
@@ -133,7 +133,9 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
 
 
 def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
-    """An error that names the queries of the collection whose text was seen, whatever its case and spaces."""
+    """Raise an error that names the queries of the collection whose text occurs in training, whatever its case and
+    spaces.
+    """
     leaking = [
         f"{query} ({collection.queries[query].text!r})"
         for query in collection.judged_queries

@@ -37,7 +37,7 @@ class Documents:
 
 
 def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
-    """One example a document, more of a document longer than `max_length`; documents are never joined.
+    """Make one example of a document, more of a document longer than `max_length`; documents are never joined.
 
     Joined documents would see one another, and what stood together by chance would be learnt.
     """
@@ -64,11 +64,11 @@ class Draws:
     seed: int
 
     def __len__(self) -> int:
-        """Draws."""
+        """Return the number of draws."""
         return self.n
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """`input_ids` of a document and the number `draw` that its masks are drawn from."""
+        """Return `input_ids` of a document and the number `draw` that its masks are drawn from."""
         times, at = divmod(number, len(self.examples))
         order = _order(len(self.examples), self.seed, times)
         return {**self.examples[order[at]], "draw": self.seed * 2**32 + number}

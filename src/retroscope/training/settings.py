@@ -91,7 +91,7 @@ class TrainingSettings:
 
     @property
     def peak_rate(self) -> float:
-        """The learning rate at its highest."""
+        """Return the highest learning rate of the schedule."""
         return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate
 
     def temperature_for(self, similarity: str) -> float:

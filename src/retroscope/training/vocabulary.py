@@ -69,7 +69,7 @@ KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
 
 
 def parse_kind(text: str) -> tuple[str, int]:
-    """Kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
+    """Return kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
     kind, _, size = text.partition(":")
     if kind not in KINDS or not (size or "30000").isdecimal():
         raise SettingsError(
@@ -81,7 +81,7 @@ def parse_kind(text: str) -> tuple[str, int]:
 def train_tokenizer(
     texts: Iterable[str], kind: str, family: str, *, max_length: int, extra: Iterable[str] = ()
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer of the texts, with the special tokens of a family ("bert", "llama", "t5").
+    """Train a tokenizer on the texts, with the special tokens of a family ("bert", "llama", "t5").
 
     Args:
         kind: see `parse_kind`.

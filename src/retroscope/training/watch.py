@@ -49,7 +49,7 @@ class Rhythm:
 
 
 def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
-    """About so many checkpoints and logs in so many steps."""
+    """Return intervals for about so many checkpoints and logs in so many steps."""
     log = max(1, steps // logs)
     return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
 
@@ -70,7 +70,7 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """What every Trainer here is told; the rate rises, then falls to 0, both linearly."""
+    """Return the arguments of every Trainer here; the rate rises, then falls to 0, both linearly."""
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,
@@ -96,7 +96,7 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A full disk as an error that says so."""
+    """Turn a full disk into an error that says so."""
     try:
         yield
     except OSError as error:

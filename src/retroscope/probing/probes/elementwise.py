@@ -6,5 +6,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def elementwise(trial: ProbeTrial) -> ProbeOutcome:
-    """Is relevance readable dimension by dimension, beyond the similarity?"""
+    """Fit elementwise products of query and passage, beyond the similarity."""
     return fitted(trial, product_features(trial), anchored=True)

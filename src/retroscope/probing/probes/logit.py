@@ -35,23 +35,23 @@ class FitColumns:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Number of controls, of sizes and of ridges."""
+        """Return the numbers of controls, of sizes and of ridges."""
         return len(self.view.controls), len(self.view.sizes), len(self.ridges)
 
     @property
     def sizes(self) -> Int[Tensor, "column"]:
-        """N of each column."""
+        """Return the N of each column."""
         controls, _, ridges = self.shape
         return torch.tensor(self.view.sizes).repeat_interleave(ridges).repeat(controls)
 
     @property
     def ridge(self) -> Float[Tensor, "column"]:
-        """Ridge of each column."""
+        """Return the ridge penalty of each column."""
         controls, sizes, _ = self.shape
         return torch.tensor(self.ridges).repeat(controls * sizes)
 
     def targets(self, part: str) -> Int[Tensor, "column choice"]:
-        """Place of the right candidate for each column."""
+        """Return the place of the right candidate for each column."""
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
@@ -91,7 +91,7 @@ def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *
 
 
 def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
-    """One scale for each control and N, repeated for every ridge."""
+    """Fit one scale for each control and N, repeated for every ridge."""
     once = FitColumns(columns.view, (0.0,))
     anchor = fit_anchor(trial, candidate_similarities(trial, "train"), once.targets("train"), once.sizes)
     ridges = len(columns.ridges)

@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def passage_only(trial: ProbeTrial) -> ProbeOutcome:
-    """Does this passage look like a relevant one?"""
+    """Fit the passage alone: what can be chosen without reading the query."""
     return fitted(trial, passage_features(trial), anchored=False)
