@@ -63,8 +63,8 @@ def first_queries(collection: Collection, n: int) -> Collection:
     if n < 1:
         raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
     kept = set(collection.judged_queries[:n])
-    said = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
-    return with_queries(collection, kept, said)
+    note = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
+    return with_queries(collection, kept, note)
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:

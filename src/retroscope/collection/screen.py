@@ -73,8 +73,8 @@ class Screen:
 
 def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
     """Return for the text of every judged query the passages that any query with this text judges relevant."""
-    found: dict[str, set[str]] = {}
+    hashes: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}
-        found.setdefault(folded(collection.queries[query].text), set()).update(positives)
-    return found
+        hashes.setdefault(folded(collection.queries[query].text), set()).update(positives)
+    return hashes

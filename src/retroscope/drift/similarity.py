@@ -121,12 +121,12 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the nearest of every text, and whether they differ from the next by more than rounding."""
-    found = cosines(x)
-    np.fill_diagonal(found, -np.inf)
-    order = np.argsort(-found, axis=1, kind="stable")
+    similarity = cosines(x)
+    np.fill_diagonal(similarity, -np.inf)
+    order = np.argsort(-similarity, axis=1, kind="stable")
     if k + 1 >= len(x):
         return order[:, :k], np.ones(len(x), dtype=bool)
-    near, beyond = (np.take_along_axis(found, order[:, at : at + 1], axis=1)[:, 0] for at in (k - 1, k))
+    near, beyond = (np.take_along_axis(similarity, order[:, at : at + 1], axis=1)[:, 0] for at in (k - 1, k))
     return order[:, :k], near - beyond > TIE
 
 

@@ -166,11 +166,11 @@ def _create(plan: ExtractionPlan, folder: Path) -> None:
     attrs["recipe"] = plan.encoder.recipe.as_dict()
     n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        made = Path(scratch) / "store"
+        store = Path(scratch) / "store"
         shapes = ((n, depth, dim), (n, out))
-        create_arrays(made, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+        create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
         try:
-            made.rename(folder)
+            store.rename(folder)
         except OSError:
             if not folder.exists():
                 raise
@@ -236,11 +236,11 @@ def _window_vectors(
     return layers, final
 
 
-def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
+def _checked(vectors: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
-        layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)
-        final = made.final.numpy().astype(plan.settings.dtype, copy=False)
+        layers = vectors.layers.numpy().astype(plan.settings.dtype, copy=False)
+        final = vectors.final.numpy().astype(plan.settings.dtype, copy=False)
     for name, array in (("layers", layers), ("final", final)):
         if not np.isfinite(array).all():
             raise RepresentationError(

@@ -91,8 +91,8 @@ def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
     number: dict[str, int] = {}
     pairs = [(row, number.setdefault(p, len(number))) for row, i in enumerate(ids) for p in scores.passages.get(i, ())]
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    made = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
-    return Clusters(text, made)
+    incidence = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
+    return Clusters(text, incidence)
 
 
 def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:

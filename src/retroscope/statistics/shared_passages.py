@@ -150,10 +150,10 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
     """Return groups of texts that share nothing with other groups, where they are few; else all in one."""
     n = z.shape[0]
-    _, found = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
-    groups = found[:n]
+    _, component = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
+    groups = component[:n]
     together = np.flatnonzero(np.bincount(groups) > 1)
-    passages = np.bincount(found[n:], minlength=int(found.max()) + 1)
+    passages = np.bincount(component[n:], minlength=int(component.max()) + 1)
     if len(together) >= FEW_GROUPS or (passages[together] < MANY_PASSAGES).any():
         return np.zeros(n, dtype=np.int64)
     return np.asarray(

@@ -55,12 +55,12 @@ class Relevance:
         for k, column in enumerate(self.passages):
             for j, row in enumerate(rows):
                 places[column[row]].append(k * len(rows) + j)
-        found = torch.zeros(len(rows), len(rows) * len(self.passages), dtype=torch.bool)
+        is_relevant = torch.zeros(len(rows), len(rows) * len(self.passages), dtype=torch.bool)
         for i, row in enumerate(rows):
             for passage in self.relevant[row]:
-                found[i, places.get(passage, [])] = True
-            found[i, i] = False
-        return found
+                is_relevant[i, places.get(passage, [])] = True
+            is_relevant[i, i] = False
+        return is_relevant
 
 
 def relevance_of_rows(

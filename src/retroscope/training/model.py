@@ -140,10 +140,10 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
     its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
     """
     model.float()
-    found = model.load_state_dict(proved.state_dict(), strict=False)
-    lost = [name for name in found.missing_keys if not name.startswith("pooler.")]
-    if lost or found.unexpected_keys:
-        names = listed([*lost, *found.unexpected_keys])
+    keys = model.load_state_dict(proved.state_dict(), strict=False)
+    lost = [name for name in keys.missing_keys if not name.startswith("pooler.")]
+    if lost or keys.unexpected_keys:
+        names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
             f"sentence-transformers builds another architecture than was loaded{names}",
             where=str(proved.name_or_path),

@@ -44,11 +44,11 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
     kept = [text for text in texts if text.strip()]
     if not kept:
         raise TrainingError("there is no text to pre-train on", fix="give files with a document a line")
-    made = tokenizer(
+    encoded = tokenizer(
         kept, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
     )
-    parts = made.get("overflow_to_sample_mapping", list(range(len(kept))))
-    examples = [{"input_ids": list(ids)} for ids in made["input_ids"]]
+    parts = encoded.get("overflow_to_sample_mapping", list(range(len(kept))))
+    examples = [{"input_ids": list(ids)} for ids in encoded["input_ids"]]
     return Documents(examples, len(kept), len({a for a, b in pairwise(parts) if a == b}))
 
 

@@ -131,10 +131,10 @@ class _RepeatedKey(Exception):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         raise _RepeatedKey(_twice([name for name, _ in pairs]))
-    return made
+    return values
 
 
 def _twice(names: Sequence[str]) -> list[str]:

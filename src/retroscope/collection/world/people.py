@@ -89,10 +89,10 @@ def draw_people(settings: WorldSettings) -> list[Person]:
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
     """Return (known, role) of every person, sorted; the shares are rounded to the nearest person."""
     n_known = round(settings.people * settings.known)
-    made = []
+    exposures = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):
         n_trained = round(size * settings.trained)
         n_dev = min(round(size * settings.dev), size - n_trained)
         counts = (n_trained, n_dev, size - n_trained - n_dev)
-        made += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
-    return made
+        exposures += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
+    return exposures
