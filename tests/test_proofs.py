@@ -36,10 +36,10 @@ def hidden_layer() -> Proof:
 
 def where() -> list[Proof]:
     by_luck, knowing = (
-        [localisation.story(seed, localisation.GRADED, seen) for seed in range(16)]
+        [localisation.localised(seed, localisation.GRADED, seen) for seed in range(16)]
         for seen in (localisation.unrelated, localisation.related)
     )
-    two = [localisation.story(seed, localisation.TWO, localisation.names(4), 2) for seed in range(16)]
+    two = [localisation.localised(seed, localisation.TWO, localisation.names(4), 2) for seed in range(16)]
     return [localisation.agreement(by_luck, knowing), localisation.contradiction(two, by_luck)]
 
 

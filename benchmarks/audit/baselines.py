@@ -8,16 +8,15 @@ on; the same of a random-weight copy, and of the retriever.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-from retroscope.study.compare import compare
-
-from retroscope.analyses.baselines.words import baseline_statements, share_words
+from retroscope.analyses import analyses
+from retroscope.analyses.baselines.words import share_left
+from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import collection_of, pair_of
-from retroscope.probing.settings import ProbeSettings
-from retroscope.study.settings import DataSettings, LoadSettings, ModelSettings, RetrievalSettings, StudySettings
+from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
+from retroscope.study.run import compare
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import interval, score, signed
 
@@ -35,32 +34,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the report here")
     given = parser.parse_args()
     load = LoadSettings(pooling=given.pooling, similarity=given.similarity)
-    settings = StudySettings(
-        retrieval=RetrievalSettings(measures=(given.measure, "R@100")),
-        probing=ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1),
-    )
-    settings = replace(settings, neurons=None, ablation=None, drift=None, transplants=None)
+    others = [name for name, one in analyses().items() if name != "baselines" and not one.required]
+    settings = StudySettings(measures=(given.measure, "R@100"), analyses=dict.fromkeys(others))
     before, after = pair_of(*(ModelSettings(source=name, load=load) for name in (given.backbone, given.retriever)))
     collection = collection_of(DataSettings(source=given.data, split=given.split))
     study = compare(before, after, collection, settings, cache=given.cache)
-    findings = study.findings()
-    found = findings.baselines
+    found = study.results.get("baselines")
     if found is None:
         raise SystemExit("\n".join(study.facts["caveats"]))
-    gain = rows(findings.retrieval, measure=given.measure).iloc[0]
+    gain = rows(found.gain, measure=given.measure).iloc[0]
     print(f"{given.measure}: backbone {score(gain['before'])}, retriever {score(gain['after'])}, gain "
           f"{signed(gain['effect'])}\n")  # fmt: skip
     print("| what | before | after |\n|---|---|---|")
     for best in found.bests:
         row = rows(found.left, best=best, measure=given.measure).iloc[0]
         share = found.shares.query("best == @best and measure == @given.measure").iloc[0]
-        chosen = found.choice("before", best)
-        name = f"{chosen['pooling']}, layer {chosen['layer']}, {chosen['vectors']}, {chosen['folds']} of {chosen['of']}"
+        choice = found.choice("before", best)
+        name = f"{choice['pooling']}, layer {choice['layer']}, {choice['vectors']}, {choice['folds']} of {choice['of']}"
         reached = f"{score(row['before'])} {interval(row['before_low'], row['before_high'])} ({name})"
         print(f"| already there, {best} | {score(gain['before'])} | {reached} |")
-        print(f"| left to fine-tuning, {best} | 100 % | {share_words(share)} |")
+        print(f"| left to fine-tuning, {best} | 100 % | {share_left(share)} |")
     print()
-    for statement in baseline_statements(findings):
+    for statement in study.report_contents.sections["baselines"].statements:
         print(f"{statement.tone}: {statement.text}")
     print("\nseconds:", {name: round(value, 1) for name, value in study.facts["timings"].items()})
     if given.out:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
-from retroscope.attribution.concentration import how_many
 from retroscope.attribution.overlap import jaccard
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import RULES, NeuronSettings

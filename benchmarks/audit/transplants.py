@@ -14,11 +14,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.transplants.measure import TransplantSettings, transplant
-from retroscope.analyses.transplants.result import SUM, TransplantFindings
+from retroscope.analyses.context import Context
+from retroscope.analyses.transplants.infer import effects_of, scores_of
+from retroscope.analyses.transplants.measure import INSTRUMENT
+from retroscope.analyses.transplants.result import SUM, TransplantEffects
 from retroscope.analyses.transplants.settings import MOST_GROUPS, SweepSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
+from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.luck import chance_of_agreeing
 
 MEASURE = "RR@10"
@@ -52,14 +55,19 @@ def measured(chosen: argparse.Namespace) -> list[tuple[str, str, str]]:
     pair = [load_retriever(name, pooling=chosen.pooling) for name in (chosen.before, chosen.after)]
     sweep = SweepSettings(measures=(MEASURE,), shares=(), passages=chosen.passages, interactions=MOST_GROUPS)
     with TemporaryDirectory() as cache:
-        settings = TransplantSettings(sweep=sweep)
-        found = transplant(*pair, load_collection(chosen.data), settings, cache=Path(cache))
-    for caveat in found.caveats:
+        models = dict(zip(("before", "after"), pair, strict=True))
+        context = Context(models, load_collection(chosen.data), StudySettings(), Path(cache))
+        if reason := INSTRUMENT.refusal(context, sweep):
+            raise SystemExit(reason)
+        measurement = INSTRUMENT.measure(context, sweep, INSTRUMENT.plan(context, sweep))
+    for caveat in measurement.caveats:
         print(f"  {caveat}")
+    depth, statistics = pair[1].passage.anatomy.n_blocks, context.settings.statistics
+    found = effects_of(scores_of(measurement), context.collection.name, depth, statistics)
     return [row for direction in found.differences for row in of_direction(found, direction)]
 
 
-def of_direction(found: TransplantFindings, direction: str) -> list[tuple[str, str, str]]:
+def of_direction(found: TransplantEffects, direction: str) -> list[tuple[str, str, str]]:
     """Shares and claims of one direction."""
     blocks = found.headline(direction, "block").set_index("transplant")
     whole = float(found.headline(direction, "all")["effect"].iloc[0])

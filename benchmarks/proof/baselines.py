@@ -88,7 +88,7 @@ def beyond(null: Sequence[Compared], planted: Sequence[Compared], leaking: Seque
         power=rate(one.claims() and one.left(UNTRAINED, "effect") > 0 for one in planted),
         planted=f"{MEASURE} {truth:+.3f} beyond a hidden layer, {QUERIES} queries",
         coverage=rate(inside),
-        held_against="planted poolings, layers, whitening and maps are the ones chosen (tests/analyses/test_baselines.py)",
+        held_against="planted poolings, layers, whitening, maps are the ones chosen (tests/analyses/test_baselines.py)",
     )
 
 

@@ -6,10 +6,10 @@ queries, and queries vary. What is tried is the rule by which an effect is claim
 
 import numpy as np
 import xarray as xr
-from retroscope.analyses.transplants.random_controls import control_table
 
 from proof.proof import Proof, rate, short
-from retroscope.analyses.neurons.ablation_table import curve_table
+from retroscope.analyses.neurons.ablation.table import curve_table
+from retroscope.analyses.transplants.controls import control_table
 from retroscope.analyses.transplants.infer import differences
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
@@ -100,11 +100,11 @@ def restored(random: np.random.Generator, extra: float) -> dict[str, bool]:
     labels = {"query": ids, "transplant": list(names), "measure": ["RR@10"]}
     after = xr.DataArray(hybrids, labels, tuple(labels))
     places = {"query": ids, "transplant": list(names[:2]), "draw": list(range(CHANGES)), "measure": ["RR@10"]}
-    control = Scores("random", xr.DataArray(changed, places, tuple(places)), {"direction": "rewind"})
+    control = Scores("random", xr.DataArray(changed, places, tuple(places)), {"direction": "restored"})
     before = Scores("transplants", xr.zeros_like(after) + intact, {})
-    compared = differences({"rewind": (before, Scores("transplants", after, {}))}, STATISTICS)
-    row = control_table(compared, {"rewind": control}, STATISTICS).set_index("transplant").loc["block:1"]
-    p = float(compared["rewind"].table["p_corrected"].sel(transplant="block:1", measure="RR@10"))
+    compared = differences({"restored": (before, Scores("transplants", after, {}))}, STATISTICS)
+    row = control_table(compared, {"restored": control}, STATISTICS).set_index("transplant").loc["block:1"]
+    p = float(compared["restored"].table["p_corrected"].sel(transplant="block:1", measure="RR@10"))
     return {"beats": bool(row["beats"]), "significant": p < 0.05}
 
 

@@ -1,7 +1,7 @@
 """Localisation: the block that transplants need, and instruments that point to it, by luck or not.
 
 Hybrids' scores are made up: every block, restored alone, has an effect of its own, alike for all queries, and queries
-vary. Four instruments give each block a value. All of it goes through the report's own localisation (`make_story`).
+vary. Four instruments give each block a value. All of it goes through the report's own localisation (`infer`).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,18 +11,28 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import xarray as xr
-from retroscope.study.findings import Findings
 
 from proof.proof import Proof, rate, short
-from retroscope.analyses.localisation.infer import make_story
-from retroscope.analyses.localisation.result import CONTRADICTED, StoryFindings
-from retroscope.analyses.representations.result import CROSS_COLUMNS, SHAPE_COLUMNS, SIMILARITY_COLUMNS, MovedFindings
-from retroscope.analyses.transplants.infer import TransplantScores, differences, with_results
-from retroscope.analyses.transplants.result import TransplantFindings
-from retroscope.analyses.weights.result import WeightFindings
+from retroscope.analyses.layers.result import LayerEffects, LayerResult
+from retroscope.analyses.localisation.infer import infer
+from retroscope.analyses.localisation.result import CONTRADICTED, LocalisationResult
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
+from retroscope.analyses.section import Reading
+from retroscope.analyses.transplants.infer import TransplantScores, effects_of
+from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
+from retroscope.analyses.weights.result import WeightResult
+from retroscope.drift.result import (
+    CHANGED,
+    GEOMETRY_COLUMNS,
+    LAYER_MAP_COLUMNS,
+    SIMILARITY_COLUMNS,
+    RepresentationDrift,
+    WeightDrift,
+)
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
-from retroscope.typesetting.subject import CollectionFacts, Model
+from retroscope.typesetting.subject import CollectionFacts, Model, Subject
 
 QUERIES, ALPHA, MEASURE = 60, 0.05, "RR@10"
 RATES = 0.15  # standard deviation of a query's score with a hybrid
@@ -40,18 +50,18 @@ Instruments = Callable[[np.random.Generator, Sequence[float]], Values]
 
 def proofs(studies: int) -> list[Proof]:
     """Return the rows of the block that is needed, and of agreement, contradiction and ranks of the instruments."""
-    by_luck = [story(seed, GRADED, unrelated) for seed in range(studies)]
-    knowing = [story(seed, GRADED, related) for seed in range(studies, studies + max(1, studies // 2))]
+    by_luck = [localised(seed, GRADED, unrelated) for seed in range(studies)]
+    knowing = [localised(seed, GRADED, related) for seed in range(studies, studies + max(1, studies // 2))]
     return [
-        needed([story(seed, NOTHING, unrelated, 2) for seed in range(studies)], by_luck),
+        needed([localised(seed, NOTHING, unrelated, 2) for seed in range(studies)], by_luck),
         agreement(by_luck, knowing),
         together(studies),
-        contradiction([story(seed, TWO, names(4), 2) for seed in range(studies)], by_luck),
+        contradiction([localised(seed, TWO, names(4), 2) for seed in range(studies)], by_luck),
         ranks(by_luck, knowing),
     ]
 
 
-def needed(nothing: Sequence[StoryFindings], planted: Sequence[StoryFindings]) -> Proof:
+def needed(nothing: Sequence[LocalisationResult], planted: Sequence[LocalisationResult]) -> Proof:
     """Return the row of the block that does most alone; the largest of all, taken by itself, is its control."""
     own = rate(bool(most(one)["shown"]) for one in nothing)
     alone = float(np.mean([float(most(one)["ci_high"]) < 0 for one in nothing]))
@@ -69,7 +79,7 @@ def needed(nothing: Sequence[StoryFindings], planted: Sequence[StoryFindings]) -
     )
 
 
-def agreement(by_luck: Sequence[StoryFindings], knowing: Sequence[StoryFindings]) -> Proof:
+def agreement(by_luck: Sequence[LocalisationResult], knowing: Sequence[LocalisationResult]) -> Proof:
     """Return the row of agreement beyond luck; agreement counted without the null is its control."""
     counted = float(np.mean([int(most(one)["agreeing"]) > 0 for one in by_luck]))
     blocks, many = len(GRADED), len(INSTRUMENTS)
@@ -88,9 +98,9 @@ def agreement(by_luck: Sequence[StoryFindings], knowing: Sequence[StoryFindings]
 
 def together(studies: int) -> Proof:
     """Return the row of instruments that are copies of one another, for which luck is not independent."""
-    few = [story(seed, GRADED, copies) for seed in range(max(1, studies // 2))]
-    many = [story(seed, MANY, copies, 2) for seed in range(studies)]
-    knowing = [story(seed, MANY, names(10), 2) for seed in range(max(1, studies // 8))]
+    few = [localised(seed, GRADED, copies) for seed in range(max(1, studies // 2))]
+    many = [localised(seed, MANY, copies, 2) for seed in range(studies)]
+    knowing = [localised(seed, MANY, names(10), 2) for seed in range(max(1, studies // 8))]
     apart, own = (float(np.mean([beyond(one, luck) for one in few])) for luck in ("luck", "luck_together"))
     return Proof(
         instrument="Localisation: the same, where instruments move together (the answer's name permuted)",
@@ -105,7 +115,7 @@ def together(studies: int) -> Proof:
     )
 
 
-def contradiction(two: Sequence[StoryFindings], planted: Sequence[StoryFindings]) -> Proof:
+def contradiction(two: Sequence[LocalisationResult], planted: Sequence[LocalisationResult]) -> Proof:
     """Return the row of contradicted instruments; the block with the larger mean is its control."""
     named = [claims(one).set_index("instrument").loc["weights"] for one in two]
     wrong = [row for one in planted for _, row in claims(one).iterrows() if row["place"] != NEEDED]
@@ -120,11 +130,11 @@ def contradiction(two: Sequence[StoryFindings], planted: Sequence[StoryFindings]
         power=rate(row["found"] == CONTRADICTED for row in wrong),
         planted=f"an instrument names a block other than that with a loss of {short(-min(GRADED))}, {QUERIES} queries",
         coverage=None,
-        held_against="paired differences by hand (tests/study/test_story.py)",
+        held_against="paired differences by hand (tests/analyses/test_localisation.py)",
     )
 
 
-def ranks(by_luck: Sequence[StoryFindings], knowing: Sequence[StoryFindings]) -> Proof:
+def ranks(by_luck: Sequence[LocalisationResult], knowing: Sequence[LocalisationResult]) -> Proof:
     """Return the row of the rank correlation with the transplants; a large correlation alone is its control."""
     loose, known = (pd.concat([claims(one) for one in found]) for found in (by_luck, knowing))
     large = float((loose["rank"] > 0.5).mean())
@@ -141,18 +151,18 @@ def ranks(by_luck: Sequence[StoryFindings], knowing: Sequence[StoryFindings]) ->
     )
 
 
-def beyond(found: StoryFindings, luck: str) -> bool:
+def beyond(found: LocalisationResult, luck: str) -> bool:
     """Return whether instruments agree, and so many with a probability by luck below the level."""
     row = most(found)
     return bool(row["agreeing"] > 0 and row[luck] < ALPHA)
 
 
-def most(found: StoryFindings) -> "pd.Series":
+def most(found: LocalisationResult) -> "pd.Series":
     """Return what is said of the block that does most."""
     return found.most.iloc[0]
 
 
-def claims(found: StoryFindings) -> pd.DataFrame:
+def claims(found: LocalisationResult) -> pd.DataFrame:
     """Return a row an instrument."""
     return found.claims
 
@@ -184,30 +194,31 @@ def names(block: int) -> Instruments:
     return values
 
 
-def story(seed: int, effects: Sequence[float], instruments: Instruments, used: int = 4) -> StoryFindings:
+def localised(seed: int, effects: Sequence[float], instruments: Instruments, used: int = 4) -> LocalisationResult:
     """Return the localisation of a study in which the blocks, restored alone, have these effects.
 
     Of the instruments the first two, or all four, are used.
     """
     random = np.random.default_rng(seed)
     weights, apart, read, searched = instruments(random, effects)
-    base = without_places(len(effects))
-    found = make_story(
-        replace(
-            base,
-            transplants=transplants(random, effects),
-            moved=moved(weights, apart),
-            probing=rising(base.probing, read) if used > 2 else None,
-            layer_retrieval=rising(base.layer_retrieval, searched) if used > 2 else None,
-        ),
-        FEW,
-    )
+    probing, layers = significant(len(effects))
+    results = {
+        "transplants": TransplantResult((transplants(random, effects),)),
+        "weights": WeightResult({"query and passage": changed(weights)}),
+        "representations": RepresentationResult((CollectionDrift("made up", diverging(apart)),)),
+        "probes": ProbesResult("dot", rising(probing, read)) if used > 2 else None,
+        "layers": LayerResult((LayerEffects("made up", rising(layers, searched)),)) if used > 2 else None,
+    }
+    model = Model("made up", "dot", ())
+    subject = Subject("made up", {"before": model, "after": model}, (CollectionFacts("made up", "", {}),),
+                      measures=(MEASURE,), statistics=FEW)  # fmt: skip
+    found = infer((), Reading(subject, results))
     assert found is not None
     assert list(found.claims["instrument"]) == list(INSTRUMENTS[:used])
     return found
 
 
-def transplants(random: np.random.Generator, effects: Sequence[float]) -> TransplantFindings:
+def transplants(random: np.random.Generator, effects: Sequence[float]) -> TransplantEffects:
     """Return hybrids in which one block after the other is restored, and one in which all are."""
     places = [*(f"block:{k}" for k in range(1, 1 + len(effects))), "all"]
     intact = 0.7 + 0.1 * random.standard_normal((QUERIES, 1, 1))
@@ -216,49 +227,40 @@ def transplants(random: np.random.Generator, effects: Sequence[float]) -> Transp
     labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": places, "measure": [MEASURE]}
     hybrids = xr.DataArray(values, labels, tuple(labels))
     still = xr.zeros_like(hybrids) + intact
-    measured = {"rewind": (Scores("transplants", still), Scores("transplants", hybrids))}
-    made = TransplantFindings("before", "after", "made up", len(effects), differences(measured, FEW), (MEASURE,))
-    return with_results(made, TransplantScores(measured), FEW)
+    measured = {"restored": (Scores("transplants", still), Scores("transplants", hybrids))}
+    return effects_of(TransplantScores(measured), "made up", len(effects), FEW)
 
 
-def moved(weights: np.ndarray, apart: np.ndarray) -> MovedFindings:
-    """Return weights that moved by block, and CKA that falls over each block."""
+def changed(weights: np.ndarray) -> WeightDrift:
+    """Return one tensor a block, changed by these parts of its size."""
     layers = np.arange(1, 1 + len(weights))
-    groups = pd.DataFrame({"layer": layers, "part": "attention", "norm": 1.0, "change": weights})
+    tensors = {"name": [f"block {k}" for k in layers], "layer": layers, "part": "attention", "parameters": 1,
+               "status": CHANGED, "norm": 1.0, "change": weights}  # fmt: skip
+    return WeightDrift(pd.DataFrame(tensors), n_blocks=len(weights))
+
+
+def diverging(apart: np.ndarray) -> RepresentationDrift:
+    """Return CKA that falls by so much over each block."""
+    layers = np.arange(1, 1 + len(apart))
     cka = 1 - np.r_[0, np.cumsum(apart)] / (1 + apart.sum())
     similarity = pd.DataFrame({"tower": "passage", "layer": [0, *layers], "statistic": "cka", "value": cka})
-    weighed = {"query and passage": WeightFindings("before", "after", len(weights), pd.DataFrame(), groups)}
-    empty = [pd.DataFrame(columns=list(columns)) for columns in (SHAPE_COLUMNS, CROSS_COLUMNS)]
-    return MovedFindings(weighed, similarity.reindex(columns=list(SIMILARITY_COLUMNS)), *empty)
+    empty = [pd.DataFrame(columns=list(columns)) for columns in (GEOMETRY_COLUMNS, LAYER_MAP_COLUMNS)]
+    return RepresentationDrift(similarity.reindex(columns=list(SIMILARITY_COLUMNS)), *empty)
 
 
-def rising(difference: Difference | None, values: np.ndarray) -> Difference:
+def rising(difference: Difference, values: np.ndarray) -> Difference:
     """Return the difference with effects that grow by these values over the blocks."""
-    assert difference is not None
     effect = difference.table["effect"]
     grown = (np.r_[0, np.cumsum(values)] / 10).reshape(effect.shape)
     return replace(difference, table=difference.table.assign(effect=effect.copy(data=grown)))
 
 
 @cache
-def without_places(blocks: int) -> Findings:
-    """Return findings in which some layer changed by every instrument; where, the studies say."""
-    retrieval = {"measure": [MEASURE]}
+def significant(blocks: int) -> tuple[Difference, Difference]:
+    """Return probes and retrieval by layer in which every layer changed; where most, the studies say."""
     layered = {"layer": list(range(blocks + 1))}
     probed = {"probe": ["dot"], "control": ["none"], "passages": [5], **layered}
-    model = Model("made up", "dot", ())
-    return Findings(
-        title="made up",
-        protocol="default",
-        before=model,
-        after=model,
-        collection=CollectionFacts("made up", "", {}),
-        retrieval=gained(retrieval),
-        primary_measure=MEASURE,
-        flip_measure=MEASURE,
-        layer_retrieval=gained({**layered, **retrieval}),
-        probing=gained(probed),
-    )
+    return gained(probed), gained({**layered, "measure": [MEASURE]})
 
 
 def gained(labels: dict[str, list]) -> Difference:

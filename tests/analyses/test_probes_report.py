@@ -1,6 +1,5 @@
 """What a report says of the probes and of their controls, on results whose truth is known."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -282,13 +281,6 @@ def test_a_selector_chooses_n_and_print_shows_the_largest() -> None:
     param = next(p for p in spec["params"] if p["name"] == "N")
     assert param["value"] == max(PASSAGES)
     assert param["bind"]["options"] == list(PASSAGES)
-
-
-def test_specifications_fetch_nothing() -> None:
-    for figure in section().figures:
-        text = json.dumps({k: v for k, v in figure.specification.items() if k != "$schema"})
-        assert "http" not in text
-        assert '"url"' not in text
 
 
 def test_selectivity_is_accuracy_beyond_shuffled_queries() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,16 +12,20 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Section
 from retroscope.analyses.transplants import ANALYSIS, vectors
+from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import plan, together_or_apart
 from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.collection.collection import Collection
-from retroscope.encoders.encoder import Retriever
+from retroscope.encoders import encode
+from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
+from retroscope.inputs import texts
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.surgery import hybrids
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
 from toys import save_toy
 
@@ -41,7 +46,7 @@ def context_of(pair: tuple[Retriever, Retriever], collection: Collection, cache:
     return Context(dict(zip(("before", "after"), pair, strict=True)), collection, STUDY, cache)
 
 
-def swept(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, **changed: object) -> Swept:
+def swept(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, **changed: Any) -> Swept:
     """Measure, save, load and report."""
     context = context_of(pair, collection, cache / "vectors")
     one = measured(ANALYSIS, context, replace(QUICK, **changed), cache / "measurement")
@@ -125,7 +130,7 @@ def test_the_same_model_twice_has_nothing_to_transplant(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     _, after = pair
-    refusal = ANALYSIS.instrument().refusal
+    refusal = INSTRUMENT.refusal
     twice = context_of((replace(after, name="again"), after), collection, cache)
     assert refusal(twice, QUICK) == "again and whole have the same weights: there is nothing to transplant"
     alone = replace(twice, models={"model": after})
@@ -201,9 +206,9 @@ def test_a_sweep_that_was_stopped_goes_on(
 ) -> None:
     """What was made is not made again, and the result is the same."""
     whole = swept(pair, collection, tmp_path / "whole", transplants=("block:1",)).effects.table()
-    own, calls = vectors.hybrids, [0]
+    own, calls = hybrids.hybrids, [0]
 
-    def counted(*args: object, **kwargs: object) -> object:
+    def counted(*args: Any, **kwargs: Any) -> object:
         calls[0] += 1
         if calls[0] == 3:
             raise KeyboardInterrupt
@@ -224,20 +229,17 @@ def test_every_text_is_tokenised_once_a_receiver(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random changes and subsets encode the same texts again, and do not tokenise them again."""
-    from retroscope.inputs import texts
+    own, calls = encode.tokenise, []
 
-    own, calls = texts.tokenise, []
-
-    def counted(encoder: object, some: list[str]) -> object:
+    def counted(encoder: Encoder, some: list[str]) -> object:
         calls.append(len(some))
         return own(encoder, some)
 
     context = context_of(pair, collection, tmp_path)
-    instrument = ANALYSIS.instrument()
     settings = replace(QUICK, interactions=2, draws=2)
-    planned = instrument.plan(context, settings)
+    planned = INSTRUMENT.plan(context, settings)
     monkeypatch.setattr(texts, "tokenise", counted)
-    measurement = instrument.measure(context, settings, planned)
+    measurement = INSTRUMENT.measure(context, settings, planned)
     assert {"restored/random", "restored/subsets"} < set(measurement.scores)
     assert calls == [150] * 4, "queries and passages, of either receiver"
 
@@ -263,7 +265,7 @@ def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cac
         SweepSettings(directions=("back",))
     with pytest.raises(SettingsError, match="groups is -1"):
         SweepSettings(groups=-1)
-    refusal = ANALYSIS.instrument().refusal
+    refusal = INSTRUMENT.refusal
     with pytest.raises(SettingsError, match="'block:3': the model has 2 blocks"):
         refusal(context_of(pair, collection, cache), replace(QUICK, transplants=("block:3",)))
     with pytest.raises(SettingsError, match="unknown measure 'RR10'"):

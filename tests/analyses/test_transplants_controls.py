@@ -123,7 +123,7 @@ def test_shares_and_shapley_values_count_queries_that_share_passages() -> None:
     passages = {f"q{i}": (f"p{i % 6}",) for i in range(QUERIES)}
     widths = []
     for some in (passages, {}):
-        measured = tuple(Scores("t", values, passages=some) for values in (xr.zeros_like(after), after))
+        measured = (Scores("t", xr.zeros_like(after), passages=some), Scores("t", after, passages=some))
         table = share_table(differences({"grafted": measured}, STATISTICS), 0.95).set_index("transplant")
         widths.append(table.loc["block:1", "share_high"] - table.loc["block:1", "share_low"])
     assert widths[0] > 2 * widths[1]

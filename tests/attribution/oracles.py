@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from retroscope.attribution.objective import Objective
 from retroscope.attribution.paths import Values, Work
 from retroscope.attribution.quadrature import Rule, quadrature
-from retroscope.attribution.sites import PARTS, Site, find_sites
+from retroscope.attribution.settings import PARTS
+from retroscope.attribution.sites import Site, find_sites
 from retroscope.encoders.encode import TokenIds, encode_rows, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
-from retroscope.analyses.neurons.attribute import plan_on_texts
+from retroscope.analyses.neurons.one_model import plan_on_texts
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.result import NeuronAttribution

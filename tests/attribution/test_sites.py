@@ -8,7 +8,8 @@ from oracles import parts, toy
 from torch import Tensor
 from transformers.activations import ACT2FN
 
-from retroscope.attribution.sites import PARTS, find_sites
+from retroscope.attribution.settings import PARTS
+from retroscope.attribution.sites import find_sites
 from retroscope.attribution.trace import Trace, trace
 from retroscope.encoders.encode import pad, tokenise
 from retroscope.encoders.encoder import Encoder

@@ -1,7 +1,13 @@
 """What a run of the command line is, for annotations and the tests' own options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from retroscope.cli.main import make_app
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,10 @@ QUICK = (
     "--set statistics.resamples=200 --set statistics.permutations=200 "
     "--set neurons.attribution.limit=4 --set neurons.attribution.quadrature=gauss:2 --set neurons.ablation.draws=1"
 )
+
+
+def every_command() -> Mapping[str, Any]:
+    """Every command by its name, as typer reads it."""
+    group = get_command(make_app())
+    assert isinstance(group, TyperGroup)
+    return group.commands

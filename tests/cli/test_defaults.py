@@ -4,14 +4,13 @@ from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 
 import pytest
-from typer.main import get_command
+from command_line import every_command
 
 from retroscope.cli import names
 from retroscope.cli.defaults import WRITTEN, default_of, shown
-from retroscope.cli.main import make_app
 from retroscope.training.settings import TrainingSettings
 
-make_app()  # imports every command, so that WRITTEN is whole
+every_command()  # imports every command, so that WRITTEN is whole
 
 
 def library_default(setting: str) -> object:
@@ -52,7 +51,7 @@ REGISTRIES = {
     "METHODS": "attribution.settings:METHOD_NAMES",
     "PARTS": "attribution.sites:PARTS",
     "ATTRIBUTION_PRECISIONS": "attribution.paths:PRECISIONS",
-    "PROBES": "probing.probes:KNOWN_PROBES",
+    "PROBES": "probing.settings:KNOWN_PROBES",
     "CONTROLS": "probing.controls:CONTROLS",
 }
 
@@ -70,7 +69,7 @@ def test_the_names_of_an_option_are_those_of_its_registry(name: str) -> None:
 def test_every_option_says_what_it_does_and_what_happens_without_it() -> None:
     """An option without a default in its help is required, a switch, may be repeated, or adds something."""
     adds = {"--settings", "--steps", "--data", "--texts", "--shape", "--from", "--version"}
-    for command in get_command(make_app()).commands.values():
+    for command in every_command().values():
         for option in command.params:
             text = getattr(option, "help", None)
             assert text, (command.name, option.name)

@@ -4,12 +4,9 @@ from importlib.metadata import version
 
 import golden_texts as golden
 import pytest
-from command_line import Cli
-from typer.main import get_command
+from command_line import Cli, every_command
 
-from retroscope.cli.main import make_app
-
-COMMANDS = list(get_command(make_app()).commands)
+COMMANDS = list(every_command())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -162,7 +162,7 @@ def test_an_interrupted_command_says_how_to_go_on(
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retroscope.study.measure.extract_towers", interrupt)
+        patch.setattr("retroscope.analyses.context.extract_towers", interrupt)
         done = cli(*words, line="--pooling mean --json")
     assert (done.code, done.out) == (130, "")
     assert "interrupted; vectors made so far are kept, and the same command goes on from there" in done.err
@@ -174,7 +174,7 @@ def test_a_fault_of_ours_is_not_dressed_up_as_the_users(cli: Cli, tiny: Tiny, mo
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("retroscope.study.measure.extract_towers", fail)
+    monkeypatch.setattr("retroscope.analyses.context.extract_towers", fail)
     with pytest.raises(ZeroDivisionError):
         cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean")
 

@@ -3,19 +3,17 @@
 import ast
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from command_line import Cli
-from typer.main import get_command
+from command_line import Cli, every_command
 
 import retroscope.cli
-from retroscope.cli.main import _commands, make_app
+from retroscope.cli.main import _commands
 
-COMMANDS = get_command(make_app()).commands
+COMMANDS = every_command()
 HEAVY = ("torch", "transformers", "sentence_transformers", "pandas", "numpy", "altair", "scipy", "retroscope.study")
 ENTER = (
     "import sys\nfrom retroscope.cli.main import main\n"
@@ -109,17 +107,21 @@ def test_a_mistyped_measure_needs_no_torch() -> None:
     assert "unknown measure 'NDGC@10'\n  fix: did you mean 'nDCG@10'" in text
 
 
+def least_seconds(code: str) -> float:
+    """Processor time of a fresh interpreter that runs the code: a busy machine is no fault of it."""
+    timed = f"import time\nbegan = time.process_time()\n{code}\nprint(time.process_time() - began, file=sys.stderr)"
+    runs = [subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True) for _ in "123"]
+    return min(float(done.stderr.splitlines()[-1]) for done in runs)
+
+
 def test_a_mistake_is_answered_within_a_second() -> None:
-    began = time.perf_counter()
-    entered("compare", "a", "b", "--data", "x", "--out", "y", "--poolin", "mean")
-    assert time.perf_counter() - began < 1
+    words = ["compare", "a", "b", "--data", "x", "--out", "y", "--poolin", "mean"]
+    code = ENTER.format(words=words, heavy=set(HEAVY)).removesuffix("\nsys.exit(code)")
+    assert least_seconds(code) < 1
 
 
 def test_the_program_needs_little_time_to_import() -> None:
-    code = [sys.executable, "-X", "importtime", "-c", "from retroscope.cli.main import make_app; make_app()"]
-    done = subprocess.run(code, capture_output=True, text=True, check=True)
-    micros = [int(line.split(":")[1].split("|")[0]) for line in done.stderr.splitlines()[1:]]
-    assert sum(micros) < 0.3e6
+    assert least_seconds("import sys\nfrom retroscope.cli.main import make_app\nmake_app()") < 0.3
 
 
 @pytest.mark.parametrize(
@@ -178,3 +180,13 @@ def test_functions_take_at_most_eight_parameters() -> None:
                 arguments = node.args
                 counts[f"{path.name}:{node.name}"] = len(arguments.args) + len(arguments.kwonlyargs)
     assert {name: count for name, count in counts.items() if count > 8} == {}
+
+
+def test_show_needs_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "grid.json").write_text('{"schema": 1, "verdict": ["found"], "caveats": ["but"]}')
+    code, held, text = entered("show", str(tmp_path))
+    assert (code, held.split()) == (0, ["numpy", "retroscope.study"])
+    assert text == "found\n- but\n"
+    nothing = entered("show", str(tmp_path / "none"))
+    assert (nothing[0], {"torch", "transformers"} & set(nothing[1].split())) == (2, set())
+    assert "there is no finished study here" in nothing[2]

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from retroscope.analyses.context import Context
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.inputs.sampled import sampled
-from retroscope.inputs.whole_search import few_queries, sample_words, whole_search, whole_search_of
+from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.whole_search import few_queries, sample_words, whole_search
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
 
@@ -43,16 +45,19 @@ def test_a_sample_with_the_first_ten_leaves_the_measures_as_they_are(
     assert deep.rankings == whole.rankings, "samples are drawn from the same depth whatever is measured"
 
 
-def test_the_whole_corpus_is_searched_only_for_a_sample(
+def test_a_context_searches_with_every_model_once(
     planted: tuple[Retriever, Retriever], halves: Collection, tmp_path: Path
 ) -> None:
-    for size in (0, len(halves.passages)):
-        assert whole_search_of(planted, halves, size, cache=tmp_path) is None
-    heard: list[tuple[str, int, int]] = []
-    found = whole_search_of(planted, halves, 100, cache=tmp_path, progress=lambda *said: heard.append(said))
-    assert found is not None
+    models = dict(zip(("before", "after"), planted, strict=True))
+    context = Context(models, halves, StudySettings(measures=("RR@10",)), tmp_path)
+    found = context.whole_search()
     assert set(found.runs) == {retriever.name for retriever in planted}
-    assert any("to draw a sample" in what for what, _, _ in heard)
+    assert context.whole_search(("nDCG@10",)) is found, "rankings of any measure that looks no deeper"
+    assert context.whole_search(("R@150",)).depth == 150
+
+
+def test_a_sample_is_drawn_of_a_larger_corpus_only(halves: Collection) -> None:
+    assert [is_sampled(halves, size) for size in (0, len(halves.passages), 100)] == [False, False, True]
 
 
 def test_words() -> None:

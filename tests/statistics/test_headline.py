@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from retroscope.analyses.retrieval.words import headline, other_measures
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.study.verdict import other_measures, retrieval
-from synthetic_findings import findings
+from synthetic_retrieval import retrieval_result
+from synthetic_subject import subject
 
 MEASURES = ["nDCG@10", "RR@10", "R@10", "R@100"]
 
@@ -46,10 +47,8 @@ def test_the_other_measures_are_corrected_among_themselves():
 
 
 def test_every_significant_measure_is_named_and_no_other():
-    found = findings(
-        retrieval=compared(headline=("measure", "nDCG@10")), primary_measure="nDCG@10", flip_measure="RR@10"
-    )
-    first, (others,) = retrieval(found), other_measures(found)
+    found = retrieval_result(effect=compared(headline=("measure", "nDCG@10")), flip_measure="RR@10")
+    first, (others,) = headline(found, subject()), other_measures(found.effect, "nDCG@10")
     assert first.tone == "changed"
     assert "p = 0.040" in first.text
     assert "corrected" not in first.text, "a family of one is not corrected"
@@ -62,4 +61,4 @@ def test_every_significant_measure_is_named_and_no_other():
 def test_without_a_significant_measure_none_is_named():
     same = Scores("retrieval", policyqa_like()[0].values)
     other = compare_scores(same, same, ComparisonSettings(resamples=200, headline=("measure", "nDCG@10")))
-    assert other_measures(findings(retrieval=other, primary_measure="nDCG@10", flip_measure="RR@10")) == []
+    assert other_measures(other, "nDCG@10") == ()

@@ -11,6 +11,7 @@ from retroscope.analyses import (
     health,
     layers,
     localisation,
+    neurons,
     probes,
     representations,
     retrieval,
@@ -18,6 +19,7 @@ from retroscope.analyses import (
     transplants,
     weights,
 )
+from retroscope.analyses import health, layers, neurons, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
@@ -30,6 +32,7 @@ OWN: tuple[Analysis, ...] = (
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    neurons.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,

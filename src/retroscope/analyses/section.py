@@ -33,6 +33,8 @@ class Section:
         document: JSON-like, what `summary.json` has under the name of the analysis.
         values: name -> what its template reads besides `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
+        head: lines that a terminal shows below the names of models and collections.
+        files: name of a file beside the report -> JSON-like value, for formats that others read.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -47,6 +49,8 @@ class Section:
     document: Any = None
     values: Mapping[str, Any] = field(default_factory=dict)
     printed: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,10 @@
-"""Ablation: the encoder runs with chosen neurons held at one value.
+"""Ablation: the encoder runs with chosen neurons fixed at one value.
 
-After Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning the neurons that it names. Held
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning the neurons that it names. Fixed
 at its mean a neuron says nothing of a text any more, and the rest of the network is given what it knows; zero is the
 other choice, and for a neuron that is never near zero a greater intrusion.
 
-What is held, by part:
+What is fixed, by part:
 - `intermediate` and `up`: the hidden unit, i.e. one coordinate of what `ffn_out` reads, after the activation and the
   gate. Both matrices of a gated FFN make the same hidden unit, so neuron i of either is that unit.
 - `output`: one coordinate of what `ffn_out` returns, before anything is added to it.
@@ -28,7 +28,7 @@ from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import AnalysisError, SettingsError, unknown_name
 
 HIDDEN, OUTPUT = "intermediate", "output"
-HELD = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what is held
+FIXED = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what is fixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def _deviation(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None) -> Iterator[None]:
-    """Hold neurons at their mean, or at zero where `moments` is None, on every token while the context is open.
+    """Fix neurons at their mean, or at zero where `moments` is None, on every token while the context is open.
 
     No weight is changed. Encoders that share this backbone are ablated with it.
 
@@ -94,28 +94,28 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
         SettingsError: if the encoder has no such part, layer or neuron.
     """
     sites = {site.layer: site for site in find_sites(encoder, (OUTPUT,))}
-    held = _checked(encoder, moments) if moments is not None else {}
+    fixed = _checked(encoder, moments) if moments is not None else {}
     edits: dict[str, dict[str, tuple[Tensor, Tensor]]] = {HIDDEN: {}, OUTPUT: {}}
     for kind, layer, index in _by_module(neurons):
         site = _site(encoder, sites, layer)
         _check_neurons(encoder, site, kind, index)
-        values = held[kind][layer - 1][index] if held else np.zeros(len(index))
+        values = fixed[kind][layer - 1][index] if fixed else np.zeros(len(index))
         edits[kind][site.path] = _on_device(encoder, index, values)
     modules = {kind: {path: encoder.backbone.get_submodule(path) for path in edits[kind]} for kind in edits}
     with (
-        rewrite_inputs(modules[HIDDEN], _holding(edits[HIDDEN])),
-        rewrite_outputs(modules[OUTPUT], _holding(edits[OUTPUT])),
+        rewrite_inputs(modules[HIDDEN], _fixing(edits[HIDDEN])),
+        rewrite_outputs(modules[OUTPUT], _fixing(edits[OUTPUT])),
     ):
         yield
 
 
-def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "held"]]]:
-    """What is held, in which layer, and which coordinates; `intermediate` and `up` joined."""
+def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
+    """Yield what is fixed, in which layer, and which coordinates; `intermediate` and `up` joined."""
     for part in neurons.neurons:
-        if part not in HELD:
-            raise unknown_name("part", part, HELD)
+        if part not in FIXED:
+            raise unknown_name("part", part, FIXED)
     for kind in (HIDDEN, OUTPUT):
-        parts = [layers for part, layers in neurons.neurons.items() if HELD[part] == kind]
+        parts = [layers for part, layers in neurons.neurons.items() if FIXED[part] == kind]
         for layer in sorted({layer for layers in parts for layer in layers}):
             some = {i for layers in parts for i in layers.get(layer, ())}
             if some:
@@ -128,7 +128,7 @@ def _site(encoder: Encoder, sites: Mapping[int, Site], layer: int) -> Site:
     return sites[layer]
 
 
-def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarray, "held"]) -> None:
+def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarray, "fixed"]) -> None:
     outputs, inputs = site.weight(encoder).shape
     size = inputs if kind == HIDDEN else outputs
     wrong = index[(index < 0) | (index >= size)]
@@ -153,15 +153,15 @@ def _checked(encoder: Encoder, moments: NeuronMoments) -> dict[str, Float[np.nda
     return {HIDDEN: moments.hidden_mean, OUTPUT: moments.output_mean}
 
 
-def _on_device(encoder: Encoder, index: Int[np.ndarray, "held"], values: np.ndarray) -> tuple[Tensor, Tensor]:
+def _on_device(encoder: Encoder, index: Int[np.ndarray, "fixed"], values: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(index).to(encoder.device), torch.from_numpy(values.astype(np.float32)).to(encoder.device)
 
 
-def _holding(held: Mapping[str, tuple[Tensor, Tensor]]) -> Edit:
-    def hold(path: str, given: Tensor) -> Tensor:
-        index, values = held[path]
+def _fixing(fixed: Mapping[str, tuple[Tensor, Tensor]]) -> Edit:
+    def fix(path: str, given: Tensor) -> Tensor:
+        index, values = fixed[path]
         changed = given.clone()  # others may read the tensor itself
         changed[..., index] = values.to(given.dtype)
         return changed
 
-    return hold
+    return fix

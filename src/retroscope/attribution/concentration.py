@@ -4,18 +4,11 @@ Values are magnitudes, none negative. A row of zeros (a matrix whose output cann
 any degree: it gives NaN, as does a row that holds NaN.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-TOP = 0.01
-
-
-def how_many(share: float, n: int) -> int:
-    """The number of neurons that a share of `n` stands for: the nearest whole number, one at least."""
-    return max(1, math.floor(share * n + 0.5))
+from retroscope.attribution.selection import TOP, how_many
 
 
 def gini(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:

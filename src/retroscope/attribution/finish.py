@@ -45,6 +45,7 @@ def finished(
         noise=noise,
         recipe=recipe,
         warnings=warnings,
+        noise_warned=noise > 0,
     )
 
 

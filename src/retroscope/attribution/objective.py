@@ -19,8 +19,6 @@ from retroscope.encoders.encode import finish
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.heads import Normalize
 
-TARGETS = ("norm", "score", "margin")
-
 
 @dataclass(frozen=True, eq=False)
 class Objective:

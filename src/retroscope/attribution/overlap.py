@@ -19,8 +19,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from retroscope.attribution.concentration import TOP, how_many
 from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.selection import TOP, how_many
 from retroscope.errors import AnalysisError, SettingsError, listed, unknown_name
 
 BY = {"signed": ("signed", "half_signed"), "share": ("share", "half_share")}  # -> variables of wholes and halves

@@ -54,10 +54,3 @@ def with_padding_pooled(encoder: Encoder, batch: Batch) -> Batch:
     if encoder.recipe.pooling != "mean":
         return batch
     return replace(batch, pooled=torch.ones_like(batch.pooled))
-
-
-def published_document(
-    counts: dict[str, list[int]], *, model: str, encoder_type: str, threshold: float
-) -> dict[str, object]:
-    """The published file: counts of each FFN matrix, named `layer_0_intermediate` ... from block 0."""
-    return {"model": model, "encoder_type": encoder_type, "alpha": 20, "threshold": threshold, "attributions": counts}

@@ -1,4 +1,4 @@
-"""What an attribution says: one row of statistics a unit, one row of aggregates a neuron."""
+"""What an attribution says: one row of statistics a unit, one row of aggregates a neuron. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,8 @@ from typing import Any
 
 import xarray as xr
 
-from retroscope.scores import Scores
+from retroscope.errors import AnalysisError
+from retroscope.scores import QUERY, Scores
 
 # Statistics of a unit at one site; `active@T` is there for every threshold T.
 CHANGE = "change"  # F(1) - F(0)
@@ -19,13 +20,16 @@ PARTICIPATION = "participation"
 TOP_SHARE = "top_1%"
 STATISTICS = (CHANGE, TOTAL, SIGNED, GAP, NODES, GINI, PARTICIPATION, TOP_SHARE)
 
+ACTIVE = "active@"  # followed by a threshold
+DIMS = (QUERY, "statistic", "part", "layer")  # of the scores
+
 # Aggregates of a neuron, in the order of tables.
 AGGREGATES = ("mean", "signed", "share", "count", "half_signed", "half_share", "share_quantile")
 
 
 def active(threshold: float) -> str:
-    """The statistic "share of a site's neurons that are active at this threshold"."""
-    return f"active@{threshold:g}"
+    """Return the name of the statistic "share of a site's neurons that are active at this threshold"."""
+    return f"{ACTIVE}{threshold:g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,7 @@ class NeuronAttribution:
         units: units that were attributed; `noise` of them were not normalised and count nowhere in shares.
         recipe: how it was made (JSON-like).
         warnings: reasons not to trust it.
+        noise_warned: whether a warning says how many units are noise.
     """
 
     scores: Scores
@@ -53,8 +58,32 @@ class NeuronAttribution:
     noise: int
     recipe: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    noise_warned: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scores.values.dims != DIMS:
+            raise AnalysisError(
+                f"neuron scores need the dimensions {DIMS}, got {self.scores.values.dims}",
+                where=self.scores.name,
+                fix="transpose them",
+            )
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that were attributed."""
+        """Return the parts that were attributed."""
         return tuple(self.neurons)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Return the thresholds at which activity was counted, as their statistics write them, rising."""
+        return tuple(self.activities)
+
+    @property
+    def activities(self) -> dict[float, int]:
+        """Map each threshold to the place of its activity among the statistics; of those written alike to the first."""
+        names = [str(name) for name in self.scores.values.coords["statistic"].values]
+        found: dict[float, int] = {}
+        for place, name in enumerate(names):
+            if name.startswith(ACTIVE):
+                found.setdefault(float(name.removeprefix(ACTIVE)), place)
+        return dict(sorted(found.items()))

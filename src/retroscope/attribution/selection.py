@@ -1,5 +1,6 @@
 """Selection: which neurons to ablate, by their attribution, and what to hold that choice against."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,13 +8,18 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
-from retroscope.attribution.concentration import how_many
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.sites import PARTS
+from retroscope.attribution.settings import PARTS
 from retroscope.errors import AnalysisError, SettingsError, unknown_name
 
 BY = {"signed": "signed", "magnitude": "mean", "share": "share"}  # ranking -> variable of the attribution
 HOWS = ("top", "bottom", "random")
+TOP = 0.01  # share of the neurons in a top set, where no other is asked for
+
+
+def how_many(share: float, n: int) -> int:
+    """Return the number of neurons that a share of `n` stands for: the nearest whole number, one at least."""
+    return max(1, math.floor(share * n + 0.5))
 
 
 @dataclass(frozen=True, eq=False)

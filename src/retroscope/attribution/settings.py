@@ -1,13 +1,13 @@
-"""What a user may choose about neuron attribution: one settings object for the whole room."""
+"""What a user may choose about neuron attribution: one settings object for the whole room. No torch."""
 
 from dataclasses import dataclass
 
-from retroscope.attribution.objective import TARGETS
-from retroscope.attribution.paths import PRECISIONS
 from retroscope.attribution.quadrature import quadrature
-from retroscope.attribution.sites import PARTS
 from retroscope.errors import SettingsError, unknown_name
 
+TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
+PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
+PRECISION_NAMES = ("float32", "tf32", "bfloat16", "float16")
 METHOD_NAMES = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
 TOWERS = ("query", "passage", "both")
 # Method -> its quadrature, unless another is asked for. The tolerance was chosen after looking at 16 and 12 queries of
@@ -39,7 +39,7 @@ class NeuronSettings:
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
         memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
-        precision: of those passes, a name in `PRECISIONS`.
+        precision: of those passes, a name in `PRECISION_NAMES`.
     """
 
     method: str = "weight_path"
@@ -57,7 +57,7 @@ class NeuronSettings:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISIONS}
+        known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
         named = [(field, getattr(self, field), names) for field, names in known.items()]
         named += [("tower", self.tower, TOWERS)] if self.tower is not None else []
         for field, value, names in [*named, *(("part", part, PARTS) for part in self.parts)]:

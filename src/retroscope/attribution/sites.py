@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from retroscope.attribution.settings import PARTS
 from retroscope.encoders.encoder import Encoder
 from retroscope.errors import EncoderError, unknown_name
-
-PARTS = ("intermediate", "up", "output")
 
 
 @dataclass(frozen=True)

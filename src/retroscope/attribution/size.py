@@ -1,6 +1,6 @@
 """Size: a ranking of neurons that knows neither a gradient nor a query, to hold an attribution against.
 
-A neuron that is held at one value changes what its block writes. How much, by root mean square over tokens, is known
+A neuron that is fixed at one value changes what its block writes. How much, by root mean square over tokens, is known
 without asking what retrieval needs: for a hidden unit the standard deviation of its activation times the norm of its
 column of `ffn_out`. An attribution says more than "these are large" only where its neurons matter more than the
 largest ones do.
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.ablation import HELD, HIDDEN, OUTPUT, NeuronMoments
+from retroscope.attribution.ablation import FIXED, HIDDEN, OUTPUT, NeuronMoments
 from retroscope.attribution.selection import Ranking
 from retroscope.attribution.sites import find_sites
 from retroscope.encoders.encoder import Encoder
@@ -18,11 +18,11 @@ from retroscope.encoders.encoder import Encoder
 SIZE = "size"  # what such a ranking is by
 
 
-def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, hold_mean: bool) -> Ranking:
-    """Rank the neurons of another ranking by the change that holding each alone makes in what its block writes.
+def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_mean: bool) -> Ranking:
+    """Rank the neurons of another ranking by the change that fixing each alone makes in what its block writes.
 
-    sqrt(E (h_i - held)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for `intermediate` and `up`,
-    1 for `output`. The deviation is about the mean where neurons are held at it, else about zero.
+    sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for `intermediate` and `up`,
+    1 for `output`. The deviation is about the mean where neurons are fixed at it, else about zero.
 
     Args:
         moments: of this encoder, over the texts that are encoded under ablation.
@@ -31,11 +31,11 @@ def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, hol
     norms = {site.layer: _column_norms(site.weight(encoder)) for site in find_sites(encoder, (OUTPUT,))}
     values = []
     for part, layer in like.sites:
-        hidden = HELD[part] == HIDDEN
+        hidden = FIXED[part] == HIDDEN
         mean, deviation = (
             (moments.hidden_mean, moments.hidden_sd) if hidden else (moments.output_mean, moments.output_sd)
         )
-        spread = deviation[layer - 1] if hold_mean else np.hypot(deviation[layer - 1], mean[layer - 1])
+        spread = deviation[layer - 1] if at_mean else np.hypot(deviation[layer - 1], mean[layer - 1])
         values.append(spread * norms[layer] if hidden else spread)
     return Ranking(SIZE, like.sites, tuple(values))
 

@@ -1,8 +1,8 @@
-"""Options with their defaults: read from the settings classes, or written where importing these takes torch.
+"""Options with their defaults: read from the settings classes, or written where importing these takes too long.
 
-Settings classes whose modules import torch (or pandas): `encoders.settings`, `inputs.settings`, `probing.settings`,
-`attribution.settings`, `analyses.neurons.settings`, `analyses.transplants.settings`, `study.grid_settings`.
-What is written here of them, tests/cli/test_defaults.py compares with the classes.
+The modules `encoders.settings`, `inputs.settings`, `attribution.settings` and `study.grid_settings` import torch;
+`probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and `collection.world.people` import
+pandas or numpy. tests/cli/test_defaults.py compares what is written of them with the classes.
 """
 
 from collections.abc import Callable, Collection

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, make_dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.analyses import analyses
+from retroscope.analyses.analysis import Analysis
 from retroscope.cli.defaults import option
 from retroscope.errors import SettingsError
 
@@ -27,8 +28,7 @@ def switches() -> type[LeftOut]:
     """Return the group of options `--no-NAME`; analyses of other packages have theirs, too."""
     options = [
         (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
-        for name, analysis in analyses().items()
-        if not analysis.required
+        for name, analysis in _optional().items()
     ]
     return make_dataclass("Switches", options, bases=(LeftOut,), frozen=True)
 
@@ -47,4 +47,9 @@ def refuse_options_of(left_out: LeftOut, values: Mapping[str, object]) -> None:
 
 def all_but(*names: str) -> tuple[str, ...]:
     """Return the analyses to leave out so that only these, and those that are required, remain."""
-    return tuple(name for name, analysis in analyses().items() if name not in names and not analysis.required)
+    return tuple(name for name in _optional() if name not in names)
+
+
+def _optional() -> dict[str, Analysis]:
+    """The analyses that can be left out; one that needs an input of its own is left out by not giving that."""
+    return {name: one for name, one in analyses().items() if not (one.required or one.optional_input)}

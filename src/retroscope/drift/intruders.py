@@ -60,9 +60,7 @@ def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out othe
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """Return the `count` largest left singular vectors, by the smaller Gram matrix; those of singular value 0 are left
-    out.
-    """
+    """Return the `count` largest left singular vectors, by the smaller Gram matrix; those of no size are left out."""
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)

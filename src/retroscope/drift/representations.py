@@ -25,7 +25,7 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "effective_rank": effective_rank,
 }
 Statistic = Callable[[Vectors, Vectors], float]
-Layers = Float[np.ndarray, "text layer dim"]
+LayerVectors = Float[np.ndarray, "text layer dim"]
 
 
 def representation_drift(
@@ -98,20 +98,20 @@ def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tow
     return found
 
 
-def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> Layers:
-    """Read all layers of some texts; nothing else of a corpus is read."""
+def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> LayerVectors:
+    """Read all layers of some texts: nothing else of a corpus is read."""
     return side.texts(rows)
 
 
 def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
-    """Draw some of the sampled texts."""
+    """Return some of the sampled texts, at random."""
     return np.sort(np.random.default_rng([chosen.seed, 1]).permutation(n)[: chosen.cross_texts])
 
 
 def _sample(
     one: Representations, two: Representations, text_of: Callable[[str], str] | None, chosen: DriftSettings
 ) -> Int[np.ndarray, "n"]:
-    """Draw the rows of the texts that are compared, in order, each text once; the same texts on both sides."""
+    """Return rows of the texts that are compared, in order, each text once; the same texts on both sides."""
     _same_texts(one, two)
     rows = np.arange(len(one.ids))
     if text_of is not None:
@@ -137,7 +137,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
 def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """Return every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
+    """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
     statistics: dict[str, tuple[Statistic, float]] = {
         "cka": (cka, 0.0),
         "procrustes": (procrustes, procrustes_chance(x, y, chosen.seed)),
@@ -169,7 +169,7 @@ def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSe
 
 
 def _halves(statistic: Statistic, x: Vectors, seed: int) -> float:
-    """Return the similarity of two random halves of a model's own dimensions."""
+    """Return what two random halves of a model's own dimensions reach."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
     return statistic(x[:, order[:middle]], x[:, order[middle:]])
@@ -185,7 +185,7 @@ def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str,
 def _pairs(
     before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], chosen: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
-    """Return the rows of queries and of their relevant passages; None where there are too few for an interval."""
+    """Return rows of queries and of their relevant passages; None where there are too few for an interval."""
     if len(pairs) < 2 * GROUPS:
         return None
     drawn = np.sort(np.random.default_rng(chosen.seed).permutation(len(pairs))[: chosen.texts])
@@ -209,7 +209,7 @@ def _aligned(
             yield {**place, "value": value, "low": low, "high": high}
 
 
-def _cross(one: Layers, two: Layers) -> Iterator[dict[str, object]]:
+def _cross(one: LayerVectors, two: LayerVectors) -> Iterator[dict[str, object]]:
     """Return CKA of every layer before with every layer after."""
     grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]

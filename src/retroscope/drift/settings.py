@@ -1,9 +1,10 @@
-"""Settings of the comparison of representations."""
+"""Settings of the comparison of representations, and what is shared with that of weights."""
 
 from dataclasses import dataclass
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.jackknife import GROUPS
+
+DIRECTIONS = 8  # first directions of a change, in which amplification and alignment are measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class DriftSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        from retroscope.statistics.jackknife import GROUPS  # takes seconds to import, and reading defaults needs none
+
         for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
             if getattr(self, name) < fewest:
                 raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")

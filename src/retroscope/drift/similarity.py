@@ -37,7 +37,7 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
+    """Return the linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
 
     1 for representations equal up to rotation, shift and scale; about 0 for unrelated ones, whatever the number of
     dimensions (the biased estimate is near 1 where dimensions outnumber texts). NaN where one never varies.
@@ -62,10 +62,7 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
-    """Return the vectors centred, of Frobenius norm 1, in no more dimensions than texts.
-
-    The last is a rotation, which changes no Procrustes distance.
-    """
+    """Return it centred, of Frobenius norm 1, in no more dimensions than texts (which changes no Procrustes)."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     size = np.linalg.norm(centred)
     if not size > 0:
@@ -97,9 +94,7 @@ def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the representational similarity (Kriegeskorte et al. 2008): Spearman correlation of the cosines of all
-    pairs.
-    """
+    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al. 2008)."""
     pairs = np.triu_indices(len(x), 1)
     one, two = (cosines(v)[pairs] for v in (x, y))
     if np.ptp(one) == 0 or np.ptp(two) == 0:
@@ -108,8 +103,9 @@ def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Return the mean share of a text's `k` nearest neighbours by cosine that are the same in both; by chance k /
-    (texts - 1).
+    """Return the mean share of a text's `k` nearest neighbours by cosine that are the same in both.
+
+    By chance it is k / (texts - 1).
 
     A text whose k-th and next neighbour are equally near has no k nearest and is left out; NaN where none is left (a
     layer at which all texts have one vector).
@@ -120,13 +116,13 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 
 def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest of every text, and whether they differ from the next by more than rounding."""
-    similarity = cosines(x)
-    np.fill_diagonal(similarity, -np.inf)
-    order = np.argsort(-similarity, axis=1, kind="stable")
+    """Return the nearest of every text, and whether they are told apart from the next by more than rounding."""
+    found = cosines(x)
+    np.fill_diagonal(found, -np.inf)
+    order = np.argsort(-found, axis=1, kind="stable")
     if k + 1 >= len(x):
         return order[:, :k], np.ones(len(x), dtype=bool)
-    near, beyond = (np.take_along_axis(similarity, order[:, at : at + 1], axis=1)[:, 0] for at in (k - 1, k))
+    near, beyond = (np.take_along_axis(found, order[:, at : at + 1], axis=1)[:, 0] for at in (k - 1, k))
     return order[:, :k], near - beyond > TIE
 
 
@@ -137,6 +133,6 @@ def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def unit(x: Vectors) -> Vectors:
-    """Scale vectors to length 1; one of length 0 stays."""
+    """Return vectors of length 1; one of length 0 stays."""
     length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))

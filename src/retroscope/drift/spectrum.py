@@ -82,9 +82,7 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
 
 
 def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
-    """Decompose a change by the eigenvectors of the smaller Gram matrix, in float64: exact to about 1e-8 of the largest
-    value.
-    """
+    """Decompose a change by the smaller Gram matrix, in float64: exact to about 1e-8 of the largest value."""
     wide = change.shape[0] <= change.shape[1]
     d = (change if wide else change.T).double()
     values, vectors = torch.linalg.eigh(d @ d.T)
@@ -96,7 +94,7 @@ def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
 
 
 def low_rank_directions(change: LowRank, r: int) -> Directions:
-    """Decompose the change of an adapter by its factors: no matrix of the model's size is decomposed."""
+    """Decompose an adapter's change by its factors: no matrix of the model's size is decomposed."""
     q_left, r_left = torch.linalg.qr(change.left.double())
     q_right, r_right = torch.linalg.qr(change.right.double().T)
     u, s, vt = torch.linalg.svd(r_left @ r_right.T)
@@ -106,8 +104,9 @@ def low_rank_directions(change: LowRank, r: int) -> Directions:
 
 @lru_cache(maxsize=256)
 def gaussian_rank(rows: int, columns: int) -> float:
-    """Return the effective rank of a Gaussian matrix of a shape, by the law of Marchenko and Pastur (1967) for large
-    matrices.
+    """Return the effective rank of a Gaussian matrix of a shape, by the law of Marchenko and Pastur (1967).
+
+    It is the limit for large matrices.
     """
     small, large = sorted((rows, columns))
     if small < 2:
@@ -115,7 +114,7 @@ def gaussian_rank(rows: int, columns: int) -> float:
     low, high = 1 - math.sqrt(small / large), 1 + math.sqrt(small / large)
 
     def weight(s: float) -> float:
-        """Density of a singular value s, up to a constant."""
+        """Return the density of a singular value s, up to a constant."""
         return math.sqrt(max((s * s - low * low) * (high * high - s * s), 0.0)) / s if s > 0 else 0.0
 
     def mean(f: "np.ufunc | None") -> float:

@@ -22,6 +22,7 @@ from retroscope.drift.result import (
     ROUNDED,
     WeightDrift,
 )
+from retroscope.drift.settings import DIRECTIONS
 from retroscope.drift.spectrum import Directions, dense_directions, low_rank_directions, spectrum
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
@@ -30,7 +31,6 @@ from retroscope.errors import EncoderError
 from retroscope.progress import Count
 
 PIECE = 2**18  # numbers at a time: they stay in the processor's cache
-DIRECTIONS = 8
 MEASURED = ("name", "layer", "part", "rows", "columns", "parameters", "status", "norm", "change", "relative", "largest",
             "equal")  # fmt: skip
 FAMILY = {"dpr": "bert"}  # what a backbone calls itself -> what it is
@@ -95,7 +95,7 @@ def incomparable_towers(before: Retriever, after: Retriever) -> str:
 
 @contextmanager
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Start as many workers as torch had threads, each with one: tensors are worked on side by side."""
+    """Give as many workers as torch had threads, each with one: tensors are worked on side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -146,7 +146,7 @@ class _Asked:
 
 
 def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any]:
-    """Return both tensors with what their adapters add, where an adapter changed the tensor before."""
+    """Compare both with what their adapters add, where one changed the tensor before."""
     w, v = whole_tensor(before, asked.name), whole_tensor(after, asked.name)
     if w.shape != v.shape:
         return {**_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
@@ -218,7 +218,7 @@ def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:
 
 
 def _status(w: Tensor, v: Tensor, change: float) -> str:
-    """Return what happened to a tensor; "rounded": the two are equal in the coarser of their number formats."""
+    """Return the status; "rounded" where the two are equal in the coarser of their number formats."""
     if not change > 0:
         return CHANGED if math.isnan(change) else IDENTICAL
     if w.dtype != v.dtype:

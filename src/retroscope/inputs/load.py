@@ -1,7 +1,7 @@
 """Models and data as the settings name them."""
 
 from dataclasses import asdict, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
@@ -84,3 +84,24 @@ def refuse_same_texts(first: Collection, other: Collection) -> None:
         raise CollectionError(
             f"{other.name} has the passages of {first.name}", where=other.source, fix="name another kind of text"
         )
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the texts of a file, one a line.
+
+    Raises:
+        CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
+    except FileNotFoundError as error:
+        raise CollectionError("there is no such file", where=str(path)) from error
+    except OSError as error:
+        raise CollectionError(f"this file cannot be read: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise CollectionError(f"not UTF-8 at byte {error.start}", where=str(path), fix="convert it") from error
+    texts = [line.removesuffix("\r") for line in lines]
+    empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
+    if empty:
+        raise CollectionError(f"lines without text:{listed(empty)}", where=str(path), fix="remove them")
+    return texts

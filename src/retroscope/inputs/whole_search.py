@@ -1,9 +1,7 @@
 """What the intact models and BM25 find in the whole corpus: it fills a sample and shows what the sample changes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -11,11 +9,7 @@ import xarray as xr
 from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
-from retroscope.encoders.encoder import Retriever
-from retroscope.inputs.sampled import ENOUGH, Ranked, is_sampled
-from retroscope.progress import Progress
-from retroscope.representations.extraction import ExtractionSettings
-from retroscope.representations.represent import represent
+from retroscope.inputs.sampled import ENOUGH, Ranked
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.search import as_run, search
@@ -91,35 +85,6 @@ def whole_search(
     words = bm25_ranking(collection)
     qrels = {query: collection.qrels[query] for query in queries}
     return WholeSearch((*rankings, {query: words(query, DEPTH) for query in queries}), runs, qrels, k)
-
-
-def whole_search_of(
-    retrievers: Iterable[Retriever],
-    collection: Collection,
-    passages: int,
-    deepest: int = DEPTH,
-    *,
-    cache: Path,
-    extraction: ExtractionSettings | None = None,
-    progress: Progress | None = None,
-) -> WholeSearch | None:
-    """Encode the whole corpus with these models (from the cache where it was done) and search it.
-
-    Return None where the corpus is no larger than `passages`, so that no sample is drawn.
-    """
-    if not is_sampled(collection, passages):
-        return None
-    vectors = {
-        retriever.name: represent(
-            retriever, collection, cache, extraction, partial(_told, progress, retriever.name) if progress else None
-        )
-        for retriever in retrievers
-    }
-    return whole_search(collection, vectors, deepest)
-
-
-def _told(progress: Progress, model: str, tower: str, done: int, total: int) -> None:
-    progress(f"{model}: encoding {tower} texts, to draw a sample", done, total)
 
 
 def sample_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -11,10 +11,11 @@ def in_words(report: Report) -> str:
     models = [f"{side + ':':<{width + 1}} {model.name}" for side, model in subject.models.items()]
     on = ", ".join(collection.name for collection in subject.collections)
     headline = [verdict.headline] if verdict.headline else []
+    head = [f"{'':<{width + 1}} {line}" for section in report.sections.values() for line in section.head]
     return page(
         [
             f"{subject.title}  (protocol: {subject.protocol})",
-            "\n".join([*models, f"{'on:':<{width + 1}} {on}"]),
+            "\n".join([*models, f"{'on:':<{width + 1}} {on}", *head]),
             statements("READ THIS FIRST", verdict.alarms),
             statements("Verdict", [*headline, *verdict.statements]),
             listed("Caveats", subject.caveats),

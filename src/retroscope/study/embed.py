@@ -8,8 +8,9 @@ from typing import Any
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.proofs import SelfTest
-from retroscope.errors import CollectionError, listed, unknown_name
+from retroscope.errors import unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
+from retroscope.inputs.load import read_lines as read_lines
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
@@ -53,27 +54,6 @@ class Embedding:
             "caveats": list(doubts({self.tower: self.self_tests})),
             "versions": software(),
         }
-
-
-def read_lines(path: Path) -> list[str]:
-    """The texts of a file, one a line.
-
-    Raises:
-        CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
-    """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
-    except FileNotFoundError as error:
-        raise CollectionError("there is no such file", where=str(path)) from error
-    except OSError as error:
-        raise CollectionError(f"this file cannot be read: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise CollectionError(f"not UTF-8 at byte {error.start}", where=str(path), fix="convert it") from error
-    texts = [line.removesuffix("\r") for line in lines]
-    empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
-    if empty:
-        raise CollectionError(f"lines without text:{listed(empty)}", where=str(path), fix="remove them")
-    return texts
 
 
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:

@@ -26,7 +26,6 @@ from retroscope.study.grid import Grid, group_of, steps_of
 from retroscope.study.grid_report import INTACT, TABLES, GridFindings
 from retroscope.study.grid_settings import AXES, Cell
 
-GRID = "grid.json"
 SETTINGS = AXES[:-1]  # all but the seed
 
 

@@ -101,6 +101,8 @@ def write_report(report: Report, folder: Path) -> Path:
     write_frames(report.frames(), report.tables, folder / "tables", large)
     write_figures(report.figures, folder / "figures")
     write_text(folder / SUMMARY, as_json(report.document()))
+    for name, value in joined([section.files for section in report.sections.values()]).items():
+        write_text(folder / name, as_json(value))
     return write_whole(folder / "report.html", page.encode())
 
 

@@ -7,9 +7,10 @@ Rules, each tested:
 - what a control speaks against is not in the verdict: it is counted, and stands in its own section.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from retroscope.analyses import analyses
 from retroscope.analyses.section import Section
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
@@ -38,7 +39,7 @@ class Verdict:
 
 def verdict(sections: Mapping[str, Section], subject: Subject) -> Verdict:
     """Return the verdict of all sections; every statement is marked that rests on a side with failed self-tests."""
-    marked = [with_self_tests(s, subject) for section in sections.values() for s in section.statements]
+    marked = [with_self_tests(s, subject) for s in _conclusions(sections)]
     unconfirmed = [with_self_tests(s, subject) for section in sections.values() for s in section.unconfirmed]
     warnings = carried_warnings(sections)
     headlines = [s for s in marked if s.headline]
@@ -49,6 +50,16 @@ def verdict(sections: Mapping[str, Section], subject: Subject) -> Verdict:
         statements=(*calm, *_counted(sections), *(s for s in warnings if s.tone != ALARM)),
         unconfirmed=tuple(unconfirmed),
     )
+
+
+def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
+    """Statements in reading order; details only where no section sums them up."""
+    known = analyses()
+    summed_up = {need for name in sections if name in known for need in known[name].needs}
+    for name, section in sections.items():
+        yield from section.statements
+        if name not in summed_up:
+            yield from section.details
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:

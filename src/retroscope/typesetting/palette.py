@@ -9,8 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from retroscope.analyses.neurons.result import SINGLE
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ LOOKS = {
 }
 BETWEEN = "between the two"
 NEURON_LOOKS = {  # a retriever that is not compared, and what two that are have in common
-    SINGLE: Look("#009E73", (1, 0), "circle"),
+    MODEL: Look("#009E73", (1, 0), "circle"),
     BETWEEN: Look("#B04A9E", (1, 0), "diamond"),
 }
 # Lines that have no look of their own take these in order, and begin again after the last with another dash.

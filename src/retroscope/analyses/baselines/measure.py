@@ -12,7 +12,7 @@ from retroscope.analyses.baselines.variants import (
     BaselineTask,
     VariantScores,
     baseline_task,
-    seconds_each,
+    seconds_per_view,
     try_bm25,
     try_shuffled,
     try_variants,
@@ -26,7 +26,7 @@ from retroscope.errors import AnalysisError
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class BaselineWork:
     """What is searched.
 
     Attributes:
@@ -69,7 +69,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
     task = _task(context, settings)
     models = 3 if context.settings.random_weights else 2
     views = (models + len(poolings)) * (before.passage.anatomy.n_blocks + 1)
-    each = seconds_each(context.collection, int(before.passage.backbone.config.hidden_size), task)
+    each = seconds_per_view(context.collection, int(before.passage.backbone.config.hidden_size), task)
     seconds = round(views * each, 1)
     how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
     role = f"before, pooled by {', '.join(poolings)}"
@@ -78,13 +78,13 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
         seconds=seconds,
         document={"views": views, "head": task.head},
         towers=() if others is None else tuple(tower_document(role, tower) for tower in context.towers(others)),
-        work=Work(task, poolings, left_out, others),
+        work=BaselineWork(task, poolings, left_out, others),
     )
 
 
 def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
     """Return the scores of every variant and of the bests, by the names in `infer`, with the choices of every fold."""
-    work: Work = planned.work
+    work: BaselineWork = planned.work
     stages = context.stages("baselines")
     views = _views(context, work)
     stages.ended("encoding of variants")
@@ -100,7 +100,7 @@ def measure(context: Context, settings: BaselineSettings, planned: Planned) -> M
             scores[SHUFFLED] = try_shuffled(views["before"], work.task, settings)
         except AnalysisError as error:
             caveats = (f"the linear head has no control by shuffled judgments: {error.what}",)
-    stages.ended("baselines")
+    stages.ended("search")
     return Measurement(
         scores=scores,
         facts={"left_out": dict(work.left_out), "choices": _choices(tried), "tried": _untrained(work.task, tried)},
@@ -113,8 +113,8 @@ def _task(context: Context, settings: BaselineSettings) -> BaselineTask:
     return baseline_task(context.collection, context.settings.measures, context.models["after"].similarity, settings)
 
 
-def _views(context: Context, work: Work) -> dict[str, Views]:
-    """Every model's vectors by pooling and layer."""
+def _views(context: Context, work: BaselineWork) -> dict[str, Views]:
+    """Return every model's vectors by pooling and layer."""
     before, after = context.models["before"], context.models["after"]
     others = None if work.others is None else context.encoded(work.others, "baselines").vectors
     own = before.passage.recipe.pooling

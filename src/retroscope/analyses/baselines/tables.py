@@ -3,7 +3,7 @@
 import pandas as pd
 
 from retroscope.analyses.baselines.result import BM25, BaselineResult
-from retroscope.analyses.baselines.words import share_words
+from retroscope.analyses.baselines.words import share_left
 from retroscope.typesetting.effects import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
@@ -18,7 +18,7 @@ def baseline_tables(found: BaselineResult, subject: Subject) -> dict[str, PaperT
     printed.insert(0, "best of the backbone", frame["best"])
     printed.insert(1, "measure", frame["measure"])
     shares = found.shares.set_index(["best", "measure"])
-    printed["left"] = [share_words(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
+    printed["left"] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
     note = (
         "Before: the best of the backbone, chosen on other queries. Left: the part of after - before, both as "
         f"compared, that it does not reach, with Fieller's interval. {explained(found.left)}"

@@ -57,13 +57,13 @@ class BaselineTask:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The vectors that are searched with, in order."""
+        """Return the kinds of vectors that are searched with, in order."""
         unit = (UNIT,) if self.similarity == "dot" else ()  # by cosine, raw vectors are as good as of unit length
         return (RAW, *unit, WHITENED, *((HEAD,) if self.head else ()))
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """The bests: of what needs no training, and of all."""
+        """Return the names of the bests: of what needs no training, and of all."""
         return (UNTRAINED, TRAINED) if self.head else (UNTRAINED,)
 
 
@@ -238,7 +238,7 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
     return Scores("BM25", values, recipe, passages=collection.relevant).with_texts(collection.query_texts)
 
 
-def seconds_each(collection: Collection, dim: int, task: BaselineTask) -> float:
+def seconds_per_view(collection: Collection, dim: int, task: BaselineTask) -> float:
     """Estimate the time that one pooling and layer takes, from random vectors and a few queries, at two sizes."""
     rng = np.random.default_rng(0)
     passages = rng.standard_normal((len(collection.passages), dim), dtype=np.float32)

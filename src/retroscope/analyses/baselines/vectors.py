@@ -67,7 +67,7 @@ class Views:
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """The recipe's own, then the others."""
+        """Return the recipe's own pooling, then the others."""
         return (self.pooling, *self.names)
 
     def of(self, pooling: str, layer: int, queries: Sequence[str]) -> tuple[Vectors, Vectors]:

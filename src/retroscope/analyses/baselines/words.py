@@ -71,10 +71,10 @@ def _share(found: BaselineResult, best: str, measure: str) -> str:
         return ""
     shares = found.shares
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
-    return f" That leaves {share_words(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
+    return f" That leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
 
 
-def share_words(row: Any) -> str:
+def share_left(row: Any) -> str:
     """Return a share with its interval, in percent."""
     if math.isnan(row["share"]):
         return "no stated share (the gain may be 0)"

@@ -50,7 +50,7 @@ def _failed(subject: Subject) -> list[Statement]:
             ALARM,
             f"SELF-TEST FAILED on the {side} side ({model.name}): {'; '.join(model.failed_tests)}. "
             "Every conclusion that rests on this side is marked.",
-            (side,),
+            (),  # no number of that side: the alarm itself is not to be marked
         )
         for side, model in subject.models.items()
         if model.failed_tests

@@ -1,1 +1,32 @@
-"""."""
+"""Which neurons carry it? Every FFN neuron is attributed, and ablation shows whether retrieval needs those named."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+
+
+def _settings() -> type:
+    from retroscope.analyses.neurons.settings import NeuronsSettings
+
+    return NeuronsSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.neurons.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.neurons.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="neurons",
+    title="Neurons",
+    question="Which FFN neurons carry it, and does retrieval need them?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+)

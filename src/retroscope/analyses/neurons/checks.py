@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from retroscope.analyses.neurons.ablation_words import TOPIC, chosen_on, harmed, of
+from retroscope.analyses.neurons.ablation.words import TOPIC, of
 from retroscope.analyses.neurons.frames import gaps_of
-from retroscope.analyses.neurons.result import NeuronFindings, NeuronSide
+from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
 from retroscope.statistics.completeness import WORST
 from retroscope.typesetting.numbers import count
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement, seen_above
@@ -21,36 +21,37 @@ MUCH_NOISE = 0.5  # of the units
 INCOMPLETE, WRONG = 0.01, 0.05
 
 
-def check_statements(findings: NeuronFindings) -> list[Statement]:
-    """What every check says of every side, in the order of `CHECKS`; warnings last."""
-    found = [s for check in CHECKS for name, side in findings.sides.items() for s in check(name, side)]
-    return [*found, *_paired_warnings(findings)]
+def check_statements(tower: TowerNeurons) -> list[Statement]:
+    """Return what every check says of every side, in the order of `CHECKS`; warnings last."""
+    found = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
+    return [*found, *_paired_warnings(tower)]
 
 
-def doubted(statement: Statement, findings: NeuronFindings) -> Statement:
-    """The statement, marked where neurons that it rests on are noise, incomplete, or confirmed by no ablation."""
-    sides = {name: side for name, side in findings.sides.items() if name in statement.rests_on}
+def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
+    """Mark the statement where neurons that it rests on are noise, incomplete, or confirmed by no ablation."""
+    sides = {name: side for name, side in tower.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
     reasons = seen_above(s for s in alarms if s.tone == ALARM)
     without = [of(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
         reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
     ablations = [(of(name, side), side.ablation) for name, side in sides.items() if side.ablation is not None]
-    failed = [who for who, ablation in ablations if not harmed(ablation)]
+    failed = [who for who, ablation in ablations if not ablation.harms]
     if failed:
         reasons.append(f"ablation does not confirm the neurons {' and '.join(failed)}")
-    same = [who for who, ablation in ablations if harmed(ablation) and chosen_on(ablation)]
+    same = [who for who, ablation in ablations if ablation.harms and ablation.choosing_queries]
     if same:
         reasons.append(f"the queries of the ablation had a part in choosing the neurons {' and '.join(same)}")
     return statement.doubted(*reasons)
 
 
-def noise(name: str, side: NeuronSide) -> list[Statement]:
-    """Units whose F never moved: an alarm where they are at least half."""
-    if not side.noise:
+def noise(name: str, side: AttributedModel) -> list[Statement]:
+    """Name the units whose F never moved: an alarm where they are at least half."""
+    made = side.attribution
+    if not made.noise:
         return []
-    part = f"in {side.noise} of {count(side.units, 'unit')} {of(name, side)}"
-    if side.noise >= MUCH_NOISE * side.units:
+    part = f"in {made.noise} of {count(made.units, 'unit')} {of(name, side)}"
+    if made.noise >= MUCH_NOISE * made.units:
         title = f"NEURONS ARE NOISE {of(name, side)}"
         text = (
             f"{title}: {part} the target moves by no more than rounding. Shares and counts "
@@ -58,17 +59,20 @@ def noise(name: str, side: NeuronSide) -> list[Statement]:
         )
         return [Statement(TOPIC, ALARM, text, (name,), title=title)]
     text = f"Noise: {part} the target moves by no more than rounding; they count in no share."
-    return [] if any(w.startswith("noise") for w in side.warnings) else [Statement(TOPIC, CAUTION, text, (name,))]
+    return [] if made.noise_warned else [Statement(TOPIC, CAUTION, text, (name,))]
 
 
-def completeness(name: str, side: NeuronSide) -> list[Statement]:
-    """Do the signed values add up to F(1) - F(0), at the site that matters? Methods without a path have no gap."""
+def completeness(name: str, side: AttributedModel) -> list[Statement]:
+    """Say whether the signed values add up to F(1) - F(0) at the site that matters.
+
+    Methods without a path have no gap.
+    """
     how = f"{side.recipe.get('method', 'method unknown')}, {side.recipe.get('quadrature', 'quadrature unknown')}"
-    gaps = gaps_of(side)
+    gaps = gaps_of(side.attribution)
     if gaps.judged is None:
         text = f"Completeness: the values {of(name, side)} make no claim to add up to the target ({how})."
         return [Statement(TOPIC, NOTE, text, (name,))]
-    parts, layers = (side.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
+    parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
     part, layer = gaps.judged
     median = float(gaps.median[part, layer])
     weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
@@ -85,8 +89,8 @@ def completeness(name: str, side: NeuronSide) -> list[Statement]:
     return [Statement(TOPIC, CAUTION if median > INCOMPLETE else NOTE, f"Completeness: {sizes}", (name,))]
 
 
-def target(name: str, side: NeuronSide) -> list[Statement]:
-    """What was asked: the norm asks nothing about retrieval."""
+def target(name: str, side: AttributedModel) -> list[Statement]:
+    """Warn of the norm, which asks nothing about retrieval."""
     if side.recipe.get("target") != "norm":
         return []
     text = (
@@ -96,20 +100,21 @@ def target(name: str, side: NeuronSide) -> list[Statement]:
     return [Statement(TOPIC, CAUTION, text, (name,))]
 
 
-def warned(name: str, side: NeuronSide) -> list[Statement]:
-    """The warnings of the attribution and of the ablation, once each."""
+def warned(name: str, side: AttributedModel) -> list[Statement]:
+    """Return the warnings of the attribution and of the ablation, once each."""
     carried = side.ablation.warnings if side.ablation is not None else ()
-    every = dict.fromkeys((*side.warnings, *carried))
+    every = dict.fromkeys((*side.attribution.warnings, *carried))
     return [Statement(TOPIC, CAUTION, f"Warning of the neurons {of(name, side)}: {w}", (name,)) for w in every]
 
 
-def _paired_warnings(findings: NeuronFindings) -> list[Statement]:
-    """Those of the comparison itself."""
-    if findings.profile is None:
+def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
+    """Return those of the comparison itself."""
+    if tower.profile is None:
         return []
-    carried = {f"{name}: {w}" for name, side in findings.sides.items() for w in (*side.warnings, *side.scores.warnings)}
-    own = [w for w in findings.profile.warnings if w not in carried]
+    made = tower.attributions
+    carried = {f"{name}: {w}" for name, one in made.items() for w in (*one.warnings, *one.scores.warnings)}
+    own = [w for w in tower.profile.warnings if w not in carried]
     return [Statement(TOPIC, CAUTION, f"Warning of the comparison of neurons: {w}", ()) for w in own]
 
 
-CHECKS: tuple[Callable[[str, NeuronSide], list[Statement]], ...] = (noise, completeness, target, warned)
+CHECKS: tuple[Callable[[str, AttributedModel], list[Statement]], ...] = (noise, completeness, target, warned)

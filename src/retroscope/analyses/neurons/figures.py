@@ -1,18 +1,24 @@
-"""Figures of neurons: statistics by layer with their tests, activity over thresholds."""
+"""Figures of neurons: statistics by layer with their tests, activity over thresholds, overlap against its ceiling."""
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from retroscope.analyses.neurons.ablation.figure import ablation_figure
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_rows, effect_rows, layer_activity, profile_rows
-from retroscope.analyses.neurons.result import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
+from retroscope.analyses.neurons.maps import map_figure
+from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
+from retroscope.analyses.neurons.tables import by_prefix
+from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
+from retroscope.typesetting.palette import BETWEEN
 
 SHOWN = {  # statistic -> what its axis says
     LAYER_SHARE: "share of the total",
@@ -20,6 +26,7 @@ SHOWN = {  # statistic -> what its axis says
     TOP_SHARE: "held by the top 1 %",
     PARTICIPATION: "participation",
 }
+OVERLAPS = {"jaccard": "Jaccard index of the top sets", "spearman": "rank correlation of all"}  # measure -> axis
 HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
     "Share of the total: a layer's part of the sum of magnitudes over all layers of that matrix. Gini index: 0 where "
@@ -27,27 +34,27 @@ READING = (
     "layer's sum. Participation: the part of the neurons that would do if they shared equally; it falls as the others "
     "rise."
 )
-MOVES = {
+OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],
     "lower after": OUTCOMES[LOSS],
     EQUAL: OUTCOMES[EQUAL],
     NEITHER: OUTCOMES[NEITHER],
 }
-MOVE = {GAIN: "higher after", LOSS: "lower after"}
+NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
-def profile_figure(findings: NeuronFindings) -> Figure | None:
-    """Every statistic by layer, a row of panels each, with intervals over units."""
+def profile_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw every statistic by layer, a row of panels each, with intervals over units."""
     charts = []
     for statistic, title in SHOWN.items():
-        frame = profile_rows(findings, statistic)
+        frame = profile_rows(tower, statistic)
         if frame.empty:
             return None
         named = frame.rename(columns={"side": "series"}).assign(line=frame["side"])
         y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=statistic == LAYER_SHARE))
         panel = curves(layer_axis(), named, y).properties(height=HEIGHT)
-        charts.append(facets(panel, named, "part", findings.parts))
-    means = profile_rows(findings, LAYER_SHARE).groupby(["part", "side"], sort=False)
+        charts.append(facets(panel, named, "part", tower.parts))
+    means = profile_rows(tower, LAYER_SHARE).groupby(["part", "side"], sort=False)
     tops = (frame.loc[frame["value"].idxmax()] for _, frame in means)
     words = "; ".join(f"{t['part']}, {t['side']}: layer {t['layer']} with {t['value']:.3f}" for t in tops)
     return Figure(
@@ -59,20 +66,20 @@ def profile_figure(findings: NeuronFindings) -> Figure | None:
     )
 
 
-def move_figure(findings: NeuronFindings) -> Figure | None:
-    """The paired effect of fine-tuning on every statistic and layer, and what its tests say."""
-    if findings.profile is None:
+def move_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw the paired effect of fine-tuning on every statistic and layer, and what its tests say."""
+    if tower.profile is None:
         return None
-    charts, tested = [], not math.isnan(margin(findings.profile))
-    outcomes = {name: look for name, look in MOVES.items() if tested or name != EQUAL}
+    charts, tested = [], not math.isnan(margin(tower.profile))
+    outcomes = {name: look for name, look in OUTCOMES_HERE.items() if tested or name != EQUAL}
     for statistic, title in SHOWN.items():
-        frame = moves(findings, statistic)
+        frame = moves(tower, statistic)
         if frame.empty:
             return None
         panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
-        charts.append(facets(panel, frame, "part", findings.parts).properties(title=title))
+        charts.append(facets(panel, frame, "part", tower.parts).properties(title=title))
     equal = "Equivalent: shown by the equivalence test. No evidence: neither was shown."
-    rule = f"{correction(findings.profile)}-corrected p below {alpha(findings.profile):g}"
+    rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
         "What fine-tuning moved, by layer",
@@ -83,68 +90,68 @@ def move_figure(findings: NeuronFindings) -> Figure | None:
     )
 
 
-def moves(findings: NeuronFindings, statistic: str) -> pd.DataFrame:
-    """One row per part and layer: value, low, high of a statistic's paired difference, and its outcome in words."""
-    found = effect_rows(findings, statistic)
-    if findings.profile is None or found.empty:
+def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
+    """Return a row a part and layer: value, low, high of a statistic's paired difference, and its outcome in words."""
+    found = effect_rows(tower, statistic)
+    if tower.profile is None or found.empty:
         return pd.DataFrame()
-    outcome = [outcome_of(row, alpha(findings.profile)) for _, row in found.iterrows()]
+    outcome = [outcome_of(row, alpha(tower.profile)) for _, row in found.iterrows()]
     kept = found.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
-    return kept[["part", "layer", "value", "low", "high"]].assign(outcome=[MOVE.get(o, o) for o in outcome])
+    return kept[["part", "layer", "value", "low", "high"]].assign(outcome=[NAMES.get(o, o) for o in outcome])
 
 
-def activity_figure(findings: NeuronFindings) -> Figure | None:
-    """The part of a matrix's neurons that are active, over thresholds."""
-    frame = activity_rows(findings)
+def activity_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw the part of a matrix's neurons that are active, over thresholds."""
+    frame = activity_rows(tower)
     if frame.empty:
         return None
     named = frame.rename(columns={"side": "series"}).assign(line=frame["side"])
     y = alt.Y("value:Q", title="active neurons", axis=alt.Axis(format="%"))
-    chart = facets(curves(threshold_axis(findings), named, y, "threshold"), named, "part", findings.parts)
+    chart = facets(curves(threshold_axis(tower), named, y, "threshold"), named, "part", tower.parts)
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
         "Part of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the unit's "
         "largest, so that a few neurons that grow make all others less active. Bands are intervals over units. A count "
         "at one threshold is one point of this curve.",
-        f"Part of the neurons that are active at the thresholds {_listed(findings)}.",
+        f"Part of the neurons that are active at the thresholds {_listed(tower)}.",
         chart.properties(title="Active neurons over thresholds"),
     )
 
 
-def layer_activity_figure(findings: NeuronFindings) -> Figure | None:
-    """The same by layer: one line a layer."""
-    frame = layer_activity(findings)
+def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw the same by layer: one line a layer."""
+    frame = layer_activity(tower)
     if frame.empty:
         return None
-    sides = list(findings.sides)
-    named = frame["part"] if sides == [SINGLE] else frame["part"] + ", " + frame["side"]
+    sides = list(tower.sides)
+    named = frame["part"] if tower.is_alone else frame["part"] + ", " + frame["side"]
     frame = frame.assign(panel=named)
     line = alt.Chart().mark_line(point=alt.OverlayMarkDef(size=26), strokeWidth=1.6).encode(
-        x=threshold_axis(findings),
+        x=threshold_axis(tower),
         y=alt.Y("value:Q", title="active neurons", axis=alt.Axis(format="%")),
         color=alt.Color("layer:Q", scale=alt.Scale(scheme="viridis"), legend=_layer_legend(frame)),
         detail="layer:N",
         tooltip=[alt.Tooltip(f"{c}:Q") for c in ("layer", "threshold", "value")],
     )  # fmt: skip
-    labels = list(dict.fromkeys(frame.sort_values("part", kind="stable", key=_places(findings))["panel"]))
+    labels = list(dict.fromkeys(frame.sort_values("part", kind="stable", key=_places(tower))["panel"]))
     chart = facets(alt.layer(line).properties(**PANEL), frame, "panel", labels, len(sides) if len(sides) > 1 else None)
     return Figure(
         "neuron_thresholds_by_layer",
         "Active neurons over thresholds, layer by layer",
         "One line a layer, from dark (the first) to light (the last).",
-        f"Part of every layer's neurons that are active at the thresholds {_listed(findings)}.",
+        f"Part of every layer's neurons that are active at the thresholds {_listed(tower)}.",
         chart.properties(title="Active neurons over thresholds, layer by layer"),
     )
 
 
-def _places(findings: NeuronFindings) -> Callable[["pd.Series[Any]"], "pd.Series[Any]"]:
-    """Parts by their place, not by their name."""
-    return lambda parts: parts.map(findings.parts.index)
+def _places(tower: TowerNeurons) -> Callable[["pd.Series[Any]"], "pd.Series[Any]"]:
+    """Order parts by their place, not by their name."""
+    return lambda parts: parts.map(tower.parts.index)
 
 
-def _listed(findings: NeuronFindings) -> str:
-    return ", ".join(f"{t:g}" for t in findings.thresholds)
+def _listed(tower: TowerNeurons) -> str:
+    return ", ".join(f"{t:g}" for t in tower.thresholds)
 
 
 def _layer_legend(frame: pd.DataFrame) -> Any:
@@ -152,7 +159,80 @@ def _layer_legend(frame: pd.DataFrame) -> Any:
     return alt.Legend(title="layer", values=sorted({first, last}), format="d")
 
 
-def threshold_axis(findings: NeuronFindings) -> Any:
-    """The x axis of thresholds, logarithmic."""
-    axis = alt.Axis(values=list(findings.thresholds), format="~g", labelAngle=0, grid=False)
+def threshold_axis(tower: TowerNeurons) -> Any:
+    """Return the x axis of thresholds, logarithmic."""
+    axis = alt.Axis(values=list(tower.thresholds), format="~g", labelAngle=0, grid=False)
     return alt.X("threshold:Q", title="threshold", scale=alt.Scale(type="log", nice=False), axis=axis)
+
+
+def overlap_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw how far the two name the same neurons, by layer, below what each agrees with itself."""
+    frame = overlap_curves(tower)
+    if frame.empty:
+        return None
+    rows = [_overlapping(frame[frame["measure"] == measure], title) for measure, title in OVERLAPS.items()]
+    shown = [row for row in rows if row is not None]
+    return Figure(
+        "neuron_overlap",
+        "Overlap of the neurons",
+        "Overlap between the two, beside that of each with itself (before, after): two random halves of the units do "
+        "not name the same neurons either, and two that agree as far as their noise lets them lie between those lines. "
+        "All are measured between halves that share no unit; there is one split, and its luck is in every line. Grey "
+        "is chance.",
+        "Overlap of the neurons by layer, between the two, between halves of each, and by chance.",
+        alt.vconcat(*shown),
+    )
+
+
+def _overlapping(frame: pd.DataFrame, title: str) -> Any:
+    if frame.empty:
+        return None
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
+    return facets(curves(layer_axis(), frame, y).properties(**PANEL), frame, "part", list(dict.fromkeys(frame["part"])))
+
+
+def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
+    """Return rows of curves: part, layer, measure, series, line, value; rows over all layers left out."""
+    if tower.overlap is None:
+        return pd.DataFrame()
+    by_layer = tower.overlap[tower.overlap["layer"] > 0]
+    found = [
+        by_layer[["part", "layer", "measure"]].assign(series=series, line=line, value=by_layer[column])
+        for column, (series, line) in OVERLAP_LINES.items()
+    ]
+    missing = float("nan")
+    return pd.concat(found, ignore_index=True).dropna(subset=["value"]).assign(low=missing, high=missing)
+
+
+OVERLAP_LINES = {
+    "before_halves": ("before", "before, its halves"),
+    "after_halves": ("after", "after, its halves"),
+    "between": (BETWEEN, BETWEEN),
+    "chance": ("chance", "chance"),
+}
+FIGURES: dict[str, Callable[[TowerNeurons], Figure | None]] = {
+    "neuron_ablation": ablation_figure,
+    "neuron_profile": profile_figure,
+    "neuron_moves": move_figure,
+    "neuron_maps": map_figure,
+    "neuron_thresholds": activity_figure,
+    "neuron_thresholds_by_layer": layer_activity_figure,
+    "neuron_overlap": overlap_figure,
+}
+
+
+def draw_neurons(tower: TowerNeurons) -> list[Figure]:
+    """Draw every figure that one tower can carry."""
+    return [figure for make in FIGURES.values() if (figure := make(tower)) is not None]
+
+
+def neuron_figures(result: NeuronResult) -> tuple[Figure, ...]:
+    """Draw every figure of every tower; names and titles of those after the main tower carry its name."""
+    drawn = []
+    for prefix, tower in by_prefix(result):
+        named = f" ({tower.label} tower)" if prefix else ""
+        drawn += [
+            replace(figure, name=f"{prefix}{figure.name}", title=f"{figure.title}{named}")
+            for figure in draw_neurons(tower)
+        ]
+    return tuple(drawn)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.analyses.neurons.result import GAP, NODES, TOTAL, Ablation, NeuronFindings, NeuronSide
+from retroscope.analyses.neurons.result import AblationCurves, TowerNeurons
+from retroscope.attribution.result import GAP, NODES, TOTAL, NeuronAttribution
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, compare_scores, summarise
 from retroscope.statistics.completeness import SiteGaps, site_gaps
@@ -18,73 +19,73 @@ CURVE = ["side", "value", "low", "high"]
 METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", "seed")  # taken over from the profile
 
 
-def sound(side: NeuronSide) -> xr.DataArray:
-    """Which units are not noise, [query, part, layer]: noise has no activity."""
-    values = side.scores.values
-    if not side.thresholds:
+def sound(made: NeuronAttribution) -> xr.DataArray:
+    """Return which units are not noise, [query, part, layer]: noise has no activity."""
+    values = made.scores.values
+    if not made.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
-    return values.isel(statistic=next(iter(side.activities.values())), drop=True).notnull()
+    return values.isel(statistic=next(iter(made.activities.values())), drop=True).notnull()
 
 
-def layer_shares(side: NeuronSide) -> Scores:
-    """Each layer's part of a unit's total magnitude, over the layers of an FFN matrix: [query, part, layer].
+def layer_shares(made: NeuronAttribution) -> Scores:
+    """Return each layer's part of a unit's total magnitude, over the layers of an FFN matrix: [query, part, layer].
 
     Totals of two models have different units, their parts of a whole have none. Noise has no parts.
     """
-    total = side.scores.values.sel(statistic=TOTAL, drop=True)
+    total = made.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")
-    return Scores(LAYER_SHARE, (total / whole.where(whole > 0)).where(sound(side)), side.scores.recipe)
+    return Scores(LAYER_SHARE, (total / whole.where(whole > 0)).where(sound(made)), made.scores.recipe)
 
 
-def activity(side: NeuronSide) -> Scores:
-    """Part of an FFN matrix's neurons, over its layers, that are active: [query, part, threshold]."""
-    values = side.scores.values.isel(statistic=list(side.activities.values())).mean("layer", skipna=False)
-    named = values.rename(statistic="threshold").assign_coords(threshold=list(side.thresholds))
-    return Scores("activity", named.transpose("query", "part", "threshold"), side.scores.recipe)
+def activity(made: NeuronAttribution) -> Scores:
+    """Return the part of an FFN matrix's neurons, over its layers, that are active: [query, part, threshold]."""
+    values = made.scores.values.isel(statistic=list(made.activities.values())).mean("layer", skipna=False)
+    named = values.rename(statistic="threshold").assign_coords(threshold=list(made.thresholds))
+    return Scores("activity", named.transpose("query", "part", "threshold"), made.scores.recipe)
 
 
-DERIVED: dict[str, Callable[[NeuronSide], Scores]] = {LAYER_SHARE: layer_shares, "activity": activity}
+DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_shares, "activity": activity}
 
 
 @lru_cache(maxsize=8)  # words, tables and figures of one report ask for the same
-def effect(findings: NeuronFindings, name: str) -> Difference | None:
-    """The paired difference of what `DERIVED` names, tested like the profile; all its cells are a family."""
-    profile = findings.profile
+def effect(tower: TowerNeurons, name: str) -> Difference | None:
+    """Return the paired difference of what `DERIVED` names, tested like the profile; all its cells are a family."""
+    profile = tower.profile
     if profile is None:
         return None
     method = {key: profile.method[key] for key in METHOD if key in profile.method}
     settings = ComparisonSettings(**method, family=f"{name} of every FFN matrix")
-    before, after = (DERIVED[name](side) for side in findings.sides.values())
+    before, after = (DERIVED[name](made) for made in tower.attributions.values())
     return compare_scores(before, after, settings)
 
 
-def profile_rows(findings: NeuronFindings, statistic: str) -> pd.DataFrame:
-    """One row per part, layer and side: value, low, high of a statistic of the profile, or of `LAYER_SHARE`."""
+def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
+    """Return one row per part, layer and side: value, low, high of a statistic of the profile, or of `LAYER_SHARE`."""
     labels = ["part", "layer"]
     if statistic in DERIVED:
-        return curve_rows(findings, statistic, labels)
-    if findings.profile is not None:
-        return by_side(rows(findings.profile, statistic=statistic), labels)
-    return _alone(findings, lambda side: side.scores.select(statistic=statistic), labels)
+        return curve_rows(tower, statistic, labels)
+    if tower.profile is not None:
+        return by_side(rows(tower.profile, statistic=statistic), labels)
+    return _alone(tower, lambda made: made.scores.select(statistic=statistic), labels)
 
 
 @lru_cache(maxsize=8)
-def gaps_of(side: NeuronSide) -> SiteGaps:
-    """Completeness of one side by site; parts and layers in the order of its scores."""
+def gaps_of(made: NeuronAttribution) -> SiteGaps:
+    """Return the completeness of one attribution by site; parts and layers in the order of its scores."""
     gap, total = (
-        side.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
+        made.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
     )
     return site_gaps(gap, total)
 
 
-def completeness_rows(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per side, part and layer: median gap, its 99 % quantile, share of the part's attribution, mean nodes.
+def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
+    """Return a row a side, part and layer: median gap, its 99 % quantile, share of the part's attribution, mean nodes.
 
     Sides whose method claims no completeness have no rows.
     """
     found = []
-    for name, side in findings.sides.items():
-        values, gaps = side.scores.values, gaps_of(side)
+    for name, made in tower.attributions.items():
+        values, gaps = made.scores.values, gaps_of(made)
         nodes = values.sel(statistic=NODES).mean(QUERY).transpose("part", "layer").values
         for p, part in enumerate(values.coords["part"].values.tolist()):
             for k, layer in enumerate(values.coords["layer"].values.tolist()):
@@ -94,79 +95,79 @@ def completeness_rows(findings: NeuronFindings) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).dropna(subset=["gap"]).reset_index(drop=True)
 
 
-def effect_rows(findings: NeuronFindings, statistic: str) -> pd.DataFrame:
-    """One row per part and layer: the paired difference of a statistic, or of something in `DERIVED`, with its tests.
+def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
+    """Return a row a part and layer: the paired difference of a statistic or of something in `DERIVED`, and its tests.
 
     Empty for a retriever alone.
     """
-    if findings.profile is None:
+    if tower.profile is None:
         return pd.DataFrame(columns=["part", "layer"])
     if statistic in DERIVED:
-        paired = effect(findings, statistic)
+        paired = effect(tower, statistic)
         return pd.DataFrame(columns=["part", "layer"]) if paired is None else rows(paired)
-    return rows(findings.profile, statistic=statistic)
+    return rows(tower.profile, statistic=statistic)
 
 
-def activity_effect(findings: NeuronFindings) -> pd.DataFrame | None:
-    """One row per part and threshold: the paired difference in active neurons; None for a retriever alone."""
-    paired = effect(findings, "activity")
+def activity_effect(tower: TowerNeurons) -> pd.DataFrame | None:
+    """Return one row per part and threshold: the paired difference in active neurons; None for a retriever alone."""
+    paired = effect(tower, "activity")
     return None if paired is None else rows(paired)
 
 
-def activity_rows(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per part, threshold and side: the mean part of the neurons that are active, with its interval."""
-    return curve_rows(findings, "activity", ["part", "threshold"])
+def activity_rows(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per part, threshold and side: the mean part of the neurons that are active, with its interval."""
+    return curve_rows(tower, "activity", ["part", "threshold"])
 
 
-def layer_activity(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per part, layer, threshold and side: the mean part of the layer's neurons that are active."""
+def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per part, layer, threshold and side: the mean part of the layer's neurons that are active."""
     found = []
-    for name, side in findings.sides.items():
-        values = side.scores.mean().isel(statistic=list(side.activities.values()))
-        values = values.rename(statistic="threshold").assign_coords(threshold=list(side.thresholds))
+    for name, made in tower.attributions.items():
+        values = made.scores.mean().isel(statistic=list(made.activities.values()))
+        values = values.rename(statistic="threshold").assign_coords(threshold=list(made.thresholds))
         found.append(values.rename("value").to_dataframe().reset_index().assign(side=name))
     frame = pd.concat(found, ignore_index=True)[["part", "layer", "threshold", "side", "value"]]
     return frame.dropna(subset=["value"]).reset_index(drop=True)
 
 
-def ablation_rows(ablation: Ablation) -> pd.DataFrame:
-    """One row per curve and point: how, draw, fraction, measure, value, low, high; "intact" has no fraction."""
+def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
+    """Return one row per curve and point: how, draw, fraction, measure, value, low, high; "intact" has no fraction."""
     frames = [summarise(scores).to_dataframe().reset_index() for scores in (ablation.scores, ablation.intact)]
     frame = pd.concat([frames[0], frames[1].assign(how="intact", draw=0)], ignore_index=True).dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"})
     return named[["how", "draw", "fraction", "measure", "value", "low", "high"]].reset_index(drop=True)
 
 
-def neuron_rows(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per side, part, layer and neuron, with every aggregate as a column, e.g. `count@0.1`."""
+def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per side, part, layer and neuron, with every aggregate as a column, e.g. `count@0.1`."""
     found = [
         _neurons_of(data).assign(side=name, part=part)
-        for name, side in findings.sides.items()
-        for part, data in side.neurons.items()
+        for name, made in tower.attributions.items()
+        for part, data in made.neurons.items()
     ]
     frame = pd.concat(found, ignore_index=True)
     first = ["side", "part", "layer", "neuron"]
     return frame[[*first, *(c for c in frame.columns if c not in first)]]
 
 
-def curve_rows(findings: NeuronFindings, name: str, labels: list[str]) -> pd.DataFrame:
-    """Rows of something in `DERIVED`, by side."""
-    paired = effect(findings, name)
+def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFrame:
+    """Return rows of something in `DERIVED`, by side."""
+    paired = effect(tower, name)
     if paired is not None:
         return by_side(rows(paired), labels)
-    return _alone(findings, DERIVED[name], labels)
+    return _alone(tower, DERIVED[name], labels)
 
 
-def _alone(findings: NeuronFindings, make: Callable[[NeuronSide], Scores], labels: list[str]) -> pd.DataFrame:
-    """Means with bootstrap intervals of the only side."""
-    (name, side), *_ = findings.sides.items()
-    frame = summarise(make(side), IntervalSettings()).to_dataframe().reset_index().dropna(subset=["mean"])
+def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], labels: list[str]) -> pd.DataFrame:
+    """Return means with bootstrap intervals of the only side."""
+    (name, made), *_ = tower.attributions.items()
+    frame = summarise(make(made), IntervalSettings()).to_dataframe().reset_index().dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"}).assign(side=name)
     return named[[*labels, *CURVE]].reset_index(drop=True)
 
 
 def _neurons_of(data: xr.Dataset) -> pd.DataFrame:
-    """A data set over (layer, neuron) as rows; what has one more dimension becomes a column a label."""
+    """Return a data set over (layer, neuron) as rows; what has one more dimension becomes a column a label."""
     flat: dict[str, xr.DataArray] = {}
     for name, array in data.data_vars.items():
         extra = [dim for dim in array.dims if dim not in ("layer", "neuron")]

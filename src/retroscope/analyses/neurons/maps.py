@@ -8,21 +8,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from retroscope.analyses.neurons.result import (
-    COUNT,
-    PUBLISHED,
-    SHARE,
-    SINGLE,
-    THRESHOLD,
-    HeatMap,
-    NeuronFindings,
-    NeuronSide,
-    nearest,
-)
+from retroscope.analyses.neurons.result import COUNT, PUBLISHED, SHARE, THRESHOLD, HeatMap, TowerNeurons, nearest
+from retroscope.attribution.result import NeuronAttribution
 from retroscope.errors import unknown_name
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.palette import LOOKS
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 DIFFERENCE = "difference"
 PANEL_WIDTH = 250
@@ -33,28 +24,29 @@ DIGITS = 3  # significant ones
 
 
 def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
-    """First neuron of every bin, then `n`: bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1.
+    """Return the first neuron of every bin, then `n`.
 
-    Bins differ by one neuron at most and none is empty: there are no more bins than neurons.
+    Bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1. Bins differ by one neuron at most and none is
+    empty: there are no more bins than neurons.
     """
     chosen = min(bins, n)
     return np.arange(chosen + 1) * n // chosen
 
 
 def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[np.ndarray, "layer bin"]:
-    """The mean or the largest value of every bin."""
+    """Return the mean or the largest value of every bin."""
     edges = bin_edges(values.shape[1], layout.bins)
     if layout.within == "max":
         return np.maximum.reduceat(values, edges[:-1], axis=1)
     return np.asarray(np.add.reduceat(values, edges[:-1], axis=1) / np.diff(edges))
 
 
-def neuron_values(side: NeuronSide, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
-    """The mean share of every neuron, or the part of the units in which it is active at a threshold.
+def neuron_values(made: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
+    """Return the mean share of every neuron, or the part of the units in which it is active at a threshold.
 
     Units of noise are left out of both.
     """
-    data = side.neurons[part]
+    data = made.neurons[part]
     if isinstance(value, str):
         return np.asarray(data[SHARE].transpose("layer", "neuron").values, dtype=np.float64)
     counted = data[COUNT].coords[THRESHOLD].values.tolist()
@@ -62,26 +54,27 @@ def neuron_values(side: NeuronSide, part: str, value: str | float) -> Float[np.n
     if place is None:
         raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in counted])
     counts = data[COUNT].isel(threshold=place).transpose("layer", "neuron").values
-    return counts / max(side.units - side.noise, 1)
+    return counts / max(made.units - made.noise, 1)
 
 
-def map_rows(findings: NeuronFindings, part: str) -> pd.DataFrame:
-    """One row per layer and bin: layer, first, end (neurons first to end - 1), a column a side, and `difference`.
+def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
+    """Return a row a layer and bin: layer, first, end (neurons first to end - 1), a column a side, and `difference`.
 
     The difference, after - before, is there where both sides have as many neurons.
     """
-    layout = findings.heat_map
-    maps = {name: binned(neuron_values(side, part, layout.value), layout) for name, side in findings.sides.items()}
-    widths = {side.neurons[part].sizes["neuron"] for side in findings.sides.values()}
+    layout = tower.heat_map
+    found = tower.attributions
+    maps = {name: binned(neuron_values(made, part, layout.value), layout) for name, made in found.items()}
+    widths = {made.neurons[part].sizes["neuron"] for made in found.values()}
     if len(maps) == 2 and len(widths) == 1:
         maps[DIFFERENCE] = maps[AFTER] - maps[BEFORE]
-    frames = [_long(name, grid, findings, part) for name, grid in maps.items()]
+    frames = [_long(name, grid, tower, part) for name, grid in maps.items()]
     return pd.concat(frames, ignore_index=True)
 
 
-def _long(name: str, grid: Float[np.ndarray, "layer bin"], findings: NeuronFindings, part: str) -> pd.DataFrame:
-    data = findings.sides[AFTER if name == DIFFERENCE else name].neurons[part]
-    edges = bin_edges(data.sizes["neuron"], findings.heat_map.bins)
+def _long(name: str, grid: Float[np.ndarray, "layer bin"], tower: TowerNeurons, part: str) -> pd.DataFrame:
+    data = tower.attributions[AFTER if name == DIFFERENCE else name].neurons[part]
+    edges = bin_edges(data.sizes["neuron"], tower.heat_map.bins)
     layers, bins = grid.shape
     return pd.DataFrame(
         {
@@ -95,21 +88,19 @@ def _long(name: str, grid: Float[np.ndarray, "layer bin"], findings: NeuronFindi
     )
 
 
-def map_figure(findings: NeuronFindings) -> Figure | None:
-    """Heat maps of every part: one for each side and, where they can be paired, one of the difference."""
-    if not findings.parts:
+def map_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw heat maps of every part: one for each side and, where they can be paired, one of the difference."""
+    if not tower.parts:
         return None
-    frames = {part: map_rows(findings, part) for part in findings.parts}
+    frames = {part: map_rows(tower, part) for part in tower.parts}
     shown = [_of_part(part, frame) for part, frame in frames.items()]
-    together = alt.vconcat if len(findings.sides) > 1 else alt.hconcat
+    together = alt.vconcat if len(tower.sides) > 1 else alt.hconcat
     chart = together(*shown, spacing=26).resolve_scale(color="independent")
-    return Figure(
-        "neuron_maps", "Where the neurons are", f"{_reading(findings)} {_rule(findings)}", _words(frames), chart
-    )
+    return Figure("neuron_maps", "Where the neurons are", f"{_reading(tower)} {_rule(tower)}", _words(frames), chart)
 
 
 def _of_part(part: str, frame: pd.DataFrame) -> Any:
-    """A row of maps: the sides share a scale, the difference has one of its own."""
+    """Draw a row of maps: the sides share a scale, the difference has one of its own."""
     names = list(dict.fromkeys(frame["map"]))
     sides = [_map(part, name, frame) for name in names if name != DIFFERENCE]
     row = alt.hconcat(*sides).resolve_scale(color="shared")
@@ -122,7 +113,7 @@ def _map(part: str, name: str, frame: pd.DataFrame) -> Any:
     rows = frame[frame["map"] == name]
     layers = rows["layer"].nunique()
     step = int(np.clip(FULL_HEIGHT / layers, *ROW_HEIGHTS))
-    label = {DIFFERENCE: f"{part}: after - before", SINGLE: part}.get(name, f"{part}: {name}")
+    label = {DIFFERENCE: f"{part}: after - before", MODEL: part}.get(name, f"{part}: {name}")
     return (
         alt.Chart(_embedded(rows[["layer", "first", "end", "value"]]), title=label)
         .mark_rect()
@@ -143,7 +134,7 @@ def _map(part: str, name: str, frame: pd.DataFrame) -> Any:
 
 
 def _scale(name: str, frame: pd.DataFrame) -> Any:
-    """From 0 up to the largest value of both sides; differences around 0."""
+    """Return a scale from 0 up to the largest value of both sides; differences around 0."""
     difference = frame["map"] == DIFFERENCE
     values = frame.loc[difference if name == DIFFERENCE else ~difference, "value"].dropna()
     top = float(values.abs().max()) if values.any() else 1.0
@@ -157,13 +148,13 @@ def _legend() -> Any:
 
 
 def _embedded(frame: pd.DataFrame) -> Any:
-    """Rows inside the chart, values to `DIGITS` significant digits: they may be small."""
+    """Return rows inside the chart, values to `DIGITS` significant digits: they may be small."""
     rounded = [float(f"{value:.{DIGITS}g}") for value in frame["value"]]
     return alt.InlineData(values=json.loads(frame.assign(value=rounded).to_json(orient="records")))
 
 
-def _reading(findings: NeuronFindings) -> str:
-    value, within = findings.heat_map.value, findings.heat_map.within
+def _reading(tower: TowerNeurons) -> str:
+    value, within = tower.heat_map.value, tower.heat_map.within
     what = (
         "share of its unit's largest magnitude, mean over units"
         if isinstance(value, str)
@@ -172,7 +163,7 @@ def _reading(findings: NeuronFindings) -> str:
     said = (
         f"Colour is the {'mean' if within == 'mean' else 'largest'} value of a bin's neurons; a neuron's is its {what}."
     )
-    if findings.profile is None:
+    if tower.profile is None:
         return said
     return (
         f"{said} A few neurons that grow lower the shares of all others. "
@@ -181,8 +172,8 @@ def _reading(findings: NeuronFindings) -> str:
     )
 
 
-def _rule(findings: NeuronFindings) -> str:
-    layout = findings.heat_map
+def _rule(tower: TowerNeurons) -> str:
+    layout = tower.heat_map
     said = (
         f"Every neuron is in one bin: bin i of {layout.bins} holds neurons floor(i n / {layout.bins}) to "
         f"floor((i + 1) n / {layout.bins}) - 1 of n."
@@ -196,7 +187,7 @@ def _rule(findings: NeuronFindings) -> str:
 
 
 def _words(frames: dict[str, pd.DataFrame]) -> str:
-    """Where each map is highest."""
+    """Say where each map is highest."""
     said = []
     for part, frame in frames.items():
         for name, rows in frame.groupby("map", sort=False):

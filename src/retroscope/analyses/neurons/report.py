@@ -1,96 +1,199 @@
-"""The report about the neurons of one retriever: its findings, its verdict, its files."""
+"""From the attributed neurons of one or two models to what the report says of them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from retroscope.analyses.neurons.result import SINGLE, NeuronFindings, NeuronSide
-from retroscope.analyses.neurons.words import neuron_statements
-from retroscope.errors import AnalysisError
-from retroscope.files import write_whole
-from retroscope.study.figures import draw_neurons
-from retroscope.study.tables import neuron_papers, write_neuron_tables
-from retroscope.typesetting.drawing import write_figures
-from retroscope.typesetting.page import fill
-from retroscope.typesetting.statements import ALARM, Statement
-from retroscope.typesetting.subject import CollectionFacts, Model
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.neurons.figures import neuron_figures
+from retroscope.analyses.neurons.result import (
+    PUBLISHED,
+    AblationCurves,
+    AttributedModel,
+    HeatMap,
+    NeuronResult,
+    TowerNeurons,
+)
+from retroscope.analyses.neurons.stored import PLAN, attributed, overlap_of
+from retroscope.analyses.neurons.tables import (
+    by_prefix,
+    large_frames,
+    narrow_ablation,
+    neuron_frames,
+    neuron_tables,
+)
+from retroscope.analyses.neurons.words import all_statements
+from retroscope.analyses.section import Reading, Section
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.documents import clean, ordered
+from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.documents import effect_records, mean_records
+from retroscope.typesetting.frames import alpha
+from retroscope.typesetting.numbers import count
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+
+PUBLISHED_PROTOCOL = "ielab-2025"
+ASKED = ("target", "tower", "method", "quadrature")  # of an attribution's recipe
+NAMED = 20  # neurons that the document of one model names
+# pooling -> what the published files call it
+ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "eos", "last_token": "eos"}
 
 
-@dataclass(frozen=True, eq=False)
-class NeuronReport:
-    """What was found about the neurons of one retriever.
+def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult | None:
+    """Return both sides of every tower, paired by query; the parts and layers of a statistic are a family of tests."""
+    if not measurements:
+        return None
+    found, subject = measurements[0], reading.subject
+    # the margin of equivalence is one of retrieval measures and accuracies
+    settings = replace(subject.paired_statistics, family_per=("statistic",), margin=None)
+    towers: dict[str, TowerNeurons] = {}
+    sides_of = attributed(found)
+    for tower, sides in sides_of.items():
+        before, after = (sides[side].attribution for side in (BEFORE, AFTER))
+        towers[tower] = TowerNeurons(
+            {side: sides[side] for side in (BEFORE, AFTER)},
+            compare_scores(before.scores, after.scores, settings),
+            overlap_of(found, tower),
+            heat_map(subject.protocol, before),
+            tower if len(sides_of) > 1 else "",
+        )
+    return NeuronResult(towers)
 
-    Attributes:
-        title: of the report.
-        protocol: "default" or "ielab-2025".
-        model: the retriever.
-        neurons: its one side is `SINGLE`.
-        collection: on what; None where the texts have no queries.
-        source: where the texts come from.
-        caveats: what a reader must know before any number.
-        command: the command line that repeats it.
-        settings: the resolved settings.
-        versions: library -> version.
-        timings: stage -> seconds.
+
+def heat_map(protocol: str, made: NeuronAttribution) -> HeatMap:
+    """Return the layout of the protocol, at the largest threshold that was counted where its own was not."""
+    if protocol != PUBLISHED_PROTOCOL:
+        return HeatMap()
+    return PUBLISHED if PUBLISHED.value in made.thresholds else replace(PUBLISHED, value=made.thresholds[-1])
+
+
+def report(result: NeuronResult, reading: Reading) -> Section:
+    """Return what neurons say of a pair; what no ablation confirms is kept apart from what is confirmed."""
+    every = all_statements(result)
+    profiles = {
+        f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
+    }
+    return replace(
+        _section(result),
+        statements=tuple(s for s in every if not s.doubts),
+        unconfirmed=tuple(s for s in every if s.doubts),
+        # their warnings are among the statements
+        methods={label: {**d.method, "alpha": alpha(d)} for label, d in profiles.items() if d is not None},
+        document={name: _tower_document(tower) for name, tower in result.towers.items()},
+    )
+
+
+def alone(found: Measurement, reading: Reading) -> Section:
+    """Return what the neurons of one model say, every statement with its doubts, and the counts as published."""
+    result = _result_of_one(found, reading)
+    tower, side = result.main, result.main.sides[MODEL]
+    narrow = narrow_ablation(tower)
+    files: Mapping[str, Any] = {}
+    if reading.subject.protocol == PUBLISHED_PROTOCOL:
+        files = published_files(side.attribution)
+    section = _section(result)
+    return replace(
+        section,
+        statements=tuple(all_statements(result)),
+        tables={**section.tables, "neuron_ablation_narrow": narrow},
+        head=_asked(side.attribution),
+        printed=() if narrow.frame.empty else ("neuron_ablation_narrow",),
+        document={
+            "plan": found.facts[PLAN],
+            **_side_document(side),
+            "statistics": mean_records(side.attribution.scores, reading.subject.statistics),
+            "top": _largest_shares(side.attribution),
+        },
+        files=files,
+    )
+
+
+def _result_of_one(found: Measurement, reading: Reading) -> NeuronResult:
+    """The neurons of one model, which is compared with none."""
+    ((tower, sides),) = attributed(found).items()
+    layout = heat_map(reading.subject.protocol, sides[MODEL].attribution)
+    return NeuronResult({tower: TowerNeurons(sides, heat_map=layout)})
+
+
+def _section(result: NeuronResult) -> Section:
+    """What pages of one and of two models have in common."""
+    return Section(
+        figures=neuron_figures(result),
+        tables=neuron_tables(result),
+        frames=neuron_frames(result),
+        large=large_frames(result),
+        values={"towers": by_prefix(result)},
+    )
+
+
+def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
+    """Both sides' attribution in numbers, the paired differences of its statistics, and how far the two agree."""
+    return {
+        **{name: _side_document(side) for name, side in tower.sides.items()},
+        "differences": effect_records(tower.profile),
+        "overlap": [] if tower.overlap is None else tower.overlap.to_dict(orient="records"),
+    }
+
+
+def _side_document(side: AttributedModel) -> dict[str, Any]:
+    """Size, recipe, warnings and ablation of one side."""
+    made = side.attribution
+    return {
+        "units": made.units,
+        "noise": made.noise,
+        "recipe": ordered(made.recipe),
+        "warnings": list(made.warnings),
+        "ablation": None if side.ablation is None else _ablation_document(side.ablation),
+    }
+
+
+def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
+    return {
+        "confirmed_at": list(ablation.fractions_where("confirmed")) if ablation.confirms else [],
+        "table": ablation.table.to_dict(orient="records"),
+        "areas": ablation.areas.to_dict(orient="records"),
+        "recipe": ordered(ablation.recipe),
+        "warnings": list(ablation.warnings),
+    }
+
+
+def _asked(made: NeuronAttribution) -> tuple[str, str]:
+    """How many units were attributed, and how."""
+    asked = ", ".join(f"{name}: {made.recipe[name]}" for name in ASKED if name in made.recipe)
+    return f"{count(made.units, 'unit')}, {made.noise} of them noise", asked
+
+
+def _largest_shares(made: NeuronAttribution) -> list[dict[str, Any]]:
+    """The neurons with the largest mean share, and their other aggregates."""
+    rows: list[dict[str, Any]] = []
+    for part, neurons in made.neurons.items():
+        table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()
+        rows += [{"part": part, **row} for row in table.nlargest(NAMED, "share").to_dict(orient="records")]
+    return [clean(row) for row in sorted(rows, key=lambda row: -row["share"])[:NAMED]]
+
+
+def published_files(made: NeuronAttribution) -> dict[str, dict[str, Any]]:
+    """Return file name -> the counts in the published layout (arXiv 2505.07166), one file a threshold.
+
+    Counts of each FFN matrix are named `layer_0_intermediate` ... from block 0.
     """
-
-    title: str
-    protocol: str
-    model: Model
-    neurons: NeuronFindings
-    collection: CollectionFacts | None = None
-    source: str = ""
-    caveats: tuple[str, ...] = ()
-    command: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    timings: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if list(self.neurons.sides) != [SINGLE]:
-            raise AnalysisError(
-                f"a report of one retriever with the neurons of {list(self.neurons.sides)}",
-                where="neuron report",
-                fix=f"give one side, {SINGLE!r}",
-            )
-
-    @property
-    def side(self) -> NeuronSide:
-        """The attribution."""
-        return self.neurons.sides[SINGLE]
-
-    @property
-    def on(self) -> str:
-        """The name of what was attributed on."""
-        return self.source if self.collection is None else self.collection.name
+    pooling = made.recipe["recipe"]["pooling"]
+    files = {}
+    for threshold in made.recipe["thresholds"]:
+        counts = {
+            f"layer_{layer - 1}_{part}": neurons["count"].sel(threshold=threshold, layer=layer).values.tolist()
+            for layer in made.scores.values.coords["layer"].values.tolist()
+            for part, neurons in made.neurons.items()
+        }
+        files[f"neurons-{threshold:g}.json"] = {
+            "model": made.recipe["model"],
+            "encoder_type": ENCODER_TYPES.get(pooling, pooling),
+            "alpha": 20,
+            "threshold": threshold,
+            "attributions": counts,
+        }
+    return files
 
 
-def neuron_verdict(report: NeuronReport) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-    """The alarms, and every other statement in order; all are marked where a self-test failed."""
-    failed = report.model.failed_tests
-    alarms = [_failed(report.model)] if failed else []
-    mark = ("rests on a model that failed a self-test (see above)",) if failed else ()
-    said = [s.doubted(*mark) for s in neuron_statements(report.neurons)]
-    return (*alarms, *(s for s in said if s.tone == ALARM)), tuple(s for s in said if s.tone != ALARM)
-
-
-def _failed(model: Model) -> Statement:
-    tests = "; ".join(model.failed_tests)
-    text = f"SELF-TEST FAILED ({model.name}): {tests}. Every conclusion is marked."
-    return Statement("self-tests", ALARM, text, (SINGLE,))
-
-
-def write_neuron_report(report: NeuronReport, folder: Path) -> Path:
-    """Write report.html, tables/ and figures/ into `folder` and return the path of the page.
-
-    Of a report that is already there, each part is replaced as a whole; other files stay.
-    """
-    figures = draw_neurons(report.neurons)
-    alarms, statements = neuron_verdict(report)
-    values = {"f": report, "n": report.neurons, "alarmed": alarms, "statements": statements}
-    values |= {"unconfirmed": (), "prefix": ""}
-    page = fill("neurons.html.j2", figures, neuron_papers(report.neurons), values)
-    write_neuron_tables(report.neurons, folder / "tables")
-    write_figures(figures, folder / "figures")
-    return write_whole(folder / "report.html", page.encode())
+REPORTER = Reporter(infer, report, alone)

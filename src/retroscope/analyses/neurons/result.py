@@ -1,8 +1,4 @@
-"""What a report says about neurons: the attribution of one retriever, or of two paired by query.
-
-The study room fills it. The names of the statistics are those of the attribution room, which this
-room does not import.
-"""
+"""What was found about neurons: the attribution of one model, or of two paired by query, tower by tower. No torch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,19 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import xarray as xr
 
-from retroscope.errors import AnalysisError, SettingsError, unknown_name
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.errors import AnalysisError, SettingsError, demand_columns, unknown_name
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics import Difference
+from retroscope.typesetting.subject import MODEL
 
-SINGLE = "model"  # the side of a retriever that is reported alone
-TOTAL, GAP, GINI, PARTICIPATION, TOP_SHARE = "total", "gap", "gini", "participation", "top_1%"
-NODES = "nodes"
-ACTIVE = "active@"  # followed by a threshold
 SHARE, COUNT, THRESHOLD = "share", "count", "threshold"  # of the data sets of neurons
-DIMS = (QUERY, "statistic", "part", "layer")
 ABLATED = (QUERY, "how", "draw", "fraction", "measure")
+TOP, BOTTOM, RANDOM = "top", "bottom", "random"  # sets of neurons, by how they are chosen
 LARGEST = "largest"  # the control that knows neither gradient nor query
 TABLE_COLUMNS = ("fraction", "measure", "neurons", "layers", "n", "intact", "top", LARGEST, "bottom", "random", "harm",
                  "harm_low", "harm_high", "harm_over_largest", "harm_over_largest_low", "harm_over_largest_high",
@@ -63,20 +56,25 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
 @dataclass(frozen=True, eq=False)
-class Ablation:
-    """What happens to retrieval when neurons are held at one value.
+class AblationCurves:
+    """What happens to retrieval when neurons are fixed at one value.
 
     Attributes:
-        scores: dimensions `ABLATED`, `how` being "top", the ranking shown beside it, "largest", "bottom" (these with
-            draw 0 only) and "random".
+        scores: dimensions `ABLATED`, `how` being "top", the ranking shown beside it ("signed", say: those of its
+            largest values in the same layers), "largest" (see `attribution.size`), "bottom" and "random"; all but
+            "random" have the draw 0 only, and the others are NaN.
         intact: dimensions (query, measure), nothing ablated.
-        table: a row a fraction and measure, at least `TABLE_COLUMNS`: the `harm` of the top over that of the mean
-            draw and over that of the largest, each with its interval over queries and its test, and whether both
-            controls are beaten (`confirmed`, by `p_confirmed`, corrected over the fractions of a measure).
-        areas: `AREA_COLUMNS`: by how much the curve `how` lies below the mean of the random ones, over log10 of the
-            fraction, with its interval over queries: positive where it harms more.
+        table: a row a fraction and measure, at least `TABLE_COLUMNS` (see `ablation.table.curve_table`): the `harm` of
+            the top over that of the mean draw and over that of the largest, each with its interval over queries and its
+            test, and whether both controls are beaten (`confirmed`, by `p_confirmed`, corrected over the fractions of a
+            measure); the number of `neurons` that are fixed, the number of `layers` they lie in, `shared_by_chance`,
+            the expected share of the top ones in a random set, and `shared_with_largest`, their share among the
+            largest.
+        areas: a row for each measure and each `how` but "random", `AREA_COLUMNS`: by how much the curve `how` lies
+            below the mean of the random ones, over log10 of the fraction, with its interval over queries: positive
+            where it harms more.
         recipe: how neurons were ranked (`by`, and `beside` for the curve beside it), in how many `layers` they
-            lie, and at what they were held (JSON-like).
+            lie, and at what they were fixed (JSON-like).
         warnings: reasons not to trust it.
     """
 
@@ -88,84 +86,95 @@ class Ablation:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        demand_dims("ablation", self.scores, ABLATED)
+        if self.scores.values.dims != ABLATED:
+            raise AnalysisError(
+                f"ablation scores need the dimensions {ABLATED}, got {self.scores.values.dims}",
+                where=self.scores.name,
+                fix="transpose them",
+            )
         demand_columns("table of an ablation", self.table, TABLE_COLUMNS)
-        demand_recipe("ablation", self.recipe, ("beside", "layers", "level"))
+        _demand_recipe("ablation", self.recipe, ("beside", "layers", "level"))
         demand_columns("table of areas between ablation curves", self.areas, AREA_COLUMNS)
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """By which retrieval was measured, the first being the one of the verdict."""
+        """Return the measures of retrieval, the first being the one of the verdict."""
         return tuple(str(m) for m in self.scores.values.coords["measure"].values)
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """Parts of the neurons that were ablated, rising."""
+        """Return the parts of the neurons that were ablated, rising."""
         return tuple(float(f) for f in self.scores.values.coords["fraction"].values)
 
+    @property
+    def of_headline(self) -> pd.DataFrame:
+        """Return the rows of the first measure."""
+        return self.table[self.table["measure"] == self.measures[0]]
+
+    def fractions_where(self, claim: str) -> tuple[float, ...]:
+        """Return the shares of the neurons at which a claim ("confirmed", "over_random") holds, rising."""
+        rows = self.of_headline
+        return tuple(sorted(float(f) for f in rows.loc[rows[claim].astype(bool), "fraction"]))
+
+    @property
+    def harms(self) -> bool:
+        """Return whether at some share the top costs more than random neurons and than the largest do.
+
+        Corrected over the shares (see `ablation.table.curve_table`).
+        """
+        return bool(self.fractions_where("confirmed"))
+
+    @property
+    def choosing_queries(self) -> int:
+        """Return how many of the measured queries had a part in choosing the neurons."""
+        return int(self.recipe.get("attributed_queries", 0))
+
+    @property
+    def confirms(self) -> bool:
+        """Return whether the top costs more than both controls, on queries that had no part in choosing it."""
+        return self.harms and not self.choosing_queries
+
 
 @dataclass(frozen=True, eq=False)
-class NeuronSide:
-    """The attribution of one retriever.
+class AttributedModel:
+    """The neurons of one model.
 
     Attributes:
-        model: its name.
-        scores: dimensions `DIMS`.
-        neurons: part -> data set over (layer, neuron): mean, signed, share, count over `threshold` ...
-        units: units that were attributed; `noise` of them moved by no more than rounding.
-        recipe: how it was made: target, tower, method, quadrature ...
-        warnings: reasons not to trust it.
-        ablation: None where none was run.
+        name: of the model.
+        attribution: of every neuron of one tower.
+        ablation: of those that the attribution names; None where none was run.
     """
 
-    model: str
-    scores: Scores
-    neurons: Mapping[str, xr.Dataset]
-    units: int
-    noise: int
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    ablation: Ablation | None = None
-
-    def __post_init__(self) -> None:
-        demand_dims("neuron", self.scores, DIMS)
+    name: str
+    attribution: NeuronAttribution
+    ablation: AblationCurves | None = None
 
     @property
-    def thresholds(self) -> tuple[float, ...]:
-        """Those at which activity was counted, as their statistics write them, rising."""
-        return tuple(self.activities)
-
-    @property
-    def activities(self) -> dict[float, int]:
-        """Threshold -> place of its activity among the statistics; the first of several that are written alike."""
-        names = [str(name) for name in self.scores.values.coords["statistic"].values]
-        found: dict[float, int] = {}
-        for place, name in enumerate(names):
-            if name.startswith(ACTIVE):
-                found.setdefault(float(name.removeprefix(ACTIVE)), place)
-        return dict(sorted(found.items()))
+    def recipe(self) -> Mapping[str, Any]:
+        """Return how the attribution was made."""
+        return self.attribution.recipe
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronFindings:
-    """What was found about neurons.
+class TowerNeurons:
+    """What was found about the neurons of one tower.
 
     Attributes:
-        sides: "before" and "after", or `SINGLE` for a retriever alone.
+        sides: "before" and "after", or "model" for a model alone.
         profile: the paired difference of the sides' scores; None for one side.
         overlap: `OVERLAP_COLUMNS`: how far the sets ("jaccard") or ranks ("spearman") of neurons agree: between
             halves of the two sides that share no unit, between the halves of one side (the ceilings), between the
             means over all units (`whole`, which has no ceiling), and by chance. Layer 0 is all layers together,
             part "all" all parts.
         heat_map: the layout of the heat maps.
-        tower: "query" or "passage", where the report holds both; else empty.
+        label: "query" or "passage", where the report holds both; else empty.
     """
 
-    sides: Mapping[str, NeuronSide]
+    sides: Mapping[str, AttributedModel]
     profile: Difference | None = None
     overlap: pd.DataFrame | None = None
     heat_map: HeatMap = HeatMap()
-    tower: str = ""
+    label: str = ""
 
     def __post_init__(self) -> None:
         if self.profile is None and len(self.sides) != 1:
@@ -181,20 +190,51 @@ class NeuronFindings:
             raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in self.thresholds])
 
     @property
+    def attributions(self) -> Mapping[str, NeuronAttribution]:
+        """Return side -> its attribution."""
+        return {name: side.attribution for name, side in self.sides.items()}
+
+    @property
+    def ablations(self) -> Mapping[str, AblationCurves]:
+        """Return side -> its ablation, of those that were run."""
+        return {name: side.ablation for name, side in self.sides.items() if side.ablation is not None}
+
+    @property
+    def is_alone(self) -> bool:
+        """Return whether one model is reported, which is compared with none."""
+        return list(self.sides) == [MODEL]
+
+    @property
     def parts(self) -> tuple[str, ...]:
-        """The FFN matrices whose neurons were attributed, on every side."""
-        kept = [set(side.neurons) for side in self.sides.values()]
-        return tuple(part for part in next(iter(self.sides.values())).neurons if all(part in k for k in kept))
+        """Return the FFN matrices whose neurons were attributed, on every side."""
+        kept = [made.parts for made in self.attributions.values()]
+        return tuple(part for part in kept[0] if all(part in others for others in kept))
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The thresholds of every side."""
-        kept = [side.thresholds for side in self.sides.values()]
-        return tuple(t for t in kept[0] if all(t in k for k in kept))
+        """Return the thresholds of every side."""
+        kept = [made.thresholds for made in self.attributions.values()]
+        return tuple(t for t in kept[0] if all(t in others for others in kept))
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronResult:
+    """What was found about the neurons of every tower.
+
+    Attributes:
+        towers: "passage" and "query", or one of them; the main one comes first.
+    """
+
+    towers: Mapping[str, TowerNeurons]
+
+    @property
+    def main(self) -> TowerNeurons:
+        """Return the neurons of the main tower."""
+        return next(iter(self.towers.values()))
 
 
 def nearest(threshold: float, known: Iterable[float]) -> int | None:
-    """The place of the threshold among those known, written with six digits or all; None where it is not there."""
+    """Return the place of a threshold among those known, written with six digits or all; None where it is not there."""
     places = list(known)
     if not places:
         return None
@@ -202,25 +242,7 @@ def nearest(threshold: float, known: Iterable[float]) -> int | None:
     return best if math.isclose(places[best], threshold, rel_tol=WRITTEN) else None
 
 
-def demand_columns(what: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """An error that names the columns which a frame lacks."""
-    lost = [c for c in columns if c not in frame.columns]
-    if lost:
-        raise AnalysisError(f"the {what} lacks the columns {lost}", where="findings", fix=f"give it {list(columns)}")
-
-
-def demand_recipe(what: str, recipe: Mapping[str, Any], names: Sequence[str]) -> None:
-    """An error that names what a recipe does not record."""
+def _demand_recipe(what: str, recipe: Mapping[str, Any], names: Sequence[str]) -> None:
     lost = [name for name in names if name not in recipe]
     if lost:
         raise AnalysisError(f"the recipe of the {what} lacks {lost}", where="findings", fix="run the ablation again")
-
-
-def demand_dims(what: str, scores: Scores, dims: tuple[str, ...]) -> None:
-    """An error where scores have other dimensions."""
-    if scores.values.dims != dims:
-        raise AnalysisError(
-            f"{what} scores need the dimensions {dims}, got {scores.values.dims}",
-            where=scores.name,
-            fix="transpose them",
-        )

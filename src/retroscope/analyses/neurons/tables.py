@@ -18,8 +18,9 @@ from retroscope.analyses.neurons.frames import (
     profile_rows,
 )
 from retroscope.analyses.neurons.maps import map_rows
-from retroscope.analyses.neurons.result import GINI, LARGEST, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
-from retroscope.study.paper_tables import NUMERIC, explained, printed_effects
+from retroscope.analyses.neurons.result import LARGEST, AblationCurves, NeuronResult, TowerNeurons
+from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
+from retroscope.typesetting.effects import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import MISSING, interval, p_value, score
@@ -35,97 +36,98 @@ PRINTED = {
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 
 
-def profile_table(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per statistic, part and layer; with both sides and the tests where two are compared."""
-    if findings.profile is not None:
-        shares = effect_rows(findings, LAYER_SHARE).assign(statistic=LAYER_SHARE)
-        return pd.concat([rows(findings.profile), shares], ignore_index=True)
-    (side,) = findings.sides.values()
-    names = [LAYER_SHARE, *map(str, side.scores.values.coords["statistic"].values)]
-    return pd.concat([profile_rows(findings, name).assign(statistic=name) for name in names], ignore_index=True)
+def profile_table(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per statistic, part and layer; with both sides and the tests where two are compared."""
+    if tower.profile is not None:
+        shares = effect_rows(tower, LAYER_SHARE).assign(statistic=LAYER_SHARE)
+        return pd.concat([rows(tower.profile), shares], ignore_index=True)
+    (made,) = tower.attributions.values()
+    names = [LAYER_SHARE, *map(str, made.scores.values.coords["statistic"].values)]
+    return pd.concat([profile_rows(tower, name).assign(statistic=name) for name in names], ignore_index=True)
 
 
-def threshold_table(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per part and threshold, over all layers: the part of the neurons that are active."""
-    paired = activity_effect(findings)
-    return activity_rows(findings) if paired is None else paired
+def threshold_table(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per part and threshold, over all layers: the part of the neurons that are active."""
+    paired = activity_effect(tower)
+    return activity_rows(tower) if paired is None else paired
 
 
-def overlap_table(findings: NeuronFindings) -> pd.DataFrame:
-    """As the attribution measured it."""
-    return pd.DataFrame() if findings.overlap is None else findings.overlap.copy()
+def overlap_table(tower: TowerNeurons) -> pd.DataFrame:
+    """Return the overlap as it was measured."""
+    return pd.DataFrame() if tower.overlap is None else tower.overlap.copy()
 
 
-def ablation_points(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per side and point of a curve."""
-    frames = [ablation_rows(s.ablation).assign(side=n) for n, s in findings.sides.items() if s.ablation]
+def ablation_points(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per side and point of a curve."""
+    return _by_side(tower, ablation_rows)
+
+
+def ablation_harm(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per side, fraction and measure: the top against its random draws."""
+    return _by_side(tower, lambda ablation: ablation.table)
+
+
+def ablation_areas(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per side, curve and measure: the area between the curve and the random ones."""
+    return _by_side(tower, lambda ablation: ablation.areas)
+
+
+def _by_side(tower: TowerNeurons, rows_of: Callable[[AblationCurves], pd.DataFrame]) -> pd.DataFrame:
+    frames = [rows_of(ablation).assign(side=name) for name, ablation in tower.ablations.items()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def ablation_harm(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per side, fraction and measure: the top against its random draws."""
-    frames = [s.ablation.table.assign(side=n) for n, s in findings.sides.items() if s.ablation]
+def map_table(tower: TowerNeurons) -> pd.DataFrame:
+    """Return one row per part, map, layer and bin of the heat maps."""
+    frames = [map_rows(tower, part) for part in tower.parts]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def ablation_areas(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per side, curve and measure: the area between the curve and the random ones."""
-    frames = [s.ablation.areas.assign(side=n) for n, s in findings.sides.items() if s.ablation]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+def paper_shares(tower: TowerNeurons) -> PaperTable:
+    """Return each layer's share of the total, before and after."""
+    return _paired(tower, LAYER_SHARE)
 
 
-def map_table(findings: NeuronFindings) -> pd.DataFrame:
-    """One row per part, map, layer and bin of the heat maps."""
-    frames = [map_rows(findings, part) for part in findings.parts]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+def paper_gini(tower: TowerNeurons) -> PaperTable:
+    """Return the Gini index of each layer, before and after."""
+    return _paired(tower, GINI)
 
 
-def paper_shares(findings: NeuronFindings) -> PaperTable:
-    """Each layer's share of the total, before and after."""
-    return _paired(findings, LAYER_SHARE)
-
-
-def paper_gini(findings: NeuronFindings) -> PaperTable:
-    """The Gini index of each layer, before and after."""
-    return _paired(findings, GINI)
-
-
-def _paired(findings: NeuronFindings, statistic: str) -> PaperTable:
-    if findings.profile is None:
+def _paired(tower: TowerNeurons, statistic: str) -> PaperTable:
+    if tower.profile is None:
         return NOTHING
-    frame = effect_rows(findings, statistic)
-    printed = printed_effects(findings.profile, frame)
+    frame = effect_rows(tower, statistic)
+    printed = printed_effects(tower.profile, frame)
     printed.insert(0, "matrix", frame["part"].astype(str))
     printed.insert(1, "layer", frame["layer"].astype(str))
-    caption = f"Neurons, {PRINTED[statistic]} by layer: {_models(findings)}."
-    return PaperTable(printed, caption, explained(findings.profile), NUMERIC)
+    caption = f"Neurons, {PRINTED[statistic]} by layer: {_models(tower)}."
+    return PaperTable(printed, caption, explained(tower.profile), NUMERIC)
 
 
-def paper_profile(findings: NeuronFindings) -> PaperTable:
-    """Every statistic by layer, of a retriever alone."""
-    if findings.profile is not None:
+def paper_profile(tower: TowerNeurons) -> PaperTable:
+    """Return every statistic by layer, of a retriever alone."""
+    if tower.profile is not None:
         return NOTHING
     place = ["part", "layer"]
-    frames = {title: profile_rows(findings, statistic).set_index(place) for statistic, title in PRINTED.items()}
+    frames = {title: profile_rows(tower, statistic).set_index(place) for statistic, title in PRINTED.items()}
     printed = pd.concat({title: _values(frame) for title, frame in frames.items()}, axis=1).fillna(MISSING)
     printed = printed.reset_index().rename(columns={"part": "matrix"}).astype(str)
     note = "Means over units, with their 95 % intervals."
-    return PaperTable(printed, f"Neurons by layer: {_models(findings)}.", note, tuple(frames))
+    return PaperTable(printed, f"Neurons by layer: {_models(tower)}.", note, tuple(frames))
 
 
 def _values(frame: pd.DataFrame) -> "pd.Series[str]":
-    """Values with their intervals, as text."""
+    """Return values with their intervals, as text."""
     said = [f"{score(r['value'])} {interval(r['low'], r['high'])}" for _, r in frame.iterrows()]
     return pd.Series(said, index=frame.index, dtype=object)
 
 
-def paper_ablation(findings: NeuronFindings) -> PaperTable:
-    """The top against its random draws, fraction by fraction."""
-    found = ablation_harm(findings)
+def paper_ablation(tower: TowerNeurons) -> PaperTable:
+    """Return the top against its random draws, fraction by fraction."""
+    found = ablation_harm(tower)
     if found.empty:
         return NOTHING
-    alone = set(findings.sides) == {SINGLE}
-    columns = {} if alone else {"side": found["side"].astype(str)}
+    columns = {} if tower.is_alone else {"side": found["side"].astype(str)}
     beside = [how for how in ("signed", "magnitude") if how in found]
     shown = ("intact", "top", *beside, LARGEST, "bottom", "random")
     numbers = {name: [score(v) for v in found[name]] for name in shown}
@@ -143,14 +145,14 @@ def paper_ablation(findings: NeuronFindings) -> PaperTable:
         "beats both": ["yes" if both else "no" for both in found["confirmed"]],
     }
     note = (
-        "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that holding "
+        "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that fixing "
         "the neuron makes in what its block writes; neither gradient nor query. Harm: what the others leave over what "
         "the top leaves, paired by query, with its interval over queries; random draws are taken as they are. Lowest: "
         "the top is below every draw. p, queries and p, largest: paired tests against the mean draw and the largest. "
         "p, draws: of the top being one more draw (Student's prediction test). p, corrected: the largest of the three, "
         "Holm-corrected over a measure's shares."
     )
-    caption = f"Retrieval with neurons held at one value: {_models(findings)}."
+    caption = f"Retrieval with neurons fixed at one value: {_models(tower)}."
     return PaperTable(
         pd.DataFrame(columns),
         caption,
@@ -159,14 +161,14 @@ def paper_ablation(findings: NeuronFindings) -> PaperTable:
     )
 
 
-def narrow_ablation(findings: NeuronFindings) -> PaperTable:
-    """The same without intervals and single tests, for a terminal of 100 columns."""
-    whole = paper_ablation(findings)
+def narrow_ablation(tower: TowerNeurons) -> PaperTable:
+    """Return the same without intervals and single tests, for a terminal of 100 columns."""
+    whole = paper_ablation(tower)
     if whole.frame.empty:
         return whole
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
-        "All sets have as many neurons of every layer as the top has. Largest: by the change that holding the neuron "
+        "All sets have as many neurons of every layer as the top has. Largest: by the change that fixing the neuron "
         "makes in what its block writes; neither gradient nor query. Lowest: the top is below every random draw. p, "
         "both: that the top costs more than random neurons and than the largest, Holm-corrected over the shares."
     )
@@ -178,13 +180,12 @@ def _effect(row: "pd.Series[Any]", name: str) -> str:
     return f"{score(row[name])} {interval(row[f'{name}_low'], row[f'{name}_high'])}"
 
 
-def paper_completeness(findings: NeuronFindings) -> PaperTable:
-    """The completeness gap of every layer and FFN matrix."""
-    found = completeness_rows(findings)
+def paper_completeness(tower: TowerNeurons) -> PaperTable:
+    """Return the completeness gap of every layer and FFN matrix."""
+    found = completeness_rows(tower)
     if found.empty:
         return NOTHING
-    alone = set(findings.sides) == {SINGLE}
-    columns = {} if alone else {"side": found["side"]}
+    columns = {} if tower.is_alone else {"side": found["side"]}
     columns |= {
         "matrix": found["part"],
         "layer": found["layer"].astype(str),
@@ -198,30 +199,30 @@ def paper_completeness(findings: NeuronFindings) -> PaperTable:
         "Gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes, median and 99 % quantile over units. "
         "Share: of the matrix's attribution. Judged: the largest gap where at least half of an even share lies."
     )
-    caption = f"Completeness by layer: {_models(findings)}."
+    caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
 
 
-def paper_overlap(findings: NeuronFindings) -> PaperTable:
-    """How far the two name the same neurons, over all layers of a matrix."""
-    if findings.overlap is None:
+def paper_overlap(tower: TowerNeurons) -> PaperTable:
+    """Return how far the two name the same neurons, over all layers of a matrix."""
+    if tower.overlap is None:
         return NOTHING
-    found = findings.overlap[findings.overlap["layer"] == 0]
+    found = tower.overlap[tower.overlap["layer"] == 0]
     printed = found[["part", "measure"]].astype(str).rename(columns={"part": "matrix"})
     for name in OVERLAP_NUMBERS:
         printed[name.replace("_", ", ")] = [score(v) for v in found[name]]
     note = "between, halves: of random halves of the units that share none. whole: of all units, without a ceiling."
-    caption = f"Overlap of neurons over all layers: {_models(findings)}."
+    caption = f"Overlap of neurons over all layers: {_models(tower)}."
     return PaperTable(printed, caption, note, tuple(printed.columns[2:]))
 
 
-def _models(findings: NeuronFindings) -> str:
-    if set(findings.sides) == {BEFORE, AFTER}:
-        return f"{findings.sides[BEFORE].model} (before) and {findings.sides[AFTER].model} (after)"
-    return ", ".join(side.model for side in findings.sides.values())
+def _models(tower: TowerNeurons) -> str:
+    if set(tower.sides) == {BEFORE, AFTER}:
+        return f"{tower.sides[BEFORE].name} (before) and {tower.sides[AFTER].name} (after)"
+    return ", ".join(side.name for side in tower.sides.values())
 
 
-NEURON_TABLES: dict[str, Callable[[NeuronFindings], pd.DataFrame]] = {
+FRAMES: dict[str, Callable[[TowerNeurons], pd.DataFrame]] = {
     "neuron_profile": profile_table,
     "neuron_thresholds": threshold_table,
     "neuron_thresholds_by_layer": layer_activity,
@@ -233,8 +234,8 @@ NEURON_TABLES: dict[str, Callable[[NeuronFindings], pd.DataFrame]] = {
     "neuron_maps": map_table,
 }
 # One row a neuron is too much for text: parquet only.
-LARGE_NEURON_TABLES: dict[str, Callable[[NeuronFindings], pd.DataFrame]] = {"neurons": neuron_rows}
-NEURON_PAPER_TABLES: dict[str, Callable[[NeuronFindings], PaperTable]] = {
+LARGE_FRAMES: dict[str, Callable[[TowerNeurons], pd.DataFrame]] = {"neurons": neuron_rows}
+PAPER_TABLES: dict[str, Callable[[TowerNeurons], PaperTable]] = {
     "neuron_shares": paper_shares,
     "neuron_gini": paper_gini,
     "neuron_profile": paper_profile,
@@ -242,3 +243,31 @@ NEURON_PAPER_TABLES: dict[str, Callable[[NeuronFindings], PaperTable]] = {
     "neuron_overlap": paper_overlap,
     "neuron_completeness": paper_completeness,
 }
+
+
+def neuron_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
+    """Return every number of every tower."""
+    return {f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in FRAMES.items()}
+
+
+def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
+    """Return one row a neuron, of every tower."""
+    return {
+        f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in LARGE_FRAMES.items()
+    }
+
+
+def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
+    """Return every table that a page and a paper print; captions name the tower where there are two."""
+    made = {}
+    for prefix, tower in by_prefix(result):
+        lead = f"{tower.label.capitalize()} tower. " if tower.label else ""
+        for name, make in PAPER_TABLES.items():
+            table = make(tower)
+            made[f"{prefix}{name}"] = replace(table, caption=f"{lead}{table.caption}")
+    return made
+
+
+def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
+    """Return every tower with what goes before the names of its tables and figures: nothing for the main one."""
+    return [(f"{name}_" if number else "", tower) for number, (name, tower) in enumerate(result.towers.items())]

@@ -1,4 +1,4 @@
-"""What neurons say: which side concentrates more, which layers carry it, how far the two agree.
+"""Neurons in words: which side concentrates more, which layers carry it, how far the two agree.
 
 The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
 neurons that no ablation confirms is marked.
@@ -11,55 +11,61 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.neurons.ablation_words import TOPIC, ablated
+from retroscope.analyses.neurons.ablation.words import TOPIC, ablated
 from retroscope.analyses.neurons.checks import check_statements, doubted
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
-from retroscope.analyses.neurons.result import GINI, PARTICIPATION, SINGLE, TOP_SHARE, NeuronFindings
+from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
+from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 from retroscope.typesetting.words import best, effect_limits, is_equivalent
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap
 
 
-def neuron_statements(findings: NeuronFindings) -> list[Statement]:
-    """Every statement about neurons: whether ablation confirms them, what they say, then the checks."""
-    proof = [s for name, side in findings.sides.items() for s in ablated(name, side)]
-    said = [s for part in findings.parts for rule in (concentration, layers, activity) for s in rule(findings, part)]
-    claims = [s if s.tone == NO_EVIDENCE else doubted(s, findings) for s in (*said, *overlap(findings))]
-    every = [*proof, *claims, *check_statements(findings)]
-    if not findings.tower:
+def all_statements(result: NeuronResult) -> list[Statement]:
+    """Return every statement about neurons, tower by tower."""
+    return [s for tower in result.towers.values() for s in neuron_statements(tower)]
+
+
+def neuron_statements(tower: TowerNeurons) -> list[Statement]:
+    """Return every statement about a tower: whether ablation confirms its neurons, what they say, then the checks."""
+    proof = [s for name, side in tower.sides.items() for s in ablated(name, side)]
+    claims = [s for part in tower.parts for rule in (concentration, layers, activity) for s in rule(tower, part)]
+    claims = [s if s.tone == NO_EVIDENCE else doubted(s, tower) for s in (*claims, *overlap(tower))]
+    every = [*proof, *claims, *check_statements(tower)]
+    if not tower.label:
         return every
-    return [replace(s, text=f"{findings.tower.capitalize()} tower: {s.text}") for s in every]
+    return [replace(s, text=f"{tower.label.capitalize()} tower: {s.text}") for s in every]
 
 
-def concentration(findings: NeuronFindings, part: str) -> list[Statement]:
-    """On which side do fewer neurons hold the attribution? By the Gini index, the others beside it."""
-    table = _of_part(effect_rows(findings, GINI), part)
-    if findings.profile is None:
-        return _concentrated_alone(findings, part)
+def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
+    """Say on which side fewer neurons hold the attribution, by the Gini index, the others beside it."""
+    table = _of_part(effect_rows(tower, GINI), part)
+    if tower.profile is None:
+        return _concentrated_alone(tower, part)
     if table.empty:
         return []
     opening = f"Concentration ({part})"
-    up, down = _moved(findings, table)
+    up, down = _changed(tower, table)
     if up.empty and down.empty:
-        return [_unmoved(f"{opening}, Gini index", table, "layer")]
+        return [_unchanged(f"{opening}, Gini index", table, "layer")]
     moves = [f"fewer neurons hold the attribution at {_layers(up)}"] if len(up) else []
     moves += [f"more neurons share it at {_layers(down)}"] if len(down) else []
     text = (
         f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'layer')}. "
-        f"Largest change at layer {_largest(table)['layer']}: Gini index {_effect(findings, _largest(table))}. "
-        f"{_beside(findings, part, TOP_SHARE, 'Top-1 % share')}; "
-        f"{_beside(findings, part, PARTICIPATION, 'participation')}.{_negligible(findings, up, down)}"
+        f"Largest change at layer {_largest(table)['layer']}: Gini index {_effect(tower, _largest(table))}. "
+        f"{_beside(tower, part, TOP_SHARE, 'Top-1 % share')}; "
+        f"{_beside(tower, part, PARTICIPATION, 'participation')}.{_negligible(tower, up, down)}"
     )
     return [Statement(TOPIC, CHANGED, text)]
 
 
-def _concentrated_alone(findings: NeuronFindings, part: str) -> list[Statement]:
-    table = _of_part(profile_rows(findings, GINI), part)
+def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
+    table = _of_part(profile_rows(tower, GINI), part)
     if table.empty:
         return []
     most, least = best(table, "value"), table.loc[table["value"].idxmin()]
@@ -67,91 +73,91 @@ def _concentrated_alone(findings: NeuronFindings, part: str) -> list[Statement]:
         f"Concentration ({part}): the Gini index over a layer's neurons goes from {_value(least)} at layer "
         f"{least['layer']} to {_value(most)} at layer {most['layer']}."
     )
-    return [Statement(TOPIC, NOTE, text, (SINGLE,))]
+    return [Statement(TOPIC, NOTE, text, (MODEL,))]
 
 
-def layers(findings: NeuronFindings, part: str) -> list[Statement]:
-    """Which layers carry it, on each side, and what fine-tuning moved."""
-    found = [_peaks(findings, part)]
-    table = _of_part(effect_rows(findings, LAYER_SHARE), part)
-    if findings.profile is not None and len(table):
-        found.append(_shifted(findings, part, table))
+def layers(tower: TowerNeurons, part: str) -> list[Statement]:
+    """Say which layers carry it, on each side, and what fine-tuning moved."""
+    found = [_peaks(tower, part)]
+    table = _of_part(effect_rows(tower, LAYER_SHARE), part)
+    if tower.profile is not None and len(table):
+        found.append(_shifted(tower, part, table))
     return [s for s in found if s is not None]
 
 
-def _peaks(findings: NeuronFindings, part: str) -> Statement | None:
-    """The layer with the largest share of each side.
+def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
+    """Name the layer with the largest share of each side.
 
-    Said to hold most where its interval, widened to hold over all layers, parts and sides, excludes an even spread.
+    It is said to hold most where its interval, widened over all layers, parts and sides, excludes an even spread.
     """
-    level = alpha(findings.profile) if findings.profile is not None else LEVEL
-    cells = _of_part(widened(profile_rows(findings, LAYER_SHARE), level), part)
+    level = alpha(tower.profile) if tower.profile is not None else LEVEL
+    cells = _of_part(widened(profile_rows(tower, LAYER_SHARE), level), part)
     if cells.empty:
         return None
     even = 1 / cells["layer"].nunique()
-    said = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in findings.sides]
+    said = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in tower.sides]
     text = f"Layers ({part}), shares of the total, where an even spread gives {score(even)}: {'; '.join(said)}."
-    return Statement(TOPIC, NOTE, text, tuple(findings.sides))
+    return Statement(TOPIC, NOTE, text, tuple(tower.sides))
 
 
 def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
-    where = "" if name == SINGLE else f" {name}"
+    where = "" if name == MODEL else f" {name}"
     if top["low"] > even:
         return f"layer {top['layer']} holds most{where}, {_value(top)}"
     return f"no layer stands out{where} (at most {_value(top)}, layer {top['layer']})"
 
 
-def _shifted(findings: NeuronFindings, part: str, table: pd.DataFrame) -> Statement:
+def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
     opening = f"Layers ({part})"
-    up, down = _moved(findings, table)
+    up, down = _changed(tower, table)
     if up.empty and down.empty:
-        return _unmoved(f"{opening}, shares of the total", table, "layer")
+        return _unchanged(f"{opening}, shares of the total", table, "layer")
     moves = [f"towards {_layers(up)}"] if len(up) else []
     moves += [f"away from {_layers(down)}"] if len(down) else []
     largest = _largest(table)
     text = (
         f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. Largest change at layer {largest['layer']}: "
-        f"share of the total {_effect(findings, largest)}.{_negligible(findings, up, down)}"
+        f"share of the total {_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
     return Statement(TOPIC, CHANGED, text)
 
 
-def activity(findings: NeuronFindings, part: str) -> list[Statement]:
-    """Are more neurons active? At every threshold, since the answer may turn with it."""
-    paired = activity_effect(findings)
+def activity(tower: TowerNeurons, part: str) -> list[Statement]:
+    """Say whether more neurons are active, at every threshold, since the answer may turn with it."""
+    paired = activity_effect(tower)
     if paired is None:
-        return _active_alone(findings, part)
+        return _active_alone(tower, part)
     table = _of_part(paired, part)
     if table.empty:
         return []
     opening = f"Active neurons ({part}; relative to each unit's largest)"
-    up, down = _moved(findings, table)
+    up, down = _changed(tower, table)
     if up.empty and down.empty:
-        return [_unmoved(opening, table, "threshold")]
+        return [_unchanged(opening, table, "threshold")]
     moves = [f"more at {_thresholds(up)}"] if len(up) else []
     moves += [f"fewer at {_thresholds(down)}"] if len(down) else []
     turn = " The answer depends on the threshold." if len(up) and len(down) else ""
     largest = _largest(table)
     text = (
         f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'threshold')}.{turn} Largest "
-        f"change at {largest['threshold']:g}: part of the neurons {_effect(findings, largest)}."
-        f"{_negligible(findings, up, down)}"
+        f"change at {largest['threshold']:g}: part of the neurons {_effect(tower, largest)}."
+        f"{_negligible(tower, up, down)}"
     )
     return [Statement(TOPIC, CHANGED, text)]
 
 
-def _active_alone(findings: NeuronFindings, part: str) -> list[Statement]:
-    table = _of_part(activity_rows(findings), part)
+def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
+    table = _of_part(activity_rows(tower), part)
     said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
     text = f"Active neurons ({part}; relative to each unit's largest), part of all: {said}."
-    return [Statement(TOPIC, NOTE, text, (SINGLE,))] if said else []
+    return [Statement(TOPIC, NOTE, text, (MODEL,))] if said else []
 
 
-def overlap(findings: NeuronFindings) -> list[Statement]:
-    """How far the two name the same neurons, beside how far each agrees with itself."""
-    if findings.overlap is None:
+def overlap(tower: TowerNeurons) -> list[Statement]:
+    """Say how far the two name the same neurons, beside how far each agrees with itself."""
+    if tower.overlap is None:
         return []
-    together = findings.overlap[findings.overlap["layer"] == 0]
+    together = tower.overlap[tower.overlap["layer"] == 0]
     whole = together[together["part"] == EVERYTHING]
     shown = whole if len(whole) else together
     said = [_overlapping(row) for _, row in shown.iterrows()]
@@ -173,7 +179,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """How far two that name the same neurons would agree, each with the noise that its own halves show.
+    """Return how far two that name the same neurons would agree, each with the noise that its own halves show.
 
     The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
     For Jaccard indices it is a rule of thumb.
@@ -185,22 +191,22 @@ def _of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
     return table[table["part"] == part].reset_index(drop=True)
 
 
-def _moved(findings: NeuronFindings, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows that rose and those that fell, by their corrected p."""
-    if findings.profile is None:
+def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that rose and those that fell, by their corrected p."""
+    if tower.profile is None:
         return table.iloc[:0], table.iloc[:0]
-    changed = table[table["p_corrected"] < alpha(findings.profile)]
+    changed = table[table["p_corrected"] < alpha(tower.profile)]
     return changed[changed["effect"] > 0], changed[changed["effect"] < 0]
 
 
-def _negligible(findings: NeuronFindings, *changed: pd.DataFrame) -> str:
-    """Said where every change was also shown to be within the margin."""
+def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
+    """Say where every change was also shown to be within the margin."""
     found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
-    stated = margin(findings.profile) if findings.profile else float("nan")
+    stated = margin(tower.profile) if tower.profile else float("nan")
     return f" Real but negligible: all are equivalent within {stated:g}." if found and all(found) else ""
 
 
-def _unmoved(opening: str, table: pd.DataFrame, thing: str) -> Statement:
+def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
     equal = sum(is_equivalent(row) for _, row in table.iterrows())
     tone = EQUIVALENT if equal == len(table) else NO_EVIDENCE
     text = (
@@ -212,8 +218,8 @@ def _unmoved(opening: str, table: pd.DataFrame, thing: str) -> Statement:
     return Statement(TOPIC, tone, text)
 
 
-def _beside(findings: NeuronFindings, part: str, statistic: str, name: str) -> str:
-    up, down = _moved(findings, _of_part(effect_rows(findings, statistic), part))
+def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
+    up, down = _changed(tower, _of_part(effect_rows(tower, statistic), part))
     return f"{name}: {len(up)} up, {len(down)} down"
 
 
@@ -221,9 +227,9 @@ def _largest(table: pd.DataFrame) -> "pd.Series[Any]":
     return table.loc[table["effect"].abs().idxmax()]
 
 
-def _effect(findings: NeuronFindings, row: "pd.Series[Any]") -> str:
-    """Both sides, the effect with its interval, and its corrected p."""
-    corrected = f"{correction(findings.profile)}-corrected {p_value(row['p_corrected'])}" if findings.profile else ""
+def _effect(tower: TowerNeurons, row: "pd.Series[Any]") -> str:
+    """Return both sides, the effect with its interval, and its corrected p."""
+    corrected = f"{correction(tower.profile)}-corrected {p_value(row['p_corrected'])}" if tower.profile else ""
     return f"{score(row[BEFORE])} to {score(row[AFTER])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"
 
 
@@ -232,7 +238,7 @@ def _value(row: "pd.Series[Any]") -> str:
 
 
 def _layers(table: pd.DataFrame) -> str:
-    """Layers as people write them: "layer 3", "layers 1-2 and 4-6"."""
+    """Write layers as people do: "layer 3", "layers 1-2 and 4-6"."""
     numbers = sorted(int(layer) for layer in table["layer"])
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     said = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]

@@ -33,7 +33,7 @@ def representation_figures(found: CollectionDrift, subject: Subject) -> tuple[Fi
 
 
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Every similarity by layer with its controls."""
+    """Draw every similarity by layer with its controls."""
     charts = []
     for name, title in SIMILARITIES.items():
         found = drift.similarity[drift.similarity["statistic"] == name]
@@ -96,7 +96,7 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
 
 
 def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """The geometry of both sides by layer."""
+    """Draw the geometry of both sides by layer."""
     charts = []
     for name, title in STATISTICS.items():
         frame = drift.geometry[drift.geometry["statistic"] == name].rename(columns={"side": "series"})

@@ -53,7 +53,7 @@ def measure(context: Context, settings: DriftSettings, planned: Planned) -> Meas
     if bare is not None:
         without_norm = _compared(bare, context.collection, settings, stages.inside("layers, no norm"))
         frames |= _frames(without_norm, "bare/")
-    stages.ended("representations")
+    stages.ended("layers")
     if context.first:
         scores = _whitened(vectors, context)
         stages.ended("whitened retrieval")
@@ -86,7 +86,7 @@ class _Vectors:
 
 
 def _vectors(context: Context) -> _Vectors:
-    """The vectors of both models; those of the controls on the first collection alone."""
+    """Return the vectors of both models; those of the controls on the first collection alone."""
     before, after = (context.encoded(context.models[side]).vectors for side in ("before", "after"))
     if not context.first:
         return _Vectors(before, after, None, ())
@@ -145,7 +145,7 @@ def _in_memory(tower: Representations, final: np.ndarray) -> Representations:
 
 
 def _whitened(vectors: _Vectors, context: Context) -> dict[str, Scores]:
-    """The scores of every side that can be whitened."""
+    """Return the scores of every side that can be whitened."""
     sides = (("before", vectors.before), ("after", vectors.after))
     found = {side: whitened(v, context.collection, context.settings.measures) for side, v in sides}
     return {f"{side}/whitened": scores for side, scores in found.items() if scores is not None}
@@ -156,7 +156,7 @@ def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
 
 
 def _too_few(collection: Collection) -> str:
-    """Why the intervals of this collection cannot be computed; empty where they can."""
+    """Return why the intervals of this collection cannot be computed; empty where they can."""
     needed = 2 * GROUPS
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)

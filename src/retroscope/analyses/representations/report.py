@@ -46,7 +46,7 @@ def _bare(found: Measurement) -> RepresentationDrift | None:
 
 
 def _whitened(found: Measurement, subject: Subject) -> Difference | None:
-    """The effect on every measure; the headline is a family of its own."""
+    """Return the effect on every measure; the headline is a family of its own."""
     before, after = (found.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
     if before is None or after is None:
         return None
@@ -70,7 +70,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Every number of the first collection, and of the others all but the map of layers."""
+    """Return every number of the first collection, and of the others all but the map of layers."""
     first = result.first
     frames = {
         "similarity": first.drift.similarity,

@@ -37,7 +37,7 @@ def _cka(result: RepresentationResult, subject: Subject) -> PaperTable:
 
 
 def _values(drift: RepresentationDrift, tower: str) -> list[str]:
-    """CKA of every layer with its interval, from the bottom."""
+    """Return CKA of every layer with its interval, from the bottom."""
     table = drift.similarity
     found = table[(table["statistic"] == "cka") & (table["tower"] == tower)].sort_values("layer")
     return [

@@ -41,7 +41,7 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
         name: _compared(*pair, settings, stages)
         for name, pair in _towers(context.models["before"], context.models["after"]).items()
     }
-    stages.ended("weights")
+    stages.ended("tensors")
     tensors = [f.tensors.assign(tower=name, before_name=f.before, after_name=f.after) for name, f in towers.items()]
     return Measurement(
         frames={"tensors": pd.concat(tensors, ignore_index=True)},
@@ -65,7 +65,7 @@ def _compared(before: Encoder, after: Encoder, settings: WeightSettings, stages:
         weights_of(after.backbone, after.name),
         spectra=settings.spectra and single,
         directions=settings.directions,
-        progress=stages.inside("weights"),
+        progress=stages.inside("tensors"),
     )
     notes = drift.notes if single else (*drift.notes, COARSE)
     return replace(drift, before=before.name, after=after.name, n_blocks=before.anatomy.n_blocks, notes=notes)

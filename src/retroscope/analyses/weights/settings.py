@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from retroscope.drift.settings import DIRECTIONS
 from retroscope.errors import SettingsError
 
 
@@ -15,7 +16,7 @@ class WeightSettings:
     """
 
     spectra: bool = True
-    directions: int = 8
+    directions: int = DIRECTIONS
 
     def __post_init__(self) -> None:
         if self.directions < 1:

@@ -130,9 +130,9 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign
+    from retroscope.study.folder import GRID as SUMMARY
     from retroscope.study.grid import describe_grid, prepare_grid, run_grid
     from retroscope.study.grid_report import write_grid_report
-    from retroscope.study.grid_summary import GRID as SUMMARY
     from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
 
     grid = prepare_grid(settings)

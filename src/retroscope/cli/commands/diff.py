@@ -9,7 +9,6 @@ from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 
 EXAMPLE = "retroscope diff bert-base-uncased facebook/contriever --out runs/diff"
-DOCUMENT = "diff.json"
 DIRECTIONS = 8
 
 
@@ -48,9 +47,10 @@ def run(
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign, refuse_other_report
+    from retroscope.study.folder import DIFF
 
     if out is not None:
-        refuse_other_report(out, DOCUMENT)
+        refuse_other_report(out, DIFF)
         for name in ("tables", "figures"):
             refuse_foreign(out / name)
     with claimed(*([out] if out else [])), progress_bars() as progress:
@@ -60,6 +60,6 @@ def run(
         )  # fmt: skip
     document = diff_document(drift)
     if out is not None:
-        write_text(out / DOCUMENT, in_json(document))
+        write_text(out / DIFF, in_json(document))
         note(f"report: {write_diff(drift, out, document)}")
     emit(document) if as_json else say(diff_text(drift))

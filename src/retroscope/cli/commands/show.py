@@ -19,15 +19,11 @@ def run(
     as_json: o.Json = False,
 ) -> None:
     """Print what a finished study found."""
-    from retroscope.cli.commands import diff
     from retroscope.cli.terminal import emit, say
     from retroscope.documents import read_document
-    from retroscope.study.console import in_words
-    from retroscope.study.folder import FACTS
-    from retroscope.study.grid_summary import GRID
-    from retroscope.study.study import load_study
+    from retroscope.study.folder import DIFF, FACTS, GRID
 
-    others = [folder / name for name in (GRID, diff.DOCUMENT) if (folder / name).exists()]
+    others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
         documents = [read_document(file) for file in others]
         if as_json:
@@ -36,8 +32,9 @@ def run(
             texts = [[*one["verdict"], *(f"- {caveat}" for caveat in one.get("caveats", ()))] for one in documents]
             say("\n\n".join("\n".join(lines) for lines in texts))
         return
+
+    from retroscope.study.console import in_words
+    from retroscope.study.study import load_study
+
     study = load_study(folder)
-    if as_json:
-        emit(study.summary())
-    else:
-        say(in_words(study.report_contents))
+    emit(study.summary()) if as_json else say(in_words(study.report_contents))

@@ -1,4 +1,4 @@
-"""What ablation curves say in numbers: every fraction against its controls, and the areas between the curves."""
+"""Ablation curves in numbers: every fraction against its controls, and the areas between the curves."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from retroscope.analyses.neurons.result import LARGEST, RANDOM, TOP
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.scores import Scores
 from retroscope.statistics.area import mean_area_between
@@ -20,8 +21,6 @@ from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.prediction import prediction_p
 from retroscope.statistics.settings import ComparisonSettings
 
-TOP, LARGEST, RANDOM = "top", "largest", "random"
-
 
 def curve_table(
     values: xr.DataArray,
@@ -29,7 +28,7 @@ def curve_table(
     settings: IntervalSettings,
     passages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> pd.DataFrame:
-    """A row for each fraction and measure, means over queries.
+    """Return a row for each fraction and measure, means over queries.
 
     Columns: `fraction`, `measure`, `n` queries, `intact`, one for each label of `how` (`random`: mean of the draws),
     `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with `_low`
@@ -71,10 +70,10 @@ def _paired(
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
-    held, left = (
+    remaining, left = (
         Scores("ablation", side.transpose("query", "fraction", "measure"), passages=passages) for side in (top, other)
     )
-    return compare_scores(held, left, level)
+    return compare_scores(remaining, left, level)
 
 
 def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
@@ -83,14 +82,14 @@ def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
 
 def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
     """`cell`: (query, how, draw)."""
-    held = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
+    means = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
     draws = cell.sel(how=RANDOM).transpose("query", "draw").values.mean(axis=0)
-    not_above = int((draws <= held[TOP]).sum())
-    p_draws = prediction_p(held[TOP], draws)
+    not_above = int((draws <= means[TOP]).sum())
+    p_draws = prediction_p(means[TOP], draws)
     p_over_random = _all_of([_harmful(by_query), p_draws, 1.0 if not_above else 0.0])
     return {
         "n": int(by_query["n"]),
-        **held,
+        **means,
         RANDOM: float(draws.mean()),
         "random_lowest": float(draws.min()),
         "random_highest": float(draws.max()),
@@ -123,7 +122,7 @@ def _all_of(p: Sequence[float]) -> float:
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """By how much the curves of the chosen sets lie below the mean of the random ones.
+    """Return by how much the curves of the chosen sets lie below the mean of the random ones.
 
     Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
     `area_low`, `area_high` (interval over queries, the draws taken as they are), `n` queries.
@@ -146,7 +145,7 @@ def area_table(
 
 
 def shared_by_chance(top: NeuronSet, ranking: Ranking) -> float:
-    """Expected share of the top neurons in a random set of the same histogram; 1 where whole layers are top."""
+    """Return the share of the top expected in a random set of the same histogram; 1 where whole layers are top."""
     sizes = dict(zip(ranking.sites, map(len, ranking.values), strict=True))
     counts = {(part, layer): len(some) for part, layers in top.neurons.items() for layer, some in layers.items()}
     return sum(n * n / sizes[site] for site, n in counts.items()) / len(top)

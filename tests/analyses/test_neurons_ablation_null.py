@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_table import area_table, curve_table, prediction_p
-from retroscope.analyses.neurons.ablation_words import harmed
-from retroscope.analyses.neurons.result import Ablation
+from retroscope.analyses.neurons.ablation.table import area_table, curve_table
+from retroscope.analyses.neurons.result import AblationCurves
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.prediction import prediction_p
 
 gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 ALPHA, QUERIES, DRAWS = 0.05, 100, 5
@@ -22,7 +22,7 @@ FEW = IntervalSettings(resamples=100)
 HOWS = ("top", "signed", "largest", "bottom", "random")
 
 
-def drawn(random: np.random.Generator, loss: float = 0.0, largest: float = 0.0) -> Ablation:
+def drawn(random: np.random.Generator, loss: float = 0.0, largest: float = 0.0) -> AblationCurves:
     """Every set has a harm of its own, alike for all queries; the top's is one of them, and `loss` more.
 
     The largest harm as one more set does, and `largest` more.
@@ -40,7 +40,7 @@ def drawn(random: np.random.Generator, loss: float = 0.0, largest: float = 0.0) 
     intact = ablated.isel(how=0, draw=0, fraction=0, drop=True)
     table = curve_table(ablated, intact, FEW).assign(neurons=4, layers=1, shared_by_chance=0.01, shared_with_largest=0)
     scores, recipe = Scores("ablation", ablated), {"beside": "signed", "layers": 2, "level": 0.95}
-    return Ablation(scores, Scores("intact", intact), table, area_table(ablated, FEW), recipe)
+    return AblationCurves(scores, Scores("intact", intact), table, area_table(ablated, FEW), recipe)
 
 
 def test_one_more_random_set_is_confirmed_no_more_often_than_alpha() -> None:
@@ -52,7 +52,7 @@ def test_one_more_random_set_is_confirmed_no_more_often_than_alpha() -> None:
     assert without > ALPHA + 3 * error
 
 
-def verdicts(ablation: Ablation) -> tuple[bool, bool]:
+def verdicts(ablation: AblationCurves) -> tuple[bool, bool]:
     """Of the rule against random neurons, and of the rule that takes the draws as fixed."""
     row = ablation.table.iloc[0]
     by_query = bool(row["harm"] > 0 and row["p_queries"] < ALPHA)
@@ -62,7 +62,7 @@ def verdicts(ablation: Ablation) -> tuple[bool, bool]:
 def test_a_top_that_harms_far_more_than_sets_differ_is_confirmed() -> None:
     """0.3 is ten of their deviations; t of 4 degrees of freedom exceeds 2.3 nearly always."""
     random = np.random.default_rng(1)
-    assert np.mean([harmed(drawn(random, 0.3)) for _ in range(40)]) > 0.9
+    assert np.mean([drawn(random, 0.3).harms for _ in range(40)]) > 0.9
 
 
 def test_a_top_that_only_names_large_neurons_is_not_confirmed() -> None:
@@ -74,10 +74,10 @@ def test_a_top_that_only_names_large_neurons_is_not_confirmed() -> None:
     random, n = np.random.default_rng(2), 200
     made = [same_neurons(drawn(random, 0.3, 0.3), random) for _ in range(n)]
     assert np.mean([a.table["over_random"].iloc[0] for a in made]) > 0.9
-    assert np.mean([harmed(a) for a in made]) <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 * (1 - ALPHA / 2) / n)
+    assert np.mean([a.harms for a in made]) <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 * (1 - ALPHA / 2) / n)
 
 
-def same_neurons(made: Ablation, random: np.random.Generator) -> Ablation:
+def same_neurons(made: AblationCurves, random: np.random.Generator) -> AblationCurves:
     """The same, the largest leaving what the top leaves but for noise of the queries."""
     values = made.scores.values.copy()
     noise = 0.05 * random.standard_normal(QUERIES)

@@ -6,16 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from retroscope.study.figures import draw_neurons
 
-from retroscope.analyses.neurons.result import NeuronFindings
+from retroscope.analyses.neurons.figures import draw_neurons
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.study.verdict import verdict
 from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN
-from synthetic_findings import BLOCKS, ablation, findings, model, neuron_findings, neuron_side, overlap_rows, tower
+from synthetic_neurons import BLOCKS, ablation, alone, changed, neuron_side, overlap_rows, tower_neurons
 
 
 def said(found, start):
@@ -26,15 +24,11 @@ def all_said(found, start):
     return [s for s in neuron_statements(found) if s.text.startswith(start)]
 
 
-def alone(side):
-    return NeuronFindings({"model": side})
-
-
-NOTHING = neuron_findings(after=neuron_side(seed=7, ablation=ablation()))
+NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
 def test_the_planted_layer_is_named_where_neurons_concentrate():
-    found = said(neuron_findings(), "Concentration (intermediate)")
+    found = said(tower_neurons(), "Concentration (intermediate)")
     assert found.tone == CHANGED
     assert "fewer neurons hold the attribution at layer 3, of 6 layers" in found.text
     assert "Largest change at layer 3: Gini index 0." in found.text
@@ -43,14 +37,14 @@ def test_the_planted_layer_is_named_where_neurons_concentrate():
 
 
 def test_the_reverse_is_said_in_reverse():
-    planted, plain = neuron_findings().sides["after"], neuron_findings().sides["before"]
-    found = said(neuron_findings(before=planted, after=plain), "Concentration (intermediate)")
+    planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
+    found = said(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
     assert "more neurons share it at layer 3" in found.text
     assert "fewer neurons" not in found.text
 
 
 def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before():
-    peaks, moved = all_said(neuron_findings(), "Layers (intermediate)")
+    peaks, moved = all_said(tower_neurons(), "Layers (intermediate)")
     assert "an even spread gives 0.167" in peaks.text
     assert "no layer stands out before" in peaks.text
     assert "layer 3 holds most after" in peaks.text
@@ -70,13 +64,13 @@ def moved(move, margin):
     """The concentration statement where every statistic moved by `move` [unit, statistic, part, layer]."""
     side = neuron_side()
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
-    after = Scores("neurons", side.scores.values + move)
-    profile = compare_scores(side.scores, after, settings)
-    return said(neuron_findings(before=side, after=side, profile=profile), "Concentration (output)")
+    after = Scores("neurons", side.attribution.scores.values + move)
+    profile = compare_scores(side.attribution.scores, after, settings)
+    return said(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
 
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin():
-    jitter = 1e-6 * np.random.default_rng(0).standard_normal(neuron_side().scores.values.shape)
+    jitter = 1e-6 * np.random.default_rng(0).standard_normal(neuron_side().attribution.scores.values.shape)
     assert moved(jitter - jitter.mean(0), 0.05).tone == EQUIVALENT
     assert moved(jitter - jitter.mean(0), None).tone == NO_EVIDENCE
 
@@ -84,7 +78,7 @@ def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin():
 @pytest.mark.parametrize("after", [neuron_side(planted=20.0), neuron_side(seed=7)])
 def test_without_a_margin_no_word_speaks_of_equivalence(after):
     """The margin of retrieval is none for neurons, so that none is given."""
-    found = neuron_findings(after=after)
+    found = tower_neurons(after=after)
     assert found.profile.method["margin"] is None
     texts = [s.text for s in neuron_statements(found)]
     texts += [text for f in draw_neurons(found) for text in (f.caption, f.alt, json.dumps(f.specification))]
@@ -94,16 +88,16 @@ def test_without_a_margin_no_word_speaks_of_equivalence(after):
 
 
 def test_a_sure_but_negligible_change_says_both():
-    jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().scores.values.shape)
+    jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
     found = moved(jitter, 0.05)
     assert found.tone == CHANGED
     assert found.text.endswith("Real but negligible: all are equivalent within 0.05.")
     assert "negligible" not in moved(jitter, None).text
-    assert "negligible" not in said(neuron_findings(), "Concentration (intermediate)").text
+    assert "negligible" not in said(tower_neurons(), "Concentration (intermediate)").text
 
 
 def test_activity_is_told_at_every_threshold():
-    found = said(neuron_findings(), "Active neurons (output")
+    found = said(tower_neurons(), "Active neurons (output")
     assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in found.text  # the planted neurons set the scale of all
     assert "depends on the threshold" not in found.text
     assert "relative to each unit's largest" in found.text
@@ -111,29 +105,29 @@ def test_activity_is_told_at_every_threshold():
 
 def test_an_answer_that_turns_with_the_threshold_is_said_to():
     one, two = neuron_side("b", seed=6), neuron_side(seed=6)
-    values = two.scores.values.copy()
+    values = two.attribution.scores.values.copy()
     for name, move in (("active@0.1", 0.1), ("active@0.5", -0.02)):
         values.loc[{"statistic": name}] = values.sel(statistic=name) + move
-    turned = replace(two, scores=Scores("neurons", values))
-    found = said(neuron_findings(before=one, after=turned), "Active neurons (output")
+    turned = changed(two, scores=Scores("neurons", values))
+    found = said(tower_neurons(before=one, after=turned), "Active neurons (output")
     assert "more at 0.1 and fewer at 0.5" in found.text
     assert "The answer depends on the threshold." in found.text
 
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested():
-    found = said(neuron_findings(), "Overlap")
+    found = said(tower_neurons(), "Overlap")
     assert found.tone == NOTE
     assert ", where their own noise allows 0." in found.text
     assert "less than" not in found.text, "one split gives no test"
     assert "of after, 0.010 by chance" in found.text
-    assert not all_said(neuron_findings(overlap=None), "Overlap")
+    assert not all_said(tower_neurons(overlap=None), "Overlap")
 
 
 def overlapping(**row):
     rows = overlap_rows()
     here = (rows["part"] == "all") & (rows["measure"] == "jaccard")
     rows.loc[here, list(row)] = list(row.values())
-    return said(neuron_findings(overlap=rows), "Overlap").text.split("; ")[0]
+    return said(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
 
 
 def test_a_noisy_side_does_not_make_two_agree():
@@ -151,7 +145,7 @@ def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own):
 def test_an_overlap_without_an_order_is_not_a_number():
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
-    found = said(neuron_findings(overlap=rows), "Overlap")
+    found = said(tower_neurons(overlap=rows), "Overlap")
     assert "the sets of top neurons (Jaccard) is not defined (equal values)" in found.text
     assert "nan" not in found.text
 
@@ -163,11 +157,11 @@ def judged(made, **columns):
 
 
 def test_ablation_that_harms_more_than_both_controls_confirms():
-    found = said(neuron_findings(), "Ablation confirms the neurons of the after side")
+    found = said(tower_neurons(), "Ablation confirms the neurons of the after side")
     assert found.tone == SHOWN
     assert found.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in found.text
-    assert "holding the top 0.1 % of them (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in found.text
+    assert "fixing the top 0.1 % of them (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in found.text
     assert "The top lies below all 5 random draws at 4 of 4 shares; area between the curves of random" in found.text
     assert "of the top by signed value in these layers +0.1" in found.text
 
@@ -176,7 +170,7 @@ def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told():
     """The verdict is about all shares: harm at 10 % alone is named as that."""
     found = judged(ablation(), confirmed=[False, False, True, False])
     assert found.tone == SHOWN
-    assert "at 10 % of them (1 of 4 shares, the smallest 10 %): holding the top 10 % of them (42 neurons" in found.text
+    assert "at 10 % of them (1 of 4 shares, the smallest 10 %): fixing the top 10 % of them (42 neurons" in found.text
 
 
 def test_both_comparisons_are_told_with_their_p():
@@ -196,7 +190,7 @@ def test_large_neurons_that_harm_as_much_do_not_confirm(largest):
     found = said(alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm")
     assert found.tone == CAUTION
     assert "no evidence that the attribution finds more than large neurons" in found.text
-    assert "holding the top 0.1 % of them" in found.text  # where it beats random neurons, and not where it may not
+    assert "fixing the top 0.1 % of them" in found.text  # where it beats random neurons, and not where it may not
     assert not all_said(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
 
 
@@ -212,7 +206,7 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny():
 @pytest.mark.parametrize("harm", [0.01, -0.2])
 def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
-    found = neuron_findings(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
+    found = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
     statement = said(found, "Ablation does not confirm the neurons of the after side")
     assert statement.tone == CAUTION
     assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
@@ -225,9 +219,9 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
 def test_queries_that_chose_the_neurons_show_nothing():
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
-    found = neuron_findings(after=neuron_side(planted=20.0, ablation=same))
+    found = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
     statement = said(found, "Ablation agrees with the neurons of the after side at 0.1 %")
-    assert "the smallest 0.1 %), but cannot confirm them: holding" in statement.text
+    assert "the smallest 0.1 %), but cannot confirm them: fixing" in statement.text
     assert statement.tone == CAUTION
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
     assert [s.rests_on for s in neuron_statements(found) if s.tone == SHOWN] == [("before",)]
@@ -236,7 +230,7 @@ def test_queries_that_chose_the_neurons_show_nothing():
 
 
 def test_without_an_ablation_a_count_is_not_evidence():
-    found = neuron_findings(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
+    found = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     told = all_said(found, "No ablation was run")
     assert [s.tone for s in told] == [CAUTION, CAUTION]
     assert all("A count without an ablation is not evidence" in s.text for s in told)
@@ -277,7 +271,9 @@ def test_noise_is_a_caution_and_from_half_of_the_units_an_alarm(noise, tone):
 
 
 def test_noise_that_the_attribution_tells_of_is_told_once():
-    found = alone(neuron_side(noise=5, warnings=("noise: in 5 of 60 units F moves by no more than rounding",)))
+    found = alone(
+        neuron_side(noise=5, warnings=("noise: in 5 of 60 units F moves by no more than rounding",), noise_warned=True)
+    )
     assert len([s for s in neuron_statements(found) if "no more than rounding" in s.text]) == 1
 
 
@@ -294,10 +290,10 @@ def test_completeness_is_always_told(gap, tone):
 def with_gaps(by_layer, weight):
     """A side whose gaps and totals are given by layer, the same in every part."""
     side = neuron_side(ablation=ablation())
-    values = side.scores.values.copy()
+    values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "gap"}] = np.array(by_layer)
     values.loc[{"statistic": "total"}] = np.array(weight)
-    return replace(side, scores=replace(side.scores, values=values))
+    return changed(side, scores=replace(side.attribution.scores, values=values))
 
 
 def test_completeness_is_judged_where_the_attribution_lies():
@@ -307,7 +303,7 @@ def test_completeness_is_judged_where_the_attribution_lies():
     weight = [1.0] * len(BLOCKS)
     weight[0] = 3.0 * len(BLOCKS)
     side = with_gaps(gaps, weight)
-    assert np.median(side.scores.values.sel(statistic="gap")) < 0.002
+    assert np.median(side.attribution.scores.values.sel(statistic="gap")) < 0.002
     (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
     assert statement.tone == ALARM
     assert "most at layer 1 (intermediate" in statement.text
@@ -326,7 +322,7 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged():
 
 def test_the_norm_asks_nothing_about_retrieval():
     side = neuron_side()
-    norm = replace(side, recipe={**side.recipe, "target": "norm"})
+    norm = changed(side, recipe={**side.recipe, "target": "norm"})
     assert said(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
     assert not all_said(alone(side), "The target")
 
@@ -340,8 +336,8 @@ def test_a_retriever_alone_is_described_and_nothing_changed():
 
 def test_warnings_of_the_comparison_are_told_once():
     warned = neuron_side(planted=20.0, ablation=ablation(), warnings=("odd",))
-    warned = replace(warned, scores=replace(warned.scores, warnings=("odd",)))
-    found = neuron_findings(after=warned)
+    warned = changed(warned, scores=replace(warned.attribution.scores, warnings=("odd",)))
+    found = tower_neurons(after=warned)
     found = replace(found, profile=replace(found.profile, warnings=(*found.profile.warnings, "few queries")))
     told = [s.text for s in neuron_statements(found) if s.text.startswith("Warning")]
     assert told == [
@@ -350,40 +346,12 @@ def test_warnings_of_the_comparison_are_told_once():
     ]
 
 
-def test_the_verdict_of_a_comparison_carries_the_neurons():
-    plain, with_neurons = verdict(findings()), verdict(findings(neurons=neuron_findings()))
-    added = [s for s in with_neurons.statements if s.topic == "neurons"]
-    assert [s for s in with_neurons.statements if s.topic != "neurons"] == list(plain.statements)
-    said = neuron_statements(neuron_findings())
-    assert [s.text for s in with_neurons.unconfirmed] == [s.text for s in said if s.doubts]
-    assert [s.text for s in added if "more statement" not in s.text] == [s.text for s in said if not s.doubts]
-    noisy = verdict(findings(neurons=neuron_findings(after=neuron_side(noise=40))))
-    assert noisy.alarms[0].text.startswith("NEURONS ARE NOISE of the after side")
-
-
-def test_a_failed_self_test_marks_the_neurons_of_its_side():
-    found = findings(
-        before=model("b", towers=(tower("query and passage", failed=True),)), neurons=neuron_findings()
-    )  # fmt: skip
-    said = verdict(found)
-    neurons = {s.rests_on: s.doubts for s in (*said.statements, *said.unconfirmed) if s.topic == "neurons"}
-    mark = "rests on the before side, which failed a self-test (see above)"
-    assert mark in neurons["before", "after"]
-    assert mark in neurons[("before",)]
-    assert mark not in neurons[("after",)]
-
-
-def test_neurons_of_other_sides_are_an_error():
-    with pytest.raises(AnalysisError, match=r"neurons of the sides \['model'\] in a comparison"):
-        findings(neurons=alone(neuron_side()))
-
-
 def test_units_that_are_noise_do_not_decide_which_layers_carry():
     """Noise units whose total lies in one layer would make it stand out, if they counted."""
     side = neuron_side(noise=20)
-    values = side.scores.values.copy()
+    values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
-    found = alone(replace(side, scores=Scores("neurons", values)))
+    found = alone(changed(side, scores=Scores("neurons", values)))
     peaks = [s.text for s in neuron_statements(found) if s.text.startswith("Layers")]
     assert all("no layer stands out" in text for text in peaks)
 
@@ -394,7 +362,7 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told():
     whole = ablation(harm=0)
     values = whole.scores.values.assign_coords(fraction=pd.Index([0.001, 0.02, 0.1, 0.3]))
     found = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
-    assert "holding the top 2 % of them" in said(found, "Ablation").text
+    assert "fixing the top 2 % of them" in said(found, "Ablation").text
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be():

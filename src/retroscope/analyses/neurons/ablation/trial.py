@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
@@ -22,51 +23,54 @@ BOTH = ("query", "passage")
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class AblationTrial:
     """What every ablation of one retriever on one collection shares.
 
     Attributes:
         collection: with the queries that are measured.
-        measures: ir-measures names.
         texts: of each tower.
         moments: of the neurons of the towers that are ablated, over their texts.
-        hold_mean: neurons are held at their means, else at zero.
         intact: the vectors of each tower.
-        told: hears how many texts were encoded.
+        settings: of the ablation.
+        counter: of the texts that were encoded.
     """
 
     retriever: Retriever
     collection: Collection
-    measures: tuple[str, ...]
     texts: Mapping[str, TowerTexts]
     moments: Mapping[str, NeuronMoments]
-    hold_mean: bool
     intact: Mapping[str, Representations]
-    told: "Counter"
+    settings: AblationSettings
+    counter: "Counter"
+
+    @property
+    def at_mean(self) -> bool:
+        """Return whether neurons are fixed at their means, else at zero."""
+        return self.settings.fixed_at == "mean"
 
     def values(self, neurons: NeuronSet | None) -> Float[np.ndarray, "query measure"]:
-        """The measures of every query with these neurons held; None ablates nothing."""
+        """Return the measures of every query with these neurons fixed; None ablates nothing."""
         vectors = dict(self.intact)
         if neurons is not None:
             for tower, moments in self.moments.items():
-                with ablated(self.texts[tower].encoder, neurons, moments if self.hold_mean else None):
-                    vectors[tower] = encoded(self.texts[tower], self.told)
+                with ablated(self.texts[tower].encoder, neurons, moments if self.at_mean else None):
+                    vectors[tower] = encoded(self.texts[tower], self.counter)
         made = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}
         )
-        return np.asarray(retrieve(made, self.collection, self.measures).scores.values.values)
+        return np.asarray(retrieve(made, self.collection, self.settings.measures).scores.values.values)
 
 
 @dataclass
 class Counter:
-    """Adds up the texts that were encoded and tells of them."""
+    """Add up the texts that were encoded and report them."""
 
     progress: Progress | None
     total: int
     done: int = 0
 
     def add(self, texts: int) -> None:
-        """So many more."""
+        """Count so many more."""
         self.done += texts
         if self.progress:
             self.progress("encoding under ablation", self.done, self.total)
@@ -87,28 +91,24 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
 def make_trial(
     retriever: Retriever,
     collection: Collection,
-    *,
     towers: tuple[str, ...],
-    measures: tuple[str, ...],
-    hold_mean: bool,
-    batch_tokens: int | None,
-    ablations: int,
+    settings: AblationSettings,
     progress: Progress | None,
-) -> Trial:
+) -> AblationTrial:
     """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated."""
-    texts = {tower: texts_of(retriever, collection, tower, batch_tokens) for tower in BOTH}
+    texts = {tower: texts_of(retriever, collection, tower, settings.batch_tokens) for tower in BOTH}
     sizes = {tower: len(some.rows) for tower, some in texts.items()}
-    told = Counter(progress, sum(sizes.values()) + ablations * sum(sizes[tower] for tower in towers))
-    intact = {tower: encoded(some, told) for tower, some in texts.items()}
+    counter = Counter(progress, sum(sizes.values()) + settings.ablations * sum(sizes[tower] for tower in towers))
+    intact = {tower: encoded(some, counter) for tower, some in texts.items()}
     moments = {tower: _moments(texts[tower]) for tower in towers}
-    return Trial(retriever, collection, measures, texts, moments, hold_mean, intact, told)
+    return AblationTrial(retriever, collection, texts, moments, intact, settings, counter)
 
 
 def _moments(texts: TowerTexts) -> NeuronMoments:
     return moments_of_rows(texts.encoder, texts.rows, texts.tokens)
 
 
-def encoded(texts: TowerTexts, told: Counter) -> Representations:
-    """The final vectors."""
-    final = final_vectors(texts.encoder, texts.rows, texts.tokens, told.add)
+def encoded(texts: TowerTexts, counter: Counter) -> Representations:
+    """Return the final vectors."""
+    final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add)
     return representations_in_memory(texts.ids, final[:, None].numpy())

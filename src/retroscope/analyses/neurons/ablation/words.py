@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.neurons.result import LARGEST, SINGLE, Ablation, NeuronSide
+from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import CAUTION, SHOWN, Statement
+from retroscope.typesetting.subject import MODEL
 
 TOPIC = "neurons"
 REFERENCE = 0.01  # where nothing is confirmed the report shows the ablated share nearest to this one
-HELD = {"mean": "their mean", "zero": "zero"}
+VALUES = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
 AS_LARGE = (
@@ -26,13 +27,13 @@ TOO_FEW = "They cost more than every random draw, but the draws are too few or v
 NOTHING = "Nothing shows that retrieval needs these neurons more than others."
 
 
-def of(name: str, side: NeuronSide) -> str:
-    """The side in words: "of the after side", or "of MODEL" where it is alone."""
-    return f"of {side.model}" if name == SINGLE else f"of the {name} side"
+def of(name: str, side: AttributedModel) -> str:
+    """Return the side in words: "of the after side", or "of MODEL" where it is alone."""
+    return f"of {side.name}" if name == MODEL else f"of the {name} side"
 
 
-def ablated(name: str, side: NeuronSide) -> list[Statement]:
-    """Say whether holding the named neurons harms retrieval more than holding others does, and at which shares."""
+def ablated(name: str, side: AttributedModel) -> list[Statement]:
+    """Say whether fixing the named neurons harms retrieval more than fixing others does, and at which shares."""
     if side.ablation is None:
         text = (
             f"No ablation was run on the neurons {of(name, side)}. A count without an ablation is not evidence: "
@@ -42,10 +43,10 @@ def ablated(name: str, side: NeuronSide) -> list[Statement]:
     ablation = side.ablation
     row = shown(ablation)
     said = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
-    if confirmed(ablation):
+    if ablation.confirms:
         text = f"Ablation confirms the neurons {of(name, side)} at {_where(ablation)}: {said}"
         return [Statement(TOPIC, SHOWN, text, (name,))]
-    if harmed(ablation):
+    if ablation.harms:
         who = f"{of(name, side)} at {_where(ablation)}"
         text = f"Ablation agrees with the neurons {who}, but cannot confirm them: {said}"
         return [Statement(TOPIC, CAUTION, text, (name,))]
@@ -53,77 +54,45 @@ def ablated(name: str, side: NeuronSide) -> list[Statement]:
     return [Statement(TOPIC, CAUTION, text, (name,))]
 
 
-def confirmed(ablation: Ablation) -> bool:
-    """Whether the top costs more than both controls, on queries that had no part in choosing it."""
-    return harmed(ablation) and not chosen_on(ablation)
-
-
-def harmed(ablation: Ablation) -> bool:
-    """Whether, at some share of the neurons, the top costs more than random neurons and than the largest ones do.
-
-    Corrected over the shares (see `study.ablation_table.curve_table`).
-    """
-    return bool(confirmed_fractions(ablation))
-
-
-def confirmed_fractions(ablation: Ablation) -> tuple[float, ...]:
-    """The shares of the neurons at which it does, rising, by the first measure."""
-    return _fractions(ablation, "confirmed")
-
-
-def _fractions(ablation: Ablation, claim: str) -> tuple[float, ...]:
-    table = _of_verdict(ablation)
-    return tuple(sorted(float(f) for f in table.loc[table[claim].astype(bool), "fraction"]))
-
-
-def _of_verdict(ablation: Ablation) -> pd.DataFrame:
-    return ablation.table[ablation.table["measure"] == ablation.measures[0]]
-
-
-def shown(ablation: Ablation) -> "pd.Series[Any]":
-    """The row that is told in numbers.
+def shown(ablation: AblationCurves) -> "pd.Series[Any]":
+    """Return the row that is reported in numbers.
 
     The smallest share that is confirmed; else the smallest at which the top beats random neurons; else the one nearest
     to 1 %.
     """
-    table = _of_verdict(ablation)
+    table = ablation.of_headline
     for claim in ("confirmed", "over_random"):
-        found = _fractions(ablation, claim)
+        found = ablation.fractions_where(claim)
         if found:
             return table.loc[(table["fraction"] - found[0]).abs().idxmin()]
     return table.loc[np.abs(np.log(table["fraction"].astype(float) / REFERENCE)).idxmin()]
 
 
-def chosen_on(ablation: Ablation) -> int:
-    """How many of the measured queries had a part in choosing the neurons."""
-    return int(ablation.recipe.get("attributed_queries", 0))
-
-
-def _where(ablation: Ablation) -> str:
-    """Every share that is confirmed, in words, and the smallest of them."""
-    found = [share(f) for f in confirmed_fractions(ablation)]
+def _where(ablation: AblationCurves) -> str:
+    """Name every share that is confirmed, and the smallest of them."""
+    found = [share(f) for f in ablation.fractions_where("confirmed")]
     listed = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
     return f"{listed} of them ({len(found)} of {count(len(ablation.fractions), 'share')}, the smallest {found[0]})"
 
 
 def share(fraction: float) -> str:
-    """A share of the neurons in per cent, as it was typed."""
+    """Return a share of the neurons in per cent, as it was typed."""
     return f"{100 * fraction:.3g} %"
 
 
-def _why_not(ablation: Ablation, row: "pd.Series[Any]") -> str:
-    if _fractions(ablation, "over_random"):
+def _why_not(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
+    if ablation.fractions_where("over_random"):
         return AS_LARGE
     by_query = row["harm"] > 0 and row["p_queries"] <= 1 - ablation.recipe["level"]
     return TOO_FEW if by_query and row["below_every_draw"] else NOTHING
 
 
-def _sizes(ablation: Ablation, row: "pd.Series[Any]") -> str:
-    held, measure = HELD.get(ablation.recipe.get("hold", ""), "one value"), row["measure"]
+def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
+    value, measure = VALUES.get(ablation.recipe.get("fixed_at", ""), "one value"), row["measure"]
     layers = f"{int(row['layers'])} of {count(int(ablation.recipe['layers']), 'layer')}"
     return (
-        f"holding the top {share(row['fraction'])} of them ({count(int(row['neurons']), 'neuron')}, in {layers}) at "
-        f"{held} takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to "
+        f"fixing the top {share(row['fraction'])} of them ({count(int(row['neurons']), 'neuron')}, in {layers}) at "
+        f"{value} takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to "
         f"{score(row['top'])}, as many random ones of the same layers to {score(row['random'])}, and as many of the "
         f"largest to {score(row[LARGEST])}. Harm over random {signed(row['harm'])} "
         f"{interval(row['harm_low'], row['harm_high'], effect=True)}, paired by query, {p_value(row['p_queries'])}; as "
@@ -134,22 +103,22 @@ def _sizes(ablation: Ablation, row: "pd.Series[Any]") -> str:
     )
 
 
-def _curve(ablation: Ablation) -> str:
-    """Every share against every draw, the area, and the ranking beside it."""
-    table = _of_verdict(ablation)
+def _curve(ablation: AblationCurves) -> str:
+    """Compare every share with every draw, and the areas below the curves."""
+    table = ablation.of_headline
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
     said = f"The top lies below all {count(draws, 'random draw')} at {lower} of {count(len(table), 'share')}"
-    areas = [_area(ablation, how, words) for how, words in _curves_told(ablation)]
+    areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
     return f"{said}; area between the curves of random neurons and of {', of '.join(a for a in areas if a)}."
 
 
-def _curves_told(ablation: Ablation) -> list[tuple[str, str]]:
+def _curves_named(ablation: AblationCurves) -> list[tuple[str, str]]:
     beside = str(ablation.recipe["beside"])
-    return [("top", "the top"), (beside, f"the top by {beside} value in these layers"), (LARGEST, "the largest")]
+    return [(TOP, "the top"), (beside, f"the top by {beside} value in these layers"), (LARGEST, "the largest")]
 
 
-def _area(ablation: Ablation, how: str, words: str) -> str:
+def _area(ablation: AblationCurves, how: str, words: str) -> str:
     found = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
     if found.empty:
         return ""
@@ -157,8 +126,8 @@ def _area(ablation: Ablation, how: str, words: str) -> str:
     return f"{words} {signed(size)} {interval(low, high, effect=True)}"
 
 
-def _limits(ablation: Ablation, row: "pd.Series[Any]") -> str:
-    """What weakens the comparison."""
+def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
+    """Say what weakens the comparison."""
     said = ""
     if row["shared_by_chance"] > SHARED:
         said += f" A random set shares {row['shared_by_chance']:.0%} of the top by chance: the comparison is weak."
@@ -168,9 +137,9 @@ def _limits(ablation: Ablation, row: "pd.Series[Any]") -> str:
         said += (
             f" Intact {row['measure']} is nearly perfect, so that little can be told apart: use a harder collection."
         )
-    if chosen_on(ablation):
+    if ablation.choosing_queries:
         said += (
-            f" The neurons were chosen on {chosen_on(ablation)} of these {ablation.recipe.get('queries', 'same')} "
-            f"queries: choice and measurement are not apart."
+            f" The neurons were chosen on {ablation.choosing_queries} of these "
+            f"{ablation.recipe.get('queries', 'same')} queries: choice and measurement are not apart."
         )
     return said

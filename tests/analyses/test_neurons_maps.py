@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from retroscope.analyses.neurons.frames import activity_rows, layer_activity, neuron_rows
 from retroscope.analyses.neurons.maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
-from retroscope.analyses.neurons.result import PUBLISHED, HeatMap, NeuronFindings
+from retroscope.analyses.neurons.result import PUBLISHED, HeatMap, TowerNeurons
 from retroscope.errors import SettingsError
 from retroscope.typesetting.drawing import svg
-from synthetic_findings import BLOCKS, CARRIER, N_UNITS, WIDTHS, neuron_findings, neuron_side
+from synthetic_neurons import BLOCKS, CARRIER, N_UNITS, WIDTHS, changed, neuron_side, tower_neurons
 
 SIZES = st.integers(1, 12_000), st.integers(1, 60)
 
@@ -50,17 +50,17 @@ def test_bins_keep_the_mean_and_the_maximum_of_a_layer(n, bins, seed):
 
 def test_a_threshold_shows_the_part_of_the_sound_units_that_are_active():
     side = neuron_side(noise=20)
-    found = neuron_values(side, "output", 0.1)
-    counts = side.neurons["output"]["count"].sel(threshold=0.1).values
+    found = neuron_values(side.attribution, "output", 0.1)
+    counts = side.attribution.neurons["output"]["count"].sel(threshold=0.1).values
     np.testing.assert_allclose(found, counts / (N_UNITS - 20))
 
 
 def test_sides_share_a_scale_and_the_difference_is_after_minus_before():
-    rows = map_rows(neuron_findings(), "intermediate")
+    rows = map_rows(tower_neurons(), "intermediate")
     maps = {name: frame["value"].to_numpy() for name, frame in rows.groupby("map", sort=False)}
     assert list(maps) == ["before", "after", DIFFERENCE]
     np.testing.assert_allclose(maps[DIFFERENCE], maps["after"] - maps["before"])
-    spec = map_figure(neuron_findings()).specification
+    spec = map_figure(tower_neurons()).specification
     domains = [p["encoding"]["color"]["scale"]["domain"] for p in panels(spec)[:3]]
     assert domains[0] == domains[1] == [0, max(maps["before"].max(), maps["after"].max())]
     assert domains[2] == [-abs(maps[DIFFERENCE]).max(), 0, abs(maps[DIFFERENCE]).max()]
@@ -72,16 +72,16 @@ def panels(spec):
 
 
 def test_the_planted_layer_is_where_the_map_is_highest():
-    rows = map_rows(neuron_findings(), "intermediate")
+    rows = map_rows(tower_neurons(), "intermediate")
     after = rows[rows["map"] == "after"]
     top = after.loc[after["value"].idxmax()]
     assert top["layer"] == CARRIER
     assert top["first"] < 4
-    assert f"intermediate, after: most {top['value']:.3g} at layer {CARRIER}" in map_figure(neuron_findings()).alt
+    assert f"intermediate, after: most {top['value']:.3g} at layer {CARRIER}" in map_figure(tower_neurons()).alt
 
 
 def test_a_map_has_a_cell_for_every_layer_and_bin():
-    spec = map_figure(neuron_findings()).specification
+    spec = map_figure(tower_neurons()).specification
     cells = [len(p["data"]["values"]) if "values" in p["data"] else len(spec["datasets"][p["data"]["name"]])
              for p in panels(spec)]  # fmt: skip
     assert cells == [len(BLOCKS) * min(48, n) for n in WIDTHS.values() for _ in range(3)]
@@ -89,34 +89,30 @@ def test_a_map_has_a_cell_for_every_layer_and_bin():
 
 
 def test_the_same_map_is_drawn_the_same_whatever_was_drawn_before():
-    spec = map_figure(neuron_findings()).specification
+    spec = map_figure(tower_neurons()).specification
     first = svg(spec)
     assert svg(spec) == first
     assert first.count("url(#gradient_") == first.count("<linearGradient") == 2 * len(WIDTHS)
 
 
 def test_cells_meet_without_a_seam_in_print():
-    drawn = svg(map_figure(neuron_findings()).specification)
+    drawn = svg(map_figure(tower_neurons()).specification)
     assert drawn.count('<g shape-rendering="crispEdges" class="mark-rect role-mark') == len(WIDTHS) * 3
 
 
 def test_models_of_other_widths_have_no_difference():
     wide = neuron_side()
     narrow = neuron_side()
-    cut = {part: data.isel(neuron=slice(0, 10)) for part, data in narrow.neurons.items()}
-    rows = map_rows(neuron_findings(after=neuron_side_with(narrow, cut), before=wide), "output")
+    cut = {part: data.isel(neuron=slice(0, 10)) for part, data in narrow.attribution.neurons.items()}
+    rows = map_rows(tower_neurons(after=changed(narrow, neurons=cut), before=wide), "output")
     assert list(dict.fromkeys(rows["map"])) == ["before", "after"]
 
 
-def neuron_side_with(side, neurons):
-    return type(side)(side.model, side.scores, neurons, side.units, side.noise, side.recipe)
-
-
 def test_the_caption_states_the_rule_and_the_published_layout():
-    default = map_figure(neuron_findings()).caption
+    default = map_figure(tower_neurons()).caption
     assert "bin i of 48 holds neurons floor(i n / 48) to floor((i + 1) n / 48) - 1 of n" in default
     assert "2505.07166" not in default
-    published = map_figure(neuron_findings(heat_map=PUBLISHED)).caption
+    published = map_figure(tower_neurons(heat_map=PUBLISHED)).caption
     assert "largest value of a bin's neurons" in published
     assert "a share of at least 0.1" in published
     assert "layout of arXiv 2505.07166" in published
@@ -131,16 +127,17 @@ def test_wrong_layouts_are_errors():
     with pytest.raises(SettingsError, match="heat map of 0 bins"):
         HeatMap(bins=0)
     with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.2'"):
-        NeuronFindings({"model": neuron_side()}, heat_map=HeatMap(value=0.2))
+        TowerNeurons({"model": neuron_side()}, heat_map=HeatMap(value=0.2))
 
 
 def rethresholded(side, names, counted):
     """The side with other thresholds: as the statistics write them, and as the counts have them."""
-    statistics = [*map(str, side.scores.values["statistic"].values)]
+    made = side.attribution
+    statistics = [*map(str, made.scores.values["statistic"].values)]
     written = [s for s in statistics if not s.startswith("active@")] + [f"active@{name}" for name in names]
-    scores = replace(side.scores, values=side.scores.values.assign_coords(statistic=written))
-    return replace(
-        side, scores=scores, neurons={k: d.assign_coords(threshold=counted) for k, d in side.neurons.items()}
+    scores = replace(made.scores, values=made.scores.values.assign_coords(statistic=written))
+    return changed(
+        side, scores=scores, neurons={k: d.assign_coords(threshold=counted) for k, d in made.neurons.items()}
     )
 
 
@@ -148,21 +145,21 @@ def rethresholded(side, names, counted):
 def test_a_threshold_of_many_digits_is_found_however_it_is_written(value):
     counted = [0.01, 0.12345678, 0.5]
     side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
-    found = NeuronFindings({"model": side}, heat_map=HeatMap(value=value))
-    counts = side.neurons["output"]["count"].isel(threshold=1).values
-    np.testing.assert_allclose(neuron_values(side, "output", value), counts / N_UNITS)
+    found = TowerNeurons({"model": side}, heat_map=HeatMap(value=value))
+    counts = side.attribution.neurons["output"]["count"].isel(threshold=1).values
+    np.testing.assert_allclose(neuron_values(side.attribution, "output", value), counts / N_UNITS)
     assert (map_rows(found, "output")["value"] <= 1).all()
     assert set(activity_rows(found)["threshold"]) == {0.01, 0.123457, 0.5}
     assert {"count@0.01", "count@0.12345678", "count@0.5"} <= set(neuron_rows(found).columns)
     with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.1235'"):
-        neuron_values(side, "output", 0.1235)
+        neuron_values(side.attribution, "output", 0.1235)
 
 
 def test_thresholds_that_are_written_alike_are_one_and_none_is_lost_from_the_neurons():
     counted = [0.1234561, 0.1234562, 0.5]
     side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
-    found = NeuronFindings({"model": side}, heat_map=HeatMap(value=0.123456))
-    assert side.thresholds == (0.123456, 0.5)
+    found = TowerNeurons({"model": side}, heat_map=HeatMap(value=0.123456))
+    assert side.attribution.thresholds == (0.123456, 0.5)
     assert set(activity_rows(found)["threshold"]) == set(layer_activity(found)["threshold"]) == {0.123456, 0.5}
     assert {f"count@{t}" for t in counted} <= set(neuron_rows(found).columns)
     assert map_figure(found) is not None

@@ -1,4 +1,4 @@
-"""Do the neurons that an attribution names matter? Retrieval with the top ones held, against as many others.
+"""Do the neurons that an attribution names matter? Retrieval with the top ones fixed, against as many others.
 
 After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
 where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_settings import ENOUGH, TOWERS, AblationSettings
-from retroscope.analyses.neurons.ablation_table import LARGEST, RANDOM, TOP, area_table, curve_table, shared_by_chance
-from retroscope.analyses.neurons.ablation_trial import Trial, check_towers, make_trial
-from retroscope.analyses.neurons.held_out import Evaluated, evaluated_queries
-from retroscope.attribution.concentration import how_many
+from retroscope.analyses.neurons.ablation.held_out import Evaluated, evaluated_queries
+from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
+from retroscope.analyses.neurons.ablation.trial import AblationTrial, check_towers, make_trial
+from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves
+from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, AblationSettings
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import NeuronSet, Ranking, choose, matched, ranked, shared
+from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_many, matched, ranked, shared
 from retroscope.attribution.size import size_ranking
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
@@ -28,7 +28,7 @@ from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_word
 from retroscope.progress import Progress
 from retroscope.scores import QUERY, TEXT, Scores
 
-Held = tuple[str, int, float]  # how, draw, fraction
+Chosen = tuple[str, int, float]  # how, draw, fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,33 +40,6 @@ class Rankings:
     size: Ranking
 
 
-@dataclass(frozen=True, eq=False)
-class AblationCurves:
-    """What ablation does to retrieval.
-
-    Attributes:
-        scores: dimensions (query, how, draw, fraction, measure), `how` being "top", the ranking shown beside it
-            ("signed", say: those of its largest values in the same layers), "largest" (see `attribution.size`),
-            "bottom" and "random"; all but "random" have the draw 0 only, and the others are NaN.
-        intact: (query, measure), nothing ablated.
-        table: a row for each fraction and measure (see `ablation_table.curve_table`), with the number of `neurons`
-            held, the number of `layers` they lie in, `shared_by_chance`, the expected share of the top ones in a
-            random set, and `shared_with_largest`, their share among the largest.
-        areas: a row for each measure and each `how` but "random" (see `ablation_table.area_table`).
-        top: fraction -> the neurons that "top" held.
-        recipe: how it was made (JSON-like).
-        warnings: reasons not to trust it.
-    """
-
-    scores: Scores
-    intact: Scores
-    table: pd.DataFrame
-    areas: pd.DataFrame
-    top: Mapping[float, NeuronSet]
-    recipe: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
-
-
 def ablation_curves(
     retriever: Retriever,
     collection: Collection,
@@ -76,7 +49,7 @@ def ablation_curves(
     *,
     whole: WholeSearch | None = None,
 ) -> AblationCurves:
-    """Retrieve with the top, the largest, the bottom and random neurons held, for each fraction, and with none.
+    """Retrieve with the top, the largest, the bottom and random neurons fixed, for each fraction, and with none.
 
     The ablated tower's texts are encoded `settings.ablations` + 2 times (56 by default), the other's once; the rest
     costs little. A corpus of more than `settings.passages` is sampled. Token ids and final vectors are held in memory.
@@ -98,16 +71,7 @@ def ablation_curves(
     if whole is None and is_sampled(collection, settings.passages):
         whole = whole_search(collection, {})
     searched = sampled(collection, queries.ids, settings.passages, settings.seed, whole.rankings if whole else ())
-    trial = make_trial(
-        retriever,
-        searched,
-        towers=towers,
-        measures=settings.measures,
-        hold_mean=settings.hold == "mean",
-        batch_tokens=settings.batch_tokens,
-        ablations=settings.ablations,
-        progress=progress,
-    )
+    trial = make_trial(retriever, searched, towers, settings, progress)
     size = _size(trial, ranking, attribution.recipe["tower"])
     sets = dict(_sets(Rankings(ranking, beside, size), settings))
     values = _values(trial, sets, settings)
@@ -123,19 +87,18 @@ def ablation_curves(
         Scores("intact retrieval", values["intact"], recipe, warnings, searched.relevant),
         _table(values, sets, ranking, settings, searched.relevant),
         area_table(values["ablated"], settings.intervals, searched.relevant),
-        {fraction: sets[TOP, 0, fraction] for fraction in settings.fractions},
         recipe,
         warnings,
     )
 
 
-def _size(trial: Trial, ranking: Ranking, attributed: str) -> Ranking:
-    """By what holding a neuron changes over the texts of the attributed tower, or of the ablated one."""
+def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
+    """By what fixing a neuron changes over the texts of the attributed tower, or of the ablated one."""
     tower = attributed if attributed in trial.moments else next(iter(trial.moments))
-    return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, hold_mean=trial.hold_mean)
+    return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, at_mean=trial.at_mean)
 
 
-def _values(trial: Trial, sets: Mapping[Held, NeuronSet], settings: AblationSettings) -> xr.Dataset:
+def _values(trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: AblationSettings) -> xr.Dataset:
     """`ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
     labels: dict[str, list[Any]] = {
         QUERY: list(trial.collection.queries),
@@ -153,32 +116,32 @@ def _values(trial: Trial, sets: Mapping[Held, NeuronSet], settings: AblationSett
     return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, coords)
 
 
-def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Held, NeuronSet]]:
-    """What is held, for each fraction; every set has the layer histogram of the top."""
+def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
+    """What is fixed, for each fraction; every set has the layer histogram of the top."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
         yield (settings.beside, 0, fraction), matched(rankings.beside, top)
         yield (LARGEST, 0, fraction), matched(rankings.size, top)
-        yield ("bottom", 0, fraction), choose(rankings.chosen, fraction, "bottom")
+        yield (BOTTOM, 0, fraction), choose(rankings.chosen, fraction, BOTTOM)
         for draw in range(settings.draws):
             yield (RANDOM, draw, fraction), choose(rankings.chosen, fraction, RANDOM, settings.seed + draw)
 
 
 def _table(
     values: xr.Dataset,
-    sets: Mapping[Held, NeuronSet],
+    sets: Mapping[Chosen, NeuronSet],
     ranking: Ranking,
     settings: AblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
-    """The rows of the curve, with how many neurons are held, in how many layers, and how many of them are large."""
+    """The rows of the curve, with how many neurons are fixed, in how many layers, and how many of them are large."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
-    held = table["fraction"].map(top)
-    table.insert(2, "neurons", held.map(len))
-    table.insert(3, "layers", held.map(lambda some: len(some.layers)))
-    table["shared_by_chance"] = held.map(lambda some: shared_by_chance(some, ranking))
+    chosen = table["fraction"].map(top)
+    table.insert(2, "neurons", chosen.map(len))
+    table.insert(3, "layers", chosen.map(lambda some: len(some.layers)))
+    table["shared_by_chance"] = chosen.map(lambda some: shared_by_chance(some, ranking))
     table["shared_with_largest"] = [shared(top[f], largest[f]) for f in table["fraction"]]
     return table
 
@@ -192,7 +155,7 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
         "neurons": ranking.n,
         "layers": len({layer for _, layer in ranking.sites}),
         "fractions": list(settings.fractions),
-        "hold": settings.hold,
+        "fixed_at": settings.fixed_at,
         "draws": settings.draws,
         "seed": settings.seed,
         "level": settings.intervals.level,

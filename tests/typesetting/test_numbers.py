@@ -1,31 +1,32 @@
 import math
 
 import pytest
-from retroscope.reporting import numbers
+
+from retroscope.typesetting import numbers
 
 
 @pytest.mark.parametrize(
     ("p", "words"), [(1e-9, "p < 0.001"), (0.0123, "p = 0.012"), (1.0, "p = 1.000"), (math.nan, "p n/a")]
 )
-def test_p_values_are_never_zero(p, words):
+def test_p_values_are_never_zero(p: float, words: str) -> None:
     assert numbers.p_value(p) == words
 
 
 @pytest.mark.parametrize(
     ("p", "stars"), [(0.2, ""), (0.05, ""), (0.04, "*"), (0.009, "**"), (0.0009, "***"), (math.nan, "")]
 )
-def test_marks(p, stars):
+def test_marks(p: float, stars: str) -> None:
     assert numbers.marks(p, 0.05) == stars
 
 
-def test_counts_and_times():
+def test_counts_and_times() -> None:
     assert numbers.count(1, "query") == "1 query"
     assert numbers.count(2400, "query") == "2,400 queries"
     assert numbers.count(2, "layer") == "2 layers"
     assert [numbers.seconds(s) for s in (8.13, 200, 7500)] == ["8.1 s", "3 min 20 s", "2 h 5 min"]
 
 
-def test_missing_numbers_are_said():
+def test_missing_numbers_are_said() -> None:
     assert numbers.score(math.nan) == numbers.signed(math.nan) == "n/a"
     assert numbers.interval(-0.1, 0.1, effect=True) == "[-0.100, +0.100]"
 
@@ -34,5 +35,5 @@ def test_missing_numbers_are_said():
     ("part", "said"),
     [(0, "0 %"), (0.00034, "0.034 %"), (0.003, "0.30 %"), (0.0904, "9.0 %"), (0.0999, "10 %"), (1, "100 %")],
 )
-def test_shares_have_two_digits(part, said):
+def test_shares_have_two_digits(part: float, said: str) -> None:
     assert numbers.percent(part) == said

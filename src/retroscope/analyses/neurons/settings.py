@@ -1,17 +1,18 @@
-"""How ablation curves are made: one settings object."""
+"""How neurons are attributed and ablated. No torch."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from retroscope.attribution.selection import BY
+from retroscope.attribution.settings import NeuronSettings
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
 from retroscope.statistics.intervals import IntervalSettings
 
 ENOUGH = 50  # held-out queries; with fewer all are measured, and the result says so
-HOLDS = ("mean", "zero")
+VALUES = ("mean", "zero")
 BESIDE = {"share": "signed", "magnitude": "signed", "signed": "magnitude"}  # ranking -> the one shown beside it
 TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
 
@@ -24,17 +25,17 @@ class AblationSettings:
         fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
             number of neurons, one at least. Six by default, each about three times the last: each costs
             `4 + draws` encodings of what is searched.
-        by: what "top" is: "share" (the published quantity, every unit counting alike), "magnitude" or "signed" (see
+        by: what "top" is: "share" (the published quantity, every example counting alike), "magnitude" or "signed" (see
             `attribution.selection.ranked`).
         parts: of the neurons; None: `intermediate`, the hidden units, where it was attributed (magnitudes of several
             parts are no one scale).
-        hold: what a neuron is held at: its "mean" over the tower's texts of this collection, or "zero".
+        fixed_at: value of an ablated neuron: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
         draws: random sets of each size; those of one draw grow with the fraction.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
-        passages: size of the sample that is searched of a larger corpus (see `study.sampled`), for every set of neurons
-            costs an encoding of all of them; 0 searches the whole corpus.
+        passages: size of the sample that is searched of a larger corpus (see `inputs.sampled`), for every set of
+            neurons costs an encoding of all of them; 0 searches the whole corpus.
         seed: of the random sets, and of the sample.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
         intervals: over queries.
@@ -43,7 +44,7 @@ class AblationSettings:
     fractions: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     by: str = "share"
     parts: tuple[str, ...] | None = None
-    hold: str = "mean"
+    fixed_at: str = "mean"
     tower: str | None = None
     draws: int = 5
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
@@ -61,7 +62,7 @@ class AblationSettings:
             )
         for kind, word, known in (
             ("ranking", self.by, BY),
-            ("value to hold a neuron at", self.hold, HOLDS),
+            ("value to fix a neuron at", self.fixed_at, VALUES),
             ("tower", self.tower or "both", TOWERS),
         ):
             if word not in known:
@@ -77,10 +78,23 @@ class AblationSettings:
 
     @property
     def ablations(self) -> int:
-        """Sets of neurons that are ablated, one after the other: four chosen ones and the draws, of each size."""
+        """Return how many sets of neurons are ablated one after the other: of each size four sets and the draws."""
         return len(self.fractions) * (4 + self.draws)
 
     @property
     def beside(self) -> str:
-        """The ranking whose curve is shown beside that of `by`."""
+        """Return the ranking whose curve is shown beside that of `by`."""
         return BESIDE[self.by]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronsSettings:
+    """What is asked about neurons.
+
+    Attributes:
+        attribution: how neurons are attributed.
+        ablation: which of them are ablated, and how; None leaves the ablation out.
+    """
+
+    attribution: NeuronSettings = field(default_factory=NeuronSettings)
+    ablation: AblationSettings | None = field(default_factory=AblationSettings)

@@ -9,13 +9,12 @@ import pytest
 import torch
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_curves import AblationCurves, ablation_curves
-from retroscope.analyses.neurons.ablation_settings import AblationSettings
-from retroscope.analyses.neurons.ablation_table import area_table, curve_table, shared_by_chance
-from retroscope.analyses.neurons.ablation_words import ablated, confirmed_fractions
-from retroscope.analyses.neurons.held_out import evaluated_queries
-from retroscope.analyses.neurons.result import NeuronSide
-from retroscope.analyses.neurons.sides import neuron_side
+from retroscope.analyses.neurons.ablation.curves import ablation_curves
+from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
+from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
+from retroscope.analyses.neurons.ablation.words import ablated
+from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
+from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, choose, ranked
@@ -111,11 +110,11 @@ def naming(
 
 @pytest.fixture(scope="module")
 def curves(retriever: Retriever, collection: Collection) -> AblationCurves:
-    return ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), replace(QUICK, hold="zero"))
+    return ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), replace(QUICK, fixed_at="zero"))
 
 
 def test_without_the_planted_neurons_all_passages_are_alike(curves: AblationCurves) -> None:
-    """Held at zero they leave zeros, which tie, and ties are ranked by id, the greater first: RR@10 is exact."""
+    """Fixed at zero they leave zeros, which tie, and ties are ranked by id, the greater first: RR@10 is exact."""
     rank = np.arange(N, 0, -1)
     expected = np.where(rank <= 10, 1 / rank, 0)
     found = curves.scores.values.sel(how="top", draw=0, fraction=ALL_PLANTED, measure="RR@10")
@@ -130,7 +129,7 @@ def test_without_the_planted_neurons_all_passages_are_alike(curves: AblationCurv
     assert area.area_low > 0
 
 
-def test_held_at_their_mean_the_planted_neurons_are_missed_as_much(
+def test_fixed_at_their_mean_the_planted_neurons_are_missed_as_much(
     retriever: Retriever, collection: Collection
 ) -> None:
     """All vectors are then equal but for rounding, and the ranking is that of rounding."""
@@ -163,8 +162,8 @@ def with_large_units(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder)
     return Retriever("large and useless", made, made, "cosine")
 
 
-def judged(curves: AblationCurves, made: NeuronAttribution) -> tuple[NeuronSide, str]:
-    side = neuron_side("toy", made, curves)
+def judged(curves: AblationCurves, made: NeuronAttribution) -> tuple[AttributedModel, str]:
+    side = AttributedModel("toy", made, curves)
     return side, ablated("model", side)[0].text
 
 
@@ -177,14 +176,14 @@ def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(
     side, text = judged(found, made)
     assert found.table.shared_with_largest.tolist() == [0]
     assert (found.scores.values.sel(how="largest", draw=0) == 1).all()  # as without any ablation
-    assert confirmed_fractions(side.ablation) == (ALL_PLANTED,)
+    assert side.ablation.fractions_where("confirmed") == (ALL_PLANTED,)
     assert "4 neurons, in 1 of 2 layers" in text
 
 
 def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     retriever: Retriever, collection: Collection
 ) -> None:
-    """Planted units that are also the largest: holding them harms, and so does the ranking by size, being the same.
+    """Planted units that are also the largest: fixing them harms, and so does the ranking by size, being the same.
 
     The old rule, against random neurons alone, confirms.
     """
@@ -201,7 +200,7 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     side, text = judged(found, made)
     assert found.table.shared_with_largest.tolist() == [1]
     assert found.table.over_random.tolist() == [True]
-    assert confirmed_fractions(side.ablation) == ()
+    assert side.ablation.fractions_where("confirmed") == ()
     assert "no evidence that the attribution finds more than large neurons" in text
     assert "100% of the top are among the largest, too." in text
 
@@ -217,7 +216,10 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     assert set(np.flatnonzero(second > 1e-5 * second.max())) == set(PLANTED)  # the others: rounding
     everything = replace(QUICK, by="magnitude", fractions=(28 / 48,))  # 24 units of block 1, and the planted 4
     found = ablation_curves(retriever, collection, made, everything)
-    assert found.top[28 / 48].neurons["intermediate"] == {1: tuple(range(24)), 2: PLANTED}
+    assert choose(ranked(made, "magnitude"), 28 / 48, "top").neurons["intermediate"] == {
+        1: tuple(range(24)),
+        2: PLANTED,
+    }
     assert found.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
     assert found.recipe["attributed_queries"] == N
     recorded = {name: made.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
@@ -236,7 +238,8 @@ def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> N
     assert curves.table.neurons.tolist() == [1, 4]
     assert curves.table.layers.tolist() == [1, 1]
     assert curves.areas["how"].tolist() == ["top", "signed", "largest", "bottom"]
-    assert curves.top[ALL_PLANTED] == NeuronSet({"intermediate": {2: PLANTED}})
+    top = choose(ranked(naming(*((2, i) for i in PLANTED)), QUICK.by), ALL_PLANTED, "top")
+    assert top == NeuronSet({"intermediate": {2: PLANTED}})
     assert curves.table.shared_by_chance.tolist() == pytest.approx([1 / 24, 4 / 24])
 
 
@@ -256,11 +259,11 @@ def test_intact_is_ordinary_retrieval_and_only_the_ablated_tower_is_encoded_agai
     assert found.recipe["towers"] == (["query", "passage"] if tower == "both" else [tower])
 
 
-def test_held_at_zero_and_held_at_the_mean_differ_and_repeat(retriever: Retriever, collection: Collection) -> None:
+def test_fixed_at_zero_and_fixed_at_the_mean_differ_and_repeat(retriever: Retriever, collection: Collection) -> None:
     chosen = naming((1, 0), (1, 5), (2, 3))
     settings = replace(QUICK, measures=("nDCG@10",), fractions=(0.0625, 0.5))
     mean, again = (ablation_curves(retriever, collection, chosen, settings).scores.values for _ in range(2))
-    zero = ablation_curves(retriever, collection, chosen, replace(settings, hold="zero")).scores.values
+    zero = ablation_curves(retriever, collection, chosen, replace(settings, fixed_at="zero")).scores.values
     xr.testing.assert_identical(mean, again)
     assert not mean.equals(zero)
 
@@ -457,7 +460,7 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
         ({"fractions": (0.1, 0.01)}, "greater than the last"),
         ({"fractions": (0.1, 2.0)}, "fraction 2.0 is no share"),
         ({"by": "size"}, r"unknown ranking 'size'(?s:.)*magnitude"),
-        ({"hold": "means"}, r"unknown value to hold a neuron at 'means'(?s:.)*did you mean 'mean'"),
+        ({"fixed_at": "means"}, r"unknown value to fix a neuron at 'means'(?s:.)*did you mean 'mean'"),
         ({"tower": "passages"}, r"unknown tower 'passages'(?s:.)*did you mean 'passage'"),
         ({"draws": 0}, r"draws is 0(?s:.)*at least 1"),
         ({"measures": ()}, "name at least one measure"),

@@ -1,11 +1,10 @@
-"""Rows about neurons: scale-free shares, noise left out, names that agree with the attribution's."""
+"""Rows about neurons: scale-free shares, noise left out."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from retroscope.analyses.neurons import result as names
 from retroscope.analyses.neurons.frames import (
     LAYER_SHARE,
     ablation_rows,
@@ -16,37 +15,39 @@ from retroscope.analyses.neurons.frames import (
     neuron_rows,
     profile_rows,
 )
-from retroscope.analyses.neurons.result import NeuronFindings
-from retroscope.attribution import result
+from retroscope.analyses.neurons.result import TowerNeurons
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
-from synthetic_findings import BLOCKS, N_UNITS, THRESHOLDS, WIDTHS, ablation, neuron_findings, neuron_side
-
-
-def test_the_names_are_those_of_the_attribution():
-    own = (names.TOTAL, names.GAP, names.GINI, names.PARTICIPATION, names.TOP_SHARE)
-    theirs = (result.TOTAL, result.GAP, result.GINI, result.PARTICIPATION, result.TOP_SHARE)
-    assert own == theirs
-    assert all(f"{names.ACTIVE}{t:g}" == result.active(t) for t in THRESHOLDS)
+from synthetic_neurons import (
+    BLOCKS,
+    N_UNITS,
+    THRESHOLDS,
+    WIDTHS,
+    ablation,
+    alone,
+    changed,
+    neuron_side,
+    tower_neurons,
+)
 
 
 def scaled(side, factor):
     """Every unit's magnitudes times a factor of its own."""
-    values = side.scores.values.copy()
+    values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total"}] = values.sel(statistic="total") * factor[:, None, None]
-    return replace(side, scores=Scores("neurons", values))
+    return changed(side, scores=Scores("neurons", values))
 
 
 def test_layer_shares_sum_to_one_and_have_no_scale():
     side = neuron_side(planted=5.0)
-    shares = layer_shares(side).values
+    shares = layer_shares(side.attribution).values
     np.testing.assert_allclose(shares.sum("layer"), 1.0)
     factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_UNITS)
-    np.testing.assert_allclose(layer_shares(scaled(side, factor)).values, shares)
+    np.testing.assert_allclose(layer_shares(scaled(side, factor).attribution).values, shares)
 
 
 def test_units_of_noise_have_no_layer_share_and_sound_ones_keep_theirs():
-    shares, fewer = layer_shares(neuron_side()).values, layer_shares(neuron_side(noise=7)).values
+    shares, fewer = (layer_shares(neuron_side(noise=n).attribution).values for n in (0, 7))
     assert np.isnan(fewer[:7]).all()
     np.testing.assert_array_equal(fewer[7:], shares[7:])
 
@@ -54,13 +55,13 @@ def test_units_of_noise_have_no_layer_share_and_sound_ones_keep_theirs():
 def test_a_matrix_that_cannot_reach_the_target_has_no_layer_share():
     side = neuron_side()
     nothing = scaled(side, np.zeros(N_UNITS))
-    assert np.isnan(layer_shares(nothing).values).all()
-    assert profile_rows(NeuronFindings({"model": nothing}), LAYER_SHARE).empty
+    assert np.isnan(layer_shares(nothing.attribution).values).all()
+    assert profile_rows(alone(nothing), LAYER_SHARE).empty
 
 
 def test_active_neurons_of_a_part_are_the_mean_over_its_layers():
-    found = activity_rows(neuron_findings())
-    by_layer = layer_activity(neuron_findings())
+    found = activity_rows(tower_neurons())
+    by_layer = layer_activity(tower_neurons())
     merged = by_layer.groupby(["part", "threshold", "side"])["value"].mean()
     rows = found.set_index(["part", "threshold", "side"])["value"]
     np.testing.assert_allclose(rows, merged.loc[rows.index])
@@ -68,23 +69,23 @@ def test_active_neurons_of_a_part_are_the_mean_over_its_layers():
 
 
 def test_both_sides_of_a_statistic_and_a_side_alone_agree():
-    both = profile_rows(neuron_findings(), "gini")
-    alone = profile_rows(NeuronFindings({"model": neuron_findings().sides["after"]}), "gini")
+    both = profile_rows(tower_neurons(), "gini")
+    one = profile_rows(alone(tower_neurons().sides["after"]), "gini")
     after = both[both["side"] == "after"]
-    np.testing.assert_allclose(after["value"], alone["value"])
-    assert ((alone["low"] < alone["value"]) & (alone["value"] < alone["high"])).all()
+    np.testing.assert_allclose(after["value"], one["value"])
+    assert ((one["low"] < one["value"]) & (one["value"] < one["high"])).all()
 
 
 def test_nothing_is_tested_of_a_retriever_alone():
-    assert effect_rows(NeuronFindings({"model": neuron_side()}), "gini").empty
+    assert effect_rows(alone(neuron_side()), "gini").empty
 
 
 def test_there_is_one_row_for_every_neuron_with_its_aggregates():
-    rows = neuron_rows(neuron_findings())
+    rows = neuron_rows(tower_neurons())
     assert len(rows) == 2 * len(BLOCKS) * sum(WIDTHS.values())
     assert not rows.duplicated(["side", "part", "layer", "neuron"]).any()
     one = rows[(rows["side"] == "after") & (rows["part"] == "output") & (rows["layer"] == 2) & (rows["neuron"] == 5)]
-    data = neuron_findings().sides["after"].neurons["output"].sel(layer=2).isel(neuron=5)
+    data = tower_neurons().sides["after"].attribution.neurons["output"].sel(layer=2).isel(neuron=5)
     assert one["count@0.1"].item() == int(data["count"].sel(threshold=0.1))
     assert one["share"].item() == float(data["share"])
 
@@ -100,11 +101,12 @@ def test_every_curve_of_an_ablation_is_there():
 
 def test_findings_that_cannot_be_read_are_errors():
     with pytest.raises(AnalysisError, match=r"neurons of 2 sides without their difference\n  fix: give the paired"):
-        NeuronFindings({"before": neuron_side(), "after": neuron_side()})
+        TowerNeurons({"before": neuron_side(), "after": neuron_side()})
     with pytest.raises(AnalysisError, match=r"overlap of neurons lacks the columns \['chance'\]"):
-        neuron_findings(overlap=neuron_findings().overlap.drop(columns="chance"))
+        tower_neurons(overlap=tower_neurons().overlap.drop(columns="chance"))
+    turned = neuron_side().attribution.scores.values.transpose("query", "layer", ...)
     with pytest.raises(AnalysisError, match=r"neurons: neuron scores need the dimensions .*\n  fix: transpose"):
-        replace(neuron_side(), scores=Scores("neurons", neuron_side().scores.values.transpose("query", "layer", ...)))
+        changed(neuron_side(), scores=Scores("neurons", turned))
     whole = ablation()
     with pytest.raises(AnalysisError, match=r"table of an ablation lacks the columns \['harm'\]"):
         replace(whole, table=whole.table.drop(columns="harm"))

@@ -1,4 +1,4 @@
-"""Figures that say what neuron counts are worth: ablation curves, overlap against its ceiling."""
+"""The figure of ablation curves: what neuron counts are worth."""
 
 from typing import Any
 
@@ -6,24 +6,24 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.neurons.frames import ablation_rows
-from retroscope.analyses.neurons.result import LARGEST, SINGLE, NeuronFindings
-from retroscope.typesetting.curves import PANEL, curves, embedded, facets, layer_axis, tooltips
+from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, TowerNeurons
+from retroscope.typesetting.curves import embedded, tooltips
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.numbers import score
-from retroscope.typesetting.palette import BETWEEN, LOOKS, NEURON_LOOKS
+from retroscope.typesetting.palette import LOOKS, NEURON_LOOKS
+from retroscope.typesetting.subject import MODEL
 
-TOP, BOTTOM, RANDOM, INTACT = "top", "bottom", "random", "intact"
+INTACT = "intact"
 LINES = {TOP: "top", "signed": "top by signed value", "magnitude": "top by magnitude", LARGEST: "largest",
          BOTTOM: "bottom", RANDOM: "random draws", INTACT: "nothing ablated"}  # fmt: skip
 DASHES = {BOTTOM: [5, 3], INTACT: [2, 3], LARGEST: [7, 2, 2, 2], "signed": [4, 1], "magnitude": [4, 1]}
 GREY, PALE, DARK = "#6f6f6f", "#9a9a9a", "#333333"
 WIDE = {"width": 360, "height": 230}
-MEASURES = {"jaccard": "Jaccard index of the top sets", "spearman": "rank correlation of all"}
 
 
-def ablation_figure(findings: NeuronFindings) -> Figure | None:
-    """The measure over the part of the neurons that is ablated: a panel a side and measure."""
-    sides = {name: side.ablation for name, side in findings.sides.items() if side.ablation is not None}
+def ablation_figure(tower: TowerNeurons) -> Figure | None:
+    """Draw the measure over the part of the neurons that is ablated: a panel a side and measure."""
+    sides = tower.ablations
     if not sides:
         return None
     frames = {name: ablation_rows(ablation) for name, ablation in sides.items()}
@@ -34,9 +34,9 @@ def ablation_figure(findings: NeuronFindings) -> Figure | None:
     return Figure(
         "neuron_ablation",
         "Retrieval without these neurons",
-        "The measure when a part of the neurons is held at one value. Top: the most attributed; beside it, where they "
+        "The measure when a part of the neurons is fixed at one value. Top: the most attributed; beside it, where they "
         "were ranked by share, those of the largest signed value, and the other way round. Largest: those whose "
-        "holding changes most of what the block writes, found without gradient or query. Bottom: the least attributed. "
+        "fixing changes most of what the block writes, found without gradient or query. Bottom: the least attributed. "
         "Random draws (thin). All have as many of every layer and matrix as the top has. Bands are intervals over "
         "queries, the grey one that of the intact model. Neurons are confirmed where they cost more than every random "
         "draw and more than the largest.",
@@ -46,14 +46,14 @@ def ablation_figure(findings: NeuronFindings) -> Figure | None:
 
 
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
-    """One panel; its colour is that of the side."""
+    """Draw one panel; its colour is that of the side."""
     frame = frame[frame["measure"] == measure]
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
-    held = frame[frame["how"] != INTACT]
+    cut = frame[frame["how"] != INTACT]
     channels = _channels((LOOKS | NEURON_LOOKS)[name].colour, [how for how in LINES if (frame["how"] == how).any()])
-    x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=_percent(held))
+    x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=_percent(cut))
     y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False, padding=6))
-    base = alt.Chart(embedded(held)).encode(x=x, detail="line:N")
+    base = alt.Chart(embedded(cut)).encode(x=x, detail="line:N")
     sets = base.transform_filter(
         alt.FieldOneOfPredicate(field="how", oneOf=[h for h in LINES if h not in (RANDOM, INTACT)])
     )
@@ -69,11 +69,11 @@ def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
         sets.mark_line(strokeWidth=2).encode(y=y, **channels),
         sets.mark_point(filled=True, size=36, opacity=1).encode(y=y, color=channels["color"], tooltip=tips),
     ]
-    return alt.layer(*layers).properties(title=measure if name == SINGLE else f"{measure}: {name}", **WIDE)
+    return alt.layer(*layers).properties(title=measure if name == MODEL else f"{measure}: {name}", **WIDE)
 
 
 def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
-    """Colour and dash by what was ablated."""
+    """Return colour and dash by what was ablated."""
     names = [LINES[how] for how in hows]
     colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: DARK}.get(how, colour) for how in hows]
     dashes = [DASHES.get(how, [1, 0]) for how in hows]
@@ -86,63 +86,16 @@ def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
     }
 
 
-def _percent(held: pd.DataFrame) -> Any:
-    values = sorted(float(f) for f in held["fraction"].unique())
+def _percent(cut: pd.DataFrame) -> Any:
+    values = sorted(float(f) for f in cut["fraction"].unique())
     return alt.Axis(values=values, labelExpr="format(datum.value * 100, '~g') + ' %'", grid=False, labelOverlap=True)
 
 
 def _words(name: str, frame: pd.DataFrame, measure: str) -> str:
-    """Where each curve ends."""
+    """Say where each curve ends."""
     frame = frame[frame["measure"] == measure]
     last = frame[frame["fraction"] == frame["fraction"].max()]
     ends = [f"{how} {score(float(rows['value'].mean()))}" for how, rows in last.groupby("how", sort=False)]
     intact = float(frame.loc[frame["how"] == INTACT, "value"].iloc[0])
-    where = measure if name == SINGLE else f"{measure}, {name}"
+    where = measure if name == MODEL else f"{measure}, {name}"
     return f"{where}: intact {score(intact)}; with {last['fraction'].max():.1%} ablated {', '.join(ends)}"
-
-
-def overlap_figure(findings: NeuronFindings) -> Figure | None:
-    """How far the two name the same neurons, by layer, below what each agrees with itself."""
-    frame = overlap_curves(findings)
-    if frame.empty:
-        return None
-    rows = [_overlapping(frame[frame["measure"] == measure], title) for measure, title in MEASURES.items()]
-    shown = [row for row in rows if row is not None]
-    return Figure(
-        "neuron_overlap",
-        "Overlap of the neurons",
-        "Overlap between the two, beside that of each with itself (before, after): two random halves of the units do "
-        "not name the same neurons either, and two that agree as far as their noise lets them lie between those lines. "
-        "All are measured between halves that share no unit; there is one split, and its luck is in every line. Grey "
-        "is chance.",
-        "Overlap of the neurons by layer, between the two, between halves of each, and by chance.",
-        alt.vconcat(*shown),
-    )
-
-
-def _overlapping(frame: pd.DataFrame, title: str) -> Any:
-    if frame.empty:
-        return None
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
-    return facets(curves(layer_axis(), frame, y).properties(**PANEL), frame, "part", list(dict.fromkeys(frame["part"])))
-
-
-def overlap_curves(findings: NeuronFindings) -> pd.DataFrame:
-    """Rows of curves: part, layer, measure, series, line, value; rows over all layers left out."""
-    if findings.overlap is None:
-        return pd.DataFrame()
-    by_layer = findings.overlap[findings.overlap["layer"] > 0]
-    found = [
-        by_layer[["part", "layer", "measure"]].assign(series=series, line=line, value=by_layer[column])
-        for column, (series, line) in OVERLAP_LINES.items()
-    ]
-    missing = float("nan")
-    return pd.concat(found, ignore_index=True).dropna(subset=["value"]).assign(low=missing, high=missing)
-
-
-OVERLAP_LINES = {
-    "before_halves": ("before", "before, its halves"),
-    "after_halves": ("after", "after, its halves"),
-    "between": (BETWEEN, BETWEEN),
-    "chance": ("chance", "chance"),
-}

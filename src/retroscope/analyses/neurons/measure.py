@@ -1,0 +1,126 @@
+"""Attribute and ablate the neurons of one model, or of two in the same way."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.neurons.ablation.curves import ablation_curves
+from retroscope.analyses.neurons.attribute import plan_on_collection, shared_negatives
+from retroscope.analyses.neurons.one_model import caveats_of_one
+from retroscope.analyses.neurons.plan import plan_of_one, plan_of_pair, towers_of
+from retroscope.analyses.neurons.result import AttributedModel
+from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.stored import Towers, stored
+from retroscope.attribution.attribute import attribute_neurons
+from retroscope.attribution.overlap import overlap
+from retroscope.attribution.plan import AttributionPlan, facts
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.units import left_out
+from retroscope.collection.records import Candidates
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.sampled import is_sampled
+from retroscope.progress import Stages
+
+SHARED_NEGATIVE = "the candidate with the smallest mean rank by both retrievers"
+
+
+def refusal(context: Context, settings: NeuronsSettings) -> str:
+    """Return nothing: every model has neurons.
+
+    Raises:
+        SettingsError: if both towers are asked for of one model.
+    """
+    towers_of(context, settings)
+    return ""
+
+
+def plan(context: Context, settings: NeuronsSettings) -> Planned:
+    """Return how large the attributions are and how long they and their ablations take."""
+    return plan_of_pair(context, settings) if context.is_pair else plan_of_one(context, settings)
+
+
+def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
+    """Return the neurons of every model and tower; the margins of a pair are against the same negatives."""
+    candidates = _candidates(context, settings)
+    towers: dict[str, dict[str, AttributedModel]] = {}
+    seconds: dict[str, float] = {}
+    for tower in towers_of(context, settings):
+        asked = replace(settings, attribution=replace(settings.attribution, tower=tower))
+        for side, retriever in context.models.items():
+            stages = context.stages(f"{retriever.name}, {tower} tower")
+            one_plan = planned.work if isinstance(planned.work, AttributionPlan) else plan_on_collection(
+                retriever, context.collection, candidates, asked.attribution, context.settings.protocol
+            )  # fmt: skip
+            stages.ended("neurons: plan")
+            towers.setdefault(tower, {})[side] = _measured(context, retriever, one_plan, asked.ablation, stages)
+            of = f"{side}, {tower} tower: " if context.is_pair else ""
+            seconds |= {f"{of}{stage}": taken for stage, taken in stages.seconds.items()}
+    caveats = list(dict.fromkeys(_left_out(context, settings)))
+    if not context.is_pair:
+        caveats += caveats_of_one(context, settings, planned.work, towers)
+    size = {} if context.is_pair else facts(planned.work)
+    return stored(towers, dict(_overlaps(towers)), plan=size, caveats=tuple(caveats), seconds=seconds)
+
+
+def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
+    """Of every query its relevant passage and negatives, those of a pair's margin shared by both."""
+    mined = context.negatives().candidates
+    if not context.is_pair:
+        return mined
+    pair = list(context.models.values())
+    return shared_negatives(pair, context.collection, mined, settings.attribution, context.settings.protocol)
+
+
+def _measured(
+    context: Context, retriever: Retriever, one_plan: AttributionPlan, ablation: AblationSettings | None, stages: Stages
+) -> AttributedModel:
+    """The neurons of one model and tower, ablated where the settings say so."""
+    made = attribute_neurons(one_plan, context.cache, stages.inside("neurons"))
+    if one_plan.settings.target != "norm":  # whose units are distinct texts
+        made = replace(made, scores=made.scores.with_texts(context.collection.query_texts))
+    stages.ended("neurons")
+    curves, unranked = None, ""
+    if ablation is not None:
+        unranked = _unranked(made)
+        if not unranked:
+            # searched as the retriever searches: the published way of embedding is for its neuron counts alone
+            sampled = is_sampled(context.collection, ablation.passages)
+            whole = context.whole_search(ablation.measures) if sampled else None
+            curves = ablation_curves(retriever, context.collection, made, ablation, stages.named(), whole=whole)
+        stages.ended("neurons: ablation")
+    if context.is_pair and one_plan.settings.target == "margin":
+        recipe = {**made.recipe, "negative": SHARED_NEGATIVE}
+        made = replace(made, scores=replace(made.scores, recipe=recipe), recipe=recipe)
+    if unranked:
+        made = replace(made, warnings=(*made.warnings, unranked))
+    return AttributedModel(retriever.name, made, curves)
+
+
+def _unranked(made: NeuronAttribution) -> str:
+    """Why neurons cannot be ablated by their attribution; empty where they can."""
+    if made.noise + int(made.recipe["lost"]) < made.units:
+        return ""
+    return "no ablation was run: every unit is noise or not finite, so no neuron is above another"
+
+
+def _overlaps(towers: Towers) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Tower -> how far both sides name the same neurons, where their matrices are of one shape."""
+    for tower, sides in towers.items():
+        made = [one.attribution for one in sides.values()]
+        shapes = [{part: dict(neurons.sizes) for part, neurons in one.neurons.items()} for one in made]
+        if len(made) > 1 and shapes[0] == shapes[1]:
+            yield tower, overlap(*made).table
+
+
+def _left_out(context: Context, settings: NeuronsSettings) -> Iterator[str]:
+    """What of the collection is not attributed."""
+    mined = context.negatives().candidates
+    for tower in towers_of(context, settings):
+        yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower))
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

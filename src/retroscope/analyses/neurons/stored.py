@@ -1,0 +1,104 @@
+"""What was measured of neurons, as a `Measurement` keeps it and as a result wants it. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
+from retroscope.attribution.result import AGGREGATES, NeuronAttribution
+from retroscope.scores import Scores
+
+TOWERS, OVERLAP, PLAN = "towers", "overlap", "plan"
+ATTRIBUTION, ABLATION, INTACT, AREAS = "attribution", "ablation", "intact", "areas"
+Towers = Mapping[str, Mapping[str, AttributedModel]]  # tower -> side -> its neurons
+
+
+def stored(
+    towers: Towers,
+    overlaps: Mapping[str, pd.DataFrame],
+    *,
+    plan: Mapping[str, Any] | None = None,
+    caveats: tuple[str, ...] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> Measurement:
+    """Return the measurement that holds these neurons; names begin with "TOWER/SIDE/".
+
+    Args:
+        towers: the main tower comes first.
+        overlaps: tower -> how far its sides agree, of those that can be compared.
+        plan: how large the attribution of one model was, JSON-like.
+        caveats: what a reader must know.
+        seconds: stage -> time it took.
+    """
+    scores: dict[str, Scores] = {}
+    frames: dict[str, pd.DataFrame] = {}
+    datasets: dict[str, xr.Dataset] = {}
+    for tower, sides in towers.items():
+        for side, one in sides.items():
+            place, made = f"{tower}/{side}", one.attribution
+            scores[f"{place}/{ATTRIBUTION}"] = replace(made.scores, recipe=made.recipe)
+            datasets |= {f"{place}/{part}": neurons for part, neurons in made.neurons.items()}
+            if one.ablation is not None:
+                ablated = replace(one.ablation.scores, recipe=one.ablation.recipe, warnings=one.ablation.warnings)
+                scores |= {f"{place}/{ABLATION}": ablated, f"{place}/{INTACT}": one.ablation.intact}
+                frames |= {f"{place}/{ABLATION}": one.ablation.table, f"{place}/{AREAS}": one.ablation.areas}
+    frames |= {f"{tower}/{OVERLAP}": table for tower, table in overlaps.items()}
+    facts = {
+        TOWERS: {tower: {side: _facts(one) for side, one in sides.items()} for tower, sides in towers.items()},
+        PLAN: dict(plan or {}),
+    }
+    return Measurement(scores, frames, datasets, facts, caveats, seconds or {})
+
+
+def _facts(one: AttributedModel) -> dict[str, Any]:
+    """What of one side is no array: its size, and its warnings as they are with those of the whole measurement."""
+    made = one.attribution
+    return {
+        "model": one.name,
+        "parts": list(made.parts),
+        "units": made.units,
+        "noise": made.noise,
+        "noise_warned": made.noise_warned,
+        "warnings": list(made.warnings),
+    }
+
+
+def attributed(found: Measurement) -> dict[str, dict[str, AttributedModel]]:
+    """Return tower -> side -> its neurons, as they were given to `stored`."""
+    return {
+        tower: {side: _attributed(found, f"{tower}/{side}", facts) for side, facts in sides.items()}
+        for tower, sides in found.facts[TOWERS].items()
+    }
+
+
+def _attributed(found: Measurement, place: str, facts: Mapping[str, Any]) -> AttributedModel:
+    scores = found.scores[f"{place}/{ATTRIBUTION}"]
+    neurons = {part: found.datasets[f"{place}/{part}"] for part in facts["parts"]}
+    made = NeuronAttribution(
+        scores,
+        # the store keeps arrays by name; their order is that of the columns of tables
+        {part: data[[name for name in AGGREGATES if name in data]] for part, data in neurons.items()},
+        facts["units"],
+        facts["noise"],
+        scores.recipe,
+        tuple(facts["warnings"]),
+        facts["noise_warned"],
+    )
+    return AttributedModel(facts["model"], made, _ablation(found, place))
+
+
+def _ablation(found: Measurement, place: str) -> AblationCurves | None:
+    if f"{place}/{ABLATION}" not in found.scores:
+        return None
+    scores, intact = found.scores[f"{place}/{ABLATION}"], found.scores[f"{place}/{INTACT}"]
+    table, areas = found.frames[f"{place}/{ABLATION}"], found.frames[f"{place}/{AREAS}"]
+    return AblationCurves(scores, intact, table, areas, scores.recipe, scores.warnings)
+
+
+def overlap_of(found: Measurement, tower: str) -> pd.DataFrame | None:
+    """Return how far both sides of a tower agree; None where they cannot be compared."""
+    return found.frames.get(f"{tower}/{OVERLAP}")

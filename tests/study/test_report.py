@@ -1,0 +1,273 @@
+"""The page: what it says, that it needs nothing from outside, and that no text can break out of it."""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.health.report import REPORTER as HEALTH
+from retroscope.analyses.layers.report import REPORTER as LAYERS
+from retroscope.analyses.probes.report import REPORTER as PROBES
+from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
+from retroscope.analyses.section import Reading
+from retroscope.statistics import Difference
+from retroscope.study.console import in_words
+from retroscope.study.report import Report, render, write_report
+from retroscope.typesetting.drawing import svg, write_figures
+from retroscope.typesetting.page import json_for_script
+from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.subject import Subject
+from synthetic_probes import accuracy, probe_scores, probes_result
+from synthetic_retrieval import layer_result, retrieval_result, retrieval_scores, top_passages
+from synthetic_subject import EVIL, compare, model, query_ids, subject, tower
+from synthetic_subject import LAYERS as LAYERS_OF
+
+GOLDEN = Path(__file__).parent / "golden_summary.txt"
+REPORTERS: dict[str, Reporter] = {"retrieval": RETRIEVAL, "layers": LAYERS, "probes": PROBES}
+
+
+def report_of(about: Subject | None = None, **results: Any) -> Report:
+    """Return the report of made-up results; those that are not given have their defaults, None leaves one out."""
+    about = about or subject()
+    reading = Reading(about)
+    made = {"retrieval": retrieval_result(), "layers": layer_result(), "probes": probes_result()} | results
+    sections = {"health": HEALTH.report(HEALTH.infer((), reading), reading)}
+    sections |= {name: REPORTERS[name].report(one, reading) for name, one in made.items() if one is not None}
+    return Report(about, sections)
+
+
+def failing() -> Subject:
+    broken = model("toy-backbone", towers=(tower("query and passage", failed=True),))
+    return subject(models={"before": broken, "after": model("toy-retriever")})
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, texts, and the contents of scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.scripts: list[str] = []
+        self.texts: list[str] = []
+        self.inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.inside == "script" else self.texts).append(data)
+
+    def named(self, tag: str) -> list[dict[str, Any]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render(report_of())
+
+
+@pytest.fixture(scope="module")
+def evil() -> str:
+    about = subject(
+        title=EVIL,
+        models={"before": model(EVIL, towers=(tower(EVIL, failed=True),)), "after": model("toy-retriever")},
+        caveats=(EVIL,),
+        command=EVIL,
+        settings={EVIL: EVIL},
+        versions={EVIL: EVIL},
+    )
+    texts, tops = dict.fromkeys(query_ids(), EVIL), {q: top_passages() for q in query_ids()}
+    return render(report_of(about, retrieval=retrieval_result(query_texts=texts, top_passages=tops)))
+
+
+def test_golden_fragments(html: str) -> None:
+    for fragment in (
+        '<li class="statement tone-changed">\n<span class="tone">changed</span>\n'
+        "<div><p>Fine-tuning raised nDCG@10 from 0.489 to 0.580:",
+        '<span class="side before">before</span> toy-backbone',
+        '<th scope="row">pooling</th><td><code>"mean"</code></td><td>checkpoint: 1_Pooling/config.json</td></tr>',
+        '<li><span class="badge pass">pass</span> more padding changes nothing',
+        "<caption>Retrieval: toy-backbone (before) and toy-retriever (after) on toy.</caption>",
+        "<pre><code>retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>",
+        "<td>1 min 23 s</td>",
+    ):
+        assert fragment in html
+
+
+def test_every_section_and_figure_is_there(html: str) -> None:
+    page = Page(html)
+    sections = [attrs["id"] for attrs in page.named("section")]
+    assert sections == ["verdict", "caveats", "health", "retrieval", "layers", "probes", "method"]
+    assert {a["href"] for a in page.named("a")} == {f"#{s}" for s in sections}
+    charts = [attrs["data-chart"] for attrs in page.named("script") if "data-chart" in attrs]
+    assert len(charts) == 7
+    assert {attrs.get("id") for attrs in page.named("div")} >= set(charts)
+    assert all(attrs.get("aria-label") for attrs in page.named("div") if "chart" in attrs.get("class", ""))
+    assert len(page.named("table")) == html.count("<caption>")
+
+
+def test_the_page_is_small_and_whole(html: str) -> None:
+    assert len(html.encode()) < 3_000_000
+    assert html.count("window.vegaEmbed=") == 1  # the library is inlined once
+
+
+@pytest.mark.parametrize("which", ["html", "evil"])
+def test_nothing_is_fetched_from_outside(which: str, request: pytest.FixtureRequest) -> None:
+    page = Page(request.getfixturevalue(which))
+    for tag, attrs in page.tags:
+        assert not {"src", "srcset", "data", "action", "poster"} & set(attrs), (tag, attrs)
+        assert attrs.get("href", "#").startswith("#")
+    assert not page.named("link")
+
+
+def test_no_address_is_loaded_by_any_tag(html: str) -> None:
+    bare = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//""", bare)
+    assert "@import" not in bare
+    assert "url(" not in bare
+
+
+@pytest.mark.parametrize("which", ["html", "evil"])
+def test_only_our_two_scripts_may_run(which: str, request: pytest.FixtureRequest) -> None:
+    page = Page(request.getfixturevalue(which))
+    running = [attrs for attrs in page.named("script") if attrs.get("type") != "application/json"]
+    assert running == [{}, {}]
+    policy = next(m["content"] for m in page.named("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in page.scripts[-2:]]
+    assert policy.startswith(f"default-src 'none'; script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';")
+    assert "unsafe-eval" not in policy
+
+
+def test_malicious_texts_are_only_text(evil: str) -> None:
+    page = Page(evil)
+    assert "<script>alert" not in evil
+    assert not page.named("img")
+    assert any(EVIL in text for text in page.texts)
+
+
+def test_data_in_scripts_cannot_end_the_script() -> None:
+    safe = json_for_script({"q": EVIL + "\u2028<!--"})
+    assert not set("<>&\u2028") & set(safe)
+    assert json.loads(safe) == {"q": EVIL + "\u2028<!--"}
+
+
+def test_failures_are_marked_on_the_page(evil: str, html: str) -> None:
+    assert "Read this first" in evil
+    assert '<span class="badge fail">FAIL</span> more padding changes nothing' in evil
+    assert '<p class="doubt">rests on the before side, which failed a self-test (see above)</p>' in evil
+    assert "Read this first" not in html
+    assert "badge fail" not in html
+
+
+def test_retrieval_alone_makes_a_page() -> None:
+    bare = retrieval_result(query_texts={}, top_passages={})
+    found = report_of(subject(caveats=()), retrieval=bare, layers=None, probes=None)
+    sections = [attrs["id"] for attrs in Page(render(found)).named("section")]
+    assert sections == ["verdict", "caveats", "health", "retrieval", "method"]
+
+
+def test_code_lengths_alone_make_a_page() -> None:
+    page = render(report_of(probes=replace(probes_result(), effect=None, seed_spread=None)))
+    assert "Only code lengths were measured" in page
+
+
+def test_layers_without_the_final_norm_are_on_the_page(html: str) -> None:
+    bare = render(report_of(probes=replace(probes_result(), bare=probes_result().effect)))
+    assert "<h3>Layers without the final norm</h3>" in bare
+    assert "<h3>Layers without the final norm</h3>" not in html
+
+
+def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "study.zarr").touch()
+    found = report_of(layers=None, probes=None)
+    path = write_report(found, tmp_path)
+    assert path == tmp_path / "report.html"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "figures", "report.html", "study.zarr", "summary.json", "tables",
+    ]  # fmt: skip
+    first = path.read_bytes()
+    assert write_report(found, tmp_path).read_bytes() == first  # the same findings, the same page
+    written = {p.stem for p in (tmp_path / "tables").iterdir()} - {".retroscope"}
+    assert written == {"retrieval", "flips", "self_tests", "verdict"}
+
+
+def test_the_summary_for_the_terminal_is_as_agreed() -> None:
+    assert in_words(report_of(failing())) == GOLDEN.read_text("utf-8")
+
+
+def test_the_summary_cannot_steer_the_terminal() -> None:
+    text = in_words(report_of(subject(title="a\x1b[2Jb")))
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_failed_self_tests_mark_what_rests_on_them() -> None:
+    said = report_of(failing()).verdict
+    assert said.alarms[0].text.startswith("SELF-TEST FAILED on the before side (toy-backbone)")
+    assert "more padding changes nothing" in said.alarms[0].text
+    mark = "rests on the before side, which failed a self-test (see above)"
+    assert said.headline is not None
+    assert said.headline.doubts == (mark,)
+    both = [s for s in said.statements if s.rests_on == ("before", "after")]
+    assert both
+    assert all(mark in s.doubts for s in both)
+    random = next(s for s in said.statements if "toy-retriever reads more than the same architecture" in s.text)
+    assert random.doubts == ()  # it rests on the after side only
+
+
+def marked(warning: str) -> Difference:
+    before, after = retrieval_scores()
+    return compare(replace(before, warnings=(warning,)), after)
+
+
+def test_warnings_of_the_scores_are_alarms() -> None:
+    found = report_of(retrieval=retrieval_result(effect=marked("2 weights were missing")))
+    assert found.verdict.alarms[0].text == "Warning of retrieval: before: 2 weights were missing"
+
+
+def test_the_headline_rests_on_no_control_of_the_probes() -> None:
+    def shuffled(probe: str, control: str, n: int, layer: int, side: str) -> float:
+        return 0.75 if control == "shuffled_queries" and layer == 3 else accuracy(probe, control, n, layer, side)
+
+    found = report_of(probes=probes_result(effect=compare(*probe_scores(accuracy=shuffled)))).verdict
+    assert found.everything()[0].text.startswith("CONTROL FAILED (shuffled queries)")
+    assert found.headline is not None
+    assert found.headline.doubts == ()
+
+
+def test_layer_names_are_the_labels_of_the_axis_and_cannot_leave_their_expression() -> None:
+    drawn = {figure.name: svg(figure.specification) for figure in report_of().figures}
+    assert "(post-norm)" in drawn["layer_retrieval"]
+    assert LOOKS["before"].colour in drawn["layer_retrieval"]
+    assert LOOKS["after"].colour in drawn["layer_retrieval"]
+    labels = tuple(f"{k} '{EVIL}" for k in LAYERS_OF)
+    evil = subject(models={"before": model("b"), "after": model("x", towers=(tower("query", labels=labels),))})
+    figure = next(one for one in report_of(evil).figures if one.name == "layer_retrieval")
+    assert "<script" not in svg(figure.specification)
+
+
+def test_specifications_fetch_nothing() -> None:
+    for figure in report_of().figures:
+        text = json.dumps({k: v for k, v in figure.specification.items() if k != "$schema"})
+        assert "http" not in text
+        assert '"url"' not in text
+
+
+def test_files_for_paper(tmp_path: Path) -> None:
+    figure = next(one for one in report_of().figures if one.name == "retrieval")
+    written = write_figures([figure], tmp_path / "figures")
+    assert [p.name for p in written] == ["retrieval.svg", "retrieval.pdf", "retrieval.vl.json"]
+    assert written[1].read_bytes().startswith(b"%PDF")
+    assert json.loads(written[2].read_text())["description"] == figure.alt
