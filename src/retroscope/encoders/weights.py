@@ -153,7 +153,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
     """Raise an EncoderError naming every missing, reshaped, altered or unexpected tensor; else say what was loaded.
 
     `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors
-    are compared with the files, so that one initialised afresh without a word is caught as well.
+    are compared with the files, so that one that was silently initialised is caught as well.
     """
     comparison = compare_with_disk(model, disk)
     reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]
