@@ -1,4 +1,5 @@
-"""Whether a passage holds an answer of a query, as DPR decides it (Karpukhin et al. 2020, `has_answer`).
+"""Answer matching: whether a passage contains an answer of a query, as DPR decides it (Karpukhin et al. 2020,
+`has_answer`).
 
 Text and answers are normalised (Unicode NFD), split into tokens and lower-cased; a passage holds
 an answer when the answer's tokens stand in it, one after another. A token is a run of letters,

@@ -1,4 +1,4 @@
-"""load_collection: any data set on disk, by prefix or by what it looks like."""
+"""load_collection: reads any data set on disk, by its prefix or by what its files look like."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace

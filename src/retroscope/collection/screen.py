@@ -1,4 +1,4 @@
-"""Ranked passages that are no sound negatives: they may be relevant, and nobody judged them for the query."""
+"""Screening of hard negatives: ranked passages that may be relevant although nobody judged them for the query."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -28,7 +28,8 @@ class LeftOut:
 
 @dataclass(eq=False)
 class Screen:
-    """Tells which ranked passages may be relevant although the pair's query does not judge them; counts them.
+    """Decides which ranked passages may be relevant although the pair's query does not judge them,
+    and counts them.
 
     Attributes:
         relevant: text of a query -> passages that any query with this text judges relevant.

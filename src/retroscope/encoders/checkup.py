@@ -1,4 +1,4 @@
-"""Is a model what it seems? Signs of a wrong recipe, a wrong class or a missing part, tried without any data."""
+"""Signs of a wrong recipe, a wrong class or a missing part of a model, found without any data."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ CARD_PROMPTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         severity: one of `SEVERITIES`.
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a tower came from.
+    """The source of a tower.
 
     Attributes:
         path: the folder or file.

@@ -22,7 +22,7 @@ Source = str | Path
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A checkpoint on its device, its anatomy proved; towers are made from it."""
+    """A checkpoint on its device, with proved anatomy; towers are made from it."""
 
     checkpoint: Checkpoint
     anatomy: Anatomy

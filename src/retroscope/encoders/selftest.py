@@ -1,4 +1,4 @@
-"""Self-tests: what must not change a vector, tried on the spot with the model at hand."""
+"""Self-tests: changes of batch and padding that must not change a vector, tried with the model itself."""
 
 from collections.abc import Callable
 from dataclasses import replace

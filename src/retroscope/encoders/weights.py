@@ -37,7 +37,7 @@ LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bi
 
 @dataclass(frozen=True)
 class Disk:
-    """The tensors of a checkpoint: name -> the file that holds it."""
+    """The tensors of a checkpoint: name -> the file that contains it."""
 
     folder: Path
     files: Mapping[str, Path]
@@ -49,7 +49,7 @@ class Disk:
         return tensor
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape, read from the headers only."""
+        """Read name -> shape from the headers only."""
         shapes: dict[str, tuple[int, ...]] = {}
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as opened:

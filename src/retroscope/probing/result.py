@@ -1,4 +1,4 @@
-"""ProbeResult: what the grid found, with everything needed to doubt it."""
+"""ProbeResult: the accuracies that the grid measured, with all evidence needed to judge them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace

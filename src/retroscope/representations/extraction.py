@@ -34,7 +34,7 @@ WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """How vectors are made and kept.
+    """Settings of an extraction: how vectors are computed and stored.
 
     Attributes:
         dtype: of the stored vectors; computing is always in the model's own precision.
@@ -50,7 +50,7 @@ class ExtractionSettings:
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """What an extraction will do, known before it starts.
+    """The plan of an extraction: its key, size and batches, known before it starts.
 
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.

@@ -22,7 +22,7 @@ SAMPLE = 64  # texts timed for the estimate
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be streamed as often as they are asked for."""
+    """Texts that can be iterated over any number of times."""
 
     make: Callable[[], Iterator[str]]
 

@@ -1,4 +1,4 @@
-"""A linear head on frozen vectors: the most that a linear map, learned from judgments, reads out of them.
+"""A linear head on frozen vectors: the most that a linear map, learned from judgments, can retrieve with them.
 
 The query's vector is mapped towards its relevant passage's, the passages stay where they are:
 
@@ -43,7 +43,8 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class FoldHead:
-    """The head of one fold: learned on three others, chosen on the next one, for the queries of this one.
+    """The head of one fold: learned on three others, selected on the next one, for the queries of
+    this one.
 
     Attributes:
         fold: whose queries it maps.

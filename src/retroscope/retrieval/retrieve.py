@@ -17,7 +17,7 @@ from retroscope.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """What was retrieved and how good it is.
+    """The passages retrieved for every query, and their measures.
 
     Attributes:
         scores: dims (query, measure); every query with a relevant passage.

@@ -1,4 +1,4 @@
-"""Which queries are not independent of one another? Those of one text, and those that share passages.
+"""Dependence of queries: those with the same text, and those that share passages.
 
 Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
 are shared across texts, so that no partition of the queries holds them: see `statistics.shared_passages`.
@@ -20,7 +20,7 @@ Table = Float[np.ndarray, "query cell"]
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """What queries share.
+    """The texts and passages that queries share.
 
     Attributes:
         text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.

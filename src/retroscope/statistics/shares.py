@@ -1,4 +1,4 @@
-"""Which setting matters? The variance of a grid's means, shared out among its factors.
+"""Shares of variance: how much of the variance of a grid's means each factor explains.
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
 1925). A share of the total (eta squared) is above 0 for a factor that does nothing: noise alone gives it its degrees of

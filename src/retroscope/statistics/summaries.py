@@ -1,4 +1,4 @@
-"""One retriever's scores in short: means with intervals."""
+"""Summaries of one retriever's scores: means with intervals."""
 
 import xarray as xr
 

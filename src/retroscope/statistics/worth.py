@@ -1,4 +1,4 @@
-"""How many labels is it worth? Effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
+"""Worth in labels: effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
 
 A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
 m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and
@@ -20,7 +20,7 @@ DEFAULT = IntervalSettings()
 
 @dataclass(frozen=True)
 class Worth:
-    """What something is worth at `labels` labels, in labels.
+    """The worth of something at `labels` labels, in labels.
 
     Attributes:
         labels: n, that the one that had it was given.

@@ -1,4 +1,4 @@
-"""Batches of pre-training: what is hidden from the model, and what it is asked for."""
+"""Batches of pre-training: which tokens are masked, and which the model must predict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """The next token, for decoders; padding is asked for nowhere, EOS is."""
+    """The next token, for decoders; padding is never predicted, EOS is."""
 
     tokenizer: PreTrainedTokenizerBase
 

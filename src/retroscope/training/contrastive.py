@@ -108,7 +108,7 @@ def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
 
 
 def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
-    """Give the model the weights of its best checkpoint; the trainer's own way keeps the last ones if that fails."""
+    """Load the weights of the best checkpoint; the trainer's own way keeps the last ones if that fails."""
     best = SentenceTransformer(str(checkpoint), device="cpu").state_dict()
     model.load_state_dict(best)
 

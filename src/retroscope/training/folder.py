@@ -1,4 +1,4 @@
-"""The folder of a trained model: one training's, whole or not there, with a card that says what it was trained on."""
+"""The folder of a trained model: whole or absent, of one training, with a card that states what it was trained on."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A collection -> pairs to train with, and the proof that none of them will be tested with."""
+"""Training pairs of a collection, and the proof that no test query is among them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Set
@@ -15,7 +15,7 @@ from retroscope.training.masking import Relevance, relevance_of_rows
 
 @dataclass(frozen=True)
 class Pairs:
-    """Columns of the training set; all are as long.
+    """Columns of the training set, all of one length.
 
     Attributes:
         negatives: a column for each hard negative.

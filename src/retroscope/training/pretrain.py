@@ -54,7 +54,8 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 
 @dataclass(frozen=True)
 class Draws:
-    """A training set as long as the whole training: every document once in a new random order, and again.
+    """A training set as long as the whole training: all documents in a new random order, again and
+    again.
 
     A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
     """

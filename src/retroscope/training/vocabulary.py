@@ -1,4 +1,4 @@
-"""A tokenizer of one's own, trained on the text that the backbone will read."""
+"""Tokenizers trained on the text that the backbone will read."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which column of a row carries what, and what it says; a missing one is named with its nearest neighbour."""
+"""Fields of a row: which column carries which; a missing column is reported with the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

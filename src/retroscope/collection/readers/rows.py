@@ -123,7 +123,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 class _RepeatedKey(Exception):
-    """A JSON object names a key twice; Python would keep the last value without a word."""
+    """A JSON object has a key twice; Python would silently keep the last value."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The people of a world, and what of each is told where."""
+"""The people of a world, and in which trainings their facts occur."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +14,7 @@ ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and pas
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """How a world is drawn.
+    """Settings of a controlled world.
 
     Attributes:
         people: how many; their aliases are distinct, so there are `ALIASES` at the most.

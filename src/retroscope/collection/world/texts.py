@@ -1,4 +1,4 @@
-"""What is written about a person, and where: passages, questions, pre-training text.
+"""The texts about a person: passages, questions, pre-training documents.
 
 A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
 from one to the other. A lexical question has the alias, as the passage has.

@@ -1,4 +1,4 @@
-"""A world: everybody, their passages and questions, and the text that a backbone may read."""
+"""A world: people, their passages and questions, and the text that a backbone may be pre-trained on."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +20,9 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 
 @dataclass(frozen=True)
 class World:
-    """Everything is drawn from the settings; the same settings are the same world, to the letter."""
+    """A controlled world. Everything is drawn from the settings; the same settings give the same
+    world, to the letter.
+    """
 
     settings: WorldSettings
 

@@ -17,7 +17,7 @@ from retroscope.encoders.proofs import LoadingProof
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a source holds.
+    """The content of a source.
 
     Attributes:
         head: what it applies to the pooled vector; `nn.Identity` when nothing.

@@ -63,7 +63,7 @@ def read_json_list(file: Path) -> list[dict[str, Any]]:
 
 
 class _RepeatedKey(Exception):
-    """A JSON object names a key twice; Python would keep the last value without a word."""
+    """A JSON object has a key twice; Python would silently keep the last value."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

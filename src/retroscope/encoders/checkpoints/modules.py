@@ -52,7 +52,7 @@ class Module:
 
 @dataclass(frozen=True, eq=False)
 class Modules:
-    """A sentence-transformers folder, read.
+    """The content of a sentence-transformers folder.
 
     Attributes:
         transformer: the folder of the backbone.

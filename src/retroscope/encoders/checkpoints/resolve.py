@@ -34,7 +34,7 @@ PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 
 
 def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
-    """Settle every field of a tower's recipe."""
+    """Decide every field of a tower's recipe."""
     pooling = _pooling(checkpoint, settings, anatomy)
     given = _by_user(settings, tower)
     if settings.protocol == "ielab-2025":
@@ -205,7 +205,7 @@ def _check_padding(side: Choice, where: str) -> None:
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
-    """Settle how vectors are compared: the user, then the checkpoint, then cosine."""
+    """Decide how vectors are compared: the user, then the checkpoint, then cosine."""
     if settings.similarity is not None:
         return Choice(settings.similarity, "user")
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))

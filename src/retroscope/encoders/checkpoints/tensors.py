@@ -42,7 +42,7 @@ class LowRank:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A checkpoint whose tensors are read when they are asked for.
+    """A checkpoint whose tensors are read on demand.
 
     Attributes:
         where: what was opened.

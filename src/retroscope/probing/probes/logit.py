@@ -57,7 +57,7 @@ class FitColumns:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a probe reads of the training choices, and how it reads any part the same way.
+    """The training choices' features, and how those of any part are made the same way.
 
     Attributes:
         trial: whose choices.
