@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from retroscope.study.findings import Findings, RankedPassage, TopPassages
-from scipy import stats
 
 from retroscope.analyses.representations.result import MovedFindings
 from retroscope.analyses.weights.result import WeightFindings

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from retroscope.attribution.store import load_attribution, save_attribution
 
 from retroscope.attribution import aggregate, attribute
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution, rounding
@@ -17,7 +18,6 @@ from retroscope.attribution.paths import Values, Work
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution, active
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.store import load_attribution, save_attribution
 from retroscope.attribution.units import Unit, text_units
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder

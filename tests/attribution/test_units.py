@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from retroscope.attribution.store import load_attribution, save_attribution
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.result import CHANGE
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.store import load_attribution, save_attribution
 from retroscope.attribution.units import collection_units, objective
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query

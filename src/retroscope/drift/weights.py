@@ -51,7 +51,7 @@ def diff_weights(
         after: what was fine-tuned from it; an adapter's change is measured from its factors.
         spectra: ranks and directions of every changed matrix, the slow part.
         directions: r of amplification and alignment.
-        progress: told how many tensors are done.
+        progress: receives (tensors done, tensors in all).
 
     Raises:
         EncoderError: for two families, or two depths.

@@ -199,7 +199,7 @@ def final_vectors(
     """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
     Args:
-        told: told how many texts a batch had, when it is done.
+        told: receives the number of texts of each batch that is done.
 
     Raises:
         EncoderError: if there is no row.

@@ -85,7 +85,7 @@ class Retriever:
         name: for tables.
         query, passage: the towers.
         similarity: "dot" or "cosine".
-        similarity_source: who says so.
+        similarity_source: where the similarity comes from.
         own_similarity: what the checkpoint says, where another model's similarity was taken instead; else None.
     """
 

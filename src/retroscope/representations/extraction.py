@@ -126,7 +126,7 @@ def extract(
         ids: one id a text.
         texts: the texts again; read once more, in order.
         folder: where the group is; what it holds already must have been made by the same plan.
-        progress: told (texts done, texts in all) after every window.
+        progress: receives (texts done, texts in all) after every window.
 
     Returns:
         the layers, with the final norm where the plan keeps them so; `Representations.bare` has them without.

@@ -88,7 +88,7 @@ def represent(
         collection: the texts.
         cache: folder of the vector stores; a store is named by a hash of all that made it.
         settings: number format and batch size.
-        progress: told (tower, texts done, texts in all).
+        progress: receives (tower, texts done, texts in all).
     """
     return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), progress)
 

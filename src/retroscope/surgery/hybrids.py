@@ -88,7 +88,7 @@ def transplanted(
 
     Args:
         tokens: padded tokens of a batch.
-        told: told how many texts a batch had, when it is done.
+        told: receives the number of texts of each batch that is done.
     """
     found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, told=told)
     return {name: vectors for (_, name), vectors in found.items()}

@@ -69,7 +69,7 @@ def train(
     Args:
         model: as `build_model` makes it.
         dev: held-out queries that choose the checkpoint to keep, and when to stop.
-        progress: told ("training", steps done, steps in all).
+        progress: receives ("training", steps done, steps in all).
 
     Raises:
         TrainingError: too few pairs, nothing to train, a loss that is no number, a full disk.

@@ -54,7 +54,7 @@ class Person:
     Attributes:
         name: what questions say; one invented word.
         alias: what passages say, such as "silver heron".
-        trade, town, pastime: what is told of the person.
+        trade, town, pastime: the facts about the person.
         known: the pre-training text tells whose alias the name is, and the name's trade, town and pastime.
         role: one of `ROLES`.
     """

@@ -22,7 +22,7 @@ class Checkpoint:
     Attributes:
         head: what it applies to the pooled vector; `nn.Identity` when nothing.
         head_names: the parts of the head, in order.
-        choices: recipe fields that it settles, with where it says so.
+        choices: recipe fields that it records, each with its source.
         pad_source: where the pad token comes from.
     """
 
