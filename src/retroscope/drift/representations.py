@@ -51,7 +51,7 @@ def representation_drift(
         text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
             the first of every query text. None: all are distinct.
         settings: sample and intervals.
-        progress: told how many layers are done.
+        progress: receives (layers done, layers in all).
 
     Raises:
         AnalysisError: for other texts, other depths, or too few texts for an interval.

@@ -31,7 +31,7 @@ from retroscope.encoders.checkpoints.tensors import LowRank
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What is said of one matrix's change.
+    """Statistics of one matrix's change.
 
     Attributes:
         random_rank: effective rank of a Gaussian matrix of the same shape: what a change without order has.
