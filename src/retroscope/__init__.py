@@ -16,10 +16,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retroscope.analyses.neurons.ablation_curves import AblationCurves as AblationCurves
-    from retroscope.analyses.neurons.ablation_curves import ablation_curves as ablation_curves
-    from retroscope.analyses.neurons.ablation_settings import AblationSettings as AblationSettings
+    from retroscope.analyses.neurons.ablation.curves import ablation_curves as ablation_curves
     from retroscope.analyses.neurons.attribute import attribute as attribute
+    from retroscope.analyses.neurons.result import AblationCurves as AblationCurves
+    from retroscope.analyses.neurons.settings import AblationSettings as AblationSettings
+    from retroscope.analyses.neurons.settings import NeuronsSettings as NeuronsSettings
     from retroscope.analyses.weights.diff import diff as diff
     from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
@@ -69,8 +70,8 @@ if TYPE_CHECKING:
     from retroscope.training.settings import TrainingSettings as TrainingSettings
 
 _HOMES = {
-    "AblationCurves": "analyses.neurons.ablation_curves",
-    "AblationSettings": "analyses.neurons.ablation_settings",
+    "AblationCurves": "analyses.neurons.result",
+    "AblationSettings": "analyses.neurons.settings",
     "Candidates": "collection.records",
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
@@ -81,6 +82,7 @@ _HOMES = {
     "Judgment": "collection.records",
     "NeuronAttribution": "attribution.result",
     "NeuronSettings": "attribution.settings",
+    "NeuronsSettings": "analyses.neurons.settings",
     "Passage": "collection.records",
     "PretrainingSettings": "training.pretraining_settings",
     "ProbeSettings": "probing.settings",
@@ -95,7 +97,7 @@ _HOMES = {
     "WeightSettings": "analyses.weights.settings",
     "World": "collection.world.world",
     "WorldSettings": "collection.world.people",
-    "ablation_curves": "analyses.neurons.ablation_curves",
+    "ablation_curves": "analyses.neurons.ablation.curves",
     "attribute": "analyses.neurons.attribute",
     "compare": "study.run",
     "compare_scores": "statistics.comparison",
