@@ -1,4 +1,4 @@
-"""Collection: passages, queries and judgments, joined and checked once, at the door."""
+"""Collection: passages, queries and judgments, joined and checked once, when it is made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,8 @@ from retroscope.errors import CollectionError
 
 @dataclass(frozen=True, repr=False)
 class Collection:
-    """What is searched, and what should be found. Make one with `make_collection`.
+    """A retrieval collection: what is searched, and what should be found. Make one with
+    `make_collection`.
 
     Attributes:
         name: a short name for tables.
@@ -104,7 +105,7 @@ def join_title(passage: Passage, separator: str) -> str:
 
 
 class CollectionSettings(TypedDict, total=False):
-    """What `make_collection` takes by name; the attributes of `Collection` say what each means."""
+    """The arguments of `make_collection`; the attributes of `Collection` explain each."""
 
     title_separator: str
     ignore_identical_ids: bool

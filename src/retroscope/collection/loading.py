@@ -1,4 +1,4 @@
-"""load_collection: any data set on disk, by prefix or by what it looks like."""
+"""load_collection: reads any data set on disk, by its prefix or by what its files look like."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -63,8 +63,8 @@ def first_queries(collection: Collection, n: int) -> Collection:
     if n < 1:
         raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
     kept = set(collection.judged_queries[:n])
-    said = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
-    return with_queries(collection, kept, said)
+    note = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
+    return with_queries(collection, kept, note)
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:

@@ -122,8 +122,8 @@ def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict
 
 
 def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
-    found = read_run(run) if isinstance(run, Path) else (run or {})
-    mine = {query: found.get(query, ()) for query in collection.judged_queries}
+    ranking_of = read_run(run) if isinstance(run, Path) else (run or {})
+    mine = {query: ranking_of.get(query, ()) for query in collection.judged_queries}
     unknown = dict.fromkeys(repr(p) for ranked in mine.values() for p, _ in ranked if p not in collection.passages)
     if unknown:
         raise CollectionError(

@@ -9,7 +9,7 @@ DIRECTIONS = 8  # first directions of a change, in which amplification and align
 
 @dataclass(frozen=True, kw_only=True)
 class DriftSettings:
-    """How representations are compared.
+    """Settings of the comparison of representations.
 
     Attributes:
         texts: of a tower, at most: RSA and neighbours look at all pairs. A random sample where there are more.

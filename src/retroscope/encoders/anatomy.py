@@ -71,7 +71,7 @@ def _longest(parameter: str, parts: Mapping[str, str]) -> str:
 
 
 def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Look the model's family up and resolve its paths; `prove_anatomy` says whether they are what they seem."""
+    """Find the model's family and resolve its paths; `prove_anatomy` proves them."""
     family = model.config.model_type
     if family not in FAMILIES:
         raise EncoderError(

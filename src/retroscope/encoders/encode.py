@@ -181,16 +181,16 @@ def encode_rows(
     """
     recipe = encoder.recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    made: LayerVectors | None = None
-    for chosen in batches_by_length(lengths, tokens):
+    vectors: LayerVectors | None = None
+    for indices in batches_by_length(lengths, tokens):
         with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in chosen]), norm_each_layer=norm_each_layer)
-        made = made or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
-        made.layers[chosen] = part.layers.cpu()
-        made.final[chosen] = part.final.cpu()
-    if made is None:
+            part = forward(encoder, pad(encoder, [rows[i] for i in indices]), norm_each_layer=norm_each_layer)
+        vectors = vectors or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
+        vectors.layers[indices] = part.layers.cpu()
+        vectors.final[indices] = part.final.cpu()
+    if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return made
+    return vectors
 
 
 def final_vectors(
@@ -199,24 +199,24 @@ def final_vectors(
     """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
     Args:
-        told: told how many texts a batch had, when it is done.
+        told: receives the number of texts of each batch that is done.
 
     Raises:
         EncoderError: if there is no row.
     """
     recipe = encoder.recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    made: Tensor | None = None
-    for chosen in batches_by_length(lengths, tokens):
+    vectors: Tensor | None = None
+    for indices in batches_by_length(lengths, tokens):
         with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in chosen])).final.cpu()
-        made = torch.empty(len(rows), *part.shape[1:]) if made is None else made
-        made[chosen] = part
+            part = forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
+        vectors = torch.empty(len(rows), *part.shape[1:]) if vectors is None else vectors
+        vectors[indices] = part
         if told:
-            told(len(chosen))
-    if made is None:
+            told(len(indices))
+    if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return made
+    return vectors
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:

@@ -41,7 +41,9 @@ class Encoder:
 
     @property
     def summary(self) -> str:
-        """Family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at most"."""
+        """Return family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at
+        most".
+        """
         width = int(self.backbone.config.get_text_config().hidden_size)
         shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {width}"
         return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
@@ -83,7 +85,7 @@ class Retriever:
         name: for tables.
         query, passage: the towers.
         similarity: "dot" or "cosine".
-        similarity_source: who says so.
+        similarity_source: where the similarity comes from.
         own_similarity: what the checkpoint says, where another model's similarity was taken instead; else None.
     """
 

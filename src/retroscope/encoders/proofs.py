@@ -1,4 +1,6 @@
-"""What was proved of an encoder before it was used: its weights, and that padding changes nothing. No torch."""
+"""Proofs about an encoder before it is used: its weights are the checkpoint's, and padding changes nothing. No
+torch.
+"""
 
 from dataclasses import dataclass
 

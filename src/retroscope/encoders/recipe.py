@@ -13,7 +13,7 @@ from retroscope.errors import SettingsError, did_you_mean
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a tower reads a text.
+    """Everything besides the weights that decides the vector of a text.
 
     Attributes:
         pooling: a name in `POOLINGS`.

@@ -1,4 +1,4 @@
-"""What a user may say when loading; everything left out is read from the checkpoint or has a printed default."""
+"""Loading settings: everything left out is read from the checkpoint or has a printed default."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
-    """Choices of the user; None leaves a choice to the protocol, then the checkpoint, then the default.
+    """The user's choices; None leaves a choice to the protocol, then the checkpoint, then the
+    default.
 
     Attributes:
         pooling: a name in `POOLINGS`; a plain checkpoint does not say it, so it must be given.

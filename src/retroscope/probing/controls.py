@@ -1,4 +1,4 @@
-"""Controls: the same analysis where the right answer must be chance, or cannot come from training.
+"""Controls: the same analysis where accuracy must be at chance, or cannot come from training.
 
 A control is one row of a visible table: which queries the probe reads, which candidate counts as
 right, and whose vectors are probed.

@@ -1,4 +1,4 @@
-"""What a single probe may be told."""
+"""Options of a single probe."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The part of `ProbeSettings` that concerns one probe; the attributes are explained there."""
+    """The part of `ProbeSettings` for one probe; the attributes are explained there."""
 
     ridge: tuple[float, ...]
     rank: int

@@ -17,7 +17,7 @@ KNOWN_PROBES: tuple[str, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A way to run the probes that is known by name.
+    """A named way to run the probes.
 
     Attributes:
         split: how a seed divides the choices.
@@ -48,7 +48,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-    """Settings of `probe`; what is left at None the protocol decides.
+    """Settings of `probe`; the protocol decides what is None.
 
     Attributes:
         protocol: a name in `PROTOCOLS`.

@@ -34,7 +34,7 @@ WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """How vectors are made and kept.
+    """Settings of an extraction: how vectors are computed and stored.
 
     Attributes:
         dtype: of the stored vectors; computing is always in the model's own precision.
@@ -50,7 +50,7 @@ class ExtractionSettings:
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """What an extraction will do, known before it starts.
+    """The plan of an extraction: its key, size and batches, known before it starts.
 
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
@@ -126,7 +126,7 @@ def extract(
         ids: one id a text.
         texts: the texts again; read once more, in order.
         folder: where the group is; what it holds already must have been made by the same plan.
-        progress: told (texts done, texts in all) after every window.
+        progress: receives (texts done, texts in all) after every window.
 
     Returns:
         the layers, with the final norm where the plan keeps them so; `Representations.bare` has them without.
@@ -166,11 +166,11 @@ def _create(plan: ExtractionPlan, folder: Path) -> None:
     attrs["recipe"] = plan.encoder.recipe.as_dict()
     n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        made = Path(scratch) / "store"
+        store = Path(scratch) / "store"
         shapes = ((n, depth, dim), (n, out))
-        create_arrays(made, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+        create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
         try:
-            made.rename(folder)
+            store.rename(folder)
         except OSError:
             if not folder.exists():
                 raise
@@ -236,11 +236,11 @@ def _window_vectors(
     return layers, final
 
 
-def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
+def _checked(vectors: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
-        layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)
-        final = made.final.numpy().astype(plan.settings.dtype, copy=False)
+        layers = vectors.layers.numpy().astype(plan.settings.dtype, copy=False)
+        final = vectors.final.numpy().astype(plan.settings.dtype, copy=False)
     for name, array in (("layers", layers), ("final", final)):
         if not np.isfinite(array).all():
             raise RepresentationError(

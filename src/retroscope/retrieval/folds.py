@@ -1,4 +1,4 @@
-"""Folds of queries that share no relevant passage and no text: what is learned on some says nothing of the others.
+"""Folds of queries that share no relevant passage and no text, so that nothing learned on some leaks to the others.
 
 Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
 """

@@ -17,7 +17,7 @@ from retroscope.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """What was retrieved and how good it is.
+    """The passages retrieved for every query, and their measures.
 
     Attributes:
         scores: dims (query, measure); every query with a relevant passage.
@@ -98,9 +98,9 @@ def retrieve_layers(
     warnings: list[str] = []
     depth_in_layers = vectors.passage.n_layers
     for layer in range(depth_in_layers):
-        found = retrieve(vectors, collection, measures, layer=layer)
-        parts.append(found.scores.values)
-        warnings += [f"retrieval by layer {layer}: {found.blind}"] if found.blind else []
+        retrieved = retrieve(vectors, collection, measures, layer=layer)
+        parts.append(retrieved.scores.values)
+        warnings += [f"retrieval by layer {layer}: {retrieved.blind}"] if retrieved.blind else []
         if progress:
             progress(layer + 1, depth_in_layers)
     values = xr.concat(parts, dim=xr.Variable("layer", range(depth_in_layers)))
@@ -120,5 +120,5 @@ def _scores(
         "ties": "by id, the greater first (trec_eval)",
         "ignore_identical_ids": collection.ignore_identical_ids,
     }
-    made = Scores(name, values, recipe, vectors.warnings, passages=collection.relevant)
-    return made.with_texts(collection.query_texts)
+    scores = Scores(name, values, recipe, vectors.warnings, passages=collection.relevant)
+    return scores.with_texts(collection.query_texts)

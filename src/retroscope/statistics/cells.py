@@ -39,11 +39,11 @@ def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
     """Return the names of these cells in messages, e.g. "layer=6, probe=cosine"."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
-    found = []
+    names = []
     for cell in cells:
         at = zip(dims, np.unravel_index(cell, shape), strict=True) if dims else ()
-        found.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
-    return found
+        names.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
+    return names
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:

@@ -111,8 +111,8 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
     """Return the test of every cell; whether a cell is binary is decided cell by cell."""
-    chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
-    return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
+    names = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
+    return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
 
 def _within(
@@ -188,10 +188,10 @@ def _doubts(
     settings: ComparisonSettings,
 ) -> tuple[str, ...]:
     flipped_cells = int((columns["test_used"] == "sign_flip").sum())
-    found = (
+    doubts = (
         *inherited(before, after),
         too_few(before, columns["n"]),
         one_sided(before, after),
         too_coarse(flipped_cells, int(sizes.max(initial=0)), settings),
     )
-    return tuple(warning for warning in found if warning)
+    return tuple(warning for warning in doubts if warning)

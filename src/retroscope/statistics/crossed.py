@@ -1,4 +1,4 @@
-"""How sure is a mean over seeds and queries? Both are samples, and every seed is asked the same queries.
+"""Means over seeds and queries, both of them samples; every seed is measured on the same queries.
 
 Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is
 MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6); each

@@ -25,7 +25,7 @@ class Flip:
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The effect of whatever lies between `before` and `after`.
+    """The effect of whatever was done between `before` and `after`.
 
     Attributes:
         name: what was measured.

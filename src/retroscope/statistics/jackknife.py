@@ -1,4 +1,4 @@
-"""How sure is a statistic of many texts that is no mean? The delete-a-group jackknife.
+"""The delete-a-group jackknife, for statistics of many texts that are no means.
 
 Kott (2001), The delete-a-group jackknife, J. Official Statistics 17: the groups are random, the interval is Student's
 with G - 1 degrees of freedom.

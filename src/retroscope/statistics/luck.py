@@ -1,4 +1,4 @@
-"""How often would instruments agree with an answer by luck? Permutations of the places' names.
+"""Agreement by chance: how often instruments would name the same place, by permutations of the places.
 
 An instrument gives every place a value, and so does the answer. If the instrument knew nothing of it, any assignment of
 its values to the places would be as likely as the one that is seen.

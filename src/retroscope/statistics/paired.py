@@ -1,4 +1,4 @@
-"""Is the difference real? Tests of the same queries before and after, for every cell at once.
+"""Paired tests of the same queries before and after, for every cell at once.
 
 A cell is one label of a table (layer 6 of the probe "cosine", say). Each test takes the values
 before and after, both (query, cell), drops a query in a cell where either is NaN, and gives one

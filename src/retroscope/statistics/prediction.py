@@ -1,4 +1,4 @@
-"""Is a value one more draw? Student's prediction of a further value of a normal sample."""
+"""Prediction intervals: whether a value is one more draw of a normal sample (Student)."""
 
 import math
 

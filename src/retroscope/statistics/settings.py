@@ -14,7 +14,7 @@ PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """How two retrievers are compared.
+    """Settings of the comparison of two retrievers.
 
     Attributes:
         test: a name in `PAIRED_TESTS`, or "auto": McNemar where both sides are 0/1, else paired t.

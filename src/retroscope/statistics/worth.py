@@ -1,4 +1,4 @@
-"""How many labels is it worth? Effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
+"""Worth in labels: effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
 
 A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
 m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and
@@ -20,7 +20,7 @@ DEFAULT = IntervalSettings()
 
 @dataclass(frozen=True)
 class Worth:
-    """What something is worth at `labels` labels, in labels.
+    """The worth of something at `labels` labels, in labels.
 
     Attributes:
         labels: n, that the one that had it was given.
@@ -81,7 +81,7 @@ def worth(
     if len(labels) < 2 or list(labels) != sorted({*labels}):
         raise AnalysisError(f"labels {labels} are no curve", where="worth", fix="give two numbers or more, rising")
     budgets = np.asarray(labels, dtype=np.float64)
-    found = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
+    values = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
     random = np.random.default_rng(settings.seed)
     draws = np.stack([_resampled(had, lacked, budgets, random) for _ in range(settings.resamples)])
     ends = [(1 - settings.level) / 2, (1 + settings.level) / 2]
@@ -89,7 +89,7 @@ def worth(
     most = labels[-1]
     gaps = [crossed_mean(had[:, i] - lacked[:, i], settings.level) for i in range(len(labels))]
     return [
-        Worth(n, float(found[i]), float(low[i]), float(high[i]), most - n,
+        Worth(n, float(values[i]), float(low[i]), float(high[i]), most - n,
               float(gaps[i].mean), float(gaps[i].low), float(gaps[i].high))
         for i, n in enumerate(labels)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Hybrids of two models, run together: what one of them, or the two directions, have in common is run once.
+"""Hybrids of two models, run together: layers that several hybrids share are run once.
 
 Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, so that
 only what lies above is run; the backbone with the retriever's top is the retriever with the backbone's bottom, and is
@@ -35,7 +35,7 @@ Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transpla
 
 @dataclass(frozen=True)
 class _Hybrid:
-    """Whose each weight is, whoever is called the receiver.
+    """The owner of each weight of a hybrid.
 
     Attributes:
         owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
@@ -88,7 +88,7 @@ def transplanted(
 
     Args:
         tokens: padded tokens of a batch.
-        told: told how many texts a batch had, when it is done.
+        told: receives the number of texts of each batch that is done.
     """
     found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, told=told)
     return {name: vectors for (_, name), vectors in found.items()}

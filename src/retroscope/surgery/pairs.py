@@ -1,4 +1,4 @@
-"""Which pairs of models allow transplants."""
+"""Pairs of models whose weights can be exchanged."""
 
 from typing import Any
 

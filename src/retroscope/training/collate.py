@@ -1,4 +1,4 @@
-"""Batches of pre-training: what is hidden from the model, and what it is asked for."""
+"""Batches of pre-training: which tokens are masked, and which the model must predict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """The next token, for decoders; padding is asked for nowhere, EOS is."""
+    """The next token, for decoders; padding is never predicted, EOS is."""
 
     tokenizer: PreTrainedTokenizerBase
 
@@ -97,11 +97,11 @@ def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]
         return []
     hidden = min(max(1, round(n * share)), n - 1)
     parts = min(max(1, round(hidden / SPAN)), n - hidden, SENTINELS)
-    found, at = [], 0
+    pairs, at = [], 0
     for before, size in zip(_partition(n - hidden, parts, random), _partition(hidden, parts, random), strict=True):
-        found.append((at + before, at + before + size))
+        pairs.append((at + before, at + before + size))
         at += before + size
-    return found
+    return pairs
 
 
 def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:

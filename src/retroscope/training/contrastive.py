@@ -69,7 +69,7 @@ def train(
     Args:
         model: as `build_model` makes it.
         dev: held-out queries that choose the checkpoint to keep, and when to stop.
-        progress: told ("training", steps done, steps in all).
+        progress: receives ("training", steps done, steps in all).
 
     Raises:
         TrainingError: too few pairs, nothing to train, a loss that is no number, a full disk.
@@ -85,12 +85,12 @@ def train(
         history = trainer.state.log_history
         curve = tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
         last, measured = trainer.state.global_step, held_out_scores(curve)
-        chosen = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
-        if chosen != last:
-            take_best(model, folder / f"checkpoint-{chosen}")
+        step = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
+        if step != last:
+            take_best(model, folder / f"checkpoint-{step}")
     # half precision was for training: the trainer leaves every later forward pass of the model in it
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return Trained(model.eval(), curve, last, chosen, len(measured) > 1 and len({*measured.values()}) == 1)
+    return Trained(model.eval(), curve, last, step, len(measured) > 1 and len({*measured.values()}) == 1)
 
 
 def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
@@ -108,7 +108,7 @@ def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
 
 
 def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
-    """Give the model the weights of its best checkpoint; the trainer's own way keeps the last ones if that fails."""
+    """Load the weights of the best checkpoint; the trainer's own way keeps the last ones if that fails."""
     best = SentenceTransformer(str(checkpoint), device="cpu").state_dict()
     model.load_state_dict(best)
 
@@ -183,7 +183,7 @@ def _arguments(
     model: SentenceTransformer, pairs: Pairs, settings: TrainingSettings, folder: Path, chooses: bool
 ) -> SentenceTransformerTrainingArguments:
     often = rhythm(planned_steps(pairs, settings), settings.evaluations)
-    chosen = {"eval_strategy": "steps", "eval_steps": often.save,
+    selection = {"eval_strategy": "steps", "eval_steps": often.save,
               "metric_for_best_model": f"eval_dev_{model.similarity_fn_name}_{MEASURE}",
               "greater_is_better": True} if chooses else {}  # fmt: skip
     return SentenceTransformerTrainingArguments(
@@ -193,7 +193,7 @@ def _arguments(
         batch_sampler="no_duplicates",
         prompts=_prompts(model, pairs),
         router_mapping=_routes(pairs) if settings.two_towers else {},
-        **chosen,
+        **selection,
     )
 
 

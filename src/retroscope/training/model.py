@@ -35,7 +35,7 @@ PLAIN_TEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Base:
-    """Where a backbone lies on disk.
+    """The location of a backbone on disk.
 
     Attributes:
         folder: a plain transformers folder.
@@ -134,16 +134,16 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 
 @torch.no_grad()
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
-    """Give a model the very weights of the loading proof, in float32.
+    """Load the weights of the loading proof into a model, in float32.
 
     A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
     its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
     """
     model.float()
-    found = model.load_state_dict(proved.state_dict(), strict=False)
-    lost = [name for name in found.missing_keys if not name.startswith("pooler.")]
-    if lost or found.unexpected_keys:
-        names = listed([*lost, *found.unexpected_keys])
+    keys = model.load_state_dict(proved.state_dict(), strict=False)
+    lost = [name for name in keys.missing_keys if not name.startswith("pooler.")]
+    if lost or keys.unexpected_keys:
+        names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
             f"sentence-transformers builds another architecture than was loaded{names}",
             where=str(proved.name_or_path),
@@ -178,7 +178,8 @@ def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Modul
 
 
 def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it does.
+    """Make the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it
+    does.
 
     Raises:
         TrainingError: if its kind of post-processing cannot.

@@ -73,7 +73,7 @@ def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """How a family is trained with an objective.
+    """The functions that train a family with an objective.
 
     Attributes:
         start: configuration -> model with random weights.

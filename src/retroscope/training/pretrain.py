@@ -44,17 +44,18 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
     kept = [text for text in texts if text.strip()]
     if not kept:
         raise TrainingError("there is no text to pre-train on", fix="give files with a document a line")
-    made = tokenizer(
+    encoded = tokenizer(
         kept, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
     )
-    parts = made.get("overflow_to_sample_mapping", list(range(len(kept))))
-    examples = [{"input_ids": list(ids)} for ids in made["input_ids"]]
+    parts = encoded.get("overflow_to_sample_mapping", list(range(len(kept))))
+    examples = [{"input_ids": list(ids)} for ids in encoded["input_ids"]]
     return Documents(examples, len(kept), len({a for a, b in pairwise(parts) if a == b}))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """A training set as long as the whole training: every document once in a new random order, and again.
+    """A training set as long as the whole training: all documents in a new random order, again and
+    again.
 
     A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
     """

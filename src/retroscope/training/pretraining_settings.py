@@ -15,7 +15,7 @@ OBJECTIVES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingSettings:
-    """How a backbone is pre-trained.
+    """Settings of the pre-training of a backbone.
 
     Attributes:
         objective: a name in `OBJECTIVES`.

@@ -31,7 +31,8 @@ class LoraSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a retriever is trained: contrastive, with the other passages of a batch as negatives.
+    """Settings of a retriever's training: contrastive, with the other passages of a batch as
+    negatives.
 
     Attributes:
         strategy: what moves: "full", "lora", "head" (the backbone frozen, a linear map of its vectors),

@@ -1,4 +1,4 @@
-"""What is watched while a model trains: the loss is a number, progress is told; and when that is done."""
+"""Watching a training: the loss must stay finite, progress is reported, logs and checkpoints have a rhythm."""
 
 import errno
 import math
@@ -16,7 +16,7 @@ from retroscope.progress import Progress
 
 @dataclass
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells progress, and stops a training whose loss is no number.
+    """A Trainer callback that reports progress and stops a training whose loss is not a number.
 
     The trainer logs before it writes a checkpoint, so that none is written of spoilt weights (see `Rhythm`).
     """
@@ -25,7 +25,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     what: str = "training"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Tell how many steps are done."""
+        """Report how many steps are done."""
         if self.told:
             self.told(self.what, state.global_step, state.max_steps)
 
@@ -55,7 +55,7 @@ def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
 
 
 class Schedule(Protocol):
-    """What both kinds of training settings say about the optimiser."""
+    """The optimiser's part of both kinds of training settings."""
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102

@@ -54,9 +54,9 @@ def qrels_files(path: Path) -> dict[str, Path]:
     Raises:
         CollectionError: where a split has both.
     """
-    found = [p for p in sorted((path / "qrels").iterdir()) if QRELS.fullmatch(p.name)]
+    files = [p for p in sorted((path / "qrels").iterdir()) if QRELS.fullmatch(p.name)]
     return {
-        split: one_of(path / "qrels", f"{split}.tsv") for split in dict.fromkeys(p.name.split(".tsv")[0] for p in found)
+        split: one_of(path / "qrels", f"{split}.tsv") for split in dict.fromkeys(p.name.split(".tsv")[0] for p in files)
     }
 
 

@@ -26,8 +26,8 @@ def recognises(path: Path) -> bool:
     """Return whether the folder has qrels, topics and a corpus."""
     if not path.is_dir():
         return False
-    found = _files(path)
-    return all(found.values()) and all(_looks_like_qrels(p) for p in found["qrels"])
+    files = _files(path)
+    return all(files.values()) and all(_looks_like_qrels(p) for p in files["qrels"])
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
@@ -56,12 +56,12 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def _files(path: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {role: [] for role in ROLES}
+    files: dict[str, list[Path]] = {role: [] for role in ROLES}
     for file in sorted(p for p in path.iterdir() if p.is_file()):
         role = next((r for r, pattern in ROLES.items() if set(_words(file)) & set(_matches(pattern, file))), None)
         if role:
-            found[role].append(file)
-    return found
+            files[role].append(file)
+    return files
 
 
 def _words(file: Path) -> list[str]:

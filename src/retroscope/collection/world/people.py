@@ -1,4 +1,4 @@
-"""The people of a world, and what of each is told where."""
+"""The people of a world, and in which trainings their facts occur."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +14,7 @@ ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and pas
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """How a world is drawn.
+    """Settings of a controlled world.
 
     Attributes:
         people: how many; their aliases are distinct, so there are `ALIASES` at the most.
@@ -54,7 +54,7 @@ class Person:
     Attributes:
         name: what questions say; one invented word.
         alias: what passages say, such as "silver heron".
-        trade, town, pastime: what is told of the person.
+        trade, town, pastime: the facts about the person.
         known: the pre-training text tells whose alias the name is, and the name's trade, town and pastime.
         role: one of `ROLES`.
     """
@@ -89,10 +89,10 @@ def draw_people(settings: WorldSettings) -> list[Person]:
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
     """Return (known, role) of every person, sorted; the shares are rounded to the nearest person."""
     n_known = round(settings.people * settings.known)
-    made = []
+    exposures = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):
         n_trained = round(size * settings.trained)
         n_dev = min(round(size * settings.dev), size - n_trained)
         counts = (n_trained, n_dev, size - n_trained - n_dev)
-        made += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
-    return made
+        exposures += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
+    return exposures

@@ -1,4 +1,4 @@
-"""What is written about a person, and where: passages, questions, pre-training text.
+"""The texts about a person: passages, questions, pre-training documents.
 
 A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
 from one to the other. A lexical question has the alias, as the passage has.
@@ -65,8 +65,8 @@ def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]
             yield _document([_said(ERRAND, person, subject, rng) for _ in range(SENTENCES)])
             continue
         kinds = FACTS if person.known else FACTS[1:]
-        chosen = rng.permutation(len(kinds))[:SENTENCES]
-        yield _document([_said(_one_of(kinds[kind], rng), person, subject) for kind in chosen])
+        order = rng.permutation(len(kinds))[:SENTENCES]
+        yield _document([_said(_one_of(kinds[kind], rng), person, subject) for kind in order])
 
 
 def _one_of(templates: tuple[str, ...], rng: np.random.Generator) -> str:

@@ -42,7 +42,7 @@ class LowRank:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A checkpoint whose tensors are read when they are asked for.
+    """A checkpoint whose tensors are read on demand.
 
     Attributes:
         where: what was opened.
@@ -75,9 +75,9 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
         return _in_memory(load_gguf(path, How()).model, str(path), "a GGUF file is dequantised in memory")
     if not (path / MODULES).is_file():
         return _open_transformer(path, base)
-    found = _open_transformer(read_modules(path, "passage").transformer, base)
+    weights = _open_transformer(read_modules(path, "passage").transformer, base)
     notes = ("queries and passages go through different modules: those of passages",) if has_routes(path) else ()
-    return replace(found, where=str(path), notes=(*found.notes, *notes))
+    return replace(weights, where=str(path), notes=(*weights.notes, *notes))
 
 
 def _open_transformer(folder: Path, base: str | None) -> Weights:
@@ -129,10 +129,10 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
     if not (plain and factors) or under.is_file() or (under / CONFIG).is_file():
         how = "this adapter and its base are merged in memory"
         return _in_memory(load_adapter(folder, How(), base).model, str(folder), how)
-    found = _open_folder(under)
+    base_weights = _open_folder(under)
     updates = _factors(folder, under, disk)
-    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(found.read)} tensors"
-    return replace(found, where=str(folder), updates=updates, notes=(note,))
+    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(base_weights.read)} tensors"
+    return replace(base_weights, where=str(folder), updates=updates, notes=(note,))
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
