@@ -93,9 +93,9 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
     """Return a control's vectors of one tower, if they are of the same texts and layers."""
-    found, wanted = _of(side, tower), _of(before, tower)
-    _same_texts(wanted, found)
-    return found
+    theirs, wanted = _of(side, tower), _of(before, tower)
+    _same_texts(wanted, theirs)
+    return theirs
 
 
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> LayerVectors:

@@ -194,12 +194,15 @@ def encode_rows(
 
 
 def final_vectors(
-    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, told: Callable[[int], None] | None = None
+    encoder: Encoder,
+    rows: Sequence[TokenIds],
+    tokens: int = DEFAULT_BUDGET,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "text out"]:
     """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
     Args:
-        told: receives the number of texts of each batch that is done.
+        on_batch: receives the number of texts of each batch that is done.
 
     Raises:
         EncoderError: if there is no row.
@@ -212,8 +215,8 @@ def final_vectors(
             part = forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
         vectors = torch.empty(len(rows), *part.shape[1:]) if vectors is None else vectors
         vectors[indices] = part
-        if told:
-            told(len(indices))
+        if on_batch:
+            on_batch(len(indices))
     if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
     return vectors

@@ -127,9 +127,9 @@ def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
 
     The truncation and padding that its last call left in it are not part of that.
     """
-    said = [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.truncation_side]
+    special = [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.truncation_side]
     if not tokenizer.is_fast:
-        return json.dumps([*said, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+        return json.dumps([*special, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     kept = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
-    return json.dumps([*said, kept], sort_keys=True)
+    return json.dumps([*special, kept], sort_keys=True)

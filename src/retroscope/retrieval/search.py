@@ -140,8 +140,8 @@ def _settle(
             table = np.full(len(distinct), -np.inf, dtype=np.float32)
             table[near] = _exact(queries[query][None], distinct, near[None])[0]
             scores = table[kind[by_id]]
-            chosen = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
-            ranking.rows[query], ranking.scores[query] = by_id[chosen], scores[chosen]
+            top = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
+            ranking.rows[query], ranking.scores[query] = by_id[top], scores[top]
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:

@@ -153,10 +153,10 @@ def objective_of(name: str, family: str) -> PretrainingObjective:
     Raises:
         TrainingError: if the two do not go together.
     """
-    found = LANGUAGE.get((name, family))
-    if found is None:
+    known = LANGUAGE.get((name, family))
+    if known is None:
         fitting = sorted({family for objective, family in LANGUAGE if objective == name})
         raise TrainingError(
             f"the objective {name!r} does not train a {family!r} model", fix=f"it trains {', '.join(fitting)}"
         )
-    return found
+    return known

@@ -60,23 +60,23 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
             as near duplicates.
     """
     nearest = _Nearest(tuple(dict.fromkeys(pairs.queries)), threshold)
-    found = []
+    duplicates = []
     for query in held_out.judged_queries:
         text = held_out.queries[query].text
         best = max(nearest.to(text), key=lambda item: item[1], default=None)
         if best is not None:
-            found.append(NearDuplicate(query, text, *best))
+            duplicates.append(NearDuplicate(query, text, *best))
     positives = set(pairs.positives)
     shared = sum(
         any(held_out.passage_text(p) in positives for p, grade in held_out.qrels[query].items() if grade > 0)
         for query in held_out.judged_queries
     )
-    examples = tuple(sorted(found, key=lambda near: -near.jaccard)[:SHOWN])
+    examples = tuple(sorted(duplicates, key=lambda near: -near.jaccard)[:SHOWN])
     answers = [set(answer_strings(held_out.queries[query].answers)) for query in held_out.judged_queries]
     known = bool(pairs.answers) and any(answers)
     same_answer = sum(bool(mine & pairs.answers) for mine in answers) if known else None
     n = len(held_out.judged_queries)
-    return TrainingOverlap(held_out.name, n, threshold, len(found), shared, same_answer, examples)
+    return TrainingOverlap(held_out.name, n, threshold, len(duplicates), shared, same_answer, examples)
 
 
 class _Nearest:

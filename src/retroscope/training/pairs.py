@@ -85,11 +85,11 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
     """Return query text -> texts of its relevant passages; queries of one text share theirs."""
-    found: dict[str, set[str]] = {}
+    relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
-        texts = found.setdefault(collection.queries[query].text, set())
+        texts = relevant.setdefault(collection.queries[query].text, set())
         texts |= {collection.passage_text(p) for p, grade in collection.qrels[query].items() if grade > 0}
-    return {query: frozenset(texts) for query, texts in found.items()}
+    return {query: frozenset(texts) for query, texts in relevant.items()}
 
 
 def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:

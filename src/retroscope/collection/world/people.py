@@ -83,7 +83,7 @@ def draw_people(settings: WorldSettings) -> list[Person]:
     trades, towns, pastimes = (rng.choice(words, size=n).tolist() for words in (TRADES, TOWNS, PASTIMES))
     exposure = [exposures[i] for exposures in (_exposures(settings),) for i in rng.permutation(n)]
     rows = zip(names, aliases, trades, towns, pastimes, exposure, strict=True)
-    return [Person(f"p{i}", *row, *told) for i, (*row, told) in enumerate(rows)]
+    return [Person(f"p{i}", *row, *facts) for i, (*row, facts) in enumerate(rows)]
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
