@@ -22,11 +22,11 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """How many sign flips to draw; all of them when there are no more than that.
+    """The number of sign flips to draw; where fewer exist, all are enumerated.
 
     Attributes:
         permutations: flips drawn; the smallest p-value is 1 / (permutations + 1).
-        seed: of the draw.
+        seed: seed of the draw.
     """
 
     permutations: int = 10_000
