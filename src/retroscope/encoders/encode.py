@@ -21,7 +21,7 @@ class LayerVectors:
     """Pooled vectors of some texts.
 
     Attributes:
-        layers: layer 0 is the embedding output, layer k the output of block k; where they were asked for, followed by
+        layers: layer 0 is the embedding output, layer k the output of block k; with `norm_each_layer`, followed by
             layers 0 .. L-1 with the final norm on every token.
         final: the head applied to the last layer: what the retriever searches with.
     """
@@ -71,7 +71,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
     """Pad token ids to one batch as the recipe says; `side` and `extra` columns are for the self-tests.
 
     Raises:
-        EncoderError: if the prompt fills the whole length, so that nothing of a text is left to pool.
+        EncoderError: if the prompt fills the whole length, so that no token of a text is left to pool.
     """
     recipe = encoder.recipe
     side = side or recipe.padding_side

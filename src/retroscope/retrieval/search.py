@@ -44,9 +44,9 @@ def search(
     Args:
         queries: one row a query.
         passages: read block by block, so that the corpus may be larger than memory.
-        k: passages kept a query.
-        similarity: "dot" or "cosine" (of a zero vector: 0 with everything).
-        layer: None for the final vectors.
+        k: number of passages kept for each query.
+        similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
+        layer: the layer to search with; None: the final vectors.
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes.

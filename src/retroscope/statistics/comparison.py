@@ -28,12 +28,12 @@ ResultColumns = dict[str, np.ndarray]
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
     """Return the effect of what lies between `before` and `after`, paired by query id.
 
-    Each query must be one number: scores of several passages or positives of one question are averaged before they
-    come here. Queries of one text are one observation in every interval and test, and passages that queries share
-    enlarge the standard error (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
+    Each query must have one number: average scores of several passages or positives of one question first. Queries of
+    one text are one observation in every interval and test, and passages that queries share enlarge the standard error
+    (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
-        AnalysisError: if the two hold different queries or labels.
+        AnalysisError: if the two have different queries or labels.
     """
     settings_used = settings or ComparisonSettings()
     before, after = align(before, after)

@@ -107,8 +107,8 @@ def hybrids(
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
-        wanted: which of the two receives, and what.
-        random: the random changes of the pair, where they are held from call to call.
+        wanted: for each hybrid, which of the two receives, and the name of its transplant.
+        random: the random changes of the pair, to keep them from call to call.
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)

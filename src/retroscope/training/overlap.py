@@ -34,9 +34,9 @@ class TrainingOverlap:
     """What the judged queries of a held-out collection share with the training pairs.
 
     Attributes:
-        collection: its name.
-        n_queries: how many there are.
-        threshold: of the token Jaccard.
+        collection: name of the collection.
+        n_queries: number of judged queries.
+        threshold: token Jaccard from which two queries count as near duplicates.
         near_duplicates: queries that reach it with a training query.
         shared_passages: queries of which a relevant passage is, word for word, a positive of a training pair.
         shared_answers: queries with an answer that is an answer of a trained query; None where either side gives none.

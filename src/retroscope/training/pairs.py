@@ -58,7 +58,7 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
     """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: hard ones of each pair; pairs with fewer are left out, and it is noted.
+        n_negatives: hard negatives of each pair; pairs with fewer are left out, with a note.
         how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:

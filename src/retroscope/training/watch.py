@@ -18,7 +18,8 @@ from retroscope.progress import Progress
 class Watch(TrainerCallback):  # type: ignore[misc]
     """A Trainer callback that reports progress and stops a training whose loss is not a number.
 
-    The trainer logs before it writes a checkpoint, so that none is written of spoilt weights (see `Rhythm`).
+    The trainer logs before it writes a checkpoint, so that none is written with weights that are not numbers (see
+    `Rhythm`).
     """
 
     progress: Progress | None = None
