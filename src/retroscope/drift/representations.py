@@ -25,7 +25,7 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "effective_rank": effective_rank,
 }
 Statistic = Callable[[Vectors, Vectors], float]
-LayerVectors = Float[np.ndarray, "text layer dim"]
+VectorsByLayer = Float[np.ndarray, "text layer dim"]
 
 
 def representation_drift(
@@ -98,7 +98,7 @@ def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tow
     return theirs
 
 
-def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> LayerVectors:
+def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:
     """Read all layers of some texts: nothing else of a corpus is read."""
     return side.texts(rows)
 
@@ -209,7 +209,7 @@ def _aligned(
             yield {**place, "value": value, "low": low, "high": high}
 
 
-def _cross(one: LayerVectors, two: LayerVectors) -> Iterator[dict[str, object]]:
+def _cross(one: VectorsByLayer, two: VectorsByLayer) -> Iterator[dict[str, object]]:
     """Return CKA of every layer before with every layer after."""
     grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]
