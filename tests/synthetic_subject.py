@@ -1,6 +1,5 @@
 """A made-up pair on a made-up collection, as every section of a report is given it."""
 
-import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,6 @@ from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
 from retroscope.typesetting.subject import CollectionFacts, Model, Subject, Tower
 
-gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 N_QUERIES = 240
 LAYERS = tuple(range(7))
 LABELS = (*map(str, LAYERS[:-1]), "6 (post-norm)")

@@ -13,7 +13,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
     """Write `qid Q0 docid rank score tag` lines, atomically; scores with every float32 digit.
 
     Raises:
-        AnalysisError: if an id holds white space, which the format cannot carry.
+        AnalysisError: if an id contains white space, which the format cannot represent.
     """
     split = [i for q, hits in run.items() for i in (q, *(d for d, _ in hits)) if i.split() != [i]]
     if split:
