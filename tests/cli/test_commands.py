@@ -76,7 +76,8 @@ def test_compare_leaves_a_whole_folder(report: Path) -> None:
 
 def test_the_run_file_is_a_trec_run(report: Path) -> None:
     for side in ("before", "after"):
-        lines = (report / "runs" / f"{side}.run").read_text().splitlines()
+        (run,) = report.rglob(f"{side}.run")
+        lines = run.read_text().splitlines()
         assert all(len(line.split(" ")) == 6 and line.split(" ")[1] == "Q0" for line in lines)
 
 
