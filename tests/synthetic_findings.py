@@ -9,8 +9,6 @@ import pandas as pd
 import xarray as xr
 from retroscope.study.findings import Findings, RankedPassage, TopPassages
 
-from retroscope.analyses.representations.result import MovedFindings
-from retroscope.analyses.weights.result import WeightFindings
 from retroscope.encoders.proofs import SelfTest
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
@@ -23,7 +21,6 @@ LABELS = (*map(str, LAYERS[:-1]), "6 (post-norm)")
 PROBES = ("dot", "cosine", "passage_only", "elementwise", "bilinear", "mean_difference")
 CONTROLS = ("none", "shuffled_queries", "hash_labels", "random_weights")
 PASSAGES = (2, 5)
-SHAPES = ("anisotropy", "uniformity", "effective_rank")
 EVIL = "</script><script>alert('x')</script> & \\input{/etc/passwd} $50% <img src=http://evil.example/x.png>"
 
 
@@ -166,33 +163,3 @@ def whole() -> Findings:
         versions={"retroscope": "0.1.0", "torch": "2.13"},
         timings={"represent": 83.2, "probe": 12.0, "compare": 4021.0},
     )  # fmt: skip
-
-
-def moved(towers=("query and passage",), twin: float = 0.2, sister: float = float("nan")) -> MovedFindings:
-    """Made-up drift: alike at the bottom, apart at the top; one matrix moved."""
-    similarity = [
-        {"tower": tower, "layer": k, "statistic": name, "value": 1 - 0.1 * k, "low": 0.98 - 0.1 * k,
-         "high": min(1.0, 1.02 - 0.1 * k), "chance": 0.0, "halves": 0.9, "sister": sister, "twin": twin}
-        for tower in ("query", "passage") for name in ("cka", "procrustes", "rsa", "neighbours") for k in LAYERS
-    ]  # fmt: skip
-    shape = [
-        {"side": side, "tower": tower, "layer": k, "statistic": name, "value": value, "low": value - 0.01,
-         "high": value + 0.01}
-        for side, value in (("before", 0.6), ("after", 0.2))
-        for tower, names in (("query", SHAPES), ("passage", SHAPES), ("both", ("alignment",)))
-        for name in names for k in LAYERS
-    ]  # fmt: skip
-    cross = [{"tower": tower, "layer_before": i, "layer_after": j, "cka": 1 - abs(i - j) / 10}
-             for tower in ("query", "passage") for i in LAYERS for j in LAYERS]  # fmt: skip
-    tensors = pd.DataFrame([
-        {"name": f"layers.{k}.{part}", "layer": k, "part": part, "rows": 8, "columns": 8, "parameters": 64,
-         "status": "changed" if (k, part) == (4, "ffn_out") else "identical", "norm": 2.0,
-         "change": 1.0 * ((k, part) == (4, "ffn_out")), "relative": 0.5 * ((k, part) == (4, "ffn_out")),
-         "largest": 0.1, "equal": 0.0}
-        for k in LAYERS[1:] for part in ("attention", "ffn_in", "ffn_out")
-    ])  # fmt: skip
-    groups = tensors.assign(tensors=1, changed=(tensors["status"] == "changed").astype(int))
-    kept = groups[["layer", "part", "tensors", "changed", "parameters", "norm", "change", "relative"]]
-    weights = {tower: WeightFindings("toy-backbone", "toy-retriever", LAYERS[-1], tensors, kept) for tower in towers}
-    frames = (pd.DataFrame(similarity), pd.DataFrame(shape), pd.DataFrame(cross))
-    return MovedFindings(weights, *frames, {"query": 240, "passage": 1000})

@@ -1,4 +1,4 @@
-"""What a learned probe sees of a query and a passage, and on which scale.
+"""The features of a learned probe, from a query and a passage, and their scale.
 
 A choice depends on the differences within it only. So every feature is measured from the mean of
 its candidates and divided by its spread within the training choices (the root of the mean square

@@ -46,7 +46,7 @@ class Problems:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The solutions, with the evidence that they are.
+    """The solutions, with the evidence that they have converged.
 
     Attributes:
         weights: one column each.

@@ -54,8 +54,8 @@ def probe(
             _measure(tally, round_, layer, vectors, source.similarity)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
-    found = probe_result(tally, representations, random_weights)
-    return found if texts is None else found.with_texts(texts)
+    result = probe_result(tally, representations, random_weights)
+    return result if texts is None else result.with_texts(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,12 @@ def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
         return views(parts, split.seed, plan.controls, plan.settings.passages, random_weights=is_random)
 
-    found = []
+    rounds = []
     for split in plan.splits:
         message = coding_order(plan.task, split.seed)
         codes = seen(split, {ALL: message}) if plan.has_mdl else []
-        found.append(Round(split, seen(split, split.parts), message, codes))
-    return found
+        rounds.append(Round(split, seen(split, split.parts), message, codes))
+    return rounds
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""Online code length: how many bits does it take to tell the right candidates to someone who knows the vectors?
+"""Online code length: the bits needed to encode the right candidates for someone who knows the vectors.
 
 Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
 uniformly, log2 N bits a choice, each later one by the `elementwise` probe, its anchor included, fitted

@@ -1,4 +1,4 @@
-"""ProbeResult: what the grid found, with everything needed to doubt it."""
+"""ProbeResult: the accuracies that the grid measured, with all evidence needed to judge them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -58,22 +58,22 @@ class ProbeResult:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Return what was not measured, in words; a reason to know the sample, not to doubt the numbers."""
-        said = []
+        notes = []
         if any(self.recipe["own_negatives"]):
-            said.append(
+            notes.append(
                 "the corpus is too small to keep all candidates: every part of a split takes its hard negatives from "
                 "its own passages, and they are easier than the corpus's hardest"
             )
         if any(self.recipe["repeats"]):
-            said.append(
+            notes.append(
                 f"{sum(self.recipe['repeats'])} of {int(self.split_sizes.sel(part='test').sum())} test choices have a "
                 "query text that is in training, too"
             )
         dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
         if dropped:
-            said.append(f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed")
-        return tuple(said)
+            notes.append(f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed")
+        return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:
         """Return the accuracy less the accuracy with shuffled queries; None where that control was not run."""
@@ -198,16 +198,16 @@ def _recipe(
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
     """Return every reason to doubt the numbers, in words."""
     plan = tally.plan
-    found = list(representations.warnings)
-    found += [
+    warnings = list(representations.warnings)
+    warnings += [
         f"control {name!r} was not measured: it needs the vectors of a copy with random weights"
         for name in plan.settings.chosen_controls
         if name not in plan.controls
     ]
-    found += [warning for name in plan.probes if (warning := _fit_warning(tally, name))]
+    warnings += [warning for name in plan.probes if (warning := _fit_warning(tally, name))]
     if tally.mdl_unconverged:
-        found.append(f"mdl: {tally.mdl_unconverged} code lengths rest on fits that did not converge")
-    return tuple(found)
+        warnings.append(f"mdl: {tally.mdl_unconverged} code lengths rest on fits that did not converge")
+    return tuple(warnings)
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:

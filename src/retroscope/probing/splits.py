@@ -38,7 +38,7 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What one seed trains on, selects on (ridge, epoch) and reports.
+    """The choices that one seed trains on, selects on (ridge, epoch) and reports.
 
     Attributes:
         seed: draws everything that is random under this split.

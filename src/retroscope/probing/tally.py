@@ -17,7 +17,7 @@ EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 @dataclass(frozen=True, eq=False)
 class ProbePlan:
-    """What will be measured: the labels of every axis.
+    """The labels of every axis that will be measured.
 
     Attributes:
         controls: those of the settings that can be measured with the vectors at hand.
@@ -58,7 +58,7 @@ class ProbePlan:
 
 
 class ProbeTally:
-    """Sums over choices and seeds; read by `result.collect` once the grid is done."""
+    """Sums over choices and seeds; `probe_result` reads them once the grid is done."""
 
     def __init__(self, plan: ProbePlan) -> None:
         """Start with nothing measured."""

@@ -1,4 +1,4 @@
-"""Trial: one layer under one split; and Outcome: what a probe made of it. A probe is a function between them."""
+"""ProbeTrial: one layer under one split; ProbeOutcome: its result. A probe is a function from one to the other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class ProbeTrial:
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome:
-    """How a probe did on the test choices, and how its fits went.
+    """The credit of a probe on the test choices, and the evidence of its fits.
 
     Attributes:
         accuracy: credit of every choice.

@@ -1,4 +1,4 @@
-"""What is to be encoded: one streaming pass over the texts before any forward pass.
+"""The inventory of texts to encode, taken in one streaming pass before any forward pass.
 
 It finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
 text, and works in about 70.

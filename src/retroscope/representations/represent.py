@@ -22,7 +22,7 @@ SAMPLE = 64  # texts timed for the estimate
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be streamed as often as they are asked for."""
+    """Texts that can be iterated over any number of times."""
 
     make: Callable[[], Iterator[str]]
 
@@ -51,8 +51,8 @@ class TowerPlan:
 
     def extract(self, progress: Progress | None = None) -> Representations:
         """Make, resume or open the vectors."""
-        told = None if progress is None else (lambda done, total: progress(self.tower, done, total))
-        return extract(self.plan, self.ids, self.texts, self.folder, told)
+        count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
+        return extract(self.plan, self.ids, self.texts, self.folder, count)
 
 
 def plan_towers(
@@ -65,8 +65,8 @@ def plan_towers(
     passages = StreamedTexts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
 
     def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: StreamedTexts) -> TowerPlan:
-        made = plan_extraction(encoder, texts, settings)
-        return TowerPlan(name, made, ids, texts, cache / f"{made.key[:32]}.zarr")
+        extraction = plan_extraction(encoder, texts, settings)
+        return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr")
 
     return (
         tower("query", retriever.query, list(collection.queries), queries),
@@ -88,7 +88,7 @@ def represent(
         collection: the texts.
         cache: folder of the vector stores; a store is named by a hash of all that made it.
         settings: number format and batch size.
-        progress: told (tower, texts done, texts in all).
+        progress: receives (tower, texts done, texts in all).
     """
     return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), progress)
 

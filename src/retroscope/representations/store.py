@@ -68,8 +68,8 @@ class VectorStore:
     def column(self, k: int | None, rows: slice) -> np.ndarray:
         """Read layer k (None: the final vectors) of some texts, in the stored number format."""
         with _damage_named(self):
-            found = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
-        return _written(self, found)
+            values = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
+        return _written(self, values)
 
 
 @contextmanager
@@ -85,15 +85,15 @@ def _damage_named(store: VectorStore) -> Iterator[None]:
         ) from damage
 
 
-def _written(store: VectorStore, found: np.ndarray) -> np.ndarray:
+def _written(store: VectorStore, values: np.ndarray) -> np.ndarray:
     """Refuse rows of NaN, which is how zarr reads a file that is not there."""
-    if np.isnan(found[..., 0]).any():
+    if np.isnan(values[..., 0]).any():
         raise RepresentationError(
             "some of the stored vectors are missing: a file was removed, or they were never written",
             where=str(store.group.store_path),
             fix="remove this folder and run again",
         )
-    return found
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,9 @@ class Representations:
 
     Attributes:
         ids: id of each text, in the order of the rows.
-        store: where the vectors are.
-        normed: the layers below the last are read with the model's final norm, which the store keeps beside them.
+        store: the stored vectors.
+        normed: whether the layers below the last are read with the model's final norm; the store has them with and
+            without.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
@@ -140,8 +141,8 @@ class Representations:
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
         """Read all layers of some texts, float32."""
-        found = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
-        return np.asarray(found, dtype=np.float32)
+        vectors = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
+        return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
         """Return where layer k stands in the store: normed ones follow the L + 1 layers."""
@@ -192,7 +193,7 @@ class RetrieverRepresentations:
     """Both towers' vectors of one collection.
 
     Attributes:
-        name: the retriever's.
+        name: name of the retriever.
         similarity: "dot" or "cosine".
         recipe: JSON-like, both towers' recipes and fingerprints.
         warnings: failed self-tests and the like.

@@ -44,9 +44,9 @@ def search(
     Args:
         queries: one row a query.
         passages: read block by block, so that the corpus may be larger than memory.
-        k: passages kept a query.
-        similarity: "dot" or "cosine" (of a zero vector: 0 with everything).
-        layer: None for the final vectors.
+        k: number of passages kept for each query.
+        similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
+        layer: the layer to search with; None: the final vectors.
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes.
@@ -59,8 +59,8 @@ def search(
     start = 0
     for block in passages.blocks(layer):
         _check_sizes(queries, block)
-        found = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
-        best = _merge(best, RankedPassages(found.rows + start, found.scores), k, order)
+        ranked = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
+        best = _merge(best, RankedPassages(ranked.rows + start, ranked.scores), k, order)
         start += len(block)
     return best
 
@@ -140,8 +140,8 @@ def _settle(
             table = np.full(len(distinct), -np.inf, dtype=np.float32)
             table[near] = _exact(queries[query][None], distinct, near[None])[0]
             scores = table[kind[by_id]]
-            chosen = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
-            ranking.rows[query], ranking.scores[query] = by_id[chosen], scores[chosen]
+            top = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
+            ranking.rows[query], ranking.scores[query] = by_id[top], scores[top]
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
@@ -172,8 +172,8 @@ def _merge(
     """Return the best k of both, by score and then by id."""
     rows = one.rows if two is None else np.concatenate([one.rows, two.rows], axis=1)
     scores = one.scores if two is None else np.concatenate([one.scores, two.scores], axis=1)
-    chosen = np.lexsort((order[rows], -scores), axis=1)[:, :k]
-    return RankedPassages(np.take_along_axis(rows, chosen, 1), np.take_along_axis(scores, chosen, 1))
+    best = np.lexsort((order[rows], -scores), axis=1)[:, :k]
+    return RankedPassages(np.take_along_axis(rows, best, 1), np.take_along_axis(scores, best, 1))
 
 
 def as_run(
@@ -182,6 +182,6 @@ def as_run(
     """Return query id -> (passage id, score), best first; `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
-        found = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))
-        run[query_id] = [hit for hit in found if not (skip_identical and hit[0] == query_id)][:k]
+        hits = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))
+        run[query_id] = [hit for hit in hits if not (skip_identical and hit[0] == query_id)][:k]
     return run

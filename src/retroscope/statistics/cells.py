@@ -14,7 +14,7 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
     """Return one row per query, in the order of the ids, so that no result depends on the order of the file.
 
     Raises:
-        AnalysisError: if a score is infinite; NaN is how a missing one is marked.
+        AnalysisError: if a score is infinite; a missing one must be NaN.
     """
     infinite = np.isinf(scores.values.values).reshape(len(scores.query_ids), -1).any(axis=1)
     if infinite.any():
@@ -39,11 +39,11 @@ def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
     """Return the names of these cells in messages, e.g. "layer=6, probe=cosine"."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
-    found = []
+    names = []
     for cell in cells:
         at = zip(dims, np.unravel_index(cell, shape), strict=True) if dims else ()
-        found.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
-    return found
+        names.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
+    return names
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:

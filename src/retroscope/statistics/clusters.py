@@ -1,4 +1,4 @@
-"""Which queries are not independent of one another? Those of one text, and those that share passages.
+"""Dependence of queries: those with the same text, and those that share passages.
 
 Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
 are shared across texts, so that no partition of the queries holds them: see `statistics.shared_passages`.
@@ -20,11 +20,11 @@ Table = Float[np.ndarray, "query cell"]
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """What queries share.
+    """The texts and passages that queries share.
 
     Attributes:
         text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
-        passages: [query, passage], 1 where a passage bears on the score of a query; None where none is known to.
+        passages: [query, passage], 1 where the score of a query depends on a passage; None where this is not known.
     """
 
     text: Int[np.ndarray, "query"]
@@ -91,8 +91,8 @@ def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
     number: dict[str, int] = {}
     pairs = [(row, number.setdefault(p, len(number))) for row, i in enumerate(ids) for p in scores.passages.get(i, ())]
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    made = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
-    return Clusters(text, made)
+    incidence = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
+    return Clusters(text, incidence)
 
 
 def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:

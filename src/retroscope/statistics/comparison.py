@@ -28,24 +28,25 @@ ResultColumns = dict[str, np.ndarray]
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
     """Return the effect of what lies between `before` and `after`, paired by query id.
 
-    Each query must be one number: scores of several passages or positives of one question are averaged before they
-    come here. Queries of one text are one observation in every interval and test, and passages that queries share
-    enlarge the standard error (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
+    Each query must have one number: average scores of several passages or positives of one question first. Queries of
+    one text are one observation in every interval and test, and passages that queries share enlarge the standard error
+    (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
-        AnalysisError: if the two hold different queries or labels.
+        AnalysisError: if the two have different queries or labels.
     """
-    chosen = settings or ComparisonSettings()
+    settings_used = settings or ComparisonSettings()
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
     change = paired_differences(old, new)
     shared = _Shared(
-        clusters_of(before if before.texts is not None else after), families(before, chosen.family_per, chosen.headline)
+        clusters_of(before if before.texts is not None else after),
+        families(before, settings_used.family_per, settings_used.headline),
     )
     columns = (
-        _means(old, new, shared, chosen)
-        | _tested(old, new, shared, chosen)
-        | _equivalence(old, new, shared, chosen)
+        _means(old, new, shared, settings_used)
+        | _tested(old, new, shared, settings_used)
+        | _equivalence(old, new, shared, settings_used)
         | _counts(change)
     )
     family = shared.family
@@ -55,8 +56,8 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
         before=before,
         after=after,
         table=to_table(before, columns),
-        method=_method(before, columns, sizes, chosen) | _facts(shared.clusters),
-        warnings=_doubts(before, after, columns, sizes, chosen),
+        method=_method(before, columns, sizes, settings_used) | _facts(shared.clusters),
+        warnings=_doubts(before, after, columns, sizes, settings_used),
     )
 
 
@@ -111,8 +112,8 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
     """Return the test of every cell; whether a cell is binary is decided cell by cell."""
-    chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
-    return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
+    names = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
+    return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
 
 def _within(
@@ -188,10 +189,10 @@ def _doubts(
     settings: ComparisonSettings,
 ) -> tuple[str, ...]:
     flipped_cells = int((columns["test_used"] == "sign_flip").sum())
-    found = (
+    doubts = (
         *inherited(before, after),
         too_few(before, columns["n"]),
         one_sided(before, after),
         too_coarse(flipped_cells, int(sizes.max(initial=0)), settings),
     )
-    return tuple(warning for warning in found if warning)
+    return tuple(warning for warning in doubts if warning)

@@ -1,4 +1,4 @@
-"""Reasons not to trust a comparison, found while it is made."""
+"""Reasons to doubt a comparison, found while it is made."""
 
 import numpy as np
 from jaxtyping import Int

@@ -1,4 +1,4 @@
-"""Is there no difference? A missing star proves nothing; two one-sided tests do."""
+"""Equivalence: two one-sided tests. A difference that is not significant does not show that there is none."""
 
 import numpy as np
 

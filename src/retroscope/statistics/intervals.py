@@ -1,4 +1,4 @@
-"""How sure is a mean? Bootstrap intervals over queries, for thousands of cells at once.
+"""Bootstrap intervals of means over queries, for thousands of cells at once.
 
 The same resamples serve every cell, so that cells stay comparable and one matrix product does
 the work. The interval is the expanded percentile interval (Hesterberg 2015): the
@@ -23,13 +23,13 @@ FEWEST_RESAMPLES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalSettings:
-    """How intervals are made.
+    """Settings of bootstrap intervals.
 
     Attributes:
         level: share of intervals that cover the mean.
         resamples: bootstrap resamples; 2,000 place an end of a 95 % interval to within 3 % of
             its half width (standard error sqrt(.025 x .975 / 2000) in probability).
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
 
     level: float = 0.95
@@ -47,7 +47,7 @@ class IntervalSettings:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """The mean over queries of every cell and how far it can be trusted.
+    """The mean over queries of every cell, with its interval.
 
     Attributes:
         mean: over the measured queries; NaN where there are none.

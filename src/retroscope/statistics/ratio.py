@@ -1,4 +1,4 @@
-"""How sure is a share? The ratio of two means that the same queries give, with Fieller's interval.
+"""The ratio of two means of the same queries, with Fieller's interval.
 
 Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 0 does not reject. Where the denominator
 is not significant they are no interval, and there is no share.

@@ -1,4 +1,4 @@
-"""What do passages that several queries share do to the error of a mean?
+"""The error of a mean over queries that share passages.
 
 Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
 queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d
@@ -37,7 +37,7 @@ NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """What shared passages do to the mean of every cell.
+    """The effect of shared passages on the error of the mean of every cell.
 
     Attributes:
         ratio: standard error of the mean with shared passages over the one without, at least 1.
@@ -65,7 +65,7 @@ class Sharing:
 def standard_error(values: Table, clusters: Clusters) -> Cells:
     """Return the standard error of the mean of every cell; the queries of one text are one observation.
 
-    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which tells no spread.
+    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which has no spread.
 
     Args:
         values: measured for every query (no NaN).
@@ -100,7 +100,8 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """Of the queries that are measured in a cell; all sums over pairs of different texts, as in the module's text.
+    """The queries that are measured in a cell; all sums are over pairs of different texts, as in the module's
+    docstring.
 
     Attributes:
         z: [text, passage], how many queries of the text have the passage.
@@ -150,10 +151,10 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
     """Return groups of texts that share nothing with other groups, where they are few; else all in one."""
     n = z.shape[0]
-    _, found = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
-    groups = found[:n]
+    _, component = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
+    groups = component[:n]
     together = np.flatnonzero(np.bincount(groups) > 1)
-    passages = np.bincount(found[n:], minlength=int(found.max()) + 1)
+    passages = np.bincount(component[n:], minlength=int(component.max()) + 1)
     if len(together) >= FEW_GROUPS or (passages[together] < MANY_PASSAGES).any():
         return np.zeros(n, dtype=np.int64)
     return np.asarray(

@@ -1,4 +1,4 @@
-"""Batches of pre-training: what is hidden from the model, and what it is asked for."""
+"""Batches of pre-training: which tokens are masked, and which the model must predict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """The next token, for decoders; padding is asked for nowhere, EOS is."""
+    """The next token, for decoders; padding is never predicted, EOS is."""
 
     tokenizer: PreTrainedTokenizerBase
 
@@ -97,11 +97,11 @@ def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]
         return []
     hidden = min(max(1, round(n * share)), n - 1)
     parts = min(max(1, round(hidden / SPAN)), n - hidden, SENTINELS)
-    found, at = [], 0
+    pairs, at = [], 0
     for before, size in zip(_partition(n - hidden, parts, random), _partition(hidden, parts, random), strict=True):
-        found.append((at + before, at + before + size))
+        pairs.append((at + before, at + before + size))
         at += before + size
-    return found
+    return pairs
 
 
 def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
@@ -131,10 +131,10 @@ def masked(
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
     """Return the ids with a share of the words masked, and labels for those alone; special tokens and padding stay."""
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    chosen: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
+    is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)
     hidden = ids.clone()
-    hidden[chosen & (fate < 0.8)] = tokenizer.mask_token_id
+    hidden[is_masked & (fate < 0.8)] = tokenizer.mask_token_id
     words = torch.randint(len(tokenizer), ids.shape, generator=random)
-    hidden = torch.where(chosen & (fate >= 0.9), words, hidden)
-    return hidden, ids.masked_fill(~chosen, IGNORED)
+    hidden = torch.where(is_masked & (fate >= 0.9), words, hidden)
+    return hidden, ids.masked_fill(~is_masked, IGNORED)

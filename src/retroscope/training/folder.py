@@ -1,4 +1,4 @@
-"""The folder of a trained model: one training's, whole or not there, with a card that says what it was trained on."""
+"""The folder of a trained model: whole or absent, of one training, with a card that states what it was trained on."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def claim(folder: Path, key: str) -> Path:
     """Return the folder of the checkpoints, new or of an earlier run of the same training.
 
     Raises:
-        TrainingError: if the folder holds something else.
+        TrainingError: if the folder contains something else.
     """
     checkpoints = folder / CHECKPOINTS
     owner = checkpoints / OWNER
@@ -112,11 +112,11 @@ def _fresh(folder: Path) -> Path:
 def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
     """Move everything to its place, `training.json` last, and remove the checkpoints."""
     (partial / "README.md").write_text(card, encoding="utf-8")
-    for made in sorted(partial.iterdir()):
-        place = folder / made.name
+    for part in sorted(partial.iterdir()):
+        place = folder / part.name
         if place.is_dir():
             shutil.rmtree(place)
-        os.replace(made, place)
+        os.replace(part, place)
     partial.rmdir()
     _write(folder / ABOUT, about)
     shutil.rmtree(folder / CHECKPOINTS)
@@ -130,8 +130,8 @@ def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fo
     loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=tokenizer.model_max_length))
     with torch.inference_mode():
         wanted = inner.eval()(**given).last_hidden_state.float().cpu()
-        found = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state
-    _compare(found, wanted, "states", folder)
+        states = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state
+    _compare(states, wanted, "states", folder)
 
 
 def _prove(model: SentenceTransformer, folder: Path) -> None:
@@ -145,12 +145,12 @@ def _prove(model: SentenceTransformer, folder: Path) -> None:
         }
     for tower, vectors in wanted.items():
         encoder = loaded.tower(tower)
-        found = final_vectors(encoder, tokenise(encoder, texts))
-        _compare(found, vectors.float().cpu(), f"{tower} vectors", folder)
+        saved = final_vectors(encoder, tokenise(encoder, texts))
+        _compare(saved, vectors.float().cpu(), f"{tower} vectors", folder)
 
 
-def _compare(found: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
-    gap = float((found - wanted).abs().max())
+def _compare(values: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
+    gap = float((values - wanted).abs().max())
     if not gap <= TOLERANCE * max(1.0, float(wanted.abs().max())):
         raise TrainingError(
             f"the saved folder gives other {what} than the model that was trained (largest gap {gap:.2g})",
@@ -166,8 +166,8 @@ def step_of(checkpoint: Path) -> int:
 
 def last_checkpoint(checkpoints: Path) -> str | None:
     """Return the last checkpoint that is whole; the trainer writes its state last. Incomplete ones are removed."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
-    for torn in [path for path in found if not (path / "trainer_state.json").is_file()]:
+    checkpoints_by_step = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
+    for torn in [path for path in checkpoints_by_step if not (path / "trainer_state.json").is_file()]:
         shutil.rmtree(torn)
-    whole = [path for path in found if path.exists()]
+    whole = [path for path in checkpoints_by_step if path.exists()]
     return str(whole[-1]) if whole else None

@@ -35,11 +35,11 @@ PLAIN_TEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Base:
-    """Where a backbone lies on disk.
+    """The location of a backbone on disk.
 
     Attributes:
         folder: a plain transformers folder.
-        name: what an adapter's configuration calls it: a hub name, or the folder's full path; else as it was named.
+        name: its name in an adapter's configuration: a hub name, or the folder's full path; else as it was given.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     """Return the source itself where it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
-        folder: of the training. An adapter needs its base for ever, so that copy stays in it; others go with the
+        folder: of the training. An adapter always needs its base, so its copy stays there; others are removed with the
             checkpoints.
         altered: the weights are no longer those of the source.
     """
@@ -74,7 +74,7 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
         base: where the backbone lies.
 
     Raises:
-        TrainingError: for a recipe that such a model cannot carry.
+        TrainingError: for a recipe that such a model cannot represent.
     """
     query, passage = backbone.query.recipe, backbone.passage.recipe
     _check(backbone)
@@ -134,16 +134,16 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 
 @torch.no_grad()
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
-    """Give a model the very weights of the loading proof, in float32.
+    """Load the weights of the loading proof into a model, in float32.
 
     A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
     its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
     """
     model.float()
-    found = model.load_state_dict(proved.state_dict(), strict=False)
-    lost = [name for name in found.missing_keys if not name.startswith("pooler.")]
-    if lost or found.unexpected_keys:
-        names = listed([*lost, *found.unexpected_keys])
+    keys = model.load_state_dict(proved.state_dict(), strict=False)
+    lost = [name for name in keys.missing_keys if not name.startswith("pooler.")]
+    if lost or keys.unexpected_keys:
+        names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
             f"sentence-transformers builds another architecture than was loaded{names}",
             where=str(proved.name_or_path),
@@ -178,7 +178,8 @@ def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Modul
 
 
 def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it does.
+    """Make the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it
+    does.
 
     Raises:
         TrainingError: if its kind of post-processing cannot.

@@ -1,4 +1,4 @@
-"""Several processes of one training, as torchrun starts them: all train, the first alone makes files."""
+"""Several processes of one training, as torchrun starts them: all train, the first alone writes files."""
 
 import os
 from collections.abc import Iterator

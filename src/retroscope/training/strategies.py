@@ -1,4 +1,4 @@
-"""Strategies: which weights of a model move in fine-tuning."""
+"""Fine-tuning strategies: which weights of a model are trained."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,7 +14,7 @@ from retroscope.training.settings import TrainingSettings
 
 
 def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Let the strategy's weights move and no others.
+    """Train the strategy's weights and no others.
 
     Raises:
         TrainingError: if the model has none of them (a LLaMA has no biases).

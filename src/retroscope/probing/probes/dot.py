@@ -1,4 +1,4 @@
-"""q.p: the retriever's own question, at any layer, without training."""
+"""q.p: the similarity probe by dot product, at any layer, without training."""
 
 import numpy as np
 from jaxtyping import Float, Int

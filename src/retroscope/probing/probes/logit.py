@@ -57,7 +57,7 @@ class FitColumns:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a probe reads of the training choices, and how it reads any part the same way.
+    """The training choices' features, and how those of any part are made the same way.
 
     Attributes:
         trial: whose choices.
@@ -140,8 +140,8 @@ def choose_column(
 
     def credit(part: str) -> Float[np.ndarray, "control size choice"]:
         offset = inputs.offset(part)
-        chosen = None if offset is None else offset[..., best]
-        scores = choice_scores(inputs.features(part), weights[:, best], columns.sizes[best], chosen)
+        best_offset = None if offset is None else offset[..., best]
+        scores = choice_scores(inputs.features(part), weights[:, best], columns.sizes[best], best_offset)
         return judged(scores, columns.view, part, dim=len(weights))
 
     return best, credit("test"), credit("train").mean(axis=2)
@@ -184,11 +184,11 @@ def best_ridge(
     """
     table = losses.reshape(len(losses), -1, len(columns.ridges))
     least = table.mean(dim=0).argmin(dim=1)
-    chosen = least
+    column = least
     if clusters is not None:
         excess = table - table.gather(2, least.expand(len(losses), -1)[..., None])
         error = torch.from_numpy(standard_error(excess.flatten(1).double().numpy(), clusters)).view(excess.shape[1:])
         alike = excess.mean(dim=0) <= error
         ridges = torch.tensor(columns.ridges)
-        chosen = torch.where(alike, ridges, -1.0).argmax(dim=1)
-    return chosen + torch.arange(len(chosen)) * len(columns.ridges)
+        column = torch.where(alike, ridges, -1.0).argmax(dim=1)
+    return column + torch.arange(len(column)) * len(columns.ridges)

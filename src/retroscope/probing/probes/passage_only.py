@@ -1,4 +1,4 @@
-"""w.p: what can be had without reading the query; the optimum that `concat` strives for.
+"""w.p: what is possible without reading the query; the optimum that `concat` strives for.
 
 It has no anchor: a similarity would read the query. Its weights shrink to 0.
 """
