@@ -27,3 +27,12 @@ def write_run(run: Run, path: Path, tag: str) -> None:
         for query_id, hits in run.items():
             for rank, (passage_id, score) in enumerate(hits, start=1):
                 file.write(f"{query_id} Q0 {passage_id} {rank} {np.float32(score)!s} {word}\n".encode())
+
+
+def written_run(path: Path) -> Run:
+    """Return what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
+    run: dict[str, list[tuple[str, float]]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        query_id, _, passage_id, _, score, _ = line.split()
+        run.setdefault(query_id, []).append((passage_id, float(score)))
+    return run
