@@ -15,9 +15,10 @@ from time import perf_counter
 
 import torch
 
-from retroscope.analyses.neurons.ablation_curves import AblationCurves, ablation_curves
-from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.attribute import attribute
+from retroscope.analyses.neurons.result import AblationCurves
+from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever

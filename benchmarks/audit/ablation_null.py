@@ -17,10 +17,11 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from retroscope.analyses.neurons.ablation_curves import AblationCurves, ablation_curves
-from retroscope.analyses.neurons.ablation_settings import AblationSettings
+from retroscope.analyses.neurons.ablation.curves import ablation_curves
+from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.attribute import attribute
-from retroscope.analyses.neurons.held_out import evaluated_queries
+from retroscope.analyses.neurons.result import AblationCurves
+from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.collection.collection import make_collection
@@ -88,7 +89,8 @@ def _held_out() -> None:
         "negative": [f"p{attributed + i}" for i in range(attributed)],
     }
     coords = {"query": [f"q{i}" for i in range(attributed)], **{k: ("query", v) for k, v in run.items()}}
-    scores = Scores("neurons", xr.DataArray(np.zeros(attributed), coords, ("query",)))
+    labels = {"statistic": ["total"], "part": ["intermediate"], "layer": [1]}
+    scores = Scores("neurons", xr.DataArray(np.zeros((attributed, 1, 1, 1)), coords | labels, ("query", *labels)))
     made = NeuronAttribution(scores, {}, attributed, 0, {"target": "margin", "tower": "passage"})
     after = evaluated_queries(collection, made, held_out=True).ids
     before = [f"q{i}" for i in range(attributed, n)]  # queries and relevant passages alone were looked at

@@ -18,6 +18,7 @@ import torch
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.overlap import jaccard
 from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.selection import how_many
 from retroscope.attribution.settings import RULES, NeuronSettings
 from retroscope.attribution.units import Unit, collection_units
 from retroscope.collection.loading import load_collection

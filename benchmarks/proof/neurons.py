@@ -14,12 +14,14 @@ from scipy import stats
 
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, effect_rows, profile_rows
-from retroscope.analyses.neurons.result import GINI, SINGLE, TOTAL, NeuronFindings, NeuronSide
+from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
 from retroscope.attribution.concentration import gini
 from retroscope.attribution.overlap import chance_jaccard, jaccard
+from retroscope.attribution.result import GINI, TOTAL, NeuronAttribution
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 from retroscope.typesetting.frames import widened
+from retroscope.typesetting.subject import MODEL
 
 UNITS, LAYERS, NEURONS = 60, 4, 100
 ALPHA, CHANGED, SPREAD, CUT = 0.05, 2, 0.7, 0.1
@@ -55,11 +57,11 @@ def peak(studies: int) -> Proof:
         power=rate(holds_most(one, widen=True) for one in planted),
         planted=f"a layer {LARGER} times as large as the other {LAYERS - 1}, {UNITS} texts",
         coverage=None,
-        held_against="a planted layer in a made-up report (tests/reporting/test_neuron_verdict.py)",
+        held_against="a planted layer in a made-up report (tests/analyses/test_neurons_words.py)",
     )
 
 
-def moved(null: Sequence[NeuronFindings], planted: Sequence[NeuronFindings]) -> Proof:
+def moved(null: Sequence[TowerNeurons], planted: Sequence[TowerNeurons]) -> Proof:
     """Return the row of attribution that moved between layers; totals, which have units, are the control."""
     truth = effect_of(larger=LARGER)[0]
     cells = [effect_rows(one, LAYER_SHARE).set_index("layer").loc[CHANGED] for one in planted]
@@ -70,11 +72,11 @@ def moved(null: Sequence[NeuronFindings], planted: Sequence[NeuronFindings]) -> 
         power=rate(cell["p_corrected"] < ALPHA and cell["effect"] > 0 for cell in cells),
         planted=f"share {truth:+.3f} at one of {LAYERS} layers, {UNITS} texts",
         coverage=rate(cell["ci_low"] <= truth <= cell["ci_high"] for cell in cells),
-        held_against="shares by hand (tests/reporting/test_neuron_frames.py)",
+        held_against="shares by hand (tests/analyses/test_neurons_frames.py)",
     )
 
 
-def concentrated(null: Sequence[NeuronFindings], planted: Sequence[NeuronFindings]) -> Proof:
+def concentrated(null: Sequence[TowerNeurons], planted: Sequence[TowerNeurons]) -> Proof:
     """Return the row of the Gini index by layer; the size of the largest neuron is the control."""
     truth = effect_of(wider=WIDER)[1]
     cells = [effect_rows(one, GINI).set_index("layer").loc[CHANGED] for one in planted]
@@ -91,7 +93,7 @@ def concentrated(null: Sequence[NeuronFindings], planted: Sequence[NeuronFinding
     )
 
 
-def active(null: Sequence[NeuronFindings], planted: Sequence[NeuronFindings]) -> Proof:
+def active(null: Sequence[TowerNeurons], planted: Sequence[TowerNeurons]) -> Proof:
     """Return the row of active neurons; a threshold that is not relative to the text's largest is the control."""
     return Proof(
         instrument="Neurons: fewer neurons are active, relative to each text's largest",
@@ -100,7 +102,7 @@ def active(null: Sequence[NeuronFindings], planted: Sequence[NeuronFindings]) ->
         power=rate(moved_at(activity_effect(one)) for one in planted),
         planted=f"magnitudes of one of {LAYERS} layers spread {FAR} times as widely, {UNITS} texts",
         coverage=None,
-        held_against="counts by hand (tests/reporting/test_neuron_frames.py)",
+        held_against="counts by hand (tests/analyses/test_neurons_frames.py)",
     )
 
 
@@ -123,7 +125,7 @@ def shared(studies: int) -> Proof:
     )
 
 
-def against_scale(null: Sequence[NeuronFindings], claimed: Sequence[bool], statistic: str) -> dict[str, object]:
+def against_scale(null: Sequence[TowerNeurons], claimed: Sequence[bool], statistic: str) -> dict[str, object]:
     """Return what the control reads, whether it failed, and the rate of false statements."""
     own = rate(claimed)
     control = float(np.mean([moved_at(effect_rows(one, statistic)) for one in null]))
@@ -140,31 +142,31 @@ def moved_at(rows: pd.DataFrame | None) -> bool:
     return rows is not None and bool((rows["p_corrected"] < ALPHA).any())
 
 
-def holds_most(found: NeuronFindings, widen: bool) -> bool:
+def holds_most(found: TowerNeurons, widen: bool) -> bool:
     """Return whether the largest layer's interval lies above an even spread."""
     cells = profile_rows(found, LAYER_SHARE)
     chosen = widened(cells, ALPHA) if widen else cells
     return bool(chosen.loc[chosen["value"].idxmax(), "low"] > 1 / LAYERS)
 
 
-def alone(seed: int, larger: float) -> NeuronFindings:
+def alone(seed: int, larger: float) -> TowerNeurons:
     """Return one model, of which one layer may be larger."""
     random = np.random.default_rng(seed)
-    return NeuronFindings({SINGLE: side(random, np.zeros((UNITS, LAYERS, 1)), larger)})
+    return TowerNeurons({MODEL: side(random, np.zeros((UNITS, LAYERS, 1)), larger)})
 
 
-def compared(seed: int, larger: float = 1.0, wider: float = 1.0) -> NeuronFindings:
+def compared(seed: int, larger: float = 1.0, wider: float = 1.0) -> TowerNeurons:
     """Return two models that read the same texts; after, all is larger, and one layer may have changed."""
     random = np.random.default_rng(seed)
     texts = 0.3 * random.standard_normal((UNITS, LAYERS, 1))  # what a text does in both
     sides = {"before": side(random, texts), "after": side(random, texts, larger, wider, SCALE)}
-    profile = compare_scores(sides["before"].scores, sides["after"].scores, FEW)
-    return NeuronFindings(sides, profile)
+    profile = compare_scores(*(one.attribution.scores for one in sides.values()), FEW)
+    return TowerNeurons(sides, profile)
 
 
 def side(
     random: np.random.Generator, texts: np.ndarray, larger: float = 1.0, wider: float = 1.0, scale: float = 1.0
-) -> NeuronSide:
+) -> AttributedModel:
     """Return the statistics of one model's attribution, as the attribution room has them."""
     values = scale * magnitudes(random, texts, larger, wider)
     found = {
@@ -178,7 +180,7 @@ def side(
               "layer": list(range(1, 1 + LAYERS))}  # fmt: skip
     stacked = np.stack(list(found.values()), axis=1)[:, :, None]
     scores = Scores("neurons", xr.DataArray(stacked, labels, tuple(labels)))
-    return NeuronSide("made up", scores, {"intermediate": xr.Dataset()}, UNITS, 0)
+    return AttributedModel("made up", NeuronAttribution(scores, {"intermediate": xr.Dataset()}, UNITS, 0))
 
 
 def magnitudes(random: np.random.Generator, texts: np.ndarray, larger: float = 1.0, wider: float = 1.0) -> Magnitudes:

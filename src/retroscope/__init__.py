@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.neurons.attribute import attribute as attribute
     from retroscope.analyses.neurons.result import AblationCurves as AblationCurves
     from retroscope.analyses.neurons.settings import AblationSettings as AblationSettings
+    from retroscope.analyses.neurons.settings import NeuronsSettings as NeuronsSettings
     from retroscope.analyses.weights.diff import diff as diff
     from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
@@ -81,6 +82,7 @@ _HOMES = {
     "Judgment": "collection.records",
     "NeuronAttribution": "attribution.result",
     "NeuronSettings": "attribution.settings",
+    "NeuronsSettings": "analyses.neurons.settings",
     "Passage": "collection.records",
     "PretrainingSettings": "training.pretraining_settings",
     "ProbeSettings": "probing.settings",

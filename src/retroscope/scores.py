@@ -166,10 +166,10 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
     if "shared_query" not in loaded:
         return {}
     ids = [str(i) for i in loaded[QUERY].values]
-    found: dict[str, list[str]] = {}
+    passages_of: dict[str, list[str]] = {}
     for row, passage in zip(loaded["shared_query"].values.tolist(), loaded["shared_passage"].values, strict=True):
-        found.setdefault(ids[row], []).append(str(passage))
-    return {i: tuple(passages) for i, passages in found.items()}
+        passages_of.setdefault(ids[row], []).append(str(passage))
+    return {i: tuple(passages) for i, passages in passages_of.items()}
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:

@@ -266,17 +266,17 @@ def test_a_matched_set_has_the_histogram_of_the_top_and_its_own_ranking() -> Non
     assert shared(top, NeuronSet({"intermediate": {1: top.neurons["intermediate"][1][:1]}})) == 1 / len(top)
 
 
-@pytest.mark.parametrize("hold_mean", [True, False])
-def test_size_is_what_holding_a_neuron_changes_in_what_its_block_writes(encoder: Encoder, hold_mean: bool) -> None:
-    """Held alone, in the first block, by root mean square over the tokens; worked out from what `ffn_out` returns."""
+@pytest.mark.parametrize("at_mean", [True, False])
+def test_size_is_what_fixing_a_neuron_changes_in_what_its_block_writes(encoder: Encoder, at_mean: bool) -> None:
+    """Fixed alone, in the first block, by root mean square over the tokens; worked out from what `ffn_out` returns."""
     moments = neuron_moments(encoder, TEXTS)
     ranking = Ranking("share", (("intermediate", 1), ("output", 1)), (np.zeros(24), np.zeros(16)))
-    sizes = size_ranking(encoder, moments, ranking, hold_mean=hold_mean).values
+    sizes = size_ranking(encoder, moments, ranking, at_mean=at_mean).values
     for part, neuron, found in (("intermediate", 3, sizes[0][3]), ("output", 5, sizes[1][5])):
         change = []
         for text in TEXTS:
             intact = calls_of(encoder, 1, text)[1]
-            with ablated(encoder, NeuronSet({part: {1: (neuron,)}}), moments if hold_mean else None):
+            with ablated(encoder, NeuronSet({part: {1: (neuron,)}}), moments if at_mean else None):
                 change.append((calls_of(encoder, 1, text)[1] - intact).double())
         rms = torch.cat(change).pow(2).sum(1).mean().sqrt()
         assert found == pytest.approx(float(rms), rel=1e-3)

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xarray as xr
-from retroscope.attribution.store import load_attribution, save_attribution
 
 from retroscope.attribution import aggregate, attribute
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution, rounding
@@ -338,16 +336,6 @@ def test_lower_precision_says_what_it_costs(bert: Encoder) -> None:
     made = attribute_neurons(planned(bert, precision="bfloat16"))
     assert 0 < made.recipe["precision_effect"] < 0.1
     assert attribute_neurons(planned(bert)).recipe["precision_effect"] is None
-
-
-def test_what_is_saved_is_read_again(bert: Encoder, tmp_path: Path) -> None:
-    made = attribute_neurons(planned(bert))
-    save_attribution(made, tmp_path / "store.zarr", "after")
-    read = load_attribution(tmp_path / "store.zarr", "after")
-    assert (read.units, read.noise, read.warnings) == (made.units, made.noise, made.warnings)
-    assert read.scores.values.equals(made.scores.values)
-    for part in made.parts:
-        xr.testing.assert_equal(read.neurons[part], made.neurons[part])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """Units: which texts and vectors a query's score and margin are made of."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from retroscope.attribution.store import load_attribution, save_attribution
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.result import CHANGE
@@ -120,15 +118,13 @@ def test_the_objective_is_the_margin_of_the_intact_retriever(retriever: Retrieve
     ],
 )
 def test_queries_whose_passages_were_attributed_share_them(
-    retriever: Retriever, collection: Collection, target: str, expected: dict[str, tuple[str, ...]], tmp_path: Path
+    retriever: Retriever, collection: Collection, target: str, expected: dict[str, tuple[str, ...]]
 ) -> None:
     """Both margins run p0 and p1: two queries, and fewer than two observations."""
     settings = NeuronSettings(target=target, negatives=1, quadrature="gauss:2")
     units = collection_units(retriever, collection, CANDIDATES, settings)
     made = attribute_neurons(plan_attribution(retriever.passage, units, settings))
     assert made.scores.passages == expected
-    save_attribution(made, tmp_path / "store.zarr", "after")
-    assert load_attribution(tmp_path / "store.zarr", "after").scores.passages == expected
 
 
 def test_a_hub_widens_the_intervals_of_the_neurons(retriever: Retriever, collection: Collection) -> None:

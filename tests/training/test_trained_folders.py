@@ -16,7 +16,7 @@ from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RetroscopeError, TrainingError
-from retroscope.study.settings import DataSettings, ModelSettings
+from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.pairs import training_pairs

@@ -30,11 +30,11 @@ class Collection:
         queries: id -> Query, in the order of the source.
         judgments: graded relevance, every id known.
         candidates: hard negatives given by the source; empty when they must be mined.
-        title_separator: what joins a title and its text (the recipe prints it).
+        title_separator: text between a title and its passage (printed in the recipe).
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
-        source: where it was read from.
-        mapping: which field of the source became what; printed when it was detected.
-        notes: what the reader left out or mended, with counts, in words; never empty when it did.
+        source: path or name that it was read from.
+        mapping: field of the source -> our field; printed where it was detected.
+        notes: what the reader left out or repaired, with counts, in words.
     """
 
     name: str

@@ -16,9 +16,9 @@ class LeftOut:
     """Ranked passages that nobody judged for the pair and that may be relevant, each counted once for a pair.
 
     Attributes:
-        with_answer: hold an answer of the query.
-        of_same_text: are relevant to another query with the same text, and hold no answer.
-        answered: queries whose answers the source gives.
+        with_answer: number of passages that contain an answer of the query.
+        of_same_text: number that are relevant to another query with the same text and contain no answer.
+        answered: number of queries whose answers the source gives.
     """
 
     with_answer: int = 0
@@ -33,7 +33,7 @@ class Screen:
 
     Attributes:
         relevant: text of a query -> passages that any query with this text judges relevant.
-        tokens: passage id -> its `token_string`, made when it is first asked for.
+        tokens: passage id -> its `token_string`, made at first use.
     """
 
     collection: Collection

@@ -46,8 +46,8 @@ def representation_drift(
         after: of the retriever, over the same collection.
         pairs: query and relevant passage, for alignment.
         random_weights: of a copy of the backbone with random weights, over the same collection.
-        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling of
-            how alike two can be that differ by chance alone.
+        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling, the
+            similarity of two models that differ by chance alone.
         text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
             the first of every query text. None: all are distinct.
         settings: sample and intervals.
@@ -93,9 +93,9 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
     """Return a control's vectors of one tower, if they are of the same texts and layers."""
-    found, wanted = _of(side, tower), _of(before, tower)
-    _same_texts(wanted, found)
-    return found
+    theirs, wanted = _of(side, tower), _of(before, tower)
+    _same_texts(wanted, theirs)
+    return theirs
 
 
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:

@@ -34,7 +34,7 @@ class Spectrum:
     """Statistics of one matrix's change.
 
     Attributes:
-        random_rank: effective rank of a Gaussian matrix of the same shape: what a change without order has.
+        random_rank: effective rank of a Gaussian matrix of the same shape, i.e. of a change without structure.
         held: part of |D|^2 that lies in the first r directions.
         amplification: |U^T D V| / |U^T W V|.
         amplification_random: the same, had W no preference for these directions.

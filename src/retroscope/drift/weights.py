@@ -60,8 +60,8 @@ def diff_weights(
     names = list(dict.fromkeys([*before.read, *after.read]))
     rows: list[dict[str, Any]] = []
     with _one_thread_each() as workers:
-        made = workers.map(lambda name: _row(name, before, after, directions if spectra else 0), names)
-        for done, row in enumerate(made, start=1):
+        measured_rows = workers.map(lambda name: _row(name, before, after, directions if spectra else 0), names)
+        for done, row in enumerate(measured_rows, start=1):
             rows.append(row)
             if progress:
                 progress(done, len(names))

@@ -36,9 +36,9 @@ class Finding:
 
     Attributes:
         severity: one of `SEVERITIES`.
-        check: what was looked at.
-        text: what was found, with its evidence.
-        fix: what to do; empty where there is nothing to do.
+        check: what was checked.
+        text: the result, with its evidence.
+        fix: what to do; empty where nothing is wrong.
     """
 
     severity: str
@@ -54,7 +54,7 @@ class Origin:
     Attributes:
         path: the folder or file.
         load: how it was loaded.
-        prompted: one of the retriever's towers has a prompt.
+        prompted: whether one of the retriever's towers has a prompt.
     """
 
     path: Path

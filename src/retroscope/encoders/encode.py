@@ -21,7 +21,7 @@ class LayerVectors:
     """Pooled vectors of some texts.
 
     Attributes:
-        layers: layer 0 is the embedding output, layer k the output of block k; where they were asked for, followed by
+        layers: layer 0 is the embedding output, layer k the output of block k; with `norm_each_layer`, followed by
             layers 0 .. L-1 with the final norm on every token.
         final: the head applied to the last layer: what the retriever searches with.
     """
@@ -71,7 +71,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
     """Pad token ids to one batch as the recipe says; `side` and `extra` columns are for the self-tests.
 
     Raises:
-        EncoderError: if the prompt fills the whole length, so that nothing of a text is left to pool.
+        EncoderError: if the prompt fills the whole length, so that no token of a text is left to pool.
     """
     recipe = encoder.recipe
     side = side or recipe.padding_side
@@ -194,12 +194,15 @@ def encode_rows(
 
 
 def final_vectors(
-    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, told: Callable[[int], None] | None = None
+    encoder: Encoder,
+    rows: Sequence[TokenIds],
+    tokens: int = DEFAULT_BUDGET,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "text out"]:
     """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
     Args:
-        told: receives the number of texts of each batch that is done.
+        on_batch: receives the number of texts of each batch that is done.
 
     Raises:
         EncoderError: if there is no row.
@@ -212,8 +215,8 @@ def final_vectors(
             part = forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
         vectors = torch.empty(len(rows), *part.shape[1:]) if vectors is None else vectors
         vectors[indices] = part
-        if told:
-            told(len(indices))
+        if on_batch:
+            on_batch(len(indices))
     if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
     return vectors

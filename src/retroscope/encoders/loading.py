@@ -48,8 +48,8 @@ def load_retriever(
     too, they are one and the same `Encoder`.
 
     Raises:
-        EncoderError: a checkpoint that is not what it seems, or does not say what only the user can know (pooling).
-        SettingsError: an unknown option or value.
+        EncoderError: for a checkpoint whose weights cannot be proved, or that does not record its pooling.
+        SettingsError: for an unknown option or value.
     """
     settings = _settings(options)
     sources = _sources(source, query, passage)

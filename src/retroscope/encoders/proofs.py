@@ -17,8 +17,8 @@ class LoadingProof:
         unexpected: checkpoint tensors that the model does not use (known unused heads).
         counted: the tensors were counted, not compared value by value (quantised files).
         wrapper: name of the class around the backbone that the checkpoint was saved from, where that decides what
-            other tools load; empty elsewhere.
-        notes: what else was found, in words, for a reader (adapter merged, tied weights ...).
+            other tools load; else empty.
+        notes: other facts for the report, in words (adapter merged, tied weights ...).
     """
 
     source: str

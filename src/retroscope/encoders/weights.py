@@ -118,15 +118,15 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
     """Return ending -> full names, the one with the least in front of the ending first."""
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
         for old, new in LEGACY.items():
             modern = modern.replace(old, new)
         parts = modern.split(".")
         for cut in range(min(PREFIXES, len(parts))):
-            found[".".join(parts[cut:])].append((cut, name))
-    return {ending: [name for _, name in sorted(full)] for ending, full in found.items()}
+            full_names[".".join(parts[cut:])].append((cut, name))
+    return {ending: [name for _, name in sorted(full)] for ending, full in full_names.items()}
 
 
 def _same_shape(shapes: Mapping[str, tuple[int, ...]], tensor: Tensor) -> list[str]:

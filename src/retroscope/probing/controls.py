@@ -26,7 +26,7 @@ def own_queries(choices: Choices, rng: np.random.Generator) -> Choices:
 def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
     """Replace every query by another of the same part, one for all its choices (a derangement).
 
-    What accuracy remains was had without reading the query.
+    The accuracy that remains does not come from reading the query.
     """
     distinct = np.unique(choices.query)
     cycle = rng.permutation(distinct)
@@ -91,7 +91,7 @@ class View:
         parts: "train", "validation", "test" ... with the queries that these controls read.
         targets: part -> (control, size, choice) place of the right candidate.
         sizes: the N of the second axis.
-        seed: draws what is random.
+        seed: seed of what is random.
     """
 
     controls: tuple[str, ...]

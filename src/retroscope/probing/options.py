@@ -8,8 +8,8 @@ class ConcatTraining:
     """Training of the published probe; the defaults are the published ones.
 
     Attributes:
-        learning_rate: of Adam.
-        batch_size: choices in a step.
+        learning_rate: learning rate of Adam.
+        batch_size: choices of an optimiser step.
         epochs: passes over the training choices; the best one on the selection part is kept.
     """
 

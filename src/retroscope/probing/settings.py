@@ -21,9 +21,9 @@ class Protocol:
 
     Attributes:
         split: how a seed divides the choices.
-        probes: run when the settings name none.
-        controls: run when the settings name none.
-        first_seed: the others count up from it.
+        probes: those that run when the settings name none.
+        controls: those that run when the settings name none.
+        first_seed: the first seed; the others count up from it.
         first_index_wins: `concat` gives a tie to the slot with the lowest index, as published.
     """
 
@@ -56,13 +56,13 @@ class ProbeSettings:
         controls: names in `CONTROLS`; "none" is the measurement itself.
         passages: the N to choose among; chance is 1/N.
         seeds: number of splits. Under "default" 5 test every query exactly once.
-        layers: which to probe; all by default.
-        ridge: tried, and chosen on the validation queries: weight of |w|^2 / 2 beside the mean
-            loss of a choice, for features of unit spread within a choice. At the largest the weights
-            vanish, and a probe that reads the query is the retriever's similarity itself.
-        rank: principal directions of queries and of passages that `bilinear` pairs.
-        tolerance: a fit has converged when its loss is certified this close to its minimum, in nats.
-        max_iterations: after which a fit is reported as not converged.
+        layers: the layers to probe; all by default.
+        ridge: penalties to try; the validation queries select one. A penalty is the weight of |w|^2 / 2 beside the
+            mean loss of a choice, for features of unit spread within a choice. At the largest the weights vanish, and
+            a probe that reads the query is the retriever's similarity itself.
+        rank: number of principal directions of queries, and of passages, whose products `bilinear` reads.
+        tolerance: distance of the loss to its minimum, in nats, below which a fit counts as converged.
+        max_iterations: number of iterations after which a fit is reported as not converged.
         concat: training of the published probe.
     """
 

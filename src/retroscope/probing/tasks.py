@@ -58,11 +58,11 @@ class Task:
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
         """Return query id -> the passages of all its choices; other queries may share some of them."""
-        found: dict[str, dict[str, None]] = {}
+        shared: dict[str, dict[str, None]] = {}
         for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
             names = (self.passage_ids[p] for p in row if p != NOBODY)
-            found.setdefault(self.query_ids[query], {}).update(dict.fromkeys(names))
-        return {query: tuple(passages) for query, passages in found.items()}
+            shared.setdefault(self.query_ids[query], {}).update(dict.fromkeys(names))
+        return {query: tuple(passages) for query, passages in shared.items()}
 
 
 def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None) -> Task:

@@ -37,10 +37,10 @@ class ExtractionSettings:
     """Settings of an extraction: how vectors are computed and stored.
 
     Attributes:
-        dtype: of the stored vectors; computing is always in the model's own precision.
+        dtype: number format of the stored vectors; they are always computed in the model's own precision.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        norm_each_layer: of a model whose last layer passes through a final norm, keep the layers below it with that
-            norm, too: only then are they and the last one comparable. Models without one are not affected.
+        norm_each_layer: where the last layer of a model passes through a final norm, store the layers below it with
+            that norm, too: only then are they comparable with the last one. Other models are not affected.
     """
 
     dtype: Literal["float32", "float16"] = "float32"
@@ -125,14 +125,14 @@ def extract(
         plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
         texts: the texts again; read once more, in order.
-        folder: where the group is; what it holds already must have been made by the same plan.
+        folder: path of the group; its content must have been made by the same plan.
         progress: receives (texts done, texts in all) after every window.
 
     Returns:
-        the layers, with the final norm where the plan keeps them so; `Representations.bare` has them without.
+        the layers, with the final norm where the plan includes it; `Representations.bare` has them without.
 
     Raises:
-        RepresentationError: if the folder holds something else, is damaged, or is being written, or if the
+        RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
             ids or texts are not those of the plan.
     """
     if len(ids) != len(plan.inventory.first):

@@ -102,8 +102,9 @@ class Representations:
 
     Attributes:
         ids: id of each text, in the order of the rows.
-        store: where the vectors are.
-        normed: the layers below the last are read with the model's final norm, which the store keeps beside them.
+        store: the stored vectors.
+        normed: whether the layers below the last are read with the model's final norm; the store has them with and
+            without.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
@@ -192,7 +193,7 @@ class RetrieverRepresentations:
     """Both towers' vectors of one collection.
 
     Attributes:
-        name: the retriever's.
+        name: name of the retriever.
         similarity: "dot" or "cosine".
         recipe: JSON-like, both towers' recipes and fingerprints.
         warnings: failed self-tests and the like.

@@ -29,7 +29,7 @@ class Space:
     Attributes:
         queries: one row a judged query.
         passages: one row a passage.
-        relevant: of every query, the rows of its relevant passages.
+        relevant: the rows of the relevant passages of every query.
     """
 
     queries: Matrix
@@ -47,9 +47,9 @@ class FoldHead:
     this one.
 
     Attributes:
-        fold: whose queries it maps.
+        fold: the fold whose queries it maps.
         space: name of the view it starts from.
-        penalty: as in `PENALTIES`; infinite where no map was better than none.
+        penalty: one of `PENALTIES`; infinite where no map was better than the identity.
         queries: the fold's mapped query vectors.
         rows: which queries these are.
     """
@@ -66,13 +66,13 @@ def cross_fitted(
 ) -> list[FoldHead]:
     """Return a head for every fold, which has seen none of its queries nor their relevant passages.
 
-    The next fold in turn chooses view and penalty, by the reciprocal rank of its queries' relevant passages among one
+    The next fold in turn selects view and penalty, by the reciprocal rank of its queries' relevant passages among one
     another; of equals the larger penalty. The other folds train.
 
     Args:
-        spaces: the views to start from, by name; the first is taken where nothing is better.
-        folds: of every query; no two folds share a relevant passage.
-        penalties: to choose from, the largest first.
+        spaces: the views to start from, by name; the first is used where no other is better.
+        folds: the fold of every query; no two folds share a relevant passage.
+        penalties: the penalties to select from, the largest first.
     """
     n = int(folds.max()) + 1
     return [_head(spaces, folds, fold, (fold + 1) % n, penalties) for fold in range(n)]

@@ -21,7 +21,7 @@ class Retrieval:
 
     Attributes:
         scores: dims (query, measure); every query with a relevant passage.
-        run: the ranking itself, for all judged queries.
+        run: the ranking of all judged queries.
         blind: why the vectors do not rank at all, if so: those of all passages, or of all queries, are the same (cls
             pooling at layer 0 reads one and the same token); it is among the warnings of the scores, too.
     """
@@ -52,13 +52,13 @@ def retrieve(
 
     Args:
         vectors: both towers' vectors of this collection.
-        collection: says what is relevant.
+        collection: the passages, and which are relevant.
         measures: ir-measures names.
         layer: None searches with the final vectors, k with the pooled vectors of layer k under the
             same similarity (no head).
 
     Raises:
-        AnalysisError: if nothing is judged relevant.
+        AnalysisError: if no passage is judged relevant.
     """
     query_ids = collection.judged_queries
     if not query_ids:

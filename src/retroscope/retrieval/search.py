@@ -44,9 +44,9 @@ def search(
     Args:
         queries: one row a query.
         passages: read block by block, so that the corpus may be larger than memory.
-        k: passages kept a query.
-        similarity: "dot" or "cosine" (of a zero vector: 0 with everything).
-        layer: None for the final vectors.
+        k: number of passages kept for each query.
+        similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
+        layer: the layer to search with; None: the final vectors.
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes.
@@ -140,8 +140,8 @@ def _settle(
             table = np.full(len(distinct), -np.inf, dtype=np.float32)
             table[near] = _exact(queries[query][None], distinct, near[None])[0]
             scores = table[kind[by_id]]
-            chosen = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
-            ranking.rows[query], ranking.scores[query] = by_id[chosen], scores[chosen]
+            top = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
+            ranking.rows[query], ranking.scores[query] = by_id[top], scores[top]
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:

@@ -15,8 +15,8 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
     The trapezoidal rule on x_i = log10(f_i), over the length x_m - x_1:
     w_i = (x_{i+1} - x_{i-1}) / (2 (x_m - x_1)), with x_0 = x_1 and x_{m+1} = x_m. They sum to 1, so that a mean
-    height has the units of the curve; it is exact for curves that are straight between the fractions, and asks
-    neither for the base of the logarithm nor for the scale of the fractions. A single fraction has the weight 1,
+    height has the units of the curve; it is exact for curves that are straight between the fractions, and does not
+    depend on the base of the logarithm or the scale of the fractions. A single fraction has the weight 1,
     to which a shrinking curve tends.
 
     Raises:

@@ -14,7 +14,7 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
     """Return one row per query, in the order of the ids, so that no result depends on the order of the file.
 
     Raises:
-        AnalysisError: if a score is infinite; NaN is how a missing one is marked.
+        AnalysisError: if a score is infinite; a missing one must be NaN.
     """
     infinite = np.isinf(scores.values.values).reshape(len(scores.query_ids), -1).any(axis=1)
     if infinite.any():

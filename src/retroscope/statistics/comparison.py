@@ -28,24 +28,25 @@ ResultColumns = dict[str, np.ndarray]
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
     """Return the effect of what lies between `before` and `after`, paired by query id.
 
-    Each query must be one number: scores of several passages or positives of one question are averaged before they
-    come here. Queries of one text are one observation in every interval and test, and passages that queries share
-    enlarge the standard error (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
+    Each query must have one number: average scores of several passages or positives of one question first. Queries of
+    one text are one observation in every interval and test, and passages that queries share enlarge the standard error
+    (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
-        AnalysisError: if the two hold different queries or labels.
+        AnalysisError: if the two have different queries or labels.
     """
-    chosen = settings or ComparisonSettings()
+    settings_used = settings or ComparisonSettings()
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
     change = paired_differences(old, new)
     shared = _Shared(
-        clusters_of(before if before.texts is not None else after), families(before, chosen.family_per, chosen.headline)
+        clusters_of(before if before.texts is not None else after),
+        families(before, settings_used.family_per, settings_used.headline),
     )
     columns = (
-        _means(old, new, shared, chosen)
-        | _tested(old, new, shared, chosen)
-        | _equivalence(old, new, shared, chosen)
+        _means(old, new, shared, settings_used)
+        | _tested(old, new, shared, settings_used)
+        | _equivalence(old, new, shared, settings_used)
         | _counts(change)
     )
     family = shared.family
@@ -55,8 +56,8 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
         before=before,
         after=after,
         table=to_table(before, columns),
-        method=_method(before, columns, sizes, chosen) | _facts(shared.clusters),
-        warnings=_doubts(before, after, columns, sizes, chosen),
+        method=_method(before, columns, sizes, settings_used) | _facts(shared.clusters),
+        warnings=_doubts(before, after, columns, sizes, settings_used),
     )
 
 

@@ -21,7 +21,7 @@ class SiteGaps:
     """The relative completeness gaps of every site; NaN where no unit has one.
 
     Attributes:
-        median: over units.
+        median: the median over units.
         worst: the quantile `WORST` over units.
         weight: mean over units of the site's share of the total magnitude of its part.
     """
@@ -34,7 +34,7 @@ class SiteGaps:
     def judged(self) -> tuple[int, int] | None:
         """Return (part, layer) by position: the largest median gap among sites that matter; None without any gap.
 
-        A site matters if it holds at least half of an even share of its part's attribution.
+        A site matters if its share of its part's attribution is at least half of an even share.
         """
         layers = self.weight.shape[1]
         matter = (self.weight * layers >= MATTERS) & np.isfinite(self.median)

@@ -28,11 +28,11 @@ def crossed_mean(
 ) -> Interval:
     """Return the mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
 
-    Where every value is the same, nothing varies; yet a share of the queries might have had either bound, a share as
-    large as Clopper and Pearson allow an event that was never seen. 0 on 200 queries is not known to be 0.
+    Where all values are equal, the interval still has a width: a share of the queries might have had either bound, as
+    large a share as Clopper and Pearson allow for an event that was never observed. 0 on 200 queries does not prove 0.
 
     Args:
-        bounds: of the values; the interval ends there.
+        bounds: bounds of the values; the interval ends there.
         clusters: which queries are of one text or share passages; None: none.
 
     Raises:

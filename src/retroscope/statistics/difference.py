@@ -35,8 +35,8 @@ class Difference:
             `ci_low`, `ci_high`; `p`, `p_corrected`, `test_used`; `wins` (after is higher), `ties`,
             `losses`, `n`; `p_equivalence`, `p_equivalence_corrected`, `equivalent` (NaN, NaN and
             False without a margin).
-        method: all that is needed to repeat it (JSON-like): test, correction, family, level ...
-        warnings: reasons not to trust it, those of the scores included.
+        method: all that is needed to repeat the comparison (JSON-like): test, correction, family, level ...
+        warnings: reasons to doubt it, those of the scores included.
     """
 
     name: str
@@ -65,9 +65,9 @@ def flips(before: Scores, after: Scores, limit: int | None = None, **labels: obj
     """Return the queries whose score differs in one cell, biggest change first, ties by id.
 
     Args:
-        before, after: paired by query id.
-        limit: return so many at the most.
-        labels: of the cell, e.g. measure="RR@10".
+        before, after: the scores, paired by query id.
+        limit: the most queries to return.
+        labels: labels of the cell, e.g. measure="RR@10".
 
     Raises:
         AnalysisError: if the labels name no cell, or more than one.

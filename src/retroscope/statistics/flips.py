@@ -22,11 +22,11 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """How many sign flips to draw; all of them when there are no more than that.
+    """The number of sign flips to draw; where fewer exist, all are enumerated.
 
     Attributes:
         permutations: flips drawn; the smallest p-value is 1 / (permutations + 1).
-        seed: of the draw.
+        seed: seed of the draw.
     """
 
     permutations: int = 10_000
@@ -96,11 +96,11 @@ def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues |
     """Return p-values of all cells as one family, by the step-down maximum statistic (Westfall and Young 1993, alg.
     4.1).
 
-    The cell with the largest statistic is held against the largest of all cells under each flip, the
-    next against the largest of the remaining ones, and so on; p-values never fall along that order.
+    The cell with the largest statistic is compared with the largest of all cells under each flip, the
+    next with the largest of the remaining ones, and so on; p-values never fall along that order.
 
     Args:
-        ratio: by which each cell's standard error is larger than flips show, and its statistic therefore smaller.
+        ratio: factor by which each cell's standard error exceeds that of the flips; its statistic is divided by it.
     """
     unit = standardised(differences)
     observed = observed_statistics(unit) / (1.0 if ratio is None else ratio)

@@ -29,7 +29,7 @@ class IntervalSettings:
         level: share of intervals that cover the mean.
         resamples: bootstrap resamples; 2,000 place an end of a 95 % interval to within 3 % of
             its half width (standard error sqrt(.025 x .975 / 2000) in probability).
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
 
     level: float = 0.95

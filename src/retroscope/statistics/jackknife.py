@@ -22,10 +22,10 @@ def jackknife(
     """Return the statistic of all `n` texts, and the ends of its interval.
 
     Args:
-        statistic: of the texts with these numbers.
-        n: texts.
+        statistic: function of the numbers of some texts.
+        n: number of texts.
         groups: G, of equal size but for one text; each is left out once.
-        seed: of the groups.
+        seed: seed of the groups.
 
     Raises:
         AnalysisError: for fewer than two texts a group.

@@ -18,8 +18,8 @@ DRAWN = 5_000  # permutations, where there are more places
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
     """Return the probability that so many instruments or more name one given place by luck.
 
-    Each instrument's names are permuted for itself, so that it names every place with equal probability. Instruments
-    that move together agree together more often; see `chance_of_one_answer`.
+    The names of each instrument are permuted on their own, so that it names every place with equal probability.
+    Instruments that move together agree together more often; see `chance_of_one_answer`.
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 

@@ -66,10 +66,10 @@ def mcnemar(
 ) -> PValues:
     """Test 0/1 outcomes by McNemar's exact test: queries gained against queries lost; draws no flips.
 
-    Whole texts change sides: |gained - lost| is held against its exact distribution when each text's own gained - lost
+    Whole texts change sides: |gained - lost| is compared with its exact distribution when each text's own gained - lost
     has either sign. Where every text is one query that is the binomial of McNemar (1947); with repeated ones it is the
-    exact form of Durkalski et al. (2003). Exact at every size, not below 25 discordant queries only: it costs nothing
-    more, and the chi-square form exists to save work by hand.
+    exact form of Durkalski et al. (2003). The test is exact at every size, and not below 25 discordant queries only,
+    since it costs no more: the chi-square form was made for computing by hand.
 
     Raises:
         AnalysisError: if a value is neither 0 nor 1.

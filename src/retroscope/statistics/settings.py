@@ -19,15 +19,15 @@ class ComparisonSettings:
     Attributes:
         test: a name in `PAIRED_TESTS`, or "auto": McNemar where both sides are 0/1, else paired t.
         correction: a name in `CORRECTIONS`.
-        level: of the intervals; 1 - level is the error rate of equivalence.
-        resamples: bootstrap resamples.
-        permutations: sign flips, where they are used.
-        margin: the smallest difference that matters; None claims no equivalence.
-        seed: of resamples and flips.
-        family: in words, what claim the corrected cells serve together; stored with the result.
-        family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one.
-        headline: dimension -> label that was declared before looking, e.g. ("measure", "nDCG@10"): its cells are a
-            family apart from those of all other labels.
+        level: confidence level of the intervals; 1 - level is the error rate of equivalence.
+        resamples: number of bootstrap resamples.
+        permutations: number of sign flips, where a test uses them.
+        margin: the smallest difference that matters; with None, equivalence is not tested.
+        seed: seed of resamples and flips.
+        family: the claim that the corrected cells support together, in words; stored with the result.
+        family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one family.
+        headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): its cells are one
+            family, those of all other labels another.
     """
 
     test: str = AUTO

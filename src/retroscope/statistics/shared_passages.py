@@ -65,7 +65,7 @@ class Sharing:
 def standard_error(values: Table, clusters: Clusters) -> Cells:
     """Return the standard error of the mean of every cell; the queries of one text are one observation.
 
-    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which tells no spread.
+    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which has no spread.
 
     Args:
         values: measured for every query (no NaN).

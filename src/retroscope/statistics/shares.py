@@ -27,8 +27,8 @@ class Share:
 
     Attributes:
         share: omega squared, at least 0; of a single seed, whose noise is not known, eta squared.
-        raw: eta squared, the share that is seen.
-        noise: what noise alone would give of `raw`; NaN of a single seed.
+        raw: eta squared, the observed share.
+        noise: the part of `raw` that noise alone would give; NaN for a single seed.
     """
 
     share: float
@@ -40,7 +40,7 @@ def variance_shares(means: xr.DataArray) -> dict[str, Share]:
     """Return effect -> share of the variance; "a x b" is an interaction, "seed" the rest: noise.
 
     Args:
-        means: one number a cell; every dimension is a factor, those with one level say nothing.
+        means: one number a cell; every dimension is a factor; those with one level are ignored.
 
     Raises:
         AnalysisError: if a cell is missing.

@@ -23,13 +23,13 @@ class Worth:
     """The worth of something at `labels` labels, in labels.
 
     Attributes:
-        labels: n, that the one that had it was given.
-        value, low, high: in labels; infinite where the other never got so far, with any number of labels that was
-            tried: then it is worth more than `beyond`. Minus infinite where the other is better already with the
-            fewest labels that were tried.
+        labels: n, the labels of the retriever that had it.
+        value, low, high: in labels. Infinite where the other retriever never reached the same measure with the labels
+            tried: then it is worth more than `beyond`. Minus infinite where the other is better with the fewest
+            labels already.
         beyond: the most labels that were tried, less n.
-        gap, gap_low, gap_high: by how much having it was better at n labels, over seeds and queries (`crossed_mean`):
-            something is claimed of its worth only where this interval leaves 0 out.
+        gap, gap_low, gap_high: difference that having it made at n labels, over seeds and queries (`crossed_mean`).
+            A worth is claimed only where this interval excludes 0.
     """
 
     labels: int
@@ -72,8 +72,8 @@ def worth(
 
     Args:
         had, lacked: a value for each query, of retrievers with and without it.
-        labels: of the second dimension, rising.
-        settings: of the bootstrap. With few seeds its interval is too narrow; one seed is not resampled.
+        labels: labels of the second dimension, rising.
+        settings: settings of the bootstrap. With few seeds its interval is too narrow; one seed is not resampled.
 
     Raises:
         AnalysisError: for one number of labels, which is no curve.

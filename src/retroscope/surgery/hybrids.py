@@ -80,7 +80,7 @@ def transplanted(
     names: Sequence[str],
     *,
     tokens: int = DEFAULT_BUDGET,
-    told: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Float[Tensor, "text out"]]:
     """Return the final vectors of tokenised texts under every transplant, in the order given, on the CPU.
 
@@ -88,9 +88,9 @@ def transplanted(
 
     Args:
         tokens: padded tokens of a batch.
-        told: receives the number of texts of each batch that is done.
+        on_batch: receives the number of texts of each batch that is done.
     """
-    found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, told=told)
+    found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, on_batch=on_batch)
     return {name: vectors for (_, name), vectors in found.items()}
 
 
@@ -100,31 +100,31 @@ def hybrids(
     wanted: Sequence[Wanted],
     *,
     tokens: int = DEFAULT_BUDGET,
-    told: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
     random: RandomChanges | None = None,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
     """Return what `transplanted` does, for hybrids in either direction: two names of one model are run once.
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
-        wanted: which of the two receives, and what.
-        random: the random changes of the pair, where they are held from call to call.
+        wanted: for each hybrid, which of the two receives, and the name of its transplant.
+        random: the random changes of the pair, to keep them from call to call.
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)
-    made: dict[Wanted, Tensor] = {}
+    vectors: dict[Wanted, Tensor] = {}
     recipe = pair[0].recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    for chosen in batches_by_length(lengths, tokens):
-        batch = pad(pair[0], [rows[i] for i in chosen])
+    for indices in batches_by_length(lengths, tokens):
+        batch = pad(pair[0], [rows[i] for i in indices])
         with torch.inference_mode():
             for key, part in _of_batch(_Pair(pair, batch, random), wanted, batch):
-                if key not in made:
-                    made[key] = torch.empty(len(rows), *part.shape[1:])
-                made[key][chosen] = part.cpu()
-        if told:
-            told(len(chosen))
-    return made
+                if key not in vectors:
+                    vectors[key] = torch.empty(len(rows), *part.shape[1:])
+                vectors[key][indices] = part.cpu()
+        if on_batch:
+            on_batch(len(indices))
+    return vectors
 
 
 def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
@@ -218,8 +218,8 @@ class _Pair:
         if norm is None:
             return hidden
         source = self.encoders[hybrid.owner(last, "final_norm")]
-        found: Tensor = source.backbone.get_submodule(norm)(hidden)
-        return found
+        normed: Tensor = source.backbone.get_submodule(norm)(hidden)
+        return normed
 
     def _block(self, hybrid: _Hybrid, layer: int) -> nn.Module:
         """Return a block of either model, or the first's with some of the second's parameters."""

@@ -135,8 +135,8 @@ def block_name(step: tuple[int, int]) -> str:
 
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
     """Return every group of blocks alone, from the top and from the bottom, every part, and interpolations."""
-    chosen = steps(n_blocks, groups)
-    counted = [block_name(step) for step in chosen]
-    counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(chosen)]
-    counted += [f"bottom:{last}" for _, last in chosen]
+    groups_of_blocks = steps(n_blocks, groups)
+    counted = [block_name(step) for step in groups_of_blocks]
+    counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(groups_of_blocks)]
+    counted += [f"bottom:{last}" for _, last in groups_of_blocks]
     return ("none", *counted, *PARTS, *(f"interpolate:{x:g}" for x in shares), "all")

@@ -131,10 +131,10 @@ def masked(
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
     """Return the ids with a share of the words masked, and labels for those alone; special tokens and padding stay."""
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    chosen: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
+    is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)
     hidden = ids.clone()
-    hidden[chosen & (fate < 0.8)] = tokenizer.mask_token_id
+    hidden[is_masked & (fate < 0.8)] = tokenizer.mask_token_id
     words = torch.randint(len(tokenizer), ids.shape, generator=random)
-    hidden = torch.where(chosen & (fate >= 0.9), words, hidden)
-    return hidden, ids.masked_fill(~chosen, IGNORED)
+    hidden = torch.where(is_masked & (fate >= 0.9), words, hidden)
+    return hidden, ids.masked_fill(~is_masked, IGNORED)

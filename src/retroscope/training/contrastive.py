@@ -42,10 +42,10 @@ class Trained:
     """A model that was trained, in evaluation mode.
 
     Attributes:
-        curve: what was logged: rows with `step` and, by turns, `loss` or the held-out queries' measures.
-        steps: that were done.
-        chosen: the step that the model is of: the last, or the best by held-out queries, of equals the latest.
-        tied: all evaluations gave the same, so that held-out queries chose nothing.
+        curve: the training log: rows with `step` and either `loss` or the held-out queries' measures.
+        steps: number of steps done.
+        chosen: the step of the model's weights: the last, or the best by held-out queries, of equals the latest.
+        tied: whether all evaluations were equal, so that the held-out queries selected nothing.
     """
 
     model: SentenceTransformer
@@ -67,12 +67,12 @@ def train(
     """Fine-tune `model` in place; checkpoints go to `folder`, and a run that was interrupted there goes on.
 
     Args:
-        model: as `build_model` makes it.
-        dev: held-out queries that choose the checkpoint to keep, and when to stop.
+        model: a model that `build_model` made.
+        dev: held-out queries that select the checkpoint to keep, and when to stop.
         progress: receives ("training", steps done, steps in all).
 
     Raises:
-        TrainingError: too few pairs, nothing to train, a loss that is no number, a full disk.
+        TrainingError: for too few pairs, nothing to train, a loss that is not a number, a full disk.
     """
     if len(pairs) < 2:
         raise TrainingError(f"{len(pairs)} pairs are no training set", fix="give a split with more judged queries")
@@ -101,7 +101,7 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
     """Return the step with the best measure; of equals, the latest whose checkpoint is kept.
 
-    The trainer keeps the first of equals: with held-out queries that tell nothing, a model hardly trained.
+    The trainer itself keeps the first of equals: where held-out queries do not discriminate, a model hardly trained.
     """
     best = max(measured.values())
     return max(step for step, value in measured.items() if value == best and step in kept)
@@ -132,7 +132,7 @@ def check_installed() -> None:
     """Refuse to begin without what training needs beyond the rest.
 
     Raises:
-        MissingExtraError: that says how to get it.
+        MissingExtraError: with the command that installs it.
     """
     if find_spec("datasets") is None:
         raise MissingExtraError("training needs the datasets library", fix="pip install 'retroscope[datasets]'")

@@ -46,7 +46,7 @@ def claim(folder: Path, key: str) -> Path:
     """Return the folder of the checkpoints, new or of an earlier run of the same training.
 
     Raises:
-        TrainingError: if the folder holds something else.
+        TrainingError: if the folder contains something else.
     """
     checkpoints = folder / CHECKPOINTS
     owner = checkpoints / OWNER

@@ -23,7 +23,7 @@ class Relevance:
     """Which passages of the training set are relevant to which of its rows.
 
     Attributes:
-        queries: a number for each distinct text, row by row; no batch holds one twice.
+        queries: a number for each distinct text, row by row; no batch has one twice.
         passages: columns (the positives first), a number for each distinct text, row by row.
         relevant: for each row the numbers of all passages that are relevant to its query.
     """
@@ -79,7 +79,7 @@ def relevance_of_rows(
 class MaskedSimilarity:
     """A similarity whose scores are minus infinity where a passage must not count as a negative.
 
-    The losses of sentence-transformers ask it for a batch's queries in their order, all at once or a mini-batch at a
+    The losses of sentence-transformers call it with a batch's queries in their order, all at once or a mini-batch at a
     time, against all passages of the batch.
     """
 

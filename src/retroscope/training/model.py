@@ -39,7 +39,7 @@ class Base:
 
     Attributes:
         folder: a plain transformers folder.
-        name: what an adapter's configuration calls it: a hub name, or the folder's full path; else as it was named.
+        name: its name in an adapter's configuration: a hub name, or the folder's full path; else as it was given.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     """Return the source itself where it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
-        folder: of the training. An adapter needs its base for ever, so that copy stays in it; others go with the
+        folder: of the training. An adapter always needs its base, so its copy stays there; others are removed with the
             checkpoints.
         altered: the weights are no longer those of the source.
     """
@@ -74,7 +74,7 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
         base: where the backbone lies.
 
     Raises:
-        TrainingError: for a recipe that such a model cannot carry.
+        TrainingError: for a recipe that such a model cannot represent.
     """
     query, passage = backbone.query.recipe, backbone.passage.recipe
     _check(backbone)

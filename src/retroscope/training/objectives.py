@@ -29,7 +29,7 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 class RetroMae(BertForMaskedLM):  # type: ignore[misc]
     """A BERT with RetroMAE's decoder, one block that sees the CLS vector and a text with most words masked.
 
-    Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is thrown away after pre-training.
+    Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is discarded after pre-training.
     """
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -151,12 +151,12 @@ def objective_of(name: str, family: str) -> PretrainingObjective:
     """Return how a family is trained with an objective.
 
     Raises:
-        TrainingError: if the two do not go together.
+        TrainingError: if the family cannot be trained with this objective.
     """
-    found = LANGUAGE.get((name, family))
-    if found is None:
+    known = LANGUAGE.get((name, family))
+    if known is None:
         fitting = sorted({family for objective, family in LANGUAGE if objective == name})
         raise TrainingError(
             f"the objective {name!r} does not train a {family!r} model", fix=f"it trains {', '.join(fitting)}"
         )
-    return found
+    return known

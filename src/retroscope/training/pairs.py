@@ -58,7 +58,7 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
     """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: hard ones of each pair; pairs with fewer are left out, and it is noted.
+        n_negatives: hard negatives of each pair; pairs with fewer are left out, with a note.
         how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:
@@ -85,11 +85,11 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
     """Return query text -> texts of its relevant passages; queries of one text share theirs."""
-    found: dict[str, set[str]] = {}
+    relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
-        texts = found.setdefault(collection.queries[query].text, set())
+        texts = relevant.setdefault(collection.queries[query].text, set())
         texts |= {collection.passage_text(p) for p, grade in collection.qrels[query].items() if grade > 0}
-    return {query: frozenset(texts) for query, texts in found.items()}
+    return {query: frozenset(texts) for query, texts in relevant.items()}
 
 
 def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:

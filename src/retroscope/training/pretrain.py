@@ -27,8 +27,8 @@ class Documents:
 
     Attributes:
         examples: `input_ids` with special tokens; a document, or a part of a long one.
-        texts: documents.
-        cut: how many were cut into parts.
+        texts: number of documents.
+        cut: number of documents that were cut into parts.
     """
 
     examples: list[TokenisedDocument]
@@ -39,7 +39,7 @@ class Documents:
 def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
     """Make one example of a document, more of a document longer than `max_length`; documents are never joined.
 
-    Joined documents would see one another, and what stood together by chance would be learnt.
+    Tokens of joined documents would attend to one another, and chance neighbours would be learned.
     """
     kept = [text for text in texts if text.strip()]
     if not kept:
@@ -57,7 +57,7 @@ class Draws:
     """A training set as long as the whole training: all documents in a new random order, again and
     again.
 
-    A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
+    A draw depends on its number alone, so that a resumed training reads what an uninterrupted one reads.
     """
 
     examples: list[TokenisedDocument]
@@ -93,7 +93,7 @@ def pretrain(
     """Train `model` in place and return the curve; an interrupted run in `folder` goes on.
 
     Raises:
-        TrainingError: a loss that is no number, a full disk.
+        TrainingError: for a loss that is not a number, or a full disk.
     """
     often = rhythm(settings.steps, settings.checkpoints)
     arguments = TrainingArguments(

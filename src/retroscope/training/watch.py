@@ -18,16 +18,17 @@ from retroscope.progress import Progress
 class Watch(TrainerCallback):  # type: ignore[misc]
     """A Trainer callback that reports progress and stops a training whose loss is not a number.
 
-    The trainer logs before it writes a checkpoint, so that none is written of spoilt weights (see `Rhythm`).
+    The trainer logs before it writes a checkpoint, so that none is written with weights that are not numbers (see
+    `Rhythm`).
     """
 
-    told: Progress | None = None
+    progress: Progress | None = None
     what: str = "training"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Report how many steps are done."""
-        if self.told:
-            self.told(self.what, state.global_step, state.max_steps)
+        if self.progress:
+            self.progress(self.what, state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Stop if the mean loss since the last log is no number."""

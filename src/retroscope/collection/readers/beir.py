@@ -64,7 +64,7 @@ def one_of(folder: Path, name: str) -> Path:
     """Return the file of that name, plain or with the ending .gz.
 
     Raises:
-        CollectionError: where both are there: one of them is old, and nobody can tell which.
+        CollectionError: where both exist: one of them is outdated, and it is unknown which.
     """
     plain, packed = folder / name, folder / f"{name}.gz"
     if plain.is_file() and packed.is_file():

@@ -32,11 +32,11 @@ class RowFormat:
     """The columns of a row format.
 
     Attributes:
-        name: for messages.
-        required: our word -> column names that mean it; a row that has them all is of this format.
+        name: of the format, in messages.
+        required: field -> column names that mean it; a row that has them all is of this format.
         optional: the same, for columns that may be absent.
-        stems: our word -> the stem of numbered columns (negative_1, negative_2 ...).
-        example: row and resolved columns (our word -> column) -> Example.
+        stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
+        example: function of a row and its columns (field -> column) that returns an `Example`.
     """
 
     name: str

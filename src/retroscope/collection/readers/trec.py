@@ -32,17 +32,17 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Collection:
     """Read the folder; by default the qrels named "test", else the only ones."""
-    found = _files(path)
-    absent = [role for role, files in found.items() if not files]
+    of_role = _files(path)
+    absent = [role for role, files in of_role.items() if not files]
     if absent:
         raise CollectionError(
             f"no file is named as {' or '.join(absent)}",
             where=str(path),
             fix="name them qrels.*, topics.* and corpus.*",
         )
-    splits = _splits(found["qrels"])
+    splits = _splits(of_role["qrels"])
     split = choose_split(options.split, splits, str(path))
-    topics, corpus = _one(found["topics"], split), _one(found["corpus"], split)
+    topics, corpus = _one(of_role["topics"], split), _one(of_role["corpus"], split)
     reader = RowReader(options.columns)
     collection = join_parts(
         collection_name(path),

@@ -17,12 +17,12 @@ class WorldSettings:
     """Settings of a controlled world.
 
     Attributes:
-        people: how many; their aliases are distinct, so there are `ALIASES` at the most.
-        known: share of them whose facts are in the pre-training text.
+        people: number of people; their aliases are distinct, so at most `ALIASES`.
+        known: share of the people whose facts are in the pre-training text.
         trained: share whose question-passage pair is for fine-tuning, the same of known and unknown people.
         dev: share whose pair is for choosing when to stop.
-        documents: of pre-training text about each person; even, so that known and unknown are told of as often.
-        seed: of everything.
+        documents: pre-training documents about each person, an even number, the same for known and unknown people.
+        seed: seed of every draw.
     """
 
     people: int = 2000
@@ -52,10 +52,10 @@ class Person:
     """One invented person.
 
     Attributes:
-        name: what questions say; one invented word.
-        alias: what passages say, such as "silver heron".
+        name: the name in questions; one invented word.
+        alias: the name in passages, such as "silver heron".
         trade, town, pastime: the facts about the person.
-        known: the pre-training text tells whose alias the name is, and the name's trade, town and pastime.
+        known: the pre-training text states whose alias the name is, and the trade, town and pastime of the name.
         role: one of `ROLES`.
     """
 
@@ -83,7 +83,7 @@ def draw_people(settings: WorldSettings) -> list[Person]:
     trades, towns, pastimes = (rng.choice(words, size=n).tolist() for words in (TRADES, TOWNS, PASTIMES))
     exposure = [exposures[i] for exposures in (_exposures(settings),) for i in rng.permutation(n)]
     rows = zip(names, aliases, trades, towns, pastimes, exposure, strict=True)
-    return [Person(f"p{i}", *row, *told) for i, (*row, told) in enumerate(rows)]
+    return [Person(f"p{i}", *row, *facts) for i, (*row, facts) in enumerate(rows)]
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:

@@ -56,8 +56,8 @@ def lexical_questions(person: Person) -> list[str]:
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
     """Return `n` documents of pre-training text, half of them with the name as subject and half with the alias.
 
-    Of a known person both kinds tell the facts, and whose alias it is. Of an unknown person those with the alias tell
-    the facts (what the passage says anyway), and those with the name tell errands: nothing links the two.
+    About a known person both kinds state the facts, and whose alias it is. About an unknown person those with the
+    alias state the facts (which the passage states anyway), those with the name state errands: nothing links the two.
     """
     for i in range(n):
         subject = person.name if i % 2 == 0 else f"the {person.alias}"

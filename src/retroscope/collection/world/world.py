@@ -60,9 +60,9 @@ class World:
     def negatives(self) -> dict[str, tuple[str, ...]]:
         """Return question -> up to `NEGATIVES` passages of others, drawn from the stratum of its own person.
 
-        A passage and its negatives are exchangeable but for whom the question is about: no probe that does not read the
-        question can tell them apart, and what was seen in training is the same for all. BM25 would choose by the words
-        of grammar, the only ones that question and passage share.
+        A passage and its negatives differ only in the person that they are about: a probe that does not read the
+        question cannot distinguish them, and all have the same exposure in training. BM25 would select by function
+        words, the only words that question and passage share.
         """
         rng = np.random.default_rng([self.settings.seed, 5])
         alike: dict[str, list[str]] = {}

@@ -59,7 +59,7 @@ class Backbone:
     Attributes:
         tokenizer: the folder (or GGUF file) of its tokenizer.
         projection: what the checkpoint itself applies to the pooled vector (DPR's `encode_proj`).
-        choices: recipe fields that the kind of checkpoint settles.
+        choices: recipe fields that the kind of checkpoint decides.
     """
 
     model: PreTrainedModel
@@ -109,7 +109,7 @@ def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler
     """Build a backbone of random weights by the architecture's own initialisation, in float32.
 
     Args:
-        cls: as `model_class` names it.
+        cls: the class, from `model_class`.
         pooler: with BERT's pooler; families that have none ignore it.
     """
     plain = copy.deepcopy(config)

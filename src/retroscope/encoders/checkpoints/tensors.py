@@ -45,12 +45,12 @@ class Weights:
     """A checkpoint whose tensors are read on demand.
 
     Attributes:
-        where: what was opened.
+        where: the folder or file that was opened.
         anatomy: where the backbone keeps its parts; by the table, not proved by a forward pass.
         read: parameter of the backbone -> a function that reads it, the base's where there is an adapter.
         places: parameter -> file and name there; two that are equal are the same tensor.
         updates: parameter -> what the adapter adds to it.
-        notes: what a reader should know, in words.
+        notes: facts for the report, in words.
     """
 
     where: str
@@ -65,10 +65,10 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
     """Open a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
 
     Args:
-        base: of an adapter, where its own word for it is not to be followed.
+        base: the base of an adapter, where the one that its settings name is not to be used.
 
     Raises:
-        EncoderError: for tensors that the architecture wants and the checkpoint lacks.
+        EncoderError: for tensors that the architecture needs and the checkpoint lacks.
     """
     path = locate(source)
     if path.is_file():
