@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from analyses_one import context_of
+from retroscope.analyses import analyses
+from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.representations.measure import INSTRUMENT as REPRESENTATIONS
 from retroscope.analyses.transplants.interactions import subset_names
-from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.errors import AnalysisError, EncoderError
+from retroscope.errors import AnalysisError, CollectionError, EncoderError
 from retroscope.inputs.choices import choices_of
 from retroscope.inputs.load import compared_like
 from retroscope.inputs.pairing import recipe_differences
@@ -101,7 +101,7 @@ def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
 
     def refused(second: Retriever, collection: Collection) -> str:
         pair = {"before": one, "after": second}
-        return REPRESENTATIONS.refusal(context_of(pair, collection, QUICK, tmp_path), DriftSettings())
+        return REPRESENTATIONS.refusal(Context(pair, collection, QUICK, tmp_path), DriftSettings())
 
     assert "15 distinct query texts are too few" in refused(two, few)
     repeated = [Query(f"q{i}", f"{'the'.upper()} {words[i % 15]} " + "  " * (i // 15)) for i in range(45)]
@@ -122,7 +122,12 @@ def same_measurement(one: Measurement, two: Measurement) -> None:
     assert set(one.datasets) == set(two.datasets)
     for name, dataset in one.datasets.items():
         xr.testing.assert_equal(dataset, two.datasets[name])
-    assert (one.facts, one.caveats, one.seconds, one.collection) == (two.facts, two.caveats, two.seconds, two.collection)
+    assert (one.facts, one.caveats, one.seconds, one.collection) == (
+        two.facts,
+        two.caveats,
+        two.seconds,
+        two.collection,
+    )
 
 
 def test_a_loaded_study_is_the_saved_one(study: Study, tmp_path: Path) -> None:
@@ -368,9 +373,9 @@ def test_negatives_come_from_where_the_settings_say(collection: Collection, tmp_
         )
     )
     settings = replace(QUICK, negatives=NegativesSettings(how="run", run=str(run), pool=40))
-    mined = context_of({}, collection, settings, tmp_path).negatives()
+    mined = Context({}, collection, settings, tmp_path).negatives()
     assert list(mined.candidates[0].negatives[:5]) == ranked
-    others = context_of({}, collection, QUICK, tmp_path).negatives()
+    others = Context({}, collection, QUICK, tmp_path).negatives()
     assert others.candidates[0].negatives[:5] != mined.candidates[0].negatives[:5]
 
 
@@ -469,11 +474,11 @@ def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_whe
     collection = make_collection("few", passages, queries, judged, given)
     probes = ProbeSettings(protocol="ielab-2025")
     published = StudySettings(protocol="ielab-2025", analyses={"probes": probes})
-    found = context_of({}, collection, published, tmp_path).negatives()
+    found = Context({}, collection, published, tmp_path).negatives()
     assert found.how == "given"
     assert {c.negatives for c in choices_of(found, probes, "ielab-2025")} == {("p10", "p11", "p10", "p11")}
     none = make_collection("none", passages, queries, judged)
-    assert context_of({}, none, published, tmp_path).negatives().how == "bm25"
+    assert Context({}, none, published, tmp_path).negatives().how == "bm25"
 
 
 def test_the_family_of_the_published_protocol_is_the_layers(study: Study) -> None:
@@ -495,36 +500,105 @@ def test_a_similarity_that_is_not_the_backbones_own_is_said(
     assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
 
 
-def test_further_collections_and_another_training(
-    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, tmp_path: Path
-) -> None:
-    """The same texts again give the same numbers; a training that is the retriever itself is as alike as can be."""
-    drift = DriftSettings(texts=60, cross_texts=10, spectra=False)
-def test_a_second_collection_and_another_training(
-    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, tmp_path: Path
-) -> None:
-    """The same collection again gives the same numbers; a sister that is the retriever itself is as alike as can be."""
-    quick = replace(QUICK, transplants=None, drift=DriftSettings(texts=60, cross_texts=10, spectra=False))
-    elsewhere = replace(collection, name="other")
-    sister = replace(retriever, name="sister")
-    study = compare(backbone, retriever, collection, quick, elsewhere=elsewhere, sisters=(sister,), cache=cache)
-    found = study.findings()
-    here, there = found.moved.similarity, found.elsewhere.moved.similarity
+def renamed(collection: Collection, name: str) -> Collection:
+    """Return the same texts as a collection of another name, whose passages have other ids in the same order."""
+    ids = {old: f"{name}-{old}" for old in collection.passages}
+    return make_collection(
+        name,
+        [replace(passage, id=ids[passage.id]) for passage in collection.passages.values()],
+        list(collection.queries.values()),
+        [replace(judgment, passage_id=ids[judgment.passage_id]) for judgment in collection.judgments],
+    )
+
+
+@pytest.fixture(scope="module")
+def drifted() -> StudySettings:
+    """Everything that is measured on every collection, and nothing else."""
+    drift = DriftSettings(texts=60, cross_texts=10, neighbours=5)
+    off = dict.fromkeys(("neurons", "probes", "baselines", "weights"))
+    sweep = SweepSettings(measures=("RR@10",), shares=(), directions=("restored",), transplants=("all", "block:1"))
+    return but(QUICK, **off, representations=drift, transplants=replace(sweep, draws=0))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, drifted: StudySettings
+) -> Study:
+    also = [renamed(collection, "other"), replace(few(renamed(collection, "third"), 60), name="other")]
+    again = replace(retriever, name="again")
+    return compare(backbone, retriever, collection, drifted, also=also, trainings=(again,), cache=cache)
+
+
+def test_every_analysis_that_says_so_is_measured_on_each_collection(elsewhere: Study) -> None:
+    names = [collection.name for collection in elsewhere.subject.collections]
+    assert names == [elsewhere.subject.collection.name, "other", "other (2)"]
+    several = {name for name, one in analyses().items() if one.every_collection}
+    assert several == {"retrieval", "layers", "representations", "transplants"}
+    for name, measurements in elsewhere.measured.items():
+        assert [one.collection for one in measurements] == (names if name in several else names[:1]), name
+    for name in several:
+        document = elsewhere.summary()["analyses"][name]
+        assert [one["collection"] for one in document] == names, name
+
+
+def test_the_same_texts_again_give_the_same_numbers(elsewhere: Study) -> None:
+    """And a training that is the retriever itself is as alike as can be."""
+    here, there, fewer = (one.drift.similarity for one in elsewhere["representations"].by_collection)
     pd.testing.assert_frame_equal(here[["value", "low", "high"]], there[["value", "low", "high"]])
-    xr.testing.assert_equal(found.elsewhere.retrieval.table["effect"], found.retrieval.table["effect"])
-    np.testing.assert_allclose(here.loc[here["statistic"] == "cka", "sister"], 1, atol=1e-5)
-    assert there["sister"].isna().all()
-    assert any(s.text.startswith("On other: Fine-tuning") for s in verdict(found).statements)
-    page = study.report(tmp_path).read_text("utf-8")
+    assert not here["value"].equals(fewer["value"])
+    for name in ("retrieval", "layers"):
+        first, second, _ = elsewhere[name].by_collection
+        xr.testing.assert_equal(first.effect.table["effect"], second.effect.table["effect"])
+    first, second, _ = elsewhere["transplants"].by_collection
+    pd.testing.assert_frame_equal(first.table(), second.table())
+    np.testing.assert_allclose(here.loc[here["statistic"] == "cka", "other_training"], 1, atol=1e-5)
+    assert there["other_training"].isna().all()
+    same = f"again has the weights of {elsewhere.subject.after.name}: it is no other training"
+    assert any(caveat.startswith(same) for caveat in elsewhere.subject.caveats)
+
+
+def test_further_collections_are_reported_and_read_again(elsewhere: Study, tmp_path: Path) -> None:
+    statements = elsewhere.report_contents.verdict.statements
+    for name in ("other", "other (2)"):
+        assert any(s.text.startswith(f"On {name}: Fine-tuning") for s in statements), name
+    page = elsewhere.report(tmp_path).read_text("utf-8")
     assert "Retrieval on other" in page
-    again = load_study(tmp_path).findings()
-    pd.testing.assert_frame_equal(again.elsewhere.moved.similarity, there)
-    assert summary(study)["elsewhere"]["collection"] == "other"
-    same = f"sister has the weights of {retriever.name}: it is no other training"
-    assert any(caveat.startswith(same) for caveat in found.caveats)
-    with pytest.raises(AnalysisError, match="a second collection is for what moved, which is not measured"):
-        compare(backbone, retriever, collection, replace(quick, drift=None), elsewhere=elsewhere, cache=cache)
-    with pytest.raises(
-        AnalysisError, match="what moved elsewhere cannot be measured: 3 distinct query texts are too few"
-    ):
-        compare(backbone, retriever, collection, quick, elsewhere=few(elsewhere, 3), cache=cache)
+    assert "other (2)" in page
+    again = load_study(tmp_path)
+    assert again.summary() == elsewhere.summary()
+    pd.testing.assert_frame_equal(
+        again["representations"].by_collection[1].drift.similarity,
+        elsewhere["representations"].by_collection[1].drift.similarity,
+    )
+
+
+def test_the_same_passages_are_no_further_collection(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
+) -> None:
+    same = replace(collection, name="other")
+    with pytest.raises(CollectionError, match=r"other has the passages of .*\n  fix: name another kind of text"):
+        compare(backbone, retriever, collection, LEAST, also=[same], cache=tmp_path)
+    with pytest.raises(CollectionError, match="other has the passages of other"):
+        compare(backbone, retriever, collection, LEAST, also=[renamed(collection, "other")] * 2, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["first", "further"])
+def test_what_one_collection_refuses_is_measured_on_the_other(
+    place: str, backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, drifted: StudySettings,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Three queries are too few for the intervals of drift: a caveat names the collection, and the rest is measured."""
+    small, whole = few(renamed(collection, "small"), 3), collection
+    first, other = (small, whole) if place == "first" else (whole, small)
+    settings = but(drifted, transplants=None, layers=None)
+    study = compare(backbone, retriever, first, settings, also=[other], cache=cache)
+    on = "" if place == "first" else " on small"
+    assert (
+        f"representations{on} was not measured: 3 distinct query texts are too few for its intervals (20 are needed)"
+        in (study.facts["caveats"])
+    )
+    assert [one.collection for one in study.measured["representations"]] == [whole.name]
+    assert [one.collection for one in study.measured["retrieval"]] == [first.name, other.name]
+    study.report(tmp_path)
+    assert load_study(tmp_path).summary() == study.summary()

@@ -41,6 +41,12 @@ class Step:
     planned: Planned | None
     refused: str = ""
 
+    @property
+    def what(self) -> str:
+        """The analysis, and the collection where it is not the first."""
+        name = self.analysis.name
+        return name if self.number == 0 else f"{name} on {self.context.collection.name}"
+
 
 @dataclass(frozen=True, eq=False)
 class StudyPlan:
@@ -106,7 +112,7 @@ class StudyPlan:
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
         lines += [line for step in self.steps if step.planned for line in step.planned.lines]
-        lines += [f"{_what(step)}: not measured, since {step.refused}" for step in self.refused]
+        lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         lines.append(
             f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
             "this excludes the times listed above, search, probing and statistics"
@@ -249,11 +255,6 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _refusal(step: Step) -> dict[str, str]:
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}
-
-
-def _what(step: Step) -> str:
-    """The analysis, and the collection where it is not the first."""
-    return step.analysis.name if step.number == 0 else f"{step.analysis.name} on {step.context.collection.name}"
 
 
 def _collection_lines(collection: Mapping[str, Any]) -> list[str]:

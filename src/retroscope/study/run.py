@@ -181,7 +181,7 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats += [f"{side}: {doubt}" for doubt in doubts(context.encoded(one).self_tests)]
     if context.is_pair and _same_vectors([context.encoded(one).vectors for one in context.models.values()]):
         caveats.append("both sides make exactly the same vectors: the same model was given twice")
-    caveats += [f"{step.analysis.name} was not measured: {step.refused}" for step in plan.refused]
+    caveats += [f"{step.what} was not measured: {step.refused}" for step in plan.refused]
     for name in analyses():
         for number, measurement in enumerate(measured.get(name, ())):
             on = f"{measurement.collection}: " if number else ""

@@ -93,13 +93,13 @@ def refuse_other(folder: Path, settings: StudySettings) -> None:
 
     Raises:
         SettingsError: if `folder` holds a finished study with other settings.
+        AnalysisError: if it holds one of another schema.
     """
     if not (folder / FACTS).exists():
         return
-    file = folder / SETTINGS
+    title, file = read_document(folder / FACTS)["title"], folder / SETTINGS
     if from_values(from_yaml(file), where=str(file)) == settings:
         return
-    title = read_document(folder / FACTS)["title"]
     raise SettingsError(
         f"this folder holds a finished study with other settings ({title})",
         where=str(folder),
