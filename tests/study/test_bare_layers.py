@@ -139,7 +139,7 @@ def test_a_pair_without_a_final_norm_is_read_once(study: Study) -> None:
 def test_single_models_are_read_both_ways(pair: tuple[Retriever, Retriever], halves: Collection, cache: Path) -> None:
     study = run(plan_study({"model": pair[1]}, [halves], SETTINGS, cache=cache))
     layers, probes = (study.summary()["analyses"][name] for name in ("layers", "probes"))
-    assert len(layers["without_final_norm"]) == len(layers["effects"]) == 3 * 2
+    assert len(layers["without_final_norm"]) == len(layers["layers"]) == 3 * 2
     assert set(study.measured["layers"][0].scores) == {"model", "model/bare"}
     assert {row["control"] for row in probes["without_final_norm"]} == {"none"}
 

@@ -16,6 +16,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.representations.measure import INSTRUMENT as REPRESENTATIONS
 from retroscope.analyses.transplants.interactions import subset_names
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.drift.settings import DriftSettings
@@ -27,7 +28,7 @@ from retroscope.inputs.load import compared_like
 from retroscope.inputs.pairing import recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.run import compare
+from retroscope.study.run import KEPT, compare
 from retroscope.study.settings import as_values
 from retroscope.study.study import Study, load_study
 from retroscope.surgery.transplant import OUTSIDE
@@ -250,17 +251,31 @@ def test_fine_tuning_is_found(study: Study) -> None:
     assert any(s.tone == "changed" for s in study.report_contents.verdict.everything())
 
 
-def test_two_runs_give_identical_numbers_and_so_does_one_that_was_interrupted(
+STOPS = (  # in the order in which they are reached
+    "retriever: encoding query texts", "backbone: retrieval by layer", "retriever: probing",
+    "backbone, query tower: neurons", "transplants",
+)  # fmt: skip
+
+
+def test_two_runs_give_identical_numbers_and_so_does_one_that_was_interrupted_again_and_again(
     study: Study, backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
 ) -> None:
-    def interrupt(what: str, done: int, total: int) -> None:
-        if what == "retriever: encoding query texts":
-            raise KeyboardInterrupt
+    kept: list[int] = []
+    for stop in STOPS:
 
-    with pytest.raises(KeyboardInterrupt):
-        compare(backbone, retriever, collection, QUICK, cache=tmp_path, progress=interrupt)
-    made = set(tmp_path.glob("*.zarr"))
-    assert len(made) == 5  # both towers of the twin and of the backbone, and what was interrupted
+        def interrupt(what: str, done: int, total: int, stop: str = stop) -> None:
+            if what.startswith(stop):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            compare(backbone, retriever, collection, QUICK, cache=tmp_path, progress=interrupt)
+        if stop == STOPS[0]:
+            made = set(tmp_path.glob("*.zarr"))
+            assert len(made) == 3, "both towers of the backbone, and what was interrupted"
+        kept.append(len([*(tmp_path / KEPT).glob("*/measurement.json")]))
+    assert kept == sorted(kept)
+    assert kept[0] == 0
+    assert kept[-1] > kept[1] > 0
     assert numbers(compare(backbone, retriever, collection, QUICK, cache=tmp_path)) == numbers(study)
     assert made < set(tmp_path.glob("*.zarr"))
 

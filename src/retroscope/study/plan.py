@@ -12,6 +12,7 @@ from retroscope.analyses.context import Context, tower_document
 from retroscope.collection.collection import Collection
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
@@ -145,6 +146,9 @@ def plan_study(
     """
     chosen = complete(settings or StudySettings())
     named = _checked(models, trainings)
+    tokens = TokenMemory()
+    named = {role: one.remembering(tokens) for role, one in named.items()}
+    trainings = [one.remembering(tokens) for one in trainings]
     for number, collection in enumerate(collections):
         check_ids(collection)
         for other in collections[:number]:

@@ -157,9 +157,9 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
         for stage, taken in context.encoded(one).seconds.items()
     }
     own = {
-        f"{name}{f' on {one.collection}' if number else ''}: {stage}": taken
+        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
         for name, found in measured.items()
-        for number, one in enumerate(found)
+        for one in found
         for stage, taken in one.seconds.items()
     }
     return encoding | own
@@ -183,8 +183,8 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats.append("both sides make exactly the same vectors: the same model was given twice")
     caveats += [f"{step.what} was not measured: {step.refused}" for step in plan.refused]
     for name in analyses():
-        for number, measurement in enumerate(measured.get(name, ())):
-            on = f"{measurement.collection}: " if number else ""
+        for measurement in measured.get(name, ()):
+            on = "" if measurement.collection == context.collection.name else f"{measurement.collection}: "
             caveats += [f"{on}{text}" for text in measurement.caveats]
     return caveats
 
