@@ -41,6 +41,7 @@ class Study:
 
         Raises:
             AnalysisError: if it was not measured.
+            SettingsError: if there is no such analysis.
         """
         if name in self.results:
             return self.results[name]
@@ -49,7 +50,7 @@ class Study:
         raise AnalysisError(f"{name!r} was not measured in this study", fix=f"measured are {', '.join(self.results)}")
 
     def __repr__(self) -> str:
-        measured = ", ".join(name for name in self.results)
+        measured = ", ".join(name for name in analyses() if name in self.measured)
         return f"<Study: {self.facts['title']}; {measured}>"
 
     @cached_property
