@@ -43,7 +43,7 @@ def idle(folder: Path, seed: int, name: str) -> Retriever:
         for key, parameter in found.passage.backbone.named_parameters():
             if key.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
-        weight = final_norm(found.passage).weight
+        weight = final_norm(found.passage).get_parameter("weight")
         weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
 
 from retroscope.analyses import analyses
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
@@ -25,7 +26,6 @@ from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.run import compare
 from retroscope.study.settings import from_values
 from retroscope.study.study import Study
-from retroscope.typesetting import drawing
 from tiny_study import Tiny
 
 CHEAP: dict[str, Any] = {
@@ -60,8 +60,8 @@ WITHOUT: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
-    monkeypatch.setattr(drawing.vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
-    monkeypatch.setattr(drawing.vl_convert, "svg_to_pdf", lambda *_, **__: b"")
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
+    monkeypatch.setattr(vl_convert, "svg_to_pdf", lambda *_, **__: b"")
 
 
 @pytest.fixture(scope="module")
