@@ -34,7 +34,8 @@ def magnitudes(planted: float, seed: int = 7) -> dict[str, np.ndarray]:
 def statistics_of(values: dict[str, np.ndarray], noise: int, gap: float) -> dict[str, np.ndarray]:
     """statistic -> [unit, part, layer], by their definitions; the first `noise` units have no shape."""
     largest = np.max([v.max(axis=(1, 2)) for v in values.values()], axis=0)
-    found = {"total": [], "gini": [], "participation": [], "top_1%": []} | {f"active@{t:g}": [] for t in THRESHOLDS}
+    names = ("total", "gini", "participation", "top_1%", *(f"active@{t:g}" for t in THRESHOLDS))
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for v in values.values():
         n, ordered = v.shape[-1], np.sort(v, axis=-1)
         found["total"].append(v.sum(-1))
@@ -137,9 +138,9 @@ def ablation_table(values: np.ndarray, intact: np.ndarray) -> pd.DataFrame:
         not_above = int((random.mean(0) <= top.mean()).sum())
         rows.append(row | {"p": (1 + not_above) / (1 + random.shape[1])})
     table = pd.DataFrame(rows)
-    for p, claim in (("p_over_random", "over_random"), ("p_confirmed", "confirmed")):
-        table[p] = holm(table[p].to_numpy())
-        table[claim] = table[p] <= 0.05
+    for column, claim in (("p_over_random", "over_random"), ("p_confirmed", "confirmed")):
+        table[column] = holm(table[column].to_numpy())
+        table[claim] = table[column] <= 0.05
     return table
 
 
