@@ -20,7 +20,7 @@ HAS_DEV := $(VENV)/.has-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test quick slow check lint types imports docs smoke hooks constraints clean distclean
+.PHONY: help install demo test quick slow check lint types imports docs house smoke hooks constraints clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ imports: $(HAS_DEV)  ## the layers of docs/architecture.md
 
 docs: $(HAS_DEV)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+house:  ## measure sizes, imports, names and docstrings; LIST=words lists what is behind a measure
+	@$(PYTHON) tools/house.py $(if $(LIST),--list "$(LIST)")
 
 smoke: $(HAS_DEV)  ## build the wheel, install it outside the checkout, run the demo there
 	.ci/smoke $(BIN)/python

@@ -28,8 +28,8 @@ from safetensors.torch import save_file
 
 from retroscope.collection.loading import load_collection
 from retroscope.drift.intruders import intruders
-from retroscope.drift.spectrum import dense_directions, spectrum
 from retroscope.drift.settings import DIRECTIONS
+from retroscope.drift.spectrum import dense_directions, spectrum
 from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.encoders.encode import final_vectors, tokenise

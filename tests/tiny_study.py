@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
-
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.inputs.settings import StudySettings

@@ -23,9 +23,8 @@ SHOWN = 3  # items behind a number that the summary names
 # Names that several modules of one kind define on purpose: which names -> where. Each module there plays one role.
 ROLES: Mapping[str, str] = {
     "read recognises": "collection/readers/*.py",
-    "run": "cli/*.py",
-    "refusal plan measure": "analyses/*/measure.py",
-    "infer report alone": "analyses/*/report.py",
+    "run": "cli/commands/*.py",
+    "refusal plan measure infer report alone": "analyses/*/*.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -114,7 +113,7 @@ def _lines(function: Function) -> int:
 def upward_imports(modules: Sequence[Module], layers: Sequence[Sequence[str]]) -> list[tuple[float, str]]:
     """List the files that import a room above their own, or beside it; imports for type checkers do not count."""
     floor = {room: number for number, layer in enumerate(layers) for room in layer}
-    files = []
+    files: list[tuple[float, str]] = []
     for module in modules:
         own = floor.get(module.room, -1)
         rooms = sorted({room for room in _imported_rooms(module) if room in floor and room != module.room})
@@ -222,8 +221,14 @@ def without_verb(modules: Sequence[Module], verbs: frozenset[str]) -> list[tuple
         (1, f"{_place(module, function)}: {text.splitlines()[0]}")
         for module in modules
         for function, text in _documented(module.tree)
-        if text.split()[0].strip(",.:;").lower() not in verbs
+        if not starts_with_verb(text, verbs)
     ]
+
+
+def starts_with_verb(text: str, verbs: frozenset[str]) -> bool:
+    """Return whether a text starts with a verb of the list, and not with a noun of that form ("Share of ...")."""
+    first, second, *_ = [*text.split(), "", ""]
+    return first.strip(",.:;").lower() in verbs and second != "of"
 
 
 def _documented(node: ast.Module | ast.ClassDef) -> Iterator[tuple[Function, str]]:

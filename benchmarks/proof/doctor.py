@@ -24,9 +24,9 @@ from retroscope.encoders import pooling
 from retroscope.encoders.checkup import ERROR, WARNING
 from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.unrelated import RISE, UNRELATED
-from retroscope.study import similarities as check_of_pair
+from retroscope.inputs import similarities as check_of_pair
+from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
-from retroscope.study.settings import ModelSettings
 from toy_adapters import adapter
 from toys import save_toy
 

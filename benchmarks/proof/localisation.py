@@ -63,7 +63,7 @@ def proofs(studies: int) -> list[Proof]:
 
 def needed(nothing: Sequence[LocalisationResult], planted: Sequence[LocalisationResult]) -> Proof:
     """Return the row of the block that does most alone; the largest of all, taken by itself, is its control."""
-    own = rate(bool(most(one)["shown"]) for one in nothing)
+    own = rate(bool(most(one)["significant"]) for one in nothing)
     alone = float(np.mean([float(most(one)["ci_high"]) < 0 for one in nothing]))
     found = [most(one) for one in planted]
     return Proof(
@@ -72,7 +72,7 @@ def needed(nothing: Sequence[LocalisationResult], planted: Sequence[Localisation
         reads=f"claimed, where no block matters alone, in {short(alone)} of the studies; corrected {short(own.value)}",
         failed=alone > 1.5 * own.value,
         false=own,
-        power=rate(bool(row["shown"]) and row["place"] == NEEDED for row in found),
+        power=rate(bool(row["significant"]) and row["place"] == NEEDED for row in found),
         planted=f"a loss of {short(-min(GRADED))}, the next {short(-GRADED[3])}, {QUERIES} queries",
         coverage=rate(row["ci_low"] <= min(GRADED) <= row["ci_high"] for row in found if row["place"] == NEEDED),
         held_against="every hybrid equals one assembled by hand, to 1e-5 (tests/surgery/test_transplant.py)",
@@ -120,14 +120,14 @@ def contradiction(two: Sequence[LocalisationResult], planted: Sequence[Localisat
     named = [claims(one).set_index("instrument").loc["weights"] for one in two]
     wrong = [row for one in planted for _, row in claims(one).iterrows() if row["place"] != NEEDED]
     by_mean = float(np.mean([most(one)["place"] != "block:4" for one in two]))
-    own = rate(row["found"] == CONTRADICTED for row in named)
+    own = rate(row["agreement"] == CONTRADICTED for row in named)
     return Proof(
         instrument="Localisation: an instrument is contradicted, another block matters more",
         control="the block with the largest mean loss, of two that matter equally",
         reads=f"another than the named one in {short(by_mean)} of the studies; shown to matter more {short(own.value)}",
         failed=by_mean > 2 * ALPHA > own.value,
         false=own,
-        power=rate(row["found"] == CONTRADICTED for row in wrong),
+        power=rate(row["agreement"] == CONTRADICTED for row in wrong),
         planted=f"an instrument names a block other than that with a loss of {short(-min(GRADED))}, {QUERIES} queries",
         coverage=None,
         held_against="paired differences by hand (tests/analyses/test_localisation.py)",

@@ -11,7 +11,9 @@ import torch
 
 from proof.made import DIM, choices, noisy, retriever
 from proof.proof import Proof, rate, short
-from retroscope.probing import ProbeResult, ProbeSettings, probe
+from retroscope.probing.grid import probe
+from retroscope.probing.result import ProbeResult
+from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
 from retroscope.statistics import compare_scores, summarise

@@ -11,7 +11,7 @@ SHOWN = 10  # problems of one kind that a message spells out before it counts th
 
 
 class RetroscopeError(Exception):
-    """A mistake that a user can mend: `what` is wrong, `where`, and the `fix`."""
+    """An error that a user can correct: `what` is wrong, `where`, and the `fix`."""
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(what)
@@ -42,15 +42,15 @@ class RepresentationError(RetroscopeError):
 
 
 class AnalysisError(RetroscopeError):
-    """An analysis asked of scores or vectors that cannot carry it."""
+    """An analysis of scores or vectors that do not allow it."""
 
 
 class TrainingError(RetroscopeError):
-    """A training that cannot begin soundly, or cannot go on."""
+    """A training that cannot begin or cannot go on."""
 
 
 class SettingsError(RetroscopeError):
-    """A name or value that is not one of those that exist."""
+    """A setting with an unknown name or value."""
 
 
 class MissingExtraError(RetroscopeError):

@@ -21,7 +21,7 @@ TEXT = "text"  # coordinate of the queries: the number of the distinct text of e
 
 @dataclass(frozen=True)
 class Scores:
-    """What an analysis says about each query.
+    """The scores of an analysis, one for each query and label.
 
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
@@ -68,7 +68,7 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Number of the distinct text of each query; None where texts are not known, and count as distinct."""
+        """Return the number of the distinct text of each query; None where texts are unknown, and count as distinct."""
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
@@ -166,10 +166,10 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
     if "shared_query" not in loaded:
         return {}
     ids = [str(i) for i in loaded[QUERY].values]
-    found: dict[str, list[str]] = {}
+    passages_of: dict[str, list[str]] = {}
     for row, passage in zip(loaded["shared_query"].values.tolist(), loaded["shared_passage"].values, strict=True):
-        found.setdefault(ids[row], []).append(str(passage))
-    return {i: tuple(passages) for i, passages in found.items()}
+        passages_of.setdefault(ids[row], []).append(str(passage))
+    return {i: tuple(passages) for i, passages in passages_of.items()}
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:

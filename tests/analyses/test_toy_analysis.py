@@ -46,6 +46,7 @@ def test_one_tokenizer_has_no_difference(tiny: Tiny, cache: Path, tmp_path: Path
 
 def test_the_plan_counts_the_queries(tiny: Tiny, cache: Path) -> None:
     context = context_of(tiny, cache, SETTINGS)
+    assert ANALYSIS.instrument is not None
     planned = ANALYSIS.instrument().plan(context, NoSettings())
     assert planned.lines == (f"tokens of {len(context.collection.queries):,} queries",)
 

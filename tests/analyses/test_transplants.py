@@ -25,8 +25,10 @@ from retroscope.errors import SettingsError
 from retroscope.inputs import texts
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.verdict import verdict
 from retroscope.surgery import hybrids
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
+from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from synthetic_subject import subject
 from toys import save_toy
 
 QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,))
@@ -168,6 +170,22 @@ def test_section_and_document(whole: Swept) -> None:
     assert whole.effects.notes == ("150 queries over 150 passages were measured",)
     assert whole.measurement.caveats == ("transplants: 150 queries over 150 passages were measured",)
     assert (document["queries"], document["passages"]) == (150, 150)
+
+
+def test_details_are_in_the_verdict_only_where_localisation_is_not(whole: Swept) -> None:
+    said = [s.text for s in whole.section.details]
+    alone = verdict({"transplants": whole.section}, subject())
+    assert [s.text for s in alone.statements] == said
+    note = Statement("localisation", NOTE, "Block 2.", ())
+    both = verdict({"localisation": Section(statements=(note,)), "transplants": whole.section}, subject())
+    assert [s.text for s in both.statements] == ["Block 2."]
+
+
+def test_the_measures_are_the_studys_unless_others_are_asked_for(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    made = swept(pair, collection, cache, measures=None, transplants=("block:1",), draws=0)
+    assert made.effects.measures == STUDY.measures
 
 
 def test_every_collection_has_its_effects(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from retroscope.attribution import aggregate, attribute
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution, rounding

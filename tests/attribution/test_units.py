@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from retroscope.attribution.store import load_attribution, save_attribution
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.result import CHANGE

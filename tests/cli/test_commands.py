@@ -76,7 +76,8 @@ def test_compare_leaves_a_whole_folder(report: Path) -> None:
 
 def test_the_run_file_is_a_trec_run(report: Path) -> None:
     for side in ("before", "after"):
-        lines = (report / "runs" / f"{side}.run").read_text().splitlines()
+        (run,) = report.rglob(f"{side}.run")
+        lines = run.read_text().splitlines()
         assert all(len(line.split(" ")) == 6 and line.split(" ")[1] == "Q0" for line in lines)
 
 
@@ -148,16 +149,18 @@ def test_two_towers_and_their_prompts(cli: Cli, tiny: Tiny, tmp_path: Path) -> N
 
 def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
     found = document(cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean"))
-    assert list(found["measures"]) == ["nDCG@10", "RR@10", "R@10", "R@100"]
-    record = found["measures"]["RR@10"]
+    measures = found["analyses"]["retrieval"]["measures"]
+    assert list(measures) == ["nDCG@10", "RR@10", "R@10", "R@100"]
+    record = measures["RR@10"]
     assert record["ci_low"] < record["mean"] < record["ci_high"]
     assert record["n"] == 90
-    assert found["layers"] == []
+    assert "layers" not in found["analyses"]
     layered = document(
         cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean --layers --measures RR@10")
     )
-    assert [row["layer"] for row in layered["layers"]] == [0, 1, 2]
-    assert layered["layers"][2]["mean"] == pytest.approx(record["mean"])  # cosine of the last layer is the final one
+    by_layer = layered["analyses"]["layers"]["layers"]
+    assert [row["layer"] for row in by_layer] == [0, 1, 2]
+    assert by_layer[2]["mean"] == pytest.approx(record["mean"])  # cosine of the last layer is the final one
 
 
 def test_doctor(cli: Cli, tiny: Tiny) -> None:
@@ -220,10 +223,11 @@ def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     line = "--pooling mean --probes cosine,mdl --controls none --passages 2 --seeds 1 --json"
     found = document(cli("probe", tiny.retriever, "--data", tiny.data, "--out", tmp_path, line=line))
     asked = {"model", "probe", "control", "n_passages", "layer", "accuracy", "ci_low", "ci_high", "seeds"}
-    assert [row["layer"] for row in found["records"]] == [0, 1, 2]
-    assert asked <= set(found["records"][0])
-    assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(found["mdl"][0])
-    assert set(found["split_sizes"][0]) == {"train", "validation", "test"}
+    probed = found["analyses"]["probes"]
+    assert [row["layer"] for row in probed["records"]] == [0, 1, 2]
+    assert asked <= set(probed["records"][0])
+    assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(probed["mdl"][0])
+    assert set(probed["split_sizes"][0]) == {"train", "validation", "test"}
     groups = {p.name for p in (tmp_path / "single.zarr").iterdir() if p.is_dir()}
     assert groups == {"retrieval", "probing", "mdl"}
 
@@ -318,12 +322,12 @@ def test_a_dry_run_writes_nothing(
     assert (done.code, done.err) == (0, "")
     assert list(tmp_path.iterdir()) == []
     if as_json:
-        said = document(done)
-        inner = {"neurons": "plan", "transplant": "transplants"}
-        assert (said[inner[command]] if command in inner else said)["bytes"] > 0
+        plan = document(done)
+        steps = {step["analysis"]: step for step in plan.get("analyses", ())}
+        assert plan["bytes"] > 0
+        assert {"neurons": "neurons", "transplant": "transplants"}.get(command) in {None, *steps}
     else:
-        told = {"neurons": "GiB", "transplant": "MiB of vectors"}
-        assert told.get(command, "MiB in") in done.out
+        assert {"neurons": "GiB", "transplant": "MiB of vectors"}.get(command, "MiB in") in done.out
 
 
 def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
@@ -336,27 +340,31 @@ def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
-    told = []
-    for option in ("--baselines", "--no-baselines"):
+    planned = []
+    for option in ("", "--no-baselines"):
         done = cli(
             "compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--dry-run",
             "--json", line=f"--pooling mean --no-neurons --no-transplants {option}",
         )  # fmt: skip
         plan = document(done)
         pooled = [tower["model"] for tower in plan["towers"] if "pooled by" in tower["model"]]
-        told.append((bool(plan["baselines"]), pooled, plan["settings"]["baselines"] is None))
-    assert told == [(True, ["before, pooled by cls"] * 2, False), (False, [], True)]
+        steps = {step["analysis"] for step in plan["analyses"]}
+        planned.append(("baselines" in steps, pooled, plan["settings"]["baselines"] is None))
+    assert planned == [(True, ["before, pooled by cls"] * 2, False), (False, [], True)]
 
 
 def test_compare_asks_for_interactions_as_transplant_does(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     pair = (tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--dry-run", "--json")
     line = "--pooling mean --interactions 3"
-    study = document(cli("compare", *pair, line=f"{line} --no-neurons --no-baselines"))
-    alone = document(cli("transplant", *pair, line=line))
-    assert study["settings"]["transplants"]["interactions"] == alone["settings"]["sweep"]["interactions"] == 3
-    assert study["transplants"]["subsets"] == alone["transplants"]["subsets"] == 7
+    plans = (
+        document(cli("compare", *pair, line=f"{line} --no-neurons --no-baselines")),
+        document(cli("transplant", *pair, line=line)),
+    )
+    for plan in plans:
+        (step,) = [one for one in plan["analyses"] if one["analysis"] == "transplants"]
+        assert (plan["settings"]["transplants"]["interactions"], step["subsets"]) == (3, 7)
     refused = cli("compare", *pair, line=f"{line} --no-transplants")
-    assert (refused.code, "--interactions 3 needs the transplants" in refused.err) == (2, True)
+    assert (refused.code, "fix: drop --no-transplants" in refused.err) == (2, True)
     assert cli("compare", *pair, line="--pooling mean --interactions 7").code == 2
 
 
@@ -384,7 +392,8 @@ def test_a_protocol_reaches_every_room(cli: Cli, tiny: Tiny, texts: Path, tmp_pa
     recipe = found["tower"]["recipe"] if command == "embed" else found["towers"][0]["recipe"]
     assert recipe["pad_to_max"] is True
     if command != "embed":
-        assert found["settings"]["probing"]["protocol"] == "ielab-2025"
+        assert found["settings"]["protocol"] == "ielab-2025"
+        assert command == "retrieve" or found["settings"]["probes"]["protocol"] == "ielab-2025"
         assert found["settings"]["statistics"]["test"] == "unpaired_t"
 
 

@@ -47,10 +47,10 @@ REGISTRIES = {
     "PROTOCOLS": "encoders.settings:PROTOCOLS",
     "TOWERS": "study.embed:TOWERS",
     "ATTRIBUTED_TOWERS": "attribution.settings:TOWERS",
-    "TARGETS": "attribution.objective:TARGETS",
+    "TARGETS": "attribution.settings:TARGETS",
     "METHODS": "attribution.settings:METHOD_NAMES",
-    "PARTS": "attribution.sites:PARTS",
-    "ATTRIBUTION_PRECISIONS": "attribution.paths:PRECISIONS",
+    "PARTS": "attribution.settings:PARTS",
+    "ATTRIBUTION_PRECISIONS": "attribution.settings:PRECISION_NAMES",
     "PROBES": "probing.settings:KNOWN_PROBES",
     "CONTROLS": "probing.controls:CONTROLS",
 }

@@ -189,4 +189,5 @@ def test_names_with_markup_are_text_everywhere(cli: Cli, tiny: Tiny, tmp_path: P
     assert done.code == 0, done.err
     assert "A/model and B/model on collection" in done.out
     assert "<i>model" not in (out / "report.html").read_text()
-    assert (out / "runs" / "before.run").read_text().splitlines()[0].endswith(" A/model")
+    (run,) = out.rglob("before.run")
+    assert run.read_text().splitlines()[0].endswith(" A/model")

@@ -82,7 +82,7 @@ def test_several_problems_are_all_listed(tmp_path: Path) -> None:
         load_encoder(folder, MEAN)
 
 
-def test_a_tensor_initialised_afresh_without_a_word_is_caught(tmp_path: Path) -> None:
+def test_a_silently_initialised_tensor_is_caught(tmp_path: Path) -> None:
     """The library's own report says that nothing is missing; the comparison with the file does not believe it."""
     folder = save_toy("bert", tmp_path / "bert")
     with quiet():

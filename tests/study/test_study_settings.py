@@ -9,13 +9,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
-from retroscope.analyses.weights.settings import WeightSettings
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings

@@ -1,4 +1,4 @@
-"""What is drawn afresh is what was named, and nothing else."""
+"""Exactly the named parts are re-initialised."""
 
 from pathlib import Path
 

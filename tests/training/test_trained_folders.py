@@ -16,7 +16,7 @@ from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RetroscopeError, TrainingError
-from retroscope.study.settings import DataSettings, ModelSettings
+from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.pairs import training_pairs
@@ -193,7 +193,7 @@ def test_a_copy_of_an_adapter_finds_a_base_that_was_no_plain_folder(
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora"])
-def test_a_backbone_drawn_afresh_is_the_one_that_is_trained(
+def test_a_reinitialised_backbone_is_the_one_that_is_trained(
     job: Callable[..., TrainJob], tmp_path: Path, strategy: str
 ) -> None:
     plain = job("bert", TrainingSettings(strategy=strategy, **QUICK))

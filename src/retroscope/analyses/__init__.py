@@ -19,7 +19,6 @@ from retroscope.analyses import (
     transplants,
     weights,
 )
-from retroscope.analyses import health, layers, neurons, probes, retrieval, trainings, transplants, weights
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 

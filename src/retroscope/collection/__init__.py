@@ -1,1 +1,1 @@
-"""What is searched, and what should be found: records, readers, and the checks at the door."""
+"""The retrieval collection: records, readers of data sets, and the checks that every collection passes."""

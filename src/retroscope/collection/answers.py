@@ -1,4 +1,5 @@
-"""Whether a passage holds an answer of a query, as DPR decides it (Karpukhin et al. 2020, `has_answer`).
+"""Answer matching: whether a passage contains an answer of a query, as DPR decides it (Karpukhin et al. 2020,
+`has_answer`).
 
 Text and answers are normalised (Unicode NFD), split into tokens and lower-cased; a passage holds
 an answer when the answer's tokens stand in it, one after another. A token is a run of letters,
@@ -34,11 +35,11 @@ def _token() -> re.Pattern[str]:
 
 def _ranges(kind: str) -> str:
     """Return the characters of a general category's first letter, as the inside of a character class."""
-    found: list[list[int]] = []
+    ranges: list[list[int]] = []
     for code in range(sys.maxunicode + 1):
         if unicodedata.category(chr(code))[0] == kind:
-            if found and found[-1][1] == code - 1:
-                found[-1][1] = code
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
             else:
-                found.append([code, code])
-    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in found)
+                ranges.append([code, code])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)

@@ -32,7 +32,7 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
     Only passages that share a word with the query are ranked; ties are broken by id.
 
-    Holds the index, which grows with the corpus: about 8 bytes for each distinct word of each passage.
+    The index stays in memory and grows with the corpus: about 8 bytes for each distinct word of each passage.
     """
     import bm25s
     from bm25s.tokenization import Tokenizer

@@ -1,4 +1,4 @@
-"""What makes a collection sound; each check gathers every problem of its kind before it speaks."""
+"""Checks of a collection; each gathers every problem of its kind before it raises."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence

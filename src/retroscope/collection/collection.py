@@ -1,4 +1,4 @@
-"""Collection: passages, queries and judgments, joined and checked once, at the door."""
+"""Collection: passages, queries and judgments, joined and checked once, when it is made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,8 @@ from retroscope.errors import CollectionError
 
 @dataclass(frozen=True, repr=False)
 class Collection:
-    """What is searched, and what should be found. Make one with `make_collection`.
+    """A retrieval collection: what is searched, and what should be found. Make one with
+    `make_collection`.
 
     Attributes:
         name: a short name for tables.
@@ -29,11 +30,11 @@ class Collection:
         queries: id -> Query, in the order of the source.
         judgments: graded relevance, every id known.
         candidates: hard negatives given by the source; empty when they must be mined.
-        title_separator: what joins a title and its text (the recipe prints it).
+        title_separator: text between a title and its passage (printed in the recipe).
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
-        source: where it was read from.
-        mapping: which field of the source became what; printed when it was detected.
-        notes: what the reader left out or mended, with counts, in words; never empty when it did.
+        source: path or name that it was read from.
+        mapping: field of the source -> our field; printed where it was detected.
+        notes: what the reader left out or repaired, with counts, in words.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Return query id -> number of its distinct text; queries with equal text are not independent of one another."""
+        """Return query id -> number of its distinct text; queries of equal text are not independent of one another."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
@@ -104,7 +105,7 @@ def join_title(passage: Passage, separator: str) -> str:
 
 
 class CollectionSettings(TypedDict, total=False):
-    """What `make_collection` takes by name; the attributes of `Collection` say what each means."""
+    """The arguments of `make_collection`; the attributes of `Collection` explain each."""
 
     title_separator: str
     ignore_identical_ids: bool

@@ -1,4 +1,4 @@
-"""What an id may hold: any text but control characters."""
+"""Ids: any text without control characters."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from retroscope.errors import CollectionError
 
 
 def holds_control(text: str) -> bool:
-    """Tell whether a text holds a control character (Unicode category Cc): NUL, line breaks, tabs, DEL ..."""
+    """Return whether a text has a control character (Unicode category Cc): NUL, line breaks, tabs, DEL ..."""
     return not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""load_collection: any data set on disk, by prefix or by what it looks like."""
+"""load_collection: reads any data set on disk, by its prefix or by what its files look like."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -28,15 +28,15 @@ def load_collection(
 
     Args:
         spec: e.g. "beir:data/nq", "data/train.jsonl", "ir_datasets:beir/nq/test".
-        split: whose judgments; by default "test", else the only one.
-        columns: our word for a field -> the file's column, where it differs from the format's own.
+        split: the split whose judgments are read; by default "test", else the only one.
+        columns: field -> the file's column, where it differs from the format's own.
         title_separator: joins title and text; a space unless given, as BEIR and the ielab set do.
         limit_queries: keep the first so many queries with a relevant passage; the corpus stays whole.
         ignore_identical_ids: drop a passage whose id is the query's; by default for arguana and quora only.
-        name: for tables; by default the file's or folder's.
+        name: the collection's name in tables; by default that of the file or folder.
 
     Raises:
-        SettingsError: if a prefix, split or column word does not exist.
+        SettingsError: if a prefix, split or field does not exist.
         CollectionError: if nothing, or more than one reader, recognises the path, or the data are not sound.
     """
     reader, path = resolve_spec(spec)
@@ -63,8 +63,8 @@ def first_queries(collection: Collection, n: int) -> Collection:
     if n < 1:
         raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
     kept = set(collection.judged_queries[:n])
-    said = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
-    return with_queries(collection, kept, said)
+    note = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
+    return with_queries(collection, kept, note)
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:

@@ -30,10 +30,10 @@ class MinedNegatives:
     """Hard negatives of every judged (query, relevant passage) pair, in the collection's order.
 
     Attributes:
-        candidates: one for each pair; fewer than `n` negatives where there are no more, possibly none.
-        how: "bm25", "given" or "run".
+        candidates: one for each pair, with fewer than `n` negatives where there are no more, possibly none.
+        how: source of the negatives: "bm25", "given" or "run".
         short: how many pairs have fewer than the `n` asked for.
-        left_out: how many ranked passages were passed over because they may be relevant.
+        left_out: number of ranked passages that were skipped because they may be relevant.
         recipe: how they were found (JSON-like).
     """
 
@@ -49,16 +49,16 @@ def hard_negatives(
 ) -> MinedNegatives:
     """Find up to `n` hard negatives for every judged pair, hardest first; ties are broken by id.
 
-    Never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
-    collection ignores identical ids, the query's own passage. A ranking (not the source's own negatives)
-    is also rid of passages that hold an answer or are relevant to a query with the same text; these are
-    counted, and the ranking is looked into as much deeper.
+    A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where
+    the collection ignores identical ids, the query's own passage. From a ranking (not from the source's own
+    negatives), passages that contain an answer or are relevant to a query with the same text are skipped, too;
+    they are counted, and the ranking is read as much deeper.
 
     Args:
         n: negatives for each pair; ask for 50 or more where a later split will filter them.
         how: a name in `RANKINGS`.
         run: for how="run": a ranking for each query, or the path of a run file.
-        pool: how deep a ranking is looked into (at least `n` beyond the relevant passages).
+        pool: number of ranked passages that are read (at least `n` beyond the relevant ones).
 
     Raises:
         SettingsError: if `n` or `how` is not possible, or `run` is missing or superfluous.
@@ -122,8 +122,8 @@ def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict
 
 
 def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
-    found = read_run(run) if isinstance(run, Path) else (run or {})
-    mine = {query: found.get(query, ()) for query in collection.judged_queries}
+    ranking_of = read_run(run) if isinstance(run, Path) else (run or {})
+    mine = {query: ranking_of.get(query, ()) for query in collection.judged_queries}
     unknown = dict.fromkeys(repr(p) for ranked in mine.values() for p, _ in ranked if p not in collection.passages)
     if unknown:
         raise CollectionError(

@@ -131,7 +131,7 @@ def hash_of(key: str) -> int:
 def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEMORY_BYTES) -> PassageTable:
     """Store the passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
 
-    The stream is read once and never held whole. The file goes when the table does.
+    The stream is read once and never kept whole in memory. The file is removed with the table.
 
     Raises:
         CollectionError: if an id or text cannot be written as UTF-8 (a lone surrogate).

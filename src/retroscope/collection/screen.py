@@ -1,4 +1,4 @@
-"""Ranked passages that are no sound negatives: they may be relevant, and nobody judged them for the query."""
+"""Screening of hard negatives: ranked passages that may be relevant although nobody judged them for the query."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ class LeftOut:
     """Ranked passages that nobody judged for the pair and that may be relevant, each counted once for a pair.
 
     Attributes:
-        with_answer: hold an answer of the query.
-        of_same_text: are relevant to another query with the same text, and hold no answer.
-        answered: queries whose answers the source gives.
+        with_answer: number of passages that contain an answer of the query.
+        of_same_text: number that are relevant to another query with the same text and contain no answer.
+        answered: number of queries whose answers the source gives.
     """
 
     with_answer: int = 0
@@ -28,11 +28,12 @@ class LeftOut:
 
 @dataclass(eq=False)
 class Screen:
-    """Tells which ranked passages may be relevant although the pair's query does not judge them; counts them.
+    """Decides which ranked passages may be relevant although the pair's query does not judge them,
+    and counts them.
 
     Attributes:
         relevant: text of a query -> passages that any query with this text judges relevant.
-        tokens: passage id -> its `token_string`, made when it is first asked for.
+        tokens: passage id -> its `token_string`, made at first use.
     """
 
     collection: Collection
@@ -73,8 +74,8 @@ class Screen:
 
 def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
     """Return for the text of every judged query the passages that any query with this text judges relevant."""
-    found: dict[str, set[str]] = {}
+    hashes: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}
-        found.setdefault(folded(collection.queries[query].text), set()).update(positives)
-    return found
+        hashes.setdefault(folded(collection.queries[query].text), set()).update(positives)
+    return hashes

@@ -1,4 +1,4 @@
-"""How many dimensions does an embedding space use? Estimated for the population, from a sample of texts.
+"""The number of dimensions that an embedding space uses, estimated for the population from a sample of texts.
 
 The effective rank of n texts themselves is too low: their covariance has a wider spectrum than the population's, the
 more so the nearer the number of dimensions comes to n (132 for 152 with 768 dimensions and 1,000 texts). The

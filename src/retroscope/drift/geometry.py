@@ -1,4 +1,4 @@
-"""The shape of the embedding space of one model: how narrow, how even, of how many dimensions."""
+"""The shape of the embedding space of one model: anisotropy, uniformity, alignment, effective dimensions."""
 
 import numpy as np
 from jaxtyping import Float

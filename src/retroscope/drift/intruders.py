@@ -65,7 +65,7 @@ def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out 
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)
     squares, vectors = (
-        torch.from_numpy(found) for found in linalg.eigh(gram.numpy(), subset_by_index=[n - count, n - 1])
+        torch.from_numpy(part) for part in linalg.eigh(gram.numpy(), subset_by_index=[n - count, n - 1])
     )
     size = squares.clamp(min=0).sqrt()
     if wide:  # they are a basis of all outputs, whatever their size

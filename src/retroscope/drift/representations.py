@@ -25,7 +25,7 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "effective_rank": effective_rank,
 }
 Statistic = Callable[[Vectors, Vectors], float]
-LayerVectors = Float[np.ndarray, "text layer dim"]
+VectorsByLayer = Float[np.ndarray, "text layer dim"]
 
 
 def representation_drift(
@@ -46,12 +46,12 @@ def representation_drift(
         after: of the retriever, over the same collection.
         pairs: query and relevant passage, for alignment.
         random_weights: of a copy of the backbone with random weights, over the same collection.
-        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling of
-            how alike two can be that differ by chance alone.
+        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling, the
+            similarity of two models that differ by chance alone.
         text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
             the first of every query text. None: all are distinct.
         settings: sample and intervals.
-        progress: told how many layers are done.
+        progress: receives (layers done, layers in all).
 
     Raises:
         AnalysisError: for other texts, other depths, or too few texts for an interval.
@@ -93,12 +93,12 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
     """Return a control's vectors of one tower, if they are of the same texts and layers."""
-    found, wanted = _of(side, tower), _of(before, tower)
-    _same_texts(wanted, found)
-    return found
+    theirs, wanted = _of(side, tower), _of(before, tower)
+    _same_texts(wanted, theirs)
+    return theirs
 
 
-def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> LayerVectors:
+def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:
     """Read all layers of some texts: nothing else of a corpus is read."""
     return side.texts(rows)
 
@@ -209,7 +209,7 @@ def _aligned(
             yield {**place, "value": value, "low": low, "high": high}
 
 
-def _cross(one: LayerVectors, two: LayerVectors) -> Iterator[dict[str, object]]:
+def _cross(one: VectorsByLayer, two: VectorsByLayer) -> Iterator[dict[str, object]]:
     """Return CKA of every layer before with every layer after."""
     grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]

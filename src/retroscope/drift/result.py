@@ -28,7 +28,7 @@ class WeightDrift:
             columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm), largest
             (of |D|), equal (part of its numbers that are the same), and, of changed matrices, the fields of
             `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
-        notes: what a reader must know before any number.
+        notes: facts that a reader must know before any number, in words.
         before: name of the backbone.
         after: name of what was fine-tuned from it.
         n_blocks: of both.
@@ -66,7 +66,7 @@ class RepresentationDrift:
         geometry: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value,
             low, high. Alignment is of judged pairs, under the tower "both".
         layer_map: a row a tower, layer before and layer after: cka.
-        texts: tower -> how many were compared.
+        texts: tower -> number of texts compared.
     """
 
     similarity: pd.DataFrame

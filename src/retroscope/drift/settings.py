@@ -9,14 +9,15 @@ DIRECTIONS = 8  # first directions of a change, in which amplification and align
 
 @dataclass(frozen=True, kw_only=True)
 class DriftSettings:
-    """How representations are compared.
+    """Settings of the comparison of representations.
 
     Attributes:
-        texts: of a tower, at most: RSA and neighbours look at all pairs. A random sample where there are more.
-        cross_texts: of these, for the map of every layer against every other.
-        neighbours: k of the common nearest neighbours.
-        level: of the intervals, which are over texts (delete-a-group jackknife).
-        seed: of sample, groups and halves.
+        texts: the most texts of a tower that are compared, a random sample where there are more: RSA and neighbours
+            compare all pairs.
+        cross_texts: the most of these texts that the map of every layer against every other uses.
+        neighbours: number k of nearest neighbours that are compared.
+        level: confidence level of the intervals, which are over texts (delete-a-group jackknife).
+        seed: seed of sample, groups and halves.
     """
 
     texts: int = 1000

@@ -1,4 +1,4 @@
-"""Do two models arrange the same texts alike? CKA, Procrustes, RSA and common nearest neighbours; 1 is alike.
+"""Similarity of two models' representations of the same texts: CKA, Procrustes, RSA, common neighbours; 1 is equal.
 
 Rows are texts, the same in both; columns are dimensions, which need not match.
 """

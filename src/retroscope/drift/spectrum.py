@@ -31,10 +31,10 @@ from retroscope.encoders.checkpoints.tensors import LowRank
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What is said of one matrix's change.
+    """Statistics of one matrix's change.
 
     Attributes:
-        random_rank: effective rank of a Gaussian matrix of the same shape: what a change without order has.
+        random_rank: effective rank of a Gaussian matrix of the same shape, i.e. of a change without structure.
         held: part of |D|^2 that lies in the first r directions.
         amplification: |U^T D V| / |U^T W V|.
         amplification_random: the same, had W no preference for these directions.
@@ -82,7 +82,7 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
 
 
 def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
-    """Decompose a change by the smaller Gram matrix, in float64: exact to about 1e-8 of the largest value."""
+    """Compute a change's directions by the smaller Gram matrix, in float64: exact to 1e-8 of the largest value."""
     wide = change.shape[0] <= change.shape[1]
     d = (change if wide else change.T).double()
     values, vectors = torch.linalg.eigh(d @ d.T)
@@ -94,7 +94,7 @@ def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
 
 
 def low_rank_directions(change: LowRank, r: int) -> Directions:
-    """Decompose an adapter's change by its factors: no matrix of the model's size is decomposed."""
+    """Compute the directions of an adapter's change by its factors: no matrix of the model's size is decomposed."""
     q_left, r_left = torch.linalg.qr(change.left.double())
     q_right, r_right = torch.linalg.qr(change.right.double().T)
     u, s, vt = torch.linalg.svd(r_left @ r_right.T)

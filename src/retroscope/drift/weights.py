@@ -51,7 +51,7 @@ def diff_weights(
         after: what was fine-tuned from it; an adapter's change is measured from its factors.
         spectra: ranks and directions of every changed matrix, the slow part.
         directions: r of amplification and alignment.
-        progress: told how many tensors are done.
+        progress: receives (tensors done, tensors in all).
 
     Raises:
         EncoderError: for two families, or two depths.
@@ -60,8 +60,8 @@ def diff_weights(
     names = list(dict.fromkeys([*before.read, *after.read]))
     rows: list[dict[str, Any]] = []
     with _one_thread_each() as workers:
-        made = workers.map(lambda name: _row(name, before, after, directions if spectra else 0), names)
-        for done, row in enumerate(made, start=1):
+        measured_rows = workers.map(lambda name: _row(name, before, after, directions if spectra else 0), names)
+        for done, row in enumerate(measured_rows, start=1):
             rows.append(row)
             if progress:
                 progress(done, len(names))
@@ -178,8 +178,8 @@ def _low_rank(w: Tensor, low: LowRank, asked: _Asked) -> dict[str, Any]:
     delta = low.left @ low.right
     if not bool(torch.isfinite(delta).all()):
         return _dense(w, w.float() + delta, replace(asked, directions=0))
-    found = low_rank_directions(low, max(asked.directions, 1))
-    change, norm = float(found.values.norm()), _norm(w)
+    directions = low_rank_directions(low, max(asked.directions, 1))
+    change, norm = float(directions.values.norm()), _norm(w)
     row = {
         "status": CHANGED if change else IDENTICAL,
         "norm": norm,
@@ -188,7 +188,7 @@ def _low_rank(w: Tensor, low: LowRank, asked: _Asked) -> dict[str, Any]:
         "largest": float(delta.abs().max()),
         "equal": float((delta == 0).float().mean()),
     }
-    return row | (asked.of(w, delta.float(), found) if asked.directions and change else {})
+    return row | (asked.of(w, delta.float(), directions) if asked.directions and change else {})
 
 
 def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:

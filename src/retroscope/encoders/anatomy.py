@@ -28,8 +28,8 @@ class Anatomy:
         family: the `model_type` of its configuration.
         layout: where its parts are.
         n_blocks: blocks L; there are L + 1 layers.
-        post_norm: the last layer includes the final norm, the others do not.
-        causal: attention looks back only.
+        post_norm: whether the last layer, and no other, includes the final norm.
+        causal: whether attention looks back only.
     """
 
     family: str
@@ -71,7 +71,7 @@ def _longest(parameter: str, parts: Mapping[str, str]) -> str:
 
 
 def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Look the model's family up and resolve its paths; `prove_anatomy` says whether they are what they seem."""
+    """Find the model's family and resolve its paths; `prove_anatomy` proves them."""
     family = model.config.model_type
     if family not in FAMILIES:
         raise EncoderError(
@@ -116,7 +116,7 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     to the hidden size. Measured: whether an early position sees a later token (`causal`). All comparisons are exact.
 
     Raises:
-        EncoderError: if a layer holds NaN, or the model is not built as the table says.
+        EncoderError: if a layer has a NaN, or the model is not built as the table of families says.
     """
     anatomy = find_anatomy(model)
     ids = _proof_ids(model)

@@ -22,7 +22,7 @@ PLAIN = (type(None), bool, int, float, str, torch.dtype, torch.device)  # argume
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: what it was given and what it returned, with their graph if there is one."""
+    """One call of a module: its inputs and its output, with their graph if there is one."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -67,7 +67,7 @@ def first_tensor(value: Any) -> Tensor:
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
-    """Name of the hidden states among arguments by name."""
+    """Return the name of the hidden states among arguments by name."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
         raise AnalysisError("a module was given or returned no tensor", fix="capture another module")
@@ -107,7 +107,7 @@ def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[Non
 
 @contextmanager
 def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> Iterator[None]:
-    """Let each named module return `outputs[name]` without running, while the context is open."""
+    """Replace the output of each named module by `outputs[name]`, without running it, while the context is open."""
     with ExitStack() as stack:
         for name, module in modules.items():
             own = module.__dict__.get("forward")  # set on the instance by libraries that wrap models

@@ -1,4 +1,4 @@
-"""Is a model what it seems? Signs of a wrong recipe, a wrong class or a missing part, tried without any data."""
+"""Signs of a wrong recipe, a wrong class or a missing part of a model, found without any data."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -32,13 +32,13 @@ CARD_PROMPTS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         severity: one of `SEVERITIES`.
-        check: what was looked at.
-        text: what was found, with its evidence.
-        fix: what to do; empty where there is nothing to do.
+        check: what was checked.
+        text: the result, with its evidence.
+        fix: what to do; empty where nothing is wrong.
     """
 
     severity: str
@@ -49,12 +49,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a tower came from.
+    """The source of a tower.
 
     Attributes:
         path: the folder or file.
         load: how it was loaded.
-        prompted: one of the retriever's towers has a prompt.
+        prompted: whether one of the retriever's towers has a prompt.
     """
 
     path: Path
@@ -91,19 +91,19 @@ def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"
         yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
     for test in [*self_test(encoder), *([library] if library else [])]:
-        said = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
+        evidence = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
         fix = "the pooling or the positions read padding; no number of this encoder can be trusted"
-        yield Finding(PASSED, test.name, said) if test.passed else Finding(ERROR, test.name, said, fix)
+        yield Finding(PASSED, test.name, evidence) if test.passed else Finding(ERROR, test.name, evidence, fix)
 
 
 def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check that a text encoded twice has one vector: no dropout, no state from text to text."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
-    said = f"one text, first and last of a batch: {apart:.1g} of its length apart"
+    evidence = f"one text, first and last of a batch: {apart:.1g} of its length apart"
     limit = tolerance(encoder)
     fix = "a part of the model draws random numbers or keeps state: load it in evaluation mode"
-    yield Finding(PASSED, "duplicate", said) if apart <= limit else Finding(ERROR, "duplicate", said, fix)
+    yield Finding(PASSED, "duplicate", evidence) if apart <= limit else Finding(ERROR, "duplicate", evidence, fix)
 
 
 def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -111,24 +111,24 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     vectors = encode_layers(encoder, SENTENCES).final
     n = len(vectors)
     gaps = torch.stack([_relative(vectors[i : i + 1], vectors[j : j + 1]) for i in range(n) for j in range(i)])
-    said = f"different texts are {float(gaps.min()):.2g} of a vector's length apart at least"
+    evidence = f"different texts are {float(gaps.min()):.2g} of a vector's length apart at least"
     if float(gaps.min()) > tolerance(encoder):
-        yield Finding(PASSED, "different texts", said)
+        yield Finding(PASSED, "different texts", evidence)
         return
     fix = "see the pooling: a token that sees nothing of the text cannot stand for it"
-    yield Finding(ERROR, "different texts", f"{said}: the model cannot tell them apart", fix)
+    yield Finding(ERROR, "different texts", f"{evidence}: the model cannot tell them apart", fix)
 
 
 def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check that unrelated texts do not all have nearly one direction."""
     similar = unrelated_cosines(encoder)
     low, high = float(similar.min()), float(similar.max())
-    said = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
+    evidence = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
     if low > NARROW:
         fix = "usual of a backbone that was never trained to compare texts; of a retriever a sign of a wrong recipe"
-        yield Finding(WARNING, "similarities", f"{said}, all above {NARROW:g}: hardly any text can stand out", fix)
+        yield Finding(WARNING, "similarities", f"{evidence}, all above {NARROW:g}: hardly any text can stand out", fix)
     else:
-        yield Finding(PASSED, "similarities", said)
+        yield Finding(PASSED, "similarities", evidence)
 
 
 def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -163,11 +163,11 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         return
     rows = tokenise(encoder, SENTENCES)
     if any(row[-1] not in encoder.tokenizer.all_special_ids for row in rows):
-        said = encoder.tokenizer.convert_ids_to_tokens(rows[0][-1])
+        last = encoder.tokenizer.convert_ids_to_tokens(rows[0][-1])
         yield Finding(
             WARNING,
             "last token",
-            f"texts do not end with EOS ({SENTENCES[0]!r} ends with {said!r}): a vector is that of the last word",
+            f"texts do not end with EOS ({SENTENCES[0]!r} ends with {last!r}): a vector is that of the last word",
             "if the model was trained with EOS, as RepLLaMA and E5-mistral were, give append_eos=true",
         )
     if encoder.recipe.padding_side == "right":
@@ -196,18 +196,18 @@ def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         return
     declared = {name: text for name, text in (read_json(source, SETTINGS).get("prompts") or {}).items() if text}
     if declared:
-        said = ", ".join(f"{name} {text!r}" for name, text in declared.items())
+        prompts = ", ".join(f"{name} {text!r}" for name, text in declared.items())
         yield Finding(
             WARNING,
             "prompts",
-            f"{SETTINGS} declares prompts and none is used here: {said}",
+            f"{SETTINGS} declares prompts and none is used here: {prompts}",
             "give the one that is meant (--query-prompt, --passage-prompt)",
         )
     card = source / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    found = next((match for pattern in CARD_PROMPTS if (match := re.search(pattern, text))), None)
-    if found and not declared:
-        line = text[text.rfind("\n", 0, found.start()) + 1 :].splitlines()[0].strip()
+    request = next((match for pattern in CARD_PROMPTS if (match := re.search(pattern, text))), None)
+    if request and not declared:
+        line = text[text.rfind("\n", 0, request.start()) + 1 :].splitlines()[0].strip()
         yield Finding(
             WARNING,
             "prompts",
@@ -239,12 +239,12 @@ def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         look_both_ways(base.model)
     under = replace(encoder, backbone=freeze(base.model).to(encoder.device))
     moved = _relative(encode_layers(encoder, SENTENCES).final, encode_layers(under, SENTENCES).final)
-    said = f"the adapter moves a vector by {float(moved.min()):.2g} to {float(moved.max()):.2g} of its length"
+    evidence = f"the adapter moves a vector by {float(moved.min()):.2g} to {float(moved.max()):.2g} of its length"
     if float(moved.max()) <= tolerance(encoder):
         fix = "take the trained adapter; an untrained one, or one whose scale is 0, changes nothing"
-        yield Finding(ERROR, "adapter", f"{said}: no more than rounding", fix)
+        yield Finding(ERROR, "adapter", f"{evidence}: no more than rounding", fix)
     else:
-        yield Finding(PASSED, "adapter", said)
+        yield Finding(PASSED, "adapter", evidence)
 
 
 def check_finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -258,8 +258,8 @@ def check_finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(ERROR, "numbers", f"layers {broken} hold values that are not finite", fix)
 
 
-def _relative(found: Float[Tensor, "text dim"], expected: Float[Tensor, "text dim"]) -> Float[Tensor, "text"]:
-    gap: Tensor = (found - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
+def _relative(vectors: Float[Tensor, "text dim"], expected: Float[Tensor, "text dim"]) -> Float[Tensor, "text"]:
+    gap: Tensor = (vectors - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
     return gap
 
 

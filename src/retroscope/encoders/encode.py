@@ -21,7 +21,7 @@ class LayerVectors:
     """Pooled vectors of some texts.
 
     Attributes:
-        layers: layer 0 is the embedding output, layer k the output of block k; where they were asked for, followed by
+        layers: layer 0 is the embedding output, layer k the output of block k; with `norm_each_layer`, followed by
             layers 0 .. L-1 with the final norm on every token.
         final: the head applied to the last layer: what the retriever searches with.
     """
@@ -71,7 +71,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
     """Pad token ids to one batch as the recipe says; `side` and `extra` columns are for the self-tests.
 
     Raises:
-        EncoderError: if the prompt fills the whole length, so that nothing of a text is left to pool.
+        EncoderError: if the prompt fills the whole length, so that no token of a text is left to pool.
     """
     recipe = encoder.recipe
     side = side or recipe.padding_side
@@ -93,7 +93,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
 
 
 def prompt_length(encoder: Encoder) -> int:
-    """Number of leading tokens that belong to the prompt, special tokens before it included."""
+    """Count the leading tokens that belong to the prompt, special tokens before it included."""
     if not encoder.recipe.prompt:
         return 0
     ids: TokenIds = encoder.tokenizer(encoder.recipe.prompt)["input_ids"]
@@ -181,42 +181,45 @@ def encode_rows(
     """
     recipe = encoder.recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    made: LayerVectors | None = None
-    for chosen in batches_by_length(lengths, tokens):
+    vectors: LayerVectors | None = None
+    for indices in batches_by_length(lengths, tokens):
         with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in chosen]), norm_each_layer=norm_each_layer)
-        made = made or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
-        made.layers[chosen] = part.layers.cpu()
-        made.final[chosen] = part.final.cpu()
-    if made is None:
+            part = forward(encoder, pad(encoder, [rows[i] for i in indices]), norm_each_layer=norm_each_layer)
+        vectors = vectors or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
+        vectors.layers[indices] = part.layers.cpu()
+        vectors.final[indices] = part.final.cpu()
+    if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return made
+    return vectors
 
 
 def final_vectors(
-    encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, told: Callable[[int], None] | None = None
+    encoder: Encoder,
+    rows: Sequence[TokenIds],
+    tokens: int = DEFAULT_BUDGET,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "text out"]:
     """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
 
     Args:
-        told: told how many texts a batch had, when it is done.
+        on_batch: receives the number of texts of each batch that is done.
 
     Raises:
         EncoderError: if there is no row.
     """
     recipe = encoder.recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    made: Tensor | None = None
-    for chosen in batches_by_length(lengths, tokens):
+    vectors: Tensor | None = None
+    for indices in batches_by_length(lengths, tokens):
         with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in chosen])).final.cpu()
-        made = torch.empty(len(rows), *part.shape[1:]) if made is None else made
-        made[chosen] = part
-        if told:
-            told(len(chosen))
-    if made is None:
+            part = forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
+        vectors = torch.empty(len(rows), *part.shape[1:]) if vectors is None else vectors
+        vectors[indices] = part
+        if on_batch:
+            on_batch(len(indices))
+    if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return made
+    return vectors
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:

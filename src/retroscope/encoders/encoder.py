@@ -23,9 +23,9 @@ class Encoder:
         backbone: the bare transformer (no LM or classification head), in eval mode, no parameter requires grad.
         tokenizer: its tokenizer, with a pad token.
         recipe: how a text becomes a vector.
-        anatomy: where the backbone keeps its blocks; proved on load.
+        anatomy: the paths of the backbone's blocks; proved on load.
         head: applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` when there is none.
-        proof: that the weights are the checkpoint's.
+        proof: evidence that the weights are the checkpoint's.
     """
 
     name: str
@@ -41,7 +41,9 @@ class Encoder:
 
     @property
     def summary(self) -> str:
-        """Family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at most"."""
+        """Return family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at
+        most".
+        """
         width = int(self.backbone.config.get_text_config().hidden_size)
         shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {width}"
         return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
@@ -83,8 +85,8 @@ class Retriever:
         name: for tables.
         query, passage: the towers.
         similarity: "dot" or "cosine".
-        similarity_source: who says so.
-        own_similarity: what the checkpoint says, where another model's similarity was taken instead; else None.
+        similarity_source: where the similarity comes from.
+        own_similarity: the checkpoint's similarity, where another model's is used instead; else None.
     """
 
     name: str
@@ -123,11 +125,11 @@ def architecture(model: PreTrainedModel) -> str:
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return what a tokenizer does to a text, as JSON.
 
-    The truncation and padding that its last call left in it are not part of that.
+    The truncation and padding that its last call left in its state are not included.
     """
-    said = [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.truncation_side]
+    special = [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.truncation_side]
     if not tokenizer.is_fast:
-        return json.dumps([*said, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
+        return json.dumps([*special, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     kept = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
-    return json.dumps([*said, kept], sort_keys=True)
+    return json.dumps([*special, kept], sort_keys=True)

@@ -22,7 +22,7 @@ Source = str | Path
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A checkpoint on its device, its anatomy proved; towers are made from it."""
+    """A checkpoint on its device, with proved anatomy; towers are made from it."""
 
     checkpoint: Checkpoint
     anatomy: Anatomy
@@ -48,8 +48,8 @@ def load_retriever(
     too, they are one and the same `Encoder`.
 
     Raises:
-        EncoderError: a checkpoint that is not what it seems, or does not say what only the user can know (pooling).
-        SettingsError: an unknown option or value.
+        EncoderError: for a checkpoint whose weights cannot be proved, or that does not record its pooling.
+        SettingsError: for an unknown option or value.
     """
     settings = _settings(options)
     sources = _sources(source, query, passage)
@@ -126,13 +126,13 @@ def look_both_ways(model: PreTrainedModel) -> None:
 
 
 def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> Choice:
-    said = {tower: resolve_similarity(part.checkpoint, settings) for tower, part in loaded.items()}
-    if said["query"].value != said["passage"].value:
+    query, passage = (resolve_similarity(loaded[tower].checkpoint, settings) for tower in ("query", "passage"))
+    if query.value != passage.value:
         raise EncoderError(
-            f"the query tower is compared by {said['query'].value} and the passage tower by {said['passage'].value}",
+            f"the query tower is compared by {query.value} and the passage tower by {passage.value}",
             fix="give similarity: cosine or dot",
         )
-    return said["query"]
+    return query
 
 
 def _short(source: Source) -> str:

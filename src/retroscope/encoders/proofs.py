@@ -1,4 +1,6 @@
-"""What was proved of an encoder before it was used: its weights, and that padding changes nothing. No torch."""
+"""Proofs about an encoder before it is used: its weights are the checkpoint's, and padding changes nothing. No
+torch.
+"""
 
 from dataclasses import dataclass
 
@@ -15,8 +17,8 @@ class LoadingProof:
         unexpected: checkpoint tensors that the model does not use (known unused heads).
         counted: the tensors were counted, not compared value by value (quantised files).
         wrapper: name of the class around the backbone that the checkpoint was saved from, where that decides what
-            other tools load; empty elsewhere.
-        notes: what else was found, in words, for a reader (adapter merged, tied weights ...).
+            other tools load; else empty.
+        notes: other facts for the report, in words (adapter merged, tied weights ...).
     """
 
     source: str

@@ -13,7 +13,7 @@ from retroscope.errors import SettingsError, did_you_mean
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a tower reads a text.
+    """Everything besides the weights that decides the vector of a text.
 
     Attributes:
         pooling: a name in `POOLINGS`.
@@ -23,12 +23,12 @@ class Recipe:
         append_eos: end every tokenised text with the EOS token, also when it was cut (RepLLaMA).
         padding_side: where a batch is padded, "right" or "left".
         pad_to_max: pad every batch to `max_length` instead of to its longest text.
-        pool_prompt: count the prompt's tokens in the pooling (False: INSTRUCTOR-style models).
-        causal: attention looks back only; None means that the architecture decides.
+        pool_prompt: whether the prompt's tokens are pooled (False: INSTRUCTOR-style models).
+        causal: whether attention looks back only; None leaves it to the architecture.
         head: what is applied to the pooled last layer, in order, e.g. ("dense", "normalize").
         normalize_layers: L2-normalise the pooled vector of every layer.
         truncate_dim: leading dimensions kept of the final vector (Matryoshka); None keeps all.
-        sources: field -> where its value came from ("checkpoint: 1_Pooling/config.json", "user", "default", ...).
+        sources: field -> where its value comes from ("checkpoint: 1_Pooling/config.json", "user", "default", ...).
     """
 
     pooling: str

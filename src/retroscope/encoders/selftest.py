@@ -1,4 +1,4 @@
-"""Self-tests: what must not change a vector, tried on the spot with the model at hand."""
+"""Self-tests: changes of batch and padding that must not change a vector, tried with the model itself."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,8 +66,8 @@ def tolerance(encoder: Encoder) -> float:
     return float(sums + storage)
 
 
-def _relative(found: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
-    gap = (found - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
+def _relative(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
+    gap = (vectors - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
     return float(gap.max()) if bool(torch.isfinite(gap).all()) else float("inf")
 
 
@@ -140,7 +140,7 @@ def library_test(encoder: Encoder) -> SelfTest | None:
         .cpu()
         .float()
     )
-    found = encode_layers(encoder, SENTENCES).final
-    value, limit = _relative(found[:, None], expected[:, None]), tolerance(encoder)
+    ours = encode_layers(encoder, SENTENCES).final
+    value, limit = _relative(ours[:, None], expected[:, None]), tolerance(encoder)
     detail = "final vectors and those of SentenceTransformer.encode"
     return SelfTest("library", value <= limit, value, limit, detail)

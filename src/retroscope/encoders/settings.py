@@ -1,4 +1,4 @@
-"""What a user may say when loading; everything left out is read from the checkpoint or has a printed default."""
+"""Loading settings: everything left out is read from the checkpoint or has a printed default."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,24 +21,25 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
-    """Choices of the user; None leaves a choice to the protocol, then the checkpoint, then the default.
+    """The user's choices; None leaves a choice to the protocol, then the checkpoint, then the
+    default.
 
     Attributes:
-        pooling: a name in `POOLINGS`; a plain checkpoint does not say it, so it must be given.
-        max_length: tokens kept, for both towers.
-        query_prompt: put before every query.
-        passage_prompt: put before every passage.
+        pooling: a name in `POOLINGS`; required for a plain checkpoint, which does not record it.
+        max_length: tokens of a text that are kept, special tokens included; of both towers.
+        query_prompt: text put before every query.
+        passage_prompt: text put before every passage.
         similarity: "cosine" or "dot".
         protocol: "default", or "ielab-2025" for the published study with its quirks.
-        device: e.g. "cpu", "cuda:0"; one that is absent is an error.
-        dtype: of the backbone's weights and activations; adapters are merged in float32 first.
+        device: e.g. "cpu", "cuda:0"; a device that does not exist is an error.
+        dtype: number format of the backbone's weights and activations; adapters are merged in float32 first.
         causal: False lets a decoder's attention see both ways (LLM2Vec).
         append_eos: end every text with EOS (RepLLaMA).
-        padding_side: "right" or "left".
-        truncate_dim: leading dimensions kept of the final vector.
-        trust_remote_code: run code that the checkpoint brings; only for checkpoints whose code you have read.
-        name: for tables; the last part of the source when left out.
-        base: the backbone of an adapter, when the one that it names has gone.
+        padding_side: side on which a batch is padded, "right" or "left".
+        truncate_dim: number of leading dimensions of the final vector that are kept.
+        trust_remote_code: run code that the checkpoint contains; use it only for checkpoints whose code you have read.
+        name: the model's name in tables; by default the last part of the source.
+        base: the backbone of an adapter, where the one that its settings name no longer exists.
         revision: branch, tag or commit of a hub checkpoint.
     """
 

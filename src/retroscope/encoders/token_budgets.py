@@ -1,4 +1,4 @@
-"""How many padded tokens one forward pass takes: by device, and by what the pass has to hold."""
+"""Token budgets: how many padded tokens one forward pass takes, by device and by what the pass must keep in memory."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Sentences about unrelated things: how alike does a model find what has nothing in common?"""
+"""Sentences about unrelated things: how similar a model finds texts that have nothing in common."""
 
 import torch
 from jaxtyping import Float

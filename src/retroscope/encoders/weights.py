@@ -37,7 +37,7 @@ LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bi
 
 @dataclass(frozen=True)
 class Disk:
-    """The tensors of a checkpoint: name -> the file that holds it."""
+    """The tensors of a checkpoint: name -> the file that contains it."""
 
     folder: Path
     files: Mapping[str, Path]
@@ -49,7 +49,7 @@ class Disk:
         return tensor
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape, read from the headers only."""
+        """Read name -> shape from the headers only."""
         shapes: dict[str, tuple[int, ...]] = {}
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as opened:
@@ -106,27 +106,27 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
     shapes = disk.shapes()
     equal, strange, used = [], [], set()
     for name, tensor in model.state_dict().items():
-        found = _find(tensor, [*candidates.get(name, []), *_same_shape(shapes, tensor)], disk)
-        if found is None:
+        match = _find(tensor, [*candidates.get(name, []), *_same_shape(shapes, tensor)], disk)
+        if match is None:
             strange.append(name)
         else:
             equal.append(name)
-            used.update([found, *candidates.get(name, [])[:1]])
+            used.update([match, *candidates.get(name, [])[:1]])
     unused = [name for name in disk.files if name not in used]
     return Comparison(tuple(equal), tuple(strange), tuple(unused))
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
     """Return ending -> full names, the one with the least in front of the ending first."""
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
         for old, new in LEGACY.items():
             modern = modern.replace(old, new)
         parts = modern.split(".")
         for cut in range(min(PREFIXES, len(parts))):
-            found[".".join(parts[cut:])].append((cut, name))
-    return {ending: [name for _, name in sorted(full)] for ending, full in found.items()}
+            full_names[".".join(parts[cut:])].append((cut, name))
+    return {ending: [name for _, name in sorted(full)] for ending, full in full_names.items()}
 
 
 def _same_shape(shapes: Mapping[str, tuple[int, ...]], tensor: Tensor) -> list[str]:
@@ -153,18 +153,18 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
     """Raise an EncoderError naming every missing, reshaped, altered or unexpected tensor; else say what was loaded.
 
     `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors
-    are compared with the files, so that one initialised afresh without a word is caught as well.
+    are compared with the files, so that one that was silently initialised is caught as well.
     """
-    found = compare_with_disk(model, disk)
+    comparison = compare_with_disk(model, disk)
     reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]
     _refuse_nan(model, disk)
     missing = set(info["missing_keys"])
     skipped = missing | {name for name, _, _ in info["mismatched_keys"]}
-    unused = sorted({*found.unused, *info["unexpected_keys"]})
+    unused = sorted({*comparison.unused, *info["unexpected_keys"]})
     known = [name for name in unused if unused_reason(name, family)]
     problems = [f"missing from the checkpoint: {name}" for name in sorted(missing)]
     problems += [f"reshaped: {text}" for text in reshaped]
-    problems += [f"not the checkpoint's values: {name}" for name in found.strange if name not in skipped]
+    problems += [f"not the checkpoint's values: {name}" for name in comparison.strange if name not in skipped]
     problems += [f"not used by the model: {name}" for name in unused if name not in known]
     if problems:
         raise EncoderError(
@@ -172,7 +172,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
             where=str(disk.folder),
             fix="load the checkpoint as the class that saved it; weights that stay random measure nothing",
         )
-    return LoadingProof(str(disk.folder), len(found.equal), unexpected=tuple(known))
+    return LoadingProof(str(disk.folder), len(comparison.equal), unexpected=tuple(known))
 
 
 def _refuse_nan(model: nn.Module, disk: Disk) -> None:

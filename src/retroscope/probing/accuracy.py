@@ -7,7 +7,7 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 def tie_tolerance(scale: Float[np.ndarray, "*any"] | float, dim: int) -> Float[np.ndarray, "*any"]:
-    """How far apart two float32 scores of equal passages can come out: eps sqrt(dim) scale.
+    """Return how far apart two float32 scores of equal passages can come out: eps sqrt(dim) scale.
 
     A score is a sum of `dim` products; each is rounded by at most eps times its size, the errors
     are independent in sign and so add up like a random walk. `scale` bounds the sum's size:
@@ -23,7 +23,7 @@ def choice_accuracy(
     right: Int[np.ndarray, "..."] | int = 0,
     tolerance: Float[np.ndarray, "..."] | float = 0.0,
 ) -> Float[np.ndarray, "*label choice"]:
-    """1 where the right candidate scores highest, 1/k where k candidates tie for it, else 0.
+    """Return 1 where the right candidate scores highest, 1/k where k candidates tie for it, else 0.
 
     Never the first index: layer-0 CLS vectors are equal for all texts, and an arg-max over
     equal scores would read 1.0 wherever the relevant passage is stored first.

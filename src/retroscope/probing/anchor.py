@@ -1,4 +1,4 @@
-"""The anchor of a learned probe: the retriever's own similarity, scaled, to which the probe shrinks.
+"""The anchor of a learned probe: the retriever's similarity, scaled, to which the probe shrinks.
 
 A probe that shrinks to 0 must learn from a few hundred choices what the retriever computes without
 training, and reads less than the similarity where that is good. So the score of a candidate is

@@ -1,4 +1,4 @@
-"""Controls: the same analysis where the right answer must be chance, or cannot come from training.
+"""Controls: the same analysis where accuracy must be at chance, or cannot come from training.
 
 A control is one row of a visible table: which queries the probe reads, which candidate counts as
 right, and whose vectors are probed.
@@ -19,14 +19,14 @@ Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
 def own_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Every choice keeps its query."""
+    """Return the choices with their own queries."""
     return choices
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Every query is replaced by another of the same part, one for all its choices (a derangement).
+    """Replace every query by another of the same part, one for all its choices (a derangement).
 
-    What accuracy remains was had without reading the query.
+    The accuracy that remains does not come from reading the query.
     """
     distinct = np.unique(choices.query)
     cycle = rng.permutation(distinct)
@@ -36,7 +36,7 @@ def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """The relevant passage, candidate 0, is right."""
+    """Return 0 for every choice: candidate 0, the relevant passage, is right."""
     return np.zeros((len(sizes), len(choices)), dtype=np.int64)
 
 
@@ -91,7 +91,7 @@ class View:
         parts: "train", "validation", "test" ... with the queries that these controls read.
         targets: part -> (control, size, choice) place of the right candidate.
         sizes: the N of the second axis.
-        seed: draws what is random.
+        seed: seed of what is random.
     """
 
     controls: tuple[str, ...]

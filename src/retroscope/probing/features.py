@@ -1,4 +1,4 @@
-"""What a learned probe sees of a query and a passage, and on which scale.
+"""The features of a learned probe, from a query and a passage, and their scale.
 
 A choice depends on the differences within it only. So every feature is measured from the mean of
 its candidates and divided by its spread within the training choices (the root of the mean square
@@ -24,17 +24,20 @@ Featuriser = Callable[[Choices], Features]
 
 
 def passage_features(trial: ProbeTrial) -> Featuriser:
-    """The passage's own vector."""
+    """Return a featuriser of the passage alone: its own vector."""
     return trial.passage_vectors
 
 
 def product_features(trial: ProbeTrial) -> Featuriser:
-    """Element by element, query times passage."""
+    """Return a featuriser of the elementwise product of query and passage."""
     return lambda choices: trial.query_vectors(choices)[:, None] * trial.passage_vectors(choices)
 
 
 def bilinear_features(trial: ProbeTrial) -> Featuriser:
-    """Every product of a principal coordinate of the query and one of the passage, then the passage's vector."""
+    """Return a featuriser of every product of a principal coordinate of the query and one of the passage.
+
+    The passage's own vector follows the products.
+    """
     train, rank = trial.view.parts["train"], trial.options.rank
     queries = _principal(trial.queries, train.query, rank)
     passages = _principal(trial.passages, train.passages, rank)
@@ -48,12 +51,12 @@ def bilinear_features(trial: ProbeTrial) -> Featuriser:
 
 
 def centred(features: Features) -> Features:
-    """Each candidate's features from the mean of its choice."""
+    """Subtract from each candidate's features the mean of its choice."""
     return features - features.mean(dim=1, keepdim=True)
 
 
 def spread(features: Features) -> Float[Tensor, "feature"]:
-    """The root mean square of each feature within its choice; infinite where it is rounding only."""
+    """Return the root mean square of each feature within its choice; infinite where it is rounding only."""
     within = centred(features).square().mean(dim=(0, 1)).sqrt()
     size = features.square().mean(dim=(0, 1)).sqrt()
     return torch.where(within > NO_SPREAD * size, within, torch.inf)
@@ -62,7 +65,9 @@ def spread(features: Features) -> Float[Tensor, "feature"]:
 def _principal(
     vectors: Float[Tensor, "text dim"], train: Int[np.ndarray, "..."], rank: int
 ) -> Float[Tensor, "text rank"]:
-    """Coordinates of all vectors along the top principal directions of the training texts; 0 where that is rounding."""
+    """Return the coordinates of all vectors along the top principal directions of the training texts; 0 where that is
+    rounding.
+    """
     known = vectors[torch.from_numpy(np.unique(train))].double()
     mean = known.mean(dim=0)
     values, directions = torch.linalg.eigh((known - mean).T @ (known - mean) / len(known))

@@ -46,7 +46,7 @@ class Problems:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The solutions, with the evidence that they are.
+    """The solutions, with the evidence that they have converged.
 
     Attributes:
         weights: one column each.
@@ -145,7 +145,7 @@ def choice_scores(
 
 
 def mean_loss(scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]) -> PerColumn:
-    """Mean of -log softmax at the right candidate, in nats."""
+    """Return the mean of -log softmax at the right candidate, in nats."""
     return -log_chances(scores, targets).mean(dim=0)
 
 
@@ -161,7 +161,7 @@ def _within(candidates: int, sizes: Int[Tensor, "column"]) -> Bool[Tensor, "cand
 
 
 def _start(problems: Problems) -> tuple[Float[Tensor, "row feature"], _State, Float[Tensor, "feature feature"]]:
-    """Features in the eigenbasis of the Hessian at 0, the state at w = 0, and the basis."""
+    """Return the features in the eigenbasis of the Hessian at 0, the state at w = 0, and the basis."""
     x = problems.features
     choices, candidates, _ = x.shape
     rows = x.flatten(0, 1)
@@ -184,7 +184,7 @@ def _excess(gradient: FeatureWeights, ridge: PerColumn) -> PerColumn:
 
 
 def _step(rotated: Float[Tensor, "row feature"], state: _State, memory: list[_Pair]) -> tuple[_State, _Pair]:
-    """One L-BFGS step of every column: two products with the features."""
+    """Take one L-BFGS step of every column: two products with the features."""
     direction = -_inverse_hessian(state, memory)
     along = (rotated @ direction).reshape(state.scores.shape)
     length = _search(state, direction, along)
@@ -203,7 +203,7 @@ def _pair(step: FeatureWeights, change: FeatureWeights) -> _Pair:
 
 
 def _inverse_hessian(state: _State, memory: list[_Pair]) -> FeatureWeights:
-    """The L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4)."""
+    """Return the L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4)."""
     vector, shares = state.gradient, []
     for pair in reversed(memory):
         share = pair.inverse * (pair.step * vector).sum(dim=0)
@@ -218,7 +218,7 @@ def _inverse_hessian(state: _State, memory: list[_Pair]) -> FeatureWeights:
 
 
 def _scale(pair: _Pair, curvature: FeatureWeights) -> PerColumn:
-    """How much flatter the loss is now than at w = 0, along the last step."""
+    """Return how much flatter the loss is now than at w = 0, along the last step."""
     expected = pair.inverse * (pair.change.square() / curvature).sum(dim=0)
     return torch.where(expected > 0, 1 / expected, 1.0)
 

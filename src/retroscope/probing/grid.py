@@ -30,7 +30,7 @@ def probe(
     texts: Mapping[str, int] | None = None,
     progress: Count | None = None,
 ) -> ProbeResult:
-    """Is relevance readable at each layer? Every probe and control on every layer, N and seed.
+    """Measure whether relevance is readable at each layer: every probe and control on every layer, N and seed.
 
     Args:
         candidates: longer lists of negatives than needed (100, say) leave more to train on.
@@ -54,8 +54,8 @@ def probe(
             _measure(tally, round_, layer, vectors, source.similarity)
             if progress is not None:
                 progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
-    found = probe_result(tally, representations, random_weights)
-    return found if texts is None else found.with_texts(texts)
+    result = probe_result(tally, representations, random_weights)
+    return result if texts is None else result.with_texts(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +75,17 @@ class Round:
 
 
 def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
-    """The splits with the views of the controls on the retriever's, or on the random-weight copy's, vectors."""
+    """Return the splits with the views of the controls on the retriever's, or on the random-weight copy's, vectors."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
         return views(parts, split.seed, plan.controls, plan.settings.passages, random_weights=is_random)
 
-    found = []
+    rounds = []
     for split in plan.splits:
         message = coding_order(plan.task, split.seed)
         codes = seen(split, {ALL: message}) if plan.has_mdl else []
-        found.append(Round(split, seen(split, split.parts), message, codes))
-    return found
+        rounds.append(Round(split, seen(split, split.parts), message, codes))
+    return rounds
 
 
 def _plan(
@@ -94,7 +94,7 @@ def _plan(
     settings: ProbeSettings,
     random_weights: RetrieverRepresentations | None,
 ) -> ProbePlan:
-    """The task, its splits, and what can be measured with the vectors at hand."""
+    """Return the task, its splits, and what can be measured with the vectors at hand."""
     possible = (False,) if random_weights is None else (False, True)
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
@@ -113,7 +113,7 @@ def _plan(
 
 
 def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings) -> tuple[int, ...]:
-    """The layers to probe, known to exist in every tower."""
+    """Return the layers to probe, known to exist in every tower."""
     depths = {f"{s.name} ({side})": getattr(s, side).n_layers for s in sources for side in ("query", "passage")}
     if len({*depths.values()}) > 1:
         raise AnalysisError(
@@ -132,7 +132,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 def _steps(
     plan: ProbePlan, representations: RetrieverRepresentations, random_weights: RetrieverRepresentations | None
 ) -> list[tuple[RetrieverRepresentations, bool, int]]:
-    """Whose vectors, whether they are the random-weight copy's, and which layer, for every layer to load."""
+    """List every layer to load: whose vectors, whether they are the random-weight copy's, and which layer."""
     sources = [(representations, False)]
     if random_weights is not None:
         sources.append((random_weights, True))
@@ -141,7 +141,7 @@ def _steps(
 
 
 def _vectors(source: RetrieverRepresentations, task: Task, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The layer's vectors of the task's queries and passages, in the task's order."""
+    """Return the layer's vectors of the task's queries and passages, in the task's order."""
     queries = _rows(source.query, task.query_ids, layer, source.name)
     passages = _rows(source.passage, task.passage_ids, layer, source.name)
     if queries.shape[1] != passages.shape[1]:
@@ -168,7 +168,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
 def _measure(
     tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
 ) -> None:
-    """Every probe under every control of one split."""
+    """Run every probe under every control of one split."""
     options = tally.plan.settings.options
     for view in round_.tests:
         for name in tally.plan.probes:

@@ -1,4 +1,4 @@
-"""Online code length: how many bits does it take to tell the right candidates to someone who knows the vectors?
+"""Online code length: the bits needed to encode the right candidates for someone who knows the vectors.
 
 Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
 uniformly, log2 N bits a choice, each later one by the `elementwise` probe, its anchor included, fitted
@@ -35,7 +35,7 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Every choice of the task, by a random order of the query texts; queries of one text follow one another."""
+    """Return every choice of the task, by a random order of the query texts; queries of one text follow one another."""
     text = task.text
     rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
     order = np.lexsort((task.query, rank[text]))
@@ -43,7 +43,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 
 
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
-    """Bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
+    """Return the bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = candidate_similarities(trial, ALL)
     columns = FitColumns(trial.view, trial.options.ridge)
@@ -57,14 +57,14 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Where each block ends, for choices with these query texts; those of one text are never torn apart."""
+    """Return where each block ends, for choices with these query texts; those of one text stay together."""
     starts = np.flatnonzero(np.diff(texts, prepend=-1))
     edges = [*starts.tolist(), len(texts)]
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
 
 
 def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[Tensor, "control size choice"]:
-    """Code length in bits of each choice under the Bayesian mixture of the experts' log chances.
+    """Return the code length in bits of each choice under the Bayesian mixture of the experts' log probabilities.
 
     An expert is trusted by the probability that it gave to all choices before; the sum telescopes
     to -log2 of the mean over experts of their probability of the whole message.

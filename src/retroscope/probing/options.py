@@ -1,4 +1,4 @@
-"""What a single probe may be told."""
+"""Options of a single probe."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ class ConcatTraining:
     """Training of the published probe; the defaults are the published ones.
 
     Attributes:
-        learning_rate: of Adam.
-        batch_size: choices in a step.
+        learning_rate: learning rate of Adam.
+        batch_size: choices of an optimiser step.
         epochs: passes over the training choices; the best one on the selection part is kept.
     """
 
@@ -20,7 +20,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The part of `ProbeSettings` that concerns one probe; the attributes are explained there."""
+    """The part of `ProbeSettings` for one probe; the attributes are explained there."""
 
     ridge: tuple[float, ...]
     rank: int

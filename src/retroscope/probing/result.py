@@ -1,4 +1,4 @@
-"""ProbeResult: what the grid found, with everything needed to doubt it."""
+"""ProbeResult: the accuracies that the grid measured, with all evidence needed to judge them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -51,32 +51,32 @@ class ProbeResult:
     warnings: tuple[str, ...]
 
     def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
-        """The result, with query id -> number of its distinct text."""
+        """Return the result with query id -> number of its distinct text."""
         mdl = None if self.mdl is None else self.mdl.with_texts(texts)
         return replace(self, scores=self.scores.with_texts(texts), mdl=mdl)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What was not measured, in words; a reason to know the sample, not to doubt the numbers."""
-        said = []
+        """Return what was not measured, in words; a reason to know the sample, not to doubt the numbers."""
+        notes = []
         if any(self.recipe["own_negatives"]):
-            said.append(
+            notes.append(
                 "the corpus is too small to keep all candidates: every part of a split takes its hard negatives from "
                 "its own passages, and they are easier than the corpus's hardest"
             )
         if any(self.recipe["repeats"]):
-            said.append(
+            notes.append(
                 f"{sum(self.recipe['repeats'])} of {int(self.split_sizes.sel(part='test').sum())} test choices have a "
                 "query text that is in training, too"
             )
         dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
         if dropped:
-            said.append(f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed")
-        return tuple(said)
+            notes.append(f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed")
+        return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:
-        """Accuracy less the accuracy with shuffled queries; None where that control was not run."""
+        """Return the accuracy less the accuracy with shuffled queries; None where that control was not run."""
         means = self.scores.mean()
         if not {NONE, SHUFFLED} <= {str(name) for name in means.coords["control"].values}:
             return None
@@ -84,14 +84,14 @@ class ProbeResult:
         return difference
 
     def compression(self) -> xr.DataArray | None:
-        """Bits of the uniform code over those of the online code; 1 where nothing was read."""
+        """Return the bits of the uniform code over those of the online code; 1 where nothing can be read."""
         if self.mdl is None:
             return None
         uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
         return uniform / self.mdl.mean()
 
     def records(self, level: float = 0.95) -> list[dict[str, Any]]:
-        """One row per probe, control, N and layer, with a bootstrap interval over queries."""
+        """Return one row per probe, control, N and layer, with a bootstrap interval over queries."""
         summary = summarise(self.scores, IntervalSettings(level=level))
         summary["train_accuracy"] = self.fits["train_accuracy"].mean("seed")
         spread = self.by_seed.std("seed", ddof=min(1, self.by_seed.sizes["seed"] - 1))
@@ -129,7 +129,7 @@ class ProbeResult:
 def probe_result(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeResult:
-    """The result of a finished tally."""
+    """Return the result of a finished tally."""
     recipe, warnings = _recipe(tally, representations, of_random), _warnings(tally, representations)
     plan, tested = tally.plan, tally.tests > 0
     credit = tally.credit[tested] / tally.tests[tested].reshape(-1, 1, 1, 1, 1)
@@ -149,7 +149,7 @@ def probe_result(
 
 
 def _fits(tally: ProbeTally) -> xr.Dataset:
-    """The evidence of every fit, each variable in its own type."""
+    """Return the evidence of every fit, each variable in its own type."""
     fits = tally.fits
     return xr.Dataset(
         {**fits, "iterations": fits["iterations"].astype(int), "converged": fits["converged"].astype(bool)}
@@ -157,14 +157,14 @@ def _fits(tally: ProbeTally) -> xr.Dataset:
 
 
 def _cells(scores: Scores) -> list[dict[str, Any]]:
-    """Every combination of labels."""
+    """Return every combination of labels."""
     dims = [str(dim) for dim in scores.values.dims[1:]]
     labels = [scores.values.coords[dim].values.tolist() for dim in dims]
     return [dict(zip(dims, cell, strict=True)) for cell in product(*labels)]
 
 
 def _choices(tally: ProbeTally) -> np.ndarray:
-    """How many code lengths each query has: its choices, once for every seed."""
+    """Return how many code lengths each query has: its choices, once for every seed."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
@@ -178,7 +178,7 @@ def _split_sizes(tally: ProbeTally) -> xr.DataArray:
 def _recipe(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> dict[str, Any]:
-    """JSON-like: settings, what was probed, and how much there was of it."""
+    """Return settings, what was probed and how much there was of it, JSON-like."""
     plan = tally.plan
     return {
         "settings": asdict(plan.settings),
@@ -196,22 +196,22 @@ def _recipe(
 
 
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
-    """Every reason to doubt the numbers, in words."""
+    """Return every reason to doubt the numbers, in words."""
     plan = tally.plan
-    found = list(representations.warnings)
-    found += [
+    warnings = list(representations.warnings)
+    warnings += [
         f"control {name!r} was not measured: it needs the vectors of a copy with random weights"
         for name in plan.settings.chosen_controls
         if name not in plan.controls
     ]
-    found += [warning for name in plan.probes if (warning := _fit_warning(tally, name))]
+    warnings += [warning for name in plan.probes if (warning := _fit_warning(tally, name))]
     if tally.mdl_unconverged:
-        found.append(f"mdl: {tally.mdl_unconverged} code lengths rest on fits that did not converge")
-    return tuple(found)
+        warnings.append(f"mdl: {tally.mdl_unconverged} code lengths rest on fits that did not converge")
+    return tuple(warnings)
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:
-    """What went wrong with the fits of one probe; empty if nothing did."""
+    """Say what went wrong with the fits of one probe; empty if nothing did."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:

@@ -17,13 +17,13 @@ KNOWN_PROBES: tuple[str, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A way to run the probes that is known by name.
+    """A named way to run the probes.
 
     Attributes:
         split: how a seed divides the choices.
-        probes: run when the settings name none.
-        controls: run when the settings name none.
-        first_seed: the others count up from it.
+        probes: those that run when the settings name none.
+        controls: those that run when the settings name none.
+        first_seed: the first seed; the others count up from it.
         first_index_wins: `concat` gives a tie to the slot with the lowest index, as published.
     """
 
@@ -48,7 +48,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-    """Settings of `probe`; what is left at None the protocol decides.
+    """Settings of `probe`; the protocol decides what is None.
 
     Attributes:
         protocol: a name in `PROTOCOLS`.
@@ -56,13 +56,13 @@ class ProbeSettings:
         controls: names in `CONTROLS`; "none" is the measurement itself.
         passages: the N to choose among; chance is 1/N.
         seeds: number of splits. Under "default" 5 test every query exactly once.
-        layers: which to probe; all by default.
-        ridge: tried, and chosen on the validation queries: weight of |w|^2 / 2 beside the mean
-            loss of a choice, for features of unit spread within a choice. At the largest the weights
-            vanish, and a probe that reads the query is the retriever's similarity itself.
-        rank: principal directions of queries and of passages that `bilinear` pairs.
-        tolerance: a fit has converged when its loss is certified this close to its minimum, in nats.
-        max_iterations: after which a fit is reported as not converged.
+        layers: the layers to probe; all by default.
+        ridge: penalties to try; the validation queries select one. A penalty is the weight of |w|^2 / 2 beside the
+            mean loss of a choice, for features of unit spread within a choice. At the largest the weights vanish, and
+            a probe that reads the query is the retriever's similarity itself.
+        rank: number of principal directions of queries, and of passages, whose products `bilinear` reads.
+        tolerance: distance of the loss to its minimum, in nats, below which a fit counts as converged.
+        max_iterations: number of iterations after which a fit is reported as not converged.
         concat: training of the published probe.
     """
 
@@ -92,22 +92,22 @@ class ProbeSettings:
 
     @property
     def rules(self) -> Protocol:
-        """The protocol."""
+        """Return the protocol."""
         return PROTOCOLS[self.protocol]
 
     @property
     def chosen_probes(self) -> tuple[str, ...]:
-        """The probes, the protocol's where none are named."""
+        """Return the probes; the protocol's where none are named."""
         return self.rules.probes if self.probes is None else self.probes
 
     @property
     def chosen_controls(self) -> tuple[str, ...]:
-        """The controls, the protocol's where none are named."""
+        """Return the controls; the protocol's where none are named."""
         return self.rules.controls if self.controls is None else self.controls
 
     @property
     def options(self) -> Options:
-        """What a single probe needs to know."""
+        """Return what a single probe needs of the settings."""
         return Options(
             ridge=self.ridge,
             rank=self.rank,
@@ -119,7 +119,7 @@ class ProbeSettings:
 
     @property
     def seed_values(self) -> tuple[int, ...]:
-        """The seeds themselves."""
+        """Return the seeds themselves."""
         return tuple(range(self.rules.first_seed, self.rules.first_seed + self.seeds))
 
 

@@ -38,7 +38,7 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What one seed trains on, selects on (ridge, epoch) and reports.
+    """The choices that one seed trains on, selects on (ridge, epoch) and reports.
 
     Attributes:
         seed: draws everything that is random under this split.
@@ -55,11 +55,11 @@ class Split:
 
     @property
     def parts(self) -> dict[str, Choices]:
-        """The parts by name."""
+        """Return the parts by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def sizes(self) -> dict[str, int]:
-        """Number of choices in each part."""
+        """Return the number of choices in each part."""
         return {part: len(choices) for part, choices in self.parts.items()}
 
 
@@ -85,7 +85,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
 
 
 def _with_all_candidates(task: Task, seed: int) -> Split:
-    """The test choices as they are, training and validation around them."""
+    """Keep the test choices as they are; divide training and validation around them."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
@@ -98,7 +98,7 @@ def _with_all_candidates(task: Task, seed: int) -> Split:
 
 
 def _with_own_negatives(task: Task, seed: int) -> Split:
-    """The passages divided as the queries are elsewhere; a choice goes with its relevant passage.
+    """Divide the passages as other splits divide the queries; a choice goes with its relevant passage.
 
     A query whose relevant passages lie in several parts is in none. Another query with its text may be in another
     part: where one question is asked of many passages, a split by text would keep none. `Split.repeats` counts them.
@@ -116,18 +116,18 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
 
 
 def _repeats(task: Task, train: Choices, test: Choices) -> int:
-    """How many test choices have a query text that is in training, too."""
+    """Return how many test choices have a query text that also occurs in training."""
     return int(np.isin(task.texts[test.query], task.texts[train.query]).sum())
 
 
 def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-    """Part of each item: fold `seed` of the shuffle tests, the next validates, the others train."""
+    """Return the part of each item: fold `seed` of the shuffle tests, the next validates, the others train."""
     turn = (shuffle - seed) % FOLDS
     return np.asarray(np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN))
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Ielab-2025: a random share of the *choices* trains, the rest both selects the epoch and is reported."""
+    """Split as ielab-2025 did: a random share of the *choices* trains; the rest selects the epoch and is reported."""
     order = np.random.default_rng(seed).permutation(len(task.query))
     cut = min(round(train_share * len(order)), len(order) - 1)
     train, rest = (Choices(task.query[rows], task.passages[rows, : task.size]) for rows in (order[:cut], order[cut:]))
@@ -135,14 +135,14 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 
 
 def _parts(task: Task, seed: int) -> ChoiceRows:
-    """Part of every choice, decided by the text of its query."""
+    """Return the part of every choice, decided by the text of its query."""
     text = task.text
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
     return np.asarray(_rotated(shuffle, seed)[text])
 
 
 def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
-    """The part that each passage belongs to.
+    """Return the part that each passage belongs to.
 
     In order: a test candidate to the test; a relevant passage to the part of its query (training
     first); any other to the part that uses it more among its first N-1 negatives, an unused or
@@ -158,12 +158,12 @@ def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.nda
 
 
 def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
-    """How often each passage stands at these places of these choices."""
+    """Count how often each passage stands at these places of these choices."""
     return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
 
 
 def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
-    """The choices of a part with only its own passages: the hardest negatives that are allowed."""
+    """Return the choices of a part with only its own passages: the hardest negatives that are allowed."""
     query, lists = task.query[rows], task.passages[rows]
     usable = allowed[lists] & (lists != NOBODY)
     hardest_first = np.argsort(~usable, axis=1, kind="stable")[:, : task.size]
@@ -173,7 +173,7 @@ def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
 
 
 def _too_small(split: Split) -> list[str]:
-    """The parts with too few choices, in words."""
+    """Return the parts with too few choices, in words."""
     sizes = split.sizes()
     return [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
 

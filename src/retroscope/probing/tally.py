@@ -17,7 +17,7 @@ EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 @dataclass(frozen=True, eq=False)
 class ProbePlan:
-    """What will be measured: the labels of every axis.
+    """The labels of every axis that will be measured.
 
     Attributes:
         controls: those of the settings that can be measured with the vectors at hand.
@@ -31,17 +31,17 @@ class ProbePlan:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """The probes with a test part."""
+        """Return the probes with a test part."""
         return tuple(name for name in self.settings.chosen_probes if name != MDL)
 
     @property
     def has_mdl(self) -> bool:
-        """Whether the code length is asked for."""
+        """Return whether the code length is measured."""
         return MDL in self.settings.chosen_probes
 
     @property
     def coords(self) -> dict[str, object]:
-        """Labels of each axis."""
+        """Return the labels of each axis."""
         return {
             "query": np.array(self.task.query_ids, dtype=object),
             "seed": [split.seed for split in self.splits],
@@ -52,16 +52,16 @@ class ProbePlan:
         }
 
     def zeros(self, *dims: str) -> xr.DataArray:
-        """An array of zeros with these labelled axes."""
+        """Return an array of zeros with these labelled axes."""
         coords = {dim: self.coords[dim] for dim in dims}
         return xr.DataArray(np.zeros([len(labels) for labels in coords.values()]), coords, dims)  # type: ignore[arg-type]
 
 
 class ProbeTally:
-    """Sums over choices and seeds; read by `result.collect` once the grid is done."""
+    """Sums over choices and seeds; `probe_result` reads them once the grid is done."""
 
     def __init__(self, plan: ProbePlan) -> None:
-        """Nothing measured yet."""
+        """Start with nothing measured."""
         grid = ("probe", "control", "passages", "layer")
         self.plan = plan
         self.credit = plan.zeros("query", *grid)
@@ -72,14 +72,14 @@ class ProbeTally:
 
     @property
     def tests(self) -> Float[np.ndarray, "query"]:
-        """How often each query was tested, all seeds together."""
+        """Count how often each query was tested, all seeds together."""
         tested = np.concatenate([split.test.query for split in self.plan.splits])
         return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
 
     def add_outcome(
         self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """A probe's outcome under one split; `labels` name probe and layer, `controls` its first axis."""
+        """Add a probe's outcome under one split; `labels` name probe and layer, `controls` its first axis."""
         cell = {**labels, "control": list(controls)}
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
@@ -92,7 +92,7 @@ class ProbeTally:
     def add_bits(
         self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
-        """A code length of every choice; `query` is whose it is."""
+        """Add a code length of every choice; `query` is the query that each belongs to."""
         sums = per_query(bits, query, len(self.plan.task.query_ids))
         self.bits.loc[{"layer": layer, "control": list(controls)}] += sums
 
@@ -100,7 +100,7 @@ class ProbeTally:
 def per_query(
     values: Float[np.ndarray, "control size choice"], query: ChoiceRows, n: int
 ) -> Float[np.ndarray, "query control size"]:
-    """The sum of each query's choices."""
+    """Return the sum of each query's choices."""
     sums = np.zeros((n, *values.shape[:2]))
     np.add.at(sums, query, np.moveaxis(values, 2, 0))
     return sums

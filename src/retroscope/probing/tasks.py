@@ -52,21 +52,21 @@ class Task:
 
     @property
     def text(self) -> ChoiceRows:
-        """Number of the query text of each choice, 0, 1 ... in the order of their first queries."""
+        """Return the number of the query text of each choice: 0, 1 ... in the order of their first queries."""
         return np.asarray(numbered(self.texts)[self.query])
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
-        """Query id -> the passages it chooses among, those of all its choices; other queries may have them, too."""
-        found: dict[str, dict[str, None]] = {}
+        """Return query id -> the passages of all its choices; other queries may share some of them."""
+        shared: dict[str, dict[str, None]] = {}
         for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
             names = (self.passage_ids[p] for p in row if p != NOBODY)
-            found.setdefault(self.query_ids[query], {}).update(dict.fromkeys(names))
-        return {query: tuple(passages) for query, passages in found.items()}
+            shared.setdefault(self.query_ids[query], {}).update(dict.fromkeys(names))
+        return {query: tuple(passages) for query, passages in shared.items()}
 
 
 def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None) -> Task:
-    """The choices among `size` passages that these candidates allow.
+    """Return the choices among `size` passages that these candidates allow.
 
     A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
     all N are measured on the same queries.
@@ -100,12 +100,12 @@ def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, 
 
 
 def _index(ids: Iterable[str]) -> dict[str, int]:
-    """Each distinct id with its place in order of appearance."""
+    """Return each distinct id with its place in order of appearance."""
     return {i: place for place, i in enumerate(dict.fromkeys(ids))}
 
 
 def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -> Lists:
-    """Relevant passage and negatives of every choice, padded to the longest list."""
+    """Return relevant passage and negatives of every choice, padded to the longest list."""
     lists = np.full((len(candidates), 1 + max(len(c.negatives) for c in candidates)), NOBODY)
     for row, c in enumerate(candidates):
         lists[row, : 1 + len(c.negatives)] = [passage_index[p] for p in (c.positive, *c.negatives)]
@@ -113,7 +113,7 @@ def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -
 
 
 def _check_negatives(candidates: Sequence[Candidates]) -> None:
-    """A relevant passage among the negatives would make the right answer wrong."""
+    """Refuse a relevant passage among the negatives: it would make the right answer wrong."""
     relevant: dict[str, set[str]] = {}
     for c in candidates:
         relevant.setdefault(c.query_id, set()).add(c.positive)

@@ -1,4 +1,4 @@
-"""Trial: one layer under one split; and Outcome: what a probe made of it. A probe is a function between them."""
+"""ProbeTrial: one layer under one split; ProbeOutcome: its result. A probe is a function from one to the other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,17 +39,17 @@ class ProbeTrial:
         return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
-        """The vector of each choice's query."""
+        """Return the vector of each choice's query."""
         return self.queries[torch.from_numpy(choices.query)]
 
     def passage_vectors(self, choices: Choices) -> Features:
-        """The vectors of each choice's candidates."""
+        """Return the vectors of each choice's candidates."""
         return self.passages[torch.from_numpy(choices.passages)]
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome:
-    """How a probe did on the test choices, and how its fits went.
+    """The credit of a probe on the test choices, and the evidence of its fits.
 
     Attributes:
         accuracy: credit of every choice.

@@ -34,13 +34,13 @@ WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """How vectors are made and kept.
+    """Settings of an extraction: how vectors are computed and stored.
 
     Attributes:
-        dtype: of the stored vectors; computing is always in the model's own precision.
+        dtype: number format of the stored vectors; they are always computed in the model's own precision.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        norm_each_layer: of a model whose last layer passes through a final norm, keep the layers below it with that
-            norm, too: only then are they and the last one comparable. Models without one are not affected.
+        norm_each_layer: where the last layer of a model passes through a final norm, store the layers below it with
+            that norm, too: only then are they comparable with the last one. Other models are not affected.
     """
 
     dtype: Literal["float32", "float16"] = "float32"
@@ -50,7 +50,7 @@ class ExtractionSettings:
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """What an extraction will do, known before it starts.
+    """The plan of an extraction: its key, size and batches, known before it starts.
 
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
@@ -71,7 +71,7 @@ class ExtractionPlan:
 
     @property
     def normed(self) -> bool:
-        """Whether the layers below the last are kept with the final norm, too."""
+        """Return whether the layers below the last are stored with the final norm, too."""
         return _normed(self.encoder, self.settings)
 
 
@@ -125,14 +125,14 @@ def extract(
         plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
         texts: the texts again; read once more, in order.
-        folder: where the group is; what it holds already must have been made by the same plan.
-        progress: told (texts done, texts in all) after every window.
+        folder: path of the group; its content must have been made by the same plan.
+        progress: receives (texts done, texts in all) after every window.
 
     Returns:
-        the layers, with the final norm where the plan keeps them so; `Representations.bare` has them without.
+        the layers, with the final norm where the plan includes it; `Representations.bare` has them without.
 
     Raises:
-        RepresentationError: if the folder holds something else, is damaged, or is being written, or if the
+        RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
             ids or texts are not those of the plan.
     """
     if len(ids) != len(plan.inventory.first):
@@ -166,11 +166,11 @@ def _create(plan: ExtractionPlan, folder: Path) -> None:
     attrs["recipe"] = plan.encoder.recipe.as_dict()
     n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        made = Path(scratch) / "store"
+        store = Path(scratch) / "store"
         shapes = ((n, depth, dim), (n, out))
-        create_arrays(made, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+        create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
         try:
-            made.rename(folder)
+            store.rename(folder)
         except OSError:
             if not folder.exists():
                 raise
@@ -214,7 +214,7 @@ def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
 def _window_vectors(
     plan: ExtractionPlan, window: Sequence[str], start: int, store: VectorStore
 ) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
-    """The vectors of one window: new inputs through the model, repeated ones copied."""
+    """Return the vectors of one window: new inputs run through the model, repeated ones are copied."""
     first = plan.inventory.first[start : start + len(window)]
     position = np.arange(start, start + len(window))
     fresh = np.flatnonzero(first == position)
@@ -236,11 +236,11 @@ def _window_vectors(
     return layers, final
 
 
-def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors in the stored number format; infinite or undefined ones are an error, not data."""
+def _checked(vectors: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
     with np.errstate(over="ignore"):
-        layers = made.layers.numpy().astype(plan.settings.dtype, copy=False)
-        final = made.final.numpy().astype(plan.settings.dtype, copy=False)
+        layers = vectors.layers.numpy().astype(plan.settings.dtype, copy=False)
+        final = vectors.final.numpy().astype(plan.settings.dtype, copy=False)
     for name, array in (("layers", layers), ("final", final)):
         if not np.isfinite(array).all():
             raise RepresentationError(
@@ -252,6 +252,6 @@ def _checked(made: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.n
 
 
 def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:
-    """(layers, dim, out) of one text's vectors, from one short forward pass."""
+    """Return (layers, dim, out) of one text's vectors, from one short forward pass."""
     probe = encode_rows(encoder, tokenise(encoder, ["a"]), norm_each_layer=normed)
     return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

@@ -1,4 +1,4 @@
-"""What is to be encoded: one streaming pass over the texts before any forward pass.
+"""The inventory of texts to encode, taken in one streaming pass before any forward pass.
 
 It finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
 text, and works in about 70.
@@ -38,12 +38,12 @@ class Inventory:
 
     @property
     def n_distinct(self) -> int:
-        """Number of texts that need a forward pass."""
+        """Return the number of texts that need a forward pass."""
         return int(np.sum(self.first == np.arange(len(self.first))))
 
     @property
     def tokens(self) -> int:
-        """Tokens of the distinct texts."""
+        """Count the tokens of the distinct texts."""
         return int(self.lengths[self.first == np.arange(len(self.first))].sum())
 
 
@@ -71,7 +71,7 @@ def take_inventory(encoder: Encoder, texts: Iterable[str]) -> Inventory:
 
 
 def first_occurrences(keys: UInt64[np.ndarray, "text 2"]) -> Int[np.ndarray, "text"]:
-    """For each key the position of the first that is equal to it."""
+    """Return for each key the position of the first that is equal to it."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest comes first
     in_order = keys[order]
     starts = np.ones(len(keys), dtype=bool)
@@ -83,14 +83,14 @@ def first_occurrences(keys: UInt64[np.ndarray, "text 2"]) -> Int[np.ndarray, "te
 
 
 def token_chunks(encoder: Encoder, texts: Iterable[str]) -> Iterator[list[TokenIds]]:
-    """Token ids of the texts, a chunk at a time."""
+    """Yield the token ids of the texts, a chunk at a time."""
     stream = iter(texts)
     while chunk := list(islice(stream, CHUNK)):
         yield tokenise(encoder, chunk)
 
 
 def windows(texts: Iterable[str], size: int) -> Iterator[Sequence[str]]:
-    """The texts in consecutive runs of `size`."""
+    """Yield the texts in consecutive runs of `size`."""
     stream = iter(texts)
     while chunk := list(islice(stream, size)):
         yield chunk

@@ -22,7 +22,7 @@ SAMPLE = 64  # texts timed for the estimate
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be streamed as often as they are asked for."""
+    """Texts that can be iterated over any number of times."""
 
     make: Callable[[], Iterator[str]]
 
@@ -42,31 +42,31 @@ class TowerPlan:
 
     @property
     def is_stored(self) -> bool:
-        """Whether an earlier run finished it."""
+        """Return whether an earlier run finished it."""
         return is_finished(self.folder)
 
     def seconds(self) -> float:
-        """Estimated time of the forward passes; 0 when the vectors are stored."""
+        """Estimate the time of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else estimate_seconds(self.plan, list(islice(self.texts, SAMPLE)))
 
     def extract(self, progress: Progress | None = None) -> Representations:
         """Make, resume or open the vectors."""
-        told = None if progress is None else (lambda done, total: progress(self.tower, done, total))
-        return extract(self.plan, self.ids, self.texts, self.folder, told)
+        count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
+        return extract(self.plan, self.ids, self.texts, self.folder, count)
 
 
 def plan_towers(
     retriever: Retriever, collection: Collection, cache: Path, settings: ExtractionSettings | None = None
 ) -> tuple[TowerPlan, TowerPlan]:
-    """The plans of the query and of the passage tower; reads and tokenises every text once."""
+    """Plan the query and the passage tower; every text is read and tokenised once."""
     settings = settings or ExtractionSettings()
     separator = collection.title_separator
     queries = StreamedTexts(lambda: (query.text for query in collection.queries.values()))
     passages = StreamedTexts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
 
     def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: StreamedTexts) -> TowerPlan:
-        made = plan_extraction(encoder, texts, settings)
-        return TowerPlan(name, made, ids, texts, cache / f"{made.key[:32]}.zarr")
+        extraction = plan_extraction(encoder, texts, settings)
+        return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr")
 
     return (
         tower("query", retriever.query, list(collection.queries), queries),
@@ -81,14 +81,14 @@ def represent(
     settings: ExtractionSettings | None = None,
     progress: Progress | None = None,
 ) -> RetrieverRepresentations:
-    """Every layer's pooled vector of every query and passage; stored vectors are reused.
+    """Return every layer's pooled vector of every query and passage; stored vectors are reused.
 
     Args:
         retriever: both towers.
         collection: the texts.
         cache: folder of the vector stores; a store is named by a hash of all that made it.
         settings: number format and batch size.
-        progress: told (tower, texts done, texts in all).
+        progress: receives (tower, texts done, texts in all).
     """
     return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), progress)
 
@@ -96,7 +96,7 @@ def represent(
 def extract_towers(
     retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: Progress | None = None
 ) -> RetrieverRepresentations:
-    """The vectors that `plan_towers` planned."""
+    """Make, resume or open the vectors that `plan_towers` planned."""
     query, passage = (tower.extract(progress) for tower in towers)
     recipe = {
         "retriever": retriever.name,

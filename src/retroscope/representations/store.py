@@ -35,46 +35,46 @@ class VectorStore:
 
     @property
     def done(self) -> int:
-        """Number of texts whose vectors are written."""
+        """Return the number of texts whose vectors are written."""
         return int(self.attributes["done"])
 
     @property
     def normed(self) -> bool:
-        """Whether the layers below the last are kept with the final norm, too."""
+        """Return whether the layers below the last are stored with the final norm, too."""
         return bool(self.group.attrs.get("norm_each_layer", False))
 
     @property
     def depth(self) -> int:
-        """Layers 0 .. L, each counted once."""
+        """Return the number of layers 0 .. L, each counted once."""
         stored: int = self.vectors.shape[1]
         return (stored + 1) // 2 if self.normed else stored
 
     @property
     def complete(self) -> bool:
-        """Whether the vectors of all texts are written."""
+        """Return whether the vectors of all texts are written."""
         return self.done == self.vectors.shape[0]
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is recorded about the vectors: key, recipe, layer names, texts done."""
+        """Return what is recorded about the vectors: key, recipe, layer names, texts done."""
         return dict(self.group.attrs.asdict())
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
-        """All layers and the final vectors of some texts, in the stored number format."""
+        """Read all layers and the final vectors of some texts, in the stored number format."""
         with _damage_named(self):
             vectors, final = np.asarray(self.vectors.oindex[rows]), np.asarray(self.final.oindex[rows])
         return _written(self, vectors), _written(self, final)
 
     def column(self, k: int | None, rows: slice) -> np.ndarray:
-        """Layer k (None: the final vectors) of some texts, in the stored number format."""
+        """Read layer k (None: the final vectors) of some texts, in the stored number format."""
         with _damage_named(self):
-            found = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
-        return _written(self, found)
+            values = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
+        return _written(self, values)
 
 
 @contextmanager
 def _damage_named(store: VectorStore) -> Iterator[None]:
-    """What zarr and its codecs raise for a damaged file (checksums included), as our error."""
+    """Turn what zarr and its codecs raise for a damaged file (checksums included) into our error."""
     try:
         yield
     except (ValueError, RuntimeError, OSError) as damage:
@@ -85,15 +85,15 @@ def _damage_named(store: VectorStore) -> Iterator[None]:
         ) from damage
 
 
-def _written(store: VectorStore, found: np.ndarray) -> np.ndarray:
+def _written(store: VectorStore, values: np.ndarray) -> np.ndarray:
     """Refuse rows of NaN, which is how zarr reads a file that is not there."""
-    if np.isnan(found[..., 0]).any():
+    if np.isnan(values[..., 0]).any():
         raise RepresentationError(
             "some of the stored vectors are missing: a file was removed, or they were never written",
             where=str(store.group.store_path),
             fix="remove this folder and run again",
         )
-    return found
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,9 @@ class Representations:
 
     Attributes:
         ids: id of each text, in the order of the rows.
-        store: where the vectors are.
-        normed: the layers below the last are read with the model's final norm, which the store keeps beside them.
+        store: the stored vectors.
+        normed: whether the layers below the last are read with the model's final norm; the store has them with and
+            without.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
@@ -126,12 +127,12 @@ class Representations:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Labels of layers 0..L; where all have the final norm, the last is not told apart by it."""
+        """Return the labels of layers 0..L; where all have the final norm, the last has no label of its own for it."""
         return tuple(map(str, range(self.n_layers))) if self.normed else tuple(self.store.attributes["layer_names"])
 
     @property
     def n_layers(self) -> int:
-        """Number of layers with a vector: blocks + 1."""
+        """Return the number of layers with a vector: blocks + 1."""
         return self.store.depth
 
     def bare(self) -> "Representations":
@@ -139,30 +140,30 @@ class Representations:
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
-        """All layers of some texts, float32."""
-        found = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
-        return np.asarray(found, dtype=np.float32)
+        """Read all layers of some texts, float32."""
+        vectors = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
+        return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Where layer k stands in the store: normed ones follow the L + 1 layers."""
+        """Return where layer k stands in the store: normed ones follow the L + 1 layers."""
         return self.n_layers + k if self.normed and k < self.n_layers - 1 else k
 
     def layer(self, k: int) -> Vectors:
-        """Every text's pooled vector at layer k of 0 .. n_layers - 1, float32."""
+        """Read every text's pooled vector at layer k of 0 .. n_layers - 1, float32."""
         return self._read(k, slice(None))
 
     def final(self) -> Vectors:
-        """Every text's final vector (head and truncation applied): what the retriever searches with."""
+        """Read every text's final vector (head and truncation applied): what the retriever searches with."""
         return self._read(None, slice(None))
 
     def blocks(self, k: int | None, size: int | None = None) -> Iterator[Vectors]:
-        """The vectors of layer k (None: the final ones) in consecutive blocks, for corpora beyond memory."""
+        """Yield the vectors of layer k (None: the final ones) in consecutive blocks, for corpora beyond memory."""
         size = size or self._block_size(k)
         for start in range(0, len(self.ids), size):
             yield self._read(k, slice(start, start + size))
 
     def _block_size(self, k: int | None) -> int:
-        """Rows of about `BLOCK_BYTES`, in whole shards so that none is read twice."""
+        """Return the rows of about `BLOCK_BYTES`, in whole shards so that none is read twice."""
         array = self.store.final if k is None else self.store.vectors
         shard = (array.shards or array.chunks)[0]
         return int(max(1, BLOCK_BYTES // (4 * array.shape[-1] * shard)) * shard)
@@ -174,11 +175,11 @@ class Representations:
 
     @cached_property
     def row_of(self) -> dict[str, int]:
-        """Id -> row."""
+        """Return id -> row."""
         return {text_id: row for row, text_id in enumerate(self.ids)}
 
     def rows(self, ids: Sequence[str]) -> Int[np.ndarray, "n"]:
-        """The rows of these ids."""
+        """Return the rows of these ids."""
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
             raise RepresentationError(
@@ -192,7 +193,7 @@ class RetrieverRepresentations:
     """Both towers' vectors of one collection.
 
     Attributes:
-        name: the retriever's.
+        name: name of the retriever.
         similarity: "dot" or "cosine".
         recipe: JSON-like, both towers' recipes and fingerprints.
         warnings: failed self-tests and the like.
@@ -220,7 +221,7 @@ def create_arrays(
     dtype: str,
     attrs: Mapping[str, Any],
 ) -> None:
-    """A new group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
+    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
 
     A window of texts is one shard (one file, written atomically); inside it each layer is a
     chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C.
@@ -247,7 +248,7 @@ def create_arrays(
 
 
 def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """The store at `folder`."""
+    """Open the store at `folder`."""
     try:
         group = zarr.open_group(LocalStore(folder, read_only=mode == "r"), mode=mode)
         return _store(group, needs=("key", "done", "layer_names"))
@@ -268,7 +269,7 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the store at `folder` holds the vectors of all its texts."""
+    """Return whether the store at `folder` has the vectors of all its texts."""
     if not folder.exists():
         return False
     return open_store(folder).complete
@@ -277,7 +278,7 @@ def is_finished(folder: Path) -> bool:
 def representations_in_memory(
     ids: Sequence[str], vectors: Float[np.ndarray, "text layer dim"], final: Vectors | None = None
 ) -> Representations:
-    """Representations of arrays already at hand; `final` defaults to the last layer."""
+    """Make representations of arrays in memory; `final` defaults to the last layer."""
     group = zarr.open_group(MemoryStore(), mode="w")
     group.create_array("vectors", data=vectors.astype(np.float32))
     group.create_array("final", data=(vectors[:, -1] if final is None else final).astype(np.float32))

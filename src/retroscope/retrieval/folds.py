@@ -1,4 +1,4 @@
-"""Folds of queries that share no relevant passage and no text: what is learned on some says nothing of the others.
+"""Folds of queries that share no relevant passage and no text, so that nothing learned on some leaks to the others.
 
 Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
 """
@@ -22,10 +22,10 @@ Folds = Int[np.ndarray, "query"]
 def query_folds(collection: Collection, n: int, seed: int) -> Folds:
     """Return the fold, 0 to n - 1, of every judged query, in the collection's order.
 
-    Groups of joined queries are shuffled by `seed` and dealt out, the largest first, to the emptiest fold.
+    Groups of linked queries are shuffled by `seed` and dealt out, the largest first, to the emptiest fold.
 
     Raises:
-        AnalysisError: if the queries cannot be divided: joined ones fill more than twice an even share.
+        AnalysisError: if the queries cannot be divided: one group fills more than twice an even share.
     """
     group = linked_groups(collection)
     names, sizes = np.unique(group, return_counts=True)

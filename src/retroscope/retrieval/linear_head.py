@@ -1,4 +1,4 @@
-"""A linear head on frozen vectors: the most that a linear map, learned from judgments, reads out of them.
+"""A linear head on frozen vectors: the most that a linear map, learned from judgments, can retrieve with them.
 
 The query's vector is mapped towards its relevant passage's, the passages stay where they are:
 
@@ -29,7 +29,7 @@ class Space:
     Attributes:
         queries: one row a judged query.
         passages: one row a passage.
-        relevant: of every query, the rows of its relevant passages.
+        relevant: the rows of the relevant passages of every query.
     """
 
     queries: Matrix
@@ -43,12 +43,13 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class FoldHead:
-    """The head of one fold: learned on three others, chosen on the next one, for the queries of this one.
+    """The head of one fold: learned on three others, selected on the next one, for the queries of
+    this one.
 
     Attributes:
-        fold: whose queries it maps.
+        fold: the fold whose queries it maps.
         space: name of the view it starts from.
-        penalty: as in `PENALTIES`; infinite where no map was better than none.
+        penalty: one of `PENALTIES`; infinite where no map was better than the identity.
         queries: the fold's mapped query vectors.
         rows: which queries these are.
     """
@@ -65,13 +66,13 @@ def cross_fitted(
 ) -> list[FoldHead]:
     """Return a head for every fold, which has seen none of its queries nor their relevant passages.
 
-    The next fold in turn chooses view and penalty, by the reciprocal rank of its queries' relevant passages among one
+    The next fold in turn selects view and penalty, by the reciprocal rank of its queries' relevant passages among one
     another; of equals the larger penalty. The other folds train.
 
     Args:
-        spaces: the views to start from, by name; the first is taken where nothing is better.
-        folds: of every query; no two folds share a relevant passage.
-        penalties: to choose from, the largest first.
+        spaces: the views to start from, by name; the first is used where no other is better.
+        folds: the fold of every query; no two folds share a relevant passage.
+        penalties: the penalties to select from, the largest first.
     """
     n = int(folds.max()) + 1
     return [_head(spaces, folds, fold, (fold + 1) % n, penalties) for fold in range(n)]
@@ -81,15 +82,15 @@ def _head(
     spaces: dict[str, Space], folds: Int[np.ndarray, "query"], fold: int, dev: int, penalties: Sequence[float]
 ) -> FoldHead:
     train, chooser = training_rows(folds, fold, dev)
-    best, chosen = -1.0, None
+    best, head = -1.0, None
     for name, space in spaces.items():
         seen = np.unique(np.concatenate([space.relevant[i] for i in chooser]))
         target = _is_relevant([space.relevant[i] for i in chooser], seen)
         for penalty, shift in zip(penalties, _shifts(space, train, penalties), strict=True):
             reached = _reciprocal_rank(space.queries[chooser], shift, space.passages[seen], target)
             if reached > best:
-                best, chosen = reached, (name, penalty, shift)
-    name, penalty, shift = chosen if chosen is not None else (next(iter(spaces)), np.inf, None)
+                best, head = reached, (name, penalty, shift)
+    name, penalty, shift = head if head is not None else (next(iter(spaces)), np.inf, None)
     rows = np.flatnonzero(folds == fold)
     return FoldHead(fold, name, float(penalty), _mapped(spaces[name].queries[rows], shift), rows)
 
@@ -102,7 +103,7 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """(A - I)' for every penalty, from one eigendecomposition; None for an infinite one."""
+    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite one."""
     queries = space.queries[train]
     values, vectors = np.linalg.eigh(queries.T @ queries)
     moved = vectors.T @ (queries.T @ (space.targets(train) - queries))
@@ -117,7 +118,7 @@ def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
 def _reciprocal_rank(
     queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
 ) -> float:
-    """Mean of 1 / rank of the first relevant passage; a tie counts against it."""
+    """Return the mean of 1 / rank of the first relevant passage; a tie counts against it."""
     scores = _mapped(queries, shift) @ pool.T
     first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = ((scores >= first) & ~target).sum(axis=1)
@@ -125,10 +126,10 @@ def _reciprocal_rank(
 
 
 def _is_relevant(relevant: RelevantRows, pool: Int[np.ndarray, "passage"]) -> Bool[np.ndarray, "query passage"]:
-    found = np.zeros((len(relevant), len(pool)), dtype=bool)
+    is_relevant = np.zeros((len(relevant), len(pool)), dtype=bool)
     for row, passages in enumerate(relevant):
-        found[row, np.searchsorted(pool, passages)] = True
-    return found
+        is_relevant[row, np.searchsorted(pool, passages)] = True
+    return is_relevant
 
 
 def unit_rows(vectors: Matrix) -> Matrix:

@@ -17,7 +17,7 @@ FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", 
 
 
 def parse_measure(name: str) -> ir_measures.Measure:
-    """The measure of that name, e.g. "nDCG@10"."""
+    """Return the measure of that name, e.g. "nDCG@10"."""
     try:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
@@ -58,13 +58,13 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
 
 
 def depth(names: Sequence[str], least: int = 100) -> int:
-    """How many passages a query must be ranked to compute these measures."""
+    """Return how many passages must be ranked for a query to compute these measures."""
     cutoffs = [parse_measure(name).params.get("cutoff") for name in names]
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
 def depth_caveats(names: Sequence[str], passages: int) -> list[str]:
-    """Measures that see no more than the ranking's depth, and those whose cut-off no ranking of the corpus reaches.
+    """Warn about measures that see no more than the ranking's depth, and about those whose cut-off exceeds the corpus.
 
     Args:
         names: of the measures.
@@ -82,7 +82,7 @@ def depth_caveats(names: Sequence[str], passages: int) -> list[str]:
 
 
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
-    """The value of each measure for each judged query, dims (query, measure).
+    """Return the value of each measure for each judged query, dims (query, measure).
 
     The order of the run decides, not its scores: tied scores are ranked as the run ranks them,
     whatever the provider of a measure would do with a tie (from a file, ir-measures breaks them as trec_eval

@@ -17,11 +17,11 @@ from retroscope.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """What was retrieved and how good it is.
+    """The passages retrieved for every query, and their measures.
 
     Attributes:
         scores: dims (query, measure); every query with a relevant passage.
-        run: the ranking itself, for all judged queries.
+        run: the ranking of all judged queries.
         blind: why the vectors do not rank at all, if so: those of all passages, or of all queries, are the same (cls
             pooling at layer 0 reads one and the same token); it is among the warnings of the scores, too.
     """
@@ -37,7 +37,7 @@ def check_measures(names: Sequence[str], collection: Collection) -> None:
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """The judgments of the queries that are searched with: those with a relevant passage."""
+    """Return the judgments of the queries that are searched with: those with a relevant passage."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
@@ -52,13 +52,13 @@ def retrieve(
 
     Args:
         vectors: both towers' vectors of this collection.
-        collection: says what is relevant.
+        collection: the passages, and which are relevant.
         measures: ir-measures names.
         layer: None searches with the final vectors, k with the pooled vectors of layer k under the
             same similarity (no head).
 
     Raises:
-        AnalysisError: if nothing is judged relevant.
+        AnalysisError: if no passage is judged relevant.
     """
     query_ids = collection.judged_queries
     if not query_ids:
@@ -76,7 +76,7 @@ def retrieve(
 
 
 def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> str:
-    """Why these vectors do not rank at all; empty where they do.
+    """Say why these vectors do not rank at all; empty where they do.
 
     That all passages have one vector is read off the scores: every query has one score from its first to its last.
     """
@@ -93,14 +93,14 @@ def retrieve_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: Count | None = None,
 ) -> Scores:
-    """The measures of every layer's pooled vectors, dims (query, layer, measure)."""
+    """Return the measures of every layer's pooled vectors, dims (query, layer, measure)."""
     parts: list[xr.DataArray] = []
     warnings: list[str] = []
     depth_in_layers = vectors.passage.n_layers
     for layer in range(depth_in_layers):
-        found = retrieve(vectors, collection, measures, layer=layer)
-        parts.append(found.scores.values)
-        warnings += [f"retrieval by layer {layer}: {found.blind}"] if found.blind else []
+        retrieved = retrieve(vectors, collection, measures, layer=layer)
+        parts.append(retrieved.scores.values)
+        warnings += [f"retrieval by layer {layer}: {retrieved.blind}"] if retrieved.blind else []
         if progress:
             progress(layer + 1, depth_in_layers)
     values = xr.concat(parts, dim=xr.Variable("layer", range(depth_in_layers)))
@@ -120,5 +120,5 @@ def _scores(
         "ties": "by id, the greater first (trec_eval)",
         "ignore_identical_ids": collection.ignore_identical_ids,
     }
-    made = Scores(name, values, recipe, vectors.warnings, passages=collection.relevant)
-    return made.with_texts(collection.query_texts)
+    scores = Scores(name, values, recipe, vectors.warnings, passages=collection.relevant)
+    return scores.with_texts(collection.query_texts)

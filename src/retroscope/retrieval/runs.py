@@ -13,7 +13,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
     """Write `qid Q0 docid rank score tag` lines, atomically; scores with every float32 digit.
 
     Raises:
-        AnalysisError: if an id holds white space, which the format cannot carry.
+        AnalysisError: if an id contains white space, which the format cannot represent.
     """
     split = [i for q, hits in run.items() for i in (q, *(d for d, _ in hits)) if i.split() != [i]]
     if split:
@@ -27,3 +27,12 @@ def write_run(run: Run, path: Path, tag: str) -> None:
         for query_id, hits in run.items():
             for rank, (passage_id, score) in enumerate(hits, start=1):
                 file.write(f"{query_id} Q0 {passage_id} {rank} {np.float32(score)!s} {word}\n".encode())
+
+
+def written_run(path: Path) -> Run:
+    """Return what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
+    run: dict[str, list[tuple[str, float]]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        query_id, _, passage_id, _, score, _ = line.split()
+        run.setdefault(query_id, []).append((passage_id, float(score)))
+    return run

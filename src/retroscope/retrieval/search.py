@@ -39,14 +39,14 @@ class RankedPassages:
 def search(
     queries: Vectors, passages: Representations, k: int, *, similarity: str, layer: int | None = None
 ) -> RankedPassages:
-    """The k most similar passages to each query, by the final vectors or by those of one layer.
+    """Find the k most similar passages to each query, by the final vectors or by those of one layer.
 
     Args:
         queries: one row a query.
         passages: read block by block, so that the corpus may be larger than memory.
-        k: passages kept a query.
-        similarity: "dot" or "cosine" (of a zero vector: 0 with everything).
-        layer: None for the final vectors.
+        k: number of passages kept for each query.
+        similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
+        layer: the layer to search with; None: the final vectors.
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes.
@@ -59,8 +59,8 @@ def search(
     start = 0
     for block in passages.blocks(layer):
         _check_sizes(queries, block)
-        found = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
-        best = _merge(best, RankedPassages(found.rows + start, found.scores), k, order)
+        ranked = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
+        best = _merge(best, RankedPassages(ranked.rows + start, ranked.scores), k, order)
         start += len(block)
     return best
 
@@ -74,7 +74,7 @@ def _check_sizes(queries: Vectors, passages: Vectors) -> None:
 
 
 def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
-    """The place of every id when ids are sorted from the greatest to the least."""
+    """Return the place of every id when ids are sorted from the greatest to the least."""
     descending = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
     order = np.empty(len(ids), dtype=np.int64)
     order[descending] = np.arange(len(ids))
@@ -82,7 +82,7 @@ def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
 
 
 def _prepared(vectors: Vectors, similarity: str) -> Vectors:
-    """As they are for the dot product, of unit length for the cosine; a zero vector stays zero."""
+    """Return the vectors as they are for the dot product, of unit length for the cosine; a zero vector stays zero."""
     if similarity == "dot":
         return np.ascontiguousarray(vectors)
     out = np.empty(vectors.shape, dtype=np.float32)
@@ -108,7 +108,7 @@ def _search_block(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarra
 
 
 def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
-    """The most by which a float32 inner product may err, summed in any order.
+    """Return the most by which a float32 inner product may err, summed in any order.
 
     (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
     Cauchy-Schwarz), one u of them for the rounding of the exact score.
@@ -140,19 +140,19 @@ def _settle(
             table = np.full(len(distinct), -np.inf, dtype=np.float32)
             table[near] = _exact(queries[query][None], distinct, near[None])[0]
             scores = table[kind[by_id]]
-            chosen = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
-            ranking.rows[query], ranking.scores[query] = by_id[chosen], scores[chosen]
+            top = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
+            ranking.rows[query], ranking.scores[query] = by_id[top], scores[top]
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
-    """The distinct vectors, and which of them each row is."""
+    """Return the distinct vectors, and which of them each row is."""
     rows = block.view(np.dtype((np.void, block.itemsize * block.shape[1])))[:, 0]
     _, first, kind = np.unique(rows, return_index=True, return_inverse=True)
     return block[first], kind
 
 
 def _exact(queries: Vectors, block: Vectors, rows: Int[np.ndarray, "query k"]) -> Float[np.ndarray, "query k"]:
-    """Float64 similarities rounded to float32, a chunk of queries at a time.
+    """Return float64 similarities rounded to float32, a chunk of queries at a time.
 
     One dot product for each pair, so that its value depends on the two vectors alone.
     """
@@ -169,19 +169,19 @@ def _exact(queries: Vectors, block: Vectors, rows: Int[np.ndarray, "query k"]) -
 def _merge(
     one: RankedPassages, two: RankedPassages | None, k: int, order: Int[np.ndarray, "passage"]
 ) -> RankedPassages:
-    """The best k of both, by score and then by id."""
+    """Return the best k of both, by score and then by id."""
     rows = one.rows if two is None else np.concatenate([one.rows, two.rows], axis=1)
     scores = one.scores if two is None else np.concatenate([one.scores, two.scores], axis=1)
-    chosen = np.lexsort((order[rows], -scores), axis=1)[:, :k]
-    return RankedPassages(np.take_along_axis(rows, chosen, 1), np.take_along_axis(scores, chosen, 1))
+    best = np.lexsort((order[rows], -scores), axis=1)[:, :k]
+    return RankedPassages(np.take_along_axis(rows, best, 1), np.take_along_axis(scores, best, 1))
 
 
 def as_run(
     ranking: RankedPassages, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """Query id -> (passage id, score), best first; `skip_identical` drops the query's own id."""
+    """Return query id -> (passage id, score), best first; `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
-        found = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))
-        run[query_id] = [hit for hit in found if not (skip_identical and hit[0] == query_id)][:k]
+        hits = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))
+        run[query_id] = [hit for hit in hits if not (skip_identical and hit[0] == query_id)][:k]
     return run

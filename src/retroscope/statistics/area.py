@@ -11,12 +11,12 @@ Curves = Float[np.ndarray, "query *cell fraction"]
 
 
 def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
-    """Weights that turn a curve's values into its mean height over log10 of the fractions.
+    """Return the weights that turn a curve's values into its mean height over log10 of the fractions.
 
     The trapezoidal rule on x_i = log10(f_i), over the length x_m - x_1:
     w_i = (x_{i+1} - x_{i-1}) / (2 (x_m - x_1)), with x_0 = x_1 and x_{m+1} = x_m. They sum to 1, so that a mean
-    height has the units of the curve; it is exact for curves that are straight between the fractions, and asks
-    neither for the base of the logarithm nor for the scale of the fractions. A single fraction has the weight 1,
+    height has the units of the curve; it is exact for curves that are straight between the fractions, and does not
+    depend on the base of the logarithm or the scale of the fractions. A single fraction has the weight 1,
     to which a shrinking curve tends.
 
     Raises:
@@ -35,7 +35,9 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
 
 def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
-    """Mean height of `upper` over `lower`, [query, *cell]; negative where it lies below, NaN where either has a gap."""
+    """Return the mean height of `upper` over `lower`, [query, *cell]; negative where it lies below, NaN where either
+    has a gap.
+    """
     return np.asarray((np.asarray(upper, np.float64) - np.asarray(lower, np.float64)) @ area_weights(fractions))
 
 
@@ -46,7 +48,7 @@ def mean_area_between(
     settings: IntervalSettings = DEFAULT,
     clusters: Clusters | None = None,
 ) -> Interval:
-    """The mean over queries of the area between their two curves, with its bootstrap interval over queries.
+    """Return the mean over queries of the area between their two curves, with its bootstrap interval over queries.
 
     The area is linear in the curves, so that its mean is the area between the mean curves; whole texts of queries are
     resampled, and with them both curves and all fractions, which are not independent of one another.

@@ -11,10 +11,10 @@ from retroscope.scores import QUERY, Scores
 
 
 def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
-    """One row per query, in the order of the ids, so that no result depends on the order of the file.
+    """Return one row per query, in the order of the ids, so that no result depends on the order of the file.
 
     Raises:
-        AnalysisError: if a score is infinite; NaN is how a missing one is marked.
+        AnalysisError: if a score is infinite; a missing one must be NaN.
     """
     infinite = np.isinf(scores.values.values).reshape(len(scores.query_ids), -1).any(axis=1)
     if infinite.any():
@@ -30,24 +30,24 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
 
 
 def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """One number per cell and column as a data set over the labels of `scores`."""
+    """Return one number per cell and column as a data set over the labels of `scores`."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     coords = {name: coord for name, coord in scores.values.coords.items() if QUERY not in coord.dims}
     return xr.Dataset({name: (dims, column.reshape(shape)) for name, column in columns.items()}, coords=coords)
 
 
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
-    """How messages call these cells, e.g. "layer=6, probe=cosine"."""
+    """Return the names of these cells in messages, e.g. "layer=6, probe=cosine"."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
-    found = []
+    names = []
     for cell in cells:
         at = zip(dims, np.unravel_index(cell, shape), strict=True) if dims else ()
-        found.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
-    return found
+        names.append(", ".join(f"{dim}={scores.values[dim].values[k]}" for dim, k in at) or "the only cell")
+    return names
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
-    """The number of the family each cell belongs to: one for each label of the dimensions `per`.
+    """Return the number of the family of each cell: one for each label of the dimensions `per`.
 
     Cells of the `headline` (dimension, label) are families apart from the others.
     """

@@ -1,4 +1,4 @@
-"""The best of many variants, without the luck of having been chosen: chosen on other queries than it is reported on.
+"""Selection without optimism: the best of many variants is selected on other queries than it is reported on.
 
 The largest of many means is too large: it was chosen for its luck, too. Here every fold of queries is answered by the
 variant with the best mean over all other folds; the mean over all queries is then that of "choose, then measure".
@@ -16,14 +16,14 @@ def chosen_on_others(
 ) -> Int[np.ndarray, "fold"]:
     """Return the variant of every fold: the one with the largest mean over the queries of the other folds.
 
-    The default stays where the best of the others exceeds it by no more than one standard error of their paired
-    difference (Breiman et al. 1984, the one-standard-error rule): a choice among equals would be noise. Queries of one
-    text are one observation of that error. Of equals the first. A variant that was not measured on every query (NaN)
-    is never chosen.
+    The default is kept where the best of the others exceeds it by no more than one standard error of their paired
+    difference (Breiman et al. 1984, the one-standard-error rule): a selection among equals would be noise. Queries of
+    one text are one observation of that error. Of equal variants the first is selected; a variant that was not
+    measured on every query (NaN) never is.
 
     Args:
         folds: fold of every query, from 0; the queries of a text are in one.
-        default: the variant that stays.
+        default: the variant to keep unless another is better.
         clusters: the texts of the queries.
     """
     usable = np.where(np.isfinite(values).all(axis=0), values, -np.inf)

@@ -1,4 +1,4 @@
-"""Which queries are not independent of one another? Those of one text, and those that share passages.
+"""Dependence of queries: those with the same text, and those that share passages.
 
 Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
 are shared across texts, so that no partition of the queries holds them: see `statistics.shared_passages`.
@@ -20,11 +20,11 @@ Table = Float[np.ndarray, "query cell"]
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """What queries share.
+    """The texts and passages that queries share.
 
     Attributes:
         text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
-        passages: [query, passage], 1 where a passage bears on the score of a query; None where none is known to.
+        passages: [query, passage], 1 where the score of a query depends on a passage; None where this is not known.
     """
 
     text: Int[np.ndarray, "query"]
@@ -32,26 +32,26 @@ class Clusters:
 
     @cached_property
     def n_texts(self) -> int:
-        """Number of distinct texts."""
+        """Return the number of distinct texts."""
         return int(self.text.max(initial=-1)) + 1
 
     @property
     def repeats(self) -> bool:
-        """Whether some text is that of several queries."""
+        """Return whether several queries share a text."""
         return self.n_texts < len(self.text)
 
     def sums(self, values: Table) -> Float[np.ndarray, "text cell"]:
-        """The sum over the queries of each text; of distinct texts the values themselves. NaN counts as 0."""
+        """Return the sum over the queries of each text; of distinct texts the values themselves. NaN counts as 0."""
         filled = np.nan_to_num(values, nan=0.0)
         return np.asarray(self._to_texts @ filled) if self.repeats else filled
 
     def sizes(self, values: Table) -> Int[np.ndarray, "text cell"]:
-        """How many queries of each text are measured (not NaN) in each cell."""
+        """Count the queries of each text that are measured (not NaN) in each cell."""
         measured = np.isfinite(values)
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
     def only(self, kept: np.ndarray) -> "Clusters":
-        """The texts of some queries."""
+        """Return the texts of some queries."""
         return Clusters(numbered(self.text[kept]))
 
     @cached_property
@@ -61,18 +61,18 @@ class Clusters:
 
 
 def independent(n: int) -> Clusters:
-    """Queries that share nothing."""
+    """Return clusters of queries that share nothing."""
     return Clusters(np.arange(n))
 
 
 def text_clusters(values: xr.DataArray) -> Clusters:
-    """The texts of the queries of an array, in the order of its rows."""
+    """Return the texts of the queries of an array, in the order of its rows."""
     texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
     return Clusters(numbered(np.asarray(texts)))
 
 
 def clusters_of(scores: Scores) -> Clusters:
-    """What the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
+    """Return what the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
     return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
 
 
@@ -91,12 +91,12 @@ def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
     number: dict[str, int] = {}
     pairs = [(row, number.setdefault(p, len(number))) for row, i in enumerate(ids) for p in scores.passages.get(i, ())]
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    made = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
-    return Clusters(text, made)
+    incidence = sparse.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ids), len(number)))
+    return Clusters(text, incidence)
 
 
 def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
-    """Labels as 0, 1 ... in the order in which they first occur."""
+    """Return labels as 0, 1 ... in the order in which they first occur."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))

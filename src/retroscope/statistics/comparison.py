@@ -16,7 +16,7 @@ from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_f
 from retroscope.statistics.equivalence import tost
 from retroscope.statistics.flips import Differences, PValues, SignFlips
 from retroscope.statistics.intervals import bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS, Values, binary, n_pairs, paired_differences
+from retroscope.statistics.paired import PAIRED_TESTS, QueryValues, binary, n_pairs, paired_differences
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.statistics.shared_passages import Sharing, sharing
 
@@ -26,26 +26,27 @@ ResultColumns = dict[str, np.ndarray]
 
 
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
-    """The effect of what lies between `before` and `after`, paired by query id.
+    """Return the effect of what lies between `before` and `after`, paired by query id.
 
-    Each query must be one number: scores of several passages or positives of one question are averaged before they
-    come here. Queries of one text are one observation in every interval and test, and passages that queries share
-    enlarge the standard error (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
+    Each query must have one number: average scores of several passages or positives of one question first. Queries of
+    one text are one observation in every interval and test, and passages that queries share enlarge the standard error
+    (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
-        AnalysisError: if the two hold different queries or labels.
+        AnalysisError: if the two have different queries or labels.
     """
-    chosen = settings or ComparisonSettings()
+    settings_used = settings or ComparisonSettings()
     before, after = align(before, after)
     old, new = _paired(cell_values(before), cell_values(after))
     change = paired_differences(old, new)
     shared = _Shared(
-        clusters_of(before if before.texts is not None else after), families(before, chosen.family_per, chosen.headline)
+        clusters_of(before if before.texts is not None else after),
+        families(before, settings_used.family_per, settings_used.headline),
     )
     columns = (
-        _means(old, new, shared, chosen)
-        | _tested(old, new, shared, chosen)
-        | _equivalence(old, new, shared, chosen)
+        _means(old, new, shared, settings_used)
+        | _tested(old, new, shared, settings_used)
+        | _equivalence(old, new, shared, settings_used)
         | _counts(change)
     )
     family = shared.family
@@ -55,12 +56,12 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
         before=before,
         after=after,
         table=to_table(before, columns),
-        method=_method(before, columns, sizes, chosen) | _facts(shared.clusters),
-        warnings=_doubts(before, after, columns, sizes, chosen),
+        method=_method(before, columns, sizes, settings_used) | _facts(shared.clusters),
+        warnings=_doubts(before, after, columns, sizes, settings_used),
     )
 
 
-def _paired(old: Values, new: Values) -> tuple[Values, Values]:
+def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValues]:
     missing = np.isnan(old) | np.isnan(new)
     return np.where(missing, np.nan, old), np.where(missing, np.nan, new)
 
@@ -74,12 +75,12 @@ class _Shared:
 
 
 def _facts(clusters: Clusters) -> dict[str, Any]:
-    """How many texts and passages there are, for `Difference.method`."""
+    """Return how many texts and passages there are, for `Difference.method`."""
     passages = 0 if clusters.passages is None else clusters.passages.shape[1]
     return {"texts": clusters.n_texts, "passages": passages}
 
 
-def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+def _means(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     all_three = (old, new, paired_differences(old, new))
     first, second, effect = (bootstrap_mean(values, settings.intervals, shared.clusters) for values in all_three)
     return {
@@ -95,7 +96,7 @@ def _means(old: Values, new: Values, shared: _Shared, settings: ComparisonSettin
     }
 
 
-def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     change = paired_differences(old, new)
     by_passages = sharing(change, shared.clusters) if settings.test != "unpaired_t" else None
     used = _tests(old, new, settings.test)
@@ -109,16 +110,16 @@ def _tested(old: Values, new: Values, shared: _Shared, settings: ComparisonSetti
     return {"p": p, "p_corrected": corrected, "test_used": used}
 
 
-def _tests(old: Values, new: Values, test: str) -> np.ndarray:
-    """The test of every cell; zeros and ones are asked about cell by cell."""
-    chosen = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
-    return np.where(n_pairs(paired_differences(old, new)) >= 2, chosen, UNTESTED).astype(object)
+def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
+    """Return the test of every cell; whether a cell is binary is decided cell by cell."""
+    names = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
+    return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
 
 def _within(
     shared: _Shared, correction: str, p: PValues, flips: SignFlips, evidence: tuple[Differences, Sharing | None]
 ) -> PValues:
-    """Corrected family by family; the evidence is needed by `max_t` alone."""
+    """Correct family by family; the evidence is needed by `max_t` alone."""
     change, by_passages = evidence
     sums = shared.clusters.sums(change)
     corrected = np.full(len(p), np.nan)
@@ -129,7 +130,7 @@ def _within(
     return corrected
 
 
-def _equivalence(old: Values, new: Values, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
+def _equivalence(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     p = np.full(old.shape[1], np.nan)
     corrected = p
     if settings.margin is not None:
@@ -142,7 +143,10 @@ def _equivalence(old: Values, new: Values, shared: _Shared, settings: Comparison
 
 
 def _equivalence_correction(settings: ComparisonSettings) -> str:
-    """Max-T flips signs around 0, which is not the null of equivalence; Holm stands in for it."""
+    """Return the correction for equivalence.
+
+    Max-T flips signs around 0, which is not the null of equivalence; Holm replaces it.
+    """
     return "holm" if settings.correction == "max_t" else settings.correction
 
 
@@ -158,7 +162,7 @@ def _counts(change: Differences) -> ResultColumns:
 def _method(
     scores: Scores, columns: ResultColumns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
 ) -> dict[str, Any]:
-    """The settings and what they came to; with the scores, enough to repeat every number."""
+    """Return the settings and their results; with the scores, enough to repeat every number."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
     return asdict(settings) | {
         "family_per": list(settings.family_per),
@@ -173,7 +177,7 @@ def _method(
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
-    """Cells that were tested, for each family."""
+    """Count the cells that were tested, for each family."""
     return np.bincount(family, weights=np.isfinite(p)).astype(np.int64) if len(family) else np.zeros(0, np.int64)
 
 
@@ -185,10 +189,10 @@ def _doubts(
     settings: ComparisonSettings,
 ) -> tuple[str, ...]:
     flipped_cells = int((columns["test_used"] == "sign_flip").sum())
-    found = (
+    doubts = (
         *inherited(before, after),
         too_few(before, columns["n"]),
         one_sided(before, after),
         too_coarse(flipped_cells, int(sizes.max(initial=0)), settings),
     )
-    return tuple(warning for warning in found if warning)
+    return tuple(warning for warning in doubts if warning)

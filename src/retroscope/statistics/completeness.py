@@ -21,7 +21,7 @@ class SiteGaps:
     """The relative completeness gaps of every site; NaN where no unit has one.
 
     Attributes:
-        median: over units.
+        median: the median over units.
         worst: the quantile `WORST` over units.
         weight: mean over units of the site's share of the total magnitude of its part.
     """
@@ -34,7 +34,7 @@ class SiteGaps:
     def judged(self) -> tuple[int, int] | None:
         """Return (part, layer) by position: the largest median gap among sites that matter; None without any gap.
 
-        A site matters if it holds at least half of an even share of its part's attribution.
+        A site matters if its share of its part's attribution is at least half of an even share.
         """
         layers = self.weight.shape[1]
         matter = (self.weight * layers >= MATTERS) & np.isfinite(self.median)
@@ -66,12 +66,12 @@ def site_gaps(gap: UnitCells, total: UnitCells) -> SiteGaps:
 
 
 def _over_units(values: UnitCells, quantile: float) -> Sites:
-    found = np.full(values.shape[1:], np.nan)
-    for place in np.ndindex(*found.shape):
+    values_of = np.full(values.shape[1:], np.nan)
+    for place in np.ndindex(*values_of.shape):
         known = values[(slice(None), *place)]
         known = known[np.isfinite(known)]
-        found[place] = np.quantile(known, quantile) if len(known) else np.nan
-    return found
+        values_of[place] = np.quantile(known, quantile) if len(known) else np.nan
+    return values_of
 
 
 def _means(values: UnitCells) -> Sites:
@@ -81,5 +81,5 @@ def _means(values: UnitCells) -> Sites:
 
 def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Divide; NaN of nothing."""
-    found: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return found
+    ratio: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return ratio

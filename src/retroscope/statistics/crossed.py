@@ -1,4 +1,4 @@
-"""How sure is a mean over seeds and queries? Both are samples, and every seed is asked the same queries.
+"""Means over seeds and queries, both of them samples; every seed is measured on the same queries.
 
 Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is
 MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6); each
@@ -26,13 +26,13 @@ def crossed_mean(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
+    """Return the mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
 
-    Where every value is the same, nothing varies; yet a share of the queries might have had either bound, a share as
-    large as Clopper and Pearson allow an event that was never seen. 0 on 200 queries is not known to be 0.
+    Where all values are equal, the interval still has a width: a share of the queries might have had either bound, as
+    large a share as Clopper and Pearson allow for an event that was never observed. 0 on 200 queries does not prove 0.
 
     Args:
-        bounds: of the values; the interval ends there.
+        bounds: bounds of the values; the interval ends there.
         clusters: which queries are of one text or share passages; None: none.
 
     Raises:
@@ -56,7 +56,7 @@ def crossed_mean(
 
 
 def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None = None) -> float:
-    """Two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that leaves 0 out.
+    """Return the two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that excludes 0.
 
     Where all values are one and the same, the sign-flip value 2 / 2^n (n texts), or 1 if they are 0.
     """
@@ -77,7 +77,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 
 
 def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
-    """One value a text, whose mean is that of the queries: mean + (sum over its queries of value - mean) G / n."""
+    """Return one value a text, with the queries' mean: mean + (sum over the text's queries of value - mean) G / n."""
     if not clusters.repeats:
         return values
     flat = values.reshape(-1, values.shape[-1])
@@ -89,14 +89,14 @@ def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Fl
 def _measured(
     values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "seed text"], int]:
-    """One value a seed and text, of the queries that any seed measured, and the number of these."""
+    """Return one value a seed and text, of the queries that any seed measured, and the number of these."""
     kept = ~np.isnan(values).all(axis=0)
     measured = values[:, kept]
     return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
 
 
 def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
-    """What shared passages do to the mean over seeds of every query."""
+    """Return what shared passages do to the mean over seeds of every query."""
     return None if clusters is None else sharing(values.mean(axis=0)[:, None], clusters)
 
 

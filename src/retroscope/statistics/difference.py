@@ -25,7 +25,7 @@ class Flip:
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The effect of whatever lies between `before` and `after`.
+    """The effect of whatever was done between `before` and `after`.
 
     Attributes:
         name: what was measured.
@@ -35,8 +35,8 @@ class Difference:
             `ci_low`, `ci_high`; `p`, `p_corrected`, `test_used`; `wins` (after is higher), `ties`,
             `losses`, `n`; `p_equivalence`, `p_equivalence_corrected`, `equivalent` (NaN, NaN and
             False without a margin).
-        method: all that is needed to repeat it (JSON-like): test, correction, family, level ...
-        warnings: reasons not to trust it, those of the scores included.
+        method: all that is needed to repeat the comparison (JSON-like): test, correction, family, level ...
+        warnings: reasons to doubt it, those of the scores included.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Difference:
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
-        """The queries that changed in one cell, biggest change first, ties by id: `flips(10, layer=6)`.
+        """Return the queries that changed in one cell, the largest change first, ties by id: `flips(10, layer=6)`.
 
         Raises:
             AnalysisError: if the labels name no cell, or more than one.
@@ -55,7 +55,7 @@ class Difference:
         return flips(self.before, self.after, limit, **labels)
 
     def to_frame(self) -> pd.DataFrame:
-        """The table with one row per cell: labels first, then the numbers."""
+        """Return the table with one row per cell: labels first, then the numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")
@@ -65,9 +65,9 @@ def flips(before: Scores, after: Scores, limit: int | None = None, **labels: obj
     """Return the queries whose score differs in one cell, biggest change first, ties by id.
 
     Args:
-        before, after: paired by query id.
-        limit: return so many at the most.
-        labels: of the cell, e.g. measure="RR@10".
+        before, after: the scores, paired by query id.
+        limit: the most queries to return.
+        labels: labels of the cell, e.g. measure="RR@10".
 
     Raises:
         AnalysisError: if the labels name no cell, or more than one.

@@ -1,4 +1,4 @@
-"""Reasons not to trust a comparison, found while it is made."""
+"""Reasons to doubt a comparison, found while it is made."""
 
 import numpy as np
 from jaxtyping import Int
@@ -10,27 +10,27 @@ from retroscope.statistics.settings import ComparisonSettings
 
 
 def inherited(before: Scores, after: Scores) -> tuple[str, ...]:
-    """The warnings of the scores themselves, each with its side."""
+    """Return the warnings of the scores themselves, each with its side."""
     sides = (("before", before.warnings), ("after", after.warnings))
     return tuple(f"{side}: {warning}" for side, warnings in sides for warning in warnings)
 
 
 def too_few(scores: Scores, n: Int[np.ndarray, "cell"]) -> str:
-    """Cells without a pair of pairs, by name; empty if there are none."""
+    """Name the cells with fewer than two pairs; empty if there are none."""
     cells = np.flatnonzero(n < 2).tolist()
     names = cell_names(scores, cells)
     return f"{len(names)} cells have fewer than 2 paired queries and were not tested:{listed(names)}" if names else ""
 
 
 def one_sided(before: Scores, after: Scores) -> str:
-    """How many queries some cell cannot pair; the two must be aligned."""
+    """Return how many queries some cell cannot pair; the two must be aligned."""
     odd = np.isnan(cell_values(before)) != np.isnan(cell_values(after))
     rows = int(odd.any(axis=1).sum())
     return f"{rows} queries are measured on one side only in some cell and are left out there" if rows else ""
 
 
 def too_coarse(flipped_cells: int, family: int, settings: ComparisonSettings) -> str:
-    """Whether so few flips were drawn that even the smallest p-value cannot survive the correction."""
+    """Return whether so few flips were drawn that even the smallest p-value cannot survive the correction."""
     if not flipped_cells or settings.correction not in ("holm", "bonferroni"):
         return ""
     smallest = family / (settings.permutations + 1)

@@ -1,16 +1,16 @@
-"""Is there no difference? A missing star proves nothing; two one-sided tests do."""
+"""Equivalence: two one-sided tests. A difference that is not significant does not show that there is none."""
 
 import numpy as np
 
 from retroscope.errors import SettingsError
 from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.flips import PValues
-from retroscope.statistics.paired import Values, constant, n_texts, paired_differences, t_test_p
+from retroscope.statistics.paired import QueryValues, constant, n_texts, paired_differences, t_test_p
 from retroscope.statistics.shared_passages import sharing
 
 
-def tost(before: Values, after: Values, margin: float, clusters: Clusters | None = None) -> PValues:
-    """p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
+def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
+    """Return the p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
 
     Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
     mean lies within (-margin, margin). Where every query changed by the same amount t does not

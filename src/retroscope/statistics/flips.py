@@ -22,11 +22,11 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """How many sign flips to draw; all of them when there are no more than that.
+    """The number of sign flips to draw; where fewer exist, all are enumerated.
 
     Attributes:
         permutations: flips drawn; the smallest p-value is 1 / (permutations + 1).
-        seed: of the draw.
+        seed: seed of the draw.
     """
 
     permutations: int = 10_000
@@ -38,7 +38,7 @@ class SignFlips:
 
 
 def standardised(differences: Differences) -> Differences:
-    """Differences over the root of their sum of squares: under random signs each cell's sum has variance 1.
+    """Return the differences over the root of their sum of squares: under random signs each cell's sum has variance 1.
 
     Missing pairs count as 0, which no flip can change. Queries without any difference are left out.
     """
@@ -49,7 +49,7 @@ def standardised(differences: Differences) -> Differences:
 
 
 def observed_statistics(unit: Differences) -> PValues:
-    """Absolute sums of the cells, less what rounding can add.
+    """Return the absolute sums of the cells, less what rounding can add.
 
     A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without
     this slack, flips that tie with the observed signs would be lost to rounding and p be too small.
@@ -59,7 +59,7 @@ def observed_statistics(unit: Differences) -> PValues:
 
 
 def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np.ndarray, "flip cell"]]:
-    """Absolute sums of the cells under each flip, a block of flips at a time."""
+    """Yield the absolute sums of the cells under each flip, a block of flips at a time."""
     queries, cells = unit.shape
     rows = max(1, BLOCK // max(queries, cells, 1))
     for signs in _signs(queries, rows, flips):
@@ -67,7 +67,7 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 
 
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
-    """Share of flips at least as extreme as what was observed, which counts as one of them.
+    """Return the share of flips at least as extreme as the observed value, which counts as one of them.
 
     With all 2^n flips the observed one is among them; with m drawn p = (b + 1) / (m + 1)
     (Phipson and Smyth 2010), so that p is never 0.
@@ -78,12 +78,12 @@ def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignF
 
 
 def exhaustive(queries: int, flips: SignFlips) -> bool:
-    """Whether all sign patterns of that many queries are enumerated."""
+    """Return whether all sign patterns of that many queries are enumerated."""
     return queries < WORD and 2**queries <= flips.permutations
 
 
 def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
-    """Two-sided p-value of every cell's mean difference under random signs."""
+    """Return the two-sided p-value of every cell's mean difference under random signs."""
     unit = standardised(differences)
     observed = observed_statistics(unit)
     counts = np.zeros(unit.shape[1], dtype=np.int64)
@@ -93,13 +93,14 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
 
 
 def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """p-values of all cells as one family, by the step-down maximum statistic (Westfall and Young 1993, alg. 4.1).
+    """Return p-values of all cells as one family, by the step-down maximum statistic (Westfall and Young 1993, alg.
+    4.1).
 
-    The cell with the largest statistic is held against the largest of all cells under each flip, the
-    next against the largest of the remaining ones, and so on; p-values never fall along that order.
+    The cell with the largest statistic is compared with the largest of all cells under each flip, the
+    next with the largest of the remaining ones, and so on; p-values never fall along that order.
 
     Args:
-        ratio: by which each cell's standard error is larger than flips show, and its statistic therefore smaller.
+        ratio: factor by which each cell's standard error exceeds that of the flips; its statistic is divided by it.
     """
     unit = standardised(differences)
     observed = observed_statistics(unit) / (1.0 if ratio is None else ratio)

@@ -1,4 +1,4 @@
-"""How sure is a mean? Bootstrap intervals over queries, for thousands of cells at once.
+"""Bootstrap intervals of means over queries, for thousands of cells at once.
 
 The same resamples serve every cell, so that cells stay comparable and one matrix product does
 the work. The interval is the expanded percentile interval (Hesterberg 2015): the
@@ -23,13 +23,13 @@ FEWEST_RESAMPLES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalSettings:
-    """How intervals are made.
+    """Settings of bootstrap intervals.
 
     Attributes:
         level: share of intervals that cover the mean.
         resamples: bootstrap resamples; 2,000 place an end of a 95 % interval to within 3 % of
             its half width (standard error sqrt(.025 x .975 / 2000) in probability).
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
 
     level: float = 0.95
@@ -47,7 +47,7 @@ class IntervalSettings:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """The mean over queries of every cell and how far it can be trusted.
+    """The mean over queries of every cell, with its interval.
 
     Attributes:
         mean: over the measured queries; NaN where there are none.
@@ -69,7 +69,7 @@ DEFAULT = IntervalSettings()
 def bootstrap_mean(
     values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Mean over queries and bootstrap interval of every cell; NaN marks a query that was not measured there.
+    """Return mean over queries and bootstrap interval of every cell; NaN marks a query that was not measured there.
 
     Whole texts are resampled, with all their queries; where texts share passages, both ends move away from the mean by
     the ratio of standard errors with and without (see `statistics.shared_passages`). A query is one number: average
@@ -104,13 +104,15 @@ def bootstrap_mean(
 def _within(
     low: Float[np.ndarray, "cell"], high: Float[np.ndarray, "cell"], centred: Float[np.ndarray, "query cell"]
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Widened ends, no farther than the values themselves, as those of every resample: no accuracy is above 1."""
+    """Clip widened ends to the range of the values, where those of every resample lie: no accuracy is above 1."""
     filled = np.nan_to_num(centred, nan=0.0)
     return np.maximum(low, filled.min(axis=0, initial=0.0)), np.minimum(high, filled.max(axis=0, initial=0.0))
 
 
 def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Probability below the lower end: Phi(-sqrt(n / (n - 1)) t_{n-1}), t the upper quantile of Student's law."""
+    """Return the probability below the lower end: Phi(-sqrt(n / (n - 1)) t_{n-1}), t the upper quantile of Student's
+    law.
+    """
     size = np.maximum(n, 2)
     quantile = stats.t.ppf((1 + level) / 2, size - 1)
     return np.asarray(stats.norm.cdf(-np.sqrt(size / (size - 1)) * quantile))
@@ -119,7 +121,7 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 def _ends(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Both ends, relative to the mean; the upper one is the lower one of the negated values, to the last bit."""
+    """Return both ends, relative to the mean; the upper one is the lower one of the negated values, to the last bit."""
     texts = (counted > 0).sum(axis=0)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     share = tail(settings.level, texts)
@@ -137,7 +139,7 @@ def _ends(
 def _resampled_means(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Means of every resample; NaN where it drew no text that was measured in the cell."""
+    """Return the means of every resample; NaN where it drew no text that was measured in the cell."""
     single = bool((counted == 1).all())
     means = []
     for weights in _weights(len(sums), settings):
@@ -147,7 +149,7 @@ def _resampled_means(
 
 
 def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample query"]]:
-    """How often each resample drew each query; the same sequence at every call."""
+    """Yield how often each resample drew each query; the same sequence at every call."""
     random = np.random.default_rng(settings.seed)
     step = max(1, BLOCK // max(queries, 1))
     for start in range(0, settings.resamples, step):
@@ -157,7 +159,7 @@ def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndar
 
 
 def _quantile(means: Float[np.ndarray, "resample cell"], share: Float[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """The value below which that share of a cell's resamples lies, between neighbours by interpolation."""
+    """Return the value below which that share of a cell's resamples lies, between neighbours by interpolation."""
     ordered = np.sort(means, axis=0)  # NaN last
     last = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0)
     position = share * last

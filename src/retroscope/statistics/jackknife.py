@@ -1,4 +1,4 @@
-"""How sure is a statistic of many texts that is no mean? The delete-a-group jackknife.
+"""The delete-a-group jackknife, for statistics of many texts that are no means.
 
 Kott (2001), The delete-a-group jackknife, J. Official Statistics 17: the groups are random, the interval is Student's
 with G - 1 degrees of freedom.
@@ -19,13 +19,13 @@ KeptRows = Int[np.ndarray, "n"]
 def jackknife(
     statistic: Callable[[KeptRows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
 ) -> tuple[float, float, float]:
-    """The statistic of all `n` texts, and the ends of its interval.
+    """Return the statistic of all `n` texts, and the ends of its interval.
 
     Args:
-        statistic: of the texts with these numbers.
-        n: texts.
+        statistic: function of the numbers of some texts.
+        n: number of texts.
         groups: G, of equal size but for one text; each is left out once.
-        seed: of the groups.
+        seed: seed of the groups.
 
     Raises:
         AnalysisError: for fewer than two texts a group.

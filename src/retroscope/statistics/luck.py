@@ -1,4 +1,4 @@
-"""How often would instruments agree with an answer by luck? Permutations of the places' names.
+"""Agreement by chance: how often instruments would name the same place, by permutations of the places.
 
 An instrument gives every place a value, and so does the answer. If the instrument knew nothing of it, any assignment of
 its values to the places would be as likely as the one that is seen.
@@ -18,8 +18,8 @@ DRAWN = 5_000  # permutations, where there are more places
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
     """Return the probability that so many instruments or more name one given place by luck.
 
-    Each instrument's names are permuted for itself, so that it names every place with equal probability. Instruments
-    that move together agree together more often; see `chance_of_one_answer`.
+    The names of each instrument are permuted on their own, so that it names every place with equal probability.
+    Instruments that move together agree together more often; see `chance_of_one_answer`.
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 

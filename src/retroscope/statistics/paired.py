@@ -1,4 +1,4 @@
-"""Is the difference real? Tests of the same queries before and after, for every cell at once.
+"""Paired tests of the same queries before and after, for every cell at once.
 
 A cell is one label of a table (layer 6 of the probe "cosine", say). Each test takes the values
 before and after, both (query, cell), drops a query in a cell where either is NaN, and gives one
@@ -16,27 +16,29 @@ from retroscope.errors import AnalysisError
 from retroscope.statistics.clusters import Clusters, independent
 from retroscope.statistics.flips import Differences, PValues, SignFlips, sign_flip_p
 
-Values = Float[np.ndarray, "query cell"]
-PairedTest = Callable[[Values, Values, SignFlips, Clusters | None], PValues]
+QueryValues = Float[np.ndarray, "query cell"]
+PairedTest = Callable[[QueryValues, QueryValues, SignFlips, Clusters | None], PValues]
 
 DRAWN = SignFlips()
 ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an analysis stores, and some room
 
 
-def paired_differences(before: Values, after: Values) -> Differences:
-    """After minus before; NaN where either is, 0 where they differ by no more than float rounding."""
+def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
+    """Return after minus before; NaN where either is, 0 where they differ by no more than float rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
 
 
 def n_pairs(change: Differences) -> Int[np.ndarray, "cell"]:
-    """Number of queries measured on both sides."""
+    """Return the number of queries measured on both sides."""
     return np.asarray(np.isfinite(change).sum(axis=0))
 
 
-def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
-    """Student's t test of the mean difference (scipy.stats.ttest_1samp); draws no flips.
+def paired_t(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
+    """Test the mean difference by Student's t (scipy.stats.ttest_1samp); draws no flips.
 
     Where texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. Where
     every query changed by the same amount the variance is 0 and t does not exist; the cell then gets the exact
@@ -50,20 +52,24 @@ def paired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: 
     return _reported(p, change, shared)
 
 
-def sign_flip(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
-    """Randomisation test of the mean difference: signs of whole texts flipped at random (Fisher's test)."""
+def sign_flip(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
+    """Test the mean difference by randomisation: signs of whole texts flipped at random (Fisher's test)."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     return _reported(sign_flip_p(shared.sums(change), flips), change, shared)
 
 
-def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
-    """McNemar's exact test of 0/1 outcomes: queries gained against queries lost; draws no flips.
+def mcnemar(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
+    """Test 0/1 outcomes by McNemar's exact test: queries gained against queries lost; draws no flips.
 
-    Whole texts change sides: |gained - lost| is held against its exact distribution when each text's own gained - lost
+    Whole texts change sides: |gained - lost| is compared with its exact distribution when each text's own gained - lost
     has either sign. Where every text is one query that is the binomial of McNemar (1947); with repeated ones it is the
-    exact form of Durkalski et al. (2003). Exact at every size, not below 25 discordant queries only: it costs nothing
-    more, and the chi-square form exists to save work by hand.
+    exact form of Durkalski et al. (2003). The test is exact at every size, and not below 25 discordant queries only,
+    since it costs no more: the chi-square form was made for computing by hand.
 
     Raises:
         AnalysisError: if a value is neither 0 nor 1.
@@ -85,7 +91,9 @@ def mcnemar(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: C
 
 
 def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
-    """Chance that a sum with random signs is at least `total` away from 0: counts[k - 1] terms are k in size."""
+    """Return the probability that a sum with random signs is at least `total` away from 0: counts[k - 1] terms are k in
+    size.
+    """
     if counts[1:].sum() == 0:  # scipy's binomial keeps its digits in the farthest tail
         n = int(counts[0])
         return float(min(1.0, 2 * stats.binom.cdf((n - total) // 2, n, 0.5)))
@@ -99,8 +107,10 @@ def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
     return float(min(1.0, 2 * lower[: span - total + 1].sum()))
 
 
-def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
-    """Wilcoxon's signed-rank test of the texts' sums, zeros dropped (scipy.stats.wilcoxon); draws no flips."""
+def wilcoxon(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
+    """Test the texts' sums by Wilcoxon's signed ranks, zeros dropped (scipy.stats.wilcoxon); draws no flips."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     p = np.ones(change.shape[1])
@@ -111,8 +121,10 @@ def wilcoxon(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: 
     return _reported(p, change, shared)
 
 
-def unpaired_t(before: Values, after: Values, flips: SignFlips = DRAWN, clusters: Clusters | None = None) -> PValues:
-    """Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
+def unpaired_t(
+    before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
+) -> PValues:
+    """Test by Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
 
     arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
     differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
@@ -139,15 +151,15 @@ PAIRED_TESTS: dict[str, PairedTest] = {
 }
 
 
-def binary(before: Values, after: Values) -> Bool[np.ndarray, "cell"]:
-    """Whether a cell holds nothing but 0 and 1 on both sides, unpaired values left out."""
+def binary(before: QueryValues, after: QueryValues) -> Bool[np.ndarray, "cell"]:
+    """Return whether a cell has nothing but 0 and 1 on both sides, unpaired values left out."""
     missing = np.isnan(before) | np.isnan(after)
     zero_or_one = ((before == 0) | (before == 1)) & ((after == 0) | (after == 1))
     return np.asarray((zero_or_one | missing).all(axis=0))
 
 
 def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
-    """Whether all queries of a cell changed by the same amount, up to float rounding."""
+    """Return whether all queries of a cell changed by the same amount, up to float rounding."""
     measured = np.isfinite(change)
     top = np.where(measured, change, -np.inf).max(axis=0, initial=-np.inf)
     bottom = np.where(measured, change, np.inf).min(axis=0, initial=np.inf)
@@ -156,7 +168,7 @@ def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
 
 
 def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
-    """p-value of `mean = centre` where t exists, over texts; NaN elsewhere."""
+    """Return the p-value of `mean = centre` where t exists, over texts; NaN where it does not."""
     p = np.full(change.shape[1], np.nan)
     usable = (n_texts(change, clusters) >= 2) & ~constant(change)
     if not usable.any():
@@ -175,12 +187,12 @@ def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clu
 
 
 def n_texts(change: Differences, clusters: Clusters) -> Int[np.ndarray, "cell"]:
-    """Number of distinct texts measured on both sides."""
+    """Return the number of distinct texts measured on both sides."""
     return np.asarray((clusters.sizes(change) > 0).sum(axis=0))
 
 
 def _reported(p: PValues, change: Differences, clusters: Clusters) -> PValues:
-    """NaN below two texts, 1 where nothing differs, and the smallest double in place of 0."""
+    """Return NaN below two texts, 1 where nothing differs, and the smallest double in place of 0."""
     unmoved = ~(np.nan_to_num(change) != 0).any(axis=0)
     bounded = np.clip(np.where(unmoved, 1.0, p), np.finfo(np.float64).tiny, 1.0)
     return np.where(n_texts(change, clusters) >= 2, bounded, np.nan)

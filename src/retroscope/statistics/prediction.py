@@ -1,4 +1,4 @@
-"""Is a value one more draw? Student's prediction of a further value of a normal sample."""
+"""Prediction intervals: whether a value is one more draw of a normal sample (Student)."""
 
 import math
 
@@ -13,10 +13,10 @@ def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
     t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
     Predictive Inference, 1993). The queries are taken as they are: it is about which neurons, or changes, were drawn.
 
-    Draws that are all equal (random changes that alter no rank, say) have no spread and are not normal. There it is
-    the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1 exchangeable
-    values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and as many times
-    more as Holm multiplies it. NaN for a single draw, which tells no spread.
+    Draws that are all equal (e.g. random changes that alter no rank) have no spread and are not normal. Then the result
+    is the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1
+    exchangeable values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and
+    as many times more as Holm multiplies it. NaN for a single draw, which has no spread.
     """
     m = len(draws)
     if m < 2:

@@ -1,4 +1,4 @@
-"""How sure is a share? The ratio of two means that the same queries give, with Fieller's interval.
+"""The ratio of two means of the same queries, with Fieller's interval.
 
 Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 0 does not reject. Where the denominator
 is not significant they are no interval, and there is no share.
@@ -62,7 +62,7 @@ def ratio_of_means(
 
 
 def _critical(values: Float[np.ndarray, "query cell"], level: float, clusters: Clusters) -> Float[np.ndarray, "cell"]:
-    """The square of a mean in units of its variance over texts, above which a t test of every cell rejects."""
+    """Return the square of a mean in units of its variance over texts, above which a t test of every cell rejects."""
     t = student.ppf((1 + level) / 2, clusters.n_texts - 1)
     shared = sharing(values, clusters)
     return np.asarray((t * (1.0 if shared is None else shared.widening(level))) ** 2 * np.ones(values.shape[1]))

@@ -14,20 +14,20 @@ PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """How two retrievers are compared.
+    """Settings of the comparison of two retrievers.
 
     Attributes:
         test: a name in `PAIRED_TESTS`, or "auto": McNemar where both sides are 0/1, else paired t.
         correction: a name in `CORRECTIONS`.
-        level: of the intervals; 1 - level is the error rate of equivalence.
-        resamples: bootstrap resamples.
-        permutations: sign flips, where they are used.
-        margin: the smallest difference that matters; None claims no equivalence.
-        seed: of resamples and flips.
-        family: in words, what claim the corrected cells serve together; stored with the result.
-        family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one.
-        headline: dimension -> label that was declared before looking, e.g. ("measure", "nDCG@10"): its cells are a
-            family apart from those of all other labels.
+        level: confidence level of the intervals; 1 - level is the error rate of equivalence.
+        resamples: number of bootstrap resamples.
+        permutations: number of sign flips, where a test uses them.
+        margin: the smallest difference that matters; with None, equivalence is not tested.
+        seed: seed of resamples and flips.
+        family: the claim that the corrected cells support together, in words; stored with the result.
+        family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one family.
+        headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): its cells are one
+            family, those of all other labels another.
     """
 
     test: str = AUTO
@@ -54,15 +54,15 @@ class ComparisonSettings:
 
     @property
     def intervals(self) -> IntervalSettings:
-        """The part that intervals need."""
+        """Return the part that intervals need."""
         return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
 
     @property
     def flips(self) -> SignFlips:
-        """The part that sign flips need."""
+        """Return the part that sign flips need."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        """Return the settings for all but probes: the published unpaired test is for probes alone."""
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

@@ -1,4 +1,4 @@
-"""To whom does an effect belong, when parts interact? Shapley values and interactions of pairs, exactly.
+"""Shapley values: how an effect is divided among parts that interact, and the interactions of pairs, exactly.
 
 Shapley (1953): the mean over all orders of what a part adds to those before it. The values add up to the whole effect,
 as single effects do not. They are linear in the values of the subsets, so each query has its own, and their means are
@@ -24,13 +24,13 @@ def subsets(players: Sequence[str]) -> list[Subset]:
 def shapley_values(players: Sequence[str], values: SubsetValues) -> dict[str, Float[np.ndarray, "*cell"]]:
     """Return the Shapley value of every player, cell by cell, from the value of every subset."""
     n = len(players)
-    found = {}
+    shapley = {}
     for player in players:
         others = subsets([one for one in players if one != player])
         weights = [factorial(len(some)) * factorial(n - len(some) - 1) / factorial(n) for some in others]
         gains = [values[some | {player}] - values[some] for some in others]
-        found[player] = np.sum([w * gain for w, gain in zip(weights, gains, strict=True)], axis=0)
-    return found
+        shapley[player] = np.sum([w * gain for w, gain in zip(weights, gains, strict=True)], axis=0)
+    return shapley
 
 
 def pair_interactions(

@@ -1,4 +1,4 @@
-"""What do passages that several queries share do to the error of a mean?
+"""The error of a mean over queries that share passages.
 
 Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
 queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d
@@ -37,7 +37,7 @@ NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """What shared passages do to the mean of every cell.
+    """The effect of shared passages on the error of the mean of every cell.
 
     Attributes:
         ratio: standard error of the mean with shared passages over the one without, at least 1.
@@ -50,13 +50,13 @@ class Sharing:
     df_texts: Cells
 
     def widening(self, level: float) -> Cells:
-        """By what an interval over texts grows."""
+        """Return the factor by which an interval over texts grows."""
         share = (1 + level) / 2
         grown = self.ratio * stats.t.ppf(share, self.df) / stats.t.ppf(share, self.df_texts)
         return np.where(self.ratio > 1, grown, 1.0)
 
     def p_values(self, p: Cells, sides: int = 2) -> Cells:
-        """p-values over texts, as they are with shared passages: the t that p stands for, over `ratio`."""
+        """Return p-values over texts, corrected for shared passages: the t that p stands for is divided by `ratio`."""
         with np.errstate(invalid="ignore"):
             t = stats.t.isf(p / sides, self.df_texts) / self.ratio
         return np.where((self.ratio > 1) & (t > 0), np.fmax(p, sides * stats.t.sf(t, self.df)), p)
@@ -65,7 +65,7 @@ class Sharing:
 def standard_error(values: Table, clusters: Clusters) -> Cells:
     """Return the standard error of the mean of every cell; the queries of one text are one observation.
 
-    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which tells no spread.
+    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which has no spread.
 
     Args:
         values: measured for every query (no NaN).
@@ -79,7 +79,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """What shared passages do to the mean of every cell; None where no two texts share one."""
+    """Estimate what shared passages do to the mean of every cell; None where no two texts share one."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)
@@ -100,7 +100,8 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """Of the queries that are measured in a cell; all sums over pairs of different texts, as in the module's text.
+    """The queries that are measured in a cell; all sums are over pairs of different texts, as in the module's
+    docstring.
 
     Attributes:
         z: [text, passage], how many queries of the text have the passage.
@@ -148,12 +149,12 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
 
 
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
-    """Groups of texts that share nothing with other groups, where they are few; else all in one."""
+    """Return groups of texts that share nothing with other groups, where they are few; else all in one."""
     n = z.shape[0]
-    _, found = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
-    groups = found[:n]
+    _, component = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
+    groups = component[:n]
     together = np.flatnonzero(np.bincount(groups) > 1)
-    passages = np.bincount(found[n:], minlength=int(found.max()) + 1)
+    passages = np.bincount(component[n:], minlength=int(component.max()) + 1)
     if len(together) >= FEW_GROUPS or (passages[together] < MANY_PASSAGES).any():
         return np.zeros(n, dtype=np.int64)
     return np.asarray(
@@ -162,7 +163,9 @@ def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
 
 
 def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
-    """Traces of the powers 1 to 4 of a symmetric matrix within the contrasts, by random signs (Hutchinson 1990)."""
+    """Estimate traces of the powers 1 to 4 of a symmetric matrix within the contrasts, by random signs (Hutchinson
+    1990).
+    """
     signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(n, TRACE_DRAWS))
     start = signs - signs.mean(axis=0)
     once = times(start)
@@ -175,7 +178,7 @@ def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, f
 
 
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
-    """Ratio of standard errors and degrees of freedom of cells that measure the same queries."""
+    """Return ratio of standard errors and degrees of freedom of cells that measure the same queries."""
     n, g = len(values), len(design.sizes)
     sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
     squares = (sums**2).sum(axis=0)
@@ -199,7 +202,7 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
 
 
 def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.ndarray, "text cell"]:
-    """The sums of the texts from the mean of their group."""
+    """Return the sums of the texts less the mean of their group."""
     if not design.groups.any():
         return sums
     into = np.eye(int(design.groups.max()) + 1)[design.groups]
@@ -208,7 +211,7 @@ def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.n
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
-    """Satterthwaite's degrees of freedom of S'AS with A = `form` and Sigma = `sigma`, each in terms of B and I."""
+    """Return Satterthwaite's degrees of freedom of S'AS, A = `form` and Sigma = `sigma`, each in terms of B and I."""
     (alpha, beta), (shared, own) = form, sigma
     square, line, level = alpha * shared, alpha * own + beta * shared, beta * own  # A Sigma, in powers of B
     one, two, three, four = design.traces
@@ -220,7 +223,7 @@ def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cel
 
 
 def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
-    """Cells that measure the same queries, with those queries."""
+    """Yield cells that measure the same queries, with those queries."""
     kinds, which = np.unique(measured, axis=1, return_inverse=True)
     for k in range(kinds.shape[1]):
         yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kinds[:, k])

@@ -1,4 +1,4 @@
-"""Which setting matters? The variance of a grid's means, shared out among its factors.
+"""Shares of variance: how much of the variance of a grid's means each factor explains.
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
 1925). A share of the total (eta squared) is above 0 for a factor that does nothing: noise alone gives it its degrees of
@@ -27,8 +27,8 @@ class Share:
 
     Attributes:
         share: omega squared, at least 0; of a single seed, whose noise is not known, eta squared.
-        raw: eta squared, the share that is seen.
-        noise: what noise alone would give of `raw`; NaN of a single seed.
+        raw: eta squared, the observed share.
+        noise: the part of `raw` that noise alone would give; NaN for a single seed.
     """
 
     share: float
@@ -37,10 +37,10 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Effect -> share of the variance; "a x b" is an interaction, "seed" all that is left: noise.
+    """Return effect -> share of the variance; "a x b" is an interaction, "seed" the rest: noise.
 
     Args:
-        means: one number a cell; every dimension is a factor, those with one level say nothing.
+        means: one number a cell; every dimension is a factor; those with one level are ignored.
 
     Raises:
         AnalysisError: if a cell is missing.
@@ -48,15 +48,15 @@ def variance_shares(means: xr.DataArray) -> dict[str, Share]:
     if bool(means.isnull().any()):
         raise AnalysisError("some cells of the grid have no value", where="variance_shares", fix="finish the grid")
     factors = [str(dim) for dim in means.dims if means.sizes[dim] > 1]
-    parts = {chosen: _squares(means, chosen) for size in range(1, len(factors) + 1)
-             for chosen in combinations(factors, size)}  # fmt: skip
+    parts = {subset: _squares(means, subset) for size in range(1, len(factors) + 1)
+             for subset in combinations(factors, size)}  # fmt: skip
     total = sum(parts.values())
-    mixed = [chosen for chosen in parts if SEED in chosen and len(chosen) > 1]
+    mixed = [subset for subset in parts if SEED in subset and len(subset) > 1]
     noise = sum(parts[c] for c in mixed) / sum(_df(means, c) for c in mixed) if mixed else float("nan")
     shares = {" x ".join(c): _share(part, _df(means, c), total, noise) for c, part in parts.items() if SEED not in c}
     if SEED in factors:
-        raw = sum(part for chosen, part in parts.items() if SEED in chosen) / total if total > 0 else float("nan")
-        shares[SEED] = Share(1 - sum(found.share for found in shares.values()), raw, float("nan"))
+        raw = sum(part for subset, part in parts.items() if SEED in subset) / total if total > 0 else float("nan")
+        shares[SEED] = Share(1 - sum(other.share for other in shares.values()), raw, float("nan"))
     return shares
 
 
@@ -68,13 +68,13 @@ def _share(squares: float, df: int, total: float, noise: float) -> Share:
     return Share(max(0.0, squares - df * noise) / (total + noise), squares / total, df * noise / total)
 
 
-def _df(means: xr.DataArray, chosen: Sequence[str]) -> int:
-    return int(np.prod([means.sizes[factor] - 1 for factor in chosen]))
+def _df(means: xr.DataArray, subset: Sequence[str]) -> int:
+    return int(np.prod([means.sizes[factor] - 1 for factor in subset]))
 
 
-def _squares(means: xr.DataArray, chosen: Sequence[str]) -> float:
-    """Sum of squares of the interaction of these factors, what their subsets explain taken out."""
-    effect = means.mean([dim for dim in means.dims if dim not in chosen])
-    for factor in chosen:
+def _squares(means: xr.DataArray, subset: Sequence[str]) -> float:
+    """Return the sum of squares of the interaction of these factors, without what their subsets explain."""
+    effect = means.mean([dim for dim in means.dims if dim not in subset])
+    for factor in subset:
         effect = effect - effect.mean(factor)
-    return float((effect**2).sum()) * means.size / int(np.prod([means.sizes[factor] for factor in chosen]))
+    return float((effect**2).sum()) * means.size / int(np.prod([means.sizes[factor] for factor in subset]))

@@ -1,4 +1,4 @@
-"""One retriever's scores in short: means with intervals."""
+"""Summaries of one retriever's scores: means with intervals."""
 
 import xarray as xr
 
@@ -9,9 +9,11 @@ from retroscope.statistics.intervals import DEFAULT, IntervalSettings, bootstrap
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:
-    """Mean over the measured queries of every label, with `ci_low`, `ci_high` and the number of queries `n`."""
-    found = bootstrap_mean(cell_values(scores), settings, clusters_of(scores))
-    columns = {"mean": found.mean, "ci_low": found.low, "ci_high": found.high, "n": found.n}
+    """Return the mean over the measured queries of every label, with `ci_low`, `ci_high` and the
+    queries measured, `n`.
+    """
+    means = bootstrap_mean(cell_values(scores), settings, clusters_of(scores))
+    columns = {"mean": means.mean, "ci_low": means.low, "ci_high": means.high, "n": means.n}
     return to_table(scores, columns).assign_attrs(
         name=scores.name, level=settings.level, resamples=settings.resamples, seed=settings.seed
     )

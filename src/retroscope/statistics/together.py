@@ -12,7 +12,7 @@ from retroscope.statistics.flips import SignFlips
 
 
 def correct_together(found: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
-    """The same differences, corrected over all their cells at once, e.g. over data sets or candidate counts.
+    """Correct the same differences over all their cells at once, e.g. over data sets or candidate counts.
 
     `family` says in words what the cells are together. Equivalence keeps its own correction.
 

@@ -1,4 +1,4 @@
-"""How many labels is it worth? Effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
+"""Worth in labels: effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
 
 A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
 m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and
@@ -20,16 +20,16 @@ DEFAULT = IntervalSettings()
 
 @dataclass(frozen=True)
 class Worth:
-    """What something is worth at `labels` labels, in labels.
+    """The worth of something at `labels` labels, in labels.
 
     Attributes:
-        labels: n, that the one that had it was given.
-        value, low, high: in labels; infinite where the other never got so far, with any number of labels that was
-            tried: then it is worth more than `beyond`. Minus infinite where the other is better already with the
-            fewest labels that were tried.
+        labels: n, the labels of the retriever that had it.
+        value, low, high: in labels. Infinite where the other retriever never reached the same measure with the labels
+            tried: then it is worth more than `beyond`. Minus infinite where the other is better with the fewest
+            labels already.
         beyond: the most labels that were tried, less n.
-        gap, gap_low, gap_high: by how much having it was better at n labels, over seeds and queries (`crossed_mean`):
-            something is claimed of its worth only where this interval leaves 0 out.
+        gap, gap_low, gap_high: difference that having it made at n labels, over seeds and queries (`crossed_mean`).
+            A worth is claimed only where this interval excludes 0.
     """
 
     labels: int
@@ -43,12 +43,12 @@ class Worth:
 
     @property
     def shown(self) -> bool:
-        """Whether having it is better (or worse) at these labels, and worth more (less) than none."""
+        """Return whether having it is better (or worse) at these labels, and worth more (less) than none."""
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
 def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
-    """Labels with which a curve reaches a value; infinite above its top, minus infinite below its start."""
+    """Return the labels with which a curve reaches a value; infinite above its top, minus infinite below its start."""
     rising = isotonic_regression(curve).x
     if wanted > rising[-1]:
         return np.inf
@@ -67,12 +67,13 @@ def worth(
     labels: tuple[int, ...],
     settings: IntervalSettings = DEFAULT,
 ) -> list[Worth]:
-    """What was had is worth, at every number of labels; intervals by resampling seeds and queries together.
+    """Return what having it is worth, in labels, at every number of labels; both seeds and queries
+    are resampled.
 
     Args:
         had, lacked: a value for each query, of retrievers with and without it.
-        labels: of the second dimension, rising.
-        settings: of the bootstrap. With few seeds its interval is too narrow; one seed is not resampled.
+        labels: labels of the second dimension, rising.
+        settings: settings of the bootstrap. With few seeds its interval is too narrow; one seed is not resampled.
 
     Raises:
         AnalysisError: for one number of labels, which is no curve.
@@ -80,7 +81,7 @@ def worth(
     if len(labels) < 2 or list(labels) != sorted({*labels}):
         raise AnalysisError(f"labels {labels} are no curve", where="worth", fix="give two numbers or more, rising")
     budgets = np.asarray(labels, dtype=np.float64)
-    found = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
+    values = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
     random = np.random.default_rng(settings.seed)
     draws = np.stack([_resampled(had, lacked, budgets, random) for _ in range(settings.resamples)])
     ends = [(1 - settings.level) / 2, (1 + settings.level) / 2]
@@ -88,7 +89,7 @@ def worth(
     most = labels[-1]
     gaps = [crossed_mean(had[:, i] - lacked[:, i], settings.level) for i in range(len(labels))]
     return [
-        Worth(n, float(found[i]), float(low[i]), float(high[i]), most - n,
+        Worth(n, float(values[i]), float(low[i]), float(high[i]), most - n,
               float(gaps[i].mean), float(gaps[i].low), float(gaps[i].high))
         for i, n in enumerate(labels)
     ]  # fmt: skip

@@ -30,7 +30,7 @@ from retroscope.study.embed import read_lines
 from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
 from retroscope.study.pretraining import prepare_pretraining, run_pretraining
 from retroscope.study.training import TrainJob, TrainStudySettings, run_training
-from retroscope.surgery.reinitialise import check_words, reinitialise
+from retroscope.surgery.reinitialise import check_parts, reinitialise
 from retroscope.training.pairs import check_held_out, training_pairs
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import n_processes
@@ -115,7 +115,7 @@ def _check_levels(grid: Grid) -> None:
     for objective in grid.settings.objectives:
         PretrainingSettings(objective=objective)
     for cell in grid.cells:
-        check_words(cell.parts)
+        check_parts(cell.parts)
     few = min(steps_of(grid).values())
     if grid.settings.training.steps is None and few < FEWEST_STEPS:
         raise SettingsError(

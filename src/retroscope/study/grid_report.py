@@ -19,7 +19,7 @@ from retroscope.typesetting.page import fill
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from retroscope.typesetting.tables import write_frames
 
-INTACT = "none"  # the level of what is drawn afresh at which nothing is
+INTACT = "none"  # the level at which nothing is re-initialised
 TABLES = ("cells", "effects", "shares", "worth")
 
 
@@ -33,7 +33,7 @@ class GridFindings:
         level: of the intervals.
         seeds: how many.
         cells: mean over seeds and queries.
-        effects: drawn afresh minus intact, paired by query and seed.
+        effects: re-initialised minus intact, paired by query and seed.
         shares: of the variance of the cells' means.
         worth: in labels; infinite values: see `retroscope.statistics.worth`.
         caveats: what a reader must know before any number.
@@ -134,7 +134,7 @@ def _blocks(part: str) -> str:
 
 
 def label_figure(f: GridFindings) -> Figure:
-    """The headline measure against labels, a line for each level of what was drawn afresh."""
+    """Return the headline measure against labels, a line for each level of what was re-initialised."""
     rows = f.cells[f.cells["measure"] == f.headline]
     renamed = {"mean": "value", "ci_low": "low", "ci_high": "high"}
     frame = rows.rename(columns=renamed).assign(series=_series(rows), line=_series(rows))

@@ -76,7 +76,7 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination; `parts` are drawn afresh, none where the backbone is left intact."""
+    """One combination; `parts` are re-initialised, none where the backbone is left intact."""
 
     backbone: str
     reinitialise: str
@@ -92,7 +92,7 @@ class Cell:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Parts to draw afresh."""
+        """Return the parts to re-initialise."""
         return () if self.reinitialise == INTACT else tuple(self.reinitialise.split("+"))
 
 

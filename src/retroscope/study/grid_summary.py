@@ -144,7 +144,7 @@ def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 
 
 def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """What it changes to draw parts afresh, paired by query and seed: drawn minus intact."""
+    """Return what re-initialising parts changes, paired by query and seed: re-initialised minus intact."""
     if INTACT not in values.indexes["reinitialise"]:
         return
     for at in _combinations(values, *SETTINGS, "measure"):
@@ -166,7 +166,7 @@ def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, A
 
 
 def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """What the parts that were drawn afresh had been worth, in labels, by the headline measure."""
+    """Return what the re-initialised parts had been worth, in labels, by the headline measure."""
     labels = tuple(int(n) for n in values.indexes["labels"])
     if len(labels) < 2 or INTACT not in values.indexes["reinitialise"]:
         return

@@ -21,7 +21,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.representations.store import RetrieverRepresentations
-from retroscope.retrieval.runs import write_run
+from retroscope.retrieval.runs import write_run, written_run
 from retroscope.study.console import in_words
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.protocols import departures
@@ -68,30 +68,26 @@ def compare(
 def run(plan: StudyPlan, progress: Progress | None = None) -> Study:
     """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read."""
     measured: dict[str, list[Measurement]] = {}
-    keys: dict[str, str] = {}
     for step in plan.steps:
         if step.planned is not None:
-            key = _key(step, keys)
-            keys[f"{step.analysis.name}/{step.number}"] = key
-            measured.setdefault(step.analysis.name, []).append(_measured(step, key, progress))
+            measured.setdefault(step.analysis.name, []).append(_measured(step, _key(step), progress))
     settled = {name: tuple(found) for name, found in measured.items()}
     return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
 
 
 def forget(plan: StudyPlan) -> None:
     """Remove what a run kept in the cache to go on from, once its study is saved."""
-    keys: dict[str, str] = {}
     for step in plan.steps:
         if step.planned is not None:
-            keys[f"{step.analysis.name}/{step.number}"] = key = _key(step, keys)
-            shutil.rmtree(step.context.cache / KEPT / key, ignore_errors=True)
+            shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)
 
 
 def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
     """The measurement of a step: read where a stopped run kept it, else made and kept."""
     place = step.context.cache / KEPT / key
     if (place / FACTS).exists():
-        return load_measurement(place)
+        runs = {file.stem: written_run(file) for file in place.glob("*.run")}
+        return replace(load_measurement(place), runs=runs)
     if step.planned is None:
         raise TypeError(f"{step.analysis.name} was refused: {step.refused}")
     context = step.context.told(progress)
@@ -102,14 +98,15 @@ def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
     return replace(load_measurement(place), runs=measurement.runs)
 
 
-def _key(step: Step, earlier: Mapping[str, str]) -> str:
-    """SHA-256 of all that makes a measurement: models, collection, settings, software."""
+def _key(step: Step) -> str:
+    """SHA-256 of all that makes a measurement: models, collection, settings (those it needs, too), software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]
     made = {
         "analysis": step.analysis.name,
         "settings": plain(step.settings),
+        "needed": {name: _plain_settings(context.settings, name) for name in step.analysis.needs},
         "shared": plain(shared),
         "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
         "roles": list(context.models),
@@ -117,6 +114,12 @@ def _key(step: Step, earlier: Mapping[str, str]) -> str:
         "software": made_by(),
     }
     return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _plain_settings(settings: StudySettings, name: str) -> Any:
+    """The settings of an analysis, JSON-like; None where it is left out."""
+    chosen = settings.analyses.get(name)
+    return None if chosen is None else plain(chosen)
 
 
 def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.measurement import Measurement, load_measurement
+from retroscope.analyses.measurement import Measurement, Run, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
@@ -110,12 +110,17 @@ class Study:
         """Write what `load_study` reads; `study.json` last, so that its presence means a finished study."""
         from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
 
+        names = {side: model["name"] for side, model in self.facts["models"].items()}
+
+        def named_run(run: Run, path: Path, side: str) -> None:
+            write_run(run, path, names.get(side, side))
+
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
         shutil.rmtree(folder / MEASURED, ignore_errors=True)
         for name, measurements in self.measured.items():
             for number, one in enumerate(measurements):
-                one.save(folder / MEASURED / name / str(number), write_run)
+                one.save(folder / MEASURED / name / str(number), named_run)
         write_text(folder / SETTINGS, as_yaml(self.settings))
         kept = {name: len(measurements) for name, measurements in self.measured.items()}
         write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))

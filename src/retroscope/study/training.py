@@ -37,7 +37,7 @@ class TrainStudySettings:
         data: the pairs: judged queries and their passages.
         dev: held-out queries that choose the checkpoint to keep.
         test: held-out queries that must not be among the pairs.
-        reinitialise: parts of the backbone that are drawn afresh before, with the training's seed: "all", "top:K",
+        reinitialise: parts of the backbone that are re-initialised before, with the training's seed: "all", "top:K",
             "bottom:K", "embeddings", "attention", "ffn", "norms".
     """
 
@@ -201,7 +201,7 @@ def card(job: TrainJob, base: str) -> str:
     rows = {
         "backbone": base,
         "trained with": f"{len(job.pairs):,} pairs of {job.collection.name}",
-        "drawn afresh before": ", ".join(job.settings.reinitialise) or "nothing",
+        "re-initialised before": ", ".join(job.settings.reinitialise) or "nothing",
         "checkpoint chosen with": "the last one" if job.dev is None else f"{job.dev.name}, nDCG@10",
         "strategy": chosen.strategy,
         "negatives": _negatives(chosen),

@@ -1,4 +1,4 @@
-"""Hybrids of two models, run together: what one of them, or the two directions, have in common is run once.
+"""Hybrids of two models, run together: layers that several hybrids share are run once.
 
 Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, so that
 only what lies above is run; the backbone with the retriever's top is the retriever with the backbone's bottom, and is
@@ -35,7 +35,7 @@ Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transpla
 
 @dataclass(frozen=True)
 class _Hybrid:
-    """Whose each weight is, whoever is called the receiver.
+    """The owner of each weight of a hybrid.
 
     Attributes:
         owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
@@ -50,14 +50,14 @@ class _Hybrid:
     base: int = 0
 
     def signature(self, places: Sequence[tuple[int, str]]) -> object:
-        """Equal for two names of one model."""
+        """Return a value that is equal for two names of one model."""
         if self.share is not None:
             return self.share
         owners = tuple(self.owner(*place) for place in places)
         return owners if self.draw is None else (self.draw, self.base, owners)
 
     def is_whole(self, anatomy: Anatomy) -> bool:
-        """Whether it must be run from its embeddings."""
+        """Return whether it must be run from its embeddings."""
         outside = any(self.owner(anatomy.n_blocks if at is None else at, part) == CHANGED for at, part in OUTSIDE)
         return self.share is not None or anatomy.family in ENTANGLED or outside
 
@@ -80,17 +80,17 @@ def transplanted(
     names: Sequence[str],
     *,
     tokens: int = DEFAULT_BUDGET,
-    told: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Float[Tensor, "text out"]]:
-    """The final vectors of tokenised texts under every transplant, in the order given, on the CPU.
+    """Return the final vectors of tokenised texts under every transplant, in the order given, on the CPU.
 
     Recipe, pooler and head are the receiver's.
 
     Args:
         tokens: padded tokens of a batch.
-        told: told how many texts a batch had, when it is done.
+        on_batch: receives the number of texts of each batch that is done.
     """
-    found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, told=told)
+    found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, on_batch=on_batch)
     return {name: vectors for (_, name), vectors in found.items()}
 
 
@@ -100,35 +100,35 @@ def hybrids(
     wanted: Sequence[Wanted],
     *,
     tokens: int = DEFAULT_BUDGET,
-    told: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
     random: RandomChanges | None = None,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
-    """As `transplanted`, of hybrids in either direction: two names of one model are run once.
+    """Return what `transplanted` does, for hybrids in either direction: two names of one model are run once.
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
-        wanted: which of the two receives, and what.
-        random: the random changes of the pair, where they are held from call to call.
+        wanted: for each hybrid, which of the two receives, and the name of its transplant.
+        random: the random changes of the pair, to keep them from call to call.
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)
-    made: dict[Wanted, Tensor] = {}
+    vectors: dict[Wanted, Tensor] = {}
     recipe = pair[0].recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    for chosen in batches_by_length(lengths, tokens):
-        batch = pad(pair[0], [rows[i] for i in chosen])
+    for indices in batches_by_length(lengths, tokens):
+        batch = pad(pair[0], [rows[i] for i in indices])
         with torch.inference_mode():
             for key, part in _of_batch(_Pair(pair, batch, random), wanted, batch):
-                if key not in made:
-                    made[key] = torch.empty(len(rows), *part.shape[1:])
-                made[key][chosen] = part.cpu()
-        if told:
-            told(len(chosen))
-    return made
+                if key not in vectors:
+                    vectors[key] = torch.empty(len(rows), *part.shape[1:])
+                vectors[key][indices] = part.cpu()
+        if on_batch:
+            on_batch(len(indices))
+    return vectors
 
 
 def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
-    """How many whole encodings of a text `hybrids` costs, both models' own among them, counted in blocks."""
+    """Return how many whole encodings of a text `hybrids` costs, both models' own among them, counted in blocks."""
     run: dict[object, float] = {}
     for receiver, name in wanted:
         hybrid = _hybrid(receiver, named(name, anatomy.n_blocks))
@@ -143,14 +143,14 @@ def _parts(anatomy: Anatomy) -> list[str]:
 
 
 def _places(anatomy: Anatomy) -> list[tuple[int, str]]:
-    """Layer and part of every weight that has an owner."""
+    """Return layer and part of every weight that has an owner."""
     last = anatomy.n_blocks
     inside = [(layer, part) for layer in range(1, last + 1) for part in _parts(anatomy)]
     return [*inside, *((last if layer is None else layer, part) for layer, part in OUTSIDE)]
 
 
 def _prefix(hybrid: _Hybrid, anatomy: Anatomy) -> tuple[int, int]:
-    """The first layer that must be run, and whose states it begins with.
+    """Return the first layer that must be run, and whose states it begins with.
 
     As many blocks as are one model's alone, its embeddings below them, were run already.
     """
@@ -191,7 +191,7 @@ class _Pair:
         self.places = _places(self.anatomy)
 
     def calls(self, side: int) -> Calls:
-        """What one of the models did."""
+        """Return the recorded calls of one of the models."""
         if side not in self._calls:
             self._calls[side] = self._record(self.encoders[side])
         return self._calls[side]
@@ -203,7 +203,7 @@ class _Pair:
         return calls
 
     def above(self, hybrid: _Hybrid) -> Tensor:
-        """The last hidden states; what lies below the first change of owner is not run again."""
+        """Return the last hidden states; what lies below the first change of owner is not run again."""
         start, side = _prefix(hybrid, self.anatomy)
         last = self.anatomy.n_blocks
         if start > last:
@@ -218,11 +218,11 @@ class _Pair:
         if norm is None:
             return hidden
         source = self.encoders[hybrid.owner(last, "final_norm")]
-        found: Tensor = source.backbone.get_submodule(norm)(hidden)
-        return found
+        normed: Tensor = source.backbone.get_submodule(norm)(hidden)
+        return normed
 
     def _block(self, hybrid: _Hybrid, layer: int) -> nn.Module:
-        """A block of either model, or the first's with some of the second's parameters."""
+        """Return a block of either model, or the first's with some of the second's parameters."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
         owners = _owners(hybrid, layer, self.anatomy)
         if owners in ({0}, {1}):
@@ -238,7 +238,7 @@ class _Pair:
         return _With(mine, foreign)
 
     def _changed(self, hybrid: _Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
-        """The base's block with random changes in what the hybrid names."""
+        """Return the base's block with random changes in what the hybrid names."""
         changed = {
             name: value + self.random.of(hybrid.draw or 0, prefix + name)
             for name, value in block.named_parameters()
@@ -247,7 +247,7 @@ class _Pair:
         return _With(block, changed)
 
     def whole(self, hybrid: _Hybrid) -> Tensor:
-        """The last hidden states of a hybrid that is run from its embeddings."""
+        """Return the last hidden states of a hybrid that is run from its embeddings."""
         mine, theirs = (dict(e.backbone.named_parameters()) for e in self.encoders)
         share = hybrid.share
         base = self.encoders[hybrid.base].backbone
@@ -263,7 +263,7 @@ class _Pair:
         return hidden
 
     def _owner(self, hybrid: _Hybrid, name: str) -> int:
-        """Whose a parameter is."""
+        """Return the model that a parameter is taken from."""
         block, part = self.anatomy.part_of(name)
         outside = 0 if part == "embedding" else self.anatomy.n_blocks
         return hybrid.owner(outside if block is None else block + 1, part)
@@ -277,5 +277,5 @@ class _With(nn.Module):
         self.call = partial(functional_call, block, dict(foreign))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As the block."""
+        """Run the block with the changed parameters."""
         return self.call(args, kwargs)

@@ -1,4 +1,4 @@
-"""Which pairs of models allow transplants."""
+"""Pairs of models whose weights can be exchanged."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ COMPUTES = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", 
 
 
 def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
-    """Refuse two models whose weights cannot stand in for one another.
+    """Refuse two models whose weights cannot be exchanged.
 
     Raises:
         EncoderError: that names the first tensors that differ in shape.

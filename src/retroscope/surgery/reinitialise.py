@@ -1,6 +1,6 @@
-"""Draw parts of a backbone afresh before it is fine-tuned: what each part of pre-training was worth.
+"""Re-initialise parts of a backbone before it is fine-tuned, to measure what each part of pre-training is worth.
 
-After Tamkin et al. 2020 (arXiv 2004.14975) and Zhang et al. 2021 (arXiv 2006.05987), who re-draw blocks before
+After Tamkin et al. 2020 (arXiv 2004.14975) and Zhang et al. 2021 (arXiv 2006.05987), who re-initialise blocks before
 fine-tuning.
 """
 
@@ -26,17 +26,18 @@ PARTS: Mapping[str, frozenset[str]] = {
     "ffn": frozenset({"ffn_in", "ffn_gate", "ffn_out"}),
     "norms": frozenset({"norm", "final_norm"}),
 }
-# Of random numbers, apart from all others: under a bare seed, the weights would be those that a backbone which was
-# pre-trained under the same seed began with. That is rewinding, which keeps what the other parts grew around.
+# Keeps these random numbers apart from all others: under a bare seed, the weights would be those with which the
+# pre-training of a backbone under the same seed began. Restoring those is another experiment (rewinding).
 STREAM = 0xAF
 BLOCKS = ("top", "bottom")
 WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
 
-Chosen = Callable[[int | None, str], bool]  # (block, part of the anatomy) of a parameter -> drawn afresh?
+PartFilter = Callable[[int | None, str], bool]
+"""Takes block and part of the anatomy of a parameter; returns whether it is re-initialised."""
 
 
 def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
-    """The retriever with `parts` of its backbone drawn by the architecture's own initialisation; the rest as it was.
+    """Re-initialise `parts` of a retriever's backbone, as its architecture does; everything else stays as it was.
 
     Args:
         parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
@@ -50,42 +51,42 @@ def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
         raise SettingsError(
             "the towers have weights of their own", where=of.name, fix="re-initialise one plain backbone"
         )
-    encoder = _redrawn(of.passage, parts, seed)
-    name = f"{of.name} ({', '.join(parts)} drawn afresh, seed {seed})"
+    encoder = _reinitialised(of.passage, parts, seed)
+    name = f"{of.name} ({', '.join(parts)} re-initialised, seed {seed})"
     return replace(of, name=name, query=replace(encoder, recipe=of.query.recipe), passage=encoder)
 
 
-def _redrawn(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encoder:
-    chosen = [_choice(word, encoder.anatomy.n_blocks) for word in parts]
+def _reinitialised(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encoder:
+    filters = [_choice(word, encoder.anatomy.n_blocks) for word in parts]
     model = copy.deepcopy(encoder.backbone)
-    drawn = _draw(model, encoder.anatomy, chosen, seed)
-    note = f"{drawn} tensors drawn afresh before training: {', '.join(parts)}, seed {seed}"
+    drawn = _draw(model, encoder.anatomy, filters, seed)
+    note = f"{drawn} tensors re-initialised before training: {', '.join(parts)}, seed {seed}"
     proof = replace(encoder.proof, notes=(*encoder.proof.notes, note))
     freeze(model)
     return replace(encoder, backbone=model, anatomy=prove_anatomy(model), proof=proof)
 
 
 @torch.no_grad()
-def _draw(model: PreTrainedModel, anatomy: Anatomy, chosen: list[Chosen], seed: int) -> int:
-    """Copy the chosen parameters of a new model into `model`; how many."""
+def _draw(model: PreTrainedModel, anatomy: Anatomy, filters: list[PartFilter], seed: int) -> int:
+    """Copy the parameters that pass a filter from a new model into `model`, and return how many these are."""
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
         pooler = "pooler" in dict(model.named_children())
         fresh = dict(new_backbone(model.config, type(model), pooler=pooler).named_parameters())
-    names = [name for name in fresh if any(wants(*anatomy.part_of(name)) for wants in chosen)]
+    names = [name for name in fresh if any(wants(*anatomy.part_of(name)) for wants in filters)]
     own = dict(model.named_parameters())
     for name in names:
         own[name].copy_(fresh[name])
     return len(names)
 
 
-def check_words(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
+def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
     """Refuse words that name no part of any model."""
     for word in parts:
         _choice(word, n_blocks)
 
 
-def _choice(word: str, n_blocks: int) -> Chosen:
+def _choice(word: str, n_blocks: int) -> PartFilter:
     if word == "all":
         return lambda _block, _part: True
     if word in PARTS:

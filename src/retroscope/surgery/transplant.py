@@ -32,7 +32,7 @@ Donates = Callable[[int, str], bool]  # (layer, part) of a parameter -> the dono
 
 @dataclass(frozen=True)
 class Transplant:
-    """Which weights of a hybrid are the donor's.
+    """The weights of a hybrid that are the donor's.
 
     Attributes:
         name: "none", "all", "block:K" or "block:J-K" (these blocks alone), "top:K" (the last K blocks and the final
@@ -135,8 +135,8 @@ def block_name(step: tuple[int, int]) -> str:
 
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
     """Return every group of blocks alone, from the top and from the bottom, every part, and interpolations."""
-    chosen = steps(n_blocks, groups)
-    counted = [block_name(step) for step in chosen]
-    counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(chosen)]
-    counted += [f"bottom:{last}" for _, last in chosen]
+    groups_of_blocks = steps(n_blocks, groups)
+    counted = [block_name(step) for step in groups_of_blocks]
+    counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(groups_of_blocks)]
+    counted += [f"bottom:{last}" for _, last in groups_of_blocks]
     return ("none", *counted, *PARTS, *(f"interpolate:{x:g}" for x in shares), "all")

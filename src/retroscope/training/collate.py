@@ -1,4 +1,4 @@
-"""Batches of pre-training: what is hidden from the model, and what it is asked for."""
+"""Batches of pre-training: which tokens are masked, and which the model must predict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Masking:
     share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """`input_ids`, `attention_mask` and `labels`."""
+        """Return `input_ids`, `attention_mask` and `labels`."""
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
         return {**batch, "input_ids": ids, "labels": labels}
@@ -35,12 +35,12 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """The next token, for decoders; padding is asked for nowhere, EOS is."""
+    """The next token, for decoders; padding is never predicted, EOS is."""
 
     tokenizer: PreTrainedTokenizerBase
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """`input_ids`, `attention_mask` and `labels`, which the model shifts."""
+        """Return `input_ids`, `attention_mask` and `labels`, which the model shifts."""
         batch = padded(self.tokenizer, examples)
         return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
 
@@ -54,7 +54,7 @@ class TwoMasks:
     decoder_share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """As `Masking`, and `decoder_input_ids` with `decoder_labels`."""
+        """Return what `Masking` does, with `decoder_input_ids` and `decoder_labels`."""
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
         hidden, wanted = masked(self.tokenizer, batch["input_ids"], self.decoder_share, random)
@@ -69,7 +69,7 @@ class Spans:
     share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """`input_ids`, `attention_mask` and `labels`."""
+        """Return `input_ids`, `attention_mask` and `labels`."""
         random = random_of(examples)
         corrupted = [self._corrupt(list(example["input_ids"]), random) for example in examples]
         batch = padded(self.tokenizer, [{"input_ids": ids} for ids, _ in corrupted])
@@ -78,7 +78,7 @@ class Spans:
         return {**batch, "labels": labels}
 
     def _corrupt(self, ids: list[int], random: torch.Generator) -> tuple[list[int], list[int]]:
-        """What the encoder reads and what the decoder is asked for; EOS, the last token, stays."""
+        """Return what the encoder reads and what the decoder must write; EOS, the last token, stays."""
         *words, eos = ids
         kept: list[int] = []
         asked: list[int] = []
@@ -92,26 +92,26 @@ class Spans:
 
 
 def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]]:
-    """Random spans (start, end) of `n` tokens that hold about `share` of them; never two in a row, never all."""
+    """Draw spans (start, end) of `n` tokens that cover about `share` of them; never two in a row, never all."""
     if n < 2:
         return []
     hidden = min(max(1, round(n * share)), n - 1)
     parts = min(max(1, round(hidden / SPAN)), n - hidden, SENTINELS)
-    found, at = [], 0
+    pairs, at = [], 0
     for before, size in zip(_partition(n - hidden, parts, random), _partition(hidden, parts, random), strict=True):
-        found.append((at + before, at + before + size))
+        pairs.append((at + before, at + before + size))
         at += before + size
-    return found
+    return pairs
 
 
 def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
-    """`total` as the sum of so many numbers, each 1 at least, at random."""
+    """Draw so many numbers, each 1 at least, whose sum is `total`."""
     cuts = (torch.randperm(total - 1, generator=random)[: parts - 1] + 1).sort().values.tolist()
     return [end - start for start, end in zip([0, *cuts], [*cuts, total], strict=True)]
 
 
 def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
-    """The batch's own randomness, from the number of its first draw.
+    """Return the batch's own random generator, seeded by the number of its first draw.
 
     The trainer's loader fetches a batch ahead, so masks of torch's common generator would differ after a resumption.
     """
@@ -119,7 +119,7 @@ def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
 
 
 def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]) -> TrainingBatch:
-    """`input_ids` and `attention_mask` of rows as long as the longest, padded on the right."""
+    """Return `input_ids` and `attention_mask` of rows as long as the longest, padded on the right."""
     rows = [torch.tensor(list(example["input_ids"])) for example in examples]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
     lengths = torch.tensor([len(row) for row in rows])
@@ -129,12 +129,12 @@ def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]
 def masked(
     tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "text token"], share: float, random: torch.Generator
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
-    """The ids with a share of the words hidden, and labels for those alone; special tokens and padding stay."""
+    """Return the ids with a share of the words masked, and labels for those alone; special tokens and padding stay."""
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    chosen: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
+    is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)
     hidden = ids.clone()
-    hidden[chosen & (fate < 0.8)] = tokenizer.mask_token_id
+    hidden[is_masked & (fate < 0.8)] = tokenizer.mask_token_id
     words = torch.randint(len(tokenizer), ids.shape, generator=random)
-    hidden = torch.where(chosen & (fate >= 0.9), words, hidden)
-    return hidden, ids.masked_fill(~chosen, IGNORED)
+    hidden = torch.where(is_masked & (fate >= 0.9), words, hidden)
+    return hidden, ids.masked_fill(~is_masked, IGNORED)

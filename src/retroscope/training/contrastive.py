@@ -42,10 +42,10 @@ class Trained:
     """A model that was trained, in evaluation mode.
 
     Attributes:
-        curve: what was logged: rows with `step` and, by turns, `loss` or the held-out queries' measures.
-        steps: that were done.
-        chosen: the step that the model is of: the last, or the best by held-out queries, of equals the latest.
-        tied: all evaluations gave the same, so that held-out queries chose nothing.
+        curve: the training log: rows with `step` and either `loss` or the held-out queries' measures.
+        steps: number of steps done.
+        chosen: the step of the model's weights: the last, or the best by held-out queries, of equals the latest.
+        tied: whether all evaluations were equal, so that the held-out queries selected nothing.
     """
 
     model: SentenceTransformer
@@ -67,12 +67,12 @@ def train(
     """Fine-tune `model` in place; checkpoints go to `folder`, and a run that was interrupted there goes on.
 
     Args:
-        model: as `build_model` makes it.
-        dev: held-out queries that choose the checkpoint to keep, and when to stop.
-        progress: told ("training", steps done, steps in all).
+        model: a model that `build_model` made.
+        dev: held-out queries that select the checkpoint to keep, and when to stop.
+        progress: receives ("training", steps done, steps in all).
 
     Raises:
-        TrainingError: too few pairs, nothing to train, a loss that is no number, a full disk.
+        TrainingError: for too few pairs, nothing to train, a loss that is not a number, a full disk.
     """
     if len(pairs) < 2:
         raise TrainingError(f"{len(pairs)} pairs are no training set", fix="give a split with more judged queries")
@@ -85,12 +85,12 @@ def train(
         history = trainer.state.log_history
         curve = tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
         last, measured = trainer.state.global_step, held_out_scores(curve)
-        chosen = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
-        if chosen != last:
-            take_best(model, folder / f"checkpoint-{chosen}")
+        step = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
+        if step != last:
+            take_best(model, folder / f"checkpoint-{step}")
     # half precision was for training: the trainer leaves every later forward pass of the model in it
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return Trained(model.eval(), curve, last, chosen, len(measured) > 1 and len({*measured.values()}) == 1)
+    return Trained(model.eval(), curve, last, step, len(measured) > 1 and len({*measured.values()}) == 1)
 
 
 def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
@@ -99,16 +99,16 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 
 
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
-    """The step that did best, of equals the latest whose checkpoint is kept.
+    """Return the step with the best measure; of equals, the latest whose checkpoint is kept.
 
-    The trainer keeps the first of equals: with held-out queries that tell nothing, a model hardly trained.
+    The trainer itself keeps the first of equals: where held-out queries do not discriminate, a model hardly trained.
     """
     best = max(measured.values())
     return max(step for step, value in measured.items() if value == best and step in kept)
 
 
 def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
-    """Give the model the weights of its best checkpoint; the trainer's own way keeps the last ones if that fails."""
+    """Load the weights of the best checkpoint; the trainer's own way keeps the last ones if that fails."""
     best = SentenceTransformer(str(checkpoint), device="cpu").state_dict()
     model.load_state_dict(best)
 
@@ -132,7 +132,7 @@ def check_installed() -> None:
     """Refuse to begin without what training needs beyond the rest.
 
     Raises:
-        MissingExtraError: that says how to get it.
+        MissingExtraError: with the command that installs it.
     """
     if find_spec("datasets") is None:
         raise MissingExtraError("training needs the datasets library", fix="pip install 'retroscope[datasets]'")
@@ -146,7 +146,7 @@ def _dataset(pairs: Pairs) -> Any:
 
 
 def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: Relevance | None = None) -> nn.Module:
-    """InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020).
+    """Return InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020).
 
     Args:
         relevance: masks passages that are relevant to a query and not its own; the batches' labels are row numbers.
@@ -183,7 +183,7 @@ def _arguments(
     model: SentenceTransformer, pairs: Pairs, settings: TrainingSettings, folder: Path, chooses: bool
 ) -> SentenceTransformerTrainingArguments:
     often = rhythm(planned_steps(pairs, settings), settings.evaluations)
-    chosen = {"eval_strategy": "steps", "eval_steps": often.save,
+    selection = {"eval_strategy": "steps", "eval_steps": often.save,
               "metric_for_best_model": f"eval_dev_{model.similarity_fn_name}_{MEASURE}",
               "greater_is_better": True} if chooses else {}  # fmt: skip
     return SentenceTransformerTrainingArguments(
@@ -193,12 +193,12 @@ def _arguments(
         batch_sampler="no_duplicates",
         prompts=_prompts(model, pairs),
         router_mapping=_routes(pairs) if settings.two_towers else {},
-        **chosen,
+        **selection,
     )
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Steps of a whole run; a little fewer where texts repeat, which no batch holds twice."""
+    """Return the steps of a whole run; slightly too many where texts repeat, which no batch has twice."""
     at_once = settings.batch_size * n_processes()
     return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 

@@ -40,7 +40,7 @@ def pretrain_on_crops(
                 tokenizer.save_pretrained(start)
     retriever = load_retriever(start, pooling="mean", max_length=settings.max_length, device=device)
     pairs = cropped(texts, settings.steps * settings.batch_size * n_processes(), settings.seed)
-    chosen = TrainingSettings(
+    training = TrainingSettings(
         steps=settings.steps,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
@@ -49,19 +49,21 @@ def pretrain_on_crops(
         evaluations=settings.checkpoints,
         seed=settings.seed,
     )
-    trained = train(build_model(retriever, Base(start, str(start)), chosen), pairs, chosen, folder, progress=progress)
-    made: PreTrainedModel = transformers_of(without_new_pooler(trained.model, retriever))[0].model
-    return made, [dict(row) for row in trained.curve]
+    trained = train(
+        build_model(retriever, Base(start, str(start)), training), pairs, training, folder, progress=progress
+    )
+    backbone: PreTrainedModel = transformers_of(without_new_pooler(trained.model, retriever))[0].model
+    return backbone, [dict(row) for row in trained.curve]
 
 
 def word_windows(texts: Sequence[str], words: int) -> list[str]:
-    """The texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
+    """Return the texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
     parts = [text.split() for text in texts]
     return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
-    """`n` pairs of independent crops, from texts drawn in a new random order each time round."""
+    """Draw `n` pairs of independent crops, from texts in a new random order in each round."""
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:

@@ -1,4 +1,4 @@
-"""The folder of a trained model: one training's, whole or not there, with a card that says what it was trained on."""
+"""The folder of a trained model: whole or absent, of one training, with a card that states what it was trained on."""
 
 import json
 import os
@@ -25,7 +25,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """What the training of this key wrote here; None where it has not ended.
+    """Read what the training of this key wrote here; None where it has not ended.
 
     Raises:
         TrainingError: if another training wrote it.
@@ -43,10 +43,10 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
 
 
 def claim(folder: Path, key: str) -> Path:
-    """The folder of the checkpoints, new or of an earlier run of the same training.
+    """Return the folder of the checkpoints, new or of an earlier run of the same training.
 
     Raises:
-        TrainingError: if the folder holds something else.
+        TrainingError: if the folder contains something else.
     """
     checkpoints = folder / CHECKPOINTS
     owner = checkpoints / OWNER
@@ -110,13 +110,13 @@ def _fresh(folder: Path) -> Path:
 
 
 def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Everything to its place, `training.json` last, and the checkpoints away."""
+    """Move everything to its place, `training.json` last, and remove the checkpoints."""
     (partial / "README.md").write_text(card, encoding="utf-8")
-    for made in sorted(partial.iterdir()):
-        place = folder / made.name
+    for part in sorted(partial.iterdir()):
+        place = folder / part.name
         if place.is_dir():
             shutil.rmtree(place)
-        os.replace(made, place)
+        os.replace(part, place)
     partial.rmdir()
     _write(folder / ABOUT, about)
     shutil.rmtree(folder / CHECKPOINTS)
@@ -130,12 +130,12 @@ def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fo
     loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=tokenizer.model_max_length))
     with torch.inference_mode():
         wanted = inner.eval()(**given).last_hidden_state.float().cpu()
-        found = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state
-    _compare(found, wanted, "states", folder)
+        states = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state
+    _compare(states, wanted, "states", folder)
 
 
 def _prove(model: SentenceTransformer, folder: Path) -> None:
-    """The folder, loaded by our own loader, gives the vectors of the model that was trained."""
+    """Prove that the folder, loaded by our own loader, gives the vectors of the model that was trained."""
     texts = ["a", "What did fine-tuning change, and what was already there?"]
     loaded = load_retriever(folder)
     with quiet(), torch.inference_mode():
@@ -145,12 +145,12 @@ def _prove(model: SentenceTransformer, folder: Path) -> None:
         }
     for tower, vectors in wanted.items():
         encoder = loaded.tower(tower)
-        found = final_vectors(encoder, tokenise(encoder, texts))
-        _compare(found, vectors.float().cpu(), f"{tower} vectors", folder)
+        saved = final_vectors(encoder, tokenise(encoder, texts))
+        _compare(saved, vectors.float().cpu(), f"{tower} vectors", folder)
 
 
-def _compare(found: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
-    gap = float((found - wanted).abs().max())
+def _compare(values: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
+    gap = float((values - wanted).abs().max())
     if not gap <= TOLERANCE * max(1.0, float(wanted.abs().max())):
         raise TrainingError(
             f"the saved folder gives other {what} than the model that was trained (largest gap {gap:.2g})",
@@ -160,14 +160,14 @@ def _compare(found: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was written after."""
+    """Return the step after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def last_checkpoint(checkpoints: Path) -> str | None:
-    """The last checkpoint that is whole: the trainer writes its state last. Torn ones are removed."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
-    for torn in [path for path in found if not (path / "trainer_state.json").is_file()]:
+    """Return the last checkpoint that is whole; the trainer writes its state last. Incomplete ones are removed."""
+    checkpoints_by_step = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
+    for torn in [path for path in checkpoints_by_step if not (path / "trainer_state.json").is_file()]:
         shutil.rmtree(torn)
-    whole = [path for path in found if path.exists()]
+    whole = [path for path in checkpoints_by_step if path.exists()]
     return str(whole[-1]) if whole else None

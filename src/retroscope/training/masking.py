@@ -1,4 +1,4 @@
-"""In-batch negatives that are judged relevant are no negatives: they are masked.
+"""Masking of in-batch negatives that are judged relevant, and therefore no negatives.
 
 The other passages of a batch are taken for irrelevant. Where passages are shared between queries, some are judged
 relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. Their
@@ -23,7 +23,7 @@ class Relevance:
     """Which passages of the training set are relevant to which of its rows.
 
     Attributes:
-        queries: a number for each distinct text, row by row; no batch holds one twice.
+        queries: a number for each distinct text, row by row; no batch has one twice.
         passages: columns (the positives first), a number for each distinct text, row by row.
         relevant: for each row the numbers of all passages that are relevant to its query.
     """
@@ -34,7 +34,9 @@ class Relevance:
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Rows whose query has a relevant passage in a row of another query: only such rows can share a batch."""
+        """Return the rows whose query has a relevant passage in a row of another query: only such rows can share a
+        batch.
+        """
         holders: dict[int, set[int]] = defaultdict(set)
         for column in self.passages:
             for query, passage in zip(self.queries, column, strict=True):
@@ -45,7 +47,7 @@ class Relevance:
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """True for passages of a batch of these rows that are relevant to a query and are not its own positive.
+        """Return True for passages of a batch of these rows that are relevant to a query and are not its own positive.
 
         The passages are in the order of the loss: every row's positive, then every row's first negative ...
         """
@@ -53,12 +55,12 @@ class Relevance:
         for k, column in enumerate(self.passages):
             for j, row in enumerate(rows):
                 places[column[row]].append(k * len(rows) + j)
-        found = torch.zeros(len(rows), len(rows) * len(self.passages), dtype=torch.bool)
+        is_relevant = torch.zeros(len(rows), len(rows) * len(self.passages), dtype=torch.bool)
         for i, row in enumerate(rows):
             for passage in self.relevant[row]:
-                found[i, places.get(passage, [])] = True
-            found[i, i] = False
-        return found
+                is_relevant[i, places.get(passage, [])] = True
+            is_relevant[i, i] = False
+        return is_relevant
 
 
 def relevance_of_rows(
@@ -77,7 +79,7 @@ def relevance_of_rows(
 class MaskedSimilarity:
     """A similarity whose scores are minus infinity where a passage must not count as a negative.
 
-    The losses of sentence-transformers ask it for a batch's queries in their order, all at once or a mini-batch at a
+    The losses of sentence-transformers call it with a batch's queries in their order, all at once or a mini-batch at a
     time, against all passages of the batch.
     """
 
@@ -87,7 +89,7 @@ class MaskedSimilarity:
     _next: int = 0
 
     def begin(self, rows: Sequence[int]) -> None:
-        """Name the rows of the batch whose scores are asked for next."""
+        """Set the rows of the batch whose scores are computed next."""
         self._mask, self._next = self.relevance.mask(rows), 0
 
     def __call__(self, queries: Tensor, passages: Tensor) -> Float[Tensor, "query passage"]:
@@ -98,7 +100,7 @@ class MaskedSimilarity:
 
 
 class MaskedLoss(nn.Module):
-    """A loss of sentence-transformers whose batches say which rows they hold, by their label column."""
+    """A loss of sentence-transformers whose batches name their rows by the label column."""
 
     def __init__(self, loss: nn.Module, similarity: MaskedSimilarity) -> None:
         super().__init__()

@@ -35,11 +35,11 @@ PLAIN_TEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Base:
-    """Where a backbone lies on disk.
+    """The location of a backbone on disk.
 
     Attributes:
         folder: a plain transformers folder.
-        name: what an adapter's configuration calls it: a hub name, or the folder's full path; else as it was named.
+        name: its name in an adapter's configuration: a hub name, or the folder's full path; else as it was given.
     """
 
     folder: Path
@@ -47,10 +47,10 @@ class Base:
 
 
 def find_base(backbone: Retriever, source: str, folder: Path, settings: TrainingSettings, *, altered: bool) -> Base:
-    """The source itself where it is a plain folder or hub name; else a copy of the backbone.
+    """Return the source itself where it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
-        folder: of the training. An adapter needs its base for ever, so that copy stays in it; others go with the
+        folder: of the training. An adapter always needs its base, so its copy stays there; others are removed with the
             checkpoints.
         altered: the weights are no longer those of the source.
     """
@@ -67,14 +67,14 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
 
 
 def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
-    """The backbone with its recipe as a sentence-transformers model; any other tool opens what it saves.
+    """Build the backbone with its recipe as a sentence-transformers model; any other tool opens what it saves.
 
     Args:
         backbone: one checkpoint; its towers may differ in prompt and maximum length alone.
         base: where the backbone lies.
 
     Raises:
-        TrainingError: for a recipe that such a model cannot carry.
+        TrainingError: for a recipe that such a model cannot represent.
     """
     query, passage = backbone.query.recipe, backbone.passage.recipe
     _check(backbone)
@@ -134,16 +134,16 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 
 @torch.no_grad()
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
-    """Give a model the very weights of the loading proof, in float32.
+    """Load the weights of the loading proof into a model, in float32.
 
     A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
     its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
     """
     model.float()
-    found = model.load_state_dict(proved.state_dict(), strict=False)
-    lost = [name for name in found.missing_keys if not name.startswith("pooler.")]
-    if lost or found.unexpected_keys:
-        names = listed([*lost, *found.unexpected_keys])
+    keys = model.load_state_dict(proved.state_dict(), strict=False)
+    lost = [name for name in keys.missing_keys if not name.startswith("pooler.")]
+    if lost or keys.unexpected_keys:
+        names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
             f"sentence-transformers builds another architecture than was loaded{names}",
             where=str(proved.name_or_path),
@@ -153,7 +153,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
 
 
 def without_new_pooler(model: SentenceTransformer, backbone: Retriever) -> SentenceTransformer:
-    """The model without a pooler that its backbone never had."""
+    """Return the model without a pooler that its backbone never had."""
     had = "pooler" in dict(backbone.passage.backbone.named_children())
     for module in model.modules():
         if isinstance(module, Transformer) and "pooler" in dict(module.model.named_children()) and not had:
@@ -168,7 +168,7 @@ def _lengths(query: Recipe, passage: Recipe) -> dict[str, int]:
 
 
 def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Module]:
-    """A linear map of the pooled vector; it begins as the identity, so training begins at the backbone."""
+    """Return a linear map of the pooled vector; it begins as the identity, so training begins at the backbone."""
     if settings.strategy != "head":
         return []
     dim = transformer.get_embedding_dimension()
@@ -178,7 +178,8 @@ def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Modul
 
 
 def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it does.
+    """Make the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it
+    does.
 
     Raises:
         TrainingError: if its kind of post-processing cannot.
@@ -193,7 +194,9 @@ def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:
-    """A post-processor's state with EOS at the end of a single text; of two templates in a row only one would work."""
+    """Return a post-processor's state with EOS at the end of a single text; of two templates in a row only one would
+    work.
+    """
     if processor is None:
         text = {name: {"Sequence": {"id": name, "type_id": 0}} for name in "AB"}
         pair = [text["A"], text["B"]]

@@ -29,7 +29,7 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 class RetroMae(BertForMaskedLM):  # type: ignore[misc]
     """A BERT with RetroMAE's decoder, one block that sees the CLS vector and a text with most words masked.
 
-    Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is thrown away after pre-training.
+    Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is discarded after pre-training.
     """
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -46,7 +46,7 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         decoder_labels: Tensor,
         **rest: Any,
     ) -> MaskedLMOutput:
-        """The sum of both losses."""
+        """Return the sum of both losses."""
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         embedded = self.bert.embeddings(input_ids=decoder_input_ids)
         given = torch.cat([states[:, :1], embedded[:, 1:]], dim=1)
@@ -55,14 +55,16 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(again, decoder_labels))
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy of the hidden words, 0 where there are none; only they are looked up in the vocabulary."""
+        """Return the cross entropy of the masked words, 0 where there are none; only they are looked up in the
+        vocabulary.
+        """
         hidden = labels != IGNORED
         total: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden], reduction="sum")
         return total / hidden.sum().clamp(min=1)
 
 
 def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
-    """The BERT alone, with the head that it was trained with."""
+    """Return the BERT alone, with the head that it was trained with."""
     plain = BertForMaskedLM(model.config)
     kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
     plain.load_state_dict(kept)
@@ -71,7 +73,7 @@ def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """How a family is trained with an objective.
+    """The functions that train a family with an objective.
 
     Attributes:
         start: configuration -> model with random weights.
@@ -87,7 +89,9 @@ class PretrainingObjective:
 
 
 def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedModel, list[str]]:
-    """A checkpoint's model in float32, and the weights that it lacks: a head that it was saved without begins anew.
+    """Load a checkpoint's model in float32, and list the weights that it lacks.
+
+    A head that the checkpoint was saved without is initialised.
 
     Raises:
         TrainingError: if it lacks weights of the backbone itself.
@@ -144,15 +148,15 @@ LANGUAGE: Mapping[tuple[str, str], PretrainingObjective] = {
 
 
 def objective_of(name: str, family: str) -> PretrainingObjective:
-    """How a family is trained with an objective.
+    """Return how a family is trained with an objective.
 
     Raises:
-        TrainingError: if the two do not go together.
+        TrainingError: if the family cannot be trained with this objective.
     """
-    found = LANGUAGE.get((name, family))
-    if found is None:
+    known = LANGUAGE.get((name, family))
+    if known is None:
         fitting = sorted({family for objective, family in LANGUAGE if objective == name})
         raise TrainingError(
             f"the objective {name!r} does not train a {family!r} model", fix=f"it trains {', '.join(fitting)}"
         )
-    return found
+    return known

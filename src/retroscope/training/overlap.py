@@ -34,9 +34,9 @@ class TrainingOverlap:
     """What the judged queries of a held-out collection share with the training pairs.
 
     Attributes:
-        collection: its name.
-        n_queries: how many there are.
-        threshold: of the token Jaccard.
+        collection: name of the collection.
+        n_queries: number of judged queries.
+        threshold: token Jaccard from which two queries count as near duplicates.
         near_duplicates: queries that reach it with a training query.
         shared_passages: queries of which a relevant passage is, word for word, a positive of a training pair.
         shared_answers: queries with an answer that is an answer of a trained query; None where either side gives none.
@@ -60,23 +60,23 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
             as near duplicates.
     """
     nearest = _Nearest(tuple(dict.fromkeys(pairs.queries)), threshold)
-    found = []
+    duplicates = []
     for query in held_out.judged_queries:
         text = held_out.queries[query].text
         best = max(nearest.to(text), key=lambda item: item[1], default=None)
         if best is not None:
-            found.append(NearDuplicate(query, text, *best))
+            duplicates.append(NearDuplicate(query, text, *best))
     positives = set(pairs.positives)
     shared = sum(
         any(held_out.passage_text(p) in positives for p, grade in held_out.qrels[query].items() if grade > 0)
         for query in held_out.judged_queries
     )
-    examples = tuple(sorted(found, key=lambda near: -near.jaccard)[:SHOWN])
+    examples = tuple(sorted(duplicates, key=lambda near: -near.jaccard)[:SHOWN])
     answers = [set(answer_strings(held_out.queries[query].answers)) for query in held_out.judged_queries]
     known = bool(pairs.answers) and any(answers)
     same_answer = sum(bool(mine & pairs.answers) for mine in answers) if known else None
     n = len(held_out.judged_queries)
-    return TrainingOverlap(held_out.name, n, threshold, len(found), shared, same_answer, examples)
+    return TrainingOverlap(held_out.name, n, threshold, len(duplicates), shared, same_answer, examples)
 
 
 class _Nearest:
@@ -97,7 +97,7 @@ class _Nearest:
                 self.index[word].append(number)
 
     def to(self, text: str) -> Iterator[tuple[str, float]]:
-        """Training queries that reach the threshold, with their Jaccard."""
+        """Return the training queries that reach the threshold, with their Jaccard."""
         words = _words(text)
         for number in sorted({n for word in self._first(words) for n in self.index.get(word, ())}):
             jaccard = len(words & self.words[number]) / len(words | self.words[number])

@@ -1,4 +1,4 @@
-"""A collection -> pairs to train with, and the proof that none of them will be tested with."""
+"""Training pairs of a collection, and the proof that no test query is among them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Set
@@ -15,7 +15,7 @@ from retroscope.training.masking import Relevance, relevance_of_rows
 
 @dataclass(frozen=True)
 class Pairs:
-    """Columns of the training set; all are as long.
+    """Columns of the training set, all of one length.
 
     Attributes:
         negatives: a column for each hard negative.
@@ -32,33 +32,33 @@ class Pairs:
     answers: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __len__(self) -> int:
-        """Pairs."""
+        """Return the number of pairs."""
         return len(self.queries)
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """As sentence-transformers reads them: their order is what counts there."""
+        """Return the columns as sentence-transformers reads them, by their order."""
         named = {f"negative_{i}": list(texts) for i, texts in enumerate(self.negatives, start=1)}
         return {"query": list(self.queries), "positive": list(self.positives), **named}
 
     @cached_property
     def relevance(self) -> Relevance | None:
-        """Which in-batch negatives are judged relevant; None where none can be, whatever the batches."""
-        found = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
-        return found if found.rows_with_false_negatives else None
+        """Return which in-batch negatives are judged relevant; None where none can be, whatever the batches."""
+        relevance = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
+        return relevance if relevance.rows_with_false_negatives else None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of every text, in order, and of what is masked."""
+        """Return the SHA-256 of every text, in order, and of what is masked."""
         masked = () if self.relevance is None else (list(map(sorted, self.relevance.relevant)),)
         return hashlib.sha256(repr((self.queries, self.positives, self.negatives, *masked)).encode()).hexdigest()
 
 
 def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm25") -> Pairs:
-    """A pair for each query and each of its relevant passages, in the collection's order.
+    """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: hard ones of each pair; pairs with fewer are left out, and it is noted.
+        n_negatives: hard negatives of each pair; pairs with fewer are left out, with a note.
         how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:
@@ -84,27 +84,29 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
-    """Query text -> texts of its relevant passages; queries of one text share theirs."""
-    found: dict[str, set[str]] = {}
+    """Return query text -> texts of its relevant passages; queries of one text share theirs."""
+    relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
-        texts = found.setdefault(collection.queries[query].text, set())
+        texts = relevant.setdefault(collection.queries[query].text, set())
         texts |= {collection.passage_text(p) for p, grade in collection.qrels[query].items() if grade > 0}
-    return {query: frozenset(texts) for query, texts in found.items()}
+    return {query: frozenset(texts) for query, texts in relevant.items()}
 
 
 def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
-    found = hard_negatives(collection, n, how=how).candidates
-    kept = [c for c in found if len(c.negatives) >= n]
+    candidates = hard_negatives(collection, n, how=how).candidates
+    kept = [c for c in candidates if len(c.negatives) >= n]
     if not kept:
         raise TrainingError(
             f"no query has {n} hard negatives", where=collection.name, fix="ask for fewer, or train without (0)"
         )
-    left_out = len(found) - len(kept)
+    left_out = len(candidates) - len(kept)
     return Pairs(
         tuple(collection.queries[c.query_id].text for c in kept),
         tuple(collection.passage_text(c.positive) for c in kept),
         tuple(tuple(collection.passage_text(c.negatives[i]) for c in kept) for i in range(n)),
-        (f"{left_out} of {len(found)} pairs have fewer than {n} hard negatives and were left out",) if left_out else (),
+        (f"{left_out} of {len(candidates)} pairs have fewer than {n} hard negatives and were left out",)
+        if left_out
+        else (),
         _relevant(collection),
         _answers(collection),
     )
@@ -127,13 +129,17 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
     Raises:
         TrainingError: that names the queries.
     """
-    chosen = {folded(dev.queries[query].text) for query in dev.judged_queries}
+    selecting = {folded(dev.queries[query].text) for query in dev.judged_queries}
     for collection in tests:
-        _refuse_shared(chosen, collection, f"test queries are among those of {dev.name}, which choose the checkpoint")
+        _refuse_shared(
+            selecting, collection, f"test queries are among those of {dev.name}, which choose the checkpoint"
+        )
 
 
 def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
-    """An error that names the queries of the collection whose text was seen, whatever its case and spaces."""
+    """Raise an error that names the queries of the collection whose text occurs in training, whatever its case and
+    spaces.
+    """
     leaking = [
         f"{query} ({collection.queries[query].text!r})"
         for query in collection.judged_queries

@@ -27,8 +27,8 @@ class Documents:
 
     Attributes:
         examples: `input_ids` with special tokens; a document, or a part of a long one.
-        texts: documents.
-        cut: how many were cut into parts.
+        texts: number of documents.
+        cut: number of documents that were cut into parts.
     """
 
     examples: list[TokenisedDocument]
@@ -37,26 +37,27 @@ class Documents:
 
 
 def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
-    """One example a document, more of a document longer than `max_length`; documents are never joined.
+    """Make one example of a document, more of a document longer than `max_length`; documents are never joined.
 
-    Joined documents would see one another, and what stood together by chance would be learnt.
+    Tokens of joined documents would attend to one another, and chance neighbours would be learned.
     """
     kept = [text for text in texts if text.strip()]
     if not kept:
         raise TrainingError("there is no text to pre-train on", fix="give files with a document a line")
-    made = tokenizer(
+    encoded = tokenizer(
         kept, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
     )
-    parts = made.get("overflow_to_sample_mapping", list(range(len(kept))))
-    examples = [{"input_ids": list(ids)} for ids in made["input_ids"]]
+    parts = encoded.get("overflow_to_sample_mapping", list(range(len(kept))))
+    examples = [{"input_ids": list(ids)} for ids in encoded["input_ids"]]
     return Documents(examples, len(kept), len({a for a, b in pairwise(parts) if a == b}))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """A training set as long as the whole training: every document once in a new random order, and again.
+    """A training set as long as the whole training: all documents in a new random order, again and
+    again.
 
-    A draw is known by its number, whatever was drawn before, so that a resumed training reads what it would have read.
+    A draw depends on its number alone, so that a resumed training reads what an uninterrupted one reads.
     """
 
     examples: list[TokenisedDocument]
@@ -64,11 +65,11 @@ class Draws:
     seed: int
 
     def __len__(self) -> int:
-        """Draws."""
+        """Return the number of draws."""
         return self.n
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """`input_ids` of a document and the number `draw` that its masks are drawn from."""
+        """Return `input_ids` of a document and the number `draw` that its masks are drawn from."""
         times, at = divmod(number, len(self.examples))
         order = _order(len(self.examples), self.seed, times)
         return {**self.examples[order[at]], "draw": self.seed * 2**32 + number}
@@ -92,7 +93,7 @@ def pretrain(
     """Train `model` in place and return the curve; an interrupted run in `folder` goes on.
 
     Raises:
-        TrainingError: a loss that is no number, a full disk.
+        TrainingError: for a loss that is not a number, or a full disk.
     """
     often = rhythm(settings.steps, settings.checkpoints)
     arguments = TrainingArguments(

@@ -15,19 +15,20 @@ OBJECTIVES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingSettings:
-    """How a backbone is pre-trained.
+    """Settings of the pre-training of a backbone.
 
     Attributes:
         objective: a name in `OBJECTIVES`.
-        steps: of the optimiser.
-        batch_size: texts.
-        max_length: tokens of a text; a longer one is cut into several, none is dropped and none are joined.
+        steps: optimiser steps.
+        batch_size: texts of a batch.
+        max_length: tokens of a text; a longer text is cut into several. No text is dropped, and none are joined.
         masked: share of the tokens that are masked (mlm, retromae's encoder).
-        decoder_masked: share that RetroMAE's decoder does not see.
-        learning_rate: at its highest; `warmup` is the share of steps in which it rises, then it falls to 0.
-        precision: of the forward pass, a name in `PRECISIONS`; the weights are float32.
-        checkpoints: how many are written on the way.
-        seed: of new weights, order, masks and dropout.
+        decoder_masked: share of the tokens that RetroMAE's decoder does not see.
+        learning_rate: the highest rate of the schedule; `warmup` is the share of steps in which it rises, then it falls
+            to 0.
+        precision: number format of the forward pass, a name in `PRECISIONS`; the weights are float32.
+        checkpoints: number of checkpoints that are written.
+        seed: seed of new weights, order, masks and dropout.
     """
 
     objective: str = "mlm"

@@ -1,4 +1,4 @@
-"""Several processes of one training, as torchrun starts them: all train, the first alone makes files."""
+"""Several processes of one training, as torchrun starts them: all train, the first alone writes files."""
 
 import os
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from accelerate import PartialState
 
 
 def n_processes() -> int:
-    """How many train together; 1 unless torchrun started them."""
+    """Return how many processes train together; 1 unless torchrun started them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this process is the one that makes files."""
+    """Return whether this process is the one that writes files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def first_alone(device: str) -> Iterator[None]:
-    """What is inside runs in the first process, and in the others when that is done."""
+    """Run the block in the first process, then in the others."""
     if n_processes() == 1:
         yield
         return
@@ -28,6 +28,6 @@ def first_alone(device: str) -> Iterator[None]:
 
 
 def wait(device: str) -> None:
-    """Until all are here."""
+    """Wait until all processes are here."""
     if n_processes() > 1:
         PartialState(cpu=device == "cpu").wait_for_everyone()

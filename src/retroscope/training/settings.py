@@ -19,8 +19,8 @@ class LoraSettings:
     """Low-rank adaptation (Hu et al. 2022, arXiv 2106.09685).
 
     Attributes:
-        rank, alpha, dropout: of the update B A x alpha / rank.
-        targets: names of the linear maps; None adapts all of them.
+        rank, alpha, dropout: parameters of the update B A x alpha / rank.
+        targets: names of the linear maps to adapt; None adapts all of them.
     """
 
     rank: int = 16
@@ -31,25 +31,28 @@ class LoraSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a retriever is trained: contrastive, with the other passages of a batch as negatives.
+    """Settings of a retriever's training: contrastive, with the other passages of a batch as
+    negatives.
 
     Attributes:
-        strategy: what moves: "full", "lora", "head" (the backbone frozen, a linear map of its vectors),
-            "bitfit" (biases; Ben Zaken et al. 2022) or "norms".
-        two_towers: queries and passages get a copy of the backbone each.
-        hard_negatives: of each pair, beside the other passages of the batch.
-        negatives: where those come from: "bm25", or "given" by the collection.
+        strategy: the weights that are trained: "full", "lora", "head" (the backbone is frozen, a linear map of its
+            vectors is trained), "bitfit" (biases; Ben Zaken et al. 2022) or "norms".
+        two_towers: train one copy of the backbone for queries and one for passages.
+        hard_negatives: number of hard negatives of each pair, beside the other passages of the batch.
+        negatives: source of the hard negatives: "bm25", or "given" by the collection.
         mini_batch: texts that are in memory at once, so that a batch may be larger than memory (GradCache, Gao et al.
-            2021, arXiv 2101.06983); None holds the whole batch.
-        batch_size: pairs; no passage and no query is twice in a batch.
-        epochs: over the pairs, unless `steps` says otherwise.
-        learning_rate: at its highest; None is the strategy's customary one.
-        warmup: share of the steps in which it rises; then it falls to 0, both linearly.
-        temperature: of the softmax over scores; None is the similarity's customary one (see `TEMPERATURES`).
-        evaluations: how often the held-out queries are searched with, and a checkpoint is written.
-        patience: stop after so many evaluations without a better one; None goes to the end. The best is kept.
-        precision: of the forward pass; the weights are float32.
-        seed: of order, dropout and new weights.
+            2021, arXiv 2101.06983); None keeps the whole batch in memory.
+        batch_size: pairs of a batch; no passage and no query occurs twice in it.
+        epochs: passes over the pairs, unless `steps` is given.
+        learning_rate: the highest rate of the schedule; None takes the strategy's customary one.
+        warmup: share of the steps in which the rate rises; then it falls to 0, both linearly.
+        temperature: temperature of the softmax over scores; None takes the similarity's customary one, in
+            `TEMPERATURES`.
+        evaluations: number of times that the held-out queries are evaluated and a checkpoint is written.
+        patience: number of evaluations without improvement after which training stops; None trains to the end. The best
+            checkpoint is kept.
+        precision: number format of the forward pass; the weights are float32.
+        seed: seed of order, dropout and new weights.
     """
 
     strategy: str = "full"
@@ -91,7 +94,7 @@ class TrainingSettings:
 
     @property
     def peak_rate(self) -> float:
-        """The learning rate at its highest."""
+        """Return the highest learning rate of the schedule."""
         return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate
 
     def temperature_for(self, similarity: str) -> float:

@@ -78,7 +78,7 @@ HEAD = 32  # width of a head of a free shape, and what its width is a multiple o
 
 
 def shape_of(name: str) -> Shape:
-    """(tokenizer, positions) -> configuration, of "bert-tiny" or, free, "bert-3x128": blocks x width.
+    """Return (tokenizer, positions) -> configuration, of "bert-tiny" or, free, "bert-3x128": blocks x width.
 
     A free shape has heads of 32 and an FFN four times as wide as the stream.
 
@@ -100,5 +100,5 @@ def shape_of(name: str) -> Shape:
 
 
 def family_of(shape: str) -> str:
-    """The family of a shape: the part of its name before the dash."""
+    """Return the family of a shape: the part of its name before the dash."""
     return shape.partition("-")[0]

@@ -1,4 +1,4 @@
-"""Strategies: which weights of a model move in fine-tuning."""
+"""Fine-tuning strategies: which weights of a model are trained."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,7 +14,7 @@ from retroscope.training.settings import TrainingSettings
 
 
 def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Let the strategy's weights move and no others.
+    """Train the strategy's weights and no others.
 
     Raises:
         TrainingError: if the model has none of them (a LLaMA has no biases).
@@ -29,18 +29,18 @@ def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> Non
 
 
 def moving(model: nn.Module) -> tuple[int, int]:
-    """(weights that move, weights)."""
+    """Return (weights that are trained, weights)."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, moves in sizes if moves), sum(size for size, _ in sizes)
 
 
 def transformers_of(model: SentenceTransformer) -> list[Transformer]:
-    """The transformer of each tower."""
+    """Return the transformer of each tower."""
     return [module for module in model.modules() if isinstance(module, Transformer)]
 
 
 def _full(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Everything that a vector depends on; BERT's pooler is no part of that, and would hold up several GPUs."""
+    """Train everything that a vector depends on; BERT's pooler does not belong to it, and would block several GPUs."""
     _let(p for name, p in model.named_parameters() if ".pooler." not in name)
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer of one's own, trained on the text that the backbone will read."""
+"""Tokenizers trained on the text that the backbone will read."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -39,25 +39,25 @@ SPECIALS: Mapping[str, Specials] = {
 
 
 def _words(unknown: str) -> Tokenizer:
-    made = Tokenizer(models.WordLevel(unk_token=unknown))
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    return made
+    tokenizer = Tokenizer(models.WordLevel(unk_token=unknown))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
 
 
 def _wordpiece(unknown: str) -> Tokenizer:
-    made = Tokenizer(models.WordPiece(unk_token=unknown))
-    made.normalizer = normalizers.BertNormalizer()
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.decoder = decoders.WordPiece()
-    return made
+    tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
 
 
 def _bpe(unknown: str) -> Tokenizer:
-    made = Tokenizer(models.BPE(unk_token=unknown))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    made.decoder = decoders.ByteLevel()
-    return made
+    tokenizer = Tokenizer(models.BPE(unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 # Kind -> (the empty tokenizer, its trainer).
@@ -69,7 +69,7 @@ KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
 
 
 def parse_kind(text: str) -> tuple[str, int]:
-    """Kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
+    """Return kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
     kind, _, size = text.partition(":")
     if kind not in KINDS or not (size or "30000").isdecimal():
         raise SettingsError(
@@ -81,7 +81,7 @@ def parse_kind(text: str) -> tuple[str, int]:
 def train_tokenizer(
     texts: Iterable[str], kind: str, family: str, *, max_length: int, extra: Iterable[str] = ()
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer of the texts, with the special tokens of a family ("bert", "llama", "t5").
+    """Train a tokenizer on the texts, with the special tokens of a family ("bert", "llama", "t5").
 
     Args:
         kind: see `parse_kind`.
@@ -91,16 +91,18 @@ def train_tokenizer(
     specials = SPECIALS[family]
     sentinels = [f"<extra_id_{i}>" for i in range(SENTINELS)] if family == "t5" else []
     make, trainer = KINDS[name]
-    made = make(specials.names["unk_token"])
+    tokenizer = make(specials.names["unk_token"])
     alphabet = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet()} if name == "bpe" else {}
     tokens = [*specials.names.values(), *sentinels]
-    made.train_from_iterator(
+    tokenizer.train_from_iterator(
         [*texts, *extra], trainer(vocab_size=size, special_tokens=tokens, show_progress=False, **alphabet)
     )
-    around = [(token, made.token_to_id(token)) for token in specials.names.values() if token in specials.around.split()]
-    made.post_processor = processors.TemplateProcessing(single=specials.around, special_tokens=around)
+    around = [
+        (token, tokenizer.token_to_id(token)) for token in specials.names.values() if token in specials.around.split()
+    ]
+    tokenizer.post_processor = processors.TemplateProcessing(single=specials.around, special_tokens=around)
     return PreTrainedTokenizerFast(
-        tokenizer_object=made,
+        tokenizer_object=tokenizer,
         model_max_length=max_length,
         extra_special_tokens=sentinels,
         **specials.names,

@@ -1,4 +1,4 @@
-"""What is watched while a model trains: the loss is a number, progress is told; and when that is done."""
+"""Watching a training: the loss must stay finite, progress is reported, logs and checkpoints have a rhythm."""
 
 import errno
 import math
@@ -16,18 +16,19 @@ from retroscope.progress import Progress
 
 @dataclass
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells progress, and stops a training whose loss is no number.
+    """A Trainer callback that reports progress and stops a training whose loss is not a number.
 
-    The trainer logs before it writes a checkpoint, so that none is written of spoilt weights (see `Rhythm`).
+    The trainer logs before it writes a checkpoint, so that none is written with weights that are not numbers (see
+    `Rhythm`).
     """
 
-    told: Progress | None = None
+    progress: Progress | None = None
     what: str = "training"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Tell how many steps are done."""
-        if self.told:
-            self.told(self.what, state.global_step, state.max_steps)
+        """Report how many steps are done."""
+        if self.progress:
+            self.progress(self.what, state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Stop if the mean loss since the last log is no number."""
@@ -49,13 +50,13 @@ class Rhythm:
 
 
 def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
-    """About so many checkpoints and logs in so many steps."""
+    """Return intervals for about so many checkpoints and logs in so many steps."""
     log = max(1, steps // logs)
     return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
 
 
 class Schedule(Protocol):
-    """What both kinds of training settings say about the optimiser."""
+    """The optimiser's part of both kinds of training settings."""
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
@@ -70,7 +71,7 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """What every Trainer here is told; the rate rises, then falls to 0, both linearly."""
+    """Return the arguments of every Trainer here; the rate rises, then falls to 0, both linearly."""
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,
@@ -96,7 +97,7 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A full disk as an error that says so."""
+    """Turn a full disk into an error that says so."""
     try:
         yield
     except OSError as error:

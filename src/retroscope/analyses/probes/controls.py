@@ -101,10 +101,10 @@ def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]
 
 
 def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statement]:
-    own = result.similarity_rows()
-    if own.empty:
+    by_layer = result.similarity_rows()
+    if by_layer.empty:
         return []
-    peak = own.loc[own[side].idxmax()]
+    peak = by_layer.loc[by_layer[side].idxmax()]
     random = result.rows(probe=result.similarity, control=RANDOM, passages=result.hardest)
     there = random[random["layer"] == peak["layer"]]
     if there.empty:

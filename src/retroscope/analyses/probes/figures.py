@@ -23,7 +23,7 @@ def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.Da
     Args:
         beyond_shuffled: rows of `selectivity`.
     """
-    made = [
+    figures = [
         similarity_figure(result, subject),
         family_figure(result, subject),
         effect_figure(result, subject),
@@ -31,8 +31,8 @@ def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.Da
     ]
     if result.bare is not None:
         bare = replace(result, effect=result.bare, bare=None)
-        made += [_bare(make(bare, subject)) for make in (similarity_figure, family_figure)]
-    return tuple(figure for figure in made if figure is not None)
+        figures += [_bare(make(bare, subject)) for make in (similarity_figure, family_figure)]
+    return tuple(figure for figure in figures if figure is not None)
 
 
 def _bare(figure: Figure | None) -> Figure | None:
@@ -98,11 +98,11 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     )
 
 
-def selectivity_figure(found: pd.DataFrame, subject: Subject) -> Figure | None:
+def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figure | None:
     """Return what every probe reads beyond shuffled queries, from the rows of `selectivity`."""
-    if found.empty:
+    if beyond_shuffled.empty:
         return None
-    frame = found.rename(columns={"side": "series"}).assign(line=found["side"])
+    frame = beyond_shuffled.rename(columns={"side": "series"}).assign(line=beyond_shuffled["side"])
     probes = list(dict.fromkeys(frame["probe"]))
     y = alt.Y("value:Q", title="selectivity")
     panel = alt.layer(zero_line(), curves(layer_axis(subject.layer_names), frame, y)).properties(**PANEL)
@@ -118,32 +118,32 @@ def selectivity_figure(found: pd.DataFrame, subject: Subject) -> Figure | None:
 
 def probe_curves(result: ProbesResult) -> pd.DataFrame:
     """Return rows of curves: probe, passages, layer, series, line, value, low, high; controls and chance included."""
-    found = result.rows()
-    if found.empty:
-        return found
-    sides = by_side(found, ["probe", "control", "passages", "layer"])
+    cells = result.rows()
+    if cells.empty:
+        return cells
+    sides = by_side(cells, ["probe", "control", "passages", "layer"])
     named = sides["control"].map(lambda c: CONTROL_NAMES.get(str(c), str(c)))
     plain = sides["control"] == PLAIN
     sides["series"] = sides["side"].where(plain, named)
     sides["line"] = sides["side"].where(plain, named + ", " + sides["side"])
     bands = sides.assign(low=sides["low"].where(plain), high=sides["high"].where(plain))
-    return pd.concat([bands.drop(columns=["control", "side"]), _chance(found)], ignore_index=True)
+    return pd.concat([bands.drop(columns=["control", "side"]), _chance(cells)], ignore_index=True)
 
 
 def effect_points(result: ProbesResult) -> pd.DataFrame:
     """Return rows of effects without control: probe, passages, layer, value, low, high, outcome."""
-    found = result.rows(control=PLAIN)
-    if found.empty or result.effect is None:
+    cells = result.rows(control=PLAIN)
+    if cells.empty or result.effect is None:
         return pd.DataFrame()
     level = alpha(result.effect)
-    outcome = [outcome_of(row, level) for _, row in found.iterrows()]
+    outcome = [outcome_of(row, level) for _, row in cells.iterrows()]
     columns = {"effect": "value", "ci_low": "low", "ci_high": "high"}
-    kept = found.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
+    kept = cells.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
     return kept.assign(outcome=outcome)
 
 
-def _chance(found: pd.DataFrame) -> pd.DataFrame:
-    places = found[["probe", "passages", "layer"]].drop_duplicates()
+def _chance(cells: pd.DataFrame) -> pd.DataFrame:
+    places = cells[["probe", "passages", "layer"]].drop_duplicates()
     return places.assign(series=CHANCE, line=CHANCE, value=1 / places["passages"], low=float("nan"), high=float("nan"))
 
 

@@ -101,12 +101,12 @@ def _without_controls(settings: ProbeSettings) -> ProbeSettings | None:
 
 
 def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
-    found = {
+    scores = {
         side: one.probed.scores if one.probed.scores.values.size else None,  # code lengths alone have no accuracies
         f"{side}/mdl": one.probed.mdl,
         f"{side}/bare": None if one.bare is None else one.bare.scores,
     }
-    return [(name, scores) for name, scores in found.items() if scores is not None]
+    return [(name, one_kind) for name, one_kind in scores.items() if one_kind is not None]
 
 
 def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:

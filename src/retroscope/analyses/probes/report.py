@@ -84,18 +84,18 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
     """Return the alarms of the controls, then what the probes say, doubted by these, then the controls that behave."""
     controls = control_statements(result, subject)
     alarms = [s for s in controls if s.tone == ALARM]
-    found = (*similarity_probe(result, subject), *passage_only(result, subject))
-    return (*alarms, *(s.doubted(*seen_above(alarms)) for s in found), *(s for s in controls if s.tone != ALARM))
+    readings = (*similarity_probe(result, subject), *passage_only(result, subject))
+    return (*alarms, *(s.doubted(*seen_above(alarms)) for s in readings), *(s for s in controls if s.tone != ALARM))
 
 
-def alone(found: Measurement, reading: Reading) -> Section:
+def alone(measurement: Measurement, reading: Reading) -> Section:
     """Return the accuracies of one model by probe, control, N and layer, and a caution where they lie below chance."""
-    facts, subject = found.facts, reading.subject
+    facts, subject = measurement.facts, reading.subject
     records = [{name: value for name, value in row.items() if name != "side"} for row in facts["records"]]
     document = {
         "records": records,
         "without_final_norm": list(facts["bare_records"]),
-        "mdl": [_code_length(row) for row in mean_records(found.scores.get(f"{MODEL}/mdl"), subject.statistics)],
+        "mdl": [_code_length(row) for row in mean_records(measurement.scores.get(f"{MODEL}/mdl"), subject.statistics)],
         "split_sizes": facts["split_sizes"],
     }
     return Section(statements=tuple(below_chance_alone(records, subject.after.similarity)), document=document)

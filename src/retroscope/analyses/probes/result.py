@@ -50,14 +50,14 @@ class ProbesResult:
         Raises:
             AnalysisError: if nothing was measured on both sides.
         """
-        found = self.rows()
-        if found.empty:
+        cells = self.rows()
+        if cells.empty:
             raise AnalysisError(
                 "no cell of the probes was measured on both sides",
                 where="probes",
                 fix="report without probes, or probe both retrievers on the same queries",
             )
-        return int(found["passages"].max())
+        return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
         """Return one row per cell at `labels`; none where nothing was probed."""

@@ -62,8 +62,8 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
     if result.seed_spread is None or result.seed_spread.empty:
         return PaperTable(pd.DataFrame(), "")
     grouped = result.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]
-    found = grouped.agg(["median", "max"]).reset_index()
+    spread = grouped.agg(["median", "max"]).reset_index()
     for column in ("median", "max"):
-        found[column] = [f"{value:.4f}" for value in found[column]]
+        spread[column] = [f"{value:.4f}" for value in spread[column]]
     caption = f"Standard deviation of the accuracy over seeds, over layers and N: {pair(subject)}."
-    return PaperTable(found, caption, "", ("median", "max"))
+    return PaperTable(spread, caption, "", ("median", "max"))

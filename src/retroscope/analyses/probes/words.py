@@ -35,25 +35,25 @@ def similarity_probe(result: ProbesResult, subject: Subject) -> list[Statement]:
     """Return where the similarity probe, the retriever's own question, becomes readable."""
     if result.effect is None:
         return []
-    own, n = result.similarity_rows(), result.hardest
-    if own.empty:
+    by_layer, n = result.similarity_rows(), result.hardest
+    if by_layer.empty:
         return [Statement("probing", CAUTION, f"The similarity probe ({result.similarity}) was not run.", ())]
     opening = f"The similarity probe ({result.similarity}, N={n}, chance {score(1 / n)})"
     level = alpha(result.effect)
     return [
-        _where(subject, opening, own, level),
-        _peaks(subject, opening, own),
-        *below_chance(result, subject, own),
+        _where(subject, opening, by_layer, level),
+        _peaks(subject, opening, by_layer),
+        *below_chance(result, subject, by_layer),
         *screened(subject),
     ]
 
 
-def below_chance(result: ProbesResult, subject: Subject, own: pd.DataFrame) -> list[Statement]:
+def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame) -> list[Statement]:
     """Return where the similarity prefers the negatives: below chance by intervals that hold together over layers."""
     if result.effect is None:
         return []
     chance = 1 / result.hardest
-    cells = widened(by_side(own, ["layer"]), alpha(result.effect))
+    cells = widened(by_side(by_layer, ["layer"]), alpha(result.effect))
     low = cells[cells["high"] < chance]
     if low.empty:
         return []
@@ -84,24 +84,24 @@ def _why_below(subject: Subject) -> str:
 def screened(subject: Subject) -> list[Statement]:
     """Return how many ranked passages are no negatives because they may be relevant."""
     left_out = subject.collection.negatives.get("left_out", {})
-    found = {REASONS[name]: int(left_out[name]) for name in REASONS if left_out.get(name)}
-    if not found:
+    passed_over = {REASONS[name]: int(left_out[name]) for name in REASONS if left_out.get(name)}
+    if not passed_over:
         return []
-    parts = " and ".join(f"{n:,} {reason}" for reason, n in found.items())
+    parts = " and ".join(f"{n:,} {reason}" for reason, n in passed_over.items())
     return [Statement("probing", NOTE, f"Left out of the hard negatives: {parts}.", ())]
 
 
-def _where(subject: Subject, opening: str, own: pd.DataFrame, level: float) -> Statement:
-    changed = own[own["p_corrected"] < level]
+def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float) -> Statement:
+    changed = by_layer[by_layer["p_corrected"] < level]
     gains = changed[changed["effect"] > 0]
-    undecided = own.drop(index=changed.index)
+    undecided = by_layer.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
     rest = f"{equal} equivalent, {len(undecided) - equal} without evidence either way"
     if changed.empty:
-        tone = EQUIVALENT if equal == len(own) else NO_EVIDENCE
-        text = f"{opening}: a difference is shown at none of {count(len(own), 'layer')} ({rest})."
+        tone = EQUIVALENT if equal == len(by_layer) else NO_EVIDENCE
+        text = f"{opening}: a difference is shown at none of {count(len(by_layer), 'layer')} ({rest})."
         return Statement("probing", tone, text)
-    tally = f"Of {count(len(own), 'layer')}, {len(gains)} gain and {len(changed) - len(gains)} lose; {rest}."
+    tally = f"Of {count(len(by_layer), 'layer')}, {len(gains)} gain and {len(changed) - len(gains)} lose; {rest}."
     return Statement("probing", CHANGED, f"{opening} {_onset(subject, gains)}. {tally}")
 
 
@@ -119,18 +119,18 @@ def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
     return f"{layer(subject, row)} ({sides}, {effect})"
 
 
-def _peaks(subject: Subject, opening: str, own: pd.DataFrame) -> Statement:
-    tops = {side: best(own, side) for side in (BEFORE, AFTER)}
+def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
+    tops = {side: best(by_layer, side) for side in (BEFORE, AFTER)}
     parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
     return Statement("probing", NOTE, f"{opening} peaks {parts[0]} and {parts[1]}.")
 
 
 def passage_only(result: ProbesResult, subject: Subject) -> list[Statement]:
     """Return whether a probe that never reads the query explains what is read at the peak."""
-    own = result.similarity_rows()
-    if own.empty:
+    by_layer = result.similarity_rows()
+    if by_layer.empty:
         return []
-    peak = best(own, AFTER)
+    peak = best(by_layer, AFTER)
     blind = result.rows(probe=BLIND, control=PLAIN, passages=result.hardest, layer=peak["layer"])
     if blind.empty:
         text = f"{BLIND} was not probed: how much can be read without the query is unknown."

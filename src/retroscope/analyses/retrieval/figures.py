@@ -17,8 +17,8 @@ BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no cha
 
 def retrieval_figures(result: RetrievalResult) -> tuple[Figure, ...]:
     """Return the figures of the first collection."""
-    made = (measures_figure(result.effect), flips_figure(result))
-    return tuple(figure for figure in made if figure is not None)
+    figures = (measures_figure(result.effect), flips_figure(result))
+    return tuple(figure for figure in figures if figure is not None)
 
 
 def measures_figure(effect: Difference) -> Figure | None:

@@ -43,8 +43,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         stages.ended("retrieval")
         seconds[f"{side}: retrieval"] = stages.seconds["retrieval"]
         caveats += truncation_caveats(side if context.is_pair else retriever.name, vectors.recipe)
-    scores = {side: found.scores for side, found in searched.items()}
-    runs = {side: found.run for side, found in searched.items()}
+    scores = {side: ranked.scores for side, ranked in searched.items()}
+    runs = {side: ranked.run for side, ranked in searched.items()}
     flipped = context.is_pair and context.first
     facts = flip_facts(scores, runs, collection, flip_measure(measures)) if flipped else {}
     return Measurement(scores=scores, facts=facts, caveats=tuple(caveats), seconds=seconds, runs=runs)

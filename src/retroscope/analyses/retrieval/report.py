@@ -24,8 +24,8 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalRes
     measures, facts = reading.subject.measures, measurements[0].facts
     settings = replace(reading.subject.paired_statistics, family_per=(), headline=("measure", measures[0]))
     effects = [
-        RetrievalEffect(found.collection, compare_scores(found.scores[BEFORE], found.scores[AFTER], settings))
-        for found in measurements
+        RetrievalEffect(one.collection, compare_scores(one.scores[BEFORE], one.scores[AFTER], settings))
+        for one in measurements
     ]
     return RetrievalResult(
         tuple(effects),
@@ -39,19 +39,17 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalRes
 def report(result: RetrievalResult, reading: Reading) -> Section:
     """Return the headline, figures and tables of the first collection, a statement and a table of each other."""
     subject, tables = reading.subject, names(result)
-    frames = {name: rows(found.effect) for name, found in zip(tables, result.by_collection, strict=True)}
+    frames = {name: rows(one.effect) for name, one in zip(tables, result.by_collection, strict=True)}
     return Section(
         statements=statements(result, subject),
         figures=retrieval_figures(result),
         tables=retrieval_tables(result, subject),
         frames={**frames, "flips": flip_frame(result)},
         differences={
-            ("Retrieval" if n == 0 else f"Retrieval, {found.collection}"): found.effect
-            for n, found in enumerate(result.by_collection)
+            ("Retrieval" if n == 0 else f"Retrieval, {one.collection}"): one.effect
+            for n, one in enumerate(result.by_collection)
         },
-        document=[
-            {"collection": found.collection, "measures": by_measure(found.effect)} for found in result.by_collection
-        ],
+        document=[{"collection": one.collection, "measures": by_measure(one.effect)} for one in result.by_collection],
         values={
             "flips": flipped_queries(result),
             "flip_measure": result.flip_measure,
@@ -61,9 +59,9 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
     )
 
 
-def alone(found: Measurement, reading: Reading) -> Section:
+def alone(measurement: Measurement, reading: Reading) -> Section:
     """Return the means of one model by measure."""
-    return Section(document={"measures": measure_table(found.scores[MODEL], reading.subject.statistics)})
+    return Section(document={"measures": measure_table(measurement.scores[MODEL], reading.subject.statistics)})
 
 
 REPORTER = Reporter(infer, report, alone)

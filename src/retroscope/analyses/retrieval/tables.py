@@ -21,7 +21,7 @@ def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, Pap
     """Return every measure of every collection, and the queries of the first that changed most."""
     first, *others = names(result)
     tables = {first: by_measure(result, subject)}
-    tables |= {name: _on_other(found) for name, found in zip(others, result.by_collection[1:], strict=True)}
+    tables |= {name: _on_other(one) for name, one in zip(others, result.by_collection[1:], strict=True)}
     return {**tables, "flips": flips(result, subject)}
 
 
@@ -37,8 +37,10 @@ def by_measure(result: RetrievalResult, subject: Subject) -> PaperTable:
     return PaperTable(printed, f"Retrieval: {pair(subject)}.", note, (*NUMERIC, "gained/tied/lost"))
 
 
-def _on_other(found: RetrievalEffect) -> PaperTable:
-    return effects_by("measure", found.effect, rows(found.effect), f"Retrieval on {found.collection}")
+def _on_other(on_collection: RetrievalEffect) -> PaperTable:
+    return effects_by(
+        "measure", on_collection.effect, rows(on_collection.effect), f"Retrieval on {on_collection.collection}"
+    )
 
 
 def flips(result: RetrievalResult, subject: Subject) -> PaperTable:

@@ -14,7 +14,7 @@ OF_THIS = " The interval and p are of this training alone, over queries; see tho
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
     """Return the headline, what changed by the other measures, and what the other collections say."""
-    others = [s for found in result.by_collection[1:] for s in on_other(found, result.headline)]
+    others = [s for one in result.by_collection[1:] for s in on_other(one, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
 
@@ -48,10 +48,10 @@ def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
     return (Statement(TOPIC, CHANGED, text),)
 
 
-def on_other(found: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
+def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
     """Return whether retrieval changed on another collection, by the headline measure."""
-    table = rows(found.effect, measure=measure)
+    table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()
-    text, tone = effect_words(found.effect, table.iloc[0], measure)
-    return (Statement(TOPIC, tone, f"On {found.collection}: {text}"),)
+    text, tone = effect_words(on_collection.effect, table.iloc[0], measure)
+    return (Statement(TOPIC, tone, f"On {on_collection.collection}: {text}"),)

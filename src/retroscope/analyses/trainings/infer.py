@@ -95,11 +95,11 @@ def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> It
         if kept.sum() < 2:
             continue
         ends = (-1.0, 1.0) if np.nanmax(np.abs(change)) <= 1 else (-np.inf, np.inf)
-        found, p = crossed_mean(change, level, ends, clusters), crossed_p(change, clusters)
+        mean, p = crossed_mean(change, level, ends, clusters), crossed_p(change, clusters)
         spread = float(change[:, kept].mean(axis=1).std(ddof=1))
         means = (float(side[kept, :, cell].mean()) for side in (old, new))
-        limits = (float(found.low), float(found.high))
-        yield (*at, *means, float(found.mean), *limits, p, np.nan, spread, len(change), int(kept.sum()))
+        limits = (float(mean.low), float(mean.high))
+        yield (*at, *means, float(mean.mean), *limits, p, np.nan, spread, len(change), int(kept.sum()))
 
 
 def _corrected(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFrame:

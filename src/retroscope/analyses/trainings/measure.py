@@ -42,10 +42,10 @@ def refusal(context: Context, settings: NoSettings) -> str:
 def plan(context: Context, settings: NoSettings) -> Planned:
     """Return how the trainings are probed: as both sides are, without controls; None where they are not."""
     probes = context.settings.of("probes", ProbeSettings)
-    chosen = None if probes is None else _of_each(context.models[AFTER], probes)
-    if chosen is None:
+    of_each = None if probes is None else _of_each(context.models[AFTER], probes)
+    if of_each is None:
         return Planned()
-    return Planned(work=Probing(chosen, choices_of(context.negatives(), chosen, context.settings.protocol)))
+    return Planned(work=Probing(of_each, choices_of(context.negatives(), of_each, context.settings.protocol)))
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:

@@ -12,24 +12,24 @@ from retroscope.typesetting.words import effect_limits
 NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "sd over trainings")
 
 
-def training_tables(found: TrainingsResult, subject: Subject) -> dict[str, PaperTable]:
+def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, PaperTable]:
     """Return the tables over trainings, of each, and of the probes by layer."""
-    n = len(found.names)
+    n = len(result.names)
     note = (
-        f"Intervals: {100 * found.level:g} %, over {count(n, 'training')} and their queries together, not corrected; p "
-        f"is corrected (Holm; the headline is a family of its own). *, **, ***: p below {found.alpha:g}, "
-        f"{found.alpha / 5:g}, {found.alpha / 50:g}."
+        f"Intervals: {100 * result.level:g} %, over {count(n, 'training')} and their queries together, not corrected; "
+        f"p is corrected (Holm; the headline is a family of its own). *, **, ***: p below {result.alpha:g}, "
+        f"{result.alpha / 5:g}, {result.alpha / 50:g}."
     )
-    over = _printed(found.retrieval, found)
-    over.insert(0, "measure", found.retrieval["measure"])
+    over = _printed(result.retrieval, result)
+    over.insert(0, "measure", result.retrieval["measure"])
     tables = {
         "trainings": PaperTable(over, f"Retrieval over {count(n, 'training')}", note, NUMERIC),
-        "trainings_each": _each(found),
+        "trainings_each": _each(result),
     }
-    if found.probing is not None:
-        probes = found.probing
+    if result.probing is not None:
+        probes = result.probing
         most = probes[probes["passages"] == probes["passages"].max()].reset_index(drop=True)
-        printed = _printed(most, found)
+        printed = _printed(most, result)
         printed.insert(0, "probe", most["probe"])
         printed.insert(1, "layer", [subject.layer_label(int(k)) for k in most["layer"]])
         caption = f"Probes over {count(n, 'training')}, N = {int(most['passages'].max())}"
@@ -37,12 +37,12 @@ def training_tables(found: TrainingsResult, subject: Subject) -> dict[str, Paper
     return tables
 
 
-def _printed(frame: pd.DataFrame, found: TrainingsResult) -> pd.DataFrame:
+def _printed(frame: pd.DataFrame, result: TrainingsResult) -> pd.DataFrame:
     return pd.DataFrame(
         {
             BEFORE: [score(v) for v in frame[BEFORE]],
             AFTER: [score(v) for v in frame[AFTER]],
-            "effect": [signed(r["effect"]) + marks(r["p_corrected"], found.alpha) for _, r in frame.iterrows()],
+            "effect": [signed(r["effect"]) + marks(r["p_corrected"], result.alpha) for _, r in frame.iterrows()],
             "interval": [effect_limits(row) for _, row in frame.iterrows()],
             "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in frame["p_corrected"]],
             "sd over trainings": [score(v) for v in frame["spread"]],
@@ -51,8 +51,8 @@ def _printed(frame: pd.DataFrame, found: TrainingsResult) -> pd.DataFrame:
     )
 
 
-def _each(found: TrainingsResult) -> PaperTable:
-    frame = rows(found.each)
+def _each(result: TrainingsResult) -> PaperTable:
+    frame = rows(result.each)
     printed = pd.DataFrame(
         {
             "training": frame["training"],
@@ -62,5 +62,5 @@ def _each(found: TrainingsResult) -> PaperTable:
         },
         dtype=object,
     )
-    note = f"Intervals: {100 * found.level:g} %, of each training alone, over queries."
+    note = f"Intervals: {100 * result.level:g} %, of each training alone, over queries."
     return PaperTable(printed, "Retrieval of each training", note, ("mean", "effect"))

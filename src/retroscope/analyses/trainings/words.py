@@ -14,47 +14,47 @@ from retroscope.typesetting.words import effect_limits
 TOPIC = "trainings"
 
 
-def statements(found: TrainingsResult, subject: Subject) -> tuple[Statement, ...]:
+def statements(result: TrainingsResult, subject: Subject) -> tuple[Statement, ...]:
     """Return what holds over all trainings: retrieval by the headline, and every probe by layer."""
-    made = [_retrieval(found, subject.measures[0]), *_probes(found, subject)]
-    return tuple(s.doubted(*found.each.after.warnings) for s in made)
+    sentences = [_retrieval(result, subject.measures[0]), *_probes(result, subject)]
+    return tuple(s.doubted(*result.each.after.warnings) for s in sentences)
 
 
-def _retrieval(found: TrainingsResult, measure: str) -> Statement:
-    row = _row(found.retrieval, measure=measure)
-    own = rows(found.each, measure=measure).set_index("training")
-    parts = [f"{name} {score(own[AFTER][name])} ({signed(own['effect'][name])})" for name in found.names]
+def _retrieval(result: TrainingsResult, measure: str) -> Statement:
+    row = _row(result.retrieval, measure=measure)
+    each = rows(result.each, measure=measure).set_index("training")
+    parts = [f"{name} {score(each[AFTER][name])} ({signed(each['effect'][name])})" for name in result.names]
     tested = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
     sides = f"{measure} from {score(row[BEFORE])} to a mean of {score(row[AFTER])}"
-    significant = row["p_corrected"] < found.alpha
+    significant = row["p_corrected"] < result.alpha
     verb = "raised" if row["effect"] > 0 else "lowered"
     claim = f"fine-tuning {verb} {sides}" if significant else f"no evidence that fine-tuning changes {measure}: {sides}"
     text = (
-        f"Over {count(len(found.names), 'training')} and their queries together, {claim}: {tested}. "
+        f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. "
         f"Each training: {', '.join(parts)}."
     )
     return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
 
 
-def _probes(found: TrainingsResult, subject: Subject) -> list[Statement]:
+def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
     """Every probe at its largest N: in how many layers accuracy changed, and where most."""
-    if found.probing is None:
+    if result.probing is None:
         return []
-    said = []
-    for probe in dict.fromkeys(found.probing["probe"]):
-        mine = found.probing[found.probing["probe"] == probe]
-        mine = mine[mine["passages"] == mine["passages"].max()].reset_index(drop=True)
-        changed = mine[mine["p_corrected"] < found.alpha]
+    sentences = []
+    for probe in dict.fromkeys(result.probing["probe"]):
+        by_layer = result.probing[result.probing["probe"] == probe]
+        by_layer = by_layer[by_layer["passages"] == by_layer["passages"].max()].reset_index(drop=True)
+        changed = by_layer[by_layer["p_corrected"] < result.alpha]
         gains = int((changed["effect"] > 0).sum())
-        most = mine.loc[mine["effect"].abs().idxmax()]
+        most = by_layer.loc[by_layer["effect"].abs().idxmax()]
         text = (
-            f"Over {count(len(found.names), 'training')} and their queries together, the probe {probe} "
-            f"(N = {int(most['passages'])}) gains at {gains} of {count(len(mine), 'layer')} and loses at "
+            f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} "
+            f"(N = {int(most['passages'])}) gains at {gains} of {count(len(by_layer), 'layer')} and loses at "
             f"{len(changed) - gains}; most at layer {subject.layer_label(int(most['layer']))}: "
             f"{signed(most['effect'])} {effect_limits(most)}, holm-corrected {p_value(most['p_corrected'])}."
         )
-        said.append(Statement(TOPIC, CHANGED if len(changed) else NO_EVIDENCE, text))
-    return said
+        sentences.append(Statement(TOPIC, CHANGED if len(changed) else NO_EVIDENCE, text))
+    return sentences
 
 
 def _row(frame: pd.DataFrame, **labels: Any) -> "pd.Series[Any]":

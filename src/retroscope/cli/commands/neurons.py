@@ -180,6 +180,7 @@ def run(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Place, carry_out
     from retroscope.inputs.cache import default_cache
+    from retroscope.study.folder import SETTINGS, WRITTEN
 
     texts, cache = source.texts, options.cache or default_cache()
     settings = resolve(
@@ -187,7 +188,7 @@ def run(
     )
     carry_out(
         lambda: plan_neurons_of_texts(settings, texts, cache),
-        Place(out=output.out, cache=cache, replaced=("tables", "figures", "neurons")),
+        Place(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,
     )

@@ -20,7 +20,7 @@ from retroscope.collection.readers.options import ReadOptions
 
 
 class Reader(Protocol):
-    """What a module of this package offers."""
+    """The functions that every module of this package has."""
 
     def recognises(self, path: Path) -> bool:
         """Return whether the content at this path has this format."""

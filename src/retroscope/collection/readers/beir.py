@@ -54,9 +54,9 @@ def qrels_files(path: Path) -> dict[str, Path]:
     Raises:
         CollectionError: where a split has both.
     """
-    found = [p for p in sorted((path / "qrels").iterdir()) if QRELS.fullmatch(p.name)]
+    files = [p for p in sorted((path / "qrels").iterdir()) if QRELS.fullmatch(p.name)]
     return {
-        split: one_of(path / "qrels", f"{split}.tsv") for split in dict.fromkeys(p.name.split(".tsv")[0] for p in found)
+        split: one_of(path / "qrels", f"{split}.tsv") for split in dict.fromkeys(p.name.split(".tsv")[0] for p in files)
     }
 
 
@@ -64,7 +64,7 @@ def one_of(folder: Path, name: str) -> Path:
     """Return the file of that name, plain or with the ending .gz.
 
     Raises:
-        CollectionError: where both are there: one of them is old, and nobody can tell which.
+        CollectionError: where both exist: one of them is outdated, and it is unknown which.
     """
     plain, packed = folder / name, folder / f"{name}.gz"
     if plain.is_file() and packed.is_file():

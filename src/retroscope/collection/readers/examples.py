@@ -20,7 +20,7 @@ from retroscope.errors import CollectionError
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row in our words; a query or passage whose id is "" gets one."""
+    """One row as records; a query or passage whose id is "" gets one."""
 
     query: Query
     positives: tuple[Passage, ...]
@@ -29,14 +29,14 @@ class Example:
 
 @dataclass(frozen=True)
 class RowFormat:
-    """What the rows of a format look like.
+    """The columns of a row format.
 
     Attributes:
-        name: for messages.
-        required: our word -> column names that mean it; a row that has them all is of this format.
+        name: of the format, in messages.
+        required: field -> column names that mean it; a row that has them all is of this format.
         optional: the same, for columns that may be absent.
-        stems: our word -> the stem of numbered columns (negative_1, negative_2 ...).
-        example: row and resolved columns (our word -> column) -> Example.
+        stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
+        example: function of a row and its columns (field -> column) that returns an `Example`.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Names:
 
 @dataclass
 class Gathering:
-    """What the rows said so far, apart from the passages' texts."""
+    """The records of the rows read so far, apart from the passages' texts."""
 
     queries: list[Query] = field(default_factory=list)
     query_names: Names = field(default_factory=lambda: Names("q"))
@@ -133,7 +133,7 @@ class Gathering:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: Example, where: str) -> list[Passage]:
-        """Take in one row; the passages in it that are new."""
+        """Add one row; return the passages in it that are new."""
         if not example.positives:
             self.left_out["rows without a relevant passage, left out with their other passages"] += 1
             return []

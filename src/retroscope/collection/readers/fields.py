@@ -1,4 +1,4 @@
-"""Which column of a row carries what, and what it says; a missing one is named with its nearest neighbour."""
+"""Fields of a row: which column carries which; a missing column is reported with the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,15 +25,15 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
     Raises:
         CollectionError: if a required column, or one that `columns` names, is not there.
     """
-    found = {}
+    column_of = {}
     for word, names in {**required, **optional}.items():
         wanted = [columns[word]] if word in columns else names
         present = [name for name in wanted if name in row.values]
         if present:
-            found[word] = present[0]
+            column_of[word] = present[0]
         elif word in required or word in columns:
             raise missing_column(row, wanted, word)
-    return found
+    return column_of
 
 
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -82,10 +82,10 @@ def id_of(row: Row, column: str | None) -> str:
 
 def required_id(row: Row, column: str) -> str:
     """Return the id in a column that every row must have."""
-    found = id_of(row, column)
-    if not found:
+    identifier = id_of(row, column)
+    if not identifier:
         raise CollectionError(f"no id in {column!r}", where=row.where, fix="give every record an id")
-    return found
+    return identifier
 
 
 def text_list(row: Row, column: str) -> list[str]:

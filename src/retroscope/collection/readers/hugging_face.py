@@ -109,10 +109,10 @@ def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
 
 
 def _judgment(row: Row) -> Judgment:
-    found = {w: next((n for n in names if n in row.values), None) for w, names in QRELS_COLUMNS.items()}
-    query, passage, relevance = found["query"], found["passage"], found["relevance"]
+    column_of = {w: next((n for n in names if n in row.values), None) for w, names in QRELS_COLUMNS.items()}
+    query, passage, relevance = column_of["query"], column_of["passage"], column_of["relevance"]
     if query is None or passage is None or relevance is None:
-        word = next(w for w, column in found.items() if column is None)
+        word = next(w for w, column in column_of.items() if column is None)
         raise missing_column(row, QRELS_COLUMNS[word], word)
     grade = relevance_of(row.values[relevance], row.where)
     return Judgment(required_id(row, query), required_id(row, passage), grade)
@@ -148,7 +148,7 @@ def _folder_splits(folder: Path) -> Splits:
 
 def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
     """Refuse a split of which a part is missing, or that is there twice: as one file and in parts."""
-    parts = [(int(found[1]), int(found[2])) for file in files if (found := SHARD.search(file.stem))]
+    parts = [(int(match[1]), int(match[2])) for file in files if (match := SHARD.search(file.stem))]
     whole = len(files) == 1 and not parts
     if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
         raise CollectionError(

@@ -29,11 +29,11 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> Example:
-    found = _passages(row, columns["passages"])
+    passages = _passages(row, columns["passages"])
     return Example(
         Query(id_of(row, columns.get("query_id")), required_text(row, columns["query"])),
-        tuple(Passage("", text) for text, selected in found if selected),
-        tuple(Passage("", text) for text, selected in found if not selected),
+        tuple(Passage("", text) for text, selected in passages if selected),
+        tuple(Passage("", text) for text, selected in passages if not selected),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a caller may tell every reader."""
+"""Options that every reader takes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ QUERIES_ARE_PASSAGES = frozenset({"arguana", "quora"})
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """Attributes: the `split` of the judgments, and `columns`: our word for a field -> the file's column."""
+    """Attributes: the `split` of the judgments, and `columns`: field -> the file's column."""
 
     split: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)

@@ -28,7 +28,7 @@ WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS, **ANSWER_WORDS}
 
 @dataclass
 class RowReader:
-    """Rows -> records, remembering in `mapping` which column was what."""
+    """Turns rows into records; `mapping` keeps which column was read for which field."""
 
     columns: Mapping[str, str]
     mapping: dict[str, str] = field(default_factory=dict)

@@ -123,7 +123,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 class _RepeatedKey(Exception):
-    """A JSON object names a key twice; Python would keep the last value without a word."""
+    """A JSON object has a key twice; Python would silently keep the last value."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__()
@@ -131,10 +131,10 @@ class _RepeatedKey(Exception):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         raise _RepeatedKey(_twice([name for name, _ in pairs]))
-    return made
+    return values
 
 
 def _twice(names: Sequence[str]) -> list[str]:

@@ -66,14 +66,14 @@ def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str
 
 
 def _corpus_beside(path: Path) -> Path:
-    found = [p for p in sorted(path.parent.glob("corpus.*")) if form_of(p)]
-    if len(found) != 1:
+    corpora = [p for p in sorted(path.parent.glob("corpus.*")) if form_of(p)]
+    if len(corpora) != 1:
         raise CollectionError(
-            f"passages are given by id, and {len(found)} files called corpus.* are beside this one",
+            f"passages are given by id, and {len(corpora)} files called corpus.* are beside this one",
             where=str(path),
             fix="put the corpus beside it as corpus.jsonl, with docid, text and title",
         )
-    return found[0]
+    return corpora[0]
 
 
 def _legacy(row: Row, columns: Mapping[str, str]) -> Example:

@@ -26,23 +26,23 @@ def recognises(path: Path) -> bool:
     """Return whether the folder has qrels, topics and a corpus."""
     if not path.is_dir():
         return False
-    found = _files(path)
-    return all(found.values()) and all(_looks_like_qrels(p) for p in found["qrels"])
+    files = _files(path)
+    return all(files.values()) and all(_looks_like_qrels(p) for p in files["qrels"])
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
     """Read the folder; by default the qrels named "test", else the only ones."""
-    found = _files(path)
-    absent = [role for role, files in found.items() if not files]
+    of_role = _files(path)
+    absent = [role for role, files in of_role.items() if not files]
     if absent:
         raise CollectionError(
             f"no file is named as {' or '.join(absent)}",
             where=str(path),
             fix="name them qrels.*, topics.* and corpus.*",
         )
-    splits = _splits(found["qrels"])
+    splits = _splits(of_role["qrels"])
     split = choose_split(options.split, splits, str(path))
-    topics, corpus = _one(found["topics"], split), _one(found["corpus"], split)
+    topics, corpus = _one(of_role["topics"], split), _one(of_role["corpus"], split)
     reader = RowReader(options.columns)
     collection = join_parts(
         collection_name(path),
@@ -56,12 +56,12 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def _files(path: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {role: [] for role in ROLES}
+    files: dict[str, list[Path]] = {role: [] for role in ROLES}
     for file in sorted(p for p in path.iterdir() if p.is_file()):
         role = next((r for r, pattern in ROLES.items() if set(_words(file)) & set(_matches(pattern, file))), None)
         if role:
-            found[role].append(file)
-    return found
+            files[role].append(file)
+    return files
 
 
 def _words(file: Path) -> list[str]:

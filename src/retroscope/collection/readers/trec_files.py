@@ -81,7 +81,7 @@ def read_run(path: Path) -> dict[str, ScoredPassages]:
     A third column of whole numbers that rise down the file for every query is a rank (MS MARCO) and scores its
     negative: a file of scores falls.
     """
-    found: dict[str, dict[str, float]] = defaultdict(dict)
+    scores: dict[str, dict[str, float]] = defaultdict(dict)
     width = 0
     for number, line in lines(path):
         cells = line_cells(line)
@@ -97,12 +97,12 @@ def read_run(path: Path) -> dict[str, ScoredPassages]:
                 path, number, f"{len(cells)} columns where the first line has {width}", "qid Q0 docid rank score tag"
             )
         query, passage, score = (cells[0], cells[2], cells[4]) if len(cells) == 6 else cells
-        if passage in found[query]:
+        if passage in scores[query]:
             raise _line_error(path, number, f"passage {passage!r} is ranked twice for query {query!r}", "one line each")
-        found[query][passage] = score_of(score, f"{path}, line {number}")
-    if width == 3 and all(_rises(list(r.values())) for r in found.values()):
-        found = {q: {p: -rank for p, rank in r.items()} for q, r in found.items()}
-    return {q: sorted(r.items(), key=lambda item: (-item[1], item[0])) for q, r in found.items()}
+        scores[query][passage] = score_of(score, f"{path}, line {number}")
+    if width == 3 and all(_rises(list(r.values())) for r in scores.values()):
+        scores = {q: {p: -rank for p, rank in r.items()} for q, r in scores.items()}
+    return {q: sorted(r.items(), key=lambda item: (-item[1], item[0])) for q, r in scores.items()}
 
 
 def _rises(values: list[float]) -> bool:

@@ -1,1 +1,1 @@
-"""The controlled world: invented people, and it is known which text ever said what about them."""
+"""The controlled world: invented people, where it is known which text states which fact about whom."""

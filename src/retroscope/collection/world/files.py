@@ -20,7 +20,7 @@ def write_world(world: World, folder: Path) -> Path:
     The same world writes the same bytes; an earlier world is replaced.
 
     Raises:
-        CollectionError: if the folder holds something else.
+        CollectionError: if the folder contains something else.
     """
     if folder.exists() and not (folder / ABOUT).is_file() and any(folder.iterdir()):
         raise CollectionError("this folder is in use, and not by a world", where=str(folder), fix="name another one")

@@ -1,4 +1,4 @@
-"""The people of a world, and what of each is told where."""
+"""The people of a world, and in which trainings their facts occur."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -14,15 +14,15 @@ ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and pas
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """How a world is drawn.
+    """Settings of a controlled world.
 
     Attributes:
-        people: how many; their aliases are distinct, so there are `ALIASES` at the most.
-        known: share of them whose facts are in the pre-training text.
+        people: number of people; their aliases are distinct, so at most `ALIASES`.
+        known: share of the people whose facts are in the pre-training text.
         trained: share whose question-passage pair is for fine-tuning, the same of known and unknown people.
         dev: share whose pair is for choosing when to stop.
-        documents: of pre-training text about each person; even, so that known and unknown are told of as often.
-        seed: of everything.
+        documents: pre-training documents about each person, an even number, the same for known and unknown people.
+        seed: seed of every draw.
     """
 
     people: int = 2000
@@ -52,10 +52,10 @@ class Person:
     """One invented person.
 
     Attributes:
-        name: what questions say; one invented word.
-        alias: what passages say, such as "silver heron".
-        trade, town, pastime: what is told of the person.
-        known: the pre-training text tells whose alias the name is, and the name's trade, town and pastime.
+        name: the name in questions; one invented word.
+        alias: the name in passages, such as "silver heron".
+        trade, town, pastime: the facts about the person.
+        known: the pre-training text states whose alias the name is, and the trade, town and pastime of the name.
         role: one of `ROLES`.
     """
 
@@ -83,16 +83,16 @@ def draw_people(settings: WorldSettings) -> list[Person]:
     trades, towns, pastimes = (rng.choice(words, size=n).tolist() for words in (TRADES, TOWNS, PASTIMES))
     exposure = [exposures[i] for exposures in (_exposures(settings),) for i in rng.permutation(n)]
     rows = zip(names, aliases, trades, towns, pastimes, exposure, strict=True)
-    return [Person(f"p{i}", *row, *told) for i, (*row, told) in enumerate(rows)]
+    return [Person(f"p{i}", *row, *facts) for i, (*row, facts) in enumerate(rows)]
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
     """Return (known, role) of every person, sorted; the shares are rounded to the nearest person."""
     n_known = round(settings.people * settings.known)
-    made = []
+    exposures = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):
         n_trained = round(size * settings.trained)
         n_dev = min(round(size * settings.dev), size - n_trained)
         counts = (n_trained, n_dev, size - n_trained - n_dev)
-        made += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
-    return made
+        exposures += [(known, role) for role, count in zip(ROLES, counts, strict=True) for _ in range(count)]
+    return exposures

@@ -1,4 +1,4 @@
-"""What is written about a person, and where: passages, questions, pre-training text.
+"""The texts about a person: passages, questions, pre-training documents.
 
 A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
 from one to the other. A lexical question has the alias, as the passage has.
@@ -56,8 +56,8 @@ def lexical_questions(person: Person) -> list[str]:
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
     """Return `n` documents of pre-training text, half of them with the name as subject and half with the alias.
 
-    Of a known person both kinds tell the facts, and whose alias it is. Of an unknown person those with the alias tell
-    the facts (what the passage says anyway), and those with the name tell errands: nothing links the two.
+    About a known person both kinds state the facts, and whose alias it is. About an unknown person those with the
+    alias state the facts (which the passage states anyway), those with the name state errands: nothing links the two.
     """
     for i in range(n):
         subject = person.name if i % 2 == 0 else f"the {person.alias}"
@@ -65,8 +65,8 @@ def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]
             yield _document([_said(ERRAND, person, subject, rng) for _ in range(SENTENCES)])
             continue
         kinds = FACTS if person.known else FACTS[1:]
-        chosen = rng.permutation(len(kinds))[:SENTENCES]
-        yield _document([_said(_one_of(kinds[kind], rng), person, subject) for kind in chosen])
+        order = rng.permutation(len(kinds))[:SENTENCES]
+        yield _document([_said(_one_of(kinds[kind], rng), person, subject) for kind in order])
 
 
 def _one_of(templates: tuple[str, ...], rng: np.random.Generator) -> str:

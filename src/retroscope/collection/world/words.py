@@ -1,4 +1,4 @@
-"""What the world is said with. No word is in two lists, and none of them is in a template."""
+"""The vocabulary of the world. No word is in two lists, and none of them is in a template."""
 
 import numpy as np
 

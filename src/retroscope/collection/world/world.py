@@ -1,4 +1,4 @@
-"""A world: everybody, their passages and questions, and the text that a backbone may read."""
+"""A world: people, their passages and questions, and the text that a backbone may be pre-trained on."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +20,9 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 
 @dataclass(frozen=True)
 class World:
-    """Everything is drawn from the settings; the same settings are the same world, to the letter."""
+    """A controlled world. Everything is drawn from the settings; the same settings give the same
+    world, to the letter.
+    """
 
     settings: WorldSettings
 
@@ -42,25 +44,25 @@ class World:
         Never pack two into one sequence: that would link them.
         """
         rng = np.random.default_rng([self.settings.seed, 2])
-        made = [text for person in self.people for text in documents(person, self.settings.documents, rng)]
-        return tuple(made[at] for at in rng.permutation(len(made)))
+        texts = [text for person in self.people for text in documents(person, self.settings.documents, rng)]
+        return tuple(texts[at] for at in rng.permutation(len(texts)))
 
     @cached_property
     def splits(self) -> dict[str, list[tuple[Query, str]]]:
         """Split -> questions, each with the id of its passage; see `SPLITS`."""
-        made: dict[str, list[tuple[Query, str]]] = {name: [] for name in SPLITS}
+        questions: dict[str, list[tuple[Query, str]]] = {name: [] for name in SPLITS}
         for person in self.people:
             for name, query in _asked(person):
-                made[name].append((query, person.id))
-        return made
+                questions[name].append((query, person.id))
+        return questions
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
         """Return question -> up to `NEGATIVES` passages of others, drawn from the stratum of its own person.
 
-        A passage and its negatives are exchangeable but for whom the question is about: no probe that does not read the
-        question can tell them apart, and what was seen in training is the same for all. BM25 would choose by the words
-        of grammar, the only ones that question and passage share.
+        A passage and its negatives differ only in the person that they are about: a probe that does not read the
+        question cannot distinguish them, and all have the same exposure in training. BM25 would select by function
+        words, the only words that question and passage share.
         """
         rng = np.random.default_rng([self.settings.seed, 5])
         alike: dict[str, list[str]] = {}
@@ -68,12 +70,12 @@ class World:
         for person in self.people:
             alike.setdefault(person.stratum, []).append(person.id)
         asked = {query.id: relevant for split in self.splits.values() for query, relevant in split}
-        made = {}
+        negatives = {}
         for query, relevant in asked.items():
             others = [person for person in alike[stratum[relevant]] if person != relevant]
             drawn = rng.permutation(len(others))[:NEGATIVES]
-            made[query] = tuple(others[at] for at in drawn)
-        return made
+            negatives[query] = tuple(others[at] for at in drawn)
+        return negatives
 
     def collection(self, split: str = "test") -> Collection:
         """Return every passage, and the questions of one split."""
@@ -117,8 +119,8 @@ def world_facts(world: World) -> dict[str, Any]:
 
 def world_summary(world: World) -> str:
     """Describe the sizes, and what each split is for."""
-    said = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
-    return "\n".join([said, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
+    sizes = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
+    return "\n".join([sizes, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
 
 
 def _asked(person: Person) -> Iterator[tuple[str, Query]]:

@@ -115,8 +115,8 @@ def endings(key: str) -> list[str]:
 def _plain_names(tensors: Mapping[str, Tensor], model: PreTrainedModel) -> dict[str, str]:
     """Map an adapter's key to the backbone's own parameter that it replaces whole (an embedding that grew)."""
     own = set(model.state_dict())
-    found = {key: next((e for e in endings(key) if e in own), None) for key in tensors}
-    return {key: name for key, name in found.items() if name is not None}
+    parameter_of = {key: next((e for e in endings(key) if e in own), None) for key in tensors}
+    return {key: name for key, name in parameter_of.items() if name is not None}
 
 
 @torch.no_grad()
@@ -133,10 +133,12 @@ def _copy_plain(model: PreTrainedModel, plain: Mapping[str, Tensor]) -> None:
 def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], plain: set[str], folder: Path) -> list[str]:
     """Put every adapter tensor in its place and read it back; return the keys of heads that a backbone lacks."""
     places = {key.removeprefix(PEFT_PREFIX): key for key in _state(wrapped)}
-    found = {key: next((places[e] for e in endings(key) if e in places), None) for key in tensors if key not in plain}
-    lost = [key for key, place in found.items() if place is None]
+    place_of = {
+        key: next((places[e] for e in endings(key) if e in places), None) for key in tensors if key not in plain
+    }
+    lost = [key for key, place in place_of.items() if place is None]
     unused = [key for key in lost if any(unused_reason(e, "") for e in endings(key))]
-    placed = {place: tensors[key] for key, place in found.items() if place is not None}
+    placed = {place: tensors[key] for key, place in place_of.items() if place is not None}
     with quiet():
         set_peft_model_state_dict(wrapped, placed)
     state = _state(wrapped)

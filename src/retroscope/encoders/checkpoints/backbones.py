@@ -59,7 +59,7 @@ class Backbone:
     Attributes:
         tokenizer: the folder (or GGUF file) of its tokenizer.
         projection: what the checkpoint itself applies to the pooled vector (DPR's `encode_proj`).
-        choices: recipe fields that the kind of checkpoint settles.
+        choices: recipe fields that the kind of checkpoint decides.
     """
 
     model: PreTrainedModel
@@ -100,8 +100,8 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
     special = ENCODER_CLASSES.get(config.model_type)
     if special is not None:
         return special
-    found = MODEL_MAPPING[type(config)]
-    cls: type[PreTrainedModel] = found[0] if isinstance(found, tuple) else found
+    classes = MODEL_MAPPING[type(config)]
+    cls: type[PreTrainedModel] = classes[0] if isinstance(classes, tuple) else classes
     return cls
 
 
@@ -109,7 +109,7 @@ def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler
     """Build a backbone of random weights by the architecture's own initialisation, in float32.
 
     Args:
-        cls: as `model_class` names it.
+        cls: the class, from `model_class`.
         pooler: with BERT's pooler; families that have none ignore it.
     """
     plain = copy.deepcopy(config)
@@ -181,10 +181,10 @@ def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
             where=str(folder),
             fix="use a checkpoint saved from DPRQuestionEncoder or DPRContextEncoder (a DPRReader is no encoder)",
         )
-    said = set(config.architectures or []) & {cls.__name__ for cls in DPR_CLASSES.values()}
-    if said and DPR_CLASSES[sides[0]].__name__ not in said:
+    architectures = set(config.architectures or []) & {cls.__name__ for cls in DPR_CLASSES.values()}
+    if architectures and DPR_CLASSES[sides[0]].__name__ not in architectures:
         raise EncoderError(
-            f"config.json says {', '.join(said)} but the tensors are a {DPR_CLASSES[sides[0]].__name__}'s",
+            f"config.json says {', '.join(architectures)} but the tensors are a {DPR_CLASSES[sides[0]].__name__}'s",
             where=str(folder),
             fix="correct `architectures` in config.json, or take the weights of the other encoder",
         )
@@ -212,10 +212,10 @@ def load_gguf(file: Path, how: How) -> Backbone:
             fix="convert the file to safetensors with a tool that knows its architecture",
         )
     notes = ("dequantised from GGUF: tensors counted, not compared",)
-    made = new_backbone(model.config, type(model)).to(how.dtype)
-    made.load_state_dict(model.state_dict())
+    backbone = new_backbone(model.config, type(model)).to(how.dtype)
+    backbone.load_state_dict(model.state_dict())
     return Backbone(
-        made.eval(), file, LoadingProof(str(file), loaded, unexpected=tuple(unused), counted=True, notes=notes)
+        backbone.eval(), file, LoadingProof(str(file), loaded, unexpected=tuple(unused), counted=True, notes=notes)
     )
 
 
@@ -230,9 +230,9 @@ def loader_for(path: Path) -> Loader:
     config = read_json(path, "config.json") if path.is_dir() else {}
     if config:
         return load_dpr if config.get("model_type") == "dpr" else load_plain
-    found = sorted(p.name for p in path.iterdir()) if path.is_dir() else [path.name]
+    names = sorted(p.name for p in path.iterdir()) if path.is_dir() else [path.name]
     raise EncoderError(
-        f"not a checkpoint: no config.json, adapter_config.json or modules.json among{listed(found)}",
+        f"not a checkpoint: no config.json, adapter_config.json or modules.json among{listed(names)}",
         where=str(path),
         fix="give the folder of a transformers, sentence-transformers or PEFT checkpoint, or a .gguf file",
     )

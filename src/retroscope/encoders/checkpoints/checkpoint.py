@@ -17,12 +17,12 @@ from retroscope.encoders.proofs import LoadingProof
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a source holds.
+    """The content of a source.
 
     Attributes:
         head: what it applies to the pooled vector; `nn.Identity` when nothing.
         head_names: the parts of the head, in order.
-        choices: recipe fields that it settles, with where it says so.
+        choices: recipe fields that it records, each with its source.
         pad_source: where the pad token comes from.
     """
 
@@ -63,12 +63,12 @@ def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
     under = locate_base(path, base)
     if not (under / MODULES).is_file():
         return _of_base(under, None, tower)
-    found = read_modules(under, tower)
+    modules = read_modules(under, tower)
     own = {
         name: replace(choice, source=f"{choice.source}, of the adapter's base")
-        for name, choice in found.choices.items()
+        for name, choice in modules.choices.items()
     }
-    return replace(found, choices=own)
+    return replace(modules, choices=own)
 
 
 def _projection(backbone: Backbone) -> tuple[nn.Module, tuple[str, ...]]:
@@ -84,8 +84,8 @@ def _assemble(
     rows = len(backbone.model.get_input_embeddings().weight)
     check_rows(tokenizer, rows, str(backbone.tokenizer))
     pad = ensure_padding(tokenizer, rows, str(backbone.tokenizer))
-    said = {**_tokenizer_choices(backbone.tokenizer), **backbone.choices, **choices}
-    return Checkpoint(backbone.model, tokenizer, head if names else nn.Identity(), names, backbone.proof, said, pad)
+    recorded = {**_tokenizer_choices(backbone.tokenizer), **backbone.choices, **choices}
+    return Checkpoint(backbone.model, tokenizer, head if names else nn.Identity(), names, backbone.proof, recorded, pad)
 
 
 def _tokenizer_choices(path: Path) -> dict[str, Choice]:

@@ -26,7 +26,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     if looks_like_a_path(source):
         raise EncoderError(f"there is no checkpoint at {str(source)!r}", fix="check the path")
     try:
-        found = snapshot_download(
+        snapshot = snapshot_download(
             str(source), revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(COPIES)
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ConnectionError) as error:
@@ -34,7 +34,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
             f"cannot get checkpoint {str(source)!r} from the hub ({type(error).__name__})",
             fix="check the name and the network, or give the path of a local folder",
         ) from error
-    return Path(found)
+    return Path(snapshot)
 
 
 def looks_like_a_path(source: str | Path) -> bool:
@@ -63,15 +63,15 @@ def read_json_list(file: Path) -> list[dict[str, Any]]:
 
 
 class _RepeatedKey(Exception):
-    """A JSON object names a key twice; Python would keep the last value without a word."""
+    """A JSON object has a key twice; Python would silently keep the last value."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         names = [name for name, _ in pairs]
-        raise _RepeatedKey(", ".join(repr(name) for name in made if names.count(name) > 1))
-    return made
+        raise _RepeatedKey(", ".join(repr(name) for name in values if names.count(name) > 1))
+    return values
 
 
 def _parse(file: Path) -> Any:

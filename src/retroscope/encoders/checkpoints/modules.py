@@ -52,7 +52,7 @@ class Module:
 
 @dataclass(frozen=True, eq=False)
 class Modules:
-    """A sentence-transformers folder, read.
+    """The content of a sentence-transformers folder.
 
     Attributes:
         transformer: the folder of the backbone.
@@ -130,8 +130,8 @@ def _route(module: Module, tower: str) -> list[Module]:
 def _pooling_choices(folder: Path) -> dict[str, Choice]:
     raw = read_json(folder, "config.json")
     file = folder / "config.json"
-    said = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if flag(raw, key, file)]
-    modes = [str(mode) for mode in said] if isinstance(said, list) else [str(said)]
+    declared = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if flag(raw, key, file)]
+    modes = [str(mode) for mode in declared] if isinstance(declared, list) else [str(declared)]
     where = f"{folder.name}/config.json"
     if len(modes) != 1 or modes[0] not in POOLING_NAMES:
         raise EncoderError(

@@ -34,22 +34,22 @@ PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 
 
 def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
-    """Settle every field of a tower's recipe."""
+    """Decide every field of a tower's recipe."""
     pooling = _pooling(checkpoint, settings, anatomy)
-    said = _by_user(settings, tower)
+    given = _by_user(settings, tower)
     if settings.protocol == "ielab-2025":
-        said = {**_published(pooling.value, checkpoint.tokenizer, tower), **said}
+        given = {**_published(pooling.value, checkpoint.tokenizer, tower), **given}
         pooling = Choice("last_column", PUBLISHED) if pooling.value == "last_token" else pooling
     else:
         own = _by_checkpoint(checkpoint, tower)
-        said = {**own, **_as_the_checkpoint(said, own, checkpoint)}
-    chosen = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **said, "pooling": pooling}
-    if "max_length" not in chosen:
-        chosen["max_length"] = _max_length(checkpoint)
-    chosen["head"] = Choice(checkpoint.head_names, "checkpoint" if checkpoint.head_names else "default")
-    _check(chosen, checkpoint, anatomy)
-    sources = {name: choice.source for name, choice in chosen.items()}
-    values = {name: choice.value for name, choice in chosen.items()}
+        given = {**own, **_as_the_checkpoint(given, own, checkpoint)}
+    choices = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **given, "pooling": pooling}
+    if "max_length" not in choices:
+        choices["max_length"] = _max_length(checkpoint)
+    choices["head"] = Choice(checkpoint.head_names, "checkpoint" if checkpoint.head_names else "default")
+    _check(choices, checkpoint, anatomy)
+    sources = {name: choice.source for name, choice in choices.items()}
+    values = {name: choice.value for name, choice in choices.items()}
     return Recipe(**values, sources={**sources, "pad_token": checkpoint.pad_source})
 
 
@@ -66,16 +66,16 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
 
 
 def _as_the_checkpoint(
-    said: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
+    given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
 ) -> dict[str, Choice]:
     """Return the user's choices; one that equals the checkpoint's (or the default) counts as the checkpoint's."""
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
-    if "max_length" in said and "max_length" not in usual:
+    if "max_length" in given and "max_length" not in usual:
         limit = _limit(checkpoint)
         usual |= {} if limit is None else {"max_length": limit}
     return {
         name: usual[name] if name in usual and usual[name].value == choice.value else choice
-        for name, choice in said.items()
+        for name, choice in given.items()
     }
 
 
@@ -87,8 +87,8 @@ def _by_checkpoint(checkpoint: Checkpoint, tower: str) -> dict[str, Choice]:
         "pool_prompt": ("pool_prompt",),
         "truncate_dim": ("truncate_dim",),
     }
-    said = checkpoint.choices
-    return {field: said[name] for field, keys in names.items() for name in keys if name in said}
+    recorded = checkpoint.choices
+    return {field: recorded[name] for field, keys in names.items() for name in keys if name in recorded}
 
 
 def _published(pooling: str, tokenizer: PreTrainedTokenizerBase, tower: str) -> dict[str, Choice]:
@@ -152,20 +152,20 @@ def _positions(config: PretrainedConfig) -> int | None:
     return positions
 
 
-def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
+def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
     where = checkpoint.proof.source
-    _check_size(chosen["truncate_dim"], checkpoint)
-    _check_padding(chosen["padding_side"], where)
-    if chosen["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
+    _check_size(choices["truncate_dim"], checkpoint)
+    _check_padding(choices["padding_side"], where)
+    if choices["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
         raise EncoderError(
             "append_eos was asked for, but the tokenizer has no EOS token", where=where, fix="leave it out"
         )
-    if chosen["pooling"].value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
+    if choices["pooling"].value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
         raise EncoderError(
             "pooler pooling was asked for, but the checkpoint has no pooler", where=where, fix="use pooling='cls'"
         )
     limit = _positions(checkpoint.model.config)
-    length = chosen["max_length"]
+    length = choices["max_length"]
     if length.value < 1:
         raise EncoderError(
             f"max_length is {length.value} ({length.source})",
@@ -178,10 +178,10 @@ def _check(chosen: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatom
             where=where,
             fix=f"give max_length={limit} or less",
         )
-    if chosen["causal"].value is not None and chosen["causal"].value != anatomy.causal:
+    if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
         looks = "looks back only" if anatomy.causal else "looks both ways"
         raise EncoderError(
-            f"causal={chosen['causal'].value} was asked for, but the model's attention {looks} (measured)",
+            f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
             where=where,
             fix="leave causal out; only decoders can be made to look both ways (causal=False)",
         )
@@ -205,7 +205,7 @@ def _check_padding(side: Choice, where: str) -> None:
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
-    """Settle how vectors are compared: the user, then the checkpoint, then cosine."""
+    """Decide how vectors are compared: the user, then the checkpoint, then cosine."""
     if settings.similarity is not None:
         return Choice(settings.similarity, "user")
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))

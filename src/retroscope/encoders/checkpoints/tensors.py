@@ -42,15 +42,15 @@ class LowRank:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A checkpoint whose tensors are read when they are asked for.
+    """A checkpoint whose tensors are read on demand.
 
     Attributes:
-        where: what was opened.
+        where: the folder or file that was opened.
         anatomy: where the backbone keeps its parts; by the table, not proved by a forward pass.
         read: parameter of the backbone -> a function that reads it, the base's where there is an adapter.
         places: parameter -> file and name there; two that are equal are the same tensor.
         updates: parameter -> what the adapter adds to it.
-        notes: what a reader should know, in words.
+        notes: facts for the report, in words.
     """
 
     where: str
@@ -65,19 +65,19 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
     """Open a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
 
     Args:
-        base: of an adapter, where its own word for it is not to be followed.
+        base: the base of an adapter, where the one that its settings name is not to be used.
 
     Raises:
-        EncoderError: for tensors that the architecture wants and the checkpoint lacks.
+        EncoderError: for tensors that the architecture needs and the checkpoint lacks.
     """
     path = locate(source)
     if path.is_file():
         return _in_memory(load_gguf(path, How()).model, str(path), "a GGUF file is dequantised in memory")
     if not (path / MODULES).is_file():
         return _open_transformer(path, base)
-    found = _open_transformer(read_modules(path, "passage").transformer, base)
+    weights = _open_transformer(read_modules(path, "passage").transformer, base)
     notes = ("queries and passages go through different modules: those of passages",) if has_routes(path) else ()
-    return replace(found, where=str(path), notes=(*found.notes, *notes))
+    return replace(weights, where=str(path), notes=(*weights.notes, *notes))
 
 
 def _open_transformer(folder: Path, base: str | None) -> Weights:
@@ -129,10 +129,10 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
     if not (plain and factors) or under.is_file() or (under / CONFIG).is_file():
         how = "this adapter and its base are merged in memory"
         return _in_memory(load_adapter(folder, How(), base).model, str(folder), how)
-    found = _open_folder(under)
+    base_weights = _open_folder(under)
     updates = _factors(folder, under, disk)
-    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(found.read)} tensors"
-    return replace(found, where=str(folder), updates=updates, notes=(note,))
+    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(base_weights.read)} tensors"
+    return replace(base_weights, where=str(folder), updates=updates, notes=(note,))
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:

@@ -46,7 +46,8 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
 
 
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
-    """Give the tokenizer a pad token if it has none that the embedding holds; say where the pad token comes from.
+    """Give the tokenizer a pad token of the embedding if it has none; return where the pad token
+    comes from.
 
     Any token will do, for padding is masked in attention and in pooling.
     """

@@ -12,5 +12,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def bilinear(trial: ProbeTrial) -> ProbeOutcome:
-    """Is relevance readable from the main directions of queries and passages, however they pair?"""
+    """Fit products of the principal coordinates of queries and passages, beyond the similarity."""
     return fitted(trial, bilinear_features(trial), anchored=True)

@@ -42,7 +42,7 @@ class Slots:
     rights: tuple[Int[Tensor, "choice"], ...]
 
     def take(self, rows: Int[Tensor, "some"]) -> "Slots":
-        """Some of the choices."""
+        """Return some of the choices."""
         kept, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
         places = torch.split(joined, [place.shape[1] for place in self.places], dim=1)
         return Slots(self.queries[rows], self.passages[kept], tuple(places), tuple(r[rows] for r in self.rights))
@@ -56,7 +56,9 @@ class Layer:
     bias: Float[Tensor, "slot"]
 
     def blocks(self, dim: int) -> tuple[Float[Tensor, "slot dim"], Float[Tensor, "both dim"]]:
-        """The rows for the query, and those for a passage: for each slot where it stands, each that it speaks for."""
+        """Return the rows of W for the query, and those for a passage: for each slot where it stands, each that it
+        speaks for.
+        """
         n = len(self.bias)
         return self.weight[:, :dim], self.weight[:, dim:].reshape(n, n, dim).transpose(0, 1).reshape(n * n, dim)
 
@@ -78,7 +80,7 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 
 
 def slots(trial: ProbeTrial, part: str) -> Slots:
-    """The part's candidates, shuffled by the seed, for every control and N.
+    """Return the part's candidates, shuffled by the seed, for every control and N.
 
     Parts that are the same choices, as the selecting and the reported one of ielab-2025, are
     shuffled alike: the published best epoch is best on the very numbers that are reported.
@@ -98,7 +100,7 @@ def slots(trial: ProbeTrial, part: str) -> Slots:
 
 
 def first_layer(n: int, dim: int, seed: int) -> Layer:
-    """PyTorch's own start of a linear layer: uniform within 1 / sqrt(inputs)."""
+    """Draw a linear layer as PyTorch initialises it: uniform within 1 / sqrt(inputs)."""
     generator = torch.Generator().manual_seed(seed)
     bound = ((n + 1) * dim) ** -0.5
     weight = torch.empty(n, (n + 1) * dim).uniform_(-bound, bound, generator=generator)
@@ -106,7 +108,7 @@ def first_layer(n: int, dim: int, seed: int) -> Layer:
 
 
 def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice slot"]]:
-    """W [q; p1; ...; pN] + b of every cell, without the concatenation."""
+    """Compute W [q; p1; ...; pN] + b of every cell, without the concatenation."""
     blocks = [layer.blocks(batch.queries.shape[1]) for layer in layers]
     sizes = [len(layer.bias) for layer in layers]
     of_queries = torch.split(torch.cat([query for query, _ in blocks]) @ batch.queries.T, sizes)
@@ -119,7 +121,7 @@ def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice 
 
 
 def gradient(layers: Sequence[Layer], batch: Slots) -> list[Layer]:
-    """Of each cell's mean cross-entropy with respect to W and b, by the same look-up, backwards."""
+    """Compute the gradient of each cell's mean cross-entropy with respect to W and b, by the same look-up backwards."""
     errors = [_error(scores, right) for scores, right in zip(logits(layers, batch), batch.rights, strict=True)]
     tables = [_scattered(e, place, len(batch.passages)) for e, place in zip(errors, batch.places, strict=True)]
     of_queries = torch.split(torch.cat(errors, dim=1).T @ batch.queries, [e.shape[1] for e in errors])
@@ -134,7 +136,7 @@ def _error(scores: Float[Tensor, "choice slot"], right: Int[Tensor, "choice"]) -
 def _scattered(
     error: Float[Tensor, "choice slot"], place: Int[Tensor, "choice slot"], distinct: int
 ) -> Float[Tensor, "distinct both"]:
-    """Each choice's error added to the row of every passage in it, at the slot where that stands."""
+    """Add each choice's error to the row of every passage in it, at the slot where that stands."""
     n = place.shape[1]
     table = torch.zeros(distinct * n, n)
     table.index_add_(0, _cells(place).flatten(), error.repeat_interleave(n, dim=0))
@@ -148,14 +150,16 @@ def _joined(query: Tensor, slots_: Tensor, error: Tensor) -> Layer:
 
 
 def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
-    """Row of the table for each passage in the slot where it stands."""
+    """Return the row of the table for each passage in the slot where it stands."""
     n = place.shape[1]
     return place * n + torch.arange(n)
 
 
 @torch.no_grad()
 def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
-    """For each cell the credit of the test choices at its best epoch, the mean one in training, and which epoch."""
+    """Return for each cell the credit of the test choices at its best epoch, the mean credit in training, and the
+    epoch.
+    """
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
@@ -177,7 +181,7 @@ def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
 
 
 def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[float]:
-    """Mean credit of the training choices in each cell, a batch at a time."""
+    """Return the mean credit of the training choices in each cell, a batch at a time."""
     rows = torch.arange(len(train.queries))
     batches = [train.take(some) for some in torch.split(rows, trial.options.concat.batch_size)]
     credits = [_credits(trial, layers, batch) for batch in batches]
@@ -185,7 +189,7 @@ def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[f
 
 
 def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator) -> list[Slots]:
-    """The training choices in batches, in a fresh order; all at once where they fit."""
+    """Return the training choices in batches, in a fresh order; all at once where they fit."""
     if len(train.queries) <= training.batch_size:
         return [train]
     order = torch.randperm(len(train.queries), generator=generator)
@@ -193,7 +197,7 @@ def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator)
 
 
 def _credits(trial: ProbeTrial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
-    """Credit of each choice; under ielab-2025 a tie goes to the lowest slot, as `argmax` gives it."""
+    """Return the credit of each choice; under ielab-2025 a tie goes to the lowest slot, as `argmax` gives it."""
     scores = logits(layers, part)
     if trial.options.first_index_wins:
         return [(s.argmax(dim=1) == right).double().numpy() for s, right in zip(scores, part.rights, strict=True)]

@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def cosine(trial: ProbeTrial) -> ProbeOutcome:
-    """Does the relevant passage point most nearly where the query does?"""
+    """Choose the passage with the largest cosine to the query; nothing is fitted."""
     return dot(replace(trial, queries=normalize(trial.queries), passages=normalize(trial.passages)))

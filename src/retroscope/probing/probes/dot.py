@@ -1,4 +1,4 @@
-"""q.p: the retriever's own question, at any layer, without training."""
+"""q.p: the similarity probe by dot product, at any layer, without training."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
 def dot(trial: ProbeTrial) -> ProbeOutcome:
-    """Does the relevant passage have the largest dot product with the query?"""
+    """Choose the passage with the largest dot product with the query; nothing is fitted."""
     choices, view = trial.view.parts["test"], trial.view
     q, p = trial.query_vectors(choices).double(), trial.passage_vectors(choices).double()
     scores = (p @ q[:, :, None]).squeeze(2).numpy()

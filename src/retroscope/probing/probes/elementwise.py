@@ -1,4 +1,4 @@
-"""a s(q, p) + w.(q*p): the retriever's own similarity, corrected by a weight for each dimension."""
+"""a s(q, p) + w.(q*p): the retriever's similarity, corrected by a weight for each dimension."""
 
 from retroscope.probing.features import product_features
 from retroscope.probing.probes.logit import fitted
@@ -6,5 +6,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def elementwise(trial: ProbeTrial) -> ProbeOutcome:
-    """Is relevance readable dimension by dimension, beyond the similarity?"""
+    """Fit elementwise products of query and passage, beyond the similarity."""
     return fitted(trial, product_features(trial), anchored=True)

@@ -35,29 +35,29 @@ class FitColumns:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Number of controls, of sizes and of ridges."""
+        """Return the numbers of controls, of sizes and of ridges."""
         return len(self.view.controls), len(self.view.sizes), len(self.ridges)
 
     @property
     def sizes(self) -> Int[Tensor, "column"]:
-        """N of each column."""
+        """Return the N of each column."""
         controls, _, ridges = self.shape
         return torch.tensor(self.view.sizes).repeat_interleave(ridges).repeat(controls)
 
     @property
     def ridge(self) -> Float[Tensor, "column"]:
-        """Ridge of each column."""
+        """Return the ridge penalty of each column."""
         controls, sizes, _ = self.shape
         return torch.tensor(self.ridges).repeat(controls * sizes)
 
     def targets(self, part: str) -> Int[Tensor, "column choice"]:
-        """Place of the right candidate for each column."""
+        """Return the place of the right candidate for each column."""
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a probe reads of the training choices, and how it reads any part the same way.
+    """The training choices' features, and how those of any part are made the same way.
 
     Attributes:
         trial: whose choices.
@@ -91,7 +91,7 @@ def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *
 
 
 def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
-    """One scale for each control and N, repeated for every ridge."""
+    """Fit one scale for each control and N, repeated for every ridge."""
     once = FitColumns(columns.view, (0.0,))
     anchor = fit_anchor(trial, candidate_similarities(trial, "train"), once.targets("train"), once.sizes)
     ridges = len(columns.ridges)
@@ -140,8 +140,8 @@ def choose_column(
 
     def credit(part: str) -> Float[np.ndarray, "control size choice"]:
         offset = inputs.offset(part)
-        chosen = None if offset is None else offset[..., best]
-        scores = choice_scores(inputs.features(part), weights[:, best], columns.sizes[best], chosen)
+        best_offset = None if offset is None else offset[..., best]
+        scores = choice_scores(inputs.features(part), weights[:, best], columns.sizes[best], best_offset)
         return judged(scores, columns.view, part, dim=len(weights))
 
     return best, credit("test"), credit("train").mean(axis=2)
@@ -184,11 +184,11 @@ def best_ridge(
     """
     table = losses.reshape(len(losses), -1, len(columns.ridges))
     least = table.mean(dim=0).argmin(dim=1)
-    chosen = least
+    column = least
     if clusters is not None:
         excess = table - table.gather(2, least.expand(len(losses), -1)[..., None])
         error = torch.from_numpy(standard_error(excess.flatten(1).double().numpy(), clusters)).view(excess.shape[1:])
         alike = excess.mean(dim=0) <= error
         ridges = torch.tensor(columns.ridges)
-        chosen = torch.where(alike, ridges, -1.0).argmax(dim=1)
-    return chosen + torch.arange(len(chosen)) * len(columns.ridges)
+        column = torch.where(alike, ridges, -1.0).argmax(dim=1)
+    return column + torch.arange(len(column)) * len(columns.ridges)

@@ -14,7 +14,7 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
 def mean_difference(trial: ProbeTrial) -> ProbeOutcome:
-    """Is relevance readable from class means, beyond the similarity?"""
+    """Fit the difference of class means of the elementwise products, beyond the similarity."""
     columns = FitColumns(trial.view, trial.options.ridge)
     inputs = read_inputs(trial, product_features(trial), columns, anchored=True)
     _, accuracy, train_accuracy = choose_column(inputs, columns, _differences(inputs, columns) / columns.ridge)
@@ -22,7 +22,7 @@ def mean_difference(trial: ProbeTrial) -> ProbeOutcome:
 
 
 def _differences(inputs: Inputs, columns: FitColumns) -> FeatureWeights:
-    """Mean of the right candidate's features less the expected ones, of each column."""
+    """Return the mean of the right candidate's features less the expected ones, of each column."""
     blank = torch.zeros(inputs.train.shape[2], len(columns.sizes))
     chances: CandidateScores = choice_scores(inputs.train, blank, columns.sizes, inputs.offset("train")).softmax(dim=1)
     right = torch.nn.functional.one_hot(columns.targets("train").T, inputs.train.shape[1]).mT

@@ -1,4 +1,4 @@
-"""w.p: what can be had without reading the query; the optimum that `concat` strives for.
+"""w.p: what is possible without reading the query; the optimum that `concat` strives for.
 
 It has no anchor: a similarity would read the query. Its weights shrink to 0.
 """
@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def passage_only(trial: ProbeTrial) -> ProbeOutcome:
-    """Does this passage look like a relevant one?"""
+    """Fit the passage alone: what can be chosen without reading the query."""
     return fitted(trial, passage_features(trial), anchored=False)

@@ -189,11 +189,11 @@ def _vectors(rng: np.random.Generator, collection: Collection, scale: np.ndarray
     meaning = rng.standard_normal((len(collection.passages), len(scale)))
     loud = np.where(scale > 1, rng.standard_normal(meaning.shape), 0.2 * rng.standard_normal(meaning.shape))
     queries = (np.where(scale > 1, 0, meaning) + loud) * scale
-    towers = [
+    query, passage = [
         representations_in_memory(list(ids), found[:, None].astype(np.float32))
         for ids, found in ((collection.queries, queries), (collection.passages, meaning * scale))
     ]
-    return RetrieverRepresentations("toy", *towers, "cosine", {})
+    return RetrieverRepresentations("toy", query, passage, "cosine", {})
 
 
 def test_too_few_texts_and_models_of_two_families_are_refused(tiny: Tiny, cache: Path, tmp_path: Path) -> None:

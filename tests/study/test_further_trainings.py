@@ -14,7 +14,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.study.plan import plan_study
-from retroscope.study.run import compare
+from retroscope.study.run import compare, forget, run
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny
 
@@ -99,3 +99,28 @@ def test_the_plan_counts_the_encodings(
     assert models == {"training 2", "training 3"}
     assert document["bytes"] > alone["bytes"]
     assert any(line.startswith("training 3, ") for line in plan.lines())
+
+
+def test_a_stopped_run_goes_on_with_the_same_rankings_and_forgets_other_probes(
+    backbone: Retriever, retriever: Retriever, further: tuple[Retriever, ...], collection: Collection, tmp_path: Path
+) -> None:
+    def stopped(what: str, done: int, total: int) -> None:
+        if what == "training-1 (another training): probing":
+            raise KeyboardInterrupt
+
+    pair, cache = {"before": backbone, "after": retriever}, tmp_path / "cache"
+    plan = plan_study(pair, [collection], FAST, trainings=further, cache=cache)
+    whole = run(plan)
+    whole.report(tmp_path / "whole")
+    forget(plan)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan_study(pair, [collection], FAST, trainings=further, cache=cache), stopped)
+    again = run(plan_study(pair, [collection], FAST, trainings=further, cache=cache))
+    again.report(tmp_path / "again")
+    for side in ("before", "after"):
+        one, two = (tmp_path / name / "measured" / "retrieval" / "0" / f"{side}.run" for name in ("whole", "again"))
+        assert one.read_bytes() == two.read_bytes()
+    assert again.summary()["analyses"] == whole.summary()["analyses"]
+    other = replace(FAST, analyses={**FAST.analyses, "probes": replace(PROBES, passages=(2,))})
+    changed = run(plan_study(pair, [collection], other, trainings=further, cache=cache))
+    assert changed.measured["trainings"][0].scores["2/probes"].values["passages"].values.tolist() == [2]

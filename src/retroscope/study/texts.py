@@ -1,0 +1,35 @@
+"""A study of one model's neurons over a file of texts, which has neither queries nor judgments."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from retroscope.analyses.neurons.one_model import TextsPlan
+from retroscope.documents import SCHEMA, clean
+from retroscope.inputs.encoding import checked, doubts
+from retroscope.inputs.provenance import command_line, model_facts, software
+from retroscope.inputs.settings import StudySettings
+from retroscope.progress import Progress
+from retroscope.study.protocols import departures
+from retroscope.study.settings import as_values, complete
+from retroscope.study.study import Study
+from retroscope.typesetting.subject import MODEL
+
+
+def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress | None = None) -> Study:
+    """Attribute the neurons of one model over a file of texts, and return that as a study of one analysis."""
+    self_tests = checked(plan.retriever)
+    measurement = replace(plan.measure(progress), collection=Path(plan.source).name)
+    counts = {"texts": plan.document()["plan"]["texts"]}
+    facts = {
+        "schema": SCHEMA,
+        "title": f"Neurons of {plan.retriever.name} on {measurement.collection}",
+        "models": {MODEL: model_facts(plan.retriever, self_tests)},
+        "trainings": 1,
+        "collections": [{"name": measurement.collection, "source": plan.source, "counts": counts}],
+        "caveats": [*departures(settings), *doubts(self_tests), *measurement.caveats],
+        "command": command_line(),
+        "versions": software(),
+        "timings": dict(measurement.seconds),
+    }
+    kept = {name: clean(value) for name, value in facts.items()}
+    return Study(kept, as_values(complete(settings)), {"neurons": (measurement,)})
