@@ -24,9 +24,9 @@ from retroscope.analyses.neurons.result import AblationCurves, NeuronResult
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import attributed, stored
 from retroscope.analyses.section import Reading, Section
+from retroscope.attribution.examples import collection_examples, with_shared_negatives
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import collection_units, with_shared_negatives
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encode import encode_layers
@@ -101,7 +101,7 @@ def test_alone_each_retriever_would_take_another_negative(
     """The control: with each side's own hardest the two differ, so that the agreement above is no accident."""
     candidates = hard_negatives(collection, 4).candidates
     alone = [
-        [u.negative for u in collection_units(r, collection, candidates, NeuronSettings())]
+        [u.negative for u in collection_examples(r, collection, candidates, NeuronSettings())]
         for r in (backbone, retriever)
     ]
     assert alone[0] != alone[1]
@@ -167,7 +167,7 @@ def assert_same(one: NeuronAttribution, two: NeuronAttribution) -> None:
         xr.testing.assert_identical(neurons, two.neurons[part])
         assert [*neurons.data_vars] == [*two.neurons[part].data_vars]
         assert {n: str(v.dtype) for n, v in neurons.items()} == {n: str(v.dtype) for n, v in two.neurons[part].items()}
-    assert (one.units, one.noise, one.recipe, one.warnings) == (two.units, two.noise, two.recipe, two.warnings)
+    assert (one.examples, one.noise, one.recipe, one.warnings) == (two.examples, two.noise, two.recipe, two.warnings)
     assert one.noise_warned == two.noise_warned
 
 
@@ -202,7 +202,7 @@ def test_what_a_pair_takes_is_said_before(context: Context) -> None:
     assert list(planned.document["neurons"]) == roles
     size = planned.document["neurons"]["after, passage tower"]
     assert (size["ablations"], size["ablation_texts"]) == (2 * (4 + 2) + 2, 180)
-    assert planned.lines[0].startswith("before, passage tower: neurons of 6 units, about ")
+    assert planned.lines[0].startswith("before, passage tower: neurons of 6 examples, about ")
     assert planned.seconds > 0
 
 
@@ -224,9 +224,9 @@ def alone(found: Measurement, context: Context) -> Section:
 
 def test_one_model_has_one_tower_and_a_document(context: Context, one: Measurement) -> None:
     section = alone(one, single(context))
-    assert {*section.document} == {"plan", "units", "noise", "recipe", "warnings", "ablation", "statistics", "top"}
+    assert {*section.document} == {"plan", "examples", "noise", "recipe", "warnings", "ablation", "statistics", "top"}
     assert section.document["recipe"]["tower"] == "passage"
-    assert section.document["plan"]["units"] == 6
+    assert section.document["plan"]["examples"] == 6
     shares = [row["share"] for row in section.document["top"]]
     assert len(shares) == 20
     assert shares == sorted(shares, reverse=True)
@@ -288,7 +288,7 @@ def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp
     settings = replace(STUDY, after=model, protocol="ielab-2025", analyses={"neurons": chosen})
     settings = replace(settings, after=replace(model, load=replace(model.load, pooling="mean")))
     plan = plan_texts(settings, texts, cache)
-    assert plan.document()["plan"]["units"] == 2, "equal texts are one"
+    assert plan.document()["plan"]["examples"] == 2, "equal texts are one"
     found = plan.measure()
     found.save(tmp_path / "kept")
     made = attributed(load_measurement(tmp_path / "kept"))["passage"]["model"]

@@ -20,7 +20,7 @@ from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from synthetic_neurons import (
     BLOCKS,
-    N_UNITS,
+    N_EXAMPLES,
     THRESHOLDS,
     WIDTHS,
     ablation,
@@ -33,7 +33,7 @@ from synthetic_neurons import (
 
 
 def scaled(side: AttributedModel, factor: np.ndarray) -> AttributedModel:
-    """Every unit's magnitudes times a factor of its own."""
+    """Every example's magnitudes times a factor of its own."""
     values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total"}] = values.sel(statistic="total") * factor[:, None, None]
     return changed(side, scores=Scores("neurons", values))
@@ -43,11 +43,11 @@ def test_layer_shares_sum_to_one_and_have_no_scale() -> None:
     side = neuron_side(planted=5.0)
     shares = layer_shares(side.attribution).values
     np.testing.assert_allclose(shares.sum("layer"), 1.0)
-    factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_UNITS)
+    factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_EXAMPLES)
     np.testing.assert_allclose(layer_shares(scaled(side, factor).attribution).values, shares)
 
 
-def test_units_of_noise_have_no_layer_share_and_sound_ones_keep_theirs() -> None:
+def test_examples_of_noise_have_no_layer_share_and_sound_ones_keep_theirs() -> None:
     shares, fewer = (layer_shares(neuron_side(noise=n).attribution).values for n in (0, 7))
     assert np.isnan(fewer[:7]).all()
     np.testing.assert_array_equal(fewer[7:], shares[7:])
@@ -55,7 +55,7 @@ def test_units_of_noise_have_no_layer_share_and_sound_ones_keep_theirs() -> None
 
 def test_a_matrix_that_cannot_reach_the_target_has_no_layer_share() -> None:
     side = neuron_side()
-    nothing = scaled(side, np.zeros(N_UNITS))
+    nothing = scaled(side, np.zeros(N_EXAMPLES))
     assert np.isnan(layer_shares(nothing.attribution).values).all()
     assert profile_rows(alone(nothing), LAYER_SHARE).empty
 

@@ -15,7 +15,7 @@ from retroscope.analyses.neurons.result import PUBLISHED, AttributedModel, HeatM
 from retroscope.errors import SettingsError
 from retroscope.typesetting.drawing import svg
 from retroscope.typesetting.figure import Figure
-from synthetic_neurons import BLOCKS, CARRIER, N_UNITS, WIDTHS, changed, neuron_side, tower_neurons
+from synthetic_neurons import BLOCKS, CARRIER, N_EXAMPLES, WIDTHS, changed, neuron_side, tower_neurons
 
 
 def drawn(tower: TowerNeurons) -> Figure:
@@ -58,11 +58,11 @@ def test_bins_keep_the_mean_and_the_maximum_of_a_layer(n: int, bins: int, seed: 
     assert (largest >= means - 1e-12).all()
 
 
-def test_a_threshold_shows_the_part_of_the_sound_units_that_are_active() -> None:
+def test_a_threshold_shows_the_part_of_the_sound_examples_that_are_active() -> None:
     side = neuron_side(noise=20)
     found = neuron_values(side.attribution, "output", 0.1)
     counts = side.attribution.neurons["output"]["count"].sel(threshold=0.1).values
-    np.testing.assert_allclose(found, counts / (N_UNITS - 20))
+    np.testing.assert_allclose(found, counts / (N_EXAMPLES - 20))
 
 
 def test_sides_share_a_scale_and_the_difference_is_after_minus_before() -> None:
@@ -157,7 +157,7 @@ def test_a_threshold_of_many_digits_is_found_however_it_is_written(value: float)
     side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
     found = TowerNeurons({"model": side}, heat_map=HeatMap(value=value))
     counts = side.attribution.neurons["output"]["count"].isel(threshold=1).values
-    np.testing.assert_allclose(neuron_values(side.attribution, "output", value), counts / N_UNITS)
+    np.testing.assert_allclose(neuron_values(side.attribution, "output", value), counts / N_EXAMPLES)
     assert (map_rows(found, "output")["value"] <= 1).all()
     assert set(activity_rows(found)["threshold"]) == {0.01, 0.123457, 0.5}
     assert {"count@0.01", "count@0.12345678", "count@0.5"} <= set(neuron_rows(found).columns)

@@ -298,7 +298,7 @@ def test_the_published_layout_reaches_page_and_folder(tmp_path: Path) -> None:
 
 def test_nothing_but_noise_makes_a_page_that_says_so() -> None:
     silent = neuron_side(noise=60)
-    assert "NEURONS ARE NOISE of toy-retriever: in 60 of 60 units" in render(one_report(silent))
+    assert "NEURONS ARE NOISE of toy-retriever: in 60 of 60 examples" in render(one_report(silent))
     noisy = tower_neurons(after=silent, overlap=overlap_rows().assign(after_halves=float("nan")))
     assert "NEURONS ARE NOISE of the after side" in render(pair_report(passage=noisy))
 

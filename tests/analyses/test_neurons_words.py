@@ -62,7 +62,7 @@ def test_where_nothing_is_planted_nothing_is_claimed() -> None:
 
 
 def moved(move: np.ndarray, margin: float | None) -> Statement:
-    """The concentration statement where every statistic moved by `move` [unit, statistic, part, layer]."""
+    """The concentration statement where every statistic moved by `move` [example, statistic, part, layer]."""
     side = neuron_side()
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
@@ -102,7 +102,7 @@ def test_activity_is_told_at_every_threshold() -> None:
     found = said(tower_neurons(), "Active neurons (output")
     assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in found.text  # the planted neurons set the scale of all
     assert "depends on the threshold" not in found.text
-    assert "relative to each unit's largest" in found.text
+    assert "relative to each example's largest" in found.text
 
 
 def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
@@ -263,7 +263,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
 
 
 @pytest.mark.parametrize(("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, ALARM), (60, ALARM)])
-def test_noise_is_a_caution_and_from_half_of_the_units_an_alarm(noise: int, tone: str | None) -> None:
+def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, tone: str | None) -> None:
     found = alone(neuron_side(noise=noise))
     tones = [s.tone for s in neuron_statements(found) if "moves by no more than rounding" in s.text]
     assert tones == ([tone] if tone else [])
@@ -274,7 +274,9 @@ def test_noise_is_a_caution_and_from_half_of_the_units_an_alarm(noise: int, tone
 
 def test_noise_that_the_attribution_tells_of_is_told_once() -> None:
     found = alone(
-        neuron_side(noise=5, warnings=("noise: in 5 of 60 units F moves by no more than rounding",), noise_warned=True)
+        neuron_side(
+            noise=5, warnings=("noise: in 5 of 60 examples F moves by no more than rounding",), noise_warned=True
+        )
     )
     assert len([s for s in neuron_statements(found) if "no more than rounding" in s.text]) == 1
 
@@ -350,8 +352,8 @@ def test_warnings_of_the_comparison_are_told_once() -> None:
     ]
 
 
-def test_units_that_are_noise_do_not_decide_which_layers_carry() -> None:
-    """Noise units whose total lies in one layer would make it stand out, if they counted."""
+def test_examples_that_are_noise_do_not_decide_which_layers_carry() -> None:
+    """Noise examples whose total lies in one layer would make it stand out, if they counted."""
     side = neuron_side(noise=20)
     values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
