@@ -14,15 +14,15 @@ TOOL = ROOT / "tools" / "house.py"
 
 # The most (the least, where a share is meant) of each measure. Lower one whenever the house allows it.
 LIMITS = {
-    "modules in the widest folder": 26,
+    "modules in the widest folder": 25,
     "lines of the longest module": 300,
-    "lines of the longest body": 40,
-    "files with an upward import": 6,
+    "lines of the longest body": 36,
+    "files with an upward import": 1,
     "functions with more than 8 parameters": 0,
     "functions without all types": 0,
-    "names with two meanings": 33,
+    "names with two meanings": 28,
 }
-LEAST_VERBS = 76.0  # per cent
+LEAST_VERBS = 84.0  # per cent
 
 PROJECT = '[[tool.importlinter.contracts]]\nlayers = ["cli", "drift | probing", "errors"]\n'
 MANY = ", ".join(f"p{i}: int" for i in range(9))

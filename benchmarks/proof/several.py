@@ -10,7 +10,7 @@ import xarray as xr
 
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.ablation.table import area_table
-from retroscope.analyses.trainings.infer import TRAINING, over_trainings
+from retroscope.analyses.training_runs.infer import TRAINING, over_trainings
 from retroscope.analyses.transplants.interactions import interaction_tables, subset_names
 from retroscope.scores import Scores
 from retroscope.statistics.intervals import IntervalSettings

@@ -20,10 +20,10 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.trainings import ANALYSIS
-from retroscope.analyses.trainings.infer import TRAINING, over_trainings, together
-from retroscope.analyses.trainings.measure import INSTRUMENT
-from retroscope.analyses.trainings.result import TrainingsResult
+from retroscope.analyses.training_runs import ANALYSIS
+from retroscope.analyses.training_runs.infer import TRAINING, over_trainings, together
+from retroscope.analyses.training_runs.measure import INSTRUMENT
+from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.pairing import distinct_names

@@ -402,12 +402,13 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo with little to read, models of three steps and one probe."""
     from retroscope.collection.world.people import WorldSettings
     from retroscope.probing import settings
+    from retroscope.probing.splits import disjoint_split
     from retroscope.study import demo
 
     monkeypatch.setattr(demo, "WORLD", WorldSettings(people=500, documents=2))
     monkeypatch.setattr(demo, "PRETRAINED", replace(demo.PRETRAINED, steps=3, batch_size=8, checkpoints=1))
     monkeypatch.setattr(demo, "TRAINED", replace(demo.TRAINED, steps=3, batch_size=8, evaluations=1))
-    quick = settings.Protocol(split=settings.disjoint_split, probes=("cosine",), controls=("none",))
+    quick = settings.Protocol(split=disjoint_split, probes=("cosine",), controls=("none",))
     monkeypatch.setitem(settings.PROTOCOLS, "default", quick)
 
 

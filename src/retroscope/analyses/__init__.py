@@ -15,7 +15,7 @@ from retroscope.analyses import (
     probes,
     representations,
     retrieval,
-    trainings,
+    training_runs,
     transplants,
     weights,
 )
@@ -26,7 +26,7 @@ GROUP = "retroscope.analyses"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
-    trainings.ANALYSIS,
+    training_runs.ANALYSIS,
     localisation.ANALYSIS,
     baselines.ANALYSIS,
     layers.ANALYSIS,

@@ -186,7 +186,7 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
 def write_grid_report(f: GridFindings, folder: Path) -> Path:
     """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
     figures, papers = [label_figure(f)], paper_tables(f)
-    page = fill("grid.html.j2", figures, papers, {"f": f, "statements": f.verdict()})
+    page = fill("grid.html.j2", figures, papers, {"title": f.title, "f": f, "statements": f.verdict()})
     frames = {name: getattr(f, name) for name in TABLES}
     write_frames(frames, papers, folder / "tables")
     write_figures(figures, folder / "figures")

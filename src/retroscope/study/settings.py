@@ -32,6 +32,9 @@ def check(settings: StudySettings) -> None:
     for name in settings.analyses:
         if name not in known:
             raise unknown_setting(name, "settings", known)
+    taken = sorted(set(SHARED) & set(known))
+    if taken:
+        raise SettingsError(f"an analysis is called as the setting {taken[0]!r} is", fix="rename the analysis")
     for analysis in known.values():
         if settings_of(settings, analysis) is None and analysis.required:
             raise SettingsError(f"{analysis.name!r} cannot be left out", where=f"{analysis.name}: null")

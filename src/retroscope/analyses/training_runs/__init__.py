@@ -8,19 +8,19 @@ def _settings() -> type:
 
 
 def _instrument() -> Instrument:
-    from retroscope.analyses.trainings.measure import INSTRUMENT
+    from retroscope.analyses.training_runs.measure import INSTRUMENT
 
     return INSTRUMENT
 
 
 def _reporter() -> Reporter:
-    from retroscope.analyses.trainings.report import REPORTER
+    from retroscope.analyses.training_runs.report import REPORTER
 
     return REPORTER
 
 
 ANALYSIS = Analysis(
-    name="trainings",
+    name="training_runs",
     title="Over trainings",
     question="Does it hold over trainings?",
     package=__name__,

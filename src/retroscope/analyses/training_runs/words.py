@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.trainings.result import TrainingsResult
+from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, p_value, score, signed
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, Statement

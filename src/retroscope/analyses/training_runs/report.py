@@ -8,10 +8,10 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.trainings.infer import over_trainings, together
-from retroscope.analyses.trainings.result import TrainingsResult
-from retroscope.analyses.trainings.tables import training_tables
-from retroscope.analyses.trainings.words import statements
+from retroscope.analyses.training_runs.infer import over_trainings, together
+from retroscope.analyses.training_runs.result import TrainingsResult
+from retroscope.analyses.training_runs.tables import training_tables
+from retroscope.analyses.training_runs.words import statements
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import PLAIN, rows

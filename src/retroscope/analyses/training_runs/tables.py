@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from retroscope.analyses.trainings.result import TrainingsResult
+from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import count, interval, marks, p_value, score, signed

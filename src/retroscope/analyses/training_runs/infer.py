@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.analyses.trainings.result import EFFECT_COLUMNS, TrainingsResult
+from retroscope.analyses.training_runs.result import EFFECT_COLUMNS, TrainingsResult
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values
 from retroscope.statistics.clusters import clusters_of
