@@ -19,7 +19,7 @@ from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.study.settings import as_values, complete, settings_of
+from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 MIB = 2**20
@@ -78,6 +78,9 @@ class StudyPlan:
         return (*shared, *own)
 
     def _contexts(self) -> list[Context]:
+        """The collections whose texts are all encoded, each with its models."""
+        if not any(step.planned and step.analysis.reads_vectors for step in self.steps):
+            return []
         first = self.context
         return [first, *(first.on(other, first=False) for other in self.collections[1:])]
 
@@ -146,6 +149,8 @@ def plan_study(
     """
     chosen = complete(settings or StudySettings())
     named = _checked(models, trainings)
+    if list(named) != [MODEL]:
+        refuse_left_out(chosen)
     tokens = TokenMemory()
     named = {role: one.remembering(tokens) for role, one in named.items()}
     trainings = [one.remembering(tokens) for one in trainings]

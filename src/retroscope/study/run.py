@@ -20,7 +20,6 @@ from retroscope.inputs.provenance import collection_facts, command_line, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
-from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.runs import write_run, written_run
 from retroscope.study.console import in_words
 from retroscope.study.plan import Step, StudyPlan, plan_study
@@ -126,7 +125,7 @@ def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progr
     """What a study keeps beside its measurements, JSON-like."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.encoded(one).self_tests)) for side, one in context.models.items()}
+    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
     on = " and ".join(names)
     return {
         key: clean(value)
@@ -154,7 +153,8 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
     encoding = {
         f"{side}: {stage}": taken
         for side, one in context.models.items()
-        for stage, taken in context.encoded(one).seconds.items()
+        if (encoded := context.was_encoded(one)) is not None
+        for stage, taken in encoded.seconds.items()
     }
     own = {
         f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
@@ -178,8 +178,8 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
             caveats.append(
                 f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
             )
-        caveats += [f"{side}: {doubt}" for doubt in doubts(context.encoded(one).self_tests)]
-    if context.is_pair and _same_vectors([context.encoded(one).vectors for one in context.models.values()]):
+        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
+    if context.is_pair and _same_vectors(context):
         caveats.append("both sides make exactly the same vectors: the same model was given twice")
     caveats += [f"{step.what} was not measured: {step.refused}" for step in plan.refused]
     for name in analyses():
@@ -189,8 +189,9 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
     return caveats
 
 
-def _same_vectors(vectors: Sequence[RetrieverRepresentations]) -> bool:
-    one, two = (tuple(v.recipe[tower]["vectors"] for tower in ("query", "passage")) for v in vectors)
+def _same_vectors(context: Context) -> bool:
+    """Whether both models give every text the same vectors: what makes them is the same."""
+    one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
     return one == two
 
 

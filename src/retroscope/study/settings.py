@@ -23,7 +23,7 @@ def settings_of(settings: StudySettings, analysis: Analysis) -> Any:
 
 
 def check(settings: StudySettings) -> None:
-    """Refuse settings of an analysis that does not exist, are of another kind, or leave out one that is required.
+    """Refuse settings that are of an analysis that does not exist, or of another kind.
 
     Raises:
         SettingsError: for any of them.
@@ -36,6 +36,16 @@ def check(settings: StudySettings) -> None:
     if taken:
         raise SettingsError(f"an analysis is called as the setting {taken[0]!r} is", fix="rename the analysis")
     for analysis in known.values():
+        settings_of(settings, analysis)
+
+
+def refuse_left_out(settings: StudySettings) -> None:
+    """Refuse a comparison without an analysis that it cannot do without.
+
+    Raises:
+        SettingsError: for the first of them.
+    """
+    for analysis in analyses().values():
         if settings_of(settings, analysis) is None and analysis.required:
             raise SettingsError(f"{analysis.name!r} cannot be left out", where=f"{analysis.name}: null")
 
