@@ -68,7 +68,7 @@ class Place:
 
     @property
     def claims(self) -> tuple[Path, ...]:
-        """Folders that must be writable before hours are spent."""
+        """Return the folders that must be writable before the long work starts."""
         return tuple(folder for folder in (self.out, self.cache) if folder is not None)
 
 

@@ -20,7 +20,7 @@ class LeftOut:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the analyses that are left out."""
+        """Return the names of the analyses that are switched off."""
         return tuple(one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name))
 
 

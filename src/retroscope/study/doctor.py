@@ -38,7 +38,7 @@ class Diagnosis:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is an error."""
+        """Return whether no finding is an error."""
         return all(finding.severity != ERROR for _, finding in self.findings)
 
 
@@ -232,7 +232,7 @@ def _anatomy(encoder: Encoder) -> Record:
 
 
 def doctor_document(found: Diagnosis) -> Record:
-    """What `doctor --json` says."""
+    """Return the JSON document of `doctor --json`."""
     models = {
         role: {
             "name": r.name,
@@ -251,7 +251,7 @@ def doctor_document(found: Diagnosis) -> Record:
 
 
 def doctor_words(found: Diagnosis) -> str:
-    """The same as a page of text."""
+    """Return the diagnosis as text for the terminal."""
     blocks = ["\n".join(_model_lines(role, retriever)) for role, retriever in found.models.items()]
     whom = list(dict.fromkeys(who for who, _ in found.findings))
     for who in whom:

@@ -38,17 +38,17 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the study concludes."""
+        """Return the conclusions of the study."""
         return verdict(self.sections, self.subject)
 
     @property
     def figures(self) -> list[Figure]:
-        """Every figure; their names are distinct."""
+        """Return the figures of all sections; their names are distinct."""
         return list(joined([{figure.name: figure for figure in s.figures} for s in self.sections.values()]).values())
 
     @property
     def tables(self) -> dict[str, PaperTable]:
-        """Every table of page and paper; their names are distinct."""
+        """Return the tables of all sections, for page and paper; their names are distinct."""
         return joined([section.tables for section in self.sections.values()])
 
     @property

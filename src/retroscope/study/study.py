@@ -54,7 +54,7 @@ class Study:
 
     @cached_property
     def subject(self) -> Subject:
-        """What was studied, as a report states it."""
+        """Return the names, models, collections and statistics that a report prints."""
         facts, settings = self.facts, self.settings
         return Subject(
             title=facts["title"],
@@ -73,12 +73,12 @@ class Study:
 
     @property
     def results(self) -> Mapping[str, Any]:
-        """The result of every analysis that has one, in reading order."""
+        """Return the result of every analysis that has one, in reading order."""
         return {name: found[0] for name, found in self._reported.items()}
 
     @cached_property
     def report_contents(self) -> Report:
-        """Everything that page, tables, terminal and `summary.json` say; made once."""
+        """Return what page, tables, terminal and `summary.json` print; computed once."""
         return Report(self.subject, {name: section for name, (_, section) in self._reported.items()})
 
     @cached_property
