@@ -62,10 +62,10 @@ def compare(
         {BEFORE: before, AFTER: after}, (collection, *also), settings, trainings=trainings, cache=cache,
         progress=progress,
     )  # fmt: skip
-    return run(plan, progress)
+    return run_study(plan, progress)
 
 
-def run(plan: StudyPlan, progress: Progress | None = None) -> Study:
+def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read."""
     measured: dict[str, list[Measurement]] = {}
     for step in plan.steps:
@@ -232,4 +232,4 @@ class Runnable:
 
     def run(self, progress: Progress) -> Outcome:
         """Measure what is planned."""
-        return Outcome(self.plan, run(self.plan, progress))
+        return Outcome(self.plan, run_study(self.plan, progress))
