@@ -10,7 +10,7 @@ from retroscope.cli import names
 from retroscope.cli.defaults import option, written
 from retroscope.cli.values import given, listed, model_values, numbers
 
-Values = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
+SettingValues = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
 
 THE_CHECKPOINTS, THE_PROTOCOLS = "the checkpoint's", "the protocol's"
 DEVICE = written("encoders.settings:LoadSettings.device", "cpu")
@@ -134,7 +134,7 @@ class ModelOptions:
     append_eos: AppendEos = None
     device: Device = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings that were given, as fields of `LoadSettings`."""
         return given(**vars(self))
 
@@ -149,7 +149,7 @@ class Pair:
         typer.Argument(help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME", metavar="AFTER"),
     ]
 
-    def values(self, models: ModelOptions) -> Values:
+    def values(self, models: ModelOptions) -> SettingValues:
         """Return the settings of both models."""
         return {
             "before": model_values(self.before, models.values()),
@@ -171,7 +171,7 @@ class DataOptions:
         int | None, option("--limit-queries", help="Keep the first N judged queries", metavar="N", default="all")
     ] = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings of the collection."""
         return {"data": given(source=self.data, split=self.split, limit_queries=self.limit_queries)}
 
@@ -217,7 +217,7 @@ class ProbeOptions:
         int | None, option("--seeds", help="Number of splits to probe under", metavar="N", default=SEEDS)
     ] = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings of the probes."""
         return {
             "probes.probes": listed(self.probes),

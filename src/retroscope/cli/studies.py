@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, Values
+from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues
 
 
 def carry_out_study(
-    values: Values, left_out: Sequence[str], options: RunOptions, output: OutputOptions | ReportOptions
+    values: SettingValues, left_out: Sequence[str], options: RunOptions, output: OutputOptions | ReportOptions
 ) -> None:
     """Resolve the settings of a study, refuse to replace another one, and carry out the plan.
 

@@ -49,7 +49,7 @@ class LevelOptions:
     ] = None
     measures: o.Measures = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the levels."""
         return {
             "reinitialise": listed(self.reinitialise),

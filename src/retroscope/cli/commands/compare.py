@@ -56,7 +56,7 @@ class StudyOptions:
                            default="the last part of AFTER")
     ] = None  # fmt: skip
 
-    def values(self, pair: o.Pair, models: o.ModelOptions) -> o.Values:
+    def values(self, pair: o.Pair, models: o.ModelOptions) -> o.SettingValues:
         """Return the settings of the study and its models."""
         load = models.values()
         return {

@@ -26,7 +26,7 @@ class EncoderOptions:
     append_eos: o.AppendEos = None
     device: o.Device = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings that were given, as fields of `LoadSettings`."""
         return given(**vars(self))
 
@@ -59,7 +59,7 @@ def run(
 
     A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim).
     """
-    values: o.Values = {"after": model_values(model, models.values()), "protocol": protocol}
+    values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say

@@ -107,7 +107,7 @@ class AttributionOptions:
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the attribution."""
         return {
             "neurons.attribution.tower": self.tower,
@@ -136,7 +136,7 @@ class AblationOptions:
                default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
     ] = None  # fmt: skip
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the ablation.
 
         Raises:

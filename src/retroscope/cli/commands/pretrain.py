@@ -52,7 +52,7 @@ class BackboneOptions:
     ] = None
     device: o.Device = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of text and model."""
         return {**vars(self), "data": given(source=self.data)}
 
@@ -87,7 +87,7 @@ class PretrainingOptions:
         int | None, option("--seed", help="Seed of weights, order and masks", metavar="N", default=_default("seed"))
     ] = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings that were given, as fields of `PretrainingSettings`."""
         return given(**vars(self))
 

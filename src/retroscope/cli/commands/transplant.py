@@ -50,7 +50,7 @@ class TransplantOptions:
     ] = None
     interactions: o.Interactions = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the transplants."""
         return {
             "measures": measures(self.measures),
