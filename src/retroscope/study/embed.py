@@ -65,7 +65,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
     return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
-def describe(embedding: Embedding, out: Path) -> str:
+def describe_embedding(embedding: Embedding, out: Path) -> str:
     """Describe the plan in a few lines."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = estimate_seconds(embedding.plan, list(islice(embedding.texts, SAMPLE)))

@@ -179,7 +179,7 @@ def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase)
     return config
 
 
-def describe(job: PretrainJob) -> str:
+def describe_pretraining(job: PretrainJob) -> str:
     """Describe in a few lines what will be trained."""
     chosen, read = job.settings.pretraining, job.documents
     size = sum(parameter.numel() for parameter in job.model.parameters())

@@ -128,7 +128,7 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
     return dict(about)
 
 
-def describe(job: TrainJob) -> str:
+def describe_training(job: TrainJob) -> str:
     """Describe in a few lines what will be trained."""
     chosen, said = job.settings.training, [*job.collection.notes, *job.pairs.notes]
     steps = planned_steps(job.pairs, chosen)

@@ -63,15 +63,15 @@ def run(
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.study.embed import describe, embed, plan_embedding, read_lines
+    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
 
     out = source.out
     chosen = resolve(values, settings, assignments)
     planned = plan_embedding(chosen, read_lines(source.texts), source.tower)
     if dry_run:
-        emit(planned.document(out)) if as_json else say(describe(planned, out))
+        emit(planned.document(out)) if as_json else say(describe_embedding(planned, out))
         return
-    note(describe(planned, out))
+    note(describe_embedding(planned, out))
     with claimed(out.parent), progress_bars() as progress:
         document = embed(planned, out, progress)
     emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")
