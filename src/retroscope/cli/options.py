@@ -8,7 +8,7 @@ import typer
 
 from retroscope.cli import names
 from retroscope.cli.defaults import option, written
-from retroscope.cli.values import given, listed, model_values, numbers
+from retroscope.cli.values import comma_separated, given, model_values, numbers
 
 SettingValues = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
 
@@ -220,8 +220,8 @@ class ProbeOptions:
     def values(self) -> SettingValues:
         """Return the settings of the probes."""
         return {
-            "probes.probes": listed(self.probes),
-            "probes.controls": listed(self.controls),
+            "probes.probes": comma_separated(self.probes),
+            "probes.controls": comma_separated(self.controls),
             "probes.passages": numbers(self.passages, "--passages"),
             "probes.seeds": self.seeds,
         }

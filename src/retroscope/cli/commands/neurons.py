@@ -10,7 +10,7 @@ from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
-from retroscope.cli.values import given, in_bytes, listed, model_values, shares
+from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares
 from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
@@ -114,7 +114,7 @@ class AttributionOptions:
             "neurons.attribution.target": self.target,
             "neurons.attribution.method": self.method,
             "neurons.attribution.quadrature": self.quadrature,
-            "neurons.attribution.parts": listed(self.parts),
+            "neurons.attribution.parts": comma_separated(self.parts),
             "neurons.attribution.thresholds": shares(self.thresholds, "--thresholds"),
             "neurons.attribution.batch_size": self.batch_size,
             "neurons.attribution.limit": self.examples,
