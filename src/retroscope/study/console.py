@@ -1,7 +1,7 @@
 """A report as a page of plain text for the terminal."""
 
 from retroscope.study.report import Report
-from retroscope.typesetting.console import bulleted, page, table, toned_lines
+from retroscope.typesetting.console import bullet_list, page, statement_list, table
 
 
 def in_words(report: Report) -> str:
@@ -16,9 +16,9 @@ def in_words(report: Report) -> str:
         [
             f"{subject.title}  (protocol: {subject.protocol})",
             "\n".join([*models, f"{'on:':<{width + 1}} {on}", *head]),
-            toned_lines("READ THIS FIRST", verdict.alarms),
-            toned_lines("Verdict", [*headline, *verdict.statements]),
-            bulleted("Caveats", subject.caveats),
+            statement_list("READ THIS FIRST", verdict.alarms),
+            statement_list("Verdict", [*headline, *verdict.statements]),
+            bullet_list("Caveats", subject.caveats),
             *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),
         ]
     )

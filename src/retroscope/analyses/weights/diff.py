@@ -84,8 +84,8 @@ def diff_text(drift: WeightDrift) -> str:
     return console.page(
         [
             diff_title(drift),
-            console.toned_lines("Verdict", section.statements),
-            console.bulleted("Caveats", drift.notes),
+            console.statement_list("Verdict", section.statements),
+            console.bullet_list("Caveats", drift.notes),
             *(console.table(section.tables[name]) for name in section.printed if name in section.tables),
         ]
     )
