@@ -39,7 +39,7 @@ class Plan(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Destination:
     """Where a run writes.
 
     Attributes:
@@ -72,7 +72,7 @@ class Place:
         return tuple(folder for folder in (self.out, self.cache) if folder is not None)
 
 
-def carry_out(prepare: Callable[[], Plan], place: Place, *, dry_run: bool, as_json: bool) -> None:
+def carry_out(prepare: Callable[[], Plan], place: Destination, *, dry_run: bool, as_json: bool) -> None:
     """Load and plan, then print the plan (`dry_run`) or run it, write what was found, and print it.
 
     Args:

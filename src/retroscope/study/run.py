@@ -195,7 +195,7 @@ def _same_vectors(vectors: Sequence[RetrieverRepresentations]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class StudyOutcome:
     """A study that was run, and where: what a command writes and prints."""
 
     plan: StudyPlan
@@ -230,6 +230,6 @@ class Runnable:
         """Return the plan as JSON-like values."""
         return self.plan.document()
 
-    def run(self, progress: Progress) -> Outcome:
+    def run(self, progress: Progress) -> StudyOutcome:
         """Measure what is planned."""
-        return Outcome(self.plan, run_study(self.plan, progress))
+        return StudyOutcome(self.plan, run_study(self.plan, progress))

@@ -7,7 +7,7 @@ from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
-from retroscope.cli.switches import LeftOut, refuse_options_of, switches
+from retroscope.cli.switches import SwitchedOff, refuse_options_of, switches
 from retroscope.cli.values import given, measures, model_values
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
@@ -79,7 +79,7 @@ def run(
     models: o.ModelOptions,
     study: StudyOptions,
     probes: o.ProbeOptions,
-    left_out: LeftOut,
+    left_out: SwitchedOff,
     options: o.RunOptions,
     output: o.ReportOptions,
 ) -> None:

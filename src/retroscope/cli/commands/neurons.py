@@ -178,7 +178,7 @@ def run(
 
     from retroscope.cli.plans_of_texts import plan_neurons_of_texts
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.running import Place, carry_out
+    from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
 
@@ -188,7 +188,7 @@ def run(
     )
     carry_out(
         lambda: plan_neurons_of_texts(settings, texts, cache),
-        Place(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
+        Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,
     )
