@@ -18,7 +18,7 @@ MEASURES = written("inputs.settings:StudySettings.measures", "nDCG@10,RR@10,R@10
 PASSAGES = written("probing.settings:ProbeSettings.passages", "2,3,4,5")
 SEEDS = written("probing.settings:ProbeSettings.seeds", "5")
 
-Model = Annotated[
+ModelArgument = Annotated[
     str,
     typer.Argument(
         help="Retriever: a folder, a hub name, a GGUF file, or two towers as query=NAME,passage=NAME", metavar="MODEL"
@@ -30,7 +30,7 @@ AnyData = Annotated[
 ]
 Out = Annotated[Path | None, option("--out", help="Folder to write to", metavar="DIR", default="nothing is written")]
 RequiredOut = Annotated[Path, option("--out", help="Folder to write to", metavar="DIR")]
-Pooling = Annotated[
+PoolingOption = Annotated[
     str | None,
     option(
         "--pooling",
@@ -53,7 +53,7 @@ PassagePrompt = Annotated[
     str | None,
     option("--passage-prompt", help="Text to put before every passage", metavar="TEXT", default=THE_CHECKPOINTS),
 ]
-Similarity = Annotated[
+SimilarityOption = Annotated[
     str | None,
     option(
         "--similarity",
@@ -73,7 +73,7 @@ AppendEos = Annotated[
 Device = Annotated[
     str | None, option("--device", help="Device to run on: cpu, cuda, cuda:1, mps", metavar="NAME", default=DEVICE)
 ]
-Protocol = Annotated[
+ProtocolOption = Annotated[
     str | None,
     option(
         "--protocol",
@@ -93,7 +93,7 @@ Measures = Annotated[
         default=MEASURES,
     ),
 ]
-Interactions = Annotated[
+InteractionsOption = Annotated[
     int | None,
     option(
         "--interactions",
@@ -126,9 +126,9 @@ class ModelOptions:
 
     HEADING: ClassVar[str] = "Models"
 
-    pooling: Pooling = None
+    pooling: PoolingOption = None
     max_length: MaxLength = None
-    similarity: Similarity = None
+    similarity: SimilarityOption = None
     query_prompt: QueryPrompt = None
     passage_prompt: PassagePrompt = None
     append_eos: AppendEos = None

@@ -32,7 +32,7 @@ class StudyOptions:
             metavar="MODEL",
         ),
     ] = None
-    protocol: o.Protocol = None
+    protocol: o.ProtocolOption = None
     measures: o.Measures = None
     margin: Annotated[
         float | None,
@@ -43,7 +43,7 @@ class StudyOptions:
             default="no test of equivalence",
         ),
     ] = None
-    interactions: o.Interactions = None
+    interactions: o.InteractionsOption = None
     no_random_weights: Annotated[
         bool, option("--no-random-weights", help="Leave out the control: copies of the models with random weights")
     ] = False

@@ -19,7 +19,7 @@ class EncoderOptions:
 
     HEADING: ClassVar[str] = "Models"
 
-    pooling: o.Pooling = None
+    pooling: o.PoolingOption = None
     max_length: o.MaxLength = None
     query_prompt: o.QueryPrompt = None
     passage_prompt: o.PassagePrompt = None
@@ -46,10 +46,10 @@ class TextOptions:
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     source: TextOptions,
     models: EncoderOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     dry_run: o.DryRun = False,

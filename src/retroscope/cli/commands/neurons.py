@@ -149,14 +149,14 @@ class AblationOptions:
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     source: SourceOptions,
     models: o.ModelOptions,
     attribution: AttributionOptions,
     ablation: AblationOptions,
     options: o.RunOptions,
     output: o.ReportOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
 ) -> None:
     """Measure which FFN neurons retrieval depends on.
 

@@ -48,7 +48,7 @@ class TransplantOptions:
             default=written(f"{SWEEP}.passages", "1000"),
         ),
     ] = None
-    interactions: o.Interactions = None
+    interactions: o.InteractionsOption = None
 
     def values(self) -> o.SettingValues:
         """Return the settings of the transplants."""
