@@ -32,7 +32,7 @@ def of(name: str, side: AttributedModel) -> str:
     return f"of {side.name}" if name == MODEL else f"of the {name} side"
 
 
-def ablated(name: str, side: AttributedModel) -> list[Statement]:
+def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     """Say whether fixing the named neurons harms retrieval more than fixing others does, and at which shares."""
     if side.ablation is None:
         text = (
