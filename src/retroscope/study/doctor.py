@@ -17,8 +17,8 @@ from retroscope.inputs.load import compared_like, retriever_of
 from retroscope.inputs.pairing import recipe_differences, same_tokens
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.similarities import similarities
+from retroscope.typesetting.documents import Record
 
-Record = dict[str, Any]
 WIDTH = 100
 TRIED, UNKNOWN = "mean", "unknown"  # pooling, where nobody says it
 

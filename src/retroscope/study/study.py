@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.measurement import Measurement, Run, load_measurement
+from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
+from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.measurement import Run
 from retroscope.analyses.retrieval.result import RankedPassage, RetrievalResult, TopPassages
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import Run
 from retroscope.scores import Scores, align
 from retroscope.statistics.difference import Flip, flips
 from retroscope.typesetting.subject import AFTER, BEFORE
