@@ -15,7 +15,7 @@ from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.facts import collection_of, model_of
+from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS
 from retroscope.study.report import Report, write_report
 from retroscope.typesetting.subject import Subject
@@ -59,8 +59,8 @@ class Study:
         facts, settings = self.facts, self.settings
         return Subject(
             title=facts["title"],
-            models={side: model_of(one) for side, one in facts["models"].items()},
-            collections=tuple(collection_of(one) for one in facts["collections"]),
+            models={side: model_from_facts(one) for side, one in facts["models"].items()},
+            collections=tuple(collection_from_facts(one) for one in facts["collections"]),
             protocol=settings["protocol"],
             measures=tuple(settings["measures"]),
             statistics=read_as(ComparisonSettings, settings["statistics"], "statistics"),
