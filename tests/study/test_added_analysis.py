@@ -15,7 +15,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.plan import plan_study
 from retroscope.study.run import KEPT, Runnable, run_study
 from retroscope.study.settings import from_values, to_yaml
@@ -65,7 +65,7 @@ def test_it_is_planned_run_saved_and_reported(
     assert (tmp_path / "out" / "measured" / "tokens" / "0" / "measurement.json").is_file()
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
     loaded = load_study(tmp_path / "out")
-    assert in_words(loaded.report_contents) == outcome.text()
+    assert console_text(loaded.report_contents) == outcome.text()
     assert loaded.summary() == outcome.document()
 
 

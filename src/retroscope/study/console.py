@@ -4,7 +4,7 @@ from retroscope.study.report import Report
 from retroscope.typesetting.console import bullet_list, page, statement_list, table
 
 
-def in_words(report: Report) -> str:
+def console_text(report: Report) -> str:
     """Return alarms, headline, the other statements, caveats, and the tables that a terminal shows."""
     subject, verdict = report.subject, report.verdict
     width = max(len(side) for side in subject.models)

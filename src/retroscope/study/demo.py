@@ -155,7 +155,7 @@ def about(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def in_words(rows: list[dict[str, Any]]) -> str:
+def exposures_table(rows: list[dict[str, Any]]) -> str:
     """Return the scores by stratum as a table of text."""
     lines = [f"{MEASURE} by what was seen when ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
     lines += [

@@ -22,7 +22,7 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.runs import write_run, written_run
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.protocols import departures
 from retroscope.study.settings import as_values
@@ -213,7 +213,7 @@ class StudyOutcome:
 
     def text(self) -> str:
         """Return the study as plain text."""
-        return in_words(self.study.report_contents)
+        return console_text(self.study.report_contents)
 
 
 @dataclass(frozen=True, eq=False)
