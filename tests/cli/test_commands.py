@@ -267,7 +267,7 @@ def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     found = document(cli(*words, line=NEURONS))
     assert found == json.loads((out / "neurons.json").read_text())
     assert {path.name for path in out.iterdir()} == {"report.html", "tables", "figures", "neurons.json", "neurons"}
-    assert (found["units"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
+    assert (found["examples"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
     assert {row["statistic"] for row in found["statistics"]} >= {"total", "gap", "gini"}
     said = cli(*words[:-1], line=NEURONS)
     assert (said.code, "Verdict" in said.out) == (0, True)

@@ -32,11 +32,11 @@ def activation_x_gradient(work: Work) -> Values:
         shares.append(one.shares[0])
         for site, seen in one.sites.items():
             products[site].append(seen.outputs[0] * seen.slope[0])
-    value = work.objective.of_units(torch.cat(shares))
+    value = work.objective.of_examples(torch.cat(shares))
     return {site: _values(work, value, torch.cat(products[site])) for site in work.sites}
 
 
-def _values(work: Work, value: Float[Tensor, "unit"], products: Float[Tensor, "text token neuron"]) -> SiteValues:
+def _values(work: Work, value: Float[Tensor, "example"], products: Float[Tensor, "text token neuron"]) -> SiteValues:
     magnitude, signed = over_tokens(products, work.objective)
     return SiteValues(
         magnitude=magnitude,

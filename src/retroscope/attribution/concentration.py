@@ -11,7 +11,7 @@ from torch import Tensor
 from retroscope.attribution.selection import TOP, how_many
 
 
-def gini(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
+def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
     """Gini index: 0 where all neurons are equal, 1 - 1/n where one holds everything.
 
     2 sum_k k v_(k) / (n sum v) - (n + 1) / n over the values in rising order (Hurley and Rickard 2009, Comparing
@@ -24,7 +24,7 @@ def gini(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
     return weighted / (n * ordered.sum(-1))
 
 
-def participation_ratio(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
+def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
     """(sum v)^2 / sum v^2 as a share of the neurons: 1 where all are equal, 1/n where one holds everything.
 
     The number of neurons that would give the same ratio if they shared everything equally (the reciprocal of the
@@ -37,7 +37,7 @@ def participation_ratio(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "
     return share
 
 
-def top_share(values: Float[Tensor, "unit neuron"], share: float = TOP) -> Float[Tensor, "unit"]:
+def top_share(values: Float[Tensor, "example neuron"], share: float = TOP) -> Float[Tensor, "example"]:
     """The part of the total that the largest `share` of the neurons holds, one neuron at least."""
     k = how_many(share, values.shape[-1])
     held: Tensor = values.topk(k, dim=-1).values.double().sum(-1)

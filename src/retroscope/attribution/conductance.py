@@ -53,7 +53,7 @@ def conductance(work: Work) -> Values:
             for site, flow in flows.items():
                 done[site].append(flow.total)
             flows = {}
-    met = work.objective.of_units(shares)
+    met = work.objective.of_examples(shares)
     return {site: _values(work, met, torch.cat(done[site])) for site in work.sites}
 
 
@@ -87,7 +87,7 @@ def _further(flow: _Flow | None, seen: Seen, from_zero: bool) -> _Flow:
     return _Flow(total, slope[-1:].clone(), output[-1:].clone())  # not a view that keeps all nodes alive
 
 
-def _values(work: Work, met: Float[Tensor, "node unit"], total: Float[Tensor, "text token neuron"]) -> SiteValues:
+def _values(work: Work, met: Float[Tensor, "node example"], total: Float[Tensor, "text token neuron"]) -> SiteValues:
     magnitude, signed = over_tokens(total, work.objective)
     return SiteValues(
         magnitude=magnitude,

@@ -29,7 +29,7 @@ COMPLETE_OVER: dict[str, str | None] = {
 }
 
 
-def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "unit"]]:
+def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "example"]]:
     """Relative completeness gap at every site: its own, or that of all sites together; NaN if nothing is claimed."""
     over, whole = COMPLETE_OVER[method], relative_gap(together(values))
     if over == EACH:

@@ -1,12 +1,12 @@
 """Overlap: do two retrievers use the same neurons? Read against how well each agrees with itself.
 
 A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
-order. The attribution of random halves of the units says by how much, and is the ceiling of any overlap. Halves are
-noisier than wholes, so `between` is also measured between halves, and only between halves that share no unit: half
-0 of the one against half 1 of the other, and the reverse. Halves that do share their units err alike, and would
+order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
+noisier than wholes, so `between` is also measured between halves, and only between halves that share no example: half
+0 of the one against half 1 of the other, and the reverse. Halves that do share their examples err alike, and would
 make two retrievers agree better than each does with itself. So `between` against `before_halves` and
 `after_halves` compares like with like: two retrievers that are the same have exactly their ceiling. `whole` is the
-overlap of the means over all units, higher than `between` and without a ceiling of its own.
+overlap of the means over all examples, higher than `between` and without a ceiling of its own.
 
 There is one split into halves, and its own luck is in the ceiling.
 """
@@ -38,8 +38,8 @@ class Overlap:
 
     Attributes:
         table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
-            `part`, `layer`, `measure`, `neurons`, `between` (halves of either against those of the other, no unit
-            shared), `before_halves`, `after_halves` (the ceilings), `whole` (means over all units), `chance`.
+            `part`, `layer`, `measure`, `neurons`, `between` (halves of either against those of the other, no example
+            shared), `before_halves`, `after_halves` (the ceilings), `whole` (means over all examples), `chance`.
             NaN where there is no order: all values equal, or a tie across the cut of the top set.
         by: what neurons are ordered by, "signed" or "share".
         top: share of the neurons in a top set.
@@ -54,12 +54,12 @@ def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "s
     """Jaccard index of the sets of top neurons, and Spearman's rank correlation of all, site by site and together.
 
     Args:
-        by: "signed" (mean signed value) or "share" (mean share of the unit's largest magnitude).
+        by: "signed" (mean signed value) or "share" (mean share of the example's largest magnitude).
         top: share of the neurons of a top set, one neuron at least.
 
     Raises:
         SettingsError: if `by` is unknown or `top` is no share.
-        AnalysisError: if the two are not of the same units, halves and shapes.
+        AnalysisError: if the two are not of the same examples, halves and shapes.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -145,12 +145,12 @@ def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> No
     if ids[0] != ids[1]:
         lost = sorted({*ids[0]} ^ {*ids[1]}) or ["the same, in another order"]
         raise AnalysisError(
-            f"these attributions are not of the same units:{listed(lost)}",
+            f"these attributions are not of the same examples:{listed(lost)}",
             fix="attribute both on the same collection with the same settings",
         )
     seeds = [made.recipe.get("seed") for made in (before, after)]
     if seeds[0] != seeds[1]:
         raise AnalysisError(
             f"the halves of these attributions were drawn with different seeds: {seeds[0]} and {seeds[1]}",
-            fix="attribute both with the same seed, or halves of the two share units",
+            fix="attribute both with the same seed, or halves of the two share examples",
         )

@@ -63,7 +63,7 @@ class Stretch:
         by_row = states.reshape(len(factors), -1, states.shape[-1])
         return (factors * by_row).to(states.dtype).reshape(states.shape)
 
-    def apart(self, states: Tensor) -> Float[Tensor, "node text token unit"]:
+    def apart(self, states: Tensor) -> Float[Tensor, "node text token example"]:
         """With nodes, texts and tokens apart, in float32, without the graph."""
         return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
 

@@ -77,18 +77,18 @@ class SiteValues:
         nodes: evaluations of the gradient.
     """
 
-    magnitude: Float[Tensor, "unit neuron"]
-    signed: Float[Tensor, "unit neuron"]
-    start: Float[Tensor, "unit"]
-    end: Float[Tensor, "unit"]
-    spread: Float[Tensor, "unit"]
-    nodes: Int[Tensor, "unit"]
+    magnitude: Float[Tensor, "example neuron"]
+    signed: Float[Tensor, "example neuron"]
+    start: Float[Tensor, "example"]
+    end: Float[Tensor, "example"]
+    spread: Float[Tensor, "example"]
+    nodes: Int[Tensor, "example"]
 
 
 Values = dict[Site, SiteValues]
 
 
-def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
+def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
     """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete.
 
     NaN where there is no path, hence no F(0); 0 where the miss is within what rounding leaves of F.
@@ -98,7 +98,7 @@ def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
     return torch.where(gap <= _told(values, torch.float32), torch.zeros_like(gap), gap / size)
 
 
-def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "unit"]:
+def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
     """How exactly F can be told at all: a difference of two values of F means nothing below that."""
     return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
@@ -111,36 +111,36 @@ def together(values: Values) -> SiteValues:
 
 
 def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
-    """The first rule; where its gap exceeds the tolerance, the next for the units that need it.
+    """The first rule; where its gap exceeds the tolerance, the next for the examples that need it.
 
     Args:
-        by_rule: the values of some units.
+        by_rule: the values of some examples.
         whole: that over which the method is complete.
     """
-    found = by_rule(work.quadrature.rules[0], list(range(work.objective.n_units)))
+    found = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:
-        open_units = torch.nonzero(_open(work, whole(found))).flatten().tolist()
-        if not open_units:
+        open_examples = torch.nonzero(_open(work, whole(found))).flatten().tolist()
+        if not open_examples:
             break
-        better = by_rule(rule, open_units)
-        found = {site: _replaced(values, better[site], open_units) for site, values in found.items()}
+        better = by_rule(rule, open_examples)
+        found = {site: _replaced(values, better[site], open_examples) for site, values in found.items()}
     return found
 
 
-def _open(work: Work, values: SiteValues) -> Bool[Tensor, "unit"]:
-    """Units whose gap is above the tolerance, and above what the precision can tell of F at all."""
+def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
+    """Examples whose gap is above the tolerance, and above what the precision can tell of F at all."""
     told = _told(values, PRECISIONS[work.precision] or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
 
 
-def only(found: SiteValues, units: Int[Tensor, "kept"]) -> SiteValues:
-    """The values of some units."""
-    return SiteValues(**{name: getattr(found, name)[units] for name in SiteValues.__dataclass_fields__})
+def only(found: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
+    """The values of some examples."""
+    return SiteValues(**{name: getattr(found, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
 def joined(parts: Sequence[Values]) -> Values:
-    """The values of units that were attributed apart, one after the other."""
+    """The values of examples that were attributed apart, one after the other."""
     names = SiteValues.__dataclass_fields__
     return {
         site: SiteValues(**{name: torch.cat([getattr(part[site], name) for part in parts]) for name in names})
@@ -148,12 +148,12 @@ def joined(parts: Sequence[Values]) -> Values:
     }
 
 
-def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:
-    """`found` with the rows of `units` replaced."""
+def _replaced(found: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
+    """`found` with the rows of `examples` replaced."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
         values = getattr(found, name).clone()
-        values[units] = getattr(better, name)
+        values[examples] = getattr(better, name)
         changes[name] = values
     return replace(found, **changes)
 
@@ -177,14 +177,14 @@ def collect(
     gradient: Float[Tensor, "text token neuron"],
     given: Float[Tensor, "text token input"],
     objective: Objective,
-) -> Float[Tensor, "unit neuron"]:
-    """sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every unit: methods.md, 4, step 3.
+) -> Float[Tensor, "example neuron"]:
+    """sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every example: methods.md, 4, step 3.
 
-    One matrix product a unit; no weight is copied or changed.
+    One matrix product an example; no weight is copied or changed.
     """
     rows = []
-    for unit in range(objective.n_units):
-        texts = objective.texts_of(unit)
+    for example in range(objective.n_examples):
+        texts = objective.texts_of(example)
         slope = gradient[texts].flatten(0, 1).T @ given[texts].flatten(0, 1).float()
         rows.append(slope.mul_(weight).abs_().sum(1))
     return torch.stack(rows)
@@ -192,11 +192,11 @@ def collect(
 
 def over_tokens(
     values: Float[Tensor, "text token neuron"], objective: Objective
-) -> tuple[Float[Tensor, "unit neuron"], Float[Tensor, "unit neuron"]]:
-    """The sum of sizes, and the sum, over the tokens of every unit."""
-    return per_unit(values.abs().sum(1), objective), per_unit(values.double().sum(1), objective)
+) -> tuple[Float[Tensor, "example neuron"], Float[Tensor, "example neuron"]]:
+    """The sum of sizes, and the sum, over the tokens of every example."""
+    return per_example(values.abs().sum(1), objective), per_example(values.double().sum(1), objective)
 
 
-def per_unit(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "unit neuron"]:
-    """The sum over the texts of every unit."""
-    return torch.stack([values[objective.texts_of(unit)].sum(0) for unit in range(objective.n_units)])
+def per_example(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "example neuron"]:
+    """The sum over the texts of every example."""
+    return torch.stack([values[objective.texts_of(example)].sum(0) for example in range(objective.n_examples)])

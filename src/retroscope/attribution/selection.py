@@ -66,11 +66,11 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
 
     Args:
         by: "signed" (mean signed value: what the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
-            share of the unit's largest magnitude).
+            share of the example's largest magnitude).
 
     Raises:
         SettingsError: if a name is unknown, or `intermediate` and `up` are both asked for.
-        AnalysisError: if there is no value to rank by, as for "share" where every unit is noise.
+        AnalysisError: if there is no value to rank by, as for "share" where every example is noise.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -102,7 +102,7 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
     if wrong or not values:
         raise AnalysisError(
             f"{wrong} neurons have no finite value {by!r}",
-            fix="rank by 'magnitude' or 'signed'; shares do not exist where every unit is noise",
+            fix="rank by 'magnitude' or 'signed'; shares do not exist where every example is noise",
         )
 
 

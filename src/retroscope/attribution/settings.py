@@ -31,10 +31,10 @@ class NeuronSettings:
             comparison; None: both there, the passage tower of a retriever alone.
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: see `RULES`.
         parts: FFN matrices whose output units are neurons: "intermediate", "output", and "up" where there is a gate.
-        thresholds: a neuron is active in a unit where its magnitude is at least this share of the unit's largest.
-        quantiles: of the neurons' shares, over units.
+        thresholds: a neuron is active in an example where its magnitude is at least this share of the largest there.
+        quantiles: of the neurons' shares, over examples.
         negatives: hard negatives among which `margin` finds the hardest.
-        limit: at most so many units, drawn with `seed`; 0 takes all.
+        limit: at most so many examples, drawn with `seed`; 0 takes all.
         seed: of that draw and of the halves that overlap is measured against.
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.

@@ -165,5 +165,5 @@ def _chosen(recorded: Tensor, record: Trace, rows: Rows) -> Tensor:
 
 
 def _tail(recorded: Tensor) -> tuple[int, ...]:
-    """Shape after the first dimension: [token, unit], or [unit] where texts and tokens are one dimension."""
+    """Shape after the first dimension: [token, example], or [example] where texts and tokens are one dimension."""
     return tuple(recorded.shape[1:])

@@ -132,7 +132,7 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(paired, part)
     if table.empty:
         return []
-    opening = f"Active neurons ({part}; relative to each unit's largest)"
+    opening = f"Active neurons ({part}; relative to each example's largest)"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
         return [_unchanged(opening, table, "threshold")]
@@ -151,7 +151,7 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
     said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
-    text = f"Active neurons ({part}; relative to each unit's largest), part of all: {said}."
+    text = f"Active neurons ({part}; relative to each example's largest), part of all: {said}."
     return [Statement(TOPIC, NOTE, text, (MODEL,))] if said else []
 
 

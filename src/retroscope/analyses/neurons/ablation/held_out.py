@@ -8,7 +8,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import folded
 from retroscope.errors import AnalysisError
 
-# target -> the coordinates of the scores that name the passages of a unit
+# target -> the coordinates of the scores that name the passages of an example
 PASSAGES_OF = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}
 
 
@@ -55,11 +55,11 @@ def evaluated_queries(
 
 def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
     """Return the judged queries that the attribution used."""
-    units = attribution.scores.query_ids
+    examples = attribution.scores.query_ids
     if (attribution.recipe["target"], attribution.recipe["tower"]) == ("norm", "passage"):
-        queries, passages = set[str](), _passage_texts(collection, units)
+        queries, passages = set[str](), _passage_texts(collection, examples)
     else:
-        known = [query for query in units if query in collection.queries]
+        known = [query for query in examples if query in collection.queries]
         queries = {folded(collection.queries[query].text) for query in known}
         relevant = [p for query in known for p in _relevant(collection, query)]
         passages = _passage_texts(collection, [*relevant, *_run(attribution)])
