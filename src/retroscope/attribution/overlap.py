@@ -28,7 +28,7 @@ MEASURES = ("jaccard", "spearman")
 ALL = 0  # the layer of rows over all layers; layers count from 1
 EVERY_PART = "all"
 
-Values = Float[np.ndarray, "neuron"]
+NeuronValues = Float[np.ndarray, "neuron"]
 Halves = Float[np.ndarray, "half neuron"]
 
 
@@ -78,7 +78,7 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
     n = len(whole)
     k = how_many(top, n)
 
-    def agree(a: Values, b: Values) -> float:
+    def agree(a: NeuronValues, b: NeuronValues) -> float:
         return jaccard(a, b, k) if measure == "jaccard" else rank_correlation(a, b)
 
     return {
@@ -91,7 +91,7 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
     }
 
 
-def jaccard(one: Values, two: Values, k: int) -> float:
+def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
     """Compute the Jaccard index of the two sets of the `k` largest: intersection over union.
 
     NaN where the k-th and the next value are equal, since then no set is the top one.
@@ -106,7 +106,7 @@ def jaccard(one: Values, two: Values, k: int) -> float:
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
-def rank_correlation(one: Values, two: Values) -> float:
+def rank_correlation(one: NeuronValues, two: NeuronValues) -> float:
     """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties; NaN if one side is constant."""
     if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
         return float("nan")
@@ -119,7 +119,7 @@ def chance_jaccard(n: int, k: int) -> float:
     return float((stats.hypergeom(n, k, k).pmf(shared) * shared / (2 * k - shared)).sum())
 
 
-def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, Values, Halves]]:
+def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
     """Part, layer, whole and halves of every site, then of every part, then of everything."""
     whole, halves = BY[by]
     parts = []
