@@ -28,7 +28,9 @@ import pandas as pd
 import zarr
 
 # What two runs of one version may differ in, and sentences that say which software made a number.
-LEFT_OUT = re.compile(r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema)(/|$)")
+LEFT_OUT = re.compile(
+    r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema)(/|$)"
+)
 SENTENCES = re.compile(r"/(verdict|unconfirmed|caveats|warnings|notes|statements)(/|\.parquet/|$)")
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e-?\d+)?")
 GONE = "(gone)"

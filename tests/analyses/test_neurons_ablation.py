@@ -13,7 +13,7 @@ import xarray as xr
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
-from retroscope.analyses.neurons.ablation.words import ablated
+from retroscope.analyses.neurons.ablation.words import ablation_statements
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
 from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
@@ -166,7 +166,7 @@ def with_large_units(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder)
 
 
 def judged(curves: AblationCurves, made: NeuronAttribution) -> str:
-    return ablated("model", AttributedModel("toy", made, curves))[0].text
+    return ablation_statements("model", AttributedModel("toy", made, curves))[0].text
 
 
 def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(

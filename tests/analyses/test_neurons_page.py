@@ -26,7 +26,7 @@ from retroscope.analyses.neurons.tables import (
 )
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.analyses.section import Reading, Section
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.report import Report, render, write_report
 from retroscope.study.verdict import verdict
 from retroscope.typesetting.latex import booktabs
@@ -329,14 +329,14 @@ def test_a_failed_self_test_marks_the_neurons_of_its_side() -> None:
 
 def test_the_summary_for_the_terminal_is_as_agreed() -> None:
     noisy = one_report(neuron_side(planted=20.0, noise=31, ablation=ablation()))
-    assert in_words(noisy) == GOLDEN.read_text("utf-8")
+    assert console_text(noisy) == GOLDEN.read_text("utf-8")
 
 
 def test_the_summary_cannot_steer_the_terminal() -> None:
-    text = in_words(one_report(title="a\x1b[2Jb"))
+    text = console_text(one_report(title="a\x1b[2Jb"))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 100
-    assert max(map(len, in_words(pair_report()).splitlines())) <= 100
+    assert max(map(len, console_text(pair_report()).splitlines())) <= 100
 
 
 def test_figures_of_the_second_tower_carry_its_name() -> None:

@@ -12,6 +12,8 @@ from retroscope.errors import CollectionError, RepresentationError, SettingsErro
 from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.study.embed import describe, embed, plan_embedding, read_lines
 from retroscope.study.settings import from_values
+from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+from retroscope.study.settings import ModelSettings, StudySettings, from_plain
 from tiny_study import Tiny
 
 LINES = [
@@ -79,7 +81,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySetting
 
 
 def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: Path) -> None:
-    said = describe(plan_embedding(settings, LINES, "query"), tmp_path / "out")
+    said = describe_embedding(plan_embedding(settings, LINES, "query"), tmp_path / "out")
     assert "retriever, query tower: " in said
     assert "prompt='dog '" in said
     assert "6 texts, 5 distinct, 0 that fill the maximum length" in said

@@ -63,7 +63,7 @@ class Context:
 
     @property
     def is_pair(self) -> bool:
-        """Whether two models are compared."""
+        """Return whether two models are compared."""
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":

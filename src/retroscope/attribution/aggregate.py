@@ -47,12 +47,12 @@ class Aggregates:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts, in the order of the statistics."""
+        """Return the parts, in the order of the statistics."""
         return self.settings.parts
 
 
 def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, examples: int) -> Aggregates:
-    """Empty aggregates for parts of these widths."""
+    """Make empty aggregates for parts of these widths."""
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
     arrays: Arrays = {
         "stats": np.full((examples, len(statistics), len(settings.parts), layers), np.nan),
@@ -169,7 +169,7 @@ def _set(
 def quantiles_of(
     bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
 ) -> Float[np.ndarray, "quantile layer neuron"]:
-    """Quantiles read from the bins: the geometric middle of the bin that holds them."""
+    """Read quantiles from a histogram: the geometric middle of the bin that each falls into."""
     total = bins.sum(-1, keepdims=True)
     reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
     width = -np.log(SMALLEST) / BINS

@@ -190,7 +190,7 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
 
 
 def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
-    """Relative distance that rounding may put between two vectors that should be one."""
+    """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
     dtype = PRECISIONS[settings.precision]
     eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == "tf32" else 0.0
     cast = 4 * eps * (encoder.anatomy.n_blocks + 1) ** 0.5

@@ -31,7 +31,7 @@ from retroscope.attribution.sites import Site
 
 
 def conductance(work: Work) -> Values:
-    """Conductance of every neuron; complete over no site.
+    """Compute the conductance of every neuron. It is not complete at any site.
 
     A block's residual connection carries the input past its FFN, so a site is no cut through the network. signed_i is
     the conductance, magnitude_i the sum of its sizes at each token. `start` and `end` are F along the input's path.
@@ -58,7 +58,7 @@ def conductance(work: Work) -> Values:
 
 
 def partition(rule: Rule) -> Float[np.ndarray, "node"]:
-    """The nodes of a rule with both ends of the path."""
+    """Return the nodes of a rule, with both ends of the path added."""
     return np.unique(np.concatenate([[0.0], rule.nodes, [1.0]]))
 
 

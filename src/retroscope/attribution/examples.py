@@ -54,7 +54,7 @@ def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
 def collection_examples(
     retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings
 ) -> list[Example]:
-    """The examples of a collection: its judged queries, or their texts where the target is `norm`.
+    """Return the examples of a collection: its judged queries, or their texts if the target is `norm`.
 
     A query with several relevant passages is attributed for the first. On the passage tower, `norm` takes the
     distinct relevant passages. `settings.limit` draws examples without replacement, the same whatever the model.
@@ -80,7 +80,7 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: NeuronSettings,
 ) -> list[Candidates]:
-    """The candidates of the queries that a margin attributes, each with one negative: the same for all retrievers.
+    """Return the queries of a margin, each with one negative, which is the same for all retrievers.
 
     It is the negative with the smallest mean rank among `settings.negatives`, ranked by every retriever with the one
     it scores highest first; of several, the one that comes first in the list.
@@ -119,7 +119,7 @@ def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
 
 
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[str]:
-    """What of a collection is not attributed, in words: queries without a negative, and those that were not drawn."""
+    """Describe what is not attributed: queries without a negative, and those that the sample left out."""
     if settings.target == "norm":
         total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
     else:
@@ -176,7 +176,7 @@ def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[st
 
 
 def objective(examples: Sequence[Example], *, cosine: bool, device: torch.device) -> Objective:
-    """What is asked of the texts of these examples, in order."""
+    """Return the objective of these examples: the scalar of each, as a function of its texts, in order."""
     others = [other for example in examples for other in example.others]
     numbers = [number for number, example in enumerate(examples) for _ in example.texts]
     signs = [sign for example in examples for sign in example.signs]

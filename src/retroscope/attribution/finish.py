@@ -20,7 +20,7 @@ CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all 
 def finished(
     plan: AttributionPlan, sums: Aggregates, row_tokens: int, precision_effect: float | None
 ) -> r.NeuronAttribution:
-    """Means, quantiles and scores of complete sums."""
+    """Compute means, quantiles and scores from the complete sums."""
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     told = {"row_tokens": row_tokens, "precision_effect": precision_effect, "lost": lost}
     facts = _facts(sums)

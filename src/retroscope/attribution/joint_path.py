@@ -20,7 +20,7 @@ from retroscope.attribution.sites import Site
 
 
 def joint_path(work: Work) -> Values:
-    """Attribution along the joint path; complete over all sites together.
+    """Attribute along the joint path, which scales all sites together; complete over their sum.
 
     magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`, `end`
     and `spread` are those of the one path, at every site.

@@ -42,13 +42,13 @@ class Objective:
 
     @property
     def n_examples(self) -> int:
-        """Examples in the batch."""
+        """Return the number of examples in the batch."""
         return int(self.example.max()) + 1
 
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Each row's own share of F; `texts` says which text of the batch a row is."""
+        """Return the share of F of each row; `texts` maps rows to the texts of the batch."""
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
             return length
@@ -58,32 +58,32 @@ class Objective:
         return self.sign[texts] * scores
 
     def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
-        """F of every example: the sum over its texts."""
+        """Sum the shares of F over the texts of every example."""
         total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
         for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
             total[..., example] += shares[..., text].double()
         return total
 
     def only(self, examples: Sequence[int]) -> "Objective":
-        """The same question about some examples, numbered anew; texts in the order of `examples`."""
+        """Return the objective of some examples, renumbered, with their texts in the order of `examples`."""
         texts = [text for example in examples for text in self.texts_of(example)]
         numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]
         return Objective(other, self.sign[texts], torch.tensor(numbers, device=self.example.device), self.cosine)
 
     def texts_of(self, example: int) -> list[int]:
-        """The texts of one example."""
+        """Return the texts of one example."""
         return [text for text, of in enumerate(self.example.tolist()) if of == example]
 
 
 def norms(texts: Sequence[object], device: torch.device) -> Objective:
-    """The `norm` of each text, every one an example."""
+    """Return the objective whose examples are single texts and whose scalar is the norm of the vector."""
     n = len(texts)
     return Objective(None, torch.ones(n, device=device), torch.arange(n, device=device))
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """The final vector without the head's normalisation, which would make its norm the constant 1."""
+    """Return the final vector before the head normalises it: after that its norm would always be 1."""
     recipe, vector = encoder.recipe, pooled
     if recipe.pooling == "pooler":
         vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()

@@ -28,7 +28,7 @@ MEASURES = ("jaccard", "spearman")
 ALL = 0  # the layer of rows over all layers; layers count from 1
 EVERY_PART = "all"
 
-Values = Float[np.ndarray, "neuron"]
+NeuronValues = Float[np.ndarray, "neuron"]
 Halves = Float[np.ndarray, "half neuron"]
 
 
@@ -51,7 +51,7 @@ class Overlap:
 
 
 def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "share", top: float = TOP) -> Overlap:
-    """Jaccard index of the sets of top neurons, and Spearman's rank correlation of all, site by site and together.
+    """Compare two attributions: Jaccard index of the top neurons and rank correlation of all, by site and overall.
 
     Args:
         by: "signed" (mean signed value) or "share" (mean share of the example's largest magnitude).
@@ -78,7 +78,7 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
     n = len(whole)
     k = how_many(top, n)
 
-    def agree(a: Values, b: Values) -> float:
+    def agree(a: NeuronValues, b: NeuronValues) -> float:
         return jaccard(a, b, k) if measure == "jaccard" else rank_correlation(a, b)
 
     return {
@@ -91,8 +91,8 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
     }
 
 
-def jaccard(one: Values, two: Values, k: int) -> float:
-    """Size of the intersection of the two sets of the `k` largest over that of their union.
+def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
+    """Compute the Jaccard index of the two sets of the `k` largest: intersection over union.
 
     NaN where the k-th and the next value are equal, since then no set is the top one.
     """
@@ -106,20 +106,20 @@ def jaccard(one: Values, two: Values, k: int) -> float:
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
-def rank_correlation(one: Values, two: Values) -> float:
-    """Spearman's correlation, ties sharing their mean rank (Spearman 1904); NaN where either is constant."""
+def rank_correlation(one: NeuronValues, two: NeuronValues) -> float:
+    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties; NaN if one side is constant."""
     if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
         return float("nan")
     return float(stats.spearmanr(one, two).statistic)
 
 
 def chance_jaccard(n: int, k: int) -> float:
-    """Expected Jaccard index of two random sets of k among n: E[m / (2k - m)], m hypergeometric."""
+    """Return the expected Jaccard index of two random sets of k among n: E[m / (2k - m)], m hypergeometric."""
     shared = np.arange(k + 1)
     return float((stats.hypergeom(n, k, k).pmf(shared) * shared / (2 * k - shared)).sum())
 
 
-def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, Values, Halves]]:
+def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
     """Part, layer, whole and halves of every site, then of every part, then of everything."""
     whole, halves = BY[by]
     parts = []

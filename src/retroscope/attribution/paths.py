@@ -44,7 +44,7 @@ class Work:
     precision: str = "float32"
 
     def cast(self) -> AbstractContextManager[object]:
-        """The context in which the scaled network runs."""
+        """Return the context in which the scaled network runs: its precision."""
         dtype = PRECISIONS[self.precision]
         if self.precision == "tf32":
             return _tensor_cores()
@@ -89,7 +89,7 @@ Values = dict[Site, SiteValues]
 
 
 def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
-    """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete.
+    """Compute |sum of signed values - (F(1) - F(0))| / sum of |signed values|: 0 if the integral is complete.
 
     NaN where there is no path, hence no F(0); 0 where the miss is within what rounding leaves of F.
     """
@@ -104,14 +104,14 @@ def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
 
 
 def together(values: Values) -> SiteValues:
-    """All sites as one, their neurons side by side: what a joint path is complete over."""
+    """Concatenate the neurons of all sites, as one site; a joint path is complete over that."""
     sites = list(values.values())
     magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
     return replace(sites[0], magnitude=magnitude, signed=signed)
 
 
 def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
-    """The first rule; where its gap exceeds the tolerance, the next for the examples that need it.
+    """Integrate by the first rule; for examples whose gap exceeds the tolerance, by the next.
 
     Args:
         by_rule: the values of some examples.
@@ -135,12 +135,12 @@ def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
 
 
 def only(found: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
-    """The values of some examples."""
+    """Return the values of some examples."""
     return SiteValues(**{name: getattr(found, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
 def joined(parts: Sequence[Values]) -> Values:
-    """The values of examples that were attributed apart, one after the other."""
+    """Concatenate the values of examples that were attributed in separate batches."""
     names = SiteValues.__dataclass_fields__
     return {
         site: SiteValues(**{name: torch.cat([getattr(part[site], name) for part in parts]) for name in names})
@@ -159,7 +159,7 @@ def _replaced(found: SiteValues, better: SiteValues, examples: list[int]) -> Sit
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
-    """Texts and nodes that run together: at most `rows` pairs, all nodes of a text together where they fit."""
+    """Divide texts and nodes into runs of at most `rows` pairs, with all nodes of a text in one run if they fit."""
     nodes_at_once = min(nodes, max(1, rows))
     texts_at_once = max(1, rows // nodes_at_once)
     for text in range(0, texts, texts_at_once):
@@ -168,7 +168,7 @@ def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
 
 
 def pairs(texts: Int[Tensor, "text"], nodes: int) -> Int[Tensor, "row"]:
-    """The text of each row, the rows being ordered by node and then by text."""
+    """Return the text of each row; rows are ordered by node, then by text."""
     return texts.repeat(nodes)
 
 
@@ -178,7 +178,7 @@ def collect(
     given: Float[Tensor, "text token input"],
     objective: Objective,
 ) -> Float[Tensor, "example neuron"]:
-    """sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every example: methods.md, 4, step 3.
+    """Compute sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every example: methods.md, 4, step 3.
 
     One matrix product an example; no weight is copied or changed.
     """
@@ -193,10 +193,10 @@ def collect(
 def over_tokens(
     values: Float[Tensor, "text token neuron"], objective: Objective
 ) -> tuple[Float[Tensor, "example neuron"], Float[Tensor, "example neuron"]]:
-    """The sum of sizes, and the sum, over the tokens of every example."""
+    """Sum over the tokens of every example: absolute values first, then signed values."""
     return per_example(values.abs().sum(1), objective), per_example(values.double().sum(1), objective)
 
 
 def per_example(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "example neuron"]:
-    """The sum over the texts of every example."""
+    """Sum over the texts of every example."""
     return torch.stack([values[objective.texts_of(example)].sum(0) for example in range(objective.n_examples)])

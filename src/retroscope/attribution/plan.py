@@ -50,12 +50,12 @@ class AttributionPlan:
 
     @property
     def bytes(self) -> int:
-        """Estimated memory beside the weights: the scaled network's passes, and the recorded one."""
+        """Estimate the memory besides the weights: passes of the scaled network, and the recorded pass."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
     def key(self) -> str:
-        """SHA-256 of all that makes the result: encoder, examples, settings, batches."""
+        """Return the SHA-256 of all that determines the result: encoder, examples, settings, batches."""
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
         told = {**asdict(replace(self.settings, memory=None)), "padding_pooled": self.padding_pooled}
         told["format"] = FORMAT
@@ -70,7 +70,7 @@ class AttributionPlan:
 
 
 def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Work:
-    """The work of one batch, with at most so many padded tokens of the scaled network at once."""
+    """Return the work of one batch, with at most `row_tokens` padded tokens of the scaled network at once."""
     examples = [plan.examples[i] for i in batch]
     padded = _padded(plan, batch)
     return Work(
@@ -90,7 +90,7 @@ def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
 
 
 def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: NeuronSettings) -> list[list[int]]:
-    """Examples that run together: in the order given if a size is set, else of like length, longest first.
+    """Divide the examples into batches: in their order if a size is set, else by length, longest first.
 
     They do not depend on the memory at hand, so that an interrupted run goes on with the same ones.
     """
@@ -113,7 +113,7 @@ def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], setting
 
 
 def facts(plan: AttributionPlan) -> dict[str, Any]:
-    """The plan as JSON-like values."""
+    """Return the plan as JSON-like values."""
     return {
         "examples": len(plan.examples),
         "texts": sum(len(example.texts) for example in plan.examples),

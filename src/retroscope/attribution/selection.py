@@ -38,7 +38,7 @@ class Ranking:
 
     @property
     def n(self) -> int:
-        """Neurons in all."""
+        """Return the number of neurons."""
         return sum(map(len, self.values))
 
 
@@ -50,7 +50,7 @@ class NeuronSet:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The layers in which they lie, of all parts."""
+        """Return the layers that contain any of the neurons."""
         return tuple(sorted({layer for layers in self.neurons.values() for layer, some in layers.items() if some}))
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class NeuronSet:
 
 
 def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
-    """The neurons of some parts by one of their values.
+    """Rank the neurons of some parts by one of their values.
 
     By default those of the first attributed part of `intermediate`, `up`, `output`: magnitudes of several parts are
     no one scale, being sums over as many weights as the matrix has inputs.
@@ -107,7 +107,7 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
 
 
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
-    """The nearest whole number of neurons to `fraction` of them, one at least.
+    """Choose the whole number of neurons nearest to `fraction` of them, one at least.
 
     - `top`: the largest values, ties by part, layer and number. By "signed" those that raise F most, not those that
       lower it most, whose ablation should help.

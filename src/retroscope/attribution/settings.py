@@ -73,12 +73,12 @@ class NeuronSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """The towers that a comparison attributes; the first is the one of the verdict's main statements."""
+        """Return the towers that a comparison attributes; the verdict's main statements are about the first."""
         return ("passage", "query") if self.tower in (None, "both") else (str(self.tower),)
 
     @property
     def scaled(self) -> str:
-        """The one tower of an attribution.
+        """Return the tower of an attribution of one tower.
 
         Raises:
             SettingsError: if both are asked for.
@@ -89,7 +89,7 @@ class NeuronSettings:
 
     @property
     def rule(self) -> str:
-        """The quadrature, by name."""
+        """Return the name of the quadrature."""
         return self.quadrature or RULES[self.method]
 
     def _check_lists(self) -> None:

@@ -41,7 +41,7 @@ class Integral:
 
 
 def weight_path(work: Work) -> Values:
-    """Attribution of every site, each scaled from 0 to 1 alone while the others stay as they are."""
+    """Attribute every site along its own path: its weights go from 0 to 1, all others stay."""
     with work.cast():
         record = trace(work.encoder, work.batch)
     return {site: _site(work, record, site) for site in work.sites}

@@ -13,27 +13,27 @@ PREFIX = "no_"
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SwitchedOff:
     """Analyses that are left out; `switches` adds a field for each that can be."""
 
     HEADING: ClassVar[str] = "Analyses"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the analyses that are left out."""
+        """Return the names of the analyses that are switched off."""
         return tuple(one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name))
 
 
-def switches() -> type[LeftOut]:
+def switches() -> type[SwitchedOff]:
     """Return the group of options `--no-NAME`; analyses of other packages have theirs, too."""
     options = [
         (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
         for name, analysis in _optional().items()
     ]
-    return make_dataclass("Switches", options, bases=(LeftOut,), frozen=True)
+    return make_dataclass("Switches", options, bases=(SwitchedOff,), frozen=True)
 
 
-def refuse_options_of(left_out: LeftOut, values: Mapping[str, object]) -> None:
+def refuse_options_of(left_out: SwitchedOff, values: Mapping[str, object]) -> None:
     """Refuse options of an analysis that is left out.
 
     Raises:

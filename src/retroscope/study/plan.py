@@ -67,7 +67,7 @@ class StudyPlan:
 
     @cached_property
     def towers(self) -> tuple[Mapping[str, Any], ...]:
-        """The texts that are encoded, each tower of each model once."""
+        """Return the facts of every tower whose texts are encoded, each tower of each model once."""
         shared = [
             tower_document(role, tower) | {"collection": context.collection.name}
             for context in self._contexts()
@@ -103,7 +103,7 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """The steps that cannot be measured and whose absence is worth a word."""
+        """Return the steps that cannot be measured, except those whose input is optional."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self) -> list[str]:

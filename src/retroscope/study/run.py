@@ -21,7 +21,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.retrieval.runs import write_run, written_run
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.protocols import departures
 from retroscope.study.settings import as_values
@@ -61,10 +61,10 @@ def compare(
         {BEFORE: before, AFTER: after}, (collection, *also), settings, trainings=trainings, cache=cache,
         progress=progress,
     )  # fmt: skip
-    return run(plan, progress)
+    return run_study(plan, progress)
 
 
-def run(plan: StudyPlan, progress: Progress | None = None) -> Study:
+def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read."""
     measured: dict[str, list[Measurement]] = {}
     for step in plan.steps:
@@ -196,7 +196,7 @@ def _same_vectors(context: Context) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class StudyOutcome:
     """A study that was run, and where: what a command writes and prints."""
 
     plan: StudyPlan
@@ -214,7 +214,7 @@ class Outcome:
 
     def text(self) -> str:
         """Return the study as plain text."""
-        return in_words(self.study.report_contents)
+        return console_text(self.study.report_contents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +231,6 @@ class Runnable:
         """Return the plan as JSON-like values."""
         return self.plan.document()
 
-    def run(self, progress: Progress) -> Outcome:
+    def run(self, progress: Progress) -> StudyOutcome:
         """Measure what is planned."""
-        return Outcome(self.plan, run(self.plan, progress))
+        return StudyOutcome(self.plan, run_study(self.plan, progress))

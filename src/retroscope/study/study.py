@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.measurement import Measurement, Run, load_measurement
+from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
+from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.facts import collection_of, model_of
+from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS
 from retroscope.study.report import Report, write_report
 from retroscope.typesetting.subject import Subject
@@ -55,12 +56,12 @@ class Study:
 
     @cached_property
     def subject(self) -> Subject:
-        """What was studied, as a report states it."""
+        """Return the names, models, collections and statistics that a report prints."""
         facts, settings = self.facts, self.settings
         return Subject(
             title=facts["title"],
-            models={side: model_of(one) for side, one in facts["models"].items()},
-            collections=tuple(collection_of(one) for one in facts["collections"]),
+            models={side: model_from_facts(one) for side, one in facts["models"].items()},
+            collections=tuple(collection_from_facts(one) for one in facts["collections"]),
             protocol=settings["protocol"],
             measures=tuple(settings["measures"]),
             statistics=read_as(ComparisonSettings, settings["statistics"], "statistics"),
@@ -74,12 +75,12 @@ class Study:
 
     @property
     def results(self) -> Mapping[str, Any]:
-        """The result of every analysis that has one, in reading order."""
+        """Return the result of every analysis that has one, in reading order."""
         return {name: found[0] for name, found in self._reported.items()}
 
     @cached_property
     def report_contents(self) -> Report:
-        """Everything that page, tables, terminal and `summary.json` say; made once."""
+        """Return what page, tables, terminal and `summary.json` print; computed once."""
         return Report(self.subject, {name: section for name, (_, section) in self._reported.items()})
 
     @cached_property

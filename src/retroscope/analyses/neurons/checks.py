@@ -90,7 +90,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
-    """Warn of the norm, which asks nothing about retrieval."""
+    """Warn if the target is the norm of an embedding, which does not measure retrieval."""
     if side.recipe.get("target") != "norm":
         return []
     text = (

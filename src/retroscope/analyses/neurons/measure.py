@@ -14,7 +14,7 @@ from retroscope.analyses.neurons.one_model import caveats_of_one
 from retroscope.analyses.neurons.plan import plan_of_one, plan_of_pair, towers_of
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
-from retroscope.analyses.neurons.stored import Towers, stored
+from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons
 from retroscope.attribution.examples import left_out
 from retroscope.attribution.overlap import overlap
@@ -107,7 +107,7 @@ def _unranked(made: NeuronAttribution) -> str:
     return "no ablation was run: every example is noise or not finite, so no neuron is above another"
 
 
-def _overlaps(towers: Towers) -> Iterator[tuple[str, pd.DataFrame]]:
+def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
     """Tower -> how far both sides name the same neurons, where their matrices are of one shape."""
     for tower, sides in towers.items():
         made = [one.attribution for one in sides.values()]

@@ -12,7 +12,7 @@ from retroscope.analyses.neurons.attribute import PUBLISHED, as_measured
 from retroscope.analyses.neurons.plan import planned
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import NeuronsSettings
-from retroscope.analyses.neurons.stored import Towers, stored
+from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.plan import AttributionPlan, facts
@@ -26,7 +26,9 @@ from retroscope.retrieval.measures import depth_caveats
 from retroscope.typesetting.subject import MODEL
 
 
-def caveats_of_one(context: Context, settings: NeuronsSettings, plan: AttributionPlan, towers: Towers) -> list[str]:
+def caveats_of_one(
+    context: Context, settings: NeuronsSettings, plan: AttributionPlan, towers: AttributedTowers
+) -> list[str]:
     """Return what the measures of the ablation leave out, which texts were cut, and the attribution's warnings."""
     shallow = []
     if settings.ablation is not None:
@@ -44,7 +46,7 @@ def _cut_texts(plan: AttributionPlan) -> list[str]:
     return [f"{many}, so their ends may be cut"] if full else []
 
 
-def _warnings(towers: Towers) -> list[str]:
+def _warnings(towers: AttributedTowers) -> list[str]:
     return [warning for sides in towers.values() for one in sides.values() for warning in one.attribution.warnings]
 
 

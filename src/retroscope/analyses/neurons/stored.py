@@ -14,11 +14,11 @@ from retroscope.scores import Scores
 
 TOWERS, OVERLAP, PLAN = "towers", "overlap", "plan"
 ATTRIBUTION, ABLATION, INTACT, AREAS = "attribution", "ablation", "intact", "areas"
-Towers = Mapping[str, Mapping[str, AttributedModel]]  # tower -> side -> its neurons
+AttributedTowers = Mapping[str, Mapping[str, AttributedModel]]  # tower -> side -> its neurons
 
 
 def stored(
-    towers: Towers,
+    towers: AttributedTowers,
     overlaps: Mapping[str, pd.DataFrame],
     *,
     plan: Mapping[str, Any] | None = None,

@@ -11,13 +11,13 @@ EXAMPLE = "retroscope probe facebook/contriever --pooling mean --data beir:data/
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     data: o.DataOptions,
     models: o.ModelOptions,
     probes: o.ProbeOptions,
     options: o.RunOptions,
     output: o.OutputOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
 ) -> None:
     """Measure at which layers relevance can be read.
 
