@@ -21,8 +21,8 @@ class Section:
 
     Attributes:
         statements: its conclusions, in reading order.
-        details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict only
-            where that one reports nothing.
+        details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict
+            only where that one reports nothing.
         unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
         figures: of the page and for paper.
         tables: name -> table of the page, and of a paper (LaTeX).
