@@ -1,6 +1,6 @@
-"""Are the numbers of two versions the same? Runs the same commands with both and compares every value.
+r"""Are the numbers of two versions the same? Runs the same commands with both and compares every value.
 
-    python benchmarks/same_numbers.py take OUT --names rooms --retroscope VENV/bin/retroscope --backbone A \\
+    python benchmarks/same_numbers.py take OUT --names rooms --retroscope VENV/bin/retroscope --backbone A \
         --retriever B --data SPEC
     python benchmarks/same_numbers.py diff OLD NEW [--renames benchmarks/renames.txt]
 
