@@ -26,7 +26,7 @@ def means_by(dim: str, records: Sequence[Mapping[str, Any]], subject: Subject, w
             "interval": [interval(row["ci_low"], row["ci_high"]) for row in records],
         }
     )
-    return PaperTable(printed, f"{what}: {one_model(subject)}.", explained(records, subject), NUMERIC)
+    return PaperTable(printed, f"{what}: {one_model(subject)}.", _covers(records, subject), NUMERIC)
 
 
 def one_model(subject: Subject) -> str:
@@ -34,8 +34,8 @@ def one_model(subject: Subject) -> str:
     return f"{subject.side(MODEL).name} on {subject.collection.name}"
 
 
-def explained(records: Sequence[Mapping[str, Any]], subject: Subject) -> str:
-    """Return what the intervals of means mean."""
+def _covers(records: Sequence[Mapping[str, Any]], subject: Subject) -> str:
+    """What the intervals are of."""
     queries = max((int(row["n"]) for row in records), default=0)
     level = f"{100 * subject.statistics.level:g} %"
     return f"Intervals: {level}, over {count(queries, 'query')}, not corrected for the number of rows."
