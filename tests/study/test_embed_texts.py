@@ -11,7 +11,7 @@ from retroscope.encoders.encode import encode_layers
 from retroscope.errors import CollectionError, RepresentationError, SettingsError
 from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
-from retroscope.study.settings import ModelSettings, StudySettings, from_values
+from retroscope.study.settings import from_values
 from tiny_study import Tiny
 
 LINES = [

@@ -100,7 +100,8 @@ class Study:
         needed = {other: made[other] for other in analysis.needs if other in made}
         results, sections = ({other: pair[k] for other, pair in needed.items()} for k in (0, 1))
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
-        if len(self.subject.models) == 1:
+        of_models = analysis.instrument is None and not analysis.needs  # reads the subject alone, of one model or two
+        if len(self.subject.models) == 1 and not of_models:
             if reporter.alone is not None and measurements:
                 made[name] = (measurements[0], reporter.alone(measurements[0], reading))
             return
