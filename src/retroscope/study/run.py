@@ -110,7 +110,7 @@ def _key(step: Step) -> str:
         "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
         "roles": list(context.models),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
-        "software": made_by(),
+        "software": made_by() | {"schema": str(SCHEMA)},
     }
     return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
