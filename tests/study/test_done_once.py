@@ -11,6 +11,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from retroscope.analyses import analyses, context
+from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Section
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection
@@ -18,7 +19,7 @@ from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.representations import represent
 from retroscope.study import report
 from retroscope.study.plan import StudyPlan, plan_study
@@ -139,6 +140,30 @@ def test_a_plan_runs_twice_and_measures_once(
     assert len([*kept.iterdir()]) == len(study.measured)
     forget(plan)
     assert [*kept.iterdir()] == []
+
+
+def test_what_was_kept_of_another_run_file_is_not_taken(
+    planned: Callable[[StudySettings], StudyPlan], collection: Collection, tmp_path: Path
+) -> None:
+    """The file has the same name both times, and other negatives."""
+    file = tmp_path / "negatives.run"
+    settings = replace(
+        VECTORS,
+        random_weights=False,
+        negatives=NegativesSettings(how="run", run=str(file), pool=20),
+        analyses={**VECTORS.analyses, **dict.fromkeys(("layers", "weights", "representations"))},
+    )
+
+    def probed(passages: list[str]) -> Measurement:
+        ranked = {q: [p for p in passages if p not in collection.qrels[q]][:20] for q in collection.judged_queries}
+        lines = [f"{q} Q0 {p} {n} {100 - n} tag" for q, found in ranked.items() for n, p in enumerate(found, start=1)]
+        file.write_text("\n".join(lines))
+        return run(planned(settings)).measured["probes"][0]
+
+    passages = list(collection.passages)
+    one, same, other = probed(passages), probed(passages), probed(passages[::-1])
+    assert same.seconds == one.seconds, "read, not measured again"
+    assert other.facts != one.facts
 
 
 def test_a_study_prints_as_a_person_reads_it(study: Study) -> None:

@@ -69,7 +69,7 @@ def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     measured: dict[str, list[Measurement]] = {}
     for step in plan.steps:
         if step.planned is not None:
-            measured.setdefault(step.analysis.name, []).append(_measured(step, _key(step), progress))
+            measured.setdefault(step.analysis.name, []).append(_measured(step, progress))
     settled = {name: tuple(found) for name, found in measured.items()}
     return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
 
@@ -81,9 +81,9 @@ def forget(plan: StudyPlan) -> None:
             shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)
 
 
-def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
+def _measured(step: Step, progress: Progress | None) -> Measurement:
     """The measurement of a step: read where a stopped run kept it, else made and kept."""
-    place = step.context.cache / KEPT / key
+    place = step.context.cache / KEPT / _key(step)
     if (place / FACTS).exists():
         runs = {file.stem: written_run(file) for file in place.glob("*.run")}
         return replace(load_measurement(place), runs=runs)
@@ -98,7 +98,7 @@ def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
 
 
 def _key(step: Step) -> str:
-    """SHA-256 of all that makes a measurement: models, collection, settings (those it needs, too), software."""
+    """SHA-256 of what makes a measurement: models, collection, settings (those it needs, too), run file, software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]
@@ -109,6 +109,7 @@ def _key(step: Step) -> str:
         "shared": plain(shared),
         "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
         "roles": list(context.models),
+        "run": None if shared.negatives.run is None else _digest(Path(shared.negatives.run)),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
         "software": made_by() | {"schema": str(SCHEMA)},
     }
@@ -119,6 +120,11 @@ def _plain_settings(settings: StudySettings, name: str) -> Any:
     """The settings of an analysis, JSON-like; None where it is left out."""
     chosen = settings.analyses.get(name)
     return None if chosen is None else plain(chosen)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:
