@@ -26,12 +26,12 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, Pretrai
 
 from published_neurons import published_attribution
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import text_examples
 from retroscope.attribution.methods import METHODS
 from retroscope.attribution.plan import AttributionPlan, work_of
 from retroscope.attribution.quadrature import quadrature
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.attribution.units import text_units
 from retroscope.encoders.anatomy import prove_anatomy
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
@@ -243,7 +243,7 @@ def scaling(encoder: Encoder, texts: list[str]) -> None:
 
 def _plan(encoder: Encoder, texts: list[str], rule: str, precision: str) -> AttributionPlan:
     settings = NeuronSettings(target="norm", quadrature=rule, precision=precision)
-    return plan_attribution(encoder, text_units([str(i) for i in range(len(texts))], texts), settings)
+    return plan_attribution(encoder, text_examples([str(i) for i in range(len(texts))], texts), settings)
 
 
 def _encoder(args: argparse.Namespace) -> Encoder:

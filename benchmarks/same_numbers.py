@@ -5,10 +5,12 @@ r"""Are the numbers of two versions the same? Runs the same commands with both a
     python benchmarks/same_numbers.py diff OLD NEW [--renames benchmarks/renames.txt]
 
 `take` runs the demo, a comparison by both protocols and a training grid on the demo's world; settings are fixed.
-`diff` reads every number, word and array of scores, tables and JSON, gives the old names their new ones (lines
-"PATTERN -> REPLACEMENT" of regular expressions, in order), and lists what differs; its status is 1 if anything does.
-Times, versions, paths and command lines are left out.
+`diff` reads every number, label and array of scores, tables and JSON, gives the old names their new ones (see
+renames.txt), and lists what differs; its status is 1 if anything does. Times, versions, paths and command lines are
+left out. Of the sentences of verdict and caveats the numbers are compared: their words and their order changed.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -16,7 +18,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,14 @@ import numpy as np
 import pandas as pd
 import zarr
 
-# What two runs of one version may differ in.
-LEFT_OUT = re.compile(r"/(timings|versions|command|machine|created|seconds|out|cache|source|path)(/|$)")
+# What two runs of one version may differ in, and sentences that say which software made a number.
+LEFT_OUT = re.compile(
+    r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema)(/|$)"
+)
+SENTENCES = re.compile(r"/(verdict|unconfirmed|caveats|warnings|notes|statements)(/|\.parquet/|$)")
+NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e-?\d+)?")
+GONE = "(gone)"
+SHOWN = 400
 SMALL = {  # the same settings by the names of either version
     "rooms": shlex.split(
         "--set ablation.passages=100 --set ablation.draws=2 --set ablation.fractions=[0.01,0.1] --set neurons.limit=8 "
@@ -60,7 +69,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.what == "take":
         return take(args)
-    return differences(args.old, args.new, renames(args.renames))
+    return differences(args.old, args.new, read_renames(args.renames))
 
 
 def take(args: argparse.Namespace) -> int:
@@ -83,21 +92,27 @@ def take(args: argparse.Namespace) -> int:
     return 0
 
 
-def differences(old: Path, new: Path, names: list[tuple[re.Pattern[str], str]]) -> int:
+def differences(old: Path, new: Path, table: Renames) -> int:
     """Print every value that differs; return 1 if there is any."""
     first, after = dict(values(old)), dict(values(new))
-    before = {renamed(key, names): value for key, value in first.items()}
-    if len(before) < len(first):
-        raise SystemExit(f"the renames give {len(first) - len(before)} values the name of another")
-    lost, added = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+    before: dict[str, Any] = {}
+    for key, value in first.items():
+        name = table.renamed(key)
+        if name is None:
+            continue
+        if name in before:
+            raise SystemExit(f"the renames give two values the name {name}")
+        before[name] = table.labelled(value)
+    lost = sorted(before.keys() - after.keys())
+    added = sorted(key for key in after.keys() - before.keys() if not table.is_new(key))
     moved = sorted(key for key in before.keys() & after.keys() if not same(before[key], after[key]))
     for what, keys in (("only in the old", lost), ("only in the new", added)):
-        print(*(f"{what}: {key}" for key in keys[:50]), f"{what}: {len(keys)}", sep="\n")
-    for key in moved[:50]:
+        print(*(f"{what}: {key}" for key in keys[:SHOWN]), f"{what}: {len(keys)}", sep="\n")
+    for key in moved[:SHOWN]:
         print(f"differs: {key}: {shown(before[key])} | {shown(after[key])}")
-    print(
-        f"{len(before)} values before, {len(after)} after; {len(moved)} of {len(before.keys() & after.keys())} differ"
-    )
+    both = before.keys() & after.keys()
+    numbers = sum(np.asarray(before[key]).size for key in both)
+    print(f"{len(both)} values ({numbers} numbers and labels) in both; {len(moved)} differ")
     return 1 if lost or added or moved else 0
 
 
@@ -108,7 +123,7 @@ def values(folder: Path) -> Iterator[tuple[str, Any]]:
         if ".zarr/" in where:
             continue
         if file.suffix == ".json":
-            yield from kept(where, json.loads(file.read_text(encoding="utf-8")))
+            yield from kept(where, in_order(json.loads(file.read_text(encoding="utf-8"))))
         elif file.suffix == ".parquet":
             frame = pd.read_parquet(file)
             yield from kept(where, {name: frame[name].to_numpy() for name in frame})
@@ -122,9 +137,25 @@ def arrays(group: zarr.Group) -> dict[str, Any]:
     return found | {name: arrays(inner) for name, inner in group.groups()}
 
 
+def in_order(document: Any) -> Any:
+    """Return a document whose lists of sentences are replaced by the numbers in them, sorted."""
+    if not isinstance(document, dict):
+        return document
+    return {
+        name: numbers_of(value) if SENTENCES.search(f"/{name}") and isinstance(value, list) else in_order(value)
+        for name, value in document.items()
+    }
+
+
+def numbers_of(sentences: list[Any]) -> dict[str, Any]:
+    """Return every number of some sentences, sorted."""
+    texts = [one["text"] if isinstance(one, dict) else str(one) for one in sentences]
+    return {"numbers": np.sort(np.array([float(n.replace(",", "")) for t in texts for n in NUMBER.findall(t)]))}
+
+
 def kept(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield what is under a name, but for what may differ between two runs."""
-    if LEFT_OUT.search(name):
+    if LEFT_OUT.search(name) or "/tables/verdict.parquet" in name:
         return
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -143,21 +174,49 @@ def same(one: Any, other: Any) -> bool:
         return False
     if first.dtype.kind == "f" and second.dtype.kind == "f":
         return bool(np.array_equal(first, second, equal_nan=True))
-    return bool(np.array_equal(first.astype(str), second.astype(str)))
+    return [str(one) for one in first.ravel()] == [str(one) for one in second.ravel()]
 
 
-def renames(file: Path | None) -> list[tuple[re.Pattern[str], str]]:
+@dataclass(frozen=True)
+class Renames:
+    """The table of renames: names of values, labels inside them, and what only the newer version writes."""
+
+    names: tuple[tuple[re.Pattern[str], str], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    new: tuple[re.Pattern[str], ...] = ()
+
+    def renamed(self, key: str) -> str | None:
+        """Return a name of the old version as the new one calls it; None for a value that is gone."""
+        for old, new in self.names:
+            if old.search(key):
+                if new == GONE:
+                    return None
+                key = old.sub(new, key)
+        return key
+
+    def labelled(self, value: Any) -> Any:
+        """Return a value with its labels renamed."""
+        if isinstance(value, str):
+            return self.labels.get(value, value)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "OTU":
+            return np.array([self.labels.get(str(one), str(one)) for one in value.ravel()]).reshape(value.shape)
+        return value
+
+    def is_new(self, key: str) -> bool:
+        """Return whether only the newer version writes a value of this name."""
+        return any(pattern.search(key) for pattern in self.new)
+
+
+def read_renames(file: Path | None) -> Renames:
     """Read the table of renames."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file else []
-    pairs = [line.split(" -> ") for line in lines if line.strip() and not line.startswith("#")]
-    return [(re.compile(old), new) for old, new in pairs]
-
-
-def renamed(key: str, names: list[tuple[re.Pattern[str], str]]) -> str:
-    """Return a name of the old version as the new one calls it."""
-    for old, new in names:
-        key = old.sub(new, key)
-    return key
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()] if file else []
+    lines = [line for line in lines if line and not line.startswith("#")]
+    pairs = [line.split(" -> ") for line in lines if " -> " in line and not line.startswith("= ")]
+    return Renames(
+        tuple((re.compile(old), new) for old, new in pairs),
+        dict(line[2:].split(" -> ", 1) for line in lines if line.startswith("= ")),
+        tuple(re.compile(line[2:]) for line in lines if line.startswith("+ ")),
+    )
 
 
 def shown(value: Any) -> str:

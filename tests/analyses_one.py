@@ -15,7 +15,7 @@ from retroscope.inputs.load import compared_like
 from retroscope.inputs.provenance import collection_facts, model_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.retrieval.runs import write_run
-from retroscope.study.facts import collection_of, model_of
+from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny
 
@@ -31,9 +31,10 @@ def context_of(tiny: Tiny, cache: Path, settings: StudySettings) -> Context:
 def subject_of(context: Context) -> Subject:
     """Return what a report says of the context's models and collection."""
     models = {
-        side: model_of(model_facts(one, dict(context.encoded(one).self_tests))) for side, one in context.models.items()
+        side: model_from_facts(model_facts(one, dict(context.encoded(one).self_tests)))
+        for side, one in context.models.items()
     }
-    collection = collection_of(collection_facts(context.collection, context.negatives()))
+    collection = collection_from_facts(collection_facts(context.collection, context.negatives()))
     settings = context.settings
     return Subject("test", models, (collection,), settings.protocol, settings.measures, settings.statistics)
 

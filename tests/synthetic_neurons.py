@@ -15,7 +15,7 @@ from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 from synthetic_subject import N_QUERIES, query_ids
 
-N_UNITS = 60
+N_EXAMPLES = 60
 BLOCKS = tuple(range(1, 7))
 WIDTHS = {"intermediate": 50, "output": 20}
 THRESHOLDS = (0.01, 0.1, 0.5)
@@ -24,17 +24,18 @@ CARRIER, CARRIERS = 3, (0, 1, 2, 3)  # in layer 3 of "intermediate", these neuro
 
 
 def magnitudes(planted: float, seed: int = 7) -> dict[str, np.ndarray]:
-    """part -> [unit, layer, neuron]; the planted neurons are `planted` times as large."""
+    """part -> [example, layer, neuron]; the planted neurons are `planted` times as large."""
     rng = np.random.default_rng(seed)
-    found = {part: rng.lognormal(sigma=0.7, size=(N_UNITS, len(BLOCKS), n)) for part, n in WIDTHS.items()}
+    found = {part: rng.lognormal(sigma=0.7, size=(N_EXAMPLES, len(BLOCKS), n)) for part, n in WIDTHS.items()}
     found["intermediate"][:, CARRIER - 1, list(CARRIERS)] *= planted
     return found
 
 
 def statistics_of(values: dict[str, np.ndarray], noise: int, gap: float) -> dict[str, np.ndarray]:
-    """statistic -> [unit, part, layer], by their definitions; the first `noise` units have no shape."""
+    """statistic -> [example, part, layer], by their definitions; the first `noise` examples have no shape."""
     largest = np.max([v.max(axis=(1, 2)) for v in values.values()], axis=0)
-    found = {"total": [], "gini": [], "participation": [], "top_1%": []} | {f"active@{t:g}": [] for t in THRESHOLDS}
+    names = ("total", "gini", "participation", "top_1%", *(f"active@{t:g}" for t in THRESHOLDS))
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for v in values.values():
         n, ordered = v.shape[-1], np.sort(v, axis=-1)
         found["total"].append(v.sum(-1))
@@ -61,7 +62,7 @@ def neuron_side(
 ) -> AttributedModel:
     values = magnitudes(planted, seed)
     stats = statistics_of(values, noise, gap)
-    coords = {"query": [f"q{i}" for i in range(N_UNITS)], "statistic": list(stats), "part": list(WIDTHS),
+    coords = {"query": [f"q{i}" for i in range(N_EXAMPLES)], "statistic": list(stats), "part": list(WIDTHS),
               "layer": list(BLOCKS)}  # fmt: skip
     scores = Scores("neurons", xr.DataArray(np.stack(list(stats.values()), axis=1), coords, tuple(coords)))
     largest = np.max([v.max(axis=(1, 2)) for v in values.values()], axis=0)[:, None, None]
@@ -71,7 +72,7 @@ def neuron_side(
             {
                 "mean": (place, v.mean(0)),
                 "signed": (place, v.mean(0)),
-                "share": (place, (v / largest)[noise:].mean(0) if noise < N_UNITS else np.full(v.shape[1:], np.nan)),
+                "share": (place, (v / largest)[noise:].mean(0) if noise < N_EXAMPLES else np.full(v.shape[1:], np.nan)),
                 "count": (("threshold", *place), [(v / largest >= t)[noise:].sum(0) for t in THRESHOLDS]),
             },
             {"layer": list(BLOCKS), "threshold": list(THRESHOLDS)},
@@ -80,7 +81,7 @@ def neuron_side(
     }
     recipe = {"target": "margin", "tower": "passage", "method": "weight_path", "quadrature": "gauss:4", "seed": 0}
     ablated = changes.pop("ablation", None)
-    made = NeuronAttribution(scores, neurons, N_UNITS, noise, recipe, **changes)
+    made = NeuronAttribution(scores, neurons, N_EXAMPLES, noise, recipe, **changes)
     return AttributedModel(model, made, ablated)
 
 
@@ -137,9 +138,9 @@ def ablation_table(values: np.ndarray, intact: np.ndarray) -> pd.DataFrame:
         not_above = int((random.mean(0) <= top.mean()).sum())
         rows.append(row | {"p": (1 + not_above) / (1 + random.shape[1])})
     table = pd.DataFrame(rows)
-    for p, claim in (("p_over_random", "over_random"), ("p_confirmed", "confirmed")):
-        table[p] = holm(table[p].to_numpy())
-        table[claim] = table[p] <= 0.05
+    for column, claim in (("p_over_random", "over_random"), ("p_confirmed", "confirmed")):
+        table[column] = holm(table[column].to_numpy())
+        table[claim] = table[column] <= 0.05
     return table
 
 

@@ -40,7 +40,7 @@ def main() -> None:
     collection = load_collection(args.data)
     start = perf_counter()
     made = attribute(retriever, collection, NeuronSettings(limit=args.units), state=args.state)
-    print(f"{retriever.name}: {made.units} units attributed in {perf_counter() - start:,.0f} s", flush=True)
+    print(f"{retriever.name}: {made.examples} units attributed in {perf_counter() - start:,.0f} s", flush=True)
     settings = AblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
                                 measures=("RR@10",), passages=args.passages)  # fmt: skip
     start = perf_counter()

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from published_neurons import published_attribution
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import text_examples
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import text_units
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
@@ -75,7 +75,7 @@ def ours(folder: Path, texts: Sequence[str], encoder_type: str, tower: str) -> C
     settings = NeuronSettings(
         target="norm", tower="query", quadrature="ielab-20", batch_size=BATCH, thresholds=THRESHOLDS, limit=0
     )
-    units = text_units([str(i) for i in range(len(texts))], texts)
+    units = text_examples([str(i) for i in range(len(texts))], texts)
     made = attribute_neurons(plan_attribution(encoder, units, settings, padding_pooled=True))
     return {
         (threshold, f"layer_{layer - 1}_{part}"): table["count"].sel(threshold=threshold, layer=layer).values

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from retroscope.study.grid_settings import GridSettings as GridSettings
     from retroscope.study.plan import plan_study as plan_study
     from retroscope.study.run import compare as compare
-    from retroscope.study.run import run as run
+    from retroscope.study.run import run_study as run_study
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
@@ -119,7 +119,7 @@ _HOMES = {
     "representation_drift": "drift.representations",
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",
-    "run": "study.run",
+    "run_study": "study.run",
     "self_test": "encoders.selftest",
     "summarise": "statistics.summaries",
 }

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +17,16 @@ from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.neurons import ANALYSIS, measure
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.attribute import attribute
+from retroscope.analyses.neurons.measure import INSTRUMENT
 from retroscope.analyses.neurons.one_model import plan_texts
 from retroscope.analyses.neurons.report import published_files
-from retroscope.analyses.neurons.result import NeuronResult
+from retroscope.analyses.neurons.result import AblationCurves, NeuronResult
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import attributed, stored
 from retroscope.analyses.section import Reading, Section
+from retroscope.attribution.examples import collection_examples, with_shared_negatives
+from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import collection_units, with_shared_negatives
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encode import encode_layers
@@ -98,7 +101,7 @@ def test_alone_each_retriever_would_take_another_negative(
     """The control: with each side's own hardest the two differ, so that the agreement above is no accident."""
     candidates = hard_negatives(collection, 4).candidates
     alone = [
-        [u.negative for u in collection_units(r, collection, candidates, NeuronSettings())]
+        [u.negative for u in collection_examples(r, collection, candidates, NeuronSettings())]
         for r in (backbone, retriever)
     ]
     assert alone[0] != alone[1]
@@ -147,6 +150,8 @@ def test_what_is_measured_is_kept_to_the_last_bit(context: Context, pair: Measur
         for side in SIDES:
             assert_same(first[tower][side].attribution, again[tower][side].attribution)
             one, two = first[tower][side].ablation, again[tower][side].ablation
+            assert one is not None
+            assert two is not None
             xr.testing.assert_identical(one.scores.values, two.scores.values)
             xr.testing.assert_identical(one.intact.values, two.intact.values)
             pd.testing.assert_frame_equal(one.table, two.table)
@@ -154,7 +159,7 @@ def test_what_is_measured_is_kept_to_the_last_bit(context: Context, pair: Measur
             assert (one.recipe, one.warnings, one.scores.passages) == (two.recipe, two.warnings, two.scores.passages)
 
 
-def assert_same(one, two) -> None:
+def assert_same(one: NeuronAttribution, two: NeuronAttribution) -> None:
     xr.testing.assert_identical(one.scores.values.rename("values"), two.scores.values.rename("values"))
     assert (one.scores.passages, one.scores.warnings) == (two.scores.passages, two.scores.warnings)
     assert [*one.neurons] == [*two.neurons]
@@ -162,15 +167,14 @@ def assert_same(one, two) -> None:
         xr.testing.assert_identical(neurons, two.neurons[part])
         assert [*neurons.data_vars] == [*two.neurons[part].data_vars]
         assert {n: str(v.dtype) for n, v in neurons.items()} == {n: str(v.dtype) for n, v in two.neurons[part].items()}
-    assert (one.units, one.noise, one.recipe, one.warnings) == (two.units, two.noise, two.recipe, two.warnings)
+    assert (one.examples, one.noise, one.recipe, one.warnings) == (two.examples, two.noise, two.recipe, two.warnings)
     assert one.noise_warned == two.noise_warned
 
 
 def test_an_attribution_that_was_never_kept_is_the_one_that_was(context: Context, tmp_path: Path) -> None:
     """Against what `measure` returned, not what was loaded: warnings of the side included, which no array carries."""
-    instrument = ANALYSIS.instrument()
     settings = replace(QUICK, ablation=None)
-    found = instrument.measure(context, settings, instrument.plan(context, settings))
+    found = INSTRUMENT.measure(context, settings, INSTRUMENT.plan(context, settings))
     found.save(tmp_path / "kept")
     kept = load_measurement(tmp_path / "kept")
     fresh, loaded = (attributed(one)["passage"]["after"].attribution for one in (found, kept))
@@ -193,18 +197,18 @@ def test_one_tower_is_enough_if_it_is_asked_for(context: Context, tmp_path: Path
 
 
 def test_what_a_pair_takes_is_said_before(context: Context) -> None:
-    planned = ANALYSIS.instrument().plan(context, QUICK)
+    planned = INSTRUMENT.plan(context, QUICK)
     roles = [f"{side}, {tower} tower" for side in SIDES for tower in ("passage", "query")]
     assert list(planned.document["neurons"]) == roles
     size = planned.document["neurons"]["after, passage tower"]
-    assert (size["ablations"], size["ablation_texts"]) == (QUICK.ablation.ablations + 2, 180)
-    assert planned.lines[0].startswith("before, passage tower: neurons of 6 units, about ")
+    assert (size["ablations"], size["ablation_texts"]) == (2 * (4 + 2) + 2, 180)
+    assert planned.lines[0].startswith("before, passage tower: neurons of 6 examples, about ")
     assert planned.seconds > 0
 
 
-def single(context: Context, **settings: object) -> Context:
+def single(context: Context) -> Context:
     """The retriever alone."""
-    return replace(context, models={"model": context.models["after"]}, settings=replace(context.settings, **settings))
+    return replace(context, models={"model": context.models["after"]})
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +224,9 @@ def alone(found: Measurement, context: Context) -> Section:
 
 def test_one_model_has_one_tower_and_a_document(context: Context, one: Measurement) -> None:
     section = alone(one, single(context))
-    assert {*section.document} == {"plan", "units", "noise", "recipe", "warnings", "ablation", "statistics", "top"}
+    assert {*section.document} == {"plan", "examples", "noise", "recipe", "warnings", "ablation", "statistics", "top"}
     assert section.document["recipe"]["tower"] == "passage"
-    assert section.document["plan"]["units"] == 6
+    assert section.document["plan"]["examples"] == 6
     shares = [row["share"] for row in section.document["top"]]
     assert len(shares) == 20
     assert shares == sorted(shares, reverse=True)
@@ -235,20 +239,20 @@ def test_one_model_has_one_tower_and_a_document(context: Context, one: Measureme
 def test_one_model_is_not_asked_for_both_towers(context: Context) -> None:
     settings = replace(QUICK, attribution=replace(QUICK.attribution, tower="both"))
     with pytest.raises(SettingsError, match=r"one attribution scales one tower(.|\n)*give query or passage"):
-        ANALYSIS.instrument().refusal(single(context), settings)
+        INSTRUMENT.refusal(single(context), settings)
 
 
 def test_the_plan_of_one_model_is_carried_out_and_not_made_again(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    instrument, settings = ANALYSIS.instrument(), replace(QUICK, ablation=None)
-    planned = instrument.plan(single(context), settings)
+    settings = replace(QUICK, ablation=None)
+    planned = INSTRUMENT.plan(single(context), settings)
 
     def never(*given: object, **named: object) -> None:
         raise AssertionError("planned again")
 
     monkeypatch.setattr(measure, "plan_on_collection", never)
-    found = instrument.measure(single(context), settings, planned)
+    found = INSTRUMENT.measure(single(context), settings, planned)
     assert found.facts["plan"] == planned.document["plan"]
 
 
@@ -261,16 +265,16 @@ def test_the_published_protocol_ablates_the_retriever_as_it_searches(
     context = replace(context, models={"model": retriever})
     ablated: list[Retriever] = []
 
-    def watched(retriever: Retriever, *rest, **named):
+    def watched(retriever: Retriever, *rest: Any, **named: Any) -> AblationCurves:
         ablated.append(retriever)
         return ablation_curves(retriever, *rest, **named)
 
     monkeypatch.setattr(measure, "ablation_curves", watched)
-    instrument = ANALYSIS.instrument()
-    found = attributed(instrument.measure(context, QUICK, instrument.plan(context, QUICK)))["passage"]["model"]
+    found = attributed(INSTRUMENT.measure(context, QUICK, INSTRUMENT.plan(context, QUICK)))["passage"]["model"]
     assert ablated == [retriever]
     assert found.recipe["recipe"]["pad_to_max"] is False  # the counts are of the published batches
     assert retriever.passage.recipe.pad_to_max is True
+    assert found.ablation is not None
     assert any("under another recipe" in w for w in found.ablation.warnings)
 
 
@@ -284,7 +288,7 @@ def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp
     settings = replace(STUDY, after=model, protocol="ielab-2025", analyses={"neurons": chosen})
     settings = replace(settings, after=replace(model, load=replace(model.load, pooling="mean")))
     plan = plan_texts(settings, texts, cache)
-    assert plan.document()["plan"]["units"] == 2, "equal texts are one"
+    assert plan.document()["plan"]["examples"] == 2, "equal texts are one"
     found = plan.measure()
     found.save(tmp_path / "kept")
     made = attributed(load_measurement(tmp_path / "kept"))["passage"]["model"]

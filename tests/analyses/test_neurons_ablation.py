@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,14 @@ import xarray as xr
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
-from retroscope.analyses.neurons.ablation.words import ablated
+from retroscope.analyses.neurons.ablation.words import ablation_statements
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
 from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import collection_examples
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, choose, ranked
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import collection_units
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encoder import Encoder, Retriever
@@ -67,6 +68,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     text, vector = slice(0, 8), slice(8, 16)
     with torch.no_grad():
         made.backbone.embed_tokens.weight[:, vector] = 0
+        block: Any
         for block in made.anatomy.blocks(made.backbone):
             block.self_attn.o_proj.weight[vector] = 0
             carried = block.mlp.down_proj.weight[vector].clone()
@@ -99,8 +101,8 @@ def naming(
     *chosen: tuple[int, int],
     ids: Sequence[str] = ("q00",),
     passages: dict[str, list[str]] | None = None,
-    **recipe: object,
-):
+    **recipe: Any,
+) -> NeuronAttribution:
     """An attribution whose largest signed values are those of these (layer, hidden unit) pairs, in order."""
     signed = np.full((2, 24), 0.01) * np.linspace(1, 2, 48).reshape(2, 24)
     for place, (layer, neuron) in enumerate(chosen):
@@ -158,13 +160,13 @@ def with_large_units(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder)
     made.backbone.load_state_dict(encoder.backbone.state_dict())
     useless = [i for i in range(24) if i not in PLANTED]
     with torch.no_grad():
-        made.anatomy.blocks(made.backbone)[1].mlp.down_proj.weight[:, useless] *= 10
+        block: Any = made.anatomy.blocks(made.backbone)[1]
+        block.mlp.down_proj.weight[:, useless] *= 10
     return Retriever("large and useless", made, made, "cosine")
 
 
-def judged(curves: AblationCurves, made: NeuronAttribution) -> tuple[AttributedModel, str]:
-    side = AttributedModel("toy", made, curves)
-    return side, ablated("model", side)[0].text
+def judged(curves: AblationCurves, made: NeuronAttribution) -> str:
+    return ablation_statements("model", AttributedModel("toy", made, curves))[0].text
 
 
 def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(
@@ -173,10 +175,10 @@ def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(
     """The ranking by size names only useless units; the attribution, the carrying ones."""
     made = naming(*((2, i) for i in PLANTED))
     found = ablation_curves(with_large_units, collection, made, MANY)
-    side, text = judged(found, made)
+    text = judged(found, made)
     assert found.table.shared_with_largest.tolist() == [0]
     assert (found.scores.values.sel(how="largest", draw=0) == 1).all()  # as without any ablation
-    assert side.ablation.fractions_where("confirmed") == (ALL_PLANTED,)
+    assert found.fractions_where("confirmed") == (ALL_PLANTED,)
     assert "4 neurons, in 1 of 2 layers" in text
 
 
@@ -187,7 +189,7 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
 
     The old rule, against random neurons alone, confirms.
     """
-    block = retriever.passage.anatomy.blocks(retriever.passage.backbone)[1]
+    block: Any = retriever.passage.anatomy.blocks(retriever.passage.backbone)[1]
     kept = block.mlp.down_proj.weight.clone()
     try:
         with torch.no_grad():
@@ -197,10 +199,10 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     finally:
         with torch.no_grad():
             block.mlp.down_proj.weight.copy_(kept)
-    side, text = judged(found, made)
+    text = judged(found, made)
     assert found.table.shared_with_largest.tolist() == [1]
     assert found.table.over_random.tolist() == [True]
-    assert side.ablation.fractions_where("confirmed") == ()
+    assert found.fractions_where("confirmed") == ()
     assert "no evidence that the attribution finds more than large neurons" in text
     assert "100% of the top are among the largest, too." in text
 
@@ -209,7 +211,7 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     """From attribution to ablation, on the passage tower: nothing but the planted units can carry the margin."""
     candidates = [Candidates(f"q{i:02}", f"p{i:02}", (f"p{(i + 1) % N:02}", f"p{(i + 5) % N:02}")) for i in range(N)]
     settings = NeuronSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
-    units = collection_units(retriever, collection, candidates, settings)
+    units = collection_examples(retriever, collection, candidates, settings)
     assert [unit.positive for unit in units] == [f"p{i:02}" for i in range(N)]
     made = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
     second = made.neurons["intermediate"]["mean"].sel(layer=2).values
@@ -356,7 +358,7 @@ OWN = [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q9", "p9")]
     ],
 )
 def test_what_counts_as_a_part_in_the_attribution(
-    ids: list[str], recipe: dict[str, str], judgments: list[tuple[str, str]], kept: tuple[str, ...]
+    ids: list[str], recipe: dict[str, Any], judgments: list[tuple[str, str]], kept: tuple[str, ...]
 ) -> None:
     made = naming((2, 3), ids=ids, **recipe)
     assert evaluated_queries(small(judgments), made, held_out=True).ids == kept
@@ -468,6 +470,6 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
         ({"measures": ("RX@10",)}, "unknown measure 'RX@10'"),
     ],
 )
-def test_wrong_settings_say_what_to_do(changes: dict[str, object], message: str) -> None:
+def test_wrong_settings_say_what_to_do(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         AblationSettings(**changes)

@@ -15,51 +15,52 @@ from retroscope.analyses.neurons.frames import (
     neuron_rows,
     profile_rows,
 )
-from retroscope.analyses.neurons.result import TowerNeurons
+from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from synthetic_neurons import (
     BLOCKS,
-    N_UNITS,
+    N_EXAMPLES,
     THRESHOLDS,
     WIDTHS,
     ablation,
     alone,
     changed,
     neuron_side,
+    overlap_rows,
     tower_neurons,
 )
 
 
-def scaled(side, factor):
-    """Every unit's magnitudes times a factor of its own."""
+def scaled(side: AttributedModel, factor: np.ndarray) -> AttributedModel:
+    """Every example's magnitudes times a factor of its own."""
     values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total"}] = values.sel(statistic="total") * factor[:, None, None]
     return changed(side, scores=Scores("neurons", values))
 
 
-def test_layer_shares_sum_to_one_and_have_no_scale():
+def test_layer_shares_sum_to_one_and_have_no_scale() -> None:
     side = neuron_side(planted=5.0)
     shares = layer_shares(side.attribution).values
     np.testing.assert_allclose(shares.sum("layer"), 1.0)
-    factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_UNITS)
+    factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_EXAMPLES)
     np.testing.assert_allclose(layer_shares(scaled(side, factor).attribution).values, shares)
 
 
-def test_units_of_noise_have_no_layer_share_and_sound_ones_keep_theirs():
+def test_examples_of_noise_have_no_layer_share_and_sound_ones_keep_theirs() -> None:
     shares, fewer = (layer_shares(neuron_side(noise=n).attribution).values for n in (0, 7))
     assert np.isnan(fewer[:7]).all()
     np.testing.assert_array_equal(fewer[7:], shares[7:])
 
 
-def test_a_matrix_that_cannot_reach_the_target_has_no_layer_share():
+def test_a_matrix_that_cannot_reach_the_target_has_no_layer_share() -> None:
     side = neuron_side()
-    nothing = scaled(side, np.zeros(N_UNITS))
+    nothing = scaled(side, np.zeros(N_EXAMPLES))
     assert np.isnan(layer_shares(nothing.attribution).values).all()
     assert profile_rows(alone(nothing), LAYER_SHARE).empty
 
 
-def test_active_neurons_of_a_part_are_the_mean_over_its_layers():
+def test_active_neurons_of_a_part_are_the_mean_over_its_layers() -> None:
     found = activity_rows(tower_neurons())
     by_layer = layer_activity(tower_neurons())
     merged = by_layer.groupby(["part", "threshold", "side"])["value"].mean()
@@ -68,7 +69,7 @@ def test_active_neurons_of_a_part_are_the_mean_over_its_layers():
     assert len(found) == len(WIDTHS) * len(THRESHOLDS) * 2
 
 
-def test_both_sides_of_a_statistic_and_a_side_alone_agree():
+def test_both_sides_of_a_statistic_and_a_side_alone_agree() -> None:
     both = profile_rows(tower_neurons(), "gini")
     one = profile_rows(alone(tower_neurons().sides["after"]), "gini")
     after = both[both["side"] == "after"]
@@ -76,11 +77,11 @@ def test_both_sides_of_a_statistic_and_a_side_alone_agree():
     assert ((one["low"] < one["value"]) & (one["value"] < one["high"])).all()
 
 
-def test_nothing_is_tested_of_a_retriever_alone():
+def test_nothing_is_tested_of_a_retriever_alone() -> None:
     assert effect_rows(alone(neuron_side()), "gini").empty
 
 
-def test_there_is_one_row_for_every_neuron_with_its_aggregates():
+def test_there_is_one_row_for_every_neuron_with_its_aggregates() -> None:
     rows = neuron_rows(tower_neurons())
     assert len(rows) == 2 * len(BLOCKS) * sum(WIDTHS.values())
     assert not rows.duplicated(["side", "part", "layer", "neuron"]).any()
@@ -90,7 +91,7 @@ def test_there_is_one_row_for_every_neuron_with_its_aggregates():
     assert one["share"].item() == float(data["share"])
 
 
-def test_every_curve_of_an_ablation_is_there():
+def test_every_curve_of_an_ablation_is_there() -> None:
     rows = ablation_rows(ablation(draws=3))
     assert rows.groupby(["how", "draw"]).size().to_dict() == {
         **{(how, 0): 4 for how in ("top", "signed", "largest", "bottom")},
@@ -99,11 +100,11 @@ def test_every_curve_of_an_ablation_is_there():
     }
 
 
-def test_findings_that_cannot_be_read_are_errors():
+def test_findings_that_cannot_be_read_are_errors() -> None:
     with pytest.raises(AnalysisError, match=r"neurons of 2 sides without their difference\n  fix: give the paired"):
         TowerNeurons({"before": neuron_side(), "after": neuron_side()})
     with pytest.raises(AnalysisError, match=r"overlap of neurons lacks the columns \['chance'\]"):
-        tower_neurons(overlap=tower_neurons().overlap.drop(columns="chance"))
+        tower_neurons(overlap=overlap_rows().drop(columns="chance"))
     turned = neuron_side().attribution.scores.values.transpose("query", "layer", ...)
     with pytest.raises(AnalysisError, match=r"neurons: neuron scores need the dimensions .*\n  fix: transpose"):
         changed(neuron_side(), scores=Scores("neurons", turned))

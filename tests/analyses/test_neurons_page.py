@@ -26,7 +26,7 @@ from retroscope.analyses.neurons.tables import (
 )
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.analyses.section import Reading, Section
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.report import Report, render, write_report
 from retroscope.study.verdict import verdict
 from retroscope.typesetting.latex import booktabs
@@ -48,19 +48,20 @@ from synthetic_neurons import (
 from synthetic_subject import EVIL, collection, model, subject, tower
 
 GOLDEN = Path(__file__).parent / "golden_neurons.txt"
+Specs = dict[str, dict[str, Any]]
 OF_TWO = {"neuron_moves", "neuron_overlap"}  # figures that a retriever alone cannot have
 
 
 @pytest.fixture(scope="module")
-def specs():
+def specs() -> Specs:
     return {figure.name: figure.specification for figure in draw_neurons(tower_neurons())}
 
 
-def points(spec):
+def points(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for rows in spec["datasets"].values() for row in rows] if "datasets" in spec else inline(spec)
 
 
-def inline(spec):
+def inline(spec: Any) -> list[dict[str, Any]]:
     """Every row inside a specification."""
     if isinstance(spec, dict):
         own = spec["values"] if isinstance(spec.get("values"), list) and spec["values"][:1] == [
@@ -70,19 +71,19 @@ def inline(spec):
     return [row for value in spec for row in inline(value)] if isinstance(spec, list) else []
 
 
-def test_every_figure_is_drawn_and_says_how_to_read_it(specs):
+def test_every_figure_is_drawn_and_says_how_to_read_it(specs: Specs) -> None:
     assert list(specs) == list(FIGURES)
     figures = draw_neurons(tower_neurons())
     assert all(f.caption and f.alt and f.alt != f.caption and f.name in FIGURES for f in figures)
     assert all("nan" not in f.alt for f in figures)
 
 
-def test_a_retriever_alone_has_the_figures_of_one():
+def test_a_retriever_alone_has_the_figures_of_one() -> None:
     one = alone(neuron_side(ablation=ablation()))
     assert [f.name for f in draw_neurons(one)] == [name for name in FIGURES if name not in OF_TWO]
 
 
-def test_figures_hold_the_right_number_of_points(specs):
+def test_figures_hold_the_right_number_of_points(specs: Specs) -> None:
     places = len(WIDTHS) * len(BLOCKS)
     assert len(points(specs["neuron_profile"])) == 4 * places * 2
     assert len(points(specs["neuron_moves"])) == 4 * places
@@ -92,16 +93,18 @@ def test_figures_hold_the_right_number_of_points(specs):
     assert len(points(specs["neuron_overlap"])) == 2 * places * 4
 
 
-def test_specifications_fetch_nothing(specs):
+def test_specifications_fetch_nothing(specs: Specs) -> None:
     for spec in specs.values():
         text = json.dumps({k: v for k, v in spec.items() if k != "$schema"})
         assert "http" not in text
         assert '"url"' not in text
 
 
-def test_outcomes_agree_with_the_tests():
+def test_outcomes_agree_with_the_tests() -> None:
     found = moves(tower_neurons(), "gini")
-    table = tower_neurons().profile.table.sel(statistic="gini")
+    profile = tower_neurons().profile
+    assert profile is not None
+    table = profile.table.sel(statistic="gini")
     assert int((found["outcome"] == "higher after").sum()) == int(
         ((table["p_corrected"] < 0.05) & (table["effect"] > 0)).sum()
     )
@@ -110,7 +113,7 @@ def test_outcomes_agree_with_the_tests():
     assert shares["output", 3] == "no evidence"
 
 
-def test_fractions_are_on_a_logarithmic_axis(specs):
+def test_fractions_are_on_a_logarithmic_axis(specs: Specs) -> None:
     text = json.dumps(specs["neuron_ablation"])
     assert '"type": "log"' in text
     assert f'"values": {json.dumps(list(FRACTIONS))}' in text
@@ -123,7 +126,7 @@ def written_names(found: TowerNeurons, folder: Path) -> set[str]:
     return {path.name for path in written}
 
 
-def test_tables_read_back_as_they_were(tmp_path):
+def test_tables_read_back_as_they_were(tmp_path: Path) -> None:
     found = tower_neurons()
     written = written_names(found, tmp_path / "tables")
     papers = {f"{name}.tex" for name in PAPER_TABLES if name != "neuron_profile"}  # that one is of one model
@@ -137,7 +140,7 @@ def test_tables_read_back_as_they_were(tmp_path):
         assert csv.shape == make(found).shape
 
 
-def test_tables_of_a_retriever_alone(tmp_path):
+def test_tables_of_a_retriever_alone(tmp_path: Path) -> None:
     written = written_names(alone(neuron_side()), tmp_path / "tables")
     tables = ("neuron_profile", "neuron_thresholds", "neuron_thresholds_by_layer", "neuron_completeness", "neuron_maps")
     assert written == {
@@ -148,7 +151,7 @@ def test_tables_of_a_retriever_alone(tmp_path):
 
 @pytest.mark.parametrize("name", PAPER_TABLES)
 @pytest.mark.parametrize("kind", ["two", "one"])
-def test_every_paper_table_is_sound_latex_whatever_the_names(name, kind):
+def test_every_paper_table_is_sound_latex_whatever_the_names(name: str, kind: str) -> None:
     side = neuron_side(EVIL, ablation=ablation())
     found = tower_neurons(after=side) if kind == "two" else alone(side)
     latex = booktabs(PAPER_TABLES[name](found), name)
@@ -276,7 +279,7 @@ def test_the_report_on_disk_is_the_same_for_the_same_findings(tmp_path: Path) ->
 
 def test_a_recipe_in_another_order_makes_the_same_page() -> None:
     side = neuron_side()
-    turned = changed(side, recipe=dict(reversed(side.recipe.items())))
+    turned = changed(side, recipe=dict(reversed([*side.recipe.items()])))
     one, two = (render(one_report(s)) for s in (side, turned))
     assert one == two
 
@@ -295,7 +298,7 @@ def test_the_published_layout_reaches_page_and_folder(tmp_path: Path) -> None:
 
 def test_nothing_but_noise_makes_a_page_that_says_so() -> None:
     silent = neuron_side(noise=60)
-    assert "NEURONS ARE NOISE of toy-retriever: in 60 of 60 units" in render(one_report(silent))
+    assert "NEURONS ARE NOISE of toy-retriever: in 60 of 60 examples" in render(one_report(silent))
     noisy = tower_neurons(after=silent, overlap=overlap_rows().assign(after_halves=float("nan")))
     assert "NEURONS ARE NOISE of the after side" in render(pair_report(passage=noisy))
 
@@ -326,14 +329,14 @@ def test_a_failed_self_test_marks_the_neurons_of_its_side() -> None:
 
 def test_the_summary_for_the_terminal_is_as_agreed() -> None:
     noisy = one_report(neuron_side(planted=20.0, noise=31, ablation=ablation()))
-    assert in_words(noisy) == GOLDEN.read_text("utf-8")
+    assert console_text(noisy) == GOLDEN.read_text("utf-8")
 
 
 def test_the_summary_cannot_steer_the_terminal() -> None:
-    text = in_words(one_report(title="a\x1b[2Jb"))
+    text = console_text(one_report(title="a\x1b[2Jb"))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 100
-    assert max(map(len, in_words(pair_report()).splitlines())) <= 100
+    assert max(map(len, console_text(pair_report()).splitlines())) <= 100
 
 
 def test_figures_of_the_second_tower_carry_its_name() -> None:

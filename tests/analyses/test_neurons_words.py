@@ -8,26 +8,27 @@ import pandas as pd
 import pytest
 
 from retroscope.analyses.neurons.figures import draw_neurons
+from retroscope.analyses.neurons.result import AblationCurves, AttributedModel, TowerNeurons
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN
+from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN, Statement
 from synthetic_neurons import BLOCKS, ablation, alone, changed, neuron_side, overlap_rows, tower_neurons
 
 
-def said(found, start):
+def said(found: TowerNeurons, start: str) -> Statement:
     return next(s for s in neuron_statements(found) if s.text.startswith(start))
 
 
-def all_said(found, start):
+def all_said(found: TowerNeurons, start: str) -> list[Statement]:
     return [s for s in neuron_statements(found) if s.text.startswith(start)]
 
 
 NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
-def test_the_planted_layer_is_named_where_neurons_concentrate():
+def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
     found = said(tower_neurons(), "Concentration (intermediate)")
     assert found.tone == CHANGED
     assert "fewer neurons hold the attribution at layer 3, of 6 layers" in found.text
@@ -36,14 +37,14 @@ def test_the_planted_layer_is_named_where_neurons_concentrate():
     assert "Top-1 % share: 1 up, 0 down; participation: 0 up, 1 down." in found.text
 
 
-def test_the_reverse_is_said_in_reverse():
+def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
     found = said(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
     assert "more neurons share it at layer 3" in found.text
     assert "fewer neurons" not in found.text
 
 
-def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before():
+def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> None:
     peaks, moved = all_said(tower_neurons(), "Layers (intermediate)")
     assert "an even spread gives 0.167" in peaks.text
     assert "no layer stands out before" in peaks.text
@@ -52,7 +53,7 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before():
     assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
 
 
-def test_where_nothing_is_planted_nothing_is_claimed():
+def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     found = neuron_statements(NOTHING)
     assert not [s.text for s in found if s.tone in (CHANGED, EQUIVALENT)]
     assert [s.tone for s in all_said(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
@@ -60,8 +61,8 @@ def test_where_nothing_is_planted_nothing_is_claimed():
     assert all("no layer stands out after" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
 
 
-def moved(move, margin):
-    """The concentration statement where every statistic moved by `move` [unit, statistic, part, layer]."""
+def moved(move: np.ndarray, margin: float | None) -> Statement:
+    """The concentration statement where every statistic moved by `move` [example, statistic, part, layer]."""
     side = neuron_side()
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
@@ -69,16 +70,17 @@ def moved(move, margin):
     return said(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
 
 
-def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin():
+def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
     jitter = 1e-6 * np.random.default_rng(0).standard_normal(neuron_side().attribution.scores.values.shape)
     assert moved(jitter - jitter.mean(0), 0.05).tone == EQUIVALENT
     assert moved(jitter - jitter.mean(0), None).tone == NO_EVIDENCE
 
 
 @pytest.mark.parametrize("after", [neuron_side(planted=20.0), neuron_side(seed=7)])
-def test_without_a_margin_no_word_speaks_of_equivalence(after):
+def test_without_a_margin_no_word_speaks_of_equivalence(after: AttributedModel) -> None:
     """The margin of retrieval is none for neurons, so that none is given."""
     found = tower_neurons(after=after)
+    assert found.profile is not None
     assert found.profile.method["margin"] is None
     texts = [s.text for s in neuron_statements(found)]
     texts += [text for f in draw_neurons(found) for text in (f.caption, f.alt, json.dumps(f.specification))]
@@ -87,7 +89,7 @@ def test_without_a_margin_no_word_speaks_of_equivalence(after):
     assert EQUIVALENT not in {s.tone for s in neuron_statements(found)}
 
 
-def test_a_sure_but_negligible_change_says_both():
+def test_a_sure_but_negligible_change_says_both() -> None:
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
     found = moved(jitter, 0.05)
     assert found.tone == CHANGED
@@ -96,14 +98,14 @@ def test_a_sure_but_negligible_change_says_both():
     assert "negligible" not in said(tower_neurons(), "Concentration (intermediate)").text
 
 
-def test_activity_is_told_at_every_threshold():
+def test_activity_is_told_at_every_threshold() -> None:
     found = said(tower_neurons(), "Active neurons (output")
     assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in found.text  # the planted neurons set the scale of all
     assert "depends on the threshold" not in found.text
-    assert "relative to each unit's largest" in found.text
+    assert "relative to each example's largest" in found.text
 
 
-def test_an_answer_that_turns_with_the_threshold_is_said_to():
+def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
     one, two = neuron_side("b", seed=6), neuron_side(seed=6)
     values = two.attribution.scores.values.copy()
     for name, move in (("active@0.1", 0.1), ("active@0.5", -0.02)):
@@ -114,7 +116,7 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to():
     assert "The answer depends on the threshold." in found.text
 
 
-def test_overlap_is_told_beside_its_ceiling_and_not_tested():
+def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     found = said(tower_neurons(), "Overlap")
     assert found.tone == NOTE
     assert ", where their own noise allows 0." in found.text
@@ -123,26 +125,26 @@ def test_overlap_is_told_beside_its_ceiling_and_not_tested():
     assert not all_said(tower_neurons(overlap=None), "Overlap")
 
 
-def overlapping(**row):
+def overlapping(**row: float) -> str:
     rows = overlap_rows()
     here = (rows["part"] == "all") & (rows["measure"] == "jaccard")
     rows.loc[here, list(row)] = list(row.values())
     return said(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
 
 
-def test_a_noisy_side_does_not_make_two_agree():
+def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
     assert "0.110, where their own noise allows 0.300" in overlapping(between=0.11, before_halves=0.1, after_halves=0.9)
 
 
 @pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
-def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own):
+def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
     assert "0.020, which says nothing, as one does not even agree with itself" in text
     assert "noise allows" not in text
 
 
-def test_an_overlap_without_an_order_is_not_a_number():
+def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
     found = said(tower_neurons(overlap=rows), "Overlap")
@@ -150,13 +152,13 @@ def test_an_overlap_without_an_order_is_not_a_number():
     assert "nan" not in found.text
 
 
-def judged(made, **columns):
+def judged(made: AblationCurves, **columns: object) -> Statement:
     """The statement about the ablation of a retriever alone, with these columns of its table."""
     found = replace(made, table=made.table.assign(**columns))
     return said(alone(neuron_side(planted=20.0, ablation=found)), "Ablation")
 
 
-def test_ablation_that_harms_more_than_both_controls_confirms():
+def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     found = said(tower_neurons(), "Ablation confirms the neurons of the after side")
     assert found.tone == SHOWN
     assert found.rests_on == ("after",)
@@ -166,14 +168,14 @@ def test_ablation_that_harms_more_than_both_controls_confirms():
     assert "of the top by signed value in these layers +0.1" in found.text
 
 
-def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told():
+def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told() -> None:
     """The verdict is about all shares: harm at 10 % alone is named as that."""
     found = judged(ablation(), confirmed=[False, False, True, False])
     assert found.tone == SHOWN
     assert "at 10 % of them (1 of 4 shares, the smallest 10 %): fixing the top 10 % of them (42 neurons" in found.text
 
 
-def test_both_comparisons_are_told_with_their_p():
+def test_both_comparisons_are_told_with_their_p() -> None:
     p = {"p_queries": 0.011, "p_draws": 0.012, "p_largest": 0.013, "p_confirmed": 0.039}
     found = judged(ablation(), **p)
     for words in (
@@ -185,7 +187,7 @@ def test_both_comparisons_are_told_with_their_p():
 
 
 @pytest.mark.parametrize("largest", [0.4, 0.6])
-def test_large_neurons_that_harm_as_much_do_not_confirm(largest):
+def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
     """The top harms far more than random neurons do; so do the largest, which no gradient chose."""
     found = said(alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm")
     assert found.tone == CAUTION
@@ -194,7 +196,7 @@ def test_large_neurons_that_harm_as_much_do_not_confirm(largest):
     assert not all_said(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
 
 
-def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny():
+def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     """Every query says that the top costs more than these two draws; a third draw might cost as much."""
     found = judged(ablation(harm=0.4, draws=2), p_draws=0.06, confirmed=False, over_random=False)
     assert found.tone == CAUTION
@@ -204,7 +206,7 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny():
 
 
 @pytest.mark.parametrize("harm", [0.01, -0.2])
-def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
+def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -> None:
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
     found = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
     statement = said(found, "Ablation does not confirm the neurons of the after side")
@@ -216,7 +218,7 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm):
     assert said(found, "Ablation confirms the neurons of the before side").doubts == ()
 
 
-def test_queries_that_chose_the_neurons_show_nothing():
+def test_queries_that_chose_the_neurons_show_nothing() -> None:
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
     found = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
@@ -229,7 +231,7 @@ def test_queries_that_chose_the_neurons_show_nothing():
     assert said(found, "Concentration (intermediate)").doubts == (mark,)
 
 
-def test_without_an_ablation_a_count_is_not_evidence():
+def test_without_an_ablation_a_count_is_not_evidence() -> None:
     found = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     told = all_said(found, "No ablation was run")
     assert [s.tone for s in told] == [CAUTION, CAUTION]
@@ -239,14 +241,14 @@ def test_without_an_ablation_a_count_is_not_evidence():
     assert said(found, "Concentration (output)").doubts == ()  # nothing is claimed there
 
 
-def test_a_collection_that_is_too_easy_is_said_to_be():
+def test_a_collection_that_is_too_easy_is_said_to_be() -> None:
     whole = ablation()
     easy = replace(whole, table=whole.table.assign(intact=0.995))
     assert "Intact RR@10 is nearly perfect" in said(alone(neuron_side(ablation=easy)), "Ablation").text
     assert "nearly perfect" not in said(alone(neuron_side(ablation=whole)), "Ablation").text
 
 
-def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said():
+def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None:
     whole = ablation()
     weak = replace(
         whole,
@@ -261,7 +263,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said():
 
 
 @pytest.mark.parametrize(("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, ALARM), (60, ALARM)])
-def test_noise_is_a_caution_and_from_half_of_the_units_an_alarm(noise, tone):
+def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, tone: str | None) -> None:
     found = alone(neuron_side(noise=noise))
     tones = [s.tone for s in neuron_statements(found) if "moves by no more than rounding" in s.text]
     assert tones == ([tone] if tone else [])
@@ -270,15 +272,17 @@ def test_noise_is_a_caution_and_from_half_of_the_units_an_alarm(noise, tone):
         assert all("NEURONS ARE NOISE of toy-retriever (see above)" in s.doubts for s in marked)
 
 
-def test_noise_that_the_attribution_tells_of_is_told_once():
+def test_noise_that_the_attribution_tells_of_is_told_once() -> None:
     found = alone(
-        neuron_side(noise=5, warnings=("noise: in 5 of 60 units F moves by no more than rounding",), noise_warned=True)
+        neuron_side(
+            noise=5, warnings=("noise: in 5 of 60 examples F moves by no more than rounding",), noise_warned=True
+        )
     )
     assert len([s for s in neuron_statements(found) if "no more than rounding" in s.text]) == 1
 
 
 @pytest.mark.parametrize(("gap", "tone"), [(0.005, NOTE), (0.05, CAUTION), (0.5, ALARM), (np.nan, NOTE)])
-def test_completeness_is_always_told(gap, tone):
+def test_completeness_is_always_told(gap: float, tone: str | None) -> None:
     found = alone(neuron_side(gap=gap, ablation=ablation()))
     (statement,) = [s for s in neuron_statements(found) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.tone == tone
@@ -287,7 +291,7 @@ def test_completeness_is_always_told(gap, tone):
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == ALARM else ())
 
 
-def with_gaps(by_layer, weight):
+def with_gaps(by_layer: list[float], weight: list[float]) -> AttributedModel:
     """A side whose gaps and totals are given by layer, the same in every part."""
     side = neuron_side(ablation=ablation())
     values = side.attribution.scores.values.copy()
@@ -296,7 +300,7 @@ def with_gaps(by_layer, weight):
     return changed(side, scores=replace(side.attribution.scores, values=values))
 
 
-def test_completeness_is_judged_where_the_attribution_lies():
+def test_completeness_is_judged_where_the_attribution_lies() -> None:
     """stories260K's gaps: one median over all sites is .0002, and the layer that holds the attribution misses .095."""
     gaps = [0.0] * len(BLOCKS)
     gaps[:3] = [0.095, 0.0013, 0.0009]
@@ -313,32 +317,34 @@ def test_completeness_is_judged_where_the_attribution_lies():
     assert statement.tone == CAUTION
 
 
-def test_a_site_that_holds_hardly_any_attribution_is_not_judged():
+def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
     (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
     assert (statement.tone, "most at layer 2" in statement.text) == (NOTE, True)
 
 
-def test_the_norm_asks_nothing_about_retrieval():
+def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
     assert said(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
     assert not all_said(alone(side), "The target")
 
 
-def test_a_retriever_alone_is_described_and_nothing_changed():
+def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
     found = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
     assert {s.tone for s in found} == {SHOWN, NOTE}
     assert any("layer 3 holds most, 0.3" in s.text for s in found)
     assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in found)
 
 
-def test_warnings_of_the_comparison_are_told_once():
+def test_warnings_of_the_comparison_are_told_once() -> None:
     warned = neuron_side(planted=20.0, ablation=ablation(), warnings=("odd",))
     warned = changed(warned, scores=replace(warned.attribution.scores, warnings=("odd",)))
     found = tower_neurons(after=warned)
-    found = replace(found, profile=replace(found.profile, warnings=(*found.profile.warnings, "few queries")))
+    profile = found.profile
+    assert profile is not None
+    found = replace(found, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
     told = [s.text for s in neuron_statements(found) if s.text.startswith("Warning")]
     assert told == [
         "Warning of the neurons of the after side: odd",
@@ -346,8 +352,8 @@ def test_warnings_of_the_comparison_are_told_once():
     ]
 
 
-def test_units_that_are_noise_do_not_decide_which_layers_carry():
-    """Noise units whose total lies in one layer would make it stand out, if they counted."""
+def test_examples_that_are_noise_do_not_decide_which_layers_carry() -> None:
+    """Noise examples whose total lies in one layer would make it stand out, if they counted."""
     side = neuron_side(noise=20)
     values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
@@ -356,7 +362,7 @@ def test_units_that_are_noise_do_not_decide_which_layers_carry():
     assert all("no layer stands out" in text for text in peaks)
 
 
-def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told():
+def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -> None:
     table = ablation(harm=0).table
     moved = table.assign(fraction=table["fraction"].replace({0.01: 0.02}), over_random=False, confirmed=False)
     whole = ablation(harm=0)
@@ -365,12 +371,12 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told():
     assert "fixing the top 2 % of them" in said(found, "Ablation").text
 
 
-def test_neurons_that_are_mostly_large_ones_are_said_to_be():
+def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:
     assert "80% of the top are among the largest, too." in judged(ablation(), shared_with_largest=0.8).text
     assert "among the largest, too" not in judged(ablation()).text
 
 
-def test_an_ablation_without_the_control_is_an_error():
+def test_an_ablation_without_the_control_is_an_error() -> None:
     whole = ablation()
     with pytest.raises(AnalysisError, match=r"table of an ablation lacks the columns \['p_largest'\]"):
         replace(whole, table=whole.table.drop(columns="p_largest"))

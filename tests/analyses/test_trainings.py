@@ -21,7 +21,7 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.training_runs import ANALYSIS
-from retroscope.analyses.training_runs.infer import TRAINING, over_trainings, together
+from retroscope.analyses.training_runs.infer import TRAINING, over_trainings, stack_trainings
 from retroscope.analyses.training_runs.measure import INSTRUMENT
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.encoders.encoder import Retriever
@@ -234,6 +234,6 @@ def test_the_scores_of_all_trainings_are_paired_by_query() -> None:
         Scores("s", xr.DataArray([[v], [w]], {"query": order, "measure": ["RR"]}, ["query", "measure"]))
         for v, w, order in ((1.0, 2.0, ids), (20.0, 10.0, ids[::-1]))
     )
-    found = together("all", [one, other], ["x", "y"]).values
+    found = stack_trainings("all", [one, other], ["x", "y"]).values
     assert found.dims == ("query", TRAINING, "measure")
     assert found.sel(measure="RR", query="b").values.tolist() == [2.0, 20.0]

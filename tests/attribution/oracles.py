@@ -44,7 +44,7 @@ def parts(encoder: Encoder) -> tuple[str, ...]:
 
 
 def scores(encoder: Encoder, texts: int, seed: int = 0) -> Objective:
-    """The dot product of each text's vector with a random one, every text a unit."""
+    """The dot product of each text's vector with a random one, every text an example."""
     size = encode_rows(encoder, tokenise(encoder, TEXTS[:1])).final.shape[1]
     other = torch.randn(texts, size, generator=torch.Generator().manual_seed(seed))
     return Objective(other, torch.ones(texts), torch.arange(texts))
@@ -91,9 +91,9 @@ class Naive:
         final: Tensor = self.head(pooling(self.encoder.recipe.pooling)(output.hidden_states[-1], mask.bool()))[0]
         return final
 
-    def value(self, rows: Sequence[TokenIds], asked: Objective, unit: int) -> Tensor:
-        """F of one unit; `rows` are the texts of the whole batch."""
-        return torch.stack([self.share(rows[text], asked, text) for text in asked.texts_of(unit)]).sum()
+    def value(self, rows: Sequence[TokenIds], asked: Objective, example: int) -> Tensor:
+        """F of one example; `rows` are the texts of the whole batch."""
+        return torch.stack([self.share(rows[text], asked, text) for text in asked.texts_of(example)]).sum()
 
     def share(self, row: TokenIds, asked: Objective, text: int) -> Tensor:
         """One text's share of F."""
@@ -166,7 +166,7 @@ def scaled(matrices: Sequence[Matrix], alpha: float) -> Iterator[None]:
 
 
 def one_by_one(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
-    """Every site scaled alone: the weight path of every unit."""
+    """Every site scaled alone: the weight path of every example."""
     found: dict[Site, Pair] = {}
     for site in asked.sites:
         found |= all_together(replace(asked, sites=(site,)), rows)
@@ -174,14 +174,17 @@ def one_by_one(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
 
 
 def all_together(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
-    """All sites scaled together: the joint path of every unit."""
+    """All sites scaled together: the joint path of every example."""
     naive, (rule,) = Naive(asked.encoder), asked.quadrature.rules
-    units = [
-        published(naive, asked.sites, rule, partial(naive.value, rows, asked.objective, unit))
-        for unit in range(asked.objective.n_units)
+    examples = [
+        published(naive, asked.sites, rule, partial(naive.value, rows, asked.objective, example))
+        for example in range(asked.objective.n_examples)
     ]
     return {
-        site: (torch.stack([unit[site][0] for unit in units]), torch.stack([unit[site][1] for unit in units]))
+        site: (
+            torch.stack([example[site][0] for example in examples]),
+            torch.stack([example[site][1] for example in examples]),
+        )
         for site in asked.sites
     }
 
@@ -193,7 +196,7 @@ def limit(encoder: Encoder) -> float:
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
-    """Largest distance of two units' values, relative to the largest value."""
+    """Largest distance of two examples' values, relative to the largest value."""
     return float((found.double() - expected.double()).abs().max() / expected.abs().max())
 
 

@@ -10,13 +10,13 @@ import torch
 
 from retroscope.attribution import aggregate, attribute
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution, rounding
+from retroscope.attribution.examples import Example, text_examples
 from retroscope.attribution.memory import graph_memory
 from retroscope.attribution.methods import METHODS
 from retroscope.attribution.paths import Values, Work
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution, active
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import Unit, text_units
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
@@ -33,14 +33,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return load_encoder(folder, LoadSettings(pooling="mean"))
 
 
-def units_of(encoder: Encoder, texts: Sequence[str] = SENTENCES) -> list[Unit]:
+def examples_of(encoder: Encoder, texts: Sequence[str] = SENTENCES) -> list[Example]:
     random = torch.Generator().manual_seed(0)
     dim = encoder.backbone.config.hidden_size
-    return [Unit(f"q{i}", (text,), (1.0,), (torch.randn(dim, generator=random),)) for i, text in enumerate(texts)]
+    return [Example(f"q{i}", (text,), (1.0,), (torch.randn(dim, generator=random),)) for i, text in enumerate(texts)]
 
 
 def planned(encoder: Encoder, **changes: object) -> AttributionPlan:
-    return plan_attribution(encoder, units_of(encoder), replace(SETTINGS, **changes))
+    return plan_attribution(encoder, examples_of(encoder), replace(SETTINGS, **changes))
 
 
 def assert_same_bits(one: NeuronAttribution, other: NeuronAttribution) -> None:
@@ -179,11 +179,11 @@ def test_where_the_recorded_pass_is_too_large_the_batch_is_split(
     assert_near(expected, attribute_neurons(plan), bert)
 
 
-def test_a_unit_that_is_not_finite_counts_nowhere(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_example_that_is_not_finite_counts_nowhere(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, real = planned(bert, batch_size=1), METHODS["weight_path"]
     kept = [i for i in range(len(SENTENCES)) if i != 2]
-    units = units_of(bert)
-    alone = attribute_neurons(plan_attribution(bert, [units[i] for i in kept], replace(SETTINGS, batch_size=1)))
+    examples = examples_of(bert)
+    alone = attribute_neurons(plan_attribution(bert, [examples[i] for i in kept], replace(SETTINGS, batch_size=1)))
     calls: list[int] = []
 
     def overflowing(work: Work) -> Values:
@@ -209,7 +209,9 @@ def test_concentration_and_gap_of_noise_are_not_said(bert: Encoder) -> None:
         norm.weight.fill_(1.0)
         norm.bias.zero_()
     cls = replace(backbone, recipe=backbone.recipe.but("test", pooling="cls"))
-    made = attribute_neurons(plan_attribution(cls, text_units(SENTENCES, SENTENCES), replace(SETTINGS, target="norm")))
+    made = attribute_neurons(
+        plan_attribution(cls, text_examples(SENTENCES, SENTENCES), replace(SETTINGS, target="norm"))
+    )
     for statistic in ("gap", "gini", "participation", "top_1%"):
         assert np.isnan(made.scores.values.sel(statistic=statistic)).all()
     assert made.recipe["gap_median"] is None
@@ -223,7 +225,7 @@ def test_where_not_even_one_text_fits_it_says_so(bert: Encoder, monkeypatch: pyt
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
     monkeypatch.setitem(METHODS, "weight_path", none)
-    with pytest.raises(AnalysisError, match="not even one unit"):
+    with pytest.raises(AnalysisError, match="not even one example"):
         attribute_neurons(plan)
 
 
@@ -252,11 +254,11 @@ def test_signed_values_sum_to_the_change_within_the_stated_gap(bert: Encoder) ->
 
 
 def test_counts_are_of_shares_of_the_largest_over_all_sites(bert: Encoder) -> None:
-    """Against a count by hand, from the magnitudes of every unit alone."""
+    """Against a count by hand, from the magnitudes of every example alone."""
     made = attribute_neurons(planned(bert, batch_size=1))
     counts = {part: np.zeros(made.neurons[part]["mean"].shape, dtype=int) for part in made.parts}
-    for unit in units_of(bert):
-        alone = attribute_neurons(plan_attribution(bert, [unit], replace(SETTINGS, batch_size=1)))
+    for example in examples_of(bert):
+        alone = attribute_neurons(plan_attribution(bert, [example], replace(SETTINGS, batch_size=1)))
         largest = max(float(alone.neurons[part]["mean"].max()) for part in alone.parts)
         for part in alone.parts:
             counts[part] += alone.neurons[part]["mean"].values.astype(np.float32) >= np.float32(0.1) * np.float32(
@@ -298,8 +300,8 @@ def test_a_norm_behind_a_layer_norm_is_noise_and_is_said_to_be(bert: Encoder) ->
         norm.bias.zero_()
     cls = replace(backbone, recipe=backbone.recipe.but("test", pooling="cls"))
     settings = replace(SETTINGS, target="norm")
-    made = attribute_neurons(plan_attribution(cls, text_units(SENTENCES, SENTENCES), settings))
-    assert made.noise == made.units == len(SENTENCES)
+    made = attribute_neurons(plan_attribution(cls, text_examples(SENTENCES, SENTENCES), settings))
+    assert made.noise == made.examples == len(SENTENCES)
     assert any(w.startswith("noise") for w in made.warnings)
     assert any("hardly differs between texts" in w for w in made.warnings)
     assert not made.neurons["intermediate"]["count"].any()
@@ -309,7 +311,7 @@ def test_a_norm_behind_a_layer_norm_is_noise_and_is_said_to_be(bert: Encoder) ->
 
 def test_a_norm_that_moves_is_not_noise(bert: Encoder) -> None:
     settings = replace(SETTINGS, target="norm")
-    made = attribute_neurons(plan_attribution(bert, text_units(SENTENCES, SENTENCES), settings))
+    made = attribute_neurons(plan_attribution(bert, text_examples(SENTENCES, SENTENCES), settings))
     assert made.noise == 0
     assert made.warnings == ()
 
@@ -323,8 +325,8 @@ def test_too_few_nodes_are_said(bert: Encoder) -> None:
     assert any("not complete" in w for w in made.warnings)
 
 
-def test_equal_texts_are_one_unit() -> None:
-    assert [unit.id for unit in text_units(["a", "b", "c"], ["x", "y", "x"])] == ["a", "b"]
+def test_equal_texts_are_one_example() -> None:
+    assert [example.id for example in text_examples(["a", "b", "c"], ["x", "y", "x"])] == ["a", "b"]
 
 
 def test_nothing_to_attribute_is_an_error(bert: Encoder) -> None:

@@ -12,12 +12,12 @@ from oracles import apart, check_same, limit, parts, scores, toy, work
 from torch import Tensor, nn
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import Example
 from retroscope.attribution.methods import COMPLETE_OVER, METHODS, gaps
 from retroscope.attribution.objective import Objective, norms
 from retroscope.attribution.paths import Values, relative_gap, together
 from retroscope.attribution.settings import METHOD_NAMES, NeuronSettings
 from retroscope.attribution.sites import find_sites
-from retroscope.attribution.units import Unit
 from retroscope.encoders.capture import rewrite_outputs
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder
@@ -49,7 +49,7 @@ def test_neither_padding_nor_company_nor_memory_change_a_result(name: str, metho
 
 
 def joined(alone: Sequence[Values]) -> Values:
-    """The results of single units as one."""
+    """The results of single examples as one."""
     names = type(next(iter(alone[0].values()))).__dataclass_fields__
     return {
         site: replace(values, **{name: torch.cat([getattr(one[site], name) for one in alone]) for name in names})
@@ -63,7 +63,7 @@ def test_no_more_rows_run_at_once_than_there_is_memory_for(method: str, at_once:
     """Rows whose graph is kept: (text, node) pairs; the two texts of a margin count as two."""
     encoder = toy("bert")
     query = scores(encoder, 4)
-    asked = replace(query, sign=torch.tensor([1.0, -1.0, 1.0, -1.0]), unit=torch.tensor([0, 0, 1, 1]))
+    asked = replace(query, sign=torch.tensor([1.0, -1.0, 1.0, -1.0]), example=torch.tensor([0, 0, 1, 1]))
     rows: list[int] = []
 
     def count(name: str, output: Tensor) -> Tensor:
@@ -141,8 +141,8 @@ def test_auto_reaches_its_tolerance(name: str, method: str) -> None:
     few = METHODS[method](work(encoder, rule="gauss:4"))
     for site, found in values.items():
         assert {int(n) for n in found.nodes} <= {4, 8, 16, 32, 64, 128, 256, 512}
-        for unit in (found.nodes == 4).nonzero().flatten().tolist():  # satisfied at once: left as it was
-            assert torch.equal(found.signed[unit], few[site].signed[unit])
+        for example in (found.nodes == 4).nonzero().flatten().tolist():  # satisfied at once: left as it was
+            assert torch.equal(found.signed[example], few[site].signed[example])
 
 
 @pytest.mark.parametrize("name", [name for name, toy in TOYS.items() if not toy.post_norm])
@@ -179,8 +179,10 @@ def test_a_whole_attribution_by_any_method(method: str) -> None:
     """The driver: statistics, aggregates and recipe, and no alarm about a completeness that is not claimed."""
     settings = NeuronSettings(method=method, target="score", quadrature="gauss:8")
     others = scores(toy("bert"), 4).other
-    units = [Unit(str(i), (text,), (1.0,), (other,)) for i, (text, other) in enumerate(zip(TEXTS, others, strict=True))]
-    made = attribute_neurons(plan_attribution(toy("bert"), units, settings))
+    examples = [
+        Example(str(i), (text,), (1.0,), (other,)) for i, (text, other) in enumerate(zip(TEXTS, others, strict=True))
+    ]
+    made = attribute_neurons(plan_attribution(toy("bert"), examples, settings))
     gap = made.scores.values.sel(statistic="gap").values
     assert made.noise == 0
     assert not any("complete" in warning for warning in made.warnings)

@@ -1,4 +1,4 @@
-"""What F is: the norm before it is made one, the score, the margin; of texts and of units."""
+"""What F is: the norm before it is made one, the score, the margin; of texts and of examples."""
 
 from dataclasses import replace
 
@@ -70,17 +70,17 @@ def test_a_score_is_the_similarity_of_final_vectors(cosine: bool) -> None:
     torch.testing.assert_close(asked.of_texts(encoder, vectors[texts], texts), expected)
 
 
-def test_a_unit_sums_its_texts_and_may_be_asked_for_alone() -> None:
-    asked = replace(scores(toy("bert"), 4), unit=torch.tensor([0, 0, 1, 2]))
-    assert asked.n_units == 3
-    assert [asked.texts_of(unit) for unit in range(3)] == [[0, 1], [2], [3]]
+def test_a_example_sums_its_texts_and_may_be_asked_for_alone() -> None:
+    asked = replace(scores(toy("bert"), 4), example=torch.tensor([0, 0, 1, 2]))
+    assert asked.n_examples == 3
+    assert [asked.texts_of(example) for example in range(3)] == [[0, 1], [2], [3]]
     shares = torch.tensor([[1.0, 2.0, 4.0, 8.0], [1.0, 1.0, 1.0, 1.0]])
-    assert asked.of_units(shares).tolist() == [[3, 4, 8], [2, 1, 1]]
+    assert asked.of_examples(shares).tolist() == [[3, 4, 8], [2, 1, 1]]
     some = asked.only([2, 0])
-    assert some.unit.tolist() == [0, 1, 1]
+    assert some.example.tolist() == [0, 1, 1]
     assert torch.equal(some.other, asked.other[[3, 0, 1]])
-    assert some.of_units(shares[:, [3, 0, 1]]).tolist() == [[8, 3], [1, 2]]
-    assert norms("abc", torch.device("cpu")).only([1]).n_units == 1
+    assert some.of_examples(shares[:, [3, 0, 1]]).tolist() == [[8, 3], [1, 2]]
+    assert norms("abc", torch.device("cpu")).only([1]).n_examples == 1
 
 
 def test_a_margin_is_a_difference_of_scores() -> None:
@@ -89,4 +89,4 @@ def test_a_margin_is_a_difference_of_scores() -> None:
     asked = Objective(query.expand(2, -1), torch.tensor([1.0, -1.0]), torch.tensor([0, 0]))
     shares = asked.of_texts(encoder, vectors, torch.arange(2))
     expected = float(vectors[0] @ query - vectors[1] @ query)
-    assert abs(float(asked.of_units(shares)) - expected) <= limit(encoder) * float(vectors.norm() * query.norm())
+    assert abs(float(asked.of_examples(shares)) - expected) <= limit(encoder) * float(vectors.norm() * query.norm())

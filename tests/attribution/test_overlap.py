@@ -15,11 +15,11 @@ from synthetic_attribution import make_attribution
 SIZES = {"intermediate": (3, 400), "output": (3, 100)}
 
 
-def attribution(truth: dict[str, np.ndarray], units: np.ndarray, **options: object) -> NeuronAttribution:
-    """Neurons of a true value, whose halves err by what the units at hand say: `units` seeds one error a half."""
+def attribution(truth: dict[str, np.ndarray], examples: np.ndarray, **options: object) -> NeuronAttribution:
+    """Neurons of a true value, whose halves err by what the examples at hand say: `examples` seeds one error a half."""
     halves = {}
     for number, (part, values) in enumerate(truth.items()):
-        errors = [np.random.default_rng([number, int(unit)]).standard_normal(values.shape) for unit in units]
+        errors = [np.random.default_rng([number, int(example)]).standard_normal(values.shape) for example in examples]
         halves[part] = np.stack([values + error for error in errors])
     return make_attribution({part: both.mean(0) for part, both in halves.items()}, halves=halves, **options)
 
@@ -48,7 +48,7 @@ def test_a_retriever_has_exactly_its_ceiling_with_itself(by: str) -> None:
 
 
 def test_two_retrievers_with_the_same_neurons_reach_their_ceiling_and_the_naive_pairs_exceed_it() -> None:
-    """Same truth, same units, so the same errors. Pairs of the same half, the control, would read perfect agreement."""
+    """Same truth, same examples, so the same errors. Pairs of the same half, the control, would agree perfectly."""
     same = truth(0)
     before, after = (attribution(same, np.array([1, 2])) for _ in range(2))
     row = cell(overlap(before, after, by="signed"), "intermediate", 1, "spearman")
@@ -72,9 +72,9 @@ def test_independent_errors_reach_the_ceiling_on_average() -> None:
 
 
 def test_unrelated_retrievers_are_at_chance() -> None:
-    """Twenty pairs with one set of units; four standard errors of their mean.
+    """Twenty pairs with one set of examples; four standard errors of their mean.
 
-    Errors that come from the same units make `whole`, the control, higher than chance; `between` shares none.
+    Errors that come from the same examples make `whole`, the control, higher than chance; `between` shares none.
     """
     pairs = [[attribution(truth(seed), np.array([1, 2])) for seed in (k, 100 + k)] for k in range(20)]
     found = [overlap(*pair, by="signed", top=0.1) for pair in pairs]
@@ -134,13 +134,13 @@ def test_what_cannot_be_compared_is_an_error() -> None:
     with pytest.raises(AnalysisError, match=r"do not name the same neurons(?s:.)*models of one architecture"):
         overlap(made, smaller)
     other = attribution(truth(0), np.array([1, 2]), ids=("q0", "q2"))
-    with pytest.raises(AnalysisError, match=r"not of the same units(?s:.)*q1(?s:.)*q2(?s:.)*same collection"):
+    with pytest.raises(AnalysisError, match=r"not of the same examples(?s:.)*q1(?s:.)*q2(?s:.)*same collection"):
         overlap(made, other)
     turned = attribution(truth(0), np.array([1, 2]), ids=("q1", "q0"))
     with pytest.raises(AnalysisError, match="the same, in another order"):
         overlap(made, turned)
     seeded = attribution(truth(0), np.array([1, 2]), recipe={"seed": 1})
-    with pytest.raises(AnalysisError, match=r"different seeds: 0 and 1(?s:.)*halves of the two share units"):
+    with pytest.raises(AnalysisError, match=r"different seeds: 0 and 1(?s:.)*halves of the two share examples"):
         overlap(made, seeded)
     with pytest.raises(SettingsError, match=r"unknown ranking 'shares'(?s:.)*did you mean 'share'"):
         overlap(made, made, by="shares")

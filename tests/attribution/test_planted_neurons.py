@@ -74,7 +74,7 @@ def attributed(place: Place, method: str, other: Tensor) -> Values:
 
 
 def first(values: Values, quantity: str, part: str, n: int) -> list[set[tuple[int, int]]]:
-    """The (layer, neuron)s of the n largest values of every unit among all sites of a part."""
+    """The (layer, neuron)s of the n largest values of every example among all sites of a part."""
     sites = [site for site in values if site.part == part]
     flat = torch.cat([getattr(values[site], quantity).double() for site in sites], 1)
     neurons = [(site.layer, i) for site in sites for i in range(values[site].signed.shape[1])]

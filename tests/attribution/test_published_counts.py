@@ -15,10 +15,10 @@ from transformers import AutoModel, AutoTokenizer
 
 from retroscope.analyses.neurons.one_model import plan_on_texts
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import text_examples
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import text_units
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
@@ -43,7 +43,9 @@ def test_published_counts(shared: Path, case: str) -> None:
     )
     texts = published["texts"]
     made = attribute_neurons(
-        plan_attribution(encoder, text_units([str(i) for i in range(len(texts))], texts), settings, padding_pooled=True)
+        plan_attribution(
+            encoder, text_examples([str(i) for i in range(len(texts))], texts), settings, padding_pooled=True
+        )
     )
     different = total = 0
     for threshold, counts in published["counts"].items():
@@ -64,11 +66,11 @@ def test_the_batch_is_part_of_the_published_mean(shared: Path) -> None:
         load_encoder(str(folder / "model"), LoadSettings(pooling="mean", protocol="ielab-2025"))
     )
     texts = published["texts"]
-    units = text_units([str(i) for i in range(len(texts))], texts)
+    examples = text_examples([str(i) for i in range(len(texts))], texts)
     counts = []
     for size in (4, 1):
         settings = NeuronSettings(target="norm", quadrature="ielab-20", batch_size=size, thresholds=(0.1,))
-        made = attribute_neurons(plan_attribution(encoder, units, settings, padding_pooled=True))
+        made = attribute_neurons(plan_attribution(encoder, examples, settings, padding_pooled=True))
         counts.append(made.neurons["intermediate"]["count"].values)
     assert not np.array_equal(*counts)
 

@@ -93,7 +93,7 @@ def test_the_published_target_and_rule(name: str) -> None:
 
 @pytest.mark.parametrize("cosine", [False, True])
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_margin_on_the_passage_tower_is_one_unit_of_two_texts(name: str, cosine: bool) -> None:
+def test_a_margin_on_the_passage_tower_is_one_example_of_two_texts(name: str, cosine: bool) -> None:
     """Gradients of both passages are added before the sizes are taken: dF/dW is one matrix."""
     encoder = toy(name)
     rows = tokenise(encoder, TEXTS)
@@ -112,8 +112,8 @@ def test_a_margin_on_the_passage_tower_is_one_unit_of_two_texts(name: str, cosin
 def margins(encoder: Encoder, cosine: bool = False) -> Objective:
     """Two queries with a relevant passage and a negative each."""
     queries = scores(encoder, 2).other
-    sign, unit = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([0, 0, 1, 1])
-    return Objective(normalize(queries, dim=-1)[unit], sign, unit, cosine)
+    sign, example = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([0, 0, 1, 1])
+    return Objective(normalize(queries, dim=-1)[example], sign, example, cosine)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -131,8 +131,8 @@ def test_a_margin_on_the_query_tower_is_a_score_of_a_difference(name: str) -> No
 
 
 @pytest.mark.parametrize("method", [weight_path, joint_path])
-def test_some_units_refined_are_the_units_refined_alone(method: Callable[[Work], Values]) -> None:
-    """`auto` runs more nodes for the units that need them, and only those; two texts of a unit stay together."""
+def test_some_examples_refined_are_the_examples_refined_alone(method: Callable[[Work], Values]) -> None:
+    """`auto` runs more nodes for the examples that need them, and only those; two texts of an example stay together."""
     encoder = toy("distilbert")
     asked = work(encoder, tokenise(encoder, TEXTS), objective=margins(encoder))
 
@@ -146,10 +146,10 @@ def test_some_units_refined_are_the_units_refined_alone(method: Callable[[Work],
     assert len(nodes) > 1
     for n in nodes:
         for site, values in by(f"gauss:{n}").items():
-            units = (found[site].nodes == n).nonzero().flatten()
+            examples = (found[site].nodes == n).nonzero().flatten()
             for name in ("magnitude", "signed", "start", "end", "spread"):
-                a, b = (getattr(v, name)[units] for v in (found[site], values))
-                assert not len(units) or apart(a, b) <= limit(encoder), (site, name)
+                a, b = (getattr(v, name)[examples] for v in (found[site], values))
+                assert not len(examples) or apart(a, b) <= limit(encoder), (site, name)
 
 
 def test_a_merged_adapter_is_attributed_as_what_it_became(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from command_line import every_command
 
 from retroscope.cli import names
-from retroscope.cli.defaults import WRITTEN, default_of, shown
+from retroscope.cli.defaults import WRITTEN, as_typed, default_of
 from retroscope.training.settings import TrainingSettings
 
 every_command()  # imports every command, so that WRITTEN is whole
@@ -26,13 +26,13 @@ def library_default(setting: str) -> object:
 
 @pytest.mark.parametrize("setting", WRITTEN)
 def test_a_written_default_is_the_librarys(setting: str) -> None:
-    assert WRITTEN[setting] == shown(library_default(setting))
+    assert WRITTEN[setting] == as_typed(library_default(setting))
 
 
 def test_defaults_as_they_are_typed() -> None:
     assert default_of(TrainingSettings, "epochs") == "1"
     assert default_of(TrainingSettings, "strategy") == "full"
-    assert (shown((0.01, 0.1)), shown(("a", "b")), shown(2e-5)) == ("0.01,0.1", "a,b", "2e-05")
+    assert (as_typed((0.01, 0.1)), as_typed(("a", "b")), as_typed(2e-5)) == ("0.01,0.1", "a,b", "2e-05")
 
 
 def test_a_default_that_nobody_could_type_is_described() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from retroscope.cli.resolve import resolve, resolved
-from retroscope.cli.values import listed, measures, model_values, numbers, shares, split_or_spec
+from retroscope.cli.values import comma_separated, measures, model_values, numbers, shares, split_or_spec
 from retroscope.errors import SettingsError
 
 
@@ -90,8 +90,8 @@ def test_towers_that_are_not_two_are_an_error(name: str) -> None:
 
 
 def test_lists_and_numbers() -> None:
-    assert listed(None) is None
-    assert listed(" a, b,,c ") == ["a", "b", "c"]
+    assert comma_separated(None) is None
+    assert comma_separated(" a, b,,c ") == ["a", "b", "c"]
     assert numbers("2, 3", "--passages") == [2, 3]
     assert numbers(None, "--passages") is None
     for wrong in ("a", "2,-3", "2.5", "²"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from retroscope.cli.running import Outcome, Place, Plan, carry_out
+from retroscope.cli.running import Destination, Outcome, Plan, carry_out
 from retroscope.errors import SettingsError
 from retroscope.files import MARK
 from retroscope.progress import Progress
@@ -54,7 +54,7 @@ class ToyPlan:
 
 
 def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan, place = ToyPlan(), Place(out=tmp_path / "new" / "out", cache=tmp_path / "cache")
+    plan, place = ToyPlan(), Destination(out=tmp_path / "new" / "out", cache=tmp_path / "cache")
     carry_out(plan.prepare, place, dry_run=False, as_json=False)
     written = capsys.readouterr()
     assert plan.steps == ["prepare", "run", "write"]
@@ -67,7 +67,7 @@ def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: p
 
 def test_without_out_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = ToyPlan()
-    carry_out(plan.prepare, Place(out=None), dry_run=False, as_json=True)
+    carry_out(plan.prepare, Destination(out=None), dry_run=False, as_json=True)
     written = capsys.readouterr()
     assert plan.steps == ["prepare", "run"]
     assert json.loads(written.out) == {"found": 1}
@@ -77,14 +77,14 @@ def test_without_out_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_dry_run_prints_the_plan_only(tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     plan = ToyPlan()
-    carry_out(plan.prepare, Place(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=True, as_json=as_json)
+    carry_out(plan.prepare, Destination(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=True, as_json=as_json)
     written = capsys.readouterr()
     assert (plan.steps, written.err, list(tmp_path.iterdir())) == (["prepare"], "", [])
     assert json.loads(written.out) == {"things": 2} if as_json else written.out == "one thing\nanother\n"
 
 
 def test_somebody_elses_files_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
-    plan, place = ToyPlan(), Place(out=tmp_path, replaced=("tables",), owner="summary.json")
+    plan, place = ToyPlan(), Destination(out=tmp_path, replaced=("tables",), owner="summary.json")
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "mine.csv").write_text("1")
     with pytest.raises(SettingsError, match="this was not written by a report"):
@@ -102,7 +102,9 @@ def test_somebody_elses_files_are_refused_before_anything_is_loaded(tmp_path: Pa
 def test_an_interrupted_run_leaves_no_empty_folder(tmp_path: Path) -> None:
     plan = ToyPlan(fails=True)
     with pytest.raises(KeyboardInterrupt):
-        carry_out(plan.prepare, Place(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=False, as_json=False)
+        carry_out(
+            plan.prepare, Destination(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=False, as_json=False
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,5 +112,5 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_run(tmp_path: Pat
     plan = ToyPlan()
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SettingsError, match="nothing can be written here"):
-        carry_out(plan.prepare, Place(out=tmp_path / "file" / "out"), dry_run=False, as_json=False)
+        carry_out(plan.prepare, Destination(out=tmp_path / "file" / "out"), dry_run=False, as_json=False)
     assert plan.steps == ["prepare"]

@@ -15,9 +15,9 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.plan import plan_study
-from retroscope.study.run import KEPT, Runnable, run
+from retroscope.study.run import KEPT, Runnable, run_study
 from retroscope.study.settings import from_values, to_yaml
 from retroscope.study.study import load_study
 
@@ -65,7 +65,7 @@ def test_it_is_planned_run_saved_and_reported(
     assert (tmp_path / "out" / "measured" / "tokens" / "0" / "measurement.json").is_file()
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
     loaded = load_study(tmp_path / "out")
-    assert in_words(loaded.report_contents) == outcome.text()
+    assert console_text(loaded.report_contents) == outcome.text()
     assert loaded.summary() == outcome.document()
 
 
@@ -74,16 +74,16 @@ def test_a_stopped_study_goes_on_where_it_was(
     backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = {"before": backbone, "after": retriever}
-    whole = run(plan_study(models, [collection], OFF, cache=tmp_path / "one"))
+    whole = run_study(plan_study(models, [collection], OFF, cache=tmp_path / "one"))
     stopped = plan_study(models, [collection], OFF, cache=tmp_path / "two")
     broken = [replace(step, instrument=replace(step.instrument, measure=_interrupted)) if step.analysis.name == "tokens"
               else step for step in stopped.steps]  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
-        run(replace(stopped, steps=tuple(broken)))
+        run_study(replace(stopped, steps=tuple(broken)))
     again = plan_study(models, [collection], OFF, cache=tmp_path / "two")
     others = [replace(step, instrument=replace(step.instrument, measure=_interrupted))
               if step.analysis.name != "tokens" else step for step in again.steps]  # fmt: skip
-    resumed = run(replace(again, steps=tuple(others)))
+    resumed = run_study(replace(again, steps=tuple(others)))
     assert resumed["tokens"].table.equals(whole["tokens"].table)
     assert resumed.summary()["analyses"] == whole.summary()["analyses"]
 

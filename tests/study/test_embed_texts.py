@@ -9,8 +9,9 @@ import zarr
 
 from retroscope.encoders.encode import encode_layers
 from retroscope.errors import CollectionError, RepresentationError, SettingsError
-from retroscope.study.embed import describe, embed, plan_embedding, read_lines
-from retroscope.study.settings import ModelSettings, StudySettings, from_plain
+from retroscope.inputs.settings import ModelSettings, StudySettings
+from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+from retroscope.study.settings import from_values
 from tiny_study import Tiny
 
 LINES = [
@@ -25,7 +26,7 @@ LINES = [
 
 @pytest.fixture
 def settings(tiny: Tiny) -> StudySettings:
-    return from_plain({"after": {"source": str(tiny.retriever), "load": {"pooling": "mean", "query_prompt": "dog "}}})
+    return from_values({"after": {"source": str(tiny.retriever), "load": {"pooling": "mean", "query_prompt": "dog "}}})
 
 
 def test_vectors_stand_in_the_order_of_the_file(settings: StudySettings, tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySetting
 
 
 def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: Path) -> None:
-    said = describe(plan_embedding(settings, LINES, "query"), tmp_path / "out")
+    said = describe_embedding(plan_embedding(settings, LINES, "query"), tmp_path / "out")
     assert "retriever, query tower: " in said
     assert "prompt='dog '" in said
     assert "6 texts, 5 distinct, 0 that fill the maximum length" in said

@@ -14,7 +14,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.study.plan import plan_study
-from retroscope.study.run import compare, forget, run
+from retroscope.study.run import compare, forget, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny
 
@@ -110,17 +110,17 @@ def test_a_stopped_run_goes_on_with_the_same_rankings_and_forgets_other_probes(
 
     pair, cache = {"before": backbone, "after": retriever}, tmp_path / "cache"
     plan = plan_study(pair, [collection], FAST, trainings=further, cache=cache)
-    whole = run(plan)
+    whole = run_study(plan)
     whole.report(tmp_path / "whole")
     forget(plan)
     with pytest.raises(KeyboardInterrupt):
-        run(plan_study(pair, [collection], FAST, trainings=further, cache=cache), stopped)
-    again = run(plan_study(pair, [collection], FAST, trainings=further, cache=cache))
+        run_study(plan_study(pair, [collection], FAST, trainings=further, cache=cache), stopped)
+    again = run_study(plan_study(pair, [collection], FAST, trainings=further, cache=cache))
     again.report(tmp_path / "again")
     for side in ("before", "after"):
         one, two = (tmp_path / name / "measured" / "retrieval" / "0" / f"{side}.run" for name in ("whole", "again"))
         assert one.read_bytes() == two.read_bytes()
     assert again.summary()["analyses"] == whole.summary()["analyses"]
     other = replace(FAST, analyses={**FAST.analyses, "probes": replace(PROBES, passages=(2,))})
-    changed = run(plan_study(pair, [collection], other, trainings=further, cache=cache))
+    changed = run_study(plan_study(pair, [collection], other, trainings=further, cache=cache))
     assert changed.measured["trainings"][0].scores["2/probes"].values["passages"].values.tolist() == [2]

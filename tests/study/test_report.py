@@ -18,7 +18,7 @@ from retroscope.analyses.probes.report import REPORTER as PROBES
 from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
 from retroscope.analyses.section import Reading
 from retroscope.statistics import Difference
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.report import Report, render, write_report
 from retroscope.typesetting.drawing import svg, write_figures
 from retroscope.typesetting.page import json_for_script
@@ -204,11 +204,11 @@ def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:
 
 
 def test_the_summary_for_the_terminal_is_as_agreed() -> None:
-    assert in_words(report_of(failing())) == GOLDEN.read_text("utf-8")
+    assert console_text(report_of(failing())) == GOLDEN.read_text("utf-8")
 
 
 def test_the_summary_cannot_steer_the_terminal() -> None:
-    text = in_words(report_of(subject(title="a\x1b[2Jb")))
+    text = console_text(report_of(subject(title="a\x1b[2Jb")))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 100
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from retroscope.errors import SettingsError
 from retroscope.files import whole_folder, write_whole
 from retroscope.typesetting.latex import PaperTable, booktabs, escape
-from retroscope.typesetting.tables import joined, write_frames
+from retroscope.typesetting.tables import merge_named, write_frames
 from synthetic_subject import EVIL
 
 MEANING = {r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<",
@@ -100,4 +100,4 @@ def test_two_tables_of_one_name_are_refused() -> None:
     """Random changes of transplants were called `controls`, and took the place of the probes' controls."""
     table = PaperTable(pd.DataFrame({"a": [1]}), "caption", "note", ())
     with pytest.raises(ValueError, match="called controls"):
-        joined([{"controls": table}, {"seeds": table}, {"controls": table}])
+        merge_named([{"controls": table}, {"seeds": table}, {"controls": table}])

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from retroscope.collection.records import Run
 from retroscope.documents import SCHEMA, as_json, clean, read_document, write_text
 from retroscope.errors import AnalysisError
 from retroscope.files import whole_folder
 from retroscope.scores import Scores, load_scores
 
 FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
-Run = Mapping[str, Sequence[tuple[str, float]]]  # query id -> (passage id, score), best first
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from retroscope.attribution.sites import Site
 
 
 def activation_x_gradient(work: Work) -> Values:
-    """First-order attribution of every neuron; complete over nothing.
+    """Attribute to first order: activation times gradient of every neuron. It has no completeness.
 
     magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The rule of the quadrature has no part in it. There is no path:
     `start` is NaN and `spread` the sum of the site's magnitudes, more than which F cannot lose to first order.
@@ -32,11 +32,11 @@ def activation_x_gradient(work: Work) -> Values:
         shares.append(one.shares[0])
         for site, seen in one.sites.items():
             products[site].append(seen.outputs[0] * seen.slope[0])
-    value = work.objective.of_units(torch.cat(shares))
+    value = work.objective.of_examples(torch.cat(shares))
     return {site: _values(work, value, torch.cat(products[site])) for site in work.sites}
 
 
-def _values(work: Work, value: Float[Tensor, "unit"], products: Float[Tensor, "text token neuron"]) -> SiteValues:
+def _values(work: Work, value: Float[Tensor, "example"], products: Float[Tensor, "text token neuron"]) -> SiteValues:
     magnitude, signed = over_tokens(products, work.objective)
     return SiteValues(
         magnitude=magnitude,

@@ -1,4 +1,4 @@
-"""Aggregates over units, added batch by batch: nothing grows with the texts but one row of statistics a unit."""
+"""Aggregates over examples, added batch by batch: nothing grows with the texts but one row of statistics an example."""
 
 import zipfile
 import zlib
@@ -35,30 +35,30 @@ class Aggregates:
 
     Attributes:
         settings: which thresholds and quantiles.
-        arrays: name -> sums; a part's are "PART/mean" ... [layer, neuron], one row a unit has `stats`
-            [unit, statistic, part, layer], `value` (F of the intact network) and `noise`.
-        half: which random half a unit belongs to.
+        arrays: name -> sums; a part's are "PART/mean" ... [layer, neuron], one row an example has `stats`
+            [example, statistic, part, layer], `value` (F of the intact network) and `noise`.
+        half: which random half an example belongs to.
     """
 
     settings: NeuronSettings
     statistics: tuple[str, ...]
-    half: Int[np.ndarray, "unit"]
+    half: Int[np.ndarray, "example"]
     arrays: Arrays
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts, in the order of the statistics."""
+        """Return the parts, in the order of the statistics."""
         return self.settings.parts
 
 
-def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, units: int) -> Aggregates:
-    """Empty aggregates for parts of these widths."""
+def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, examples: int) -> Aggregates:
+    """Make empty aggregates for parts of these widths."""
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
     arrays: Arrays = {
-        "stats": np.full((units, len(statistics), len(settings.parts), layers), np.nan),
-        "value": np.full(units, np.nan),
-        "noise": np.zeros(units, dtype=bool),
-        "lost": np.zeros(units, dtype=bool),
+        "stats": np.full((examples, len(statistics), len(settings.parts), layers), np.nan),
+        "value": np.full(examples, np.nan),
+        "noise": np.zeros(examples, dtype=bool),
+        "lost": np.zeros(examples, dtype=bool),
     }
     for part in settings.parts:
         shape = (layers, widths[part])
@@ -67,18 +67,19 @@ def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, units: 
         arrays[f"{part}/count"] = np.zeros((len(settings.thresholds), *shape), dtype=np.int64)
         if settings.quantiles:
             arrays[f"{part}/bins"] = np.zeros((*shape, BINS + 1), dtype=np.int32)
-    half = np.random.default_rng(settings.seed).permutation(units) % 2
+    half = np.random.default_rng(settings.seed).permutation(examples) % 2
     return Aggregates(settings, statistics, half, arrays)
 
 
-def add(sums: Aggregates, units: Sequence[int], values: Values, level: Float[Tensor, "unit"]) -> None:
+def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
     """Add a batch; `level` is what rounding alone may do to F.
 
-    A unit whose F never moves by more is noise: its shares would be rounding errors made large, and so would its gap.
-    A unit with a value that is not finite (an overflow of half precision) is lost: it counts nowhere.
+    An example whose F never moves by more is noise: its shares would be rounding errors made large, and so would its
+    gap.
+    An example with a value that is not finite (an overflow of half precision) is lost: it counts nowhere.
     """
     finite = torch.stack([_finite(found) for found in values.values()]).all(0)
-    index = np.asarray(units)
+    index = np.asarray(examples)
     sums.arrays["lost"][index] = ~finite.cpu().numpy()
     kept = finite.cpu().numpy()
     if kept.any():
@@ -86,11 +87,11 @@ def add(sums: Aggregates, units: Sequence[int], values: Values, level: Float[Ten
         _add_finite(sums, index[kept], some, level[finite])
 
 
-def _finite(found: SiteValues) -> Bool[Tensor, "unit"]:
+def _finite(found: SiteValues) -> Bool[Tensor, "example"]:
     return found.magnitude.isfinite().all(1) & found.signed.isfinite().all(1) & found.end.isfinite()
 
 
-def _add_finite(sums: Aggregates, index: Int[np.ndarray, "unit"], values: Values, level: Tensor) -> None:
+def _add_finite(sums: Aggregates, index: Int[np.ndarray, "example"], values: Values, level: Tensor) -> None:
     largest = torch.stack([v.magnitude.amax(1) for v in values.values()]).amax(0)
     spread = torch.stack([v.spread for v in values.values()]).amax(0)
     noise = (spread <= level) | (largest <= 0)
@@ -105,9 +106,9 @@ def _add_finite(sums: Aggregates, index: Int[np.ndarray, "unit"], values: Values
 
 
 def _add_neurons(
-    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "unit"]
+    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """One site's sums over units."""
+    """One site's sums over examples."""
     row, half = site.block, torch.from_numpy(sums.half[index]).to(share.device)
     known = torch.nan_to_num(share.double(), nan=0.0)
     signed = found.signed.double()
@@ -127,7 +128,7 @@ def _add_neurons(
         _add_bins(sums.arrays[f"{site.part}/bins"][row], share)
 
 
-def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "unit neuron"]) -> None:
+def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "example neuron"]) -> None:
     rows = share[~share.isnan().any(1)].cpu().numpy()
     width = -np.log(SMALLEST) / BINS
     with np.errstate(divide="ignore"):
@@ -137,9 +138,9 @@ def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "unit ne
 
 
 def _add_statistics(
-    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "unit"]
+    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """One site's statistics of each unit."""
+    """One site's statistics of each example."""
     unknown = share[:, 0].isnan()
     stats = {
         r.CHANGE: found.end - found.start,
@@ -159,7 +160,7 @@ def _add_statistics(
 
 
 def _set(
-    sums: Aggregates, name: str, site: Site, index: Int[np.ndarray, "unit"], values: Float[Tensor, "unit"]
+    sums: Aggregates, name: str, site: Site, index: Int[np.ndarray, "example"], values: Float[Tensor, "example"]
 ) -> None:
     where = (index, sums.statistics.index(name), sums.parts.index(site.part), site.block)
     sums.arrays["stats"][where] = values.double().cpu().numpy()
@@ -168,7 +169,7 @@ def _set(
 def quantiles_of(
     bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
 ) -> Float[np.ndarray, "quantile layer neuron"]:
-    """Quantiles read from the bins: the geometric middle of the bin that holds them."""
+    """Read quantiles from a histogram: the geometric middle of the bin that each falls into."""
     total = bins.sum(-1, keepdims=True)
     reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
     width = -np.log(SMALLEST) / BINS

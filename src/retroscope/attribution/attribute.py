@@ -1,4 +1,4 @@
-"""Attribution of every neuron over many units: planned, streamed, resumable."""
+"""Attribution of every neuron over many examples: planned, streamed, resumable."""
 
 import time
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.attribution.aggregate import Aggregates, add, begin, load_state, save_state
+from retroscope.attribution.examples import Example
 from retroscope.attribution.finish import finished
 from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
 from retroscope.attribution.methods import METHODS
@@ -21,7 +22,6 @@ from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.attribution.trace import recorded_tensors, trace
-from retroscope.attribution.units import Unit
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.selftest import tolerance
@@ -34,7 +34,7 @@ SAVE_EVERY = 10.0  # seconds
 
 def plan_attribution(
     encoder: Encoder,
-    units: Sequence[Unit],
+    examples: Sequence[Example],
     settings: NeuronSettings,
     *,
     cosine: bool = False,
@@ -47,16 +47,16 @@ def plan_attribution(
         padding_pooled: mean pooling reads padding, as published.
 
     Raises:
-        AnalysisError: if there is no unit.
+        AnalysisError: if there is no example.
     """
-    if not units:
+    if not examples:
         raise AnalysisError("there is nothing to attribute", where=encoder.name, fix="give at least one text or query")
-    flat = iter(tokenise(encoder, [text for unit in units for text in unit.texts]))
-    tokens = tuple(tuple(next(flat) for _ in unit.texts) for unit in units)
+    flat = iter(tokenise(encoder, [text for example in examples for text in example.texts]))
+    tokens = tuple(tuple(next(flat) for _ in example.texts) for example in examples)
     batches = tuple(map(tuple, make_batches(encoder, tokens, settings)))
     sites = find_sites(encoder, settings.parts)
     plan = AttributionPlan(
-        encoder, units, settings, sites, batches, tokens, padding_pooled=padding_pooled, cosine=cosine
+        encoder, examples, settings, sites, batches, tokens, padding_pooled=padding_pooled, cosine=cosine
     )
     return _measured(plan)
 
@@ -69,10 +69,10 @@ def attribute_neurons(
     Args:
         folder: where the state is kept, made if it is not there; after an interruption the same plan goes on from
             its last batch and ends with the same numbers, to the last bit.
-        progress: told (units done, units in all).
+        progress: told (examples done, examples in all).
 
     Raises:
-        AnalysisError: if the memory does not suffice for a single unit, or a state is damaged.
+        AnalysisError: if the memory does not suffice for a single example, or a state is damaged.
     """
     if folder is None:
         return _run(plan, None, progress)
@@ -94,18 +94,18 @@ def _run(plan: AttributionPlan, state: Path | None, progress: Count | None) -> N
             save_state(state, sums, done=number, row_tokens=row_tokens)
             saved = time.monotonic()
         if progress:
-            progress(sum(map(len, plan.batches[:number])), len(plan.units))
+            progress(sum(map(len, plan.batches[:number])), len(plan.examples))
     return finished(plan, sums, row_tokens, effect)
 
 
 def _begin(plan: AttributionPlan) -> Aggregates:
     widths = {site.part: site.weight(plan.encoder).shape[0] for site in plan.sites}
-    return begin(plan.settings, widths, plan.encoder.anatomy.n_blocks, len(plan.units))
+    return begin(plan.settings, widths, plan.encoder.anatomy.n_blocks, len(plan.examples))
 
 
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
-) -> tuple[Values, Float[Tensor, "unit"], int]:
+) -> tuple[Values, Float[Tensor, "example"], int]:
     """A batch's values and noise levels; where memory does not suffice, in two halves or with half the rows.
 
     What a batch's texts take is their recorded pass, what the rows take is the scaled network.
@@ -128,16 +128,16 @@ def _fitting(
     if work.rows > 1:
         return _fitting(plan, batch, work.rows // 2 * width)
     raise AnalysisError(
-        f"not even one unit of {tokens} tokens fits into the memory: {told}",
+        f"not even one example of {tokens} tokens fits into the memory: {told}",
         where=plan.encoder.name,
         fix="shorten max_length, or use a larger device",
     )
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """The plan with its memory and time: one node of the longest batch's first unit, then a typical batch.
+    """The plan with its memory and time: one node of the longest batch's first example, then a typical batch.
 
-    A rule that is refined takes as many nodes as a unit needs, so that its time is an estimate from one unit.
+    A rule that is refined takes as many nodes as an example needs, so that its time is an estimate from one example.
     """
     longest, typical = plan.batches[0][:1], plan.batches[len(plan.batches) // 2]
     lowest, middle, times = _timed_sites(plan)
@@ -153,7 +153,7 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
     fitting = int(budget / bytes_per_token)
     row_tokens = max(width, min(fitting, SCALED_COPIES[plan.encoder.device.type]))
     refines = work.quadrature.tolerance is not None
-    if refines:  # how many nodes a site takes is seen only by taking them: one unit, every site
+    if refines:  # how many nodes a site takes is seen only by taking them: one example, every site
         typical, middle, times = typical[:1], plan.sites, 1.0
     start = time.perf_counter()
     _fitting(replace(plan, sites=middle), typical, row_tokens)
@@ -177,8 +177,8 @@ def _timed_sites(plan: AttributionPlan) -> tuple[tuple[Site, ...], tuple[Site, .
     return lowest, tuple(site for site in plan.sites if site.layer in middle), n / len(middle)
 
 
-def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "unit"]:
-    """What rounding alone may do to each unit's F: the encoder's tolerance times the lengths that F is made of."""
+def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "example"]:
+    """What rounding alone may do to each example's F: the encoder's tolerance times the lengths that F is made of."""
     asked, relative = work.objective, rounding(plan.encoder, plan.settings)
     if asked.other is None:
         return next(iter(values.values())).end.abs() * relative
@@ -186,11 +186,11 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
     if not asked.cosine:
         with torch.no_grad():
             length = length * forward(plan.encoder, work.batch).final.norm(dim=-1)
-    return asked.of_units(length) * relative
+    return asked.of_examples(length) * relative
 
 
 def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
-    """Relative distance that rounding may put between two vectors that should be one."""
+    """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
     dtype = PRECISIONS[settings.precision]
     eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == "tf32" else 0.0
     cast = 4 * eps * (encoder.anatomy.n_blocks + 1) ** 0.5

@@ -11,8 +11,8 @@ from torch import Tensor
 from retroscope.attribution.selection import TOP, how_many
 
 
-def gini(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
-    """Gini index: 0 where all neurons are equal, 1 - 1/n where one holds everything.
+def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
+    """Compute the Gini index: 0 if all neurons are equal, 1 - 1/n if one has the whole total.
 
     2 sum_k k v_(k) / (n sum v) - (n + 1) / n over the values in rising order (Hurley and Rickard 2009, Comparing
     measures of sparsity, IEEE Trans. Inf. Theory 55(10), Table I).
@@ -24,8 +24,8 @@ def gini(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
     return weighted / (n * ordered.sum(-1))
 
 
-def participation_ratio(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "unit"]:
-    """(sum v)^2 / sum v^2 as a share of the neurons: 1 where all are equal, 1/n where one holds everything.
+def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
+    """Compute (sum v)^2 / sum v^2 as a share of the neurons: 1 if all are equal, 1/n if one has the whole total.
 
     The number of neurons that would give the same ratio if they shared everything equally (the reciprocal of the
     inverse participation ratio of Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as the weight), over n.
@@ -37,8 +37,8 @@ def participation_ratio(values: Float[Tensor, "unit neuron"]) -> Float[Tensor, "
     return share
 
 
-def top_share(values: Float[Tensor, "unit neuron"], share: float = TOP) -> Float[Tensor, "unit"]:
-    """The part of the total that the largest `share` of the neurons holds, one neuron at least."""
+def top_share(values: Float[Tensor, "example neuron"], share: float = TOP) -> Float[Tensor, "example"]:
+    """Return the part of the total that lies in the largest `share` of the neurons, one neuron at least."""
     k = how_many(share, values.shape[-1])
     held: Tensor = values.topk(k, dim=-1).values.double().sum(-1)
     return held / values.double().sum(-1)

@@ -31,7 +31,7 @@ from retroscope.attribution.sites import Site
 
 
 def conductance(work: Work) -> Values:
-    """Conductance of every neuron; complete over no site.
+    """Compute the conductance of every neuron. It is not complete at any site.
 
     A block's residual connection carries the input past its FFN, so a site is no cut through the network. signed_i is
     the conductance, magnitude_i the sum of its sizes at each token. `start` and `end` are F along the input's path.
@@ -53,12 +53,12 @@ def conductance(work: Work) -> Values:
             for site, flow in flows.items():
                 done[site].append(flow.total)
             flows = {}
-    met = work.objective.of_units(shares)
+    met = work.objective.of_examples(shares)
     return {site: _values(work, met, torch.cat(done[site])) for site in work.sites}
 
 
 def partition(rule: Rule) -> Float[np.ndarray, "node"]:
-    """The nodes of a rule with both ends of the path."""
+    """Return the nodes of a rule, with both ends of the path added."""
     return np.unique(np.concatenate([[0.0], rule.nodes, [1.0]]))
 
 
@@ -87,7 +87,7 @@ def _further(flow: _Flow | None, seen: Seen, from_zero: bool) -> _Flow:
     return _Flow(total, slope[-1:].clone(), output[-1:].clone())  # not a view that keeps all nodes alive
 
 
-def _values(work: Work, met: Float[Tensor, "node unit"], total: Float[Tensor, "text token neuron"]) -> SiteValues:
+def _values(work: Work, met: Float[Tensor, "node example"], total: Float[Tensor, "text token neuron"]) -> SiteValues:
     magnitude, signed = over_tokens(total, work.objective)
     return SiteValues(
         magnitude=magnitude,

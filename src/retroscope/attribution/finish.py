@@ -1,4 +1,4 @@
-"""From sums over units to what an attribution says, with the reasons not to trust it."""
+"""From sums over examples to what an attribution says, with the reasons not to trust it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all 
 def finished(
     plan: AttributionPlan, sums: Aggregates, row_tokens: int, precision_effect: float | None
 ) -> r.NeuronAttribution:
-    """Means, quantiles and scores of complete sums."""
+    """Compute means, quantiles and scores from the complete sums."""
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     told = {"row_tokens": row_tokens, "precision_effect": precision_effect, "lost": lost}
     facts = _facts(sums)
@@ -31,7 +31,7 @@ def finished(
         sums.arrays["stats"],
         dims=(QUERY, "statistic", "part", "layer"),
         coords={
-            QUERY: [unit.id for unit in plan.units],
+            QUERY: [example.id for example in plan.examples],
             **_passages(plan),
             "statistic": list(sums.statistics),
             "part": list(sums.parts),
@@ -41,7 +41,7 @@ def finished(
     return r.NeuronAttribution(
         Scores("neurons", scores, recipe, warnings, _shared(plan)),
         {part: _neurons(sums, part, layers) for part in sums.parts},
-        units=len(plan.units),
+        examples=len(plan.examples),
         noise=noise,
         recipe=recipe,
         warnings=warnings,
@@ -50,15 +50,15 @@ def finished(
 
 
 def _passages(plan: AttributionPlan) -> dict[str, Any]:
-    """Which passages each query was attributed with; nothing for `norm`, whose units are texts."""
-    run = {"positive": [u.positive for u in plan.units], "negative": [u.negative for u in plan.units]}
+    """Which passages each query was attributed with; nothing for `norm`, whose examples are texts."""
+    run = {"positive": [u.positive for u in plan.examples], "negative": [u.negative for u in plan.examples]}
     named = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}[plan.settings.target]
     return {name: (QUERY, run[name]) for name in named}
 
 
 def _shared(plan: AttributionPlan) -> dict[str, tuple[str, ...]]:
-    """Query id -> the passages whose scores were attributed; nothing for `norm`, whose units are texts."""
-    named = [(unit.id, tuple(p for p in (unit.positive, unit.negative) if p)) for unit in plan.units]
+    """Query id -> the passages whose scores were attributed; nothing for `norm`, whose examples are texts."""
+    named = [(example.id, tuple(p for p in (example.positive, example.negative) if p)) for example in plan.examples]
     return {query: passages for query, passages in named if passages}
 
 
@@ -110,7 +110,7 @@ def _recipe(plan: AttributionPlan) -> dict[str, Any]:
         "padding_pooled": plan.padding_pooled,
         "precision": settings.precision,
         "seed": settings.seed,
-        "units": len(plan.units),
+        "examples": len(plan.examples),
         "device": str(plan.encoder.device),
     }
 
@@ -153,13 +153,13 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: dict[str, Any]) ->
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     if lost:
         found.append(
-            f"{lost} of {len(plan.units)} units have values that are not finite ({plan.settings.precision}); "
+            f"{lost} of {len(plan.examples)} examples have values that are not finite ({plan.settings.precision}); "
             f"they count nowhere"
         )
     if noise:
         found.append(
-            f"noise: in {noise} of {len(plan.units)} units F moves by no more than rounding when any matrix is scaled "
-            f"from 0 to 1; they are not normalised and count in no share"
+            f"noise: in {noise} of {len(plan.examples)} examples F moves by no more than rounding when any matrix is "
+            f"scaled from 0 to 1; they are not normalised and count in no share"
         )
     variation = facts["f_variation"]
     if plan.settings.target == "norm" and variation is not None and variation < CONSTANT:
@@ -169,7 +169,7 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: dict[str, Any]) ->
         )
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         found.append(
-            f"the integral is not complete at {facts['gap_site']}: half the units miss F(1) - F(0) there by more than "
-            f"{facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.01"
+            f"the integral is not complete at {facts['gap_site']}: half the examples miss F(1) - F(0) there by more "
+            f"than {facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.01"
         )
     return found

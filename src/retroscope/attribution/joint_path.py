@@ -20,21 +20,21 @@ from retroscope.attribution.sites import Site
 
 
 def joint_path(work: Work) -> Values:
-    """Attribution along the joint path; complete over all sites together.
+    """Attribute along the joint path, which scales all sites together; complete over their sum.
 
     magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`, `end`
     and `spread` are those of the one path, at every site.
     """
 
-    def by_rule(rule: Rule, units: list[int]) -> Values:
-        return _by_rule(work, rule, units)
+    def by_rule(rule: Rule, examples: list[int]) -> Values:
+        return _by_rule(work, rule, examples)
 
     return refined(work, by_rule, together)
 
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """What some nodes add to one unit at one site; rows are its (node, text, token)s.
+    """What some nodes add to one example at one site; rows are its (node, text, token)s.
 
     Attributes:
         gradient: g, weighted by the rule.
@@ -58,55 +58,55 @@ class _Sums:
     """The integrals so far.
 
     Attributes:
-        met: F of every unit at both ends and at every node.
-        slopes: integral of dF/dW of the units whose last nodes have not run yet: of one unit at most.
+        met: F of every example at both ends and at every node.
+        slopes: integral of dF/dW of the examples whose last nodes have not run yet: of one example at most.
     """
 
-    met: Float[Tensor, "node+2 unit"]
-    magnitude: dict[Site, Float[Tensor, "unit neuron"]]
-    signed: dict[Site, Float[Tensor, "unit neuron"]]
+    met: Float[Tensor, "node+2 example"]
+    magnitude: dict[Site, Float[Tensor, "example neuron"]]
+    signed: dict[Site, Float[Tensor, "example neuron"]]
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
-    def add(self, site: Site, unit: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add a piece; `size` is |W| where it is the unit's last."""
-        self.signed[site][unit] += piece.signed()
+    def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
+        """Add a piece; `size` is |W| where it is the example's last."""
+        self.signed[site][example] += piece.signed()
         slope = piece.slope()
-        if (site, unit) in self.slopes:
-            slope += self.slopes.pop((site, unit))
+        if (site, example) in self.slopes:
+            slope += self.slopes.pop((site, example))
         if size is None:
-            self.slopes[site, unit] = slope
+            self.slopes[site, example] = slope
         else:
-            self.magnitude[site][unit] = (slope.abs_() * size).sum(1)
+            self.magnitude[site][example] = (slope.abs_() * size).sum(1)
 
 
-def _by_rule(work: Work, rule: Rule, units: list[int]) -> Values:
-    sums = _empty(work, rule, len(units))
-    device, largest = work.encoder.device, max(len(work.objective.texts_of(unit)) for unit in units)
+def _by_rule(work: Work, rule: Rule, examples: list[int]) -> Values:
+    sums = _empty(work, rule, len(examples))
+    device, largest = work.encoder.device, max(len(work.objective.texts_of(example)) for example in examples)
     nodes, weights = (torch.tensor(x, dtype=torch.float32, device=device) for x in (rule.nodes, rule.weights))
-    for some, at in chunks(len(units), len(nodes), work.rows // largest):
-        here = units[some.start : some.stop]
+    for some, at in chunks(len(examples), len(nodes), work.rows // largest):
+        here = examples[some.start : some.stop]
         part = work.objective.only(here)
-        texts = torch.tensor([text for unit in here for text in work.objective.texts_of(unit)], device=device)
+        texts = torch.tensor([text for example in here for text in work.objective.texts_of(example)], device=device)
         last = at.stop == len(nodes)
         one = with_slopes(work, Stretch(texts, nodes[at.start : at.stop], "sites"))
-        sums.met[2 + at.start : 2 + at.stop, some.start : some.stop] = part.of_units(one.shares)
+        sums.met[2 + at.start : 2 + at.stop, some.start : some.stop] = part.of_examples(one.shares)
         for site, seen in one.sites.items():
             size = site.weight(work.encoder).abs().float() if last else None
             for k in range(len(here)):
                 sums.add(site, some.start + k, _piece(seen, weights[at.start : at.stop], part.texts_of(k)), size)
         if last:
             ends = without_slopes(work, Stretch(texts, torch.tensor([0.0, 1.0], device=device), "sites"))
-            sums.met[:2, some.start : some.stop] = part.of_units(ends)
+            sums.met[:2, some.start : some.stop] = part.of_examples(ends)
     return {site: _values(sums, site) for site in work.sites}
 
 
-def _empty(work: Work, rule: Rule, units: int) -> _Sums:
+def _empty(work: Work, rule: Rule, examples: int) -> _Sums:
     device, wide = work.encoder.device, torch.float64
     widths = {site: site.weight(work.encoder).shape[0] for site in work.sites}
     return _Sums(
-        met=torch.zeros(2 + len(rule.nodes), units, dtype=wide, device=device),
-        magnitude={site: torch.zeros(units, width, device=device) for site, width in widths.items()},
-        signed={site: torch.zeros(units, width, dtype=wide, device=device) for site, width in widths.items()},
+        met=torch.zeros(2 + len(rule.nodes), examples, dtype=wide, device=device),
+        magnitude={site: torch.zeros(examples, width, device=device) for site, width in widths.items()},
+        signed={site: torch.zeros(examples, width, dtype=wide, device=device) for site, width in widths.items()},
     )
 
 
@@ -116,12 +116,12 @@ def _piece(seen: Seen, weights: Float[Tensor, "node"], texts: list[int]) -> _Pie
 
 
 def _values(sums: _Sums, site: Site) -> SiteValues:
-    nodes, units = sums.met.shape
+    nodes, examples = sums.met.shape
     return SiteValues(
         magnitude=sums.magnitude[site],
         signed=sums.signed[site],
         start=sums.met[0],
         end=sums.met[1],
         spread=sums.met.amax(0) - sums.met.amin(0),
-        nodes=torch.full((units,), nodes - 2, device=sums.met.device),
+        nodes=torch.full((examples,), nodes - 2, device=sums.met.device),
     )

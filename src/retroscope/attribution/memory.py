@@ -69,23 +69,23 @@ def graph_memory(model: torch.nn.Module) -> Iterator[Tally]:
 
 
 def distinct_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of these tensors; those that share their memory count once."""
+    """Sum the bytes of these tensors; tensors that share memory count once."""
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device."""
+    """Return the number of free bytes on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 
 def budget_of(memory: int | None, device: torch.device) -> int:
-    """The bytes that may be used: as the user said, else a share of what is free."""
+    """Return the bytes that may be used: `memory` if set, else a share of the free memory."""
     return memory or free_memory(device) // FREE_SHARE
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that an allocation failed, on a GPU or on the CPU."""
+    """Return whether an error reports a failed allocation, on a GPU or on the CPU."""
     told = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(words in told for words in SAID_WITHOUT_MEMORY)

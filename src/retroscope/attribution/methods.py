@@ -29,8 +29,11 @@ COMPLETE_OVER: dict[str, str | None] = {
 }
 
 
-def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "unit"]]:
-    """Relative completeness gap at every site: its own, or that of all sites together; NaN if nothing is claimed."""
+def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "example"]]:
+    """Return the relative completeness gap of every site; NaN if the method is not complete.
+
+    A method that is complete over all sites together has one gap, the same at each site.
+    """
     over, whole = COMPLETE_OVER[method], relative_gap(together(values))
     if over == EACH:
         return {site: relative_gap(found) for site, found in values.items()}

@@ -24,31 +24,31 @@ from retroscope.encoders.heads import Normalize
 class Objective:
     """What is asked of the texts of one batch.
 
-    A unit is what one row of the result is about: a text (`norm`), or a query (`score`, `margin`); the margin of a
+    An example is what one row of the result is about: a text (`norm`), or a query (`score`, `margin`); the margin of a
     query on the passage tower has two texts.
 
     Attributes:
         other: for `score` and `margin`, the vector that each text's own is compared with (of unit length where the
             similarity is cosine; a difference of two where the query's margin is meant); None for `norm`.
         sign: +1, or -1 for a text whose score is subtracted.
-        unit: which unit of the batch each text belongs to; units are numbered 0.. in order.
+        example: which example of the batch each text belongs to; examples are numbered 0.. in order.
         cosine: the text's own vector is made unit length, too.
     """
 
     other: Float[Tensor, "text out"] | None
     sign: Float[Tensor, "text"]
-    unit: Int[Tensor, "text"]
+    example: Int[Tensor, "text"]
     cosine: bool = False
 
     @property
-    def n_units(self) -> int:
-        """Units in the batch."""
-        return int(self.unit.max()) + 1
+    def n_examples(self) -> int:
+        """Return the number of examples in the batch."""
+        return int(self.example.max()) + 1
 
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Each row's own share of F; `texts` says which text of the batch a row is."""
+        """Return the share of F of each row; `texts` maps rows to the texts of the batch."""
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
             return length
@@ -57,33 +57,33 @@ class Objective:
         scores: Tensor = (own * self.other[texts]).sum(-1)
         return self.sign[texts] * scores
 
-    def of_units(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node unit"]:
-        """F of every unit: the sum over its texts."""
-        total = torch.zeros(*shares.shape[:-1], self.n_units, dtype=torch.float64, device=shares.device)
-        for text, unit in enumerate(self.unit.tolist()):  # in order: the same sum on every device
-            total[..., unit] += shares[..., text].double()
+    def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
+        """Sum the shares of F over the texts of every example."""
+        total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
+        for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
+            total[..., example] += shares[..., text].double()
         return total
 
-    def only(self, units: Sequence[int]) -> "Objective":
-        """The same question about some units, numbered anew; texts in the order of `units`."""
-        texts = [text for unit in units for text in self.texts_of(unit)]
-        numbers = [new for new, unit in enumerate(units) for _ in self.texts_of(unit)]
+    def only(self, examples: Sequence[int]) -> "Objective":
+        """Return the objective of some examples, renumbered, with their texts in the order of `examples`."""
+        texts = [text for example in examples for text in self.texts_of(example)]
+        numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]
-        return Objective(other, self.sign[texts], torch.tensor(numbers, device=self.unit.device), self.cosine)
+        return Objective(other, self.sign[texts], torch.tensor(numbers, device=self.example.device), self.cosine)
 
-    def texts_of(self, unit: int) -> list[int]:
-        """The texts of one unit."""
-        return [text for text, of in enumerate(self.unit.tolist()) if of == unit]
+    def texts_of(self, example: int) -> list[int]:
+        """Return the texts of one example."""
+        return [text for text, of in enumerate(self.example.tolist()) if of == example]
 
 
 def norms(texts: Sequence[object], device: torch.device) -> Objective:
-    """The `norm` of each text, every one a unit."""
+    """Return the objective whose examples are single texts and whose scalar is the norm of the vector."""
     n = len(texts)
     return Objective(None, torch.ones(n, device=device), torch.arange(n, device=device))
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """The final vector without the head's normalisation, which would make its norm the constant 1."""
+    """Return the final vector before the head normalises it: after that its norm would always be 1."""
     recipe, vector = encoder.recipe, pooled
     if recipe.pooling == "pooler":
         vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()

@@ -1,12 +1,12 @@
 """Overlap: do two retrievers use the same neurons? Read against how well each agrees with itself.
 
 A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
-order. The attribution of random halves of the units says by how much, and is the ceiling of any overlap. Halves are
-noisier than wholes, so `between` is also measured between halves, and only between halves that share no unit: half
-0 of the one against half 1 of the other, and the reverse. Halves that do share their units err alike, and would
+order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
+noisier than wholes, so `between` is also measured between halves, and only between halves that share no example: half
+0 of the one against half 1 of the other, and the reverse. Halves that do share their examples err alike, and would
 make two retrievers agree better than each does with itself. So `between` against `before_halves` and
 `after_halves` compares like with like: two retrievers that are the same have exactly their ceiling. `whole` is the
-overlap of the means over all units, higher than `between` and without a ceiling of its own.
+overlap of the means over all examples, higher than `between` and without a ceiling of its own.
 
 There is one split into halves, and its own luck is in the ceiling.
 """
@@ -28,7 +28,7 @@ MEASURES = ("jaccard", "spearman")
 ALL = 0  # the layer of rows over all layers; layers count from 1
 EVERY_PART = "all"
 
-Values = Float[np.ndarray, "neuron"]
+NeuronValues = Float[np.ndarray, "neuron"]
 Halves = Float[np.ndarray, "half neuron"]
 
 
@@ -38,8 +38,8 @@ class Overlap:
 
     Attributes:
         table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
-            `part`, `layer`, `measure`, `neurons`, `between` (halves of either against those of the other, no unit
-            shared), `before_halves`, `after_halves` (the ceilings), `whole` (means over all units), `chance`.
+            `part`, `layer`, `measure`, `neurons`, `between` (halves of either against those of the other, no example
+            shared), `before_halves`, `after_halves` (the ceilings), `whole` (means over all examples), `chance`.
             NaN where there is no order: all values equal, or a tie across the cut of the top set.
         by: what neurons are ordered by, "signed" or "share".
         top: share of the neurons in a top set.
@@ -51,15 +51,15 @@ class Overlap:
 
 
 def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "share", top: float = TOP) -> Overlap:
-    """Jaccard index of the sets of top neurons, and Spearman's rank correlation of all, site by site and together.
+    """Compare two attributions: Jaccard index of the top neurons and rank correlation of all, by site and overall.
 
     Args:
-        by: "signed" (mean signed value) or "share" (mean share of the unit's largest magnitude).
+        by: "signed" (mean signed value) or "share" (mean share of the example's largest magnitude).
         top: share of the neurons of a top set, one neuron at least.
 
     Raises:
         SettingsError: if `by` is unknown or `top` is no share.
-        AnalysisError: if the two are not of the same units, halves and shapes.
+        AnalysisError: if the two are not of the same examples, halves and shapes.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -78,7 +78,7 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
     n = len(whole)
     k = how_many(top, n)
 
-    def agree(a: Values, b: Values) -> float:
+    def agree(a: NeuronValues, b: NeuronValues) -> float:
         return jaccard(a, b, k) if measure == "jaccard" else rank_correlation(a, b)
 
     return {
@@ -91,8 +91,8 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
     }
 
 
-def jaccard(one: Values, two: Values, k: int) -> float:
-    """Size of the intersection of the two sets of the `k` largest over that of their union.
+def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
+    """Compute the Jaccard index of the two sets of the `k` largest: intersection over union.
 
     NaN where the k-th and the next value are equal, since then no set is the top one.
     """
@@ -106,20 +106,20 @@ def jaccard(one: Values, two: Values, k: int) -> float:
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
-def rank_correlation(one: Values, two: Values) -> float:
-    """Spearman's correlation, ties sharing their mean rank (Spearman 1904); NaN where either is constant."""
+def rank_correlation(one: NeuronValues, two: NeuronValues) -> float:
+    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties; NaN if one side is constant."""
     if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
         return float("nan")
     return float(stats.spearmanr(one, two).statistic)
 
 
 def chance_jaccard(n: int, k: int) -> float:
-    """Expected Jaccard index of two random sets of k among n: E[m / (2k - m)], m hypergeometric."""
+    """Return the expected Jaccard index of two random sets of k among n: E[m / (2k - m)], m hypergeometric."""
     shared = np.arange(k + 1)
     return float((stats.hypergeom(n, k, k).pmf(shared) * shared / (2 * k - shared)).sum())
 
 
-def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, Values, Halves]]:
+def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
     """Part, layer, whole and halves of every site, then of every part, then of everything."""
     whole, halves = BY[by]
     parts = []
@@ -145,12 +145,12 @@ def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> No
     if ids[0] != ids[1]:
         lost = sorted({*ids[0]} ^ {*ids[1]}) or ["the same, in another order"]
         raise AnalysisError(
-            f"these attributions are not of the same units:{listed(lost)}",
+            f"these attributions are not of the same examples:{listed(lost)}",
             fix="attribute both on the same collection with the same settings",
         )
     seeds = [made.recipe.get("seed") for made in (before, after)]
     if seeds[0] != seeds[1]:
         raise AnalysisError(
             f"the halves of these attributions were drawn with different seeds: {seeds[0]} and {seeds[1]}",
-            fix="attribute both with the same seed, or halves of the two share units",
+            fix="attribute both with the same seed, or halves of the two share examples",
         )

@@ -54,7 +54,7 @@ class Stretch:
 
     @property
     def index(self) -> Int[Tensor, "row"]:
-        """The text of every row."""
+        """Return the text of every row."""
         return pairs(self.texts, len(self.nodes))
 
     def scale(self, states: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ class Stretch:
         by_row = states.reshape(len(factors), -1, states.shape[-1])
         return (factors * by_row).to(states.dtype).reshape(states.shape)
 
-    def apart(self, states: Tensor) -> Float[Tensor, "node text token unit"]:
-        """With nodes, texts and tokens apart, in float32, without the graph."""
+    def apart(self, states: Tensor) -> Float[Tensor, "node text token hidden"]:
+        """Split the rows into nodes, texts and tokens; return float32, detached from the graph."""
         return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
 
 

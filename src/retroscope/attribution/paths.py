@@ -44,7 +44,7 @@ class Work:
     precision: str = "float32"
 
     def cast(self) -> AbstractContextManager[object]:
-        """The context in which the scaled network runs."""
+        """Return the context in which the scaled network runs: its precision."""
         dtype = PRECISIONS[self.precision]
         if self.precision == "tf32":
             return _tensor_cores()
@@ -77,19 +77,19 @@ class SiteValues:
         nodes: evaluations of the gradient.
     """
 
-    magnitude: Float[Tensor, "unit neuron"]
-    signed: Float[Tensor, "unit neuron"]
-    start: Float[Tensor, "unit"]
-    end: Float[Tensor, "unit"]
-    spread: Float[Tensor, "unit"]
-    nodes: Int[Tensor, "unit"]
+    magnitude: Float[Tensor, "example neuron"]
+    signed: Float[Tensor, "example neuron"]
+    start: Float[Tensor, "example"]
+    end: Float[Tensor, "example"]
+    spread: Float[Tensor, "example"]
+    nodes: Int[Tensor, "example"]
 
 
 Values = dict[Site, SiteValues]
 
 
-def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
-    """|sum of signed values - (F(1) - F(0))| over the sum of their sizes: how far the integral is from complete.
+def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
+    """Compute |sum of signed values - (F(1) - F(0))| / sum of |signed values|: 0 if the integral is complete.
 
     NaN where there is no path, hence no F(0); 0 where the miss is within what rounding leaves of F.
     """
@@ -98,49 +98,49 @@ def relative_gap(values: SiteValues) -> Float[Tensor, "unit"]:
     return torch.where(gap <= _told(values, torch.float32), torch.zeros_like(gap), gap / size)
 
 
-def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "unit"]:
+def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
     """How exactly F can be told at all: a difference of two values of F means nothing below that."""
     return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
 
 def together(values: Values) -> SiteValues:
-    """All sites as one, their neurons side by side: what a joint path is complete over."""
+    """Concatenate the neurons of all sites, as one site; a joint path is complete over that."""
     sites = list(values.values())
     magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
     return replace(sites[0], magnitude=magnitude, signed=signed)
 
 
 def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
-    """The first rule; where its gap exceeds the tolerance, the next for the units that need it.
+    """Integrate by the first rule; for examples whose gap exceeds the tolerance, by the next.
 
     Args:
-        by_rule: the values of some units.
+        by_rule: the values of some examples.
         whole: that over which the method is complete.
     """
-    found = by_rule(work.quadrature.rules[0], list(range(work.objective.n_units)))
+    found = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:
-        open_units = torch.nonzero(_open(work, whole(found))).flatten().tolist()
-        if not open_units:
+        open_examples = torch.nonzero(_open(work, whole(found))).flatten().tolist()
+        if not open_examples:
             break
-        better = by_rule(rule, open_units)
-        found = {site: _replaced(values, better[site], open_units) for site, values in found.items()}
+        better = by_rule(rule, open_examples)
+        found = {site: _replaced(values, better[site], open_examples) for site, values in found.items()}
     return found
 
 
-def _open(work: Work, values: SiteValues) -> Bool[Tensor, "unit"]:
-    """Units whose gap is above the tolerance, and above what the precision can tell of F at all."""
+def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
+    """Examples whose gap is above the tolerance, and above what the precision can tell of F at all."""
     told = _told(values, PRECISIONS[work.precision] or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
 
 
-def only(found: SiteValues, units: Int[Tensor, "kept"]) -> SiteValues:
-    """The values of some units."""
-    return SiteValues(**{name: getattr(found, name)[units] for name in SiteValues.__dataclass_fields__})
+def only(found: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
+    """Return the values of some examples."""
+    return SiteValues(**{name: getattr(found, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
 def joined(parts: Sequence[Values]) -> Values:
-    """The values of units that were attributed apart, one after the other."""
+    """Concatenate the values of examples that were attributed in separate batches."""
     names = SiteValues.__dataclass_fields__
     return {
         site: SiteValues(**{name: torch.cat([getattr(part[site], name) for part in parts]) for name in names})
@@ -148,18 +148,18 @@ def joined(parts: Sequence[Values]) -> Values:
     }
 
 
-def _replaced(found: SiteValues, better: SiteValues, units: list[int]) -> SiteValues:
-    """`found` with the rows of `units` replaced."""
+def _replaced(found: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
+    """`found` with the rows of `examples` replaced."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
         values = getattr(found, name).clone()
-        values[units] = getattr(better, name)
+        values[examples] = getattr(better, name)
         changes[name] = values
     return replace(found, **changes)
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
-    """Texts and nodes that run together: at most `rows` pairs, all nodes of a text together where they fit."""
+    """Divide texts and nodes into runs of at most `rows` pairs, with all nodes of a text in one run if they fit."""
     nodes_at_once = min(nodes, max(1, rows))
     texts_at_once = max(1, rows // nodes_at_once)
     for text in range(0, texts, texts_at_once):
@@ -168,7 +168,7 @@ def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
 
 
 def pairs(texts: Int[Tensor, "text"], nodes: int) -> Int[Tensor, "row"]:
-    """The text of each row, the rows being ordered by node and then by text."""
+    """Return the text of each row; rows are ordered by node, then by text."""
     return texts.repeat(nodes)
 
 
@@ -177,14 +177,14 @@ def collect(
     gradient: Float[Tensor, "text token neuron"],
     given: Float[Tensor, "text token input"],
     objective: Objective,
-) -> Float[Tensor, "unit neuron"]:
-    """sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every unit: methods.md, 4, step 3.
+) -> Float[Tensor, "example neuron"]:
+    """Compute sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every example: methods.md, 4, step 3.
 
-    One matrix product a unit; no weight is copied or changed.
+    One matrix product an example; no weight is copied or changed.
     """
     rows = []
-    for unit in range(objective.n_units):
-        texts = objective.texts_of(unit)
+    for example in range(objective.n_examples):
+        texts = objective.texts_of(example)
         slope = gradient[texts].flatten(0, 1).T @ given[texts].flatten(0, 1).float()
         rows.append(slope.mul_(weight).abs_().sum(1))
     return torch.stack(rows)
@@ -192,11 +192,11 @@ def collect(
 
 def over_tokens(
     values: Float[Tensor, "text token neuron"], objective: Objective
-) -> tuple[Float[Tensor, "unit neuron"], Float[Tensor, "unit neuron"]]:
-    """The sum of sizes, and the sum, over the tokens of every unit."""
-    return per_unit(values.abs().sum(1), objective), per_unit(values.double().sum(1), objective)
+) -> tuple[Float[Tensor, "example neuron"], Float[Tensor, "example neuron"]]:
+    """Sum over the tokens of every example: absolute values first, then signed values."""
+    return per_example(values.abs().sum(1), objective), per_example(values.double().sum(1), objective)
 
 
-def per_unit(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "unit neuron"]:
-    """The sum over the texts of every unit."""
-    return torch.stack([values[objective.texts_of(unit)].sum(0) for unit in range(objective.n_units)])
+def per_example(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "example neuron"]:
+    """Sum over the texts of every example."""
+    return torch.stack([values[objective.texts_of(example)].sum(0) for example in range(objective.n_examples)])

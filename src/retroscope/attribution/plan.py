@@ -1,4 +1,4 @@
-"""What an attribution will do: units in batches, and the work of each batch."""
+"""What an attribution will do: examples in batches, and the work of each batch."""
 
 import hashlib
 import json
@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+from retroscope.attribution.examples import Example, objective
 from retroscope.attribution.paths import Work
 from retroscope.attribution.published import with_padding_pooled
 from retroscope.attribution.quadrature import quadrature
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
-from retroscope.attribution.units import Unit, objective
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import ATTRIBUTION
@@ -26,17 +26,17 @@ class AttributionPlan:
     """What an attribution will do, how long and how large.
 
     Attributes:
-        batches: the units of each batch.
-        tokens: the token ids of each unit's texts.
+        batches: the examples of each batch.
+        tokens: the token ids of each example's texts.
         row_tokens: padded tokens of the scaled network that run at once.
         bytes_per_token: that they take, measured on the longest text.
         record_bytes: that the recorded pass of the largest batch takes, measured likewise.
-        seconds: estimated for all units, from one batch of typical length.
+        seconds: estimated for all examples, from one batch of typical length.
         padding_pooled: mean pooling reads padding, as published.
     """
 
     encoder: Encoder
-    units: Sequence[Unit]
+    examples: Sequence[Example]
     settings: NeuronSettings
     sites: tuple[Site, ...]
     batches: tuple[tuple[int, ...], ...]
@@ -50,33 +50,33 @@ class AttributionPlan:
 
     @property
     def bytes(self) -> int:
-        """Estimated memory beside the weights: the scaled network's passes, and the recorded one."""
+        """Estimate the memory besides the weights: passes of the scaled network, and the recorded pass."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
     def key(self) -> str:
-        """SHA-256 of all that makes the result: encoder, units, settings, batches."""
+        """Return the SHA-256 of all that determines the result: encoder, examples, settings, batches."""
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
         told = {**asdict(replace(self.settings, memory=None)), "padding_pooled": self.padding_pooled}
         told["format"] = FORMAT
         told["versions"] = {name: version(name) for name in ("retroscope", "torch", "transformers")}
         batches = [list(batch) for batch in self.batches]
         digest.update(json.dumps([told, batches, self.cosine, str(self.encoder.device)]).encode())
-        for unit in self.units:
-            digest.update(json.dumps([unit.id, unit.texts, unit.signs]).encode())
-            for other in unit.others:
+        for example in self.examples:
+            digest.update(json.dumps([example.id, example.texts, example.signs]).encode())
+            for other in example.others:
                 digest.update(other.cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
 def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Work:
-    """The work of one batch, with at most so many padded tokens of the scaled network at once."""
-    units = [plan.units[i] for i in batch]
+    """Return the work of one batch, with at most `row_tokens` padded tokens of the scaled network at once."""
+    examples = [plan.examples[i] for i in batch]
     padded = _padded(plan, batch)
     return Work(
         plan.encoder,
         padded,
-        objective(units, cosine=plan.cosine, device=plan.encoder.device),
+        objective(examples, cosine=plan.cosine, device=plan.encoder.device),
         plan.sites,
         quadrature(plan.settings.rule),
         rows=max(1, row_tokens // padded.ids.shape[1]),
@@ -90,7 +90,7 @@ def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
 
 
 def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: NeuronSettings) -> list[list[int]]:
-    """Units that run together: in the order given if a size is set, else of like length, longest first.
+    """Divide the examples into batches: in their order if a size is set, else by length, longest first.
 
     They do not depend on the memory at hand, so that an interrupted run goes on with the same ones.
     """
@@ -113,10 +113,10 @@ def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], setting
 
 
 def facts(plan: AttributionPlan) -> dict[str, Any]:
-    """The plan as JSON-like values."""
+    """Return the plan as JSON-like values."""
     return {
-        "units": len(plan.units),
-        "texts": sum(len(unit.texts) for unit in plan.units),
+        "examples": len(plan.examples),
+        "texts": sum(len(example.texts) for example in plan.examples),
         "tokens": sum(len(row) for rows in plan.tokens for row in rows),
         "batches": len(plan.batches),
         "rows_at_once_tokens": plan.row_tokens,

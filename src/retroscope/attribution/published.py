@@ -50,7 +50,7 @@ def _by_user(recipe: Recipe, field: str) -> bool:
 
 
 def with_padding_pooled(encoder: Encoder, batch: Batch) -> Batch:
-    """The batch as the published mean pooling reads it: padding counts like text, so the batch is part of it."""
+    """Return the batch with padding tokens in the mean, as published; vectors then depend on the batch."""
     if encoder.recipe.pooling != "mean":
         return batch
     return replace(batch, pooled=torch.ones_like(batch.pooled))

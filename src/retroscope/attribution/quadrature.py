@@ -35,7 +35,7 @@ class Quadrature:
 
 
 def published(n: int) -> Rule:
-    """The rule of arXiv 2505.07166: `linspace(1e-6, 1, n)`, each node weighing 1 / n.
+    """Return the rule of arXiv 2505.07166: `linspace(1e-6, 1, n)`, each node with weight 1 / n.
 
     Both ends weigh as much as an inner node, so it is exact for constants only.
     """
@@ -43,7 +43,7 @@ def published(n: int) -> Rule:
 
 
 def trapezoid(n: int) -> Rule:
-    """The trapezoidal rule with `n` nodes, both ends included (two at least)."""
+    """Return the trapezoidal rule with `n` nodes, both ends included (at least 2)."""
     if n < 2:
         raise SettingsError(f"trapezoid:{n}", fix="the trapezoidal rule needs two nodes or more")
     weights = np.full(n, 1 / (n - 1))
@@ -52,12 +52,12 @@ def trapezoid(n: int) -> Rule:
 
 
 def midpoint(n: int) -> Rule:
-    """The midpoint rule on `n` equal intervals."""
+    """Return the midpoint rule on `n` equal intervals."""
     return Rule(f"midpoint:{n}", (np.arange(n) + 0.5) / n, np.full(n, 1 / n))
 
 
 def gauss(n: int) -> Rule:
-    """Gauss-Legendre quadrature: exact for polynomials of degree 2n - 1."""
+    """Return the Gauss-Legendre rule, which is exact for polynomials of degree 2n - 1."""
     nodes, weights = np.polynomial.legendre.leggauss(n)
     return Rule(f"gauss:{n}", (nodes + 1) / 2, weights / 2)
 
@@ -67,9 +67,9 @@ KNOWN = ("ielab-20", *(f"{name}:N" for name in RULES), "auto:TOLERANCE", "auto:T
 
 
 def quadrature(name: str) -> Quadrature:
-    """The quadrature of that name: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n`, `auto:TOL` or `auto:TOL:MOST`.
+    """Return the quadrature named `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`.
 
-    The last doubles 4 Gauss nodes up to MOST of them, else up to 512.
+    `auto` starts with 4 Gauss nodes and doubles them until the gap is below TOL, up to MOST nodes (512 by default).
 
     Raises:
         SettingsError: if there is no such rule, or its number is no number or out of range.
@@ -90,7 +90,7 @@ def quadrature(name: str) -> Quadrature:
 
 
 def only_rule(quadrature: Quadrature, method: str) -> Rule:
-    """The one rule of a method that is not complete, hence cannot tell when to stop refining.
+    """Return the one rule of the quadrature, for a method without completeness, which cannot be refined.
 
     Raises:
         SettingsError: if the quadrature is refined until a gap is small.

@@ -1,4 +1,4 @@
-"""What an attribution says: one row of statistics a unit, one row of aggregates a neuron. No torch."""
+"""What an attribution says: one row of statistics an example, one row of aggregates a neuron. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import xarray as xr
 from retroscope.errors import AnalysisError
 from retroscope.scores import QUERY, Scores
 
-# Statistics of a unit at one site; `active@T` is there for every threshold T.
+# Statistics of an example at one site; `active@T` is there for every threshold T.
 CHANGE = "change"  # F(1) - F(0)
 TOTAL = "total"  # sum of magnitudes
 SIGNED = "signed"  # sum of signed values: `change` where the integral is complete
@@ -38,23 +38,24 @@ class NeuronAttribution:
 
     Attributes:
         scores: dimensions (query, statistic, part, layer), layer 1..L being what the site's block makes; the `query`
-            of target `norm` is a text. Gaps, shares and concentration are NaN for units that are noise, and everything
-            for units that are lost. The coordinate `positive` (targets `score` and `margin`) names the relevant passage
-            that each query was attributed with, `negative` (`margin`) its hardest negative; `Scores.passages` has both.
+            of target `norm` is a text. Gaps, shares and concentration are NaN for examples that are noise, and
+            everything for examples that are lost. The coordinate `positive` (targets `score` and `margin`) names the
+            relevant passage that each query was attributed with, `negative` (`margin`) its hardest negative;
+            `Scores.passages` has both.
         neurons: part -> data set over (layer, neuron):
-            `mean` magnitude, `signed` mean, `share` (mean of magnitude / the unit's largest over all sites),
-            `count` over `threshold` (units in which the share is at least that; integer),
+            `mean` magnitude, `signed` mean, `share` (mean of magnitude / the example's largest over all sites),
+            `count` over `threshold` (examples in which the share is at least that; integer),
             `share_quantile` over `quantile`, and `half_signed`, `half_share`: means of the signed value and of the
-            share over `half` (0, 1: two random halves of the units).
-        units: units that were attributed; `noise` of them were not normalised and count nowhere in shares.
+            share over `half` (0, 1: two random halves of the examples).
+        examples: examples that were attributed; `noise` of them were not normalised and count nowhere in shares.
         recipe: how it was made (JSON-like).
         warnings: reasons not to trust it.
-        noise_warned: whether a warning says how many units are noise.
+        noise_warned: whether a warning says how many examples are noise.
     """
 
     scores: Scores
     neurons: Mapping[str, xr.Dataset]
-    units: int
+    examples: int
     noise: int
     recipe: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

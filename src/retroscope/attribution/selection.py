@@ -38,7 +38,7 @@ class Ranking:
 
     @property
     def n(self) -> int:
-        """Neurons in all."""
+        """Return the number of neurons."""
         return sum(map(len, self.values))
 
 
@@ -50,7 +50,7 @@ class NeuronSet:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The layers in which they lie, of all parts."""
+        """Return the layers that contain any of the neurons."""
         return tuple(sorted({layer for layers in self.neurons.values() for layer, some in layers.items() if some}))
 
     def __len__(self) -> int:
@@ -59,18 +59,18 @@ class NeuronSet:
 
 
 def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
-    """The neurons of some parts by one of their values.
+    """Rank the neurons of some parts by one of their values.
 
     By default those of the first attributed part of `intermediate`, `up`, `output`: magnitudes of several parts are
     no one scale, being sums over as many weights as the matrix has inputs.
 
     Args:
         by: "signed" (mean signed value: what the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
-            share of the unit's largest magnitude).
+            share of the example's largest magnitude).
 
     Raises:
         SettingsError: if a name is unknown, or `intermediate` and `up` are both asked for.
-        AnalysisError: if there is no value to rank by, as for "share" where every unit is noise.
+        AnalysisError: if there is no value to rank by, as for "share" where every example is noise.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -102,12 +102,12 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
     if wrong or not values:
         raise AnalysisError(
             f"{wrong} neurons have no finite value {by!r}",
-            fix="rank by 'magnitude' or 'signed'; shares do not exist where every unit is noise",
+            fix="rank by 'magnitude' or 'signed'; shares do not exist where every example is noise",
         )
 
 
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
-    """The nearest whole number of neurons to `fraction` of them, one at least.
+    """Choose the whole number of neurons nearest to `fraction` of them, one at least.
 
     - `top`: the largest values, ties by part, layer and number. By "signed" those that raise F most, not those that
       lower it most, whose ablation should help.

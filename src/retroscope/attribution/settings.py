@@ -31,10 +31,10 @@ class NeuronSettings:
             comparison; None: both there, the passage tower of a retriever alone.
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: see `RULES`.
         parts: FFN matrices whose output units are neurons: "intermediate", "output", and "up" where there is a gate.
-        thresholds: a neuron is active in a unit where its magnitude is at least this share of the unit's largest.
-        quantiles: of the neurons' shares, over units.
+        thresholds: a neuron is active in an example where its magnitude is at least this share of the largest there.
+        quantiles: of the neurons' shares, over examples.
         negatives: hard negatives among which `margin` finds the hardest.
-        limit: at most so many units, drawn with `seed`; 0 takes all.
+        limit: at most so many examples, drawn with `seed`; 0 takes all.
         seed: of that draw and of the halves that overlap is measured against.
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
@@ -73,12 +73,12 @@ class NeuronSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """The towers that a comparison attributes; the first is the one of the verdict's main statements."""
+        """Return the towers that a comparison attributes; the verdict's main statements are about the first."""
         return ("passage", "query") if self.tower in (None, "both") else (str(self.tower),)
 
     @property
     def scaled(self) -> str:
-        """The one tower of an attribution.
+        """Return the tower of an attribution of one tower.
 
         Raises:
             SettingsError: if both are asked for.
@@ -89,7 +89,7 @@ class NeuronSettings:
 
     @property
     def rule(self) -> str:
-        """The quadrature, by name."""
+        """Return the name of the quadrature."""
         return self.quadrature or RULES[self.method]
 
     def _check_lists(self) -> None:

@@ -37,22 +37,22 @@ class Site:
 
     @property
     def block(self) -> int:
-        """Position of the block, 0..L-1."""
+        """Return the position of the block, 0..L-1."""
         return self.layer - 1
 
     def units(self, values: Tensor) -> Tensor:
-        """The outputs of this matrix among those of its module (last dimension)."""
+        """Return the outputs of this matrix, a slice of its module's outputs (last dimension)."""
         return values if self.half is None else values.chunk(2, dim=-1)[self.half]
 
     def weight(self, encoder: Encoder) -> Float[Tensor, "neuron input"]:
-        """The matrix, a row a neuron."""
+        """Return the matrix, with one row a neuron."""
         weight: Tensor = encoder.backbone.get_submodule(self.path).weight
         stored = weight.T if encoder.anatomy.layout.transposed else weight
         return stored if self.half is None else stored.chunk(2, dim=0)[self.half]
 
 
 def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
-    """The sites of these parts, block by block.
+    """Return the sites of these parts, block by block.
 
     Raises:
         SettingsError: if a name is unknown.

@@ -32,11 +32,11 @@ class Trace:
     vectors: Float[Tensor, "text dim"]
 
     def inputs(self, site: Site) -> Float[Tensor, "text token input"]:
-        """What the matrix was given."""
+        """Return the inputs of the matrix."""
         return self._by_text(self.calls.only(site.path).input)
 
     def outputs(self, site: Site) -> Float[Tensor, "text token neuron"]:
-        """What the neurons gave: W x + b."""
+        """Return the outputs of the neurons: W x + b."""
         return self._by_text(site.units(self.calls.only(site.path).value))
 
     def _by_text(self, values: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def trace(encoder: Encoder, batch: Batch) -> Trace:
 
 
 def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -> Float[Tensor, "text dim"]:
-    """Pooled last layer in float32, the model's own pooler applied where the recipe asks for it."""
+    """Pool the last layer in float32, and apply the model's own pooler if the recipe asks for it."""
     vectors: Tensor = pooling(encoder.recipe.pooling)(hidden.float(), pooled)
     return vectors
 
@@ -62,7 +62,7 @@ def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -
 def run_from(
     record: Trace, site: Site, values: Float[Tensor, "row token neuron"], texts: Int[Tensor, "row"]
 ) -> Float[Tensor, "row dim"]:
-    """Pooled last layer when the neurons of `site` give `values` instead; only what lies above is computed.
+    """Return the pooled last layer with `values` as the outputs of the neurons of `site`; only what lies above reruns.
 
     Args:
         texts: which text of the record each row is.
@@ -79,7 +79,7 @@ def run_from(
 
 
 def recorded_tensors(record: Trace) -> list[Tensor]:
-    """Every tensor that the record holds."""
+    """List every tensor of the record."""
     found: list[Tensor] = [record.vectors]
 
     def visit(value: object) -> None:
@@ -165,5 +165,5 @@ def _chosen(recorded: Tensor, record: Trace, rows: Rows) -> Tensor:
 
 
 def _tail(recorded: Tensor) -> tuple[int, ...]:
-    """Shape after the first dimension: [token, unit], or [unit] where texts and tokens are one dimension."""
+    """Shape after the first dimension: [token, example], or [example] where texts and tokens are one dimension."""
     return tuple(recorded.shape[1:])

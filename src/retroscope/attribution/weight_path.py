@@ -19,7 +19,7 @@ from retroscope.attribution.paths import (
     chunks,
     collect,
     pairs,
-    per_unit,
+    per_example,
     refined,
 )
 from retroscope.attribution.quadrature import Rule
@@ -41,35 +41,35 @@ class Integral:
 
 
 def weight_path(work: Work) -> Values:
-    """Attribution of every site, each scaled from 0 to 1 alone while the others stay as they are."""
+    """Attribute every site along its own path: its weights go from 0 to 1, all others stay."""
     with work.cast():
         record = trace(work.encoder, work.batch)
     return {site: _site(work, record, site) for site in work.sites}
 
 
 def _site(work: Work, record: Trace, site: Site) -> SiteValues:
-    def by_rule(rule: Rule, units: list[int]) -> Values:
-        return {site: _by_rule(work, record, site, rule, units)}
+    def by_rule(rule: Rule, examples: list[int]) -> Values:
+        return {site: _by_rule(work, record, site, rule, examples)}
 
     return refined(work, by_rule, lambda values: values[site])[site]
 
 
-def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, units: list[int]) -> SiteValues:
-    texts = [text for unit in units for text in work.objective.texts_of(unit)]
+def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, examples: list[int]) -> SiteValues:
+    texts = [text for example in examples for text in work.objective.texts_of(example)]
     chosen = torch.tensor(texts, device=work.encoder.device)
-    part = work.objective.only(units)
+    part = work.objective.only(examples)
     integral = _integrate(work, record, site, rule, chosen)
-    ends = part.of_units(torch.stack([_at_zero(work, record, site, chosen), _intact(work, record, chosen)]))
-    met = torch.cat([ends, part.of_units(integral.shares)])
+    ends = part.of_examples(torch.stack([_at_zero(work, record, site, chosen), _intact(work, record, chosen)]))
+    met = torch.cat([ends, part.of_examples(integral.shares)])
     outputs, inputs = record.outputs(site)[chosen], record.inputs(site)[chosen]
     signed = torch.einsum("btn,btn->bn", integral.gradient.double(), outputs.double())
     return SiteValues(
         magnitude=collect(site.weight(work.encoder), integral.gradient, inputs, part),
-        signed=per_unit(signed, part),
+        signed=per_example(signed, part),
         start=ends[0],
         end=ends[1],
         spread=met.amax(0) - met.amin(0),
-        nodes=torch.full((len(units),), len(rule.nodes), device=chosen.device),
+        nodes=torch.full((len(examples),), len(rule.nodes), device=chosen.device),
     )
 
 

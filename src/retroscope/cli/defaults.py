@@ -16,10 +16,10 @@ from retroscope.errors import unknown_name
 WRITTEN: dict[str, str] = {}  # "MODULE:CLASS.FIELD" -> its default, as help shows it
 
 
-def shown(value: object) -> str:
+def as_typed(value: object) -> str:
     """Return a default as it would be typed."""
     if isinstance(value, tuple | list):
-        return ",".join(shown(part) for part in value)
+        return ",".join(as_typed(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -32,7 +32,7 @@ def default_of(settings: Any, field: str) -> str:
     found = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
     if found is MISSING or found is None:
         raise TypeError(f"{settings.__name__}.{field} has no default that could be typed: describe it in words")
-    return shown(found)
+    return as_typed(found)
 
 
 def written(setting: str, default: str) -> str:

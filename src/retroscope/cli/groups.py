@@ -12,11 +12,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import OptionInfo
 
-Command = Callable[..., None]
+CommandFunction = Callable[..., None]
 NO_DEFAULT = Parameter.empty
 
 
-def flat(**generated: type) -> Callable[[Command], Command]:
+def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
     """Return a decorator that shows typer the options of a command's groups one by one, and packs them again.
 
     Args:
@@ -26,7 +26,7 @@ def flat(**generated: type) -> Callable[[Command], Command]:
         TypeError: if two options of the command share a name, or the default of one is made by a factory.
     """
 
-    def decorator(run: Command) -> Command:
+    def decorator(run: CommandFunction) -> CommandFunction:
         kinds = {name: generated.get(name, kind) for name, kind in _annotations(run).items()}
         groups = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
         options = list(_options(run, kinds, groups))
@@ -44,12 +44,12 @@ def flat(**generated: type) -> Callable[[Command], Command]:
     return decorator
 
 
-def _annotations(run: Command) -> dict[str, Any]:
+def _annotations(run: CommandFunction) -> dict[str, Any]:
     """The annotation of every parameter, `Annotated` kept."""
     return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}
 
 
-def _options(run: Command, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
+def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
     """Every option of a command, those of its groups in their place."""
     defaults = {name: parameter.default for name, parameter in signature(run).parameters.items()}
     for name, kind in kinds.items():
@@ -85,7 +85,7 @@ def _under(heading: str | None, annotation: Any) -> Any:
     return Annotated[(kind, *marked)]
 
 
-def _refuse_duplicates(run: Command, options: list[Parameter]) -> None:
+def _refuse_duplicates(run: CommandFunction, options: list[Parameter]) -> None:
     names = [option.name for option in options]
     for option in options:
         for info in get_args(option.annotation)[1:]:

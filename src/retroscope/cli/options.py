@@ -8,9 +8,9 @@ import typer
 
 from retroscope.cli import names
 from retroscope.cli.defaults import option, written
-from retroscope.cli.values import given, listed, model_values, numbers
+from retroscope.cli.values import comma_separated, given, model_values, numbers
 
-Values = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
+SettingValues = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
 
 THE_CHECKPOINTS, THE_PROTOCOLS = "the checkpoint's", "the protocol's"
 DEVICE = written("encoders.settings:LoadSettings.device", "cpu")
@@ -18,7 +18,7 @@ MEASURES = written("inputs.settings:StudySettings.measures", "nDCG@10,RR@10,R@10
 PASSAGES = written("probing.settings:ProbeSettings.passages", "2,3,4,5")
 SEEDS = written("probing.settings:ProbeSettings.seeds", "5")
 
-Model = Annotated[
+ModelArgument = Annotated[
     str,
     typer.Argument(
         help="Retriever: a folder, a hub name, a GGUF file, or two towers as query=NAME,passage=NAME", metavar="MODEL"
@@ -30,7 +30,7 @@ AnyData = Annotated[
 ]
 Out = Annotated[Path | None, option("--out", help="Folder to write to", metavar="DIR", default="nothing is written")]
 RequiredOut = Annotated[Path, option("--out", help="Folder to write to", metavar="DIR")]
-Pooling = Annotated[
+PoolingOption = Annotated[
     str | None,
     option(
         "--pooling",
@@ -53,7 +53,7 @@ PassagePrompt = Annotated[
     str | None,
     option("--passage-prompt", help="Text to put before every passage", metavar="TEXT", default=THE_CHECKPOINTS),
 ]
-Similarity = Annotated[
+SimilarityOption = Annotated[
     str | None,
     option(
         "--similarity",
@@ -73,7 +73,7 @@ AppendEos = Annotated[
 Device = Annotated[
     str | None, option("--device", help="Device to run on: cpu, cuda, cuda:1, mps", metavar="NAME", default=DEVICE)
 ]
-Protocol = Annotated[
+ProtocolOption = Annotated[
     str | None,
     option(
         "--protocol",
@@ -93,7 +93,7 @@ Measures = Annotated[
         default=MEASURES,
     ),
 ]
-Interactions = Annotated[
+InteractionsOption = Annotated[
     int | None,
     option(
         "--interactions",
@@ -126,15 +126,15 @@ class ModelOptions:
 
     HEADING: ClassVar[str] = "Models"
 
-    pooling: Pooling = None
+    pooling: PoolingOption = None
     max_length: MaxLength = None
-    similarity: Similarity = None
+    similarity: SimilarityOption = None
     query_prompt: QueryPrompt = None
     passage_prompt: PassagePrompt = None
     append_eos: AppendEos = None
     device: Device = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings that were given, as fields of `LoadSettings`."""
         return given(**vars(self))
 
@@ -149,7 +149,7 @@ class Pair:
         typer.Argument(help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME", metavar="AFTER"),
     ]
 
-    def values(self, models: ModelOptions) -> Values:
+    def values(self, models: ModelOptions) -> SettingValues:
         """Return the settings of both models."""
         return {
             "before": model_values(self.before, models.values()),
@@ -171,7 +171,7 @@ class DataOptions:
         int | None, option("--limit-queries", help="Keep the first N judged queries", metavar="N", default="all")
     ] = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings of the collection."""
         return {"data": given(source=self.data, split=self.split, limit_queries=self.limit_queries)}
 
@@ -217,11 +217,11 @@ class ProbeOptions:
         int | None, option("--seeds", help="Number of splits to probe under", metavar="N", default=SEEDS)
     ] = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings of the probes."""
         return {
-            "probes.probes": listed(self.probes),
-            "probes.controls": listed(self.controls),
+            "probes.probes": comma_separated(self.probes),
+            "probes.controls": comma_separated(self.controls),
             "probes.passages": numbers(self.passages, "--passages"),
             "probes.seeds": self.seeds,
         }

@@ -8,7 +8,7 @@ from retroscope.analyses.neurons.one_model import TextsPlan, plan_texts
 from retroscope.cli.running import Document, Outcome, Plan
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.study import Study
 from retroscope.study.texts import study_of_texts
 
@@ -29,7 +29,7 @@ class NeuronOutcome:
 
     def text(self) -> str:
         """Return the verdict in words."""
-        return in_words(self.study.report_contents)
+        return console_text(self.study.report_contents)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ class Plan(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Destination:
     """Where a run writes.
 
     Attributes:
@@ -68,11 +68,11 @@ class Place:
 
     @property
     def claims(self) -> tuple[Path, ...]:
-        """Folders that must be writable before hours are spent."""
+        """Return the folders that must be writable before the long work starts."""
         return tuple(folder for folder in (self.out, self.cache) if folder is not None)
 
 
-def carry_out(prepare: Callable[[], Plan], place: Place, *, dry_run: bool, as_json: bool) -> None:
+def carry_out(prepare: Callable[[], Plan], place: Destination, *, dry_run: bool, as_json: bool) -> None:
     """Load and plan, then print the plan (`dry_run`) or run it, write what was found, and print it.
 
     Args:

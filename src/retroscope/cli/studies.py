@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, Values
+from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues
 
 
 def carry_out_study(
-    values: Values, left_out: Sequence[str], options: RunOptions, output: OutputOptions | ReportOptions
+    values: SettingValues, left_out: Sequence[str], options: RunOptions, output: OutputOptions | ReportOptions
 ) -> None:
     """Resolve the settings of a study, refuse to replace another one, and carry out the plan.
 
@@ -17,7 +17,7 @@ def carry_out_study(
     """
     from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.running import Place, carry_out
+    from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
     from retroscope.study.settings import refuse_other
@@ -29,7 +29,7 @@ def carry_out_study(
     prepare = plan_study_of_pair if "before" in values else plan_study_of_model
     carry_out(
         lambda: prepare(settings, cache),
-        Place(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
+        Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,
     )

@@ -13,27 +13,27 @@ PREFIX = "no_"
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SwitchedOff:
     """Analyses that are left out; `switches` adds a field for each that can be."""
 
     HEADING: ClassVar[str] = "Analyses"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the analyses that are left out."""
+        """Return the names of the analyses that are switched off."""
         return tuple(one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name))
 
 
-def switches() -> type[LeftOut]:
+def switches() -> type[SwitchedOff]:
     """Return the group of options `--no-NAME`; analyses of other packages have theirs, too."""
     options = [
         (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
         for name, analysis in _optional().items()
     ]
-    return make_dataclass("Switches", options, bases=(LeftOut,), frozen=True)
+    return make_dataclass("Switches", options, bases=(SwitchedOff,), frozen=True)
 
 
-def refuse_options_of(left_out: LeftOut, values: Mapping[str, object]) -> None:
+def refuse_options_of(left_out: SwitchedOff, values: Mapping[str, object]) -> None:
     """Refuse options of an analysis that is left out.
 
     Raises:
@@ -45,9 +45,12 @@ def refuse_options_of(left_out: LeftOut, values: Mapping[str, object]) -> None:
             raise SettingsError(f"--no-{analysis} leaves out what {name}={value} is for", fix=f"drop --no-{analysis}")
 
 
-def all_but(*names: str) -> tuple[str, ...]:
-    """Return the analyses to leave out so that only these, and those that are required, remain."""
-    return tuple(name for name in _optional() if name not in names)
+def all_but(*names: str, pair: bool = False) -> tuple[str, ...]:
+    """Return the analyses to leave out so that only these remain; of a pair those that are required do, too."""
+    if pair:
+        return tuple(name for name in _optional() if name not in names)
+    measured = {name: one for name, one in analyses().items() if one.instrument and not one.optional_input}
+    return tuple(name for name in measured if name not in names)
 
 
 def _optional() -> dict[str, Analysis]:

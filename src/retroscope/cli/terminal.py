@@ -31,23 +31,23 @@ NARROW = 90  # characters of a terminal in which bars would leave no room for na
 
 
 def note(text: str) -> None:
-    """One line on standard error."""
+    """Write one line to standard error."""
     sys.stderr.write(f"{text}\n")
 
 
 def say(text: str) -> None:
-    """A result in words, on standard output."""
+    """Write a result in words to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
 def emit(document: Mapping[str, Any]) -> None:
-    """One JSON document on standard output."""
+    """Write one JSON document to standard output."""
     sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def claimed(*folders: Path) -> Iterator[None]:
-    """Folders are made, and files can be made in them, before hours are spent; after an error no empty one is left."""
+    """Make the folders and prove them writable before the long work starts; after an error remove the empty ones."""
     made = [part for folder in folders for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
     try:
         for folder in folders:
@@ -73,7 +73,7 @@ def _prove_writable(folder: Path) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Told]:
-    """A function that shows (what, done, total): bars in a terminal, else (in a log) a line now and then."""
+    """Yield a function that shows (what, done, total): as bars in a terminal, as occasional lines in a log."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.cli.defaults import default_of, option
-from retroscope.cli.options import Values
+from retroscope.cli.options import SettingValues
 from retroscope.cli.values import given
 from retroscope.training.settings import LEARNING_RATES, PRECISIONS, TrainingSettings
 
@@ -37,7 +37,7 @@ class PassOptions:
         option("--learning-rate", help="Peak learning rate", metavar="X", default="the strategy's"),
     ] = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings that were given, as fields of `TrainingSettings`."""
         return given(**vars(self))
 
@@ -75,6 +75,6 @@ class TrainingOptions:
         option("--seed", help="Seed of order, dropout and new weights", metavar="N", default=default("seed")),
     ] = None
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Return the settings that were given, as fields of `TrainingSettings`."""
         return given(**{**vars(self), "two_towers": self.two_towers or None})

@@ -9,7 +9,7 @@ from retroscope.errors import SettingsError
 KIBI, KILO = 1024, 1000
 
 
-def listed(text: str | None) -> list[str] | None:
+def comma_separated(text: str | None) -> list[str] | None:
     """Return the parts of a comma-separated option; None where it was not given."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
@@ -20,7 +20,7 @@ def numbers(text: str | None, option: str) -> list[int] | None:
     Raises:
         SettingsError: for anything else.
     """
-    parts = listed(text)
+    parts = comma_separated(text)
     wrong = [part for part in parts or () if not (part.isascii() and part.isdecimal())]
     if wrong:
         raise SettingsError(f"invalid number {wrong[0]!r}", where=option, fix="write whole numbers, e.g. 2,3,5")
@@ -33,7 +33,7 @@ def shares(text: str | None, option: str) -> list[float] | None:
     Raises:
         SettingsError: for anything that is no number.
     """
-    parts = listed(text)
+    parts = comma_separated(text)
     try:
         return None if parts is None else [float(part) for part in parts]
     except ValueError as error:
@@ -66,7 +66,7 @@ def measures(text: str | None) -> list[str] | None:
     Raises:
         SettingsError: for one that does not exist.
     """
-    parts = listed(text)
+    parts = comma_separated(text)
     if parts is not None:
         from retroscope.retrieval.measures import parse_measure
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def default_cache() -> Path:
-    """`$RETROSCOPE_CACHE`, else `retroscope` in the user's cache folder (XDG)."""
+    """Return `$RETROSCOPE_CACHE`, else `retroscope` in the user's cache folder (XDG)."""
     named = os.environ.get("RETROSCOPE_CACHE")
     if named:
         return Path(named)

@@ -22,20 +22,20 @@ def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
 
 
 def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """The self-tests of each tower; a shared encoder with one recipe is tested once."""
+    """Run the self-tests of each tower; an encoder that both towers share is tested once."""
     towers = {"query": tower_tests(retriever.query)}
     same = retriever.query.fingerprint == retriever.passage.fingerprint
     return {**towers, "passage": towers["query"] if same else tower_tests(retriever.passage)}
 
 
 def tower_tests(encoder: Encoder) -> list[SelfTest]:
-    """All self-tests that this encoder can be put to."""
+    """Run all self-tests that apply to this encoder."""
     library = library_test(encoder)
     return [*self_test(encoder), *([library] if library else [])]
 
 
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Failed self-tests, in the words that go with every number they touch."""
+    """Return one warning for each failed self-test; every score of that tower carries it."""
     return tuple(
         f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
         f"of its length (rounding allows {test.tolerance:.2g})"

@@ -12,7 +12,7 @@ from retroscope.inputs.settings import DataSettings, ModelSettings
 
 
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
-    """The retriever that these settings name."""
+    """Load the retriever that these settings name."""
     if settings is None:
         raise SettingsError(f"no {what} is named", fix="give its folder or hub name")
     load = {name: value for name, value in asdict(settings.load).items() if value is not None}
@@ -20,9 +20,9 @@ def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriev
 
 
 def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[Retriever, Retriever]:
-    """Both retrievers; the backbone is compared by the retriever's similarity unless it is given one.
+    """Load both models; the backbone takes the retriever's similarity unless its own is set.
 
-    Two that end in the same folder name are told apart by as much of their paths as it takes.
+    Models whose folders have the same name are named by the shortest ends of their paths that differ.
     """
     one, two = retriever_of(before, "backbone"), retriever_of(after, "retriever")
     if before is not None and before.load.similarity is None:
@@ -34,9 +34,9 @@ def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[
 
 
 def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
-    """The backbone with the retriever's similarity, or an effect would mix the similarity with the weights.
+    """Return the backbone with the retriever's similarity, so that an effect is of the weights alone.
 
-    Where that is not what its own checkpoint or default says, `own_similarity` keeps it.
+    `own_similarity` keeps the similarity of its own checkpoint where that differs.
     """
     if backbone.similarity == retriever.similarity:
         return backbone
@@ -45,7 +45,7 @@ def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
-    """The shortest ends of two paths that differ; None where the paths do not."""
+    """Return the shortest ends of two paths that differ, or None if the paths are equal."""
     parts = PurePath(one).parts, PurePath(two).parts
     for length in range(1, max(map(len, parts)) + 1):
         first, second = ("/".join(path[-length:]) for path in parts)
@@ -66,7 +66,7 @@ def check_ids(collection: Collection) -> None:
 
 
 def collection_of(settings: DataSettings | None) -> Collection:
-    """The collection that these settings name."""
+    """Load the collection that these settings name."""
     if settings is None:
         raise SettingsError("no collection is named", fix="give --data FORMAT:PATH")
     given = {name: value for name, value in asdict(settings).items() if name != "source"}

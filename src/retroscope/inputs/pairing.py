@@ -24,7 +24,7 @@ def check_pair(before: Retriever, after: Retriever) -> None:
 
 
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
-    """What differs between the two besides the weights: an effect is then of both.
+    """List the differences of two models besides the weights; an effect mixes them with that of the weights.
 
     One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
     """
@@ -40,7 +40,7 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
 
 
 def same_tokens(one: Encoder, two: Encoder) -> bool:
-    """Whether both make the same tokens of a few texts, prompts and endings included."""
+    """Return whether both make the same tokens of a few texts, prompts and end tokens included."""
     return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
 
 
@@ -53,7 +53,7 @@ def same_weights(one: Encoder, two: Encoder) -> bool:
 
 
 def same_recipe(one: Encoder, two: Encoder) -> bool:
-    """Whether two encoders treat the same tokens alike, up to the weights."""
+    """Return whether two encoders have equal recipes, apart from the fields that only add tokens."""
     mine, theirs = (e.recipe.identity() for e in (one, two))
     return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)
 
@@ -70,7 +70,7 @@ def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
 
 
 def told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:
-    """Return both, under two names."""
+    """Return both models under two different names."""
     if before.name != after.name:
         return before, after
     return replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")

@@ -31,7 +31,7 @@ def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> 
 
 
 def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> Facts:
-    """Recipe, loading proof, layers and self-tests of one tower."""
+    """Record the recipe, loading proof, layers and self-tests of one tower."""
     return {
         "role": role,
         "recipe": encoder.recipe.as_dict(),
@@ -43,7 +43,7 @@ def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> Fact
 
 
 def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> Facts:
-    """What was searched, and how the probes' hard negatives were found."""
+    """Record what was searched, and how the hard negatives of the probes were found."""
     mined: Facts = {}
     if negatives is not None:
         mined = {
@@ -90,24 +90,24 @@ def negative_notes(negatives: MinedNegatives | None) -> list[str]:
 
 
 def software() -> dict[str, str]:
-    """Versions of what computed the numbers, and the machine's kind."""
+    """Return the versions of the libraries, the kind of machine and the number of threads."""
     found = {name: version(name) for name in LIBRARIES}
     machine = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     return {**found, **machine, "threads": str(torch.get_num_threads())}
 
 
 def made_by() -> dict[str, str]:
-    """What of the software makes a number what it is: kernel and threads do not, beyond rounding."""
+    """Return the versions that a cached number depends on; platform and threads change only its rounding."""
     return {name: said for name, said in software().items() if name not in ("threads", "platform")}
 
 
 def command_line() -> str:
-    """The command that runs; empty where it is not ours."""
+    """Return the command that is running, or "" if it is not `retroscope`."""
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
 
 
 def truncation_caveats(side: str, recipe: Facts) -> list[str]:
-    """Texts that fill the maximum length (cut, or just that long), and texts that the model cannot tell apart."""
+    """Return warnings about texts that fill the maximum length, so may be cut, and about texts with equal tokens."""
     same = {tower: recipe[tower]["texts"] - recipe[tower]["distinct"] for tower in ("query", "passage")}
     said = [
         f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"

@@ -33,7 +33,7 @@ class ProbeResult:
         mdl: (query, control, passages, layer) code length of each query in bits, the mean over its
             choices and seeds; None unless "mdl" was asked for.
         fits: (seed, probe, control, passages, layer) training accuracy, ridge, iterations, gradient,
-            excess and converged (see `Outcome`).
+            excess and converged (see `ProbeOutcome`).
         split_sizes: (seed, part) choices that trained, validated and tested.
         layer_names: label of each layer.
         recipe: how the numbers were made.

@@ -1,10 +1,10 @@
 """A report as a page of plain text for the terminal."""
 
 from retroscope.study.report import Report
-from retroscope.typesetting.console import listed, page, statements, table
+from retroscope.typesetting.console import bullet_list, page, statement_list, table
 
 
-def in_words(report: Report) -> str:
+def console_text(report: Report) -> str:
     """Return alarms, headline, the other statements, caveats, and the tables that a terminal shows."""
     subject, verdict = report.subject, report.verdict
     width = max(len(side) for side in subject.models)
@@ -16,9 +16,9 @@ def in_words(report: Report) -> str:
         [
             f"{subject.title}  (protocol: {subject.protocol})",
             "\n".join([*models, f"{'on:':<{width + 1}} {on}", *head]),
-            statements("READ THIS FIRST", verdict.alarms),
-            statements("Verdict", [*headline, *verdict.statements]),
-            listed("Caveats", subject.caveats),
+            statement_list("READ THIS FIRST", verdict.alarms),
+            statement_list("Verdict", [*headline, *verdict.statements]),
+            bullet_list("Caveats", subject.caveats),
             *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),
         ]
     )

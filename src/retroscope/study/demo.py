@@ -56,12 +56,12 @@ class Shipped:
 
 
 def in_folder(folder: Path) -> Shipped:
-    """The three below a folder."""
+    """Return the paths of the demo's three models below a folder."""
     return Shipped(folder / "backbone", folder / "retriever", folder / "scratch")
 
 
 def shipped() -> Shipped:
-    """Those of the package.
+    """Return the paths of the models that come with the package.
 
     Raises:
         AnalysisError: if the package was installed without its data.
@@ -75,7 +75,7 @@ def shipped() -> Shipped:
 
 
 def write_demo_world(folder: Path) -> Path:
-    """The world that the shipped models were trained on."""
+    """Write the world that the shipped models were trained on, and return its folder."""
     return write_world(make_world(WORLD), folder)
 
 
@@ -112,7 +112,7 @@ def forget_places(model: Path, places: tuple[Path, ...]) -> None:
 
 
 def halve(single: Path, folder: Path) -> None:
-    """A copy of a folder with the weights rounded to half precision: the package stays small.
+    """Copy a model folder with its weights rounded to half precision, so that the package stays small.
 
     `config.json` goes on to say float32, as which every tool then loads them.
     """
@@ -123,7 +123,7 @@ def halve(single: Path, folder: Path) -> None:
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """What each retriever finds of each stratum: the world's own answer to "was it there before?"."""
+    """Measure each retriever on each stratum of the world: what was seen in pre-training, and what was not."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)
@@ -138,7 +138,7 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
 
 
 def about(rows: list[dict[str, Any]]) -> list[str]:
-    """What a reader of the demo's report must know before its numbers."""
+    """Return the notes that a reader of the demo's report needs before its numbers."""
     found = {(row["retriever"], row["stratum"]): row for row in rows}
 
     def said(stratum: str, retriever: str = "pre-trained") -> str:
@@ -155,8 +155,8 @@ def about(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def in_words(rows: list[dict[str, Any]]) -> str:
-    """The same as a table of text."""
+def exposures_table(rows: list[dict[str, Any]]) -> str:
+    """Return the scores by stratum as a table of text."""
     lines = [f"{MEASURE} by what was seen when ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
     lines += [
         f"  {row['retriever']:<13}{row['stratum']:<18}{row['mean']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"

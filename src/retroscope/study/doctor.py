@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
 
@@ -17,8 +16,8 @@ from retroscope.inputs.load import compared_like, retriever_of
 from retroscope.inputs.pairing import recipe_differences, same_tokens
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.similarities import similarities
+from retroscope.typesetting.documents import Record
 
-Record = dict[str, Any]
 WIDTH = 100
 TRIED, UNKNOWN = "mean", "unknown"  # pooling, where nobody says it
 
@@ -38,7 +37,7 @@ class Diagnosis:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is an error."""
+        """Return whether no finding is an error."""
         return all(finding.severity != ERROR for _, finding in self.findings)
 
 
@@ -232,7 +231,7 @@ def _anatomy(encoder: Encoder) -> Record:
 
 
 def doctor_document(found: Diagnosis) -> Record:
-    """What `doctor --json` says."""
+    """Return the JSON document of `doctor --json`."""
     models = {
         role: {
             "name": r.name,
@@ -251,7 +250,7 @@ def doctor_document(found: Diagnosis) -> Record:
 
 
 def doctor_words(found: Diagnosis) -> str:
-    """The same as a page of text."""
+    """Return the diagnosis as text for the terminal."""
     blocks = ["\n".join(_model_lines(role, retriever)) for role, retriever in found.models.items()]
     whom = list(dict.fromkeys(who for who, _ in found.findings))
     for who in whom:

@@ -32,11 +32,11 @@ class Embedding:
 
     @property
     def encoder(self) -> Encoder:
-        """The tower's encoder."""
+        """Return the encoder of the tower."""
         return self.plan.encoder
 
     def document(self, out: Path) -> dict[str, Any]:
-        """What `embed --json` says."""
+        """Return the JSON document of `embed --json`."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,
@@ -65,8 +65,8 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
     return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
-def describe(embedding: Embedding, out: Path) -> str:
-    """The plan in a few lines."""
+def describe_embedding(embedding: Embedding, out: Path) -> str:
+    """Describe the plan in a few lines."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = estimate_seconds(embedding.plan, list(islice(embedding.texts, SAMPLE)))
     recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))

@@ -7,7 +7,7 @@ from retroscope.encoders.proofs import SelfTest
 from retroscope.typesetting.subject import CollectionFacts, Model, Tower
 
 
-def model_of(facts: Mapping[str, Any]) -> Model:
+def model_from_facts(facts: Mapping[str, Any]) -> Model:
     """Return a model as a report names it, from the facts about it."""
     towers = tuple(
         Tower(
@@ -24,6 +24,6 @@ def _self_test(facts: Mapping[str, Any]) -> SelfTest:
     return SelfTest(**{**facts, "value": float("inf") if facts["value"] is None else facts["value"]})
 
 
-def collection_of(facts: Mapping[str, Any]) -> CollectionFacts:
+def collection_from_facts(facts: Mapping[str, Any]) -> CollectionFacts:
     """Return a collection as a report names it, from the facts about it."""
     return CollectionFacts(**facts)

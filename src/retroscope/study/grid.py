@@ -55,12 +55,12 @@ class Grid:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """In the order in which they run."""
+        """Return the cells in the order in which they run."""
         return cells_of(self.axes)
 
     @cached_property
     def shared_key(self) -> str:
-        """SHA-256 of what all cells share."""
+        """Return the SHA-256 of all that every cell shares."""
         chosen = plain(self.settings)
         said = [chosen["training"], chosen["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -69,7 +69,7 @@ class Grid:
 
     @cached_property
     def backbone_keys(self) -> dict[str, str]:
-        """Backbone -> what made its weights."""
+        """Map each backbone to a hash of what made its weights."""
         named = {name: _load(self.settings, source).passage.fingerprint
                  for name, source in self.settings.backbones.items()}  # fmt: skip
         return named | {name: _hash([name, *self._pretraining_key]) for name in self.settings.objectives}
@@ -86,7 +86,7 @@ class Grid:
         return [plain(chosen), read, own, collection_of(chosen.data).fingerprint if chosen.data else ""]
 
     def key(self, cell: Cell) -> str:
-        """SHA-256 of all that makes the numbers of a cell."""
+        """Return the SHA-256 of all that determines the numbers of a cell."""
         return _hash([self.shared_key, self.backbone_keys[cell.backbone], repr(cell)])
 
 
@@ -125,7 +125,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Labels -> steps that a cell trains for; by how many pairs a query has on average."""
+    """Map each number of labels to the training steps of its cells, from the mean number of pairs per query."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -133,7 +133,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Every cell's scores by test; cells that `folder` holds are read and not run again.
+    """Train and score every cell on every test; cells that are complete in `folder` are read instead.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
@@ -154,7 +154,7 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
 
 def finished_cells(grid: Grid, folder: Path) -> int:
-    """How many cells need not be run."""
+    """Count the cells that are complete in `folder`."""
     return sum(_is_done(grid, cell, folder / "cells" / cell.name) for cell in grid.cells)
 
 
@@ -225,7 +225,10 @@ def _backbone(
 
 
 def with_labels(collection: Collection, n: int, seed: int) -> Collection:
-    """The collection with `n` of its judged queries, in its own order; fewer are always among more of the same seed."""
+    """Return the collection with `n` of its judged queries, in its own order.
+
+    With one seed, a smaller sample is part of every larger one.
+    """
     every = collection.judged_queries
     if n == len(every):
         return collection
@@ -243,7 +246,7 @@ def _within(progress: Progress, cell: Cell) -> Progress:
 
 
 def group_of(test: Collection) -> str:
-    """The group of its scores in a store: by what it is, whatever its place among the tests."""
+    """Name the group of a test's scores in a store, by the test's fingerprint and not by its position."""
     return f"test-{test.fingerprint[:16]}"
 
 
@@ -263,7 +266,7 @@ def _hash(said: object) -> str:
 
 
 def describe_grid(grid: Grid, folder: Path) -> str:
-    """The grid in a few lines."""
+    """Describe the grid in a few lines."""
     done = finished_cells(grid, folder)
     lines = [f"{len(grid.cells)} cells, {done} of them done; {len(grid.collection.judged_queries):,} training queries"]
     lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in grid.axes.items()]

@@ -53,7 +53,7 @@ class GridFindings:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def verdict(self) -> tuple[Statement, ...]:
-        """The conclusions, in words."""
+        """Return the conclusions of the grid."""
         return (*_effect_words(self), *_worth_words(self), *_share_words(self))
 
 
@@ -85,7 +85,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """One row of `worth`: claimed only where the gap at these labels is significant, and the worth not 0."""
+    """Describe one row of `worth`; a worth is claimed only if the gap is significant and the worth is not 0."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if row.low > 0 and row.gap_low > 0:
@@ -166,7 +166,7 @@ def _series(rows: pd.DataFrame) -> list[str]:
 
 
 def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
-    """Cells, and worth, as a paper prints them."""
+    """Return the tables of cells and of worth, as a paper prints them."""
     rows = f.cells[f.cells["measure"] == f.headline]
     keep = ["test", "backbone", "reinitialise", "strategy", "labels"]
     cells = rows[keep].assign(**{f.headline: [

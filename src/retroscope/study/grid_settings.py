@@ -86,7 +86,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Return the name of the cell's folder."""
         words = (self.backbone, self.reinitialise.replace(":", ""), self.strategy, str(self.labels), f"seed{self.seed}")
         return "_".join(_safe(word) for word in words)
 
@@ -97,7 +97,7 @@ class Cell:
 
 
 def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
-    """Axis -> its levels.
+    """Map each axis to its levels.
 
     Args:
         every: training queries that there are.
@@ -113,7 +113,7 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
 
 
 def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
-    """All combinations, the cells of one seed together: a grid that is stopped holds whole seeds."""
+    """Combine all levels, seed by seed, so that a stopped grid has complete seeds."""
     *others, seeds = (axes[name] for name in AXES)
     return [
         Cell(**dict(zip(AXES, (*combination, seed), strict=True))) for seed in seeds for combination in product(*others)

@@ -51,7 +51,7 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
 
 
 def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
-    """Everything a report shows."""
+    """Compute the tables that a report of the grid shows."""
     frames = {
         name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores.values, grid)])
         for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
@@ -82,7 +82,7 @@ def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
 
 
 def grid_document(findings: GridFindings) -> dict[str, Any]:
-    """What `ablate --json` says."""
+    """Return the JSON document of `ablate --json`."""
     tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
     tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
     made: dict[str, Any] = clean(
@@ -181,7 +181,7 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """All scores as groups of `grid.zarr`, made anew; a group is called after its collection's fingerprint."""
+    """Write all scores to `grid.zarr`, replacing it; each test is a group named by its fingerprint."""
     store = folder / "grid.zarr"
     shutil.rmtree(store, ignore_errors=True)
     for test, scores in gathered.items():

@@ -12,13 +12,14 @@ from retroscope.analyses.context import Context, tower_document
 from retroscope.collection.collection import Collection
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.study.settings import as_values, complete, settings_of
+from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 MIB = 2**20
@@ -41,6 +42,12 @@ class Step:
     planned: Planned | None
     refused: str = ""
 
+    @property
+    def what(self) -> str:
+        """The analysis, and the collection where it is not the first."""
+        name = self.analysis.name
+        return name if self.number == 0 else f"{name} on {self.context.collection.name}"
+
 
 @dataclass(frozen=True, eq=False)
 class StudyPlan:
@@ -60,7 +67,7 @@ class StudyPlan:
 
     @cached_property
     def towers(self) -> tuple[Mapping[str, Any], ...]:
-        """The texts that are encoded, each tower of each model once."""
+        """Return the facts of every tower whose texts are encoded, each tower of each model once."""
         shared = [
             tower_document(role, tower) | {"collection": context.collection.name}
             for context in self._contexts()
@@ -71,6 +78,9 @@ class StudyPlan:
         return (*shared, *own)
 
     def _contexts(self) -> list[Context]:
+        """The collections whose texts are all encoded, each with its models."""
+        if not any(step.planned and step.analysis.reads_vectors for step in self.steps):
+            return []
         first = self.context
         return [first, *(first.on(other, first=False) for other in self.collections[1:])]
 
@@ -93,7 +103,7 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """The steps that cannot be measured and whose absence is worth a word."""
+        """Return the steps that cannot be measured, except those whose input is optional."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self) -> list[str]:
@@ -106,7 +116,7 @@ class StudyPlan:
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
         lines += [line for step in self.steps if step.planned for line in step.planned.lines]
-        lines += [f"{_what(step)}: not measured, since {step.refused}" for step in self.refused]
+        lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         lines.append(
             f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
             "this excludes the times listed above, search, probing and statistics"
@@ -139,6 +149,11 @@ def plan_study(
     """
     chosen = complete(settings or StudySettings())
     named = _checked(models, trainings)
+    if list(named) != [MODEL]:
+        refuse_left_out(chosen)
+    tokens = TokenMemory()
+    named = {role: one.remembering(tokens) for role, one in named.items()}
+    trainings = [one.remembering(tokens) for one in trainings]
     for number, collection in enumerate(collections):
         check_ids(collection)
         for other in collections[:number]:
@@ -249,11 +264,6 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _refusal(step: Step) -> dict[str, str]:
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}
-
-
-def _what(step: Step) -> str:
-    """The analysis, and the collection where it is not the first."""
-    return step.analysis.name if step.number == 0 else f"{step.analysis.name} on {step.context.collection.name}"
 
 
 def _collection_lines(collection: Mapping[str, Any]) -> list[str]:

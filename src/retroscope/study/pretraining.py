@@ -81,7 +81,7 @@ class PretrainJob:
 
     @property
     def key(self) -> str:
-        """SHA-256 of all that makes the result."""
+        """Return the SHA-256 of all that determines the trained weights."""
         digest = hashlib.sha256(json.dumps([e["input_ids"] for e in self.documents.examples]).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
@@ -117,7 +117,7 @@ def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[P
 
 
 def read_documents(settings: PretrainStudySettings) -> list[str]:
-    """A document a line of the files, then the passages of the collection."""
+    """Read the documents, one a line of the files, then one a passage of the collection."""
     texts = [line for name in settings.text for line in read_lines(Path(name))]
     if settings.data is not None:
         collection = collection_of(settings.data)
@@ -179,8 +179,8 @@ def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase)
     return config
 
 
-def describe(job: PretrainJob) -> str:
-    """What will be trained, in a few lines."""
+def describe_pretraining(job: PretrainJob) -> str:
+    """Describe in a few lines what will be trained."""
     chosen, read = job.settings.pretraining, job.documents
     size = sum(parameter.numel() for parameter in job.model.parameters())
     start = job.settings.start or f"a new {job.settings.shape}"

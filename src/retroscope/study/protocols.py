@@ -8,7 +8,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged
 from retroscope.study.settings import as_values
 
-Values = Mapping[str, Any]
+NestedSettings = Mapping[str, Any]
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "default": {"probes": {"protocol": "default"}},
@@ -31,7 +31,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def under_protocol(values: Values) -> dict[str, Any]:
+def under_protocol(values: NestedSettings) -> dict[str, Any]:
     """Return the values with their protocol's settings wherever they name none of their own."""
     name = values.get("protocol", "default")
     if str(name) not in PROTOCOLS:
@@ -54,7 +54,7 @@ def departures(settings: StudySettings) -> list[str]:
     ]
 
 
-def _flat(values: Values, prefix: str = "") -> dict[str, Any]:
+def _flat(values: NestedSettings, prefix: str = "") -> dict[str, Any]:
     """Dotted name -> value."""
     flat: dict[str, Any] = {}
     for name, value in values.items():

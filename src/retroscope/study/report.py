@@ -21,7 +21,7 @@ from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import Subject
-from retroscope.typesetting.tables import joined, write_frames
+from retroscope.typesetting.tables import merge_named, write_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +38,20 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the study concludes."""
+        """Return the conclusions of the study."""
         return verdict(self.sections, self.subject)
 
     @property
     def figures(self) -> list[Figure]:
-        """Every figure; their names are distinct."""
-        return list(joined([{figure.name: figure for figure in s.figures} for s in self.sections.values()]).values())
+        """Return the figures of all sections; their names are distinct."""
+        return list(
+            merge_named([{figure.name: figure for figure in s.figures} for s in self.sections.values()]).values()
+        )
 
     @property
     def tables(self) -> dict[str, PaperTable]:
-        """Every table of page and paper; their names are distinct."""
-        return joined([section.tables for section in self.sections.values()])
+        """Return the tables of all sections, for page and paper; their names are distinct."""
+        return merge_named([section.tables for section in self.sections.values()])
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
@@ -62,7 +64,7 @@ class Report:
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table of numbers, the verdict's sentences among them."""
-        return joined([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
+        return merge_named([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
 
     def _sentences(self) -> pd.DataFrame:
         found = [
@@ -97,11 +99,11 @@ def write_report(report: Report, folder: Path) -> Path:
     Of a report that is already there, each part is replaced as a whole; other files stay.
     """
     page = render(report)
-    large = joined([section.large for section in report.sections.values()])
+    large = merge_named([section.large for section in report.sections.values()])
     write_frames(report.frames(), report.tables, folder / "tables", large)
     write_figures(report.figures, folder / "figures")
     write_text(folder / SUMMARY, as_json(report.document()))
-    for name, value in joined([section.files for section in report.sections.values()]).items():
+    for name, value in merge_named([section.files for section in report.sections.values()]).items():
         write_text(folder / name, as_json(value))
     return write_whole(folder / "report.html", page.encode())
 

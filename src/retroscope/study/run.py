@@ -20,9 +20,8 @@ from retroscope.inputs.provenance import collection_facts, command_line, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
-from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.runs import write_run, written_run
-from retroscope.study.console import in_words
+from retroscope.study.console import console_text
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.protocols import departures
 from retroscope.study.settings import as_values
@@ -62,10 +61,10 @@ def compare(
         {BEFORE: before, AFTER: after}, (collection, *also), settings, trainings=trainings, cache=cache,
         progress=progress,
     )  # fmt: skip
-    return run(plan, progress)
+    return run_study(plan, progress)
 
 
-def run(plan: StudyPlan, progress: Progress | None = None) -> Study:
+def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read."""
     measured: dict[str, list[Measurement]] = {}
     for step in plan.steps:
@@ -126,7 +125,7 @@ def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progr
     """What a study keeps beside its measurements, JSON-like."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.encoded(one).self_tests)) for side, one in context.models.items()}
+    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
     on = " and ".join(names)
     return {
         key: clean(value)
@@ -154,12 +153,13 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
     encoding = {
         f"{side}: {stage}": taken
         for side, one in context.models.items()
-        for stage, taken in context.encoded(one).seconds.items()
+        if (encoded := context.was_encoded(one)) is not None
+        for stage, taken in encoded.seconds.items()
     }
     own = {
-        f"{name}{f' on {one.collection}' if number else ''}: {stage}": taken
+        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
         for name, found in measured.items()
-        for number, one in enumerate(found)
+        for one in found
         for stage, taken in one.seconds.items()
     }
     return encoding | own
@@ -178,24 +178,25 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
             caveats.append(
                 f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
             )
-        caveats += [f"{side}: {doubt}" for doubt in doubts(context.encoded(one).self_tests)]
-    if context.is_pair and _same_vectors([context.encoded(one).vectors for one in context.models.values()]):
+        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
+    if context.is_pair and _same_vectors(context):
         caveats.append("both sides make exactly the same vectors: the same model was given twice")
-    caveats += [f"{step.analysis.name} was not measured: {step.refused}" for step in plan.refused]
+    caveats += [f"{step.what} was not measured: {step.refused}" for step in plan.refused]
     for name in analyses():
-        for number, measurement in enumerate(measured.get(name, ())):
-            on = f"{measurement.collection}: " if number else ""
+        for measurement in measured.get(name, ()):
+            on = "" if measurement.collection == context.collection.name else f"{measurement.collection}: "
             caveats += [f"{on}{text}" for text in measurement.caveats]
     return caveats
 
 
-def _same_vectors(vectors: Sequence[RetrieverRepresentations]) -> bool:
-    one, two = (tuple(v.recipe[tower]["vectors"] for tower in ("query", "passage")) for v in vectors)
+def _same_vectors(context: Context) -> bool:
+    """Whether both models give every text the same vectors: what makes them is the same."""
+    one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
     return one == two
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class StudyOutcome:
     """A study that was run, and where: what a command writes and prints."""
 
     plan: StudyPlan
@@ -213,7 +214,7 @@ class Outcome:
 
     def text(self) -> str:
         """Return the study as plain text."""
-        return in_words(self.study.report_contents)
+        return console_text(self.study.report_contents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +231,6 @@ class Runnable:
         """Return the plan as JSON-like values."""
         return self.plan.document()
 
-    def run(self, progress: Progress) -> Outcome:
+    def run(self, progress: Progress) -> StudyOutcome:
         """Measure what is planned."""
-        return Outcome(self.plan, run(self.plan, progress))
+        return StudyOutcome(self.plan, run_study(self.plan, progress))

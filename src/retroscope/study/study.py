@@ -1,6 +1,5 @@
 """Study: what was measured of models on collections, in memory and as a folder, and what is reported of it."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.measurement import Measurement, Run, load_measurement
+from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
+from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.files import whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.facts import collection_of, model_of
+from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS
 from retroscope.study.report import Report, write_report
 from retroscope.typesetting.subject import Subject
@@ -41,6 +42,7 @@ class Study:
 
         Raises:
             AnalysisError: if it was not measured.
+            SettingsError: if there is no such analysis.
         """
         if name in self.results:
             return self.results[name]
@@ -49,17 +51,17 @@ class Study:
         raise AnalysisError(f"{name!r} was not measured in this study", fix=f"measured are {', '.join(self.results)}")
 
     def __repr__(self) -> str:
-        measured = ", ".join(name for name in self.results)
+        measured = ", ".join(name for name in analyses() if name in self.measured)
         return f"<Study: {self.facts['title']}; {measured}>"
 
     @cached_property
     def subject(self) -> Subject:
-        """What was studied, as a report states it."""
+        """Return the names, models, collections and statistics that a report prints."""
         facts, settings = self.facts, self.settings
         return Subject(
             title=facts["title"],
-            models={side: model_of(one) for side, one in facts["models"].items()},
-            collections=tuple(collection_of(one) for one in facts["collections"]),
+            models={side: model_from_facts(one) for side, one in facts["models"].items()},
+            collections=tuple(collection_from_facts(one) for one in facts["collections"]),
             protocol=settings["protocol"],
             measures=tuple(settings["measures"]),
             statistics=read_as(ComparisonSettings, settings["statistics"], "statistics"),
@@ -73,12 +75,12 @@ class Study:
 
     @property
     def results(self) -> Mapping[str, Any]:
-        """The result of every analysis that has one, in reading order."""
+        """Return the result of every analysis that has one, in reading order."""
         return {name: found[0] for name, found in self._reported.items()}
 
     @cached_property
     def report_contents(self) -> Report:
-        """Everything that page, tables, terminal and `summary.json` say; made once."""
+        """Return what page, tables, terminal and `summary.json` print; computed once."""
         return Report(self.subject, {name: section for name, (_, section) in self._reported.items()})
 
     @cached_property
@@ -118,10 +120,10 @@ class Study:
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
-        shutil.rmtree(folder / MEASURED, ignore_errors=True)
-        for name, measurements in self.measured.items():
-            for number, one in enumerate(measurements):
-                one.save(folder / MEASURED / name / str(number), named_run)
+        with whole_folder(folder / MEASURED) as measured:
+            for name, measurements in self.measured.items():
+                for number, one in enumerate(measurements):
+                    one.save(measured / name / str(number), named_run)
         write_text(folder / SETTINGS, as_yaml(self.settings))
         kept = {name: len(measurements) for name, measurements in self.measured.items()}
         write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))

@@ -62,7 +62,7 @@ class TrainJob:
 
     @property
     def key(self) -> str:
-        """SHA-256 of all that makes the result."""
+        """Return the SHA-256 of all that determines the trained weights."""
         towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
         dev = "" if self.dev is None else self.dev.fingerprint
         said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
@@ -70,7 +70,7 @@ class TrainJob:
 
 
 def training_split(source: str, wanted: str | None) -> str | None:
-    """The split to train with: the wanted one, else "train" where the source has it, else its only one."""
+    """Return the split to train with: the wanted one, else "train" where the source has it, else its only one."""
     if wanted is not None:
         return wanted
     splits = splits_of(source)
@@ -84,7 +84,7 @@ def training_split(source: str, wanted: str | None) -> str | None:
 
 
 def test_split(source: str, trained: str | None) -> tuple[str, ...]:
-    """The split that is tested with unless another is named: "test", where there is one that is not trained with."""
+    """Return the split to test with unless another is named: "test", where there is one that is not trained with."""
     others = set(splits_of(source)) - {training_split(source, trained)}
     return ("test",) if "test" in others and len(splits_of(source)) > 1 else ()
 
@@ -128,8 +128,8 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
     return dict(about)
 
 
-def describe(job: TrainJob) -> str:
-    """What will be trained, in a few lines."""
+def describe_training(job: TrainJob) -> str:
+    """Describe in a few lines what will be trained."""
     chosen, said = job.settings.training, [*job.collection.notes, *job.pairs.notes]
     steps = planned_steps(job.pairs, chosen)
     dev = "no held-out queries: the last checkpoint is kept"
@@ -196,7 +196,7 @@ def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
 
 
 def card(job: TrainJob, base: str) -> str:
-    """The model card: what it is, what it was trained on and how, how to open it."""
+    """Write the model card: the training data, the recipe, and how to load the model."""
     chosen, recipe = job.settings.training, job.backbone.passage.recipe
     rows = {
         "backbone": base,

@@ -15,7 +15,7 @@ def page(blocks: Iterable[str]) -> str:
     return "\n\n".join(_without_controls(block) for block in blocks if block) + "\n"
 
 
-def statements(heading: str, found: Sequence[Statement]) -> str:
+def statement_list(heading: str, found: Sequence[Statement]) -> str:
     """Return a heading and statements below it; empty where there are none."""
     if not found:
         return ""
@@ -27,7 +27,7 @@ def _statement(statement: Statement) -> str:
     return "\n".join(text + [_wrapped(" " * (TONE_WIDTH + 2), f"(!) {doubt}") for doubt in statement.doubts])
 
 
-def listed(heading: str, items: Sequence[str]) -> str:
+def bullet_list(heading: str, items: Sequence[str]) -> str:
     """Return a heading and items below it; empty where there are none."""
     if not items:
         return ""

@@ -14,19 +14,19 @@ DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 
 
 def embedded(frame: pd.DataFrame) -> Any:
-    """The rows as data inside the chart, rounded; no row limit applies to them."""
+    """Return the rows, rounded, as data inside the chart; the row limit of altair does not apply to them."""
     return alt.InlineData(values=json.loads(frame.round(DIGITS).to_json(orient="records")))
 
 
 def layer_axis(names: Sequence[str] = ()) -> Any:
-    """The x axis of layers, labelled by their names, else by number; "6 (post-norm)" takes two lines."""
+    """Return the x axis of layers, labelled by name, else by number; "6 (post-norm)" takes two lines."""
     label = f"split({json.dumps(list(names))}[datum.value] || toString(datum.value), ' ')"
     axis = alt.Axis(labelExpr=label, labelAngle=0, labelOverlap="parity", grid=False)
     return alt.X("layer:O", title="layer", axis=axis)
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """One panel: a band (`low` to `high`), a line and points per series.
+    """Draw one panel: for each series a band (`low` to `high`), a line and points.
 
     `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
     apart the lines that share a series.
@@ -44,18 +44,18 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
 
 
 def zero_line() -> Any:
-    """Where nothing changed."""
+    """Draw a horizontal line at zero, where nothing changed."""
     return alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
 
 
 def tooltips(*labels: str) -> list[Any]:
-    """What hovering over a point says: its labels, then value and interval."""
+    """Return the fields that hovering over a point shows: its labels, then value and interval."""
     numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
     return [alt.Tooltip(f"{label}:N") for label in labels] + numbers
 
 
 def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], columns: int | None = None) -> Any:
-    """Small multiples of a panel by the column `by`, in the order of `labels`."""
+    """Repeat a panel for each value of the column `by`, in the order of `labels`."""
     fitting = 2 if len(labels) == 4 else min(3, max(1, len(labels)))
     return panel.facet(
         facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns or fitting
@@ -63,7 +63,7 @@ def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], colu
 
 
 def choosing_n(chart: Any, numbers: Sequence[int], title: str) -> Any:
-    """The chart with a selector of N, the number of candidate passages; print shows the largest."""
+    """Add a selector of N, the number of candidate passages, to a chart; print shows the largest."""
     largest = max(numbers)
     if len(numbers) == 1:
         return chart.properties(title=f"{title} (N = {largest})")

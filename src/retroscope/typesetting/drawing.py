@@ -18,7 +18,7 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def svg(spec: dict[str, Any]) -> str:
-    """The figure as SVG, always the same one; nothing may be fetched. Cells of heat maps meet without a seam."""
+    """Draw a specification as SVG, the same bytes each time; nothing is fetched, and heat map cells have no gaps."""
     drawn = str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VEGA_LITE, allowed_base_urls=[]))
     gradients = dict.fromkeys(GRADIENT.findall(drawn))  # numbered on from the figure drawn before
     numbers = {name: f"gradient_{i}" for i, name in enumerate(gradients)}
@@ -44,6 +44,6 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
 
 @cache  # a second of work, the same for every page
 def script_bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, for the page to work offline."""
+    """Return Vega, Vega-Lite and vega-embed as one script, so that the page works offline."""
     exposed = "window.vegaEmbed=vegaEmbed;"
     return str(vl_convert.javascript_bundle(exposed, VEGA_LITE))

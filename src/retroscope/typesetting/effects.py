@@ -16,7 +16,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p")
 
 
 def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns before, after, effect with its marks, interval, and corrected p, as text."""
+    """Print the columns before, after, effect with its marks, interval, and corrected p, as text."""
     return pd.DataFrame(
         {
             BEFORE: [score(v) for v in frame[BEFORE]],
@@ -30,12 +30,12 @@ def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame
 
 
 def mark(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Stars for a difference, "=" for a shown equivalence, nothing for no evidence of either."""
+    """Return stars for a significant difference, "=" for equivalence, "" if neither is significant."""
     return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
 
 
 def explained(difference: Difference) -> str:
-    """What the marks and columns of `printed_effects` mean."""
+    """Explain the marks and columns of `printed_effects`."""
     a = alpha(difference)
     level = f"{100 * (1 - a):g} %"
     stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"

@@ -27,7 +27,7 @@ class Figure:
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """In Vega-Lite, styled: all data inside, no address to fetch from. Made once: page and files show the same."""
+        """Return the figure as styled Vega-Lite, with all data inside; computed once, for page and files."""
         spec: dict[str, Any] = style(self.chart.properties(description=self.alt)).to_dict()
         return spec
 

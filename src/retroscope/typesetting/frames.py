@@ -14,7 +14,7 @@ PLAIN = "none"  # the name of "no control": the probe itself
 
 
 def rows(difference: Difference, **labels: object) -> pd.DataFrame:
-    """One row per label with both sides measured, in the order of the labels; only those at `labels`."""
+    """Return one row for each label that both sides have, in the order of the labels; only those at `labels`."""
     frame = difference.table.to_dataframe().reset_index().dropna(subset=["before", "after"])
     for dim, label in labels.items():
         frame = frame[frame[dim] == label]
@@ -22,7 +22,7 @@ def rows(difference: Difference, **labels: object) -> pd.DataFrame:
 
 
 def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    """The same rows, once for each side: `labels`, side, value, low, high."""
+    """Return each row twice, once a side, with the columns `labels`, side, value, low, high."""
     parts = [
         frame[labels].assign(side=side, value=frame[side], low=frame[f"{side}_low"], high=frame[f"{side}_high"])
         for side in (BEFORE, AFTER)
@@ -41,18 +41,18 @@ def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def alpha(difference: Difference) -> float:
-    """The error rate that the tests allow: what the level of the intervals leaves."""
+    """Return the error rate of the tests: 1 minus the level of the intervals."""
     return round(1 - float(_of_method(difference, "level")), 12)
 
 
 def margin(difference: Difference) -> float:
-    """The margin of the equivalence test; NaN when none was stated."""
+    """Return the margin of the equivalence test, or NaN if none was set."""
     stated = difference.method.get("margin")
     return math.nan if stated is None else float(stated)
 
 
 def correction(difference: Difference) -> str:
-    """The name of the correction for many tests, e.g. "holm"."""
+    """Return the name of the correction for multiple tests, e.g. "holm"."""
     return str(_of_method(difference, "correction"))
 
 

@@ -34,13 +34,13 @@ class PaperTable:
 
 
 def escape(text: object) -> str:
-    """Text that LaTeX prints as it is; line breaks and control characters become spaces."""
+    """Replace what LaTeX would interpret; line breaks and control characters become spaces."""
     flat = "".join(c if c.isprintable() else " " for c in str(text))
     return "".join(SPECIAL.get(c, c) for c in flat)
 
 
 def booktabs(table: PaperTable, label: str) -> str:
-    """The LaTeX of a table; needs the packages booktabs and, with old compilers, textcomp."""
+    """Write a table in LaTeX; needs the packages booktabs and, with old compilers, textcomp."""
     columns = [str(c) for c in table.frame.columns]
     align = "".join("r" if c in table.numeric else "l" for c in columns)
     body = [_row(cells) for cells in table.frame.itertuples(index=False)]

@@ -8,48 +8,48 @@ PLURALS = {"y": "ies", "ix": "ices"}
 
 
 def score(value: float) -> str:
-    """A score between 0 and 1, three decimals."""
+    """Print a score between 0 and 1 with three decimals."""
     return MISSING if math.isnan(value) else f"{value:.3f}"
 
 
 def signed(value: float) -> str:
-    """An effect with its sign, three decimals."""
+    """Print an effect with its sign and three decimals."""
     return MISSING if math.isnan(value) else f"{value:+.3f}"
 
 
 def interval(low: float, high: float, *, effect: bool = False) -> str:
-    """An interval in brackets; of effects when `effect`, so with signs."""
+    """Print an interval in brackets, with signs if it is of an effect."""
     show = signed if effect else score
     return f"[{show(low)}, {show(high)}]"
 
 
 def p_value(p: float) -> str:
-    """A p-value with its relation: "p = 0.012", "p < 0.001"; never "p = 0"."""
+    """Print a p-value with its relation: "p = 0.012", "p < 0.001"; never "p = 0"."""
     if math.isnan(p):
         return f"p {MISSING}"
     return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
 
 
 def marks(p: float, alpha: float) -> str:
-    """Stars of a corrected p-value: one below alpha, two below alpha/5, three below alpha/50."""
+    """Return the stars of a corrected p-value: one below alpha, two below alpha/5, three below alpha/50."""
     return "*" * sum(p < alpha / part for part in (1, 5, 50))
 
 
 def percent(part: float) -> str:
-    """A share with two significant digits: "0.034 %", "9.0 %", "12 %", "100 %"."""
+    """Print a share with two significant digits: "0.034 %", "9.0 %", "12 %", "100 %"."""
     value = 100 * part
     digits = f"{value:.0f}" if value >= 9.95 or not value else f"{value:#.2g}"
     return f"{digits} %"
 
 
 def count(number: int, thing: str) -> str:
-    """A number with its noun: "1 query", "2 queries", "2 matrices"."""
+    """Print a number with its noun: "1 query", "2 queries", "2 matrices"."""
     plural = next((f"{thing.removesuffix(e)}{end}" for e, end in PLURALS.items() if thing.endswith(e)), f"{thing}s")
     return f"{number:,} {thing if number == 1 else plural}"
 
 
 def seconds(value: float) -> str:
-    """A duration as people say it: "8.1 s", "3 min 20 s", "2 h 5 min"."""
+    """Print a duration: "8.1 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(value)
     if value < 60:
         return f"{value:.1f} s"

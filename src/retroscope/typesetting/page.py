@@ -92,7 +92,7 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
 
 
 def json_for_script(value: object) -> Markup:
-    """JSON that is safe inside a script element: no character of it can open or close a tag."""
+    """Return JSON that is safe inside a script element: no character of it can open or close a tag."""
     text = json.dumps(value, separators=(",", ":"))  # ASCII only, so U+2028 and U+2029 are escaped already
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -100,7 +100,7 @@ def json_for_script(value: object) -> Markup:
 
 
 def policy(scripts: Sequence[Markup]) -> str:
-    """The content security policy: nothing is fetched, and only these scripts run."""
+    """Return the content security policy: nothing is fetched, and only these scripts run."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (

@@ -50,7 +50,7 @@ FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 
 
 def style(chart: Any) -> Any:
-    """The chart with the report's type, thin grid and legend above."""
+    """Apply the report's style to a chart: font, thin grid, legend on top."""
     return (
         chart.configure(font=FONT, background="transparent")
         .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridOpacity=0.5, tickSize=4)
@@ -62,7 +62,7 @@ def style(chart: Any) -> Any:
 
 
 def series_channels(names: list[str]) -> dict[str, Any]:
-    """Encodings of colour, dash and shape by the column `series`, with one legend."""
+    """Encode the column `series` by colour, dash and shape, with one legend."""
     known = LOOKS | NEURON_LOOKS
     known |= {name: _other(i) for i, name in enumerate(name for name in names if name not in known)}
     shown = [name for name in known if name in names]

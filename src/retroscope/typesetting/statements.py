@@ -40,12 +40,12 @@ class Statement:
     headline: bool = False
 
     def doubted(self, *reasons: str) -> "Statement":
-        """The same statement with more reasons for doubt."""
+        """Return the same statement with more reasons for doubt."""
         return replace(self, doubts=(*self.doubts, *reasons))
 
 
 def seen_above(alarms: Iterable[Statement]) -> list[str]:
-    """Reasons for doubt: the titles of alarms that stand before."""
+    """Return the titles of alarms further up the page, as reasons for doubt."""
     return [f"{alarm.title} (see above)" for alarm in alarms]
 
 

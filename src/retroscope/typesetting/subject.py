@@ -43,12 +43,12 @@ class Model:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Labels of the layers (both towers have the same)."""
+        """Return the labels of the layers, the same in both towers."""
         return self.towers[0].layer_names if self.towers else ()
 
     @property
     def failed_tests(self) -> tuple[str, ...]:
-        """The self-tests that did not hold, as "tower: test"."""
+        """Return the self-tests that failed, as "tower: test"."""
         return tuple(f"{tower.role} tower: {t.name}" for tower in self.towers for t in tower.self_tests if not t.passed)
 
 
@@ -107,32 +107,32 @@ class Subject:
 
     @property
     def after(self) -> Model:
-        """The retriever: the model after fine-tuning, or the only one."""
+        """Return the retriever: the model after fine-tuning, or the only one."""
         return list(self.models.values())[-1]
 
     @property
     def before(self) -> Model:
-        """The backbone."""
+        """Return the backbone."""
         return self.models[BEFORE]
 
     @property
     def collection(self) -> CollectionFacts:
-        """The first collection, on which everything is measured."""
+        """Return the first collection, on which everything is measured."""
         return self.collections[0]
 
     @property
     def n_blocks(self) -> int:
-        """Number of blocks of the models."""
+        """Return the number of blocks of the models."""
         return len(self.layer_names) - 1
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Labels of the layers, those of the retriever."""
+        """Return the labels of the layers of the retriever."""
         return self.after.layer_names
 
     @property
     def paired_statistics(self) -> ComparisonSettings:
-        """How all but probes are tested: the published unpaired test is the probes' alone."""
+        """Return the settings of the paired tests; only the probes' published test is unpaired."""
         return self.statistics.paired
 
     def side(self, name: str) -> Model:

@@ -37,8 +37,8 @@ def write_frames(
     return [folder / name for name in names]
 
 
-def joined(parts: Sequence[Mapping[str, Named]]) -> dict[str, Named]:
-    """Return all parts as one mapping; two of one name would be one file, and one of them lost.
+def merge_named(parts: Sequence[Mapping[str, Named]]) -> dict[str, Named]:
+    """Merge mappings whose names are distinct: two of one name would be one file, and one of them lost.
 
     Raises:
         ValueError: if two have one name.

@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) -> tuple[str, str]:
-    """What the tests say about one effect, in words, and its tone.
+    """Describe one effect and its tests, and return its tone too.
 
     A difference needs a corrected p below alpha, equivalence a passed equivalence test;
     anything else is no evidence of either.
@@ -33,7 +33,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
 
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
-    """An effect with its interval and p-value, neither corrected, then the corrected p-value of larger families."""
+    """Print an effect with interval and p-value, both uncorrected, then the corrected p unless it is tested alone."""
     alone = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p'])}"
     headline = difference.method.get("headline")
     if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:
@@ -42,31 +42,31 @@ def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def queries(difference: Difference, n: int) -> str:
-    """So many queries, and of how many distinct texts."""
+    """Print the number of queries, and of distinct texts if some are equal."""
     texts = int(difference.method.get("texts", n))
     return count(n, "query") if texts >= n else f"{count(n, 'query')} of {count(texts, 'distinct text')}"
 
 
 def is_equivalent(row: "pd.Series[Any]") -> bool:
-    """Whether the equivalence test was run and passed."""
+    """Return whether the equivalence test was run and passed."""
     return not pd.isna(row["p_equivalence"]) and bool(row["equivalent"])
 
 
 def effect_limits(row: "pd.Series[Any]") -> str:
-    """The interval of an effect."""
+    """Print the interval of an effect."""
     return interval(row["ci_low"], row["ci_high"], effect=True)
 
 
 def limits(row: "pd.Series[Any]", side: str) -> str:
-    """The interval of one side's score."""
+    """Print the interval of one side's score."""
     return interval(row[f"{side}_low"], row[f"{side}_high"])
 
 
 def layer(subject: Subject, row: "pd.Series[Any]") -> str:
-    """The layer of a row, by its label."""
+    """Name the layer of a row by its label."""
     return f"layer {subject.layer_label(int(row['layer']))}"
 
 
 def best(table: pd.DataFrame, column: str) -> "pd.Series[Any]":
-    """The row with the largest value; the first one when several tie."""
+    """Return the row with the largest value; the first of several equal ones."""
     return table.loc[table[column].astype(float).idxmax()]

@@ -26,7 +26,7 @@ from retroscope.typesetting.subject import AFTER
 
 HIDDEN = "intermediate"  # the neurons that are attributed and ablated unless others are asked for
 OUTSIDE = ("embedding", "final_norm", "other")  # parts of the weights that belong to no block
-Values = Sequence[float]  # one a place
+BlockValues = Sequence[float]  # one a place
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _of_blocks(reading: Reading, effects: TransplantEffects) -> Iterator[dict[st
     if len(places) < 2:
         return
     sign = _sign(effects)
-    by_instrument: dict[str, Values | None] = {
+    by_instrument: dict[str, BlockValues | None] = {
         "weights": weights_of_blocks(reading, places),
         "representations": representations_of_blocks(reading, places),
         "probes": probes_of_blocks(reading, places, sign),
@@ -104,7 +104,7 @@ def _sign(effects: TransplantEffects) -> float:
     return 1.0
 
 
-def weights_of_blocks(reading: Reading, places: Sequence[Place]) -> Values | None:
+def weights_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
     """Return the size of the change over the size before, of the weights of the blocks, all towers together."""
     weights = reading.result("weights", WeightResult)
     if weights is None:
@@ -123,7 +123,7 @@ def _relative(groups: pd.DataFrame) -> float:
     return float(np.sqrt((groups["change"] ** 2).sum() / before)) if before else float("nan")
 
 
-def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> Values | None:
+def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
     """Return by how much CKA falls over the blocks, mean over towers.
 
     Where no text differs from another at layer 0 (EOS), nothing diverged there.
@@ -138,7 +138,7 @@ def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> Valu
     return [-rise for rise in _rises(by_layer, places)]
 
 
-def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> Values | None:
+def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> BlockValues | None:
     """Return by how much the effect on the similarity probe grows over the blocks."""
     probes = reading.result("probes", ProbesResult)
     if probes is None or probes.effect is None:
@@ -149,7 +149,7 @@ def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> 
     return [sign * rise for rise in _rises(table.set_index("layer")["effect"], places)]
 
 
-def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, measure: str) -> Values | None:
+def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, measure: str) -> BlockValues | None:
     """Return by how much the effect on retrieval by layer grows over the blocks.
 
     Args:
@@ -166,7 +166,7 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
     return [sign * rise for rise in _rises(table.set_index("layer")["effect"], places)]
 
 
-def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> Values | None:
+def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
     """Return the blocks' share of the attribution of the retriever's hidden neurons, of the main tower."""
     neurons = reading.result("neurons", NeuronResult)
     hidden = None if neurons is None else neurons.main.sides[AFTER].attribution.neurons.get(HIDDEN)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import collection_examples, with_shared_negatives
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import collection_units, with_shared_negatives
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
@@ -40,7 +40,7 @@ def attribute(
     Args:
         settings: target, tower, quadrature, how many queries ...
         state: folder in which an interrupted run is kept, so that the same call goes on from there.
-        progress: told (units done, units in all).
+        progress: told (examples done, examples in all).
     """
     settings = settings or NeuronSettings()
     candidates = hard_negatives(collection, settings.negatives).candidates
@@ -72,7 +72,7 @@ def plan_on_collection(
     measured = as_measured(retriever, protocol)
     return plan_attribution(
         measured.tower(settings.scaled),
-        collection_units(measured, collection, candidates, settings),
+        collection_examples(measured, collection, candidates, settings),
         settings,
         cosine=measured.similarity == "cosine",
         padding_pooled=protocol == PUBLISHED,

@@ -15,7 +15,7 @@ from retroscope.statistics.completeness import WORST
 from retroscope.typesetting.numbers import count
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement, seen_above
 
-MUCH_NOISE = 0.5  # of the units
+MUCH_NOISE = 0.5  # of the examples
 # Median gaps at the judged site: above the default's tolerance values are inexact; with gaps of .05 to .18 in the layer
 # that matters (stories260K's retriever), the top 1 % agreed with 64 nodes to a Jaccard index of .5 to .8 only.
 INCOMPLETE, WRONG = 0.01, 0.05
@@ -46,12 +46,12 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
 
 
 def noise(name: str, side: AttributedModel) -> list[Statement]:
-    """Name the units whose F never moved: an alarm where they are at least half."""
+    """Name the examples whose F never moved: an alarm where they are at least half."""
     made = side.attribution
     if not made.noise:
         return []
-    part = f"in {made.noise} of {count(made.units, 'unit')} {of(name, side)}"
-    if made.noise >= MUCH_NOISE * made.units:
+    part = f"in {made.noise} of {count(made.examples, 'example')} {of(name, side)}"
+    if made.noise >= MUCH_NOISE * made.examples:
         title = f"NEURONS ARE NOISE {of(name, side)}"
         text = (
             f"{title}: {part} the target moves by no more than rounding. Shares and counts "
@@ -79,7 +79,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     sizes = (
         f"the values {of(name, side)} miss F(1) - F(0) most at layer {layers[layer]} ({parts[part]}; "
         f"{gaps.weight[part, layer]:.0%} of the attribution of that part): by {median:.2g} of the sum of their sizes "
-        f"(median; {WORST:.0%} of the units are below {gaps.worst[part, layer]:.2g}). Weighted by attribution, over "
+        f"(median; {WORST:.0%} of the examples are below {gaps.worst[part, layer]:.2g}). Weighted by attribution, over "
         f"all layers: {weighted} ({how})."
     )
     if median > WRONG:
@@ -90,7 +90,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
-    """Warn of the norm, which asks nothing about retrieval."""
+    """Warn if the target is the norm of an embedding, which does not measure retrieval."""
     if side.recipe.get("target") != "norm":
         return []
     text = (

@@ -44,7 +44,7 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw every statistic by layer, a row of panels each, with intervals over units."""
+    """Draw every statistic by layer, a row of panels each, with intervals over examples."""
     charts = []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
@@ -60,7 +60,7 @@ def profile_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_profile",
         "Neurons by layer",
-        f"Means over units; bands are their intervals. {READING}",
+        f"Means over examples; bands are their intervals. {READING}",
         f"Four statistics of every layer's neurons. Largest share of the total: {words}.",
         alt.vconcat(*charts, title="Neurons by layer"),
     )
@@ -111,9 +111,9 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Part of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the unit's "
-        "largest, so that a few neurons that grow make all others less active. Bands are intervals over units. A count "
-        "at one threshold is one point of this curve.",
+        "Part of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the example's "
+        "largest, so that a few neurons that grow make all others less active. Bands are intervals over examples. A "
+        "count at one threshold is one point of this curve.",
         f"Part of the neurons that are active at the thresholds {_listed(tower)}.",
         chart.properties(title="Active neurons over thresholds"),
     )
@@ -175,10 +175,10 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_overlap",
         "Overlap of the neurons",
-        "Overlap between the two, beside that of each with itself (before, after): two random halves of the units do "
-        "not name the same neurons either, and two that agree as far as their noise lets them lie between those lines. "
-        "All are measured between halves that share no unit; there is one split, and its luck is in every line. Grey "
-        "is chance.",
+        "Overlap between the two, beside that of each with itself (before, after): two random halves of the examples "
+        "do not name the same neurons either, and two that agree as far as their noise lets them lie between those "
+        "lines. All are measured between halves that share no example; there is one split, and its luck is in every "
+        "line. Grey is chance.",
         "Overlap of the neurons by layer, between the two, between halves of each, and by chance.",
         alt.vconcat(*shown),
     )

@@ -20,7 +20,7 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 
 
 def sound(made: NeuronAttribution) -> xr.DataArray:
-    """Return which units are not noise, [query, part, layer]: noise has no activity."""
+    """Return which examples are not noise, [query, part, layer]: noise has no activity."""
     values = made.scores.values
     if not made.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
@@ -28,9 +28,9 @@ def sound(made: NeuronAttribution) -> xr.DataArray:
 
 
 def layer_shares(made: NeuronAttribution) -> Scores:
-    """Return each layer's part of a unit's total magnitude, over the layers of an FFN matrix: [query, part, layer].
+    """Return each layer's part of an example's total magnitude, over the layers of an FFN matrix: [query, part, layer].
 
-    Totals of two models have different units, their parts of a whole have none. Noise has no parts.
+    Totals of two models have different examples, their parts of a whole have none. Noise has no parts.
     """
     total = made.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")

@@ -42,9 +42,9 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
 
 
 def neuron_values(made: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
-    """Return the mean share of every neuron, or the part of the units in which it is active at a threshold.
+    """Return the mean share of every neuron, or the part of the examples in which it is active at a threshold.
 
-    Units of noise are left out of both.
+    Examples of noise are left out of both.
     """
     data = made.neurons[part]
     if isinstance(value, str):
@@ -54,7 +54,7 @@ def neuron_values(made: NeuronAttribution, part: str, value: str | float) -> Flo
     if place is None:
         raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in counted])
     counts = data[COUNT].isel(threshold=place).transpose("layer", "neuron").values
-    return counts / max(made.units - made.noise, 1)
+    return counts / max(made.examples - made.noise, 1)
 
 
 def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
@@ -156,9 +156,10 @@ def _embedded(frame: pd.DataFrame) -> Any:
 def _reading(tower: TowerNeurons) -> str:
     value, within = tower.heat_map.value, tower.heat_map.within
     what = (
-        "share of its unit's largest magnitude, mean over units"
+        "share of its example's largest magnitude, mean over examples"
         if isinstance(value, str)
-        else f"part of the units in which it is active (a share of at least {value:g} of its unit's largest magnitude)"
+        else f"part of the examples in which it is active (a share of at least {value:g} of its example's largest "
+        "magnitude)"
     )
     said = (
         f"Colour is the {'mean' if within == 'mean' else 'largest'} value of a bin's neurons; a neuron's is its {what}."

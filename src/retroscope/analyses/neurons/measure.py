@@ -14,12 +14,12 @@ from retroscope.analyses.neurons.one_model import caveats_of_one
 from retroscope.analyses.neurons.plan import plan_of_one, plan_of_pair, towers_of
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
-from retroscope.analyses.neurons.stored import Towers, stored
+from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons
+from retroscope.attribution.examples import left_out
 from retroscope.attribution.overlap import overlap
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.units import left_out
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.sampled import is_sampled
@@ -80,7 +80,7 @@ def _measured(
 ) -> AttributedModel:
     """The neurons of one model and tower, ablated where the settings say so."""
     made = attribute_neurons(one_plan, context.cache, stages.inside("neurons"))
-    if one_plan.settings.target != "norm":  # whose units are distinct texts
+    if one_plan.settings.target != "norm":  # whose examples are distinct texts
         made = replace(made, scores=made.scores.with_texts(context.collection.query_texts))
     stages.ended("neurons")
     curves, unranked = None, ""
@@ -102,12 +102,12 @@ def _measured(
 
 def _unranked(made: NeuronAttribution) -> str:
     """Why neurons cannot be ablated by their attribution; empty where they can."""
-    if made.noise + int(made.recipe["lost"]) < made.units:
+    if made.noise + int(made.recipe["lost"]) < made.examples:
         return ""
-    return "no ablation was run: every unit is noise or not finite, so no neuron is above another"
+    return "no ablation was run: every example is noise or not finite, so no neuron is above another"
 
 
-def _overlaps(towers: Towers) -> Iterator[tuple[str, pd.DataFrame]]:
+def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
     """Tower -> how far both sides name the same neurons, where their matrices are of one shape."""
     for tower, sides in towers.items():
         made = [one.attribution for one in sides.values()]

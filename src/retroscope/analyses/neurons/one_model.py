@@ -12,11 +12,11 @@ from retroscope.analyses.neurons.attribute import PUBLISHED, as_measured
 from retroscope.analyses.neurons.plan import planned
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import NeuronsSettings
-from retroscope.analyses.neurons.stored import Towers, stored
+from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import text_examples
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import text_units
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import read_lines, retriever_of
@@ -26,7 +26,9 @@ from retroscope.retrieval.measures import depth_caveats
 from retroscope.typesetting.subject import MODEL
 
 
-def caveats_of_one(context: Context, settings: NeuronsSettings, plan: AttributionPlan, towers: Towers) -> list[str]:
+def caveats_of_one(
+    context: Context, settings: NeuronsSettings, plan: AttributionPlan, towers: AttributedTowers
+) -> list[str]:
     """Return what the measures of the ablation leave out, which texts were cut, and the attribution's warnings."""
     shallow = []
     if settings.ablation is not None:
@@ -38,13 +40,13 @@ def caveats_of_one(context: Context, settings: NeuronsSettings, plan: Attributio
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:
     """How many texts fill the maximum length."""
-    rows = [row for unit in plan.tokens for row in unit]
+    rows = [row for example in plan.tokens for row in example]
     full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
     many = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"
     return [f"{many}, so their ends may be cut"] if full else []
 
 
-def _warnings(towers: Towers) -> list[str]:
+def _warnings(towers: AttributedTowers) -> list[str]:
     return [warning for sides in towers.values() for one in sides.values() for warning in one.attribution.warnings]
 
 
@@ -111,9 +113,9 @@ def plan_on_texts(
     """
     _check_target(settings)
     kept = texts[: settings.limit] if settings.limit else texts
-    units = text_units([str(i) for i in range(len(kept))], kept)
+    examples = text_examples([str(i) for i in range(len(kept))], kept)
     encoder = as_measured(retriever, protocol).tower(settings.scaled)
-    return plan_attribution(encoder, units, settings, padding_pooled=protocol == PUBLISHED)
+    return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED)
 
 
 def _check_target(settings: NeuronSettings) -> None:

@@ -17,7 +17,7 @@ from retroscope.inputs.sampled import is_sampled, sampled
 from retroscope.inputs.texts import a_few, seconds_each, texts_of
 
 GIB = 2**30
-SAMPLED_UNITS = 8  # that the time of an attribution is estimated from
+SAMPLED_EXAMPLES = 8  # that the time of an attribution is estimated from
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
 
 
 def plan_of_pair(context: Context, settings: NeuronsSettings) -> Planned:
-    """Return what every side and tower takes, estimated from a few units."""
+    """Return what every side and tower takes, estimated from a few examples."""
     sizes = {
         f"{side}, {tower} tower": _expected(context, retriever, settings, tower)
         for side, retriever in context.models.items()
@@ -45,25 +45,25 @@ def _line(role: str, size: Mapping[str, Any]) -> str:
     cost = f"{size['seconds']:,.0f} s and {size['bytes'] / GIB:,.1f} GiB"
     again = f"; for ablation {size['ablation_texts']:,} texts are encoded {size['ablations']} times more, "
     again += f"about {size['ablation_seconds']:,.0f} s"
-    return f"{role}: neurons of {size['units']:,} units, about {cost}{again if size['ablations'] else ''}"
+    return f"{role}: neurons of {size['examples']:,} examples, about {cost}{again if size['ablations'] else ''}"
 
 
 def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings, tower: str) -> dict[str, Any]:
-    """Units, seconds and bytes of one attribution, and of its ablation."""
+    """Examples, seconds and bytes of one attribution, and of its ablation."""
     chosen, collection = replace(settings.attribution, tower=tower), context.collection
     some = facts(_of_a_few(retriever, collection, chosen, context.settings.protocol))
     judged = len(collection.judged_queries)
-    units = min(chosen.limit or judged, judged)
+    examples = min(chosen.limit or judged, judged)
     return {
-        "units": units,
-        "seconds": some["seconds"] * units / some["units"],
+        "examples": examples,
+        "seconds": some["seconds"] * examples / some["examples"],
         "bytes": some["bytes"],
         **ablation_size(retriever, collection, settings.ablation, tower),
     }
 
 
 def _of_a_few(retriever: Retriever, collection: Collection, chosen: NeuronSettings, protocol: str) -> AttributionPlan:
-    """The plan of a few units.
+    """The plan of a few examples.
 
     Their negatives are other queries' relevant passages: as long as real ones, and found at once.
     """
@@ -71,7 +71,7 @@ def _of_a_few(retriever: Retriever, collection: Collection, chosen: NeuronSettin
     relevant = [next(p for p, grade in collection.qrels[query].items() if grade > 0) for query in judged]
     pairs = zip(judged, relevant, [*relevant[1:], *relevant[:1]], strict=True)
     candidates = [Candidates(query, positive, (other,)) for query, positive, other in pairs]
-    sample = replace(chosen, limit=min(SAMPLED_UNITS, chosen.limit or SAMPLED_UNITS))
+    sample = replace(chosen, limit=min(SAMPLED_EXAMPLES, chosen.limit or SAMPLED_EXAMPLES))
     return plan_on_collection(retriever, collection, candidates, sample, protocol)
 
 
@@ -102,7 +102,7 @@ def planned(work: AttributionPlan) -> Planned:
     lines = (
         f"neurons of {work.encoder.name}, {chosen.scaled} tower: {chosen.method} of {chosen.target} by "
         f"{chosen.rule}, {len(work.sites)} matrices",
-        f"  {size['units']:,} units, {size['texts']:,} texts, {size['tokens']:,} tokens; about "
+        f"  {size['examples']:,} examples, {size['texts']:,} texts, {size['tokens']:,} tokens; about "
         f"{size['seconds']:,.0f} s and {size['bytes'] / GIB:,.2f} GiB",
     )
     document = {

@@ -140,7 +140,7 @@ def _side_document(side: AttributedModel) -> dict[str, Any]:
     """Size, recipe, warnings and ablation of one side."""
     made = side.attribution
     return {
-        "units": made.units,
+        "examples": made.examples,
         "noise": made.noise,
         "recipe": ordered(made.recipe),
         "warnings": list(made.warnings),
@@ -159,9 +159,9 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 
 
 def _asked(made: NeuronAttribution) -> tuple[str, str]:
-    """How many units were attributed, and how."""
+    """How many examples were attributed, and how."""
     asked = ", ".join(f"{name}: {made.recipe[name]}" for name in ASKED if name in made.recipe)
-    return f"{count(made.units, 'unit')}, {made.noise} of them noise", asked
+    return f"{count(made.examples, 'example')}, {made.noise} of them noise", asked
 
 
 def _largest_shares(made: NeuronAttribution) -> list[dict[str, Any]]:

@@ -32,8 +32,8 @@ class HeatMap:
     """How neurons are put into the bins of a heat map; no neuron is left out.
 
     Attributes:
-        value: of a neuron: "share" (mean over units of its magnitude / the unit's largest), or a threshold: the
-            part of the units in which that share is at least so large.
+        value: of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold: the
+            part of the examples in which that share is at least so large.
         bins: along the neurons of a layer; bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1.
         within: "mean" or "max" of the bin's neurons.
     """
@@ -163,8 +163,8 @@ class TowerNeurons:
         sides: "before" and "after", or "model" for a model alone.
         profile: the paired difference of the sides' scores; None for one side.
         overlap: `OVERLAP_COLUMNS`: how far the sets ("jaccard") or ranks ("spearman") of neurons agree: between
-            halves of the two sides that share no unit, between the halves of one side (the ceilings), between the
-            means over all units (`whole`, which has no ceiling), and by chance. Layer 0 is all layers together,
+            halves of the two sides that share no example, between the halves of one side (the ceilings), between the
+            means over all examples (`whole`, which has no ceiling), and by chance. Layer 0 is all layers together,
             part "all" all parts.
         heat_map: the layout of the heat maps.
         label: "query" or "passage", where the report holds both; else empty.

@@ -14,11 +14,11 @@ from retroscope.scores import Scores
 
 TOWERS, OVERLAP, PLAN = "towers", "overlap", "plan"
 ATTRIBUTION, ABLATION, INTACT, AREAS = "attribution", "ablation", "intact", "areas"
-Towers = Mapping[str, Mapping[str, AttributedModel]]  # tower -> side -> its neurons
+AttributedTowers = Mapping[str, Mapping[str, AttributedModel]]  # tower -> side -> its neurons
 
 
 def stored(
-    towers: Towers,
+    towers: AttributedTowers,
     overlaps: Mapping[str, pd.DataFrame],
     *,
     plan: Mapping[str, Any] | None = None,
@@ -60,7 +60,7 @@ def _facts(one: AttributedModel) -> dict[str, Any]:
     return {
         "model": one.name,
         "parts": list(made.parts),
-        "units": made.units,
+        "examples": made.examples,
         "noise": made.noise,
         "noise_warned": made.noise_warned,
         "warnings": list(made.warnings),
@@ -82,7 +82,7 @@ def _attributed(found: Measurement, place: str, facts: Mapping[str, Any]) -> Att
         scores,
         # the store keeps arrays by name; their order is that of the columns of tables
         {part: data[[name for name in AGGREGATES if name in data]] for part, data in neurons.items()},
-        facts["units"],
+        facts["examples"],
         facts["noise"],
         scores.recipe,
         tuple(facts["warnings"]),

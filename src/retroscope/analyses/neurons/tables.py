@@ -112,7 +112,7 @@ def paper_profile(tower: TowerNeurons) -> PaperTable:
     frames = {title: profile_rows(tower, statistic).set_index(place) for statistic, title in PRINTED.items()}
     printed = pd.concat({title: _values(frame) for title, frame in frames.items()}, axis=1).fillna(MISSING)
     printed = printed.reset_index().rename(columns={"part": "matrix"}).astype(str)
-    note = "Means over units, with their 95 % intervals."
+    note = "Means over examples, with their 95 % intervals."
     return PaperTable(printed, f"Neurons by layer: {_models(tower)}.", note, tuple(frames))
 
 
@@ -196,8 +196,9 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
         "judged": ["yes" if judged else "" for judged in found["judged"]],
     }
     note = (
-        "Gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes, median and 99 % quantile over units. "
-        "Share: of the matrix's attribution. Judged: the largest gap where at least half of an even share lies."
+        "Gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes, median and 99 % quantile over "
+        "examples. Share: of the matrix's attribution. Judged: the largest gap where at least half of an even share "
+        "lies."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
@@ -211,7 +212,9 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
     printed = found[["part", "measure"]].astype(str).rename(columns={"part": "matrix"})
     for name in OVERLAP_NUMBERS:
         printed[name.replace("_", ", ")] = [score(v) for v in found[name]]
-    note = "between, halves: of random halves of the units that share none. whole: of all units, without a ceiling."
+    note = (
+        "between, halves: of random halves of the examples that share none. whole: of all examples, without a ceiling."
+    )
     caption = f"Overlap of neurons over all layers: {_models(tower)}."
     return PaperTable(printed, caption, note, tuple(printed.columns[2:]))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.neurons.ablation.words import TOPIC, ablated
+from retroscope.analyses.neurons.ablation.words import TOPIC, ablation_statements
 from retroscope.analyses.neurons.checks import check_statements, doubted
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
@@ -33,9 +33,11 @@ def all_statements(result: NeuronResult) -> list[Statement]:
 
 def neuron_statements(tower: TowerNeurons) -> list[Statement]:
     """Return every statement about a tower: whether ablation confirms its neurons, what they say, then the checks."""
-    proof = [s for name, side in tower.sides.items() for s in ablated(name, side)]
-    claims = [s for part in tower.parts for rule in (concentration, layers, activity) for s in rule(tower, part)]
-    claims = [s if s.tone == NO_EVIDENCE else doubted(s, tower) for s in (*claims, *overlap(tower))]
+    proof = [s for name, side in tower.sides.items() for s in ablation_statements(name, side)]
+    claims = [
+        s for part in tower.parts for rule in (concentration, layers, activity_statements) for s in rule(tower, part)
+    ]
+    claims = [s if s.tone == NO_EVIDENCE else doubted(s, tower) for s in (*claims, *overlap_statements(tower))]
     every = [*proof, *claims, *check_statements(tower)]
     if not tower.label:
         return every
@@ -122,7 +124,7 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
     return Statement(TOPIC, CHANGED, text)
 
 
-def activity(tower: TowerNeurons, part: str) -> list[Statement]:
+def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
     """Say whether more neurons are active, at every threshold, since the answer may turn with it."""
     paired = activity_effect(tower)
     if paired is None:
@@ -130,7 +132,7 @@ def activity(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(paired, part)
     if table.empty:
         return []
-    opening = f"Active neurons ({part}; relative to each unit's largest)"
+    opening = f"Active neurons ({part}; relative to each example's largest)"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
         return [_unchanged(opening, table, "threshold")]
@@ -149,11 +151,11 @@ def activity(tower: TowerNeurons, part: str) -> list[Statement]:
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
     said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
-    text = f"Active neurons ({part}; relative to each unit's largest), part of all: {said}."
+    text = f"Active neurons ({part}; relative to each example's largest), part of all: {said}."
     return [Statement(TOPIC, NOTE, text, (MODEL,))] if said else []
 
 
-def overlap(tower: TowerNeurons) -> list[Statement]:
+def overlap_statements(tower: TowerNeurons) -> list[Statement]:
     """Say how far the two name the same neurons, beside how far each agrees with itself."""
     if tower.overlap is None:
         return []

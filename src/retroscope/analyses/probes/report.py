@@ -13,7 +13,7 @@ from retroscope.analyses.probes.figures import probe_figures
 from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
 from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.tables import accuracy_tables, probe_tables
-from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only, similarity_probe
+from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only_statements, similarity_probe
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics import ComparisonSettings, Difference
 from retroscope.statistics.comparison import compare_scores
@@ -84,7 +84,7 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
     """Return the alarms of the controls, then what the probes say, doubted by these, then the controls that behave."""
     controls = control_statements(result, subject)
     alarms = [s for s in controls if s.tone == ALARM]
-    readings = (*similarity_probe(result, subject), *passage_only(result, subject))
+    readings = (*similarity_probe(result, subject), *passage_only_statements(result, subject))
     return (*alarms, *(s.doubted(*seen_above(alarms)) for s in readings), *(s for s in controls if s.tone != ALARM))
 
 

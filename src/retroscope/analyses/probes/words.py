@@ -125,7 +125,7 @@ def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
     return Statement("probing", NOTE, f"{opening} peaks {parts[0]} and {parts[1]}.")
 
 
-def passage_only(result: ProbesResult, subject: Subject) -> list[Statement]:
+def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
     """Return whether a probe that never reads the query explains what is read at the peak."""
     by_layer = result.similarity_rows()
     if by_layer.empty:

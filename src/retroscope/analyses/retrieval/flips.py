@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.measurement import Run
 from retroscope.analyses.retrieval.result import RankedPassage, RetrievalResult, TopPassages
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import Run
 from retroscope.scores import Scores, align
 from retroscope.statistics.difference import Flip, flips
 from retroscope.typesetting.subject import AFTER, BEFORE
@@ -54,7 +54,7 @@ def flip_facts(
         "query_texts": {one.query_id: collection.queries[one.query_id].text for one in changed},
         "top_passages": {
             one.query_id: {side: _top(run, one.query_id, collection) for side, run in runs.items()}
-            for one in shown(changed)
+            for one in printed_flips(changed)
         },
     }
 
@@ -78,7 +78,7 @@ def top_passages(sides: Mapping[str, Any]) -> TopPassages:
     return TopPassages(before, after)
 
 
-def shown(changed: Sequence[Flip]) -> list[Flip]:
+def printed_flips(changed: Sequence[Flip]) -> list[Flip]:
     """Return the flips that the page shows, biggest change first; half of them losses where there are as many."""
     losses = [flip for flip in changed if flip.change < 0]
     gains = [flip for flip in changed if flip.change > 0][: FLIPS_SHOWN - min(FLIPS_SHOWN // 2, len(losses))]
@@ -96,7 +96,7 @@ def flipped_queries(result: RetrievalResult) -> tuple[FlippedQuery, ...]:
             flip.change,
             _shortened(result.top_passages.get(flip.query_id)),
         )
-        for flip in shown(result.effect.flips(measure=result.flip_measure))
+        for flip in printed_flips(result.effect.flips(measure=result.flip_measure))
     )
 
 

@@ -20,12 +20,12 @@ def names(result: RetrievalResult) -> tuple[str, ...]:
 def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, PaperTable]:
     """Return every measure of every collection, and the queries of the first that changed most."""
     first, *others = names(result)
-    tables = {first: by_measure(result, subject)}
+    tables = {first: measures_table(result, subject)}
     tables |= {name: _on_other(one) for name, one in zip(others, result.by_collection[1:], strict=True)}
-    return {**tables, "flips": flips(result, subject)}
+    return {**tables, "flips": flips_table(result, subject)}
 
 
-def by_measure(result: RetrievalResult, subject: Subject) -> PaperTable:
+def measures_table(result: RetrievalResult, subject: Subject) -> PaperTable:
     """Return every measure of the first collection, before and after."""
     frame = rows(result.effect)
     printed = printed_effects(result.effect, frame)
@@ -43,7 +43,7 @@ def _on_other(on_collection: RetrievalEffect) -> PaperTable:
     )
 
 
-def flips(result: RetrievalResult, subject: Subject) -> PaperTable:
+def flips_table(result: RetrievalResult, subject: Subject) -> PaperTable:
     """Return the queries that changed most."""
     changed = result.effect.flips(FLIPS_PRINTED, measure=result.flip_measure)
     printed = pd.DataFrame(

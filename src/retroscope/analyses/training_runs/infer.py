@@ -53,7 +53,7 @@ def over_trainings(
     )
 
 
-def together(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
+def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
     """Return the scores of all trainings as one, (query, training, ...)."""
     first = each[0]
     parts = [first, *(align(first, other)[1] for other in each[1:])]

@@ -8,7 +8,7 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.training_runs.infer import over_trainings, together
+from retroscope.analyses.training_runs.infer import over_trainings, stack_trainings
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.analyses.training_runs.tables import training_tables
 from retroscope.analyses.training_runs.words import statements
@@ -25,7 +25,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsRes
     others, subject = measurements[0], reading.subject
     names = [subject.after.name, *others.facts["names"]]
     of_each = _of_each(others, "retrieval")
-    trainings = together("retrieval of every training", [retrieval.effect.after, *of_each], names)
+    trainings = stack_trainings("retrieval of every training", [retrieval.effect.after, *of_each], names)
     probes = reading.result("probes", ProbesResult)
     return over_trainings(
         (retrieval.effect.before, trainings),
@@ -50,7 +50,7 @@ def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> 
         replace(scores, values=scores.values.sel(probe=list(probes), control=PLAIN).drop_vars("control"))
         for scores in (own.before, own.after, *others)
     )
-    return before, together("probing of every training", [after, *rest], names)
+    return before, stack_trainings("probing of every training", [after, *rest], names)
 
 
 def report(result: TrainingsResult, reading: Reading) -> Section:

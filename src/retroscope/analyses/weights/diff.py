@@ -84,8 +84,8 @@ def diff_text(drift: WeightDrift) -> str:
     return console.page(
         [
             diff_title(drift),
-            console.statements("Verdict", section.statements),
-            console.listed("Caveats", drift.notes),
+            console.statement_list("Verdict", section.statements),
+            console.bullet_list("Caveats", drift.notes),
             *(console.table(section.tables[name]) for name in section.printed if name in section.tables),
         ]
     )

@@ -12,7 +12,7 @@ from retroscope.analyses.weights.result import WeightResult
 from retroscope.analyses.weights.tables import weight_tables
 from retroscope.analyses.weights.words import tower_statements
 from retroscope.drift.result import WeightDrift
-from retroscope.typesetting.tables import joined
+from retroscope.typesetting.tables import merge_named
 
 NAMES = ["tower", "before_name", "after_name"]
 
@@ -48,7 +48,7 @@ def weight_section(result: WeightResult) -> Section:
     return Section(
         statements=tower_statements(result),
         figures=tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower)),
-        tables=joined([weight_tables(drift, tower) for tower, drift in towers]),
+        tables=merge_named([weight_tables(drift, tower) for tower, drift in towers]),
         frames=_frames(result.by_tower),
         document={tower: drift.groups.to_dict(orient="records") for tower, drift in result.by_tower.items()},
     )

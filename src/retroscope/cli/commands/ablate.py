@@ -10,7 +10,7 @@ from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.training_options import PassOptions
-from retroscope.cli.values import listed, measures, numbers, split_or_spec
+from retroscope.cli.values import comma_separated, measures, numbers, split_or_spec
 from retroscope.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class LevelOptions:
     ] = None
     measures: o.Measures = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the levels."""
         return {
-            "reinitialise": listed(self.reinitialise),
+            "reinitialise": comma_separated(self.reinitialise),
             "labels": numbers(self.labels, "--labels"),
-            "strategies": listed(self.strategy),
+            "strategies": comma_separated(self.strategy),
             "seeds": numbers(self.seeds, "--seeds"),
             "measures": measures(self.measures),
         }

@@ -7,7 +7,7 @@ from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
-from retroscope.cli.switches import LeftOut, refuse_options_of, switches
+from retroscope.cli.switches import SwitchedOff, refuse_options_of, switches
 from retroscope.cli.values import given, measures, model_values
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
@@ -32,7 +32,7 @@ class StudyOptions:
             metavar="MODEL",
         ),
     ] = None
-    protocol: o.Protocol = None
+    protocol: o.ProtocolOption = None
     measures: o.Measures = None
     margin: Annotated[
         float | None,
@@ -43,7 +43,7 @@ class StudyOptions:
             default="no test of equivalence",
         ),
     ] = None
-    interactions: o.Interactions = None
+    interactions: o.InteractionsOption = None
     no_random_weights: Annotated[
         bool, option("--no-random-weights", help="Leave out the control: copies of the models with random weights")
     ] = False
@@ -56,7 +56,7 @@ class StudyOptions:
                            default="the last part of AFTER")
     ] = None  # fmt: skip
 
-    def values(self, pair: o.Pair, models: o.ModelOptions) -> o.Values:
+    def values(self, pair: o.Pair, models: o.ModelOptions) -> o.SettingValues:
         """Return the settings of the study and its models."""
         load = models.values()
         return {
@@ -79,7 +79,7 @@ def run(
     models: o.ModelOptions,
     study: StudyOptions,
     probes: o.ProbeOptions,
-    left_out: LeftOut,
+    left_out: SwitchedOff,
     options: o.RunOptions,
     output: o.ReportOptions,
 ) -> None:

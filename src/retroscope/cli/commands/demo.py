@@ -33,7 +33,7 @@ def run(
     from retroscope.documents import write_text
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
-    from retroscope.study.console import in_words
+    from retroscope.study.console import console_text
     from retroscope.study.run import compare
 
     with claimed(out), progress_bars() as progress:
@@ -59,5 +59,5 @@ def run(
     note("statistics, tables and figures ...")
     page = study.report(out)
     write_text(out / "exposures.json", in_json(rows))
-    emit(study.summary()) if as_json else say(f"{in_words(study.report_contents)}\n\n{demo.in_words(rows)}")
+    emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")

@@ -31,7 +31,7 @@ def run(
     """
     load = models.values()
     one = model_values(model, load)
-    values: o.Values = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
+    values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say

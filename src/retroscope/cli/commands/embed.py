@@ -19,14 +19,14 @@ class EncoderOptions:
 
     HEADING: ClassVar[str] = "Models"
 
-    pooling: o.Pooling = None
+    pooling: o.PoolingOption = None
     max_length: o.MaxLength = None
     query_prompt: o.QueryPrompt = None
     passage_prompt: o.PassagePrompt = None
     append_eos: o.AppendEos = None
     device: o.Device = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings that were given, as fields of `LoadSettings`."""
         return given(**vars(self))
 
@@ -46,10 +46,10 @@ class TextOptions:
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     source: TextOptions,
     models: EncoderOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     dry_run: o.DryRun = False,
@@ -59,19 +59,19 @@ def run(
 
     A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim).
     """
-    values: o.Values = {"after": model_values(model, models.values()), "protocol": protocol}
+    values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
-    from retroscope.study.embed import describe, embed, plan_embedding, read_lines
+    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
 
     out = source.out
     chosen = resolve(values, settings, assignments)
     planned = plan_embedding(chosen, read_lines(source.texts), source.tower)
     if dry_run:
-        emit(planned.document(out)) if as_json else say(describe(planned, out))
+        emit(planned.document(out)) if as_json else say(describe_embedding(planned, out))
         return
-    note(describe(planned, out))
+    note(describe_embedding(planned, out))
     with claimed(out.parent), progress_bars() as progress:
         document = embed(planned, out, progress)
     emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

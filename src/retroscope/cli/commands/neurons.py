@@ -10,7 +10,7 @@ from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
-from retroscope.cli.values import given, in_bytes, listed, model_values, shares
+from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares
 from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
@@ -107,14 +107,14 @@ class AttributionOptions:
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the attribution."""
         return {
             "neurons.attribution.tower": self.tower,
             "neurons.attribution.target": self.target,
             "neurons.attribution.method": self.method,
             "neurons.attribution.quadrature": self.quadrature,
-            "neurons.attribution.parts": listed(self.parts),
+            "neurons.attribution.parts": comma_separated(self.parts),
             "neurons.attribution.thresholds": shares(self.thresholds, "--thresholds"),
             "neurons.attribution.batch_size": self.batch_size,
             "neurons.attribution.limit": self.examples,
@@ -136,7 +136,7 @@ class AblationOptions:
                default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
     ] = None  # fmt: skip
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the ablation.
 
         Raises:
@@ -149,14 +149,14 @@ class AblationOptions:
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     source: SourceOptions,
     models: o.ModelOptions,
     attribution: AttributionOptions,
     ablation: AblationOptions,
     options: o.RunOptions,
     output: o.ReportOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
 ) -> None:
     """Measure which FFN neurons retrieval depends on.
 
@@ -178,7 +178,7 @@ def run(
 
     from retroscope.cli.plans_of_texts import plan_neurons_of_texts
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.running import Place, carry_out
+    from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
 
@@ -188,7 +188,7 @@ def run(
     )
     carry_out(
         lambda: plan_neurons_of_texts(settings, texts, cache),
-        Place(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
+        Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,
     )

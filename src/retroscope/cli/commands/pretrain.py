@@ -52,7 +52,7 @@ class BackboneOptions:
     ] = None
     device: o.Device = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of text and model."""
         return {**vars(self), "data": given(source=self.data)}
 
@@ -87,7 +87,7 @@ class PretrainingOptions:
         int | None, option("--seed", help="Seed of weights, order and masks", metavar="N", default=_default("seed"))
     ] = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings that were given, as fields of `PretrainingSettings`."""
         return given(**vars(self))
 
@@ -109,11 +109,16 @@ def run(
 
     from retroscope.cli.resolve import resolve_as
     from retroscope.cli.terminal import emit, note, progress_bars, say
-    from retroscope.study.pretraining import PretrainStudySettings, describe, prepare_pretraining, run_pretraining
+    from retroscope.study.pretraining import (
+        PretrainStudySettings,
+        describe_pretraining,
+        prepare_pretraining,
+        run_pretraining,
+    )
     from retroscope.training.processes import is_first
 
     job = prepare_pretraining(resolve_as(PretrainStudySettings, values, settings, assignments))
-    note(describe(job))
+    note(describe_pretraining(job))
     with progress_bars() as progress:
         document = run_pretraining(job, out, progress)
     if is_first():

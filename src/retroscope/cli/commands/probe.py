@@ -4,7 +4,7 @@ from retroscope.cli import options as o
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
-from retroscope.cli.values import listed, model_values
+from retroscope.cli.values import comma_separated, model_values
 
 EXAMPLE = "retroscope probe facebook/contriever --pooling mean --data beir:data/nq --probes cosine,bilinear"
 RANDOM_WEIGHTS = "random_weights"
@@ -12,19 +12,19 @@ RANDOM_WEIGHTS = "random_weights"
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     data: o.DataOptions,
     models: o.ModelOptions,
     probes: o.ProbeOptions,
     options: o.RunOptions,
     output: o.OutputOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
 ) -> None:
     """Measure at which layers relevance can be read.
 
     Probes of the vectors of every layer and their controls, with intervals.
     """
-    controls = listed(probes.controls) or (RANDOM_WEIGHTS,)  # a protocol decides where none are named
+    controls = comma_separated(probes.controls) or (RANDOM_WEIGHTS,)  # a protocol decides where none are named
     values = {
         "after": model_values(model, models.values()),
         **data.values(),

@@ -17,12 +17,12 @@ Layers = Annotated[bool, option("--layers", help="Search with the vectors of eve
 
 @flat()
 def run(
-    model: o.Model,
+    model: o.ModelArgument,
     data: o.DataOptions,
     models: o.ModelOptions,
     options: o.RunOptions,
     output: o.OutputOptions,
-    protocol: o.Protocol = None,
+    protocol: o.ProtocolOption = None,
     measures: o.Measures = None,
     layers: Layers = False,
 ) -> None:

@@ -33,8 +33,8 @@ def run(
             say("\n\n".join("\n".join(lines) for lines in texts))
         return
 
-    from retroscope.study.console import in_words
+    from retroscope.study.console import console_text
     from retroscope.study.study import load_study
 
     study = load_study(folder)
-    emit(study.summary()) if as_json else say(in_words(study.report_contents))
+    emit(study.summary()) if as_json else say(console_text(study.report_contents))

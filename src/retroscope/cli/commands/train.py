@@ -100,11 +100,11 @@ def run(
 
 def _train(settings: "TrainStudySettings", out: Path, *, as_json: bool) -> None:
     from retroscope.cli.terminal import emit, note, progress_bars, say
-    from retroscope.study.training import describe, prepare_training, run_training
+    from retroscope.study.training import describe_training, prepare_training, run_training
     from retroscope.training.processes import is_first
 
     job = prepare_training(settings)
-    note(describe(job))
+    note(describe_training(job))
     with progress_bars() as progress:
         document = run_training(job, out, progress)
     if is_first():

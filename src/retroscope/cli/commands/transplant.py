@@ -8,7 +8,7 @@ from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
-from retroscope.cli.values import listed, measures
+from retroscope.cli.values import comma_separated, measures
 
 EXAMPLE = "retroscope transplant bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/t"
 SWEEP = "analyses.transplants.settings:SweepSettings"
@@ -48,13 +48,13 @@ class TransplantOptions:
             default=written(f"{SWEEP}.passages", "1000"),
         ),
     ] = None
-    interactions: o.Interactions = None
+    interactions: o.InteractionsOption = None
 
-    def values(self) -> o.Values:
+    def values(self) -> o.SettingValues:
         """Return the settings of the transplants."""
         return {
             "measures": measures(self.measures),
-            "transplants.transplants": listed(self.transplants),
+            "transplants.transplants": comma_separated(self.transplants),
             "transplants.groups": self.groups,
             "transplants.passages": self.passages,
             "transplants.interactions": self.interactions,
@@ -75,4 +75,4 @@ def run(
     Weights of one model are transplanted into the other, by block, part and share; nothing is trained.
     """
     values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
-    carry_out_study(values, all_but("transplants"), options, output)
+    carry_out_study(values, all_but("transplants", pair=True), options, output)

@@ -19,7 +19,7 @@ from retroscope.errors import CollectionError
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingExample:
     """One row as records; a query or passage whose id is "" gets one."""
 
     query: Query
@@ -36,12 +36,12 @@ class RowFormat:
         required: field -> column names that mean it; a row that has them all is of this format.
         optional: the same, for columns that may be absent.
         stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
-        example: function of a row and its columns (field -> column) that returns an `Example`.
+        example: function of a row and its columns (field -> column) that returns an `TrainingExample`.
     """
 
     name: str
     required: Words
-    example: Callable[[Row, Mapping[str, str]], Example]
+    example: Callable[[Row, Mapping[str, str]], TrainingExample]
     optional: Words = field(default_factory=dict)
     stems: Mapping[str, str] = field(default_factory=dict)
 
@@ -132,7 +132,7 @@ class Gathering:
     left_out: Counter[str] = field(default_factory=Counter)
     places: dict[str, int] = field(default_factory=dict)
 
-    def add(self, example: Example, where: str) -> list[Passage]:
+    def add(self, example: TrainingExample, where: str) -> list[Passage]:
         """Add one row; return the passages in it that are new."""
         if not example.positives:
             self.left_out["rows without a relevant passage, left out with their other passages"] += 1

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
+from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import required_text, text_list
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
@@ -25,9 +25,9 @@ def read(path: Path, options: ReadOptions) -> Collection:
     return read_rows(path, FORMAT, options)
 
 
-def _example(row: Row, columns: Mapping[str, str]) -> Example:
+def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
     negatives = text_list(row, columns["neg"]) if columns.get("neg") in row.values else []
-    return Example(
+    return TrainingExample(
         Query("", required_text(row, columns["query"])),
         tuple(Passage("", text) for text in text_list(row, columns["pos"])),
         tuple(Passage("", text) for text in negatives),

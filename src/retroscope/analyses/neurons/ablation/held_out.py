@@ -1,4 +1,4 @@
-"""Held out: which queries had no part in an attribution, so that what it named can be tested on them."""
+"""Held-out queries: those that an attribution did not use, so that its top neurons can be tested on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import folded
 from retroscope.errors import AnalysisError
 
-# target -> the coordinates of the scores that name the passages of a unit
+# target -> the coordinates of the scores that name the passages of an example
 PASSAGES_OF = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}
 
 
@@ -18,7 +18,7 @@ class Evaluated:
 
     Attributes:
         ids: in the collection's order.
-        attributed: those of them that had a part in the attribution.
+        attributed: those of them that the attribution used.
     """
 
     ids: tuple[str, ...]
@@ -28,11 +28,10 @@ class Evaluated:
 def evaluated_queries(
     collection: Collection, attribution: NeuronAttribution, *, held_out: bool | None, enough: int = 1
 ) -> Evaluated:
-    """The judged queries, or, held out, those that had no part in the attribution.
+    """Return the judged queries, or, held out, those whose texts were not used for the attribution.
 
-    A query has a part in it where its own text was attributed, or one of its relevant passages was: as a unit of
-    target `norm`, as a relevant passage of a query that was, or as the hard negative of one, which a margin runs as it
-    runs the relevant passage. Texts count, not ids: equal texts are one text.
+    A query was used if its own text was attributed, or one of its relevant passages: as an example of the target
+    `norm`, as a relevant passage of an attributed query, or as its hard negative. Equal texts count as one text.
 
     Args:
         held_out: None: held out if at least `enough` queries are left then, else all.
@@ -55,12 +54,12 @@ def evaluated_queries(
 
 
 def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
-    """The judged queries that had a part in the attribution."""
-    units = attribution.scores.query_ids
+    """Return the judged queries that the attribution used."""
+    examples = attribution.scores.query_ids
     if (attribution.recipe["target"], attribution.recipe["tower"]) == ("norm", "passage"):
-        queries, passages = set[str](), _passage_texts(collection, units)
+        queries, passages = set[str](), _passage_texts(collection, examples)
     else:
-        known = [query for query in units if query in collection.queries]
+        known = [query for query in examples if query in collection.queries]
         queries = {folded(collection.queries[query].text) for query in known}
         relevant = [p for query in known for p in _relevant(collection, query)]
         passages = _passage_texts(collection, [*relevant, *_run(attribution)])

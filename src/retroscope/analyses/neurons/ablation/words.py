@@ -32,7 +32,7 @@ def of(name: str, side: AttributedModel) -> str:
     return f"of {side.name}" if name == MODEL else f"of the {name} side"
 
 
-def ablated(name: str, side: AttributedModel) -> list[Statement]:
+def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     """Say whether fixing the named neurons harms retrieval more than fixing others does, and at which shares."""
     if side.ablation is None:
         text = (
@@ -41,7 +41,7 @@ def ablated(name: str, side: AttributedModel) -> list[Statement]:
         )
         return [Statement(TOPIC, CAUTION, text, (name,))]
     ablation = side.ablation
-    row = shown(ablation)
+    row = reported_row(ablation)
     said = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
     if ablation.confirms:
         text = f"Ablation confirms the neurons {of(name, side)} at {_where(ablation)}: {said}"
@@ -54,7 +54,7 @@ def ablated(name: str, side: AttributedModel) -> list[Statement]:
     return [Statement(TOPIC, CAUTION, text, (name,))]
 
 
-def shown(ablation: AblationCurves) -> "pd.Series[Any]":
+def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
     """Return the row that is reported in numbers.
 
     The smallest share that is confirmed; else the smallest at which the top beats random neurons; else the one nearest

@@ -1,4 +1,4 @@
-"""Units: what one row of an attribution is about, and the texts and vectors that its F is made of."""
+"""Examples: what one row of an attribution is about, and the texts and vectors that its F is made of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class Example:
     """One text (`norm`) or one query (`score`, `margin`).
 
     Attributes:
@@ -43,24 +43,24 @@ class Unit:
     positive: str = ""
 
 
-def text_units(ids: Sequence[str], texts: Sequence[str]) -> list[Unit]:
-    """A unit for each text, for the target `norm`; equal texts are one unit, under the first id, as published."""
+def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
+    """Return an example for each text, for the target `norm`; equal texts are one, under the first id, as published."""
     first: dict[str, str] = {}
     for text_id, text in zip(ids, texts, strict=True):
         first.setdefault(text, text_id)
-    return [Unit(text_id, (text,), (1.0,)) for text, text_id in first.items()]
+    return [Example(text_id, (text,), (1.0,)) for text, text_id in first.items()]
 
 
-def collection_units(
+def collection_examples(
     retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings
-) -> list[Unit]:
-    """The units of a collection: its judged queries, or their texts where the target is `norm`.
+) -> list[Example]:
+    """Return the examples of a collection: its judged queries, or their texts if the target is `norm`.
 
     A query with several relevant passages is attributed for the first. On the passage tower, `norm` takes the
-    distinct relevant passages. `settings.limit` draws units without replacement, the same whatever the model.
+    distinct relevant passages. `settings.limit` draws examples without replacement, the same whatever the model.
 
     Raises:
-        AnalysisError: if no unit is left, e.g. because no query has a hard negative.
+        AnalysisError: if no example is left, e.g. because no query has a hard negative.
     """
     if settings.target == "norm":
         return _drawn(_texts(collection, candidates, settings.scaled), settings)
@@ -80,7 +80,7 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: NeuronSettings,
 ) -> list[Candidates]:
-    """The candidates of the queries that a margin attributes, each with one negative: the same for all retrievers.
+    """Return the queries of a margin, each with one negative, which is the same for all retrievers.
 
     It is the negative with the smallest mean rank among `settings.negatives`, ranked by every retriever with the one
     it scores highest first; of several, the one that comes first in the list.
@@ -101,13 +101,13 @@ def _attributed(collection: Collection, candidates: Sequence[Candidates], settin
     return _drawn([first[query] for query in collection.judged_queries if query in first], settings)
 
 
-def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Unit]:
+def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Example]:
     """The distinct queries, or the distinct relevant passages."""
     if tower == "query":
         ids = list(dict.fromkeys(c.query_id for c in candidates))
-        return text_units(ids, [collection.queries[i].text for i in ids])
+        return text_examples(ids, [collection.queries[i].text for i in ids])
     ids = list(dict.fromkeys(c.positive for c in candidates))
-    return text_units(ids, [collection.passage_text(i) for i in ids])
+    return text_examples(ids, [collection.passage_text(i) for i in ids])
 
 
 def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
@@ -119,7 +119,7 @@ def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
 
 
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[str]:
-    """What of a collection is not attributed, in words: queries without a negative, and those that were not drawn."""
+    """Describe what is not attributed: queries without a negative, and those that the sample left out."""
     if settings.target == "norm":
         total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
     else:
@@ -133,29 +133,29 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
 
 def _compared(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: NeuronSettings
-) -> list[Unit]:
-    """Units of `score` and `margin`."""
+) -> list[Example]:
+    """Examples of `score` and `margin`."""
     negatives = settings.negatives if settings.target == "margin" else 0
     queries, passages = _both_vectors(retriever, collection, chosen, negatives)
-    units = []
+    examples = []
     for c in chosen:
         query = queries[c.query_id]
         hard = max(c.negatives[:negatives], key=lambda p: float(query @ passages[p]), default=None)
-        units.append(_unit(collection, c, hard, (query, passages), settings.scaled))
-    return units
+        examples.append(_example(collection, c, hard, (query, passages), settings.scaled))
+    return examples
 
 
-def _unit(
+def _example(
     collection: Collection, c: Candidates, hard: str | None, vectors: tuple[Vector, dict[str, Vector]], tower: str
-) -> Unit:
-    """One query's unit; `hard` is the negative to subtract, None for `score`."""
+) -> Example:
+    """One query's example; `hard` is the negative to subtract, None for `score`."""
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
-        return Unit(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,), hard or "", c.positive)
+        return Example(c.query_id, (collection.queries[c.query_id].text,), (1.0,), (other,), hard or "", c.positive)
     texts = [collection.passage_text(p) for p in (c.positive, hard) if p is not None]
     signs = (1.0, -1.0)[: len(texts)]
-    return Unit(c.query_id, tuple(texts), signs, (query,) * len(texts), hard or "", c.positive)
+    return Example(c.query_id, tuple(texts), signs, (query,) * len(texts), hard or "", c.positive)
 
 
 def _both_vectors(
@@ -175,11 +175,11 @@ def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[st
     return dict(zip(texts, ready, strict=True))
 
 
-def objective(units: Sequence[Unit], *, cosine: bool, device: torch.device) -> Objective:
-    """What is asked of the texts of these units, in order."""
-    others = [other for unit in units for other in unit.others]
-    numbers = [number for number, unit in enumerate(units) for _ in unit.texts]
-    signs = [sign for unit in units for sign in unit.signs]
+def objective(examples: Sequence[Example], *, cosine: bool, device: torch.device) -> Objective:
+    """Return the objective of these examples: the scalar of each, as a function of its texts, in order."""
+    others = [other for example in examples for other in example.others]
+    numbers = [number for number, example in enumerate(examples) for _ in example.texts]
+    signs = [sign for example in examples for sign in example.signs]
     return Objective(
         torch.stack(others).to(device) if others else None,
         torch.tensor(signs, device=device),

@@ -1,4 +1,4 @@
-"""Units: which texts and vectors a query's score and margin are made of."""
+"""Examples: which texts and vectors a query's score and margin are made of."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import collection_examples, objective
 from retroscope.attribution.result import CHANGE
 from retroscope.attribution.settings import NeuronSettings
-from retroscope.attribution.units import collection_units, objective
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encode import encode_layers
@@ -49,63 +49,63 @@ def vector(retriever: Retriever, text: str) -> torch.Tensor:
 
 
 def test_the_margin_takes_the_hardest_of_the_negatives(retriever: Retriever, collection: Collection) -> None:
-    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
-    assert [unit.id for unit in units] == ["q0", "q1"]  # q2 has no negative
-    for unit, candidates in zip(units, (CANDIDATES[0], CANDIDATES[2]), strict=True):
-        query = vector(retriever, QUERIES[unit.id])
+    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
+    assert [example.id for example in examples] == ["q0", "q1"]  # q2 has no negative
+    for example, candidates in zip(examples, (CANDIDATES[0], CANDIDATES[2]), strict=True):
+        query = vector(retriever, QUERIES[example.id])
         hardest = max(candidates.negatives, key=lambda p: float(query @ vector(retriever, PASSAGES[p])))
-        assert unit.texts == (PASSAGES[candidates.positive], PASSAGES[hardest])
-        assert unit.signs == (1.0, -1.0)
-        torch.testing.assert_close(unit.others[0], query, atol=1e-5, rtol=1e-5)
+        assert example.texts == (PASSAGES[candidates.positive], PASSAGES[hardest])
+        assert example.signs == (1.0, -1.0)
+        torch.testing.assert_close(example.others[0], query, atol=1e-5, rtol=1e-5)
 
 
 def test_fewer_negatives_are_looked_at_when_so_told(retriever: Retriever, collection: Collection) -> None:
-    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=1))
-    assert [unit.texts[1] for unit in units] == [PASSAGES["p1"], PASSAGES["p0"]]
+    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=1))
+    assert [example.texts[1] for example in examples] == [PASSAGES["p1"], PASSAGES["p0"]]
 
 
 def test_on_the_query_tower_the_margin_is_one_text_and_a_difference(
     retriever: Retriever, collection: Collection
 ) -> None:
     settings = NeuronSettings(target="margin", tower="query", negatives=1)
-    unit = collection_units(retriever, collection, CANDIDATES, settings)[0]
-    assert unit.texts == (QUERIES["q0"],)
+    example = collection_examples(retriever, collection, CANDIDATES, settings)[0]
+    assert example.texts == (QUERIES["q0"],)
     expected = vector(retriever, PASSAGES["p0"]) - vector(retriever, PASSAGES["p1"])
-    torch.testing.assert_close(unit.others[0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(example.others[0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_score_needs_no_negative(retriever: Retriever, collection: Collection) -> None:
-    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="score"))
-    assert [unit.id for unit in units] == ["q0", "q1", "q2"]
-    assert all(len(unit.texts) == 1 for unit in units)
+    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="score"))
+    assert [example.id for example in examples] == ["q0", "q1", "q2"]
+    assert all(len(example.texts) == 1 for example in examples)
 
 
 def test_the_norm_takes_distinct_texts(retriever: Retriever, collection: Collection) -> None:
-    passages = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="norm"))
-    assert [unit.id for unit in passages] == ["p0", "p4", "p1", "p2"]
-    queries = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="norm", tower="query"))
-    assert [unit.id for unit in queries] == ["q0", "q1", "q2"]
+    passages = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="norm"))
+    assert [example.id for example in passages] == ["p0", "p4", "p1", "p2"]
+    queries = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="norm", tower="query"))
+    assert [example.id for example in queries] == ["q0", "q1", "q2"]
 
 
-def test_a_limit_draws_the_same_units_for_every_model(retriever: Retriever, collection: Collection) -> None:
+def test_a_limit_draws_the_same_examples_for_every_model(retriever: Retriever, collection: Collection) -> None:
     settings = NeuronSettings(target="score", limit=2, seed=3)
-    drawn = [[u.id for u in collection_units(retriever, collection, CANDIDATES, settings)] for _ in range(2)]
+    drawn = [[u.id for u in collection_examples(retriever, collection, CANDIDATES, settings)] for _ in range(2)]
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 2
 
 
 def test_without_negatives_there_is_no_margin(retriever: Retriever, collection: Collection) -> None:
     with pytest.raises(AnalysisError, match="no judged query can be attributed by 'margin'"):
-        collection_units(retriever, collection, CANDIDATES[3:], NeuronSettings(target="margin"))
+        collection_examples(retriever, collection, CANDIDATES[3:], NeuronSettings(target="margin"))
 
 
 def test_the_objective_is_the_margin_of_the_intact_retriever(retriever: Retriever, collection: Collection) -> None:
-    units = collection_units(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
-    asked = objective(units, cosine=False, device=torch.device("cpu"))
-    texts = [text for unit in units for text in unit.texts]
+    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
+    asked = objective(examples, cosine=False, device=torch.device("cpu"))
+    texts = [text for example in examples for text in example.texts]
     pooled = encode_layers(retriever.passage, texts).layers[:, -1]
-    found = asked.of_units(asked.of_texts(retriever.passage, pooled, torch.arange(len(texts))))
-    expected = [float(u.others[0] @ (vector(retriever, u.texts[0]) - vector(retriever, u.texts[1]))) for u in units]
+    found = asked.of_examples(asked.of_texts(retriever.passage, pooled, torch.arange(len(texts))))
+    expected = [float(u.others[0] @ (vector(retriever, u.texts[0]) - vector(retriever, u.texts[1]))) for u in examples]
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
@@ -122,8 +122,8 @@ def test_queries_whose_passages_were_attributed_share_them(
 ) -> None:
     """Both margins run p0 and p1: two queries, and fewer than two observations."""
     settings = NeuronSettings(target=target, negatives=1, quadrature="gauss:2")
-    units = collection_units(retriever, collection, CANDIDATES, settings)
-    made = attribute_neurons(plan_attribution(retriever.passage, units, settings))
+    examples = collection_examples(retriever, collection, CANDIDATES, settings)
+    made = attribute_neurons(plan_attribution(retriever.passage, examples, settings))
     assert made.scores.passages == expected
 
 
@@ -135,8 +135,8 @@ def test_a_hub_widens_the_intervals_of_the_neurons(retriever: Retriever, collect
     judged = [Judgment(c.query_id, c.positive) for c in candidates]
     passages = list(collection.passages.values())
     hubs = make_collection("hubs", passages=passages, queries=queries, judgments=judged)
-    units = collection_units(retriever, hubs, candidates, settings)
-    change = attribute_neurons(plan_attribution(retriever.passage, units, settings)).scores.select(statistic=CHANGE)
+    examples = collection_examples(retriever, hubs, candidates, settings)
+    change = attribute_neurons(plan_attribution(retriever.passage, examples, settings)).scores.select(statistic=CHANGE)
     shared, apart = (summarise(s, IntervalSettings(resamples=200)) for s in (change, replace(change, passages={})))
     width, naive = (found["ci_high"] - found["ci_low"] for found in (shared, apart))
     assert float((width / naive).min()) > 1.5
