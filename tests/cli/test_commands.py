@@ -48,6 +48,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in found}
 
 
+def folders(folder: Path) -> set[str]:
+    """Names of the folders in it."""
+    return {path.name for path in folder.iterdir() if path.is_dir()}
+
+
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("texts") / "texts.txt"
@@ -70,7 +75,7 @@ def report(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_compare_leaves_a_whole_folder(report: Path) -> None:
     found = {path.name for path in report.iterdir()}
     assert found == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
-    assert {path.name for path in (report / "measured").iterdir()} == {
+    assert folders(report / "measured") == {
         "retrieval", "layers", "probes", "baselines", "weights", "representations", "neurons", "transplants",
     }  # fmt: skip
 
@@ -237,9 +242,8 @@ def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(probed["mdl"][0])
     assert set(probed["split_sizes"][0]) == {"train", "validation", "test"}
     measured = tmp_path / "measured"
-    assert {path.name for path in measured.iterdir()} == {"retrieval", "probes"}
-    groups = {p.name for p in (measured / "probes" / "0" / "scores.zarr" / "model").iterdir() if p.is_dir()}
-    assert {"values", "mdl"} <= groups
+    assert folders(measured) == {"probes"}
+    assert {"values", "mdl"} <= folders(measured / "probes" / "0" / "scores.zarr" / "model")
 
 
 def test_probe_text(cli: Cli, tiny: Tiny) -> None:
@@ -287,9 +291,9 @@ def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     words = ["neurons", tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache", "--out", out, "--json"]
     found = document(cli(*words, line=NEURONS))
     assert found == json.loads((out / "summary.json").read_text())
-    assert {path.name for path in (out / "measured").iterdir()} == {"retrieval", "neurons"}
+    assert folders(out / "measured") == {"neurons"}
     found = found["analyses"]["neurons"]
-    assert (found["units"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
+    assert (found["examples"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
     assert {row["statistic"] for row in found["statistics"]} >= {"total", "gap", "gini"}
     said = cli(*words[:-1], line=NEURONS)
     assert (said.code, "Verdict" in said.out) == (0, True)

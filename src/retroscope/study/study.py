@@ -1,6 +1,5 @@
 """Study: what was measured of models on collections, in memory and as a folder, and what is reported of it."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.files import whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
@@ -120,10 +120,10 @@ class Study:
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
-        shutil.rmtree(folder / MEASURED, ignore_errors=True)
-        for name, measurements in self.measured.items():
-            for number, one in enumerate(measurements):
-                one.save(folder / MEASURED / name / str(number), named_run)
+        with whole_folder(folder / MEASURED) as measured:
+            for name, measurements in self.measured.items():
+                for number, one in enumerate(measurements):
+                    one.save(measured / name / str(number), named_run)
         write_text(folder / SETTINGS, as_yaml(self.settings))
         kept = {name: len(measurements) for name, measurements in self.measured.items()}
         write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))

@@ -13,12 +13,7 @@ from retroscope.analyses.probes.figures import probe_figures
 from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
 from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.tables import accuracy_tables, probe_tables
-from retroscope.analyses.probes.words import (
-    below_chance_alone,
-    negatives,
-    passage_only_statements,
-    similarity_probe,
-)
+from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only_statements, similarity_probe
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics import ComparisonSettings, Difference
 from retroscope.statistics.comparison import compare_scores
