@@ -51,13 +51,12 @@ def errors(root: Path) -> Iterator[Sentence]:
 
 
 def docstrings(root: Path) -> Iterator[Sentence]:
-    """Find every sentence of every docstring."""
+    """Find the first sentence of every docstring."""
     for name, tree in trees(root):
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = ast.get_docstring(node) or ""
-                for paragraph in re.split(r"\n\s*\n", re.sub(r"(?m)^(\w+:|    \w.*)$", "", text)):
-                    yield from ((f"{name}:{getattr(node, 'lineno', 1)}", one) for one in _sentences(paragraph))
+                yield f"{name}:{getattr(node, 'lineno', 1)}", _sentences(text)[0]
 
 
 def prose(root: Path) -> Iterator[Sentence]:
