@@ -17,12 +17,13 @@ LIMITS = {
     "modules in the widest folder": 25,
     "lines of the longest module": 300,
     "lines of the longest body": 36,
-    "files with an upward import": 1,
+    "files with an upward import": 0,
     "functions with more than 8 parameters": 0,
+    "functions with more than 5 before their settings": 8,
     "functions without all types": 0,
-    "names with two meanings": 28,
+    "names with two meanings": 0,
 }
-LEAST_VERBS = 84.0  # per cent
+LEAST_VERBS = 99.0  # per cent
 
 PROJECT = '[[tool.importlinter.contracts]]\nlayers = ["cli", "drift | probing", "errors"]\n'
 MANY = ", ".join(f"p{i}: int" for i in range(9))

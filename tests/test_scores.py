@@ -75,7 +75,7 @@ def test_what_is_absent_or_half_written_is_named(tmp_path: Path) -> None:
     meta = json.loads((store / "x/zarr.json").read_text())
     meta["attributes"] = {}
     (store / "x/zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(AnalysisError, match=r"group 'x' holds no whole scores: (.|\n)*fix: run the analysis"):
+    with pytest.raises(AnalysisError, match=r"group 'x' is incomplete: (.|\n)*fix: run the analysis"):
         load_scores(store, "x")
 
 

@@ -46,7 +46,7 @@ def refuse_foreign(path: Path) -> None:
     """
     if path.exists() and not (path / MARK).exists() and (not path.is_dir() or any(path.iterdir())):
         raise SettingsError(
-            "this was not written by a report, and a report would replace it",
+            "the report would replace files that are not of a report",
             where=str(path),
             fix="name another --out, or move it away",
         )
@@ -60,7 +60,7 @@ def refuse_other_report(folder: Path, document: str) -> None:
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
-            "the report.html here is of something else, and would be replaced",
+            "the report.html here belongs to something else and would be replaced",
             where=str(folder),
             fix="name another --out, or move it away",
         )

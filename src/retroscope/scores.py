@@ -155,7 +155,7 @@ def load_scores(store: Path, group: str) -> Scores:
         )
     except (KeyError, ValueError, OSError) as damage:
         raise AnalysisError(
-            f"group {group!r} holds no whole scores: {damage}",
+            f"group {group!r} is incomplete: {damage}",
             where=str(store),
             fix="run the analysis that writes them again",
         ) from damage

@@ -101,7 +101,7 @@ def test_every_curve_of_an_ablation_is_there() -> None:
 
 
 def test_findings_that_cannot_be_read_are_errors() -> None:
-    with pytest.raises(AnalysisError, match=r"neurons of 2 sides without their difference\n  fix: give the paired"):
+    with pytest.raises(AnalysisError, match=r"the neurons of 2 models have no paired difference\n  fix: give"):
         TowerNeurons({"before": neuron_side(), "after": neuron_side()})
     with pytest.raises(AnalysisError, match=r"overlap of neurons lacks the columns \['chance'\]"):
         tower_neurons(overlap=overlap_rows().drop(columns="chance"))

@@ -81,14 +81,14 @@ def test_each_method_has_a_quadrature_unless_another_is_asked_for() -> None:
         ("gauss:-3", "lacks its number of nodes"),
         ("midpoint:2.5", "lacks its number of nodes"),
         ("gauss:1001", "up to gauss:1000"),
-        ("trapezoid:1", "needs two nodes"),
+        ("trapezoid:1", "too few nodes"),
         ("auto", r"'auto' lacks its tolerance(.|\n)*auto:0.001"),
         ("auto:0", "lacks its tolerance"),
         ("auto:1", "lacks its tolerance"),
         ("auto:nan", "lacks its tolerance"),
         ("auto:much", "lacks its tolerance"),
         ("auto:0.1:x", r"lacks its number of nodes(.|\n)*auto:0.01:4"),
-        ("auto:0.1:2", "begins with 4 nodes"),
+        ("auto:0.1:2", "fewer than the 4 nodes"),
     ],
 )
 def test_a_wrong_name_is_an_error_that_shows_a_right_one(name: str, expected: str) -> None:

@@ -162,7 +162,7 @@ def test_a_folder_in_use_is_left_alone(world: World, tmp_path: Path) -> None:
     ("wrong", "said"),
     [
         ({"people": 0}, f"1 to {ALIASES:,}"),
-        ({"people": ALIASES + 1}, "so many aliases"),
+        ({"people": ALIASES + 1}, "no more aliases"),
         ({"known": 1.5}, "known is 1.5"),
         ({"trained": 0.8, "dev": 0.3}, "more than everybody"),
         ({"documents": 3}, "even number"),

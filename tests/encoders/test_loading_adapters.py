@@ -141,11 +141,11 @@ def test_an_adapter_in_a_sentence_transformers_folder(base: Path, tmp_path: Path
 def test_a_base_that_has_gone_can_be_given(base: Path, tmp_path: Path) -> None:
     train(base, tmp_path / "adapter")
     edit(tmp_path / "adapter", base_model_name_or_path="/home/someone/else/llama")
-    with pytest.raises(EncoderError, match=r"base is not to be had(.|\n)*base='PATH or hub name' \(--base"):
+    with pytest.raises(EncoderError, match=r"base cannot be loaded(.|\n)*base='PATH or hub name' \(--base"):
         load_encoder(tmp_path / "adapter", LAST)
     given = load_retriever(tmp_path / "adapter", pooling="last_token", base=str(base))
     assert given.query.proof.loaded > 0
-    with pytest.raises(EncoderError, match=r"a base .* was given, but this is no adapter"):
+    with pytest.raises(EncoderError, match=r"a base .* was given, but this is not an adapter"):
         load_retriever(base, pooling="last_token", base=str(base))
 
 

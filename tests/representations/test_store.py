@@ -128,7 +128,7 @@ def test_a_store_without_its_records_is_refused(folder: Path, missing: str) -> N
     meta = json.loads((folder / "zarr.json").read_text())
     del meta["attributes"][missing]
     (folder / "zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(RepresentationError, match=rf"no vector store: it does not record {missing}\n  fix: remove"):
+    with pytest.raises(RepresentationError, match=rf"not a vector store: it does not record {missing}\n  fix: remove"):
         open_store(folder)
 
 
@@ -138,7 +138,7 @@ def test_what_is_no_store_is_refused(tmp_path: Path, folder: Path) -> None:
     zarr.open_group(tmp_path / "group", mode="w")
     (folder / "zarr.json").write_text("{")
     for place in (tmp_path / "empty", tmp_path / "group", folder):
-        with pytest.raises(RepresentationError, match=r"this is no vector store: (.|\n)*fix: remove this folder"):
+        with pytest.raises(RepresentationError, match=r"this is not a vector store: (.|\n)*fix: remove this folder"):
             open_store(place)
 
 

@@ -111,7 +111,7 @@ def test_an_unknown_measure_shows_the_known(name: str) -> None:
 
 
 def test_measures_that_cannot_be_computed_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"'nDCG@0' looks at no passage\n  fix: give a cutoff of 1 or more"):
+    with pytest.raises(SettingsError, match=r"'nDCG@0' has a cut-off of 0\n  fix: give a cutoff of 1 or more"):
         parse_measure("nDCG@0")
     for name in ("RBP", "SDCG@10"):
         with pytest.raises(SettingsError, match=rf"no installed provider computes '{name}'\n  fix: "):

@@ -64,7 +64,7 @@ def test_no_change_anywhere_is_not_known_to_be_none() -> None:
 def test_holes_are_refused() -> None:
     values = np.ones((2, 5))
     values[0, 1] = np.nan
-    with pytest.raises(AnalysisError, match="no crossed design"):
+    with pytest.raises(AnalysisError, match="not a crossed design"):
         crossed_mean(values)
 
 
@@ -185,5 +185,5 @@ def test_pretraining_that_saves_nine_tenths_of_the_labels() -> None:
 
 
 def test_one_number_of_labels_is_no_curve() -> None:
-    with pytest.raises(AnalysisError, match="no curve"):
+    with pytest.raises(AnalysisError, match="not a curve"):
         worth(np.ones((1, 1, 5)), np.ones((1, 1, 5)), (10,))

@@ -73,7 +73,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySetting
     assert zarr.open_group(tmp_path / "empty", mode="r")["vectors"].shape == (6, 3, 32)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")
-    with pytest.raises(RepresentationError, match="this is no vector store"):
+    with pytest.raises(RepresentationError, match="this is not a vector store"):
         embed(plan_embedding(settings, LINES, "passage"), tmp_path / "full")
     assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
 

@@ -205,7 +205,7 @@ def test_a_planted_block_is_what_matters(tmp_path: Path) -> None:
         ("top:1-2", r"'top:1-2': the model has 2 blocks"),
         ("top:x", r"the model has 2 blocks"),
         ("atention", r"unknown transplant 'atention'\n  fix: did you mean 'attention'"),
-        ("interpolate:2", "is no interpolation"),
+        ("interpolate:2", "is not an interpolation"),
         ("all:1", "unknown transplant"),
     ],
 )
@@ -259,7 +259,7 @@ def test_blocks_and_what_lies_outside_are_everything(pair: Callable[[str], tuple
     found = transplanted(receiver, donor, rows, ["set:1-2+outside", "all", "set:1-2", "none"])
     assert torch.equal(found["set:1-2+outside"], found["all"])
     assert not torch.equal(found["set:1-2"], found["all"])
-    for name, message in (("random:x:block:1", "is no random change"), ("random:0:interpolate:.5", "is no random"),
+    for name, message in (("random:x:block:1", "is not a random change"), ("random:0:interpolate:.5", "not a random"),
                           ("set:9", "the model has 2 blocks"), ("set:", "unknown transplant")):  # fmt: skip
         with pytest.raises(SettingsError, match=message):
             named(name, 2)

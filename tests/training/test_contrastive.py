@@ -244,7 +244,7 @@ def test_too_few_pairs(toy: Callable, pairs_of: Callable[..., Collection], tmp_p
     pairs = training_pairs(pairs_of(2))
     few = type(pairs)(pairs.queries[:n], pairs.positives[:n])
     model, settings, folder = fresh(toy, tmp_path)
-    with pytest.raises(TrainingError, match=f"{n} pairs are no training set"):
+    with pytest.raises(TrainingError, match=f"{n} pairs are too few to train on"):
         train(model, few, settings, folder)
 
 

@@ -274,7 +274,7 @@ def test_wrong_settings(text: str, wrong: dict, said: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sentencepiece:8000", "bpe:many"])
 def test_unknown_tokenizers(kind: str) -> None:
-    with pytest.raises(SettingsError, match="no tokenizer that can be trained"):
+    with pytest.raises(SettingsError, match="not a tokenizer that can be trained"):
         vocabulary("bert", kind)
 
 

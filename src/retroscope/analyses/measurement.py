@@ -103,7 +103,7 @@ def _datasets(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, xr.Data
                 yield name, data.load()
         except (KeyError, ValueError, OSError) as damage:
             raise AnalysisError(
-                f"group {name!r} holds no whole arrays: {damage}", where=str(folder), fix="measure again"
+                f"group {name!r} is incomplete: {damage}", where=str(folder), fix="measure again"
             ) from damage
 
 

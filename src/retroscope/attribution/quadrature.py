@@ -45,7 +45,7 @@ def published(n: int) -> Rule:
 def trapezoid(n: int) -> Rule:
     """Return the trapezoidal rule with `n` nodes, both ends included (at least 2)."""
     if n < 2:
-        raise SettingsError(f"trapezoid:{n}", fix="the trapezoidal rule needs two nodes or more")
+        raise SettingsError(f"trapezoid:{n} has too few nodes", fix="give two nodes or more, e.g. trapezoid:16")
     weights = np.full(n, 1 / (n - 1))
     weights[[0, -1]] /= 2
     return Rule(f"trapezoid:{n}", np.linspace(0.0, 1.0, n), weights)
@@ -81,7 +81,10 @@ def quadrature(name: str) -> Quadrature:
         tolerance, _, most = argument.partition(":")
         limit = _number(name, most, "auto:0.01") if most else LAST_GAUSS
         if limit < FIRST_GAUSS:
-            raise SettingsError(f"quadrature {name!r} begins with {FIRST_GAUSS} nodes", fix="give auto:0.01:64")
+            raise SettingsError(
+                f"quadrature {name!r} allows fewer than the {FIRST_GAUSS} nodes that it starts with",
+                fix="give auto:0.01:64",
+            )
         sizes = [FIRST_GAUSS * 2**k for k in range(10) if FIRST_GAUSS * 2**k <= limit]
         return Quadrature(name, tuple(gauss(n) for n in sizes), _tolerance(name, tolerance))
     if kind not in RULES:

@@ -84,7 +84,7 @@ class NeuronSettings:
             SettingsError: if both are asked for.
         """
         if self.tower == "both":
-            raise SettingsError("tower is 'both', and one attribution scales one tower", fix="give query or passage")
+            raise SettingsError("tower is 'both', and an attribution is of one tower", fix="give query or passage")
         return self.tower or "passage"
 
     @property
@@ -101,4 +101,4 @@ class NeuronSettings:
             raise SettingsError(f"thresholds={self.thresholds}", fix="write them with six digits at most, each once")
         wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
         if wrong:
-            raise SettingsError(f"{wrong[0]} is no share", fix="thresholds and quantiles lie between 0 and 1")
+            raise SettingsError(f"{wrong[0]} is not a share", fix="thresholds and quantiles lie between 0 and 1")

@@ -97,13 +97,14 @@ InteractionsOption = Annotated[
     int | None,
     option(
         "--interactions",
-        help="Shapley values and pairs of N groups of blocks (2 to 6), for which 2^N subsets are transplanted; 0: none",
+        help="Groups of blocks (2 to 6) for Shapley values and interactions; needs 2^N transplants; 0: none",
         metavar="N",
         default=written("analyses.transplants.settings:SweepSettings.interactions", "0"),
     ),
 ]
 SettingsFile = Annotated[
-    Path | None, option("--settings", help="YAML file of settings; options given here win over it", metavar="FILE")
+    Path | None,
+    option("--settings", help="YAML file of settings; options of the command line override it", metavar="FILE"),
 ]
 Set = Annotated[
     list[str] | None,
@@ -116,7 +117,7 @@ Cache = Annotated[
 Overwrite = Annotated[
     bool, option("--overwrite", help="Replace a finished study with other settings in the folder of --out")
 ]
-DryRun = Annotated[bool, option("--dry-run", help="Print the plan, its size and its time, and do nothing")]
+DryRun = Annotated[bool, option("--dry-run", help="Print the plan, with sizes and times, and stop")]
 Json = Annotated[bool, option("--json", help="Print one JSON document on standard output, and nothing else")]
 
 
@@ -209,12 +210,12 @@ class ProbeOptions:
     passages: Annotated[
         str | None,
         option(
-            "--passages", help="Passages to choose among, comma-separated: N of each task", metavar="NUMBERS",
+            "--passages", help="Numbers N of candidate passages of a probing task, comma-separated", metavar="NUMBERS",
             default=PASSAGES,
         ),
     ] = None  # fmt: skip
     seeds: Annotated[
-        int | None, option("--seeds", help="Number of splits to probe under", metavar="N", default=SEEDS)
+        int | None, option("--seeds", help="Number of random train/test splits", metavar="N", default=SEEDS)
     ] = None
 
     def values(self) -> SettingValues:

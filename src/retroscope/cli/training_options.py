@@ -72,7 +72,9 @@ class TrainingOptions:
     ] = None  # fmt: skip
     seed: Annotated[
         int | None,
-        option("--seed", help="Seed of order, dropout and new weights", metavar="N", default=default("seed")),
+        option(
+            "--seed", help="Random seed of data order, dropout and new weights", metavar="N", default=default("seed")
+        ),
     ] = None
 
     def values(self) -> SettingValues:

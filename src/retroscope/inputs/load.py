@@ -82,7 +82,9 @@ def refuse_same_texts(first: Collection, other: Collection) -> None:
     one, two = first.passages, other.passages
     if len(one) == len(two) and all(mine == theirs for mine, theirs in zip(one.values(), two.values(), strict=True)):
         raise CollectionError(
-            f"{other.name} has the passages of {first.name}", where=other.source, fix="name another kind of text"
+            f"{other.name} and {first.name} have the same passages",
+            where=other.source,
+            fix="give a collection with other passages",
         )
 
 

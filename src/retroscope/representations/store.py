@@ -254,7 +254,7 @@ def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
         return _store(group, needs=("key", "done", "layer_names"))
     except (FileNotFoundError, KeyError, ValueError) as damage:
         raise RepresentationError(
-            f"this is no vector store: {damage}", where=str(folder), fix="remove this folder and run again"
+            f"this is not a vector store: {damage}", where=str(folder), fix="remove this folder and run again"
         ) from damage
 
 

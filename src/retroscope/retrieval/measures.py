@@ -23,7 +23,7 @@ def parse_measure(name: str) -> ir_measures.Measure:
     except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
         raise SettingsError(f"unknown measure {name!r}", fix=did_you_mean(name, FAMILIAR)) from error
     if measure.params.get("cutoff", 1) < 1:
-        raise SettingsError(f"{name!r} looks at no passage", fix="give a cutoff of 1 or more")
+        raise SettingsError(f"{name!r} has a cut-off of 0", fix="give a cutoff of 1 or more")
     if not _is_computed(measure):
         raise SettingsError(f"no installed provider computes {name!r}", fix=did_you_mean(name, FAMILIAR))
     return measure

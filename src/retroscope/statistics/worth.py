@@ -79,7 +79,7 @@ def worth(
         AnalysisError: for one number of labels, which is no curve.
     """
     if len(labels) < 2 or list(labels) != sorted({*labels}):
-        raise AnalysisError(f"labels {labels} are no curve", where="worth", fix="give two numbers or more, rising")
+        raise AnalysisError(f"labels {labels} are not a curve", where="worth", fix="give two numbers or more, rising")
     budgets = np.asarray(labels, dtype=np.float64)
     values = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
     random = np.random.default_rng(settings.seed)

@@ -119,7 +119,7 @@ def _check_levels(grid: Grid) -> None:
     few = min(steps_of(grid).values())
     if grid.settings.training.steps is None and few < FEWEST_STEPS:
         raise SettingsError(
-            f"with {min(grid.axes['labels'])} labels, {grid.settings.training.epochs:g} epochs are {few} steps",
+            f"with {min(grid.axes['labels'])} labels, {grid.settings.training.epochs:g} epochs make only {few} steps",
             fix=f"give --steps, or epochs that make {FEWEST_STEPS} steps or more",
         )
 

@@ -181,7 +181,7 @@ def plan_study(
 def _planned(analysis: Analysis, context: Context, number: int) -> Step:
     """The step of one analysis on one collection, planned, or refused with the reason."""
     if analysis.instrument is None:
-        raise TypeError(f"{analysis.name} measures nothing")
+        raise TypeError(f"{analysis.name} has no instrument, so it cannot be planned")
     instrument, settings = analysis.instrument(), settings_of(context.settings, analysis)
     reason = instrument.refusal(context, settings)
     planned = None if reason else instrument.plan(context, settings)
@@ -197,7 +197,10 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
     if list(models) == [MODEL]:
         return dict(models)
     if list(models) != [BEFORE, AFTER]:
-        raise SettingsError(f"a study of {', '.join(models)}", fix=f"give {BEFORE!r} and {AFTER!r}, or {MODEL!r} alone")
+        raise SettingsError(
+            f"a study cannot compare the models {', '.join(models)}",
+            fix=f"give {BEFORE!r} and {AFTER!r}, or {MODEL!r} alone",
+        )
     check_pair(models[BEFORE], models[AFTER])
     for training in trainings:
         check_pair(models[AFTER], training)

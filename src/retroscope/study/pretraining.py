@@ -163,7 +163,8 @@ def _tokenizer(settings: PretrainStudySettings, texts: Sequence[str]) -> PreTrai
         return load_tokenizer(Path(settings.tokenizer))
     if settings.shape is None:
         raise SettingsError(
-            "a checkpoint's vocabulary cannot be replaced: its embeddings stand for it", fix="leave out --tokenizer"
+            "a checkpoint's tokenizer cannot be replaced: its embeddings fit that vocabulary only",
+            fix="leave out --tokenizer",
         )
     length = settings.pretraining.max_length
     return train_tokenizer(texts, settings.tokenizer, family_of(settings.shape), max_length=length)

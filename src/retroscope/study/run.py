@@ -88,7 +88,7 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
         runs = {file.stem: written_run(file) for file in place.glob("*.run")}
         return replace(load_measurement(place), runs=runs)
     if step.planned is None:
-        raise TypeError(f"{step.analysis.name} was refused: {step.refused}")
+        raise TypeError(f"{step.analysis.name} cannot run: {step.refused}")
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
     measurement = replace(measurement, collection=step.context.collection.name)

@@ -34,7 +34,7 @@ def check(settings: StudySettings) -> None:
             raise unknown_setting(name, "settings", known)
     taken = sorted(set(SHARED) & set(known))
     if taken:
-        raise SettingsError(f"an analysis is called as the setting {taken[0]!r} is", fix="rename the analysis")
+        raise SettingsError(f"the name {taken[0]!r} is both an analysis's and a setting's", fix="rename the analysis")
     for analysis in known.values():
         settings_of(settings, analysis)
 

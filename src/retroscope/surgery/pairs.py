@@ -34,7 +34,7 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     if differ:
         raise EncoderError(
             f"{receiver.name} and {donor.name} compute differently: {', '.join(differ)}",
-            fix="load both alike: a hybrid has one way to compute",
+            fix="load both with the same options: a hybrid computes in one way",
         )
 
 

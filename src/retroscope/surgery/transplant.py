@@ -77,7 +77,7 @@ def _random(name: str, rest: str, n_blocks: int) -> Transplant:
     draw, _, inner = rest.partition(":")
     changed = named(inner, n_blocks)
     if not draw.isdecimal() or changed.share is not None or changed.draw is not None:
-        raise SettingsError(f"{name!r} is no random change", fix="give random:DRAW:NAME, e.g. random:0:block:1")
+        raise SettingsError(f"{name!r} is not a random change", fix="give random:DRAW:NAME, e.g. random:0:block:1")
     return Transplant(name, changed.donates, draw=int(draw))
 
 
@@ -108,7 +108,7 @@ def _share(name: str, number: str) -> float:
     except ValueError:
         share = float("nan")
     if not 0 <= share <= 1:
-        raise SettingsError(f"{name!r} is no interpolation", fix="give interpolate:0 to interpolate:1")
+        raise SettingsError(f"{name!r} is not an interpolation", fix="give interpolate:0 to interpolate:1")
     return share
 
 

@@ -94,7 +94,7 @@ def shape_of(name: str) -> Shape:
     layers, width = int(free[1]), int(free[2])
     if width % HEAD:
         raise SettingsError(
-            f"{name!r}: the width is no multiple of {HEAD}", fix=f"give e.g. {HEAD * (width // HEAD + 1)}"
+            f"{name!r}: the width is not a multiple of {HEAD}", fix=f"give e.g. {HEAD * (width // HEAD + 1)}"
         )
     return partial(BUILDERS[family], Size(layers, width, width // HEAD, 4 * width))
 

@@ -73,7 +73,7 @@ def parse_kind(text: str) -> tuple[str, int]:
     kind, _, size = text.partition(":")
     if kind not in KINDS or not (size or "30000").isdecimal():
         raise SettingsError(
-            f"{text!r} is no tokenizer that can be trained", fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000"
+            f"{text!r} is not a tokenizer that can be trained", fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000"
         )
     return kind, int(size or 30000)
 

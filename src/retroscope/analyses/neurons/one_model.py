@@ -95,7 +95,9 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
     """
     asked = settings.of("neurons", NeuronsSettings)
     if asked is None:
-        raise SettingsError("the settings leave neurons out", where="neurons: null", fix="take that line away")
+        raise SettingsError(
+            "the settings switch the analysis of neurons off", where="neurons: null", fix="remove that line"
+        )
     _check_target(asked.attribution)
     texts = read_lines(file)
     retriever = retriever_of(settings.after)

@@ -48,7 +48,7 @@ class HeatMap:
         if isinstance(self.value, str) and self.value != SHARE:
             raise unknown_name("value of a neuron", self.value, (SHARE,))
         if self.bins < 1:
-            raise SettingsError(f"a heat map of {self.bins} bins", fix="give at least 1")
+            raise SettingsError(f"the heat map has {self.bins} bins", fix="give at least 1")
 
 
 # The layout of arXiv 2505.07166, with the neurons that its own binning leaves out (those after 10 floor(n / 10)).
@@ -179,7 +179,7 @@ class TowerNeurons:
     def __post_init__(self) -> None:
         if self.profile is None and len(self.sides) != 1:
             raise AnalysisError(
-                f"neurons of {len(self.sides)} sides without their difference",
+                f"the neurons of {len(self.sides)} models have no paired difference",
                 where="neuron findings",
                 fix="give the paired difference of their scores as `profile`, or one side",
             )

@@ -58,7 +58,7 @@ class AblationSettings:
         area_weights(np.array(self.fractions))
         if max(self.fractions) > 1:
             raise SettingsError(
-                f"fraction {max(self.fractions)} is no share", fix="give shares of the neurons, up to 1"
+                f"fraction {max(self.fractions)} is not a share", fix="give shares of the neurons, up to 1"
             )
         for kind, word, known in (
             ("ranking", self.by, BY),

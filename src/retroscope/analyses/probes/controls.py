@@ -37,7 +37,7 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     """Return every cell of a control on both sides, widened, with `chance` and what passage_only reads (`ceiling`)."""
     if result.effect is None:
-        raise ValueError("controls belong to probes that were measured")
+        raise ValueError("there are no controls: no probe was measured")
     cells = widened(by_side(result.rows(control=control), CELL), alpha(result.effect))
     blind = by_side(result.rows(control=PLAIN, probe="passage_only"), CELL)
     ceiling = blind.rename(columns={"high": "ceiling"})[["side", "passages", "layer", "ceiling"]]

@@ -16,9 +16,7 @@ OUT = Path("runs/demo")
 @flat()
 def run(
     out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default=str(OUT))] = OUT,
-    retrain: Annotated[
-        bool, option("--retrain", help="Train the models again first, below the folder of --out")
-    ] = False,
+    retrain: Annotated[bool, option("--retrain", help="Train the models again first, in subfolders of --out")] = False,
     as_json: o.Json = False,
 ) -> None:
     """Compare the two small models that come with Retroscope.

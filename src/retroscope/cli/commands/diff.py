@@ -24,7 +24,7 @@ def run(
         option("--base", help="Backbone of an adapter", metavar="MODEL", default="the one that the adapter names"),
     ] = None,
     no_spectra: Annotated[
-        bool, option("--no-spectra", help="Leave out the rank and directions of every change, the slow part")
+        bool, option("--no-spectra", help="Skip the rank and directions of every change, which take most of the time")
     ] = False,
     directions: Annotated[
         int,

@@ -70,7 +70,7 @@ class AttributionOptions:
         str | None,
         option(
             "--quadrature",
-            help="Rule of the integral: ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE[:MOST]",
+            help="Quadrature of the path: ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE[:MOST]",
             metavar="RULE",
             default="the method's",
         ),
@@ -83,12 +83,12 @@ class AttributionOptions:
     ] = None  # fmt: skip
     thresholds: Annotated[
         str | None,
-        option("--thresholds", help="Shares of an example's largest value from which a neuron counts as active",
+        option("--thresholds", help="Shares of an example's largest value above which a neuron is active",
                metavar="NUMBERS", default=written(f"{ATTRIBUTION}.thresholds", "0.01,0.1,0.2,0.5")),
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts in a batch, in their order and padded (changes the published mean)",
+        option("--batch-size", help="Texts in a batch, in their order; padding changes the mean pooling of ielab-2025",
                metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
@@ -102,7 +102,7 @@ class AttributionOptions:
     ] = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; its effect is measured",
+        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report says how much it changes",
                metavar="NAME", default=written(f"{ATTRIBUTION}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
@@ -132,7 +132,7 @@ class AblationOptions:
     no_ablation: Annotated[bool, option("--no-ablation", help="Attribute only, without ablating neurons")] = False
     fractions: Annotated[
         str | None,
-        option("--fractions", help="Shares of the neurons to ablate, rising", metavar="NUMBERS",
+        option("--fractions", help="Shares of the neurons to ablate, rising, e.g. .01,.05", metavar="NUMBERS",
                default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
     ] = None  # fmt: skip
 
@@ -143,7 +143,7 @@ class AblationOptions:
             SettingsError: for shares of what is left out.
         """
         if self.no_ablation and self.fractions:
-            raise SettingsError("--no-ablation leaves out what --fractions is for", fix="drop one of them")
+            raise SettingsError("--fractions has no effect with --no-ablation", fix="drop one of them")
         return {"neurons.ablation.fractions": shares(self.fractions, "--fractions")}
 
 

@@ -27,7 +27,7 @@ class BackboneOptions:
         option("--text", help="File with one document a line, UTF-8; may be repeated", metavar="FILE"),
     ] = None
     data: Annotated[
-        str | None, option("--data", help="Collection whose passages are read as documents, too", metavar="SPEC")
+        str | None, option("--data", help="Collection whose passages are added to the documents", metavar="SPEC")
     ] = None
     shape: Annotated[
         str | None,
@@ -84,7 +84,8 @@ class PretrainingOptions:
                default=_default("max_length")),
     ] = None  # fmt: skip
     seed: Annotated[
-        int | None, option("--seed", help="Seed of weights, order and masks", metavar="N", default=_default("seed"))
+        int | None,
+        option("--seed", help="Random seed of weights, data order and masks", metavar="N", default=_default("seed")),
     ] = None
 
     def values(self) -> o.SettingValues:

@@ -12,7 +12,7 @@ from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope retrieve facebook/contriever --pooling mean --data beir:data/nq --out runs/contriever"
 
-Layers = Annotated[bool, option("--layers", help="Search with the vectors of every layer, too")]
+Layers = Annotated[bool, option("--layers", help="Also search with the vectors of every layer")]
 
 
 @flat()

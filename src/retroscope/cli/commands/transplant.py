@@ -33,7 +33,7 @@ class TransplantOptions:
         int | None,
         option(
             "--groups",
-            help="Largest number of groups of neighbouring blocks; 0: every block alone",
+            help="Largest number of groups of neighbouring blocks; 0: one group a block",
             metavar="N",
             default=written(f"{SWEEP}.groups", "12"),
         ),

@@ -40,7 +40,7 @@ def run(
     seed: Annotated[
         int,
         option(
-            "--seed", help="Seed of everything that is drawn", metavar="N", default=written(f"{WORLD}.seed", "0")
+            "--seed", help="Random seed", metavar="N", default=written(f"{WORLD}.seed", "0")
         ),
     ] = 0,
     as_json: o.Json = False,

@@ -36,7 +36,7 @@ class RowFormat:
         required: field -> column names that mean it; a row that has them all is of this format.
         optional: the same, for columns that may be absent.
         stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
-        example: function of a row and its columns (field -> column) that returns an `TrainingExample`.
+        example: function of a row and its columns (field -> column) that returns a `TrainingExample`.
     """
 
     name: str

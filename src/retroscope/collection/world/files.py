@@ -23,7 +23,9 @@ def write_world(world: World, folder: Path) -> Path:
         CollectionError: if the folder contains something else.
     """
     if folder.exists() and not (folder / ABOUT).is_file() and any(folder.iterdir()):
-        raise CollectionError("this folder is in use, and not by a world", where=str(folder), fix="name another one")
+        raise CollectionError(
+            "this folder has files that are not of a world", where=str(folder), fix="name another one"
+        )
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     _lines(folder / "corpus.jsonl", ({"_id": p.id, "title": p.title, "text": p.text} for p in world.passages))
     asked = {query.id: query for split in world.splits.values() for query, _ in split}

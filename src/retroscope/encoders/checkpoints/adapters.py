@@ -28,7 +28,7 @@ def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
         return load_adapter(path, how, base)
     if base is not None:
         raise EncoderError(
-            f"a base ({base}) was given, but this is no adapter",
+            f"a base ({base}) was given, but this is not an adapter",
             where=str(path),
             fix=f"leave out base, or add {CONFIG}",
         )
@@ -84,7 +84,7 @@ def locate_base(folder: Path, given: str | None) -> Path:
     try:
         return locate(source, raw.get("revision") if given is None else None)
     except EncoderError as error:
-        raise EncoderError(f"the adapter's base is not to be had: {error.what}", where=str(folder), fix=fix) from error
+        raise EncoderError(f"the adapter's base cannot be loaded: {error.what}", where=str(folder), fix=fix) from error
 
 
 def read_settings(folder: Path) -> PeftConfig:
