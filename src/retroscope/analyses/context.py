@@ -40,7 +40,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an analysis measures with. Plans, vectors, copies with random weights and negatives are made once a study.
+    """The models, collection, settings and cache of an analysis. Shared results are made once a study.
 
     Attributes:
         models: "before" (the backbone) and "after" (the retriever), or "model" alone.
@@ -150,7 +150,7 @@ class Context:
         return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
-        """What was made under a key, made now if it was not: for this collection, or for all (`everywhere`)."""
+        """Return the value of a key, made on the first call: for this collection, or for all (`everywhere`)."""
         whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()

@@ -108,7 +108,7 @@ def _datasets(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, xr.Data
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The path of a file in a folder, whose own folder is made where its name has one."""
+    """Return the path of a file in a folder, and make the folder of the file."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

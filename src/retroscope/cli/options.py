@@ -160,7 +160,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The collection, and what is kept of it."""
+    """The collection, and which of its queries are used."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -179,7 +179,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """What is probed."""
+    """Settings of the probes."""
 
     HEADING: ClassVar[str] = "Probes"
 
@@ -230,7 +230,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where settings and vectors come from."""
+    """Settings, cache and dry run."""
 
     settings: SettingsFile = None
     assignments: Set = None
@@ -239,7 +239,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What is written and printed."""
+    """Output folder, and how the result is printed."""
 
     out: Out = None
     overwrite: Overwrite = False
@@ -249,7 +249,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What is written and printed where there is always a report."""
+    """Output folder of a command that always writes a report."""
 
     out: RequiredOut
     overwrite: Overwrite = False

@@ -51,5 +51,5 @@ def all_but(*names: str) -> tuple[str, ...]:
 
 
 def _optional() -> dict[str, Analysis]:
-    """The analyses that can be left out; one that needs an input of its own is left out by not giving that."""
+    """Return the analyses that can be left out; those that need an input of their own run only with it."""
     return {name: one for name, one in analyses().items() if not (one.required or one.optional_input)}

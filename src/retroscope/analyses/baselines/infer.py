@@ -1,4 +1,4 @@
-"""From the scores of every variant to what was found: intervals, tests, shares of the gain."""
+"""Infer the baselines from the scores of every variant: intervals, tests, shares of the gain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""From the scores of every variant to what the report says of the baselines."""
+"""Report the baselines from the scores of every variant."""
 
 from collections.abc import Sequence
 from typing import Any

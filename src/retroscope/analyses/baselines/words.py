@@ -1,4 +1,4 @@
-"""Baselines in words: how much of the gain does the best of the frozen backbone leave to fine-tuning?"""
+"""Baselines in words: how much of the gain does the best variant of the frozen backbone already reach?"""
 
 import math
 from collections.abc import Iterator

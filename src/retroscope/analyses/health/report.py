@@ -1,4 +1,4 @@
-"""From the self-tests of every tower to what the report says of them."""
+"""Report the self-tests of every tower."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

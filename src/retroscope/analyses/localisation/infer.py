@@ -1,4 +1,4 @@
-"""Where each instrument says that it happened, and whether transplants agree.
+"""Infer the block that each instrument points to, and whether transplants agree.
 
 What moved, or what can be read, says where to look. Only restoring a part says whether retrieval needs it, and only
 grafting it whether it suffices: every other instrument names the place where its value is largest, and is held against
@@ -67,7 +67,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Localisation
 
 
 def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many instruments agree, and how probable that many (one at the least) are by luck."""
+    """Return how many instruments agree, and the probability of at least that many by chance."""
     agreeing = sum(claim["agreement"] == AGREES for claim in claims)
     least = max(1, agreeing)
     luck = chance_of_agreeing(len(places), len(claims), least) if claims else float("nan")
@@ -76,7 +76,7 @@ def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 class _Transplants:
-    """The transplants of one direction, against which the instruments are held."""
+    """The transplants of one direction, with which the instruments are compared."""
 
     def __init__(self, direction: str, effects: TransplantEffects, statistics: ComparisonSettings) -> None:
         difference, measure = effects.differences[direction], effects.measures[0]
@@ -126,7 +126,7 @@ class _Transplants:
         return bool(significant and self.effects.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
-        """The place that does significantly more, by the most; tested against all others, paired by query."""
+        """Return the place with the largest effect that is significantly above all others, paired by query."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
         top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))

@@ -1,4 +1,4 @@
-"""What a report says of localisation; what rests on probes that are in doubt is marked."""
+"""Report localisation; statements that rest on doubtful probes are marked."""
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.localisation.figures import localisation_figures

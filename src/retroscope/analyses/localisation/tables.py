@@ -1,4 +1,4 @@
-"""Table of localisation: what each instrument names, held against transplants."""
+"""Table of localisation: the block that each instrument points to, and what transplants say of it."""
 
 from typing import Any
 

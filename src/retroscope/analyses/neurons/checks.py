@@ -1,4 +1,4 @@
-"""Can a neuron result be trusted? Noise, completeness, what was asked, and whether an ablation confirms it.
+"""Can a neuron result be trusted? Checks of noise, completeness, target and ablation.
 
 A count without an ablation is not evidence: every conclusion about a side whose neurons no ablation
 confirms is marked.

@@ -1,4 +1,4 @@
-"""Neurons in words: which side concentrates more, which layers carry it, how far the two agree.
+"""Neurons in words: which side is more concentrated, in which layers they lie, how far the two sides overlap.
 
 The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
 neurons that no ablation confirms is marked.

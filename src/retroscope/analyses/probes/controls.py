@@ -78,7 +78,7 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
 
 
 def _memorised(result: ProbesResult, subject: Subject) -> str:
-    """What the probes learn by heart: the accuracy with arbitrary labels in training, and in the test."""
+    """Describe memorisation: the accuracy with arbitrary labels, on the training and the test choices."""
     spread, n = result.seed_spread, result.hardest
     if spread is None:
         return ""
@@ -114,7 +114,7 @@ def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statem
 
 
 def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
-    """Said where random weights read as much at another layer: word overlap alone goes that far."""
+    """State that random weights reach as much at another layer: word overlap alone explains that accuracy."""
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (

@@ -1,4 +1,4 @@
-"""From the accuracy of every query to what the report says of the probes."""
+"""Report the probes from the accuracy of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""From the compared layers of every collection to what the report says of them."""
+"""Report the drift of representations on every collection."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The queries that gained and lost, with what both retrievers put on top: something to read beside a mean."""
+"""The queries that gained or lost most, with the top passages of both retrievers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

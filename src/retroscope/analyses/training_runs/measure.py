@@ -23,7 +23,7 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """How every training is probed.
+    """Settings of the probes of every training.
 
     Attributes:
         settings: with the similarity probe and the learned one, without controls.
