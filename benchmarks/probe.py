@@ -21,9 +21,12 @@ from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.random_weights import with_random_weights
-from retroscope.probing import PROBES, ProbeResult, ProbeSettings, probe
 from retroscope.probing.controls import views
+from retroscope.probing.grid import probe
+from retroscope.probing.probes import PROBES
 from retroscope.probing.probes.concat import slots
+from retroscope.probing.result import ProbeResult
+from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import Task, build_task
 from retroscope.probing.trial import ProbeTrial

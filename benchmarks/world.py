@@ -12,20 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from retroscope.study.single import run_probes
 
+from retroscope.analyses import analyses
 from retroscope.cli.terminal import progress_bars
+from retroscope.collection.collection import Collection
 from retroscope.collection.world.files import NEGATIVES_RUN, PRETRAINING
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.load import collection_of
+from retroscope.inputs.settings import DataSettings, NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
+from retroscope.scores import Scores
 from retroscope.statistics.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
 from retroscope.study.grid import Grid, prepare_grid, run_grid
 from retroscope.study.grid_settings import GridSettings
 from retroscope.study.grid_summary import gather
+from retroscope.study.plan import plan_study
 from retroscope.study.pretraining import PretrainStudySettings
-from retroscope.study.settings import DataSettings, NegativesSettings, StudySettings
+from retroscope.study.run import run
+from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
 PROBED = ("known-held-out", "unknown-held-out")
@@ -86,7 +91,8 @@ def probes(grid: Grid, out: Path) -> None:
     collection = collection_of(DataSettings(source=world, split="test"))
     strata = {name: collection_of(DataSettings(source=world, split=name)).judged_queries for name in PROBED}
     apart = NegativesSettings(how="run", run=str(out / "world" / NEGATIVES_RUN))
-    chosen = StudySettings(probing=ProbeSettings(passages=(N,)), negatives=apart)
+    left_out = {name: None for name, one in analyses().items() if not one.required}
+    chosen = StudySettings(negatives=apart, analyses={**left_out, "probes": ProbeSettings(passages=(N,))})
     seeds = grid.axes["seed"]
     columns = {"backbone": [out / "grid" / "backbones" / f"mlm_seed{seed}" for seed in seeds]}
     for level, name in MODELS.items():
@@ -95,10 +101,8 @@ def probes(grid: Grid, out: Path) -> None:
     found: dict[str, list[str]] = {}
     for name, folders in columns.items():
         load = {"pooling": "mean", "similarity": "cosine", "max_length": 64} if name == "backbone" else {}
-        measured = [
-            run_probes(load_retriever(folder, **load), collection, chosen, out / "vectors")[0] for folder in folders
-        ]
-        scores = [m.probing.scores.values.sel(control="none", passages=N).isel(layer=-1) for m in measured]
+        probed = [probe_scores(folder, load, collection, chosen, out / "vectors") for folder in folders]
+        scores = [one.values.sel(control="none", passages=N).isel(layer=-1) for one in probed]
         for ids in strata.values():
             for probe in scores[0].indexes["probe"]:
                 values = np.stack([s.sel(probe=probe).reindex(query=list(ids)).values for s in scores])
@@ -107,6 +111,14 @@ def probes(grid: Grid, out: Path) -> None:
     print(f"\n| last layer, N = {N}, {len(seeds)} seeds | {' | '.join(titles)} |\n|{'---|' * (len(titles) + 1)}")
     for probe, cells in found.items():
         print(f"| {probe} | {' | '.join(cells)} |")
+
+
+def probe_scores(
+    folder: Path, load: dict[str, object], collection: Collection, settings: StudySettings, cache: Path
+) -> Scores:
+    """The accuracies of one model's probes, (query, probe, control, passages, layer)."""
+    plan = plan_study({MODEL: load_retriever(folder, **load)}, [collection], settings, cache=cache)
+    return run(plan).measured["probes"][0].scores[MODEL]
 
 
 if __name__ == "__main__":

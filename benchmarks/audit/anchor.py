@@ -15,9 +15,11 @@ from options import probing_options
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.loading import load_retriever
-from retroscope.probing import PROBES, ProbeSettings, probe
 from retroscope.probing.features import product_features
+from retroscope.probing.grid import probe
+from retroscope.probing.probes import PROBES
 from retroscope.probing.probes.logit import fitted
+from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 from retroscope.representations.represent import represent
 from retroscope.statistics.clusters import Clusters, numbered

@@ -14,7 +14,8 @@ from pathlib import Path
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.loading import load_retriever
-from retroscope.probing import ProbeSettings, probe
+from retroscope.probing.grid import probe
+from retroscope.probing.settings import ProbeSettings
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import TEXT, Scores

@@ -1,6 +1,6 @@
 """Several trainings, several groups of blocks, several shares of the neurons: summaries over more than queries.
 
-All values are made up. A training (`--sister`) moves all queries alike, and its effect on retrieval is a sample, too;
+All values are made up. A training (`--training`) moves all queries alike, and its effect on retrieval is a sample, too;
 groups of blocks interact, so that single effects do not add up; an ablation curve has many points.
 """
 
@@ -37,7 +37,7 @@ def trainings(studies: int) -> Proof:
     own = rate(row["p_corrected"] < ALPHA for row in null)
     one = float(np.mean([row["one_training"] for row in null]))
     return Proof(
-        instrument="Several trainings (`--sister`): fine-tuning changed retrieval",
+        instrument="Several trainings (`--training`): fine-tuning changed retrieval",
         control="the test of one training over queries alone, taken as one of all trainings",
         reads=f"false statements {short(one)}; over trainings and queries {short(own.value)}",
         failed=one > 1.5 * own.value,

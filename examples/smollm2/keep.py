@@ -16,7 +16,7 @@ LOADING = """Only the adapter is kept here. With the base (see `repeat.sh`):
 
 ```
 retroscope retrieve examples/smollm2/adapter --set after.load.base=SmolLM2-135M-Instruct.Q4_1.gguf --data beir:PATH \\
-  --pooling last_token --set after.load.append_eos=true --max-length 256 \\
+  --pooling last_token --append-eos --max-length 256 \\
   --query-prompt "query: " --passage-prompt "passage: "
 ```
 """

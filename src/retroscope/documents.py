@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from retroscope.errors import AnalysisError
 from retroscope.files import write_whole
 
-SCHEMA = 1  # of every document; raised when a reader of the old one would go wrong
+SCHEMA = 2  # of every document; raised when a reader of the old one would go wrong
 
 
 def clean(value: Any) -> Any:
@@ -58,11 +59,19 @@ def read_document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise AnalysisError(f"this is not JSON: {error}", where=str(path), fix="run compare again") from error
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        raise AnalysisError(
-            f"this file has schema {schema}, and this version reads {SCHEMA}",
-            where=str(path),
-            fix="read it with the version that wrote it, or run compare again",
-        )
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise _other_schema(document if isinstance(document, dict) else {}, path)
     return dict(document)
+
+
+def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
+    """Return the error for a document of another schema, with the version that wrote it where it says so."""
+    versions = document.get("versions")
+    version = versions.get("retroscope") if isinstance(versions, Mapping) else None
+    written = f", written by retroscope {version}" if version else ""
+    return AnalysisError(
+        f"this file has schema {document.get('schema')}{written}, and this version reads schema {SCHEMA}",
+        where=str(path),
+        fix=f"read it with {f'retroscope {version}' if version else 'the version that wrote it'}, or run the command "
+        "again that made it, into another folder",
+    )

@@ -129,7 +129,9 @@ def test_one_model_below_chance_is_a_caution() -> None:
     above = {**row, "layer": 4, "accuracy": 0.4, "ci_high": 0.5}
     (said,) = below_chance_alone([row, above, {**row, "probe": "dot"}], "cosine")
     assert said.tone == CAUTION
-    assert said.text.startswith("cosine reads below chance at 1 layers (the least, 0.080 at layer 3; chance is 0.200)")
+    assert said.text.startswith(
+        "The similarity probe (cosine) reads below chance at 1 layer (the least, 0.080 at layer 3; chance is 0.200)"
+    )
     assert below_chance_alone([above], "cosine") == below_chance_alone([], "cosine") == []
 
 

@@ -14,6 +14,7 @@ from command_line import QUICK, Cli, Done
 from safetensors.torch import load_file
 
 from retroscope.cli.values import in_bytes
+from retroscope.documents import SCHEMA
 from retroscope.errors import SettingsError
 from tiny_study import Tiny
 
@@ -29,7 +30,7 @@ def document(done: Done) -> dict[str, Any]:
 
     found = json.loads(done.out, parse_constant=refuse)
     assert isinstance(found, dict)
-    assert found["schema"] == 1
+    assert found["schema"] == SCHEMA
     page = DOCUMENTED.read_text(encoding="utf-8")
     assert [name for name in fields(found) if f"`{name}`" not in page] == []
     return found
@@ -45,6 +46,11 @@ def files(folder: Path) -> dict[str, bytes]:
     """Every file but the PDFs, which hold the time at which they were made."""
     found = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".pdf"]
     return {str(p.relative_to(folder)): p.read_bytes() for p in found}
+
+
+def folders(folder: Path) -> set[str]:
+    """Names of the folders in it."""
+    return {path.name for path in folder.iterdir() if path.is_dir()}
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +74,9 @@ def report(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_compare_leaves_a_whole_folder(report: Path) -> None:
     found = {path.name for path in report.iterdir()}
-    assert found == {
-        "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json", "neurons", "query-neurons", "moved",
+    assert found == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
+    assert folders(report / "measured") == {
+        "retrieval", "layers", "probes", "baselines", "weights", "representations", "neurons", "transplants",
     }  # fmt: skip
 
 
@@ -127,8 +133,9 @@ def test_compare_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path, "--json", line=QUICK)
     found = document(done)
     assert found == json.loads((tmp_path / "summary.json").read_text())
-    assert set(found["retrieval"]) == {"RR@10", "R@10"}
-    assert set(found["retrieval"]["RR@10"]["before"]) == {"mean", "ci_low", "ci_high"}
+    (retrieval,) = found["analyses"]["retrieval"]
+    assert (retrieval["collection"], set(retrieval["measures"])) == ("collection", {"RR@10", "R@10"})
+    assert set(retrieval["measures"]["RR@10"]["before"]) == {"mean", "ci_low", "ci_high"}
     assert "to encode: about" in done.err
 
 
@@ -138,13 +145,16 @@ def test_two_towers_and_their_prompts(cli: Cli, tiny: Tiny, tmp_path: Path) -> N
         "--query-prompt", "which ", "--passage-prompt", "ana ", "--max-length", "20", "--similarity", "dot",
         line="--pooling mean --measures RR@10 --limit-queries 30",
     )  # fmt: skip
-    model = document(done)["model"]
+    model = document(done)["analyses"]["health"]["models"]["model"]
     assert (model["name"], model["similarity"]) == ("backbone + retriever", "dot")
     recipes = {tower["role"]: tower["recipe"] for tower in model["towers"]}
     assert (recipes["query"]["prompt"], recipes["passage"]["prompt"]) == ("which ", "ana ")
     assert {recipe["max_length"] for recipe in recipes.values()} == {20}
     assert {recipe["sources"]["prompt"] for recipe in recipes.values()} == {"user"}
-    assert {p.name for p in tmp_path.iterdir()} == {"single.zarr", "retrieval.run"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json",
+    }  # fmt: skip
+    assert (tmp_path / "measured" / "retrieval" / "0" / "model.run").exists()
 
 
 def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
@@ -154,7 +164,7 @@ def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
     record = measures["RR@10"]
     assert record["ci_low"] < record["mean"] < record["ci_high"]
     assert record["n"] == 90
-    assert "layers" not in found["analyses"]
+    assert set(found["analyses"]) == {"health", "retrieval"}
     layered = document(
         cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean --layers --measures RR@10")
     )
@@ -179,19 +189,22 @@ def test_doctor(cli: Cli, tiny: Tiny) -> None:
 
 
 def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
-    words = ["transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "t"]
+    out = tmp_path / "t"
+    words = ["transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out]
     line = "--pooling mean --measures RR@10 --transplants block:1,attention --set statistics.resamples=200"
     found = document(cli(*words, "--json", line=line))
-    assert found == json.loads((tmp_path / "t" / "transplants.json").read_text())
-    rows = {(row["direction"], row["transplant"]): row for row in found["transplants"]}
-    assert set(rows) == {(d, t) for d in ("rewind", "graft") for t in ("block:1", "attention", "all")}
-    assert rows["rewind", "all"]["score"] == pytest.approx(rows["graft", "all"]["intact"])
-    assert rows["rewind", "all"]["intact"] == pytest.approx(rows["graft", "all"]["score"])
-    said = cli(*words, line=line)
-    assert "All of the backbone's weights in the retriever take RR@10 from" in " ".join(said.out.split())
-    shown = cli("show", tmp_path / "t")
-    assert (shown.code, shown.out.splitlines()[: len(found["verdict"])]) == (0, found["verdict"])
-    assert f"- {found['caveats'][0]}" in shown.out.splitlines()
+    assert found == json.loads((out / "summary.json").read_text())
+    (swept,) = found["analyses"]["transplants"]
+    rows = {(row["direction"], row["transplant"]): row for row in swept["effects"]}
+    assert set(rows) == {(d, t) for d in ("restored", "grafted") for t in ("block:1", "attention", "all")}
+    assert rows["restored", "all"]["score"] == pytest.approx(rows["grafted", "all"]["intact"])
+    assert rows["restored", "all"]["intact"] == pytest.approx(rows["grafted", "all"]["score"])
+    printed = " ".join(cli(*words, line=line).out.split())
+    assert "All of the backbone's weights in the retriever take RR@10 from" in printed
+    assert [text for text in (s["text"] for s in found["verdict"]) if " ".join(text.split()[:6]) not in printed] == []
+    shown = cli("show", out)
+    assert (shown.code, " ".join(shown.out.split())) == (0, printed)
+    assert "- transplants: 90 queries over 180 passages were measured" in printed
     assert cli(*words, line="--pooling mean --transplants block:9").code == 2
 
 
@@ -228,17 +241,29 @@ def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert asked <= set(probed["records"][0])
     assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(probed["mdl"][0])
     assert set(probed["split_sizes"][0]) == {"train", "validation", "test"}
-    groups = {p.name for p in (tmp_path / "single.zarr").iterdir() if p.is_dir()}
-    assert groups == {"retrieval", "probing", "mdl"}
+    measured = tmp_path / "measured"
+    assert folders(measured) == {"probes"}
+    assert {"values", "mdl"} <= folders(measured / "probes" / "0" / "scores.zarr" / "model")
 
 
 def test_probe_text(cli: Cli, tiny: Tiny) -> None:
     line = "--pooling mean --probes cosine --controls none --passages 2,3 --seeds 1"
     done = cli("probe", tiny.retriever, "--data", tiny.data, line=line)
     assert done.code == 0
-    assert [line for line in done.out.splitlines() if line.startswith("N = ")] == [
-        "N = 2 (chance 0.500)", "N = 3 (chance 0.333)"
-    ]  # fmt: skip
+    assert [line for line in done.out.splitlines() if line.startswith("Accuracy")] == [
+        "Accuracy by layer, N = 2 (chance 0.500): retriever on collection.",
+        "Accuracy by layer, N = 3 (chance 0.333): retriever on collection.",
+    ]
+    cells = [line.split() for line in done.out.splitlines() if line.startswith("  cosine")]
+    assert [len(row) for row in cells] == [2 + 3, 2 + 3]  # names, then three layers
+
+
+def test_no_random_weights_are_made_where_no_probe_is_controlled_by_them(cli: Cli, tiny: Tiny) -> None:
+    words = ("probe", tiny.retriever, "--data", tiny.data, "--dry-run", "--json")
+    asked = {"none": ["model"], "none,random_weights": ["model", "random weights"]}
+    for controls, models in asked.items():
+        plan = document(cli(*words, line=f"--pooling mean --controls {controls}"))
+        assert list(dict.fromkeys(tower["model"] for tower in plan["towers"])) == models
 
 
 def test_retrieve_text(cli: Cli, tiny: Tiny) -> None:
@@ -265,8 +290,9 @@ def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["neurons", tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache", "--out", out, "--json"]
     found = document(cli(*words, line=NEURONS))
-    assert found == json.loads((out / "neurons.json").read_text())
-    assert {path.name for path in out.iterdir()} == {"report.html", "tables", "figures", "neurons.json", "neurons"}
+    assert found == json.loads((out / "summary.json").read_text())
+    assert folders(out / "measured") == {"neurons"}
+    found = found["analyses"]["neurons"]
     assert (found["examples"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
     assert {row["statistic"] for row in found["statistics"]} >= {"total", "gap", "gini"}
     said = cli(*words[:-1], line=NEURONS)
@@ -278,8 +304,8 @@ def test_neurons_of_texts_in_the_published_layout(cli: Cli, tiny: Tiny, texts: P
     found = document(
         cli(*words, line="--pooling cls --protocol ielab-2025 --thresholds 0.1 --batch-size 2 --max-length 32")
     )
-    assert found["collection"] is None
-    assert found["ablation"] is None
+    assert list(found["analyses"]) == ["health", "neurons"]
+    assert found["analyses"]["neurons"]["ablation"] is None
     published = json.loads((tmp_path / "out" / "neurons-0.1.json").read_text())
     assert list(published) == ["model", "encoder_type", "alpha", "threshold", "attributions"]
     assert [len(counts) for counts in published["attributions"].values()] == [64, 32, 64, 32]
@@ -416,8 +442,8 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     found = document(cli("demo", "--retrain", "--out", out, "--json"))
-    assert found["before"]["name"] == "backbone"
-    assert found["collection"]["name"] == "world"
+    assert found["analyses"]["health"]["models"]["before"]["name"] == "backbone"
+    assert [one["collection"] for one in found["analyses"]["retrieval"]] == ["world"]
     rows = json.loads((out / "exposures.json").read_text())
     assert len(rows) == 2 * 5
     assert all(row["ci_low"] <= row["mean"] <= row["ci_high"] for row in rows)

@@ -12,6 +12,8 @@ from command_line import Cli, every_command
 
 import retroscope.cli
 from retroscope.cli.main import _commands
+from retroscope.documents import SCHEMA
+from tiny_study import Tiny
 
 COMMANDS = every_command()
 HEAVY = ("torch", "transformers", "sentence_transformers", "pandas", "numpy", "altair", "scipy", "retroscope.study")
@@ -183,10 +185,23 @@ def test_functions_take_at_most_eight_parameters() -> None:
 
 
 def test_show_needs_no_torch(tmp_path: Path) -> None:
-    (tmp_path / "grid.json").write_text('{"schema": 1, "verdict": ["found"], "caveats": ["but"]}')
+    (tmp_path / "grid.json").write_text(f'{{"schema": {SCHEMA}, "verdict": ["found"], "caveats": ["but"]}}')
     code, held, text = entered("show", str(tmp_path))
     assert (code, held.split()) == (0, ["numpy", "retroscope.study"])
     assert text == "found\n- but\n"
     nothing = entered("show", str(tmp_path / "none"))
     assert (nothing[0], {"torch", "transformers"} & set(nothing[1].split())) == (2, set())
     assert "there is no finished study here" in nothing[2]
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("report", "--out")], ids=" ".join)
+def test_a_finished_study_is_shown_and_written_again_without_torch(
+    cli: Cli, tiny: Tiny, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    out = tmp_path / "study"
+    done = cli("retrieve", tiny.retriever, "--data", tiny.data, "--out", out, line="--pooling mean --layers")
+    assert done.code == 0, done.err
+    again = [str(tmp_path / "again")] if "--out" in words else []
+    code, held, text = entered(words[0], str(out), *words[1:], *again)
+    assert (code, {"torch", "transformers"} & set(held.split())) == (0, set())
+    assert "nDCG@10" in text or (tmp_path / "again" / "report.html").exists()

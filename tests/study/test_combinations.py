@@ -1,55 +1,67 @@
 """Every documented option, alone and with the others, ends in a report; what cannot is refused before encoding."""
 
 import itertools
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from retroscope.reporting import figures
-from retroscope.study.compare import compare
-from retroscope.study.summary import write_summary
+import vl_convert
 
+from retroscope.analyses import analyses
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import first_queries
+from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import merged
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.settings import KNOWN_PROBES
-from retroscope.study import measure as module
+from retroscope.representations import represent
 from retroscope.study.protocols import PROTOCOLS, under_protocol
-from retroscope.study.settings import StudySettings, from_plain, merged
+from retroscope.study.run import compare
+from retroscope.study.settings import from_values
+from retroscope.study.study import Study
 from tiny_study import Tiny
 
 CHEAP: dict[str, Any] = {
-    "retrieval": {"measures": ["RR@10", "R@10"], "layers": False},
+    "measures": ["RR@10", "R@10"],
+    "layers": None,
     "negatives": {"pool": 60},
-    "probing": {
+    "probes": {
         "probes": ["cosine"], "controls": ["none"], "passages": [2, 3], "seeds": 1, "layers": [0, 2],
         "concat": {"epochs": 1, "batch_size": 64}, "ridge": [1.0],
     },
     "baselines": None,  # the slowest part by far: tried alone below
-    "neurons": {"limit": 2, "quadrature": "gauss:2"},
-    "ablation": {"draws": 1, "fractions": [0.01, 0.1]},
+    "neurons": {
+        "attribution": {"limit": 2, "quadrature": "gauss:2"}, "ablation": {"draws": 1, "fractions": [0.01, 0.1]},
+    },
     "transplants": {"measures": ["RR@10"], "shares": [], "draws": 2},
     "statistics": {"resamples": 100, "permutations": 100},
 }  # fmt: skip
-OFF = {
-    "neurons": {"neurons": None, "ablation": None},
-    "transplants": {"transplants": None},
-    "drift": {"drift": None},
-    "baselines": {"baselines": None},
+OFF: dict[str, dict[str, Any]] = {
+    name: {name: None} for name, one in analyses().items() if not one.required and CHEAP.get(name, {}) is not None
 }
-ALL_OFF: dict[str, Any] = {name: None for off in OFF.values() for name in off}
+ALL_OFF: dict[str, Any] = {name: None for name, one in analyses().items() if not one.required}
+WITHOUT: dict[str, dict[str, Any]] = {
+    **OFF,
+    "ablation": {"neurons": {"ablation": None}},
+    "random weights": {"random_weights": False},
+    "everything but layers": {**ALL_OFF, "layers": {}},
+    "nothing": {},
+    "everything": ALL_OFF,
+}
 
 
 @pytest.fixture(autouse=True)
 def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
-    monkeypatch.setattr(figures.vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
-    monkeypatch.setattr(figures.vl_convert, "svg_to_pdf", lambda *_, **__: b"")
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
+    monkeypatch.setattr(vl_convert, "svg_to_pdf", lambda *_, **__: b"")
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +73,23 @@ def settings_of(protocol: str, *changes: Mapping[str, Any]) -> StudySettings:
     values: dict[str, Any] = {"protocol": protocol, **CHEAP}
     for change in changes:
         values = merged(values, change)
-    return from_plain(under_protocol(values))
+    return from_values(under_protocol(values))
 
 
 def reported(
     models: tuple[Retriever, Retriever], few: Collection, chosen: StudySettings, home: Path, out: Path
-) -> None:
+) -> Study:
     study = compare(*models, few, chosen, cache=home)
     page = study.report(out)
     assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert write_summary(study, out)["schema"] >= 1
+    document = json.loads((out / "summary.json").read_text("utf-8"))
+    assert document["schema"] == SCHEMA
+    left_out = {name for name in analyses() if chosen.analyses.get(name, ...) is None}
+    assert not left_out & (set(document["analyses"]) | set(study.measured))
+    return study
 
 
-@pytest.mark.parametrize("off", [*OFF, "nothing", "everything"])
+@pytest.mark.parametrize("off", WITHOUT)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_protocol_without_every_part(
     protocol: str, off: str, tiny: Tiny, few: Collection, cache: Path, tmp_path: Path
@@ -81,8 +97,13 @@ def test_every_protocol_without_every_part(
     models = tuple(
         load_retriever(m, pooling="mean", protocol=protocol, max_length=32) for m in (tiny.backbone, tiny.retriever)
     )
-    without = {"nothing": {}, "everything": ALL_OFF, **OFF}[off]
-    reported((models[0], models[1]), few, settings_of(protocol, without), cache, tmp_path)
+    study = reported((models[0], models[1]), few, settings_of(protocol, WITHOUT[off]), cache, tmp_path)
+    if off == "nothing":
+        assert set(study.measured) == {"retrieval", "probes", "neurons", "weights", "representations", "transplants"}
+    if off == "random weights":
+        kinds = [name for one in study.measured.values() for name in one[0].scores if "random_weights" in name]
+        assert kinds == []
+        assert not list(study.measured["representations"][0].frames["similarity"]["random_weights"].dropna())
 
 
 @pytest.mark.parametrize("head", [False, True])
@@ -97,7 +118,7 @@ def test_the_baselines_alone(
 def test_every_probe_alone_with_every_control_alone(
     probe: str, control: str, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
 ) -> None:
-    chosen = settings_of("default", ALL_OFF, {"probing": {"probes": [probe], "controls": [control]}})
+    chosen = settings_of("default", {**ALL_OFF, "probes": {"probes": [probe], "controls": [control]}})
     reported((backbone, retriever), few, chosen, cache, tmp_path)
 
 
@@ -105,7 +126,7 @@ def test_every_probe_alone_with_every_control_alone(
 def test_every_protocol_with_its_own_probes_and_controls(
     protocol: str, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
 ) -> None:
-    chosen = settings_of(protocol, ALL_OFF, {"probing": {"probes": None, "controls": None}})
+    chosen = settings_of(protocol, {**ALL_OFF, "probes": {"probes": None, "controls": None}})
     reported((backbone, retriever), few, chosen, cache, tmp_path)
 
 
@@ -115,7 +136,7 @@ def test_a_vector_of_few_numbers_is_reported_on(
 ) -> None:
     sources = tiny.backbone, tiny.retriever
     one, two = (load_retriever(m, pooling="mean", truncate_dim=kept, similarity="dot") for m in sources)
-    chosen = settings_of("default", dict.fromkeys(("neurons", "ablation", "transplants")))
+    chosen = settings_of("default", dict.fromkeys(("neurons", "transplants")))
     reported((one, two), few, chosen, cache, tmp_path)
 
 
@@ -128,7 +149,7 @@ def test_the_cosine_of_single_numbers_is_refused_at_the_door(tiny: Tiny) -> None
 def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded(
     backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "plan_towers", lambda *_: pytest.fail("texts were encoded"))
-    chosen = settings_of("default", ALL_OFF, {"retrieval": {"measures": ["RR@10", "ERR@10"]}})
+    monkeypatch.setattr(represent, "extract", lambda *_: pytest.fail("texts were encoded"))
+    chosen = settings_of("default", ALL_OFF, {"measures": ["RR@10", "ERR@10"]})
     with pytest.raises(SettingsError, match=r"cannot be computed with these judgments:\n  - ERR@10"):
         compare(backbone, retriever, few, chosen, cache=cache)

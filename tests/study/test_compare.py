@@ -1,7 +1,6 @@
 """A whole comparison: complete, the same twice, the same after an interruption, and honest about its doubts."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,60 +10,84 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-import yaml
-from retroscope.study.compare import compare, mine
-from retroscope.study.summary import summary, write_summary
 
-from retroscope.analyses.representations.measure import why_not
+from retroscope.analyses import analyses
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.representations.measure import INSTRUMENT as REPRESENTATIONS
 from retroscope.analyses.transplants.interactions import subset_names
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
-from retroscope.drift.representations import DriftSettings
+from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.errors import AnalysisError, EncoderError
+from retroscope.errors import AnalysisError, CollectionError, EncoderError
+from retroscope.inputs.choices import choices_of
 from retroscope.inputs.load import compared_like
 from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.folder import refuse_other
-from retroscope.study.settings import NegativesSettings, RetrievalSettings, StudySettings, plain
+from retroscope.study.run import KEPT, compare
+from retroscope.study.settings import as_values
 from retroscope.study.study import Study, load_study
-from retroscope.study.verdict import verdict
 from retroscope.surgery.transplant import OUTSIDE
 from tiny_study import CONTROLS, PROBES, QUICK, Tiny
 from toys import save_toy
 
 LEAST = replace(
     QUICK,
-    retrieval=RetrievalSettings(measures=("RR@10",), layers=False),
-    probing=ProbeSettings(probes=("cosine",), controls=("none",), passages=(2,), seeds=1),
-    transplants=None,
-    baselines=None,
+    measures=("RR@10",),
+    analyses={
+        **QUICK.analyses,
+        "layers": None,
+        "probes": ProbeSettings(probes=("cosine",), controls=("none",), passages=(2,), seeds=1),
+        "transplants": None,
+        "baselines": None,
+        "neurons": None,
+        "representations": None,
+    },
 )
+
+
+def but(settings: StudySettings, **analyses: Any) -> StudySettings:
+    """Return the settings with others of some analyses; None leaves one out."""
+    return replace(settings, analyses={**settings.analyses, **analyses})
+
+
+def but_measured(study: Study, name: str, **changes: Any) -> Study:
+    """Return the study with another measurement of one analysis on the first collection."""
+    first, *others = study.measured[name]
+    return replace(study, measured={**study.measured, name: (replace(first, **changes), *others)})
 
 
 def numbers(study: Study) -> dict[str, Any]:
     """The summary without what may differ between two runs of the same study."""
-    return {name: value for name, value in summary(study).items() if name != "timings"}
+    return {name: value for name, value in study.summary().items() if name != "timings"}
 
 
 def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     page = study.report(tmp_path / "out")
-    write_summary(study, tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"
     found = {path.name for path in page.parent.iterdir()}
-    assert found == {
-        "report.html", "tables", "figures", "scores.zarr", "seeds.parquet", "runs", "settings.yaml", "study.json",
-        "summary.json", "neurons", "query-neurons", "moved",
+    assert found == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
+    measured = {f"{path.parent.name}/{path.name}" for path in (page.parent / "measured").glob("*/*")}
+    assert measured == {
+        "retrieval/0", "layers/0", "probes/0", "weights/0", "representations/0", "neurons/0", "transplants/0",
+        "baselines/0",
     }  # fmt: skip
-    assert {path.name for path in (page.parent / "runs").iterdir()} == {"before.run", "after.run"}
-    groups = {f"{p.parent.name}/{p.name}" for p in (page.parent / "scores.zarr").glob("*/*") if p.is_dir()}
-    assert groups == {
-        *(f"{side}/{a}" for side in ("before", "after") for a in ("retrieval", "layers", "probing", "whitened")),
-        *(f"{direction}/{a}" for direction in ("rewind", "graft") for a in ("intact", "hybrids", "random")),
-        *(f"baselines/{a}{model}" for model in ("before", "after", "random_weights") for a in ("", "best_")),
-        "baselines/shuffled", "baselines/bm25",
+    runs = {path.name for path in (page.parent / "measured" / "retrieval" / "0").glob("*.run")}
+    assert runs == {"before.run", "after.run"}
+    assert {name: set(study.measured[name][0].scores) for name in ("retrieval", "layers", "probes")} == {
+        name: {"before", "after"} for name in ("retrieval", "layers", "probes")
+    }
+    assert set(study.measured["representations"][0].scores) == {"before/whitened", "after/whitened"}
+    assert set(study.measured["transplants"][0].scores) == {
+        f"{direction}/{name}" for direction in ("restored", "grafted") for name in ("intact", "hybrids", "random")
+    }
+    models = ("before", "after", "random_weights")
+    assert set(study.measured["baselines"][0].scores) == {
+        *(f"{kind}/{model}" for kind in ("variants", "best") for model in models), "shuffled", "bm25",
     }  # fmt: skip
 
 
@@ -76,12 +99,36 @@ def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
     judged = [Judgment(f"q{i}", f"p{i + 20 * n}") for i in range(15) for n in range(4)]
     few = make_collection("few", passages, queries, judged)
     one, two = (load_retriever(save_toy("bert", tmp_path / name), pooling="mean") for name in ("one", "two"))
-    assert "15 distinct query texts are too few" in why_not(one, two, few)
+
+    def refused(second: Retriever, collection: Collection) -> str:
+        pair = {"before": one, "after": second}
+        return REPRESENTATIONS.refusal(Context(pair, collection, QUICK, tmp_path), DriftSettings())
+
+    assert "15 distinct query texts are too few" in refused(two, few)
     repeated = [Query(f"q{i}", f"{'the'.upper()} {words[i % 15]} " + "  " * (i // 15)) for i in range(45)]
     again = make_collection("few", passages, repeated, judged)
-    assert "15 distinct query texts are too few" in why_not(one, two, again), "45 queries of 15 texts"
+    assert "15 distinct query texts are too few" in refused(two, again), "45 queries of 15 texts"
     other = load_retriever(save_toy("roberta", tmp_path / "other"), pooling="mean")
-    assert "one is a bert of 2 blocks, the other a roberta" in why_not(one, other, few)
+    assert "one is a bert of 2 blocks, the other a roberta" in refused(other, few)
+
+
+def same_measurement(one: Measurement, two: Measurement) -> None:
+    assert set(one.scores) == set(two.scores)
+    for name, scores in one.scores.items():
+        assert two.scores[name].values.equals(scores.values), name
+        assert (two.scores[name].name, two.scores[name].warnings) == (scores.name, scores.warnings)
+    assert set(one.frames) == set(two.frames)
+    for name, frame in one.frames.items():
+        pd.testing.assert_frame_equal(frame, two.frames[name])
+    assert set(one.datasets) == set(two.datasets)
+    for name, dataset in one.datasets.items():
+        xr.testing.assert_equal(dataset, two.datasets[name])
+    assert (one.facts, one.caveats, one.seconds, one.collection) == (
+        two.facts,
+        two.caveats,
+        two.seconds,
+        two.collection,
+    )
 
 
 def test_a_loaded_study_is_the_saved_one(study: Study, tmp_path: Path) -> None:
@@ -89,67 +136,51 @@ def test_a_loaded_study_is_the_saved_one(study: Study, tmp_path: Path) -> None:
     loaded = load_study(tmp_path)
     assert loaded.settings == study.settings
     assert loaded.facts == study.facts
-    assert set(loaded.scores) == set(study.scores)
-    for name, scores in study.scores.items():
-        again = loaded.scores[name]
-        assert again.values.equals(scores.values), name
-        assert (again.name, again.warnings) == (scores.name, scores.warnings)
-    assert study.seeds is not None
-    assert loaded.seeds is not None
-    pd.testing.assert_frame_equal(
-        loaded.seeds.astype({"seed": int}), study.seeds.astype({"seed": int}), check_dtype=False
-    )
-    assert summary(loaded) == summary(study)
+    assert set(loaded.measured) == set(study.measured)
+    for name, measurements in study.measured.items():
+        for one, two in zip(measurements, loaded.measured[name], strict=True):
+            same_measurement(one, two)
+    assert loaded.summary() == study.summary()
 
 
 def test_the_summary_has_what_transplants_found(study: Study) -> None:
-    """The controls and interactions that `transplants.json` has; `null` without transplants."""
-    found, document = study.transplants, json.loads(json.dumps(summary(study)))
-    assert found is not None
+    """The controls and interactions; no key without transplants."""
+    found, (document,) = study["transplants"].first, study.summary()["analyses"]["transplants"]
     assert len(found.controls) > 0, "a place with a significant effect, and so a control"
-    told = [(row["direction"], row["transplant"], row["beats"]) for row in document["transplant_controls"]]
-    assert told == list(zip(*(found.controls[c] for c in ("direction", "transplant", "beats")), strict=True))
-    assert document["transplant_interactions"] == {}, "not asked for"
+    listed = [(row["direction"], row["transplant"], row["beats"]) for row in document["controls"]]
+    assert listed == list(zip(*(found.controls[c] for c in ("direction", "transplant", "beats")), strict=True))
+    assert document["interactions"] == {}, "not asked for"
     names = list(subset_names(["1", OUTSIDE]).values())
-    hybrids = study.scores["rewind/hybrids"]
+    scores = study.measured["transplants"][0].scores
+    hybrids = scores["restored/hybrids"]
     values = hybrids.values.isel(transplant=[0] * 4).assign_coords(transplant=names)
     added = values + xr.DataArray([0.0, -0.1, -0.2, -0.4], {"transplant": names}, ("transplant",))
-    asked = replace(study, scores={**study.scores, "rewind/subsets": replace(hybrids, values=added)})
-    rows = summary(asked)["transplant_interactions"]["rewind"]
+    subsets = {**scores, "restored/subsets": replace(hybrids, values=added)}
+    (asked,) = but_measured(study, "transplants", scores=subsets).summary()["analyses"]["transplants"]
+    rows = asked["interactions"]["restored"]
     assert [(r["group"], round(r["effect"], 6)) for r in rows["shapley"]] == [("1", -0.15), (OUTSIDE, -0.25)]
     assert [(r["pair"], round(r["effect"], 6)) for r in rows["pairs"]] == [(f"1 x {OUTSIDE}", -0.1)]
-    kept = {name: s for name, s in study.scores.items() if not name.startswith(("rewind/", "graft/"))}
-    without = replace(study, scores=kept)
-    assert summary(without)["transplant_controls"] is summary(without)["transplant_interactions"] is None
+    kept = {name: one for name, one in study.measured.items() if name != "transplants"}
+    assert "transplants" not in replace(study, measured=kept).summary()["analyses"]
 
 
 def test_a_saved_study_holds_nothing_of_an_earlier_one(study: Study, tmp_path: Path) -> None:
     study.save(tmp_path)
-    kept = {name: scores for name, scores in study.scores.items() if name.endswith("/retrieval")}
-    replace(study, scores=kept, seeds=None).save(tmp_path)
+    replace(study, measured={"retrieval": study.measured["retrieval"]}).save(tmp_path)
     loaded = load_study(tmp_path)
-    assert set(loaded.scores) == set(kept)
-    assert loaded.seeds is None
+    assert set(loaded.measured) == {"retrieval"}
+    assert [path.name for path in (tmp_path / "measured").iterdir()] == ["retrieval"]
 
 
-def test_an_older_study_is_read(study: Study, tmp_path: Path) -> None:
-    """One that knew no transplants, no second collection and no sister: nothing is said to have been measured."""
+def test_a_study_of_before_the_schema_was_raised_is_refused(study: Study, tmp_path: Path) -> None:
+    """With what wrote it and what to do, whatever else the folder holds."""
     study.save(tmp_path)
-    for direction in ("rewind", "graft"):
-        shutil.rmtree(tmp_path / "scores.zarr" / direction)
-    file = tmp_path / "moved" / "similarity.parquet"
-    pd.read_parquet(file).drop(columns="sister").rename(columns={"halves": "ceiling"}).to_parquet(file, index=False)
-    settings = yaml.safe_load((tmp_path / "settings.yaml").read_text("utf-8"))
-    for name in ("transplants", "elsewhere", "sisters"):
-        del settings[name]
-    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings), "utf-8")
-    old = load_study(tmp_path)
-    assert old.settings.transplants is None
-    assert old.findings().transplants is None
-    assert old.findings().story is None
-    assert old.findings().moved.similarity["sister"].isna().all()
-    assert old.findings().moved.similarity["halves"].notna().any()
-    refuse_other(tmp_path, replace(study.settings, transplants=SweepSettings()))
+    facts = json.loads((tmp_path / "study.json").read_text("utf-8"))
+    old = {**facts, "schema": 1, "versions": {**facts["versions"], "retroscope": "0.0.9"}}
+    (tmp_path / "study.json").write_text(json.dumps(old), "utf-8")
+    says = r"schema 1, written by retroscope 0\.0\.9, and this version reads schema 2.*\n  fix: .*0\.0\.9.*run .*again"
+    with pytest.raises(AnalysisError, match=f"(?s){says}"):
+        load_study(tmp_path)
 
 
 def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: Path) -> None:
@@ -160,75 +191,91 @@ def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: P
     with pytest.raises(AnalysisError, match="this is not JSON"):
         load_study(tmp_path)
     (tmp_path / "study.json").write_text('{"schema": 99}')
-    with pytest.raises(AnalysisError, match="has schema 99, and this version reads 1"):
+    with pytest.raises(AnalysisError, match="has schema 99, and this version reads schema 2"):
         load_study(tmp_path)
 
 
 def test_a_distance_that_is_not_finite_survives_json(study: Study, tmp_path: Path) -> None:
     facts = json.loads(json.dumps(study.facts))
-    facts["before"]["towers"][0]["self_tests"][0].update(passed=False, value=None)
-    retrieval = {name: scores for name, scores in study.scores.items() if name.endswith("/retrieval")}
-    replace(study, facts=facts, scores=retrieval).save(tmp_path)
-    assert load_study(tmp_path).findings().before.towers[0].self_tests[0].value == float("inf")
+    facts["models"]["before"]["towers"][0]["self_tests"][0].update(passed=False, value=None)
+    replace(study, facts=facts, measured={"retrieval": study.measured["retrieval"]}).save(tmp_path)
+    assert load_study(tmp_path).subject.before.towers[0].self_tests[0].value == float("inf")
 
 
 def test_the_summary_is_json_without_nan(study: Study, tmp_path: Path) -> None:
-    write_summary(study, tmp_path)
+    study.report(tmp_path)
 
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
     document = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"), parse_constant=refuse)
-    assert document["schema"] == 1
-    assert document["settings"] == plain(QUICK)
+    assert document["schema"] == 2
+    assert document["settings"] == as_values(QUICK)
 
 
 def test_the_summary_has_the_promised_shapes(study: Study) -> None:
-    document = summary(study)
-    assert list(document["retrieval"]) == ["RR@10", "R@10"]
-    record = document["retrieval"]["RR@10"]
+    document = study.summary()["analyses"]
+    (retrieval,) = document["retrieval"]
+    assert list(retrieval["measures"]) == ["RR@10", "R@10"]
+    record = retrieval["measures"]["RR@10"]
     for side in ("before", "after"):
         assert set(record[side]) == {"mean", "ci_low", "ci_high"}
         assert record[side]["ci_low"] <= record[side]["mean"] <= record[side]["ci_high"]
     assert {"mean", "ci_low", "ci_high", "p"} <= set(record["difference"])
     assert record["difference"]["mean"] == pytest.approx(record["after"]["mean"] - record["before"]["mean"])
+    probes = document["probes"]
     asked = {"side", "model", "probe", "control", "n_passages", "layer", "accuracy", "ci_low", "ci_high", "seeds"}
-    assert all(asked <= set(row) for row in document["probing"])
-    cells = {(r["side"], r["probe"], r["control"], r["n_passages"], r["layer"]) for r in document["probing"]}
-    assert len(cells) == len(document["probing"]) == 2 * len(PROBES) * len(CONTROLS) * 2 * 3
-    assert {row["seeds"] for row in document["probing"]} == {2}
-    assert len(document["layers"]) == 3 * 2
-    assert {"layer", "measure", "before", "after", "difference"} <= set(document["layers"][0])
-    assert len(document["probing_differences"]) == len(cells) / 2
+    assert all(asked <= set(row) for row in probes["records"])
+    cells = {(r["side"], r["probe"], r["control"], r["n_passages"], r["layer"]) for r in probes["records"]}
+    assert len(cells) == len(probes["records"]) == 2 * len(PROBES) * len(CONTROLS) * 2 * 3
+    assert {row["seeds"] for row in probes["records"]} == {2}
+    assert len(probes["effects"]) == len(cells) / 2
+    (layers,) = document["layers"]
+    assert len(layers["effects"]) == 3 * 2
+    assert {"layer", "measure", "before", "after", "difference"} <= set(layers["effects"][0])
 
 
 def test_the_numbers_are_those_of_the_scores(study: Study) -> None:
-    document = summary(study)
+    record = study.summary()["analyses"]["retrieval"][0]["measures"]["RR@10"]
     for side in ("before", "after"):
-        scores = study.scores[f"{side}/retrieval"].values
-        assert document["retrieval"]["RR@10"][side]["mean"] == pytest.approx(float(scores.sel(measure="RR@10").mean()))
-        assert scores.sizes["query"] == document["collection"]["counts"]["judged queries"]
+        scores = study.measured["retrieval"][0].scores[side].values
+        assert record[side]["mean"] == pytest.approx(float(scores.sel(measure="RR@10").mean()))
+        assert scores.sizes["query"] == study.subject.collection.counts["judged queries"]
 
 
 def test_fine_tuning_is_found(study: Study) -> None:
     """The control of everything else: the pair differs, and the study says so."""
-    record = summary(study)["retrieval"]["RR@10"]
-    assert record["difference"]["ci_low"] > 0
-    assert record["difference"]["p_corrected"] < 0.01
-    assert any(s.tone == "changed" for s in verdict(study.findings()).everything())
+    difference = study.summary()["analyses"]["retrieval"][0]["measures"]["RR@10"]["difference"]
+    assert difference["ci_low"] > 0
+    assert difference["p_corrected"] < 0.01
+    assert any(s.tone == "changed" for s in study.report_contents.verdict.everything())
 
 
-def test_two_runs_give_identical_numbers_and_so_does_one_that_was_interrupted(
+STOPS = (  # in the order in which they are reached
+    "retriever: encoding query texts", "backbone: retrieval by layer", "retriever: probing",
+    "backbone, query tower: neurons", "transplants",
+)  # fmt: skip
+
+
+def test_two_runs_give_identical_numbers_and_so_does_one_that_was_interrupted_again_and_again(
     study: Study, backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
 ) -> None:
-    def interrupt(what: str, done: int, total: int) -> None:
-        if what == "retriever: encoding query texts":
-            raise KeyboardInterrupt
+    kept: list[int] = []
+    for stop in STOPS:
 
-    with pytest.raises(KeyboardInterrupt):
-        compare(backbone, retriever, collection, QUICK, cache=tmp_path, progress=interrupt)
-    made = set(tmp_path.glob("*.zarr"))
-    assert len(made) == 5  # both towers of the twin and of the backbone, and what was interrupted
+        def interrupt(what: str, done: int, total: int, stop: str = stop) -> None:
+            if what.startswith(stop):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            compare(backbone, retriever, collection, QUICK, cache=tmp_path, progress=interrupt)
+        if stop == STOPS[0]:
+            made = set(tmp_path.glob("*.zarr"))
+            assert len(made) == 3, "both towers of the backbone, and what was interrupted"
+        kept.append(len([*(tmp_path / KEPT).glob("*/measurement.json")]))
+    assert kept == sorted(kept)
+    assert kept[0] == 0
+    assert kept[-1] > kept[1] > 0
     assert numbers(compare(backbone, retriever, collection, QUICK, cache=tmp_path)) == numbers(study)
     assert made < set(tmp_path.glob("*.zarr"))
 
@@ -237,7 +284,7 @@ def test_progress_names_side_and_stage(
     backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
 ) -> None:
     told: dict[str, list[tuple[int, int]]] = {}
-    settings = replace(QUICK, probing=replace(QUICK.probing, probes=("cosine",), seeds=1))
+    settings = but(QUICK, probes=replace(QUICK.analyses["probes"], probes=("cosine",), seeds=1))
     compare(
         backbone, retriever, collection, settings, cache=tmp_path,
         progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
@@ -261,23 +308,25 @@ def without_mask(retriever: Retriever) -> Retriever:
 def test_a_failed_self_test_marks_every_number_it_touches(
     backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path, study: Study
 ) -> None:
-    settings = replace(LEAST, retrieval=QUICK.retrieval)
+    settings = replace(LEAST, analyses={name: one for name, one in LEAST.analyses.items() if name != "layers"})
     marked = compare(backbone, without_mask(retriever), collection, settings, cache=tmp_path)
     words = "passage tower fails its self-test 'padding_right'"
-    for analysis in ("retrieval", "layers", "probing"):
-        assert any(words in warning for warning in marked.scores[f"after/{analysis}"].warnings), analysis
-        assert marked.scores[f"before/{analysis}"].warnings == ()
+    for analysis in ("retrieval", "layers", "probes"):
+        scores = marked.measured[analysis][0].scores
+        assert any(words in warning for warning in scores["after"].warnings), analysis
+        assert scores["before"].warnings == ()
     assert any(caveat.startswith("after: ") and words in caveat for caveat in marked.facts["caveats"])
-    said = verdict(marked.findings()).everything()
-    assert any(s.tone == "alarm" and "self-test" in s.text for s in said)
-    assert not any("self-test" in s.text for s in verdict(study.findings()).everything() if s.tone == "alarm")
+    concluded = marked.report_contents.verdict.everything()
+    assert any(s.tone == "alarm" and "self-test" in s.text for s in concluded)
+    sound = study.report_contents.verdict.everything()
+    assert not any("self-test" in s.text for s in sound if s.tone == "alarm")
 
 
 def test_the_same_model_twice_is_said(backbone: Retriever, collection: Collection, cache: Path) -> None:
     same = compare(backbone, backbone, collection, LEAST, cache=cache)
     assert any("the same model was given twice" in caveat for caveat in same.facts["caveats"])
-    assert (same.facts["before"]["name"], same.facts["after"]["name"]) == ("backbone (before)", "backbone (after)")
-    difference = summary(same)["retrieval"]["RR@10"]["difference"]
+    assert [one["name"] for one in same.facts["models"].values()] == ["backbone (before)", "backbone (after)"]
+    difference = same.summary()["analyses"]["retrieval"][0]["measures"]["RR@10"]["difference"]
     assert (difference["mean"], difference["wins"], difference["losses"]) == (0, 0, 0)
     assert difference["p"] == 1
 
@@ -339,16 +388,17 @@ def test_negatives_come_from_where_the_settings_say(collection: Collection, tmp_
         )
     )
     settings = replace(QUICK, negatives=NegativesSettings(how="run", run=str(run), pool=40))
-    mined = mine(collection, settings)
+    mined = Context({}, collection, settings, tmp_path).negatives()
     assert list(mined.candidates[0].negatives[:5]) == ranked
-    assert mine(collection, QUICK).candidates[0].negatives[:5] != mined.candidates[0].negatives[:5]
+    others = Context({}, collection, QUICK, tmp_path).negatives()
+    assert others.candidates[0].negatives[:5] != mined.candidates[0].negatives[:5]
 
 
 def test_a_mixture_of_protocols_is_a_caveat(
     backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
 ) -> None:
     mixed = compare(backbone, retriever, collection, replace(LEAST, protocol="ielab-2025"), cache=cache)
-    assert any("sets probing.protocol to 'ielab-2025', but it is 'default'" in c for c in mixed.facts["caveats"])
+    assert any("sets probes.protocol to 'ielab-2025', but it is 'default'" in c for c in mixed.facts["caveats"])
 
 
 def test_truncation_is_a_caveat(tiny: Tiny, backbone: Retriever, collection: Collection, tmp_path: Path) -> None:
@@ -362,22 +412,24 @@ def test_truncation_is_a_caveat(tiny: Tiny, backbone: Retriever, collection: Col
 
 
 def test_probing_accuracy_is_the_mean_of_its_scores(study: Study) -> None:
-    for row in study.facts["probing"]:
+    measured = study.measured["probes"][0]
+    for row in measured.facts["records"]:
         cell = {"probe": row["probe"], "control": row["control"], "passages": row["n_passages"], "layer": row["layer"]}
-        values = study.scores[f"{row['side']}/probing"].select(**cell).values
+        values = measured.scores[row["side"]].select(**cell).values
         assert row["accuracy"] == pytest.approx(float(np.nanmean(values)))
 
 
 def test_examples_are_flips_with_their_texts(study: Study, collection: Collection) -> None:
-    texts: Mapping[str, str] = study.facts["query_texts"]
+    measured = study.measured["retrieval"][0]
+    texts: Mapping[str, str] = measured.facts["query_texts"]
     assert texts
     assert all(collection.queries[q].text == text for q, text in texts.items())
-    scores = {side: study.scores[f"{side}/retrieval"].values.sel(measure="RR@10") for side in ("before", "after")}
-    for q, sides in study.facts["top_passages"].items():
+    scores = {side: measured.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
+    for q, sides in measured.facts["top_passages"].items():
         assert float(scores["before"].sel(query=q)) != float(scores["after"].sel(query=q))
         for side, hits in sides.items():
             first = [hit["id"] for hit in hits]
-            assert first == [p for p, _ in study.runs[side][q][: len(first)]]
+            assert first == [p for p, _ in measured.runs[side][q][: len(first)]]
             assert [hit["relevant"] for hit in hits] == [p in collection.qrels[q] for p in first]
 
 
@@ -386,7 +438,7 @@ def test_settings_default_to_the_default_protocol() -> None:
 
 
 def test_both_towers_of_a_shared_encoder_are_one_in_the_facts(study: Study) -> None:
-    assert [tower["role"] for tower in study.facts["before"]["towers"]] == ["query and passage"]
+    assert [tower["role"] for tower in study.facts["models"]["before"]["towers"]] == ["query and passage"]
 
 
 def test_different_towers_are_two_in_the_facts(tiny: Tiny, backbone: Retriever, collection: Collection) -> None:
@@ -410,43 +462,45 @@ def test_recipes_that_differ_are_said_before_any_number(backbone: Retriever, ret
     assert "passage" not in said
 
 
-def test_each_side_has_its_own_random_twin(
+def test_each_side_has_its_own_random_weight_control(
     backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
 ) -> None:
-    """A twin with another recipe than the side it stands for would be no control of it."""
+    """A copy with another recipe than the side it stands for would be no control of it."""
     towers = {
         name: replace(getattr(retriever, name), recipe=getattr(retriever, name).recipe.but("test", pooling="cls"))
         for name in ("query", "passage")
     }
-    twins = ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1)
-    study = compare(backbone, replace(retriever, **towers), collection, replace(LEAST, probing=twins), cache=cache)
+    copies = ProbeSettings(probes=("cosine",), controls=("none", "random_weights"), passages=(2,), seeds=1)
+    study = compare(backbone, replace(retriever, **towers), collection, but(LEAST, probes=copies), cache=cache)
+    scores = study.measured["probes"][0].scores
     pooled = {
-        side: study.scores[f"{side}/probing"].recipe["twin"]["recipe"]["passage"]["recipe"]["pooling"]
+        side: scores[side].recipe["random_weights"]["recipe"]["passage"]["recipe"]["pooling"]
         for side in ("before", "after")
     }
     assert pooled == {"before": "mean", "after": "cls"}
     assert any("passage pooling" in caveat for caveat in study.facts["caveats"])
 
 
-def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_where_they_are_few() -> None:
+def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_where_they_are_few(tmp_path: Path) -> None:
     passages = [Passage(f"p{i}", f"common words about item{i}") for i in range(12)]
     queries = [Query(f"q{i}", f"common words item{i}") for i in range(10)]
     judged = [Judgment(f"q{i}", f"p{i}") for i in range(10)]
     given = [Candidates(f"q{i}", f"p{i}", ("p10", "p11")) for i in range(10)]
     collection = make_collection("few", passages, queries, judged, given)
-    published = StudySettings(protocol="ielab-2025", probing=ProbeSettings(protocol="ielab-2025"))
-    found = mine(collection, published)
+    probes = ProbeSettings(protocol="ielab-2025")
+    published = StudySettings(protocol="ielab-2025", analyses={"probes": probes})
+    found = Context({}, collection, published, tmp_path).negatives()
     assert found.how == "given"
-    assert {c.negatives for c in found.candidates} == {("p10", "p11", "p10", "p11")}
-    assert mine(make_collection("none", passages, queries, judged), published).how == "bm25"
+    assert {c.negatives for c in choices_of(found, probes, "ielab-2025")} == {("p10", "p11", "p10", "p11")}
+    none = make_collection("none", passages, queries, judged)
+    assert Context({}, none, published, tmp_path).negatives().how == "bm25"
 
 
 def test_the_family_of_the_published_protocol_is_the_layers(study: Study) -> None:
-    assert study.probing is not None
-    sizes = study.settings.probing.passages
-    published = replace(study, settings=replace(study.settings, protocol="ielab-2025")).probing
+    sizes = QUICK.analyses["probes"].passages
+    published = replace(study, settings={**study.settings, "protocol": "ielab-2025"})["probes"].effect
     assert published is not None
-    assert len(published.method["family_sizes"]) == len(sizes) * len(study.probing.method["family_sizes"])
+    assert len(published.method["family_sizes"]) == len(sizes) * len(study["probes"].effect.method["family_sizes"])
 
 
 def test_a_similarity_that_is_not_the_backbones_own_is_said(
@@ -461,31 +515,105 @@ def test_a_similarity_that_is_not_the_backbones_own_is_said(
     assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
 
 
-def test_a_second_collection_and_another_training(
-    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, tmp_path: Path
-) -> None:
-    """The same collection again gives the same numbers; a sister that is the retriever itself is as alike as can be."""
-    quick = replace(QUICK, transplants=None, drift=DriftSettings(texts=60, cross_texts=10, spectra=False))
-    elsewhere = replace(collection, name="other")
-    sister = replace(retriever, name="sister")
-    study = compare(backbone, retriever, collection, quick, elsewhere=elsewhere, sisters=(sister,), cache=cache)
-    found = study.findings()
-    here, there = found.moved.similarity, found.elsewhere.moved.similarity
+def renamed(collection: Collection, name: str) -> Collection:
+    """Return the same texts as a collection of another name, whose passages have other ids in the same order."""
+    ids = {old: f"{name}-{old}" for old in collection.passages}
+    return make_collection(
+        name,
+        [replace(passage, id=ids[passage.id]) for passage in collection.passages.values()],
+        list(collection.queries.values()),
+        [replace(judgment, passage_id=ids[judgment.passage_id]) for judgment in collection.judgments],
+    )
+
+
+@pytest.fixture(scope="module")
+def drifted() -> StudySettings:
+    """Everything that is measured on every collection, and nothing else."""
+    drift = DriftSettings(texts=60, cross_texts=10, neighbours=5)
+    off = dict.fromkeys(("neurons", "probes", "baselines", "weights"))
+    sweep = SweepSettings(measures=("RR@10",), shares=(), directions=("restored",), transplants=("all", "block:1"))
+    return but(QUICK, **off, representations=drift, transplants=replace(sweep, draws=0))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, drifted: StudySettings
+) -> Study:
+    also = [renamed(collection, "other"), replace(few(renamed(collection, "third"), 60), name="other")]
+    again = replace(retriever, name="again")
+    return compare(backbone, retriever, collection, drifted, also=also, trainings=(again,), cache=cache)
+
+
+def test_every_analysis_that_says_so_is_measured_on_each_collection(elsewhere: Study) -> None:
+    names = [collection.name for collection in elsewhere.subject.collections]
+    assert names == [elsewhere.subject.collection.name, "other", "other (2)"]
+    several = {name for name, one in analyses().items() if one.every_collection}
+    assert several == {"retrieval", "layers", "representations", "transplants"}
+    for name, measurements in elsewhere.measured.items():
+        assert [one.collection for one in measurements] == (names if name in several else names[:1]), name
+    for name in several:
+        document = elsewhere.summary()["analyses"][name]
+        assert [one["collection"] for one in document] == names, name
+
+
+def test_the_same_texts_again_give_the_same_numbers(elsewhere: Study) -> None:
+    """And a training that is the retriever itself is as alike as can be."""
+    here, there, fewer = (one.drift.similarity for one in elsewhere["representations"].by_collection)
     pd.testing.assert_frame_equal(here[["value", "low", "high"]], there[["value", "low", "high"]])
-    xr.testing.assert_equal(found.elsewhere.retrieval.table["effect"], found.retrieval.table["effect"])
-    np.testing.assert_allclose(here.loc[here["statistic"] == "cka", "sister"], 1, atol=1e-5)
-    assert there["sister"].isna().all()
-    assert any(s.text.startswith("On other: Fine-tuning") for s in verdict(found).statements)
-    page = study.report(tmp_path).read_text("utf-8")
+    assert not here["value"].equals(fewer["value"])
+    for name in ("retrieval", "layers"):
+        first, second, _ = elsewhere[name].by_collection
+        xr.testing.assert_equal(first.effect.table["effect"], second.effect.table["effect"])
+    first, second, _ = elsewhere["transplants"].by_collection
+    pd.testing.assert_frame_equal(first.table(), second.table())
+    np.testing.assert_allclose(here.loc[here["statistic"] == "cka", "other_training"], 1, atol=1e-5)
+    assert there["other_training"].isna().all()
+    same = f"again has the weights of {elsewhere.subject.after.name}: it is no other training"
+    assert any(caveat.startswith(same) for caveat in elsewhere.subject.caveats)
+
+
+def test_further_collections_are_reported_and_read_again(elsewhere: Study, tmp_path: Path) -> None:
+    statements = elsewhere.report_contents.verdict.statements
+    for name in ("other", "other (2)"):
+        assert any(s.text.startswith(f"On {name}: Fine-tuning") for s in statements), name
+    page = elsewhere.report(tmp_path).read_text("utf-8")
     assert "Retrieval on other" in page
-    again = load_study(tmp_path).findings()
-    pd.testing.assert_frame_equal(again.elsewhere.moved.similarity, there)
-    assert summary(study)["elsewhere"]["collection"] == "other"
-    same = f"sister has the weights of {retriever.name}: it is no other training"
-    assert any(caveat.startswith(same) for caveat in found.caveats)
-    with pytest.raises(AnalysisError, match="a second collection is for what moved, which is not measured"):
-        compare(backbone, retriever, collection, replace(quick, drift=None), elsewhere=elsewhere, cache=cache)
-    with pytest.raises(
-        AnalysisError, match="what moved elsewhere cannot be measured: 3 distinct query texts are too few"
-    ):
-        compare(backbone, retriever, collection, quick, elsewhere=few(elsewhere, 3), cache=cache)
+    assert "other (2)" in page
+    again = load_study(tmp_path)
+    assert again.summary() == elsewhere.summary()
+    pd.testing.assert_frame_equal(
+        again["representations"].by_collection[1].drift.similarity,
+        elsewhere["representations"].by_collection[1].drift.similarity,
+    )
+
+
+def test_the_same_passages_are_no_further_collection(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
+) -> None:
+    same = replace(collection, name="other")
+    with pytest.raises(CollectionError, match=r"other has the passages of .*\n  fix: name another kind of text"):
+        compare(backbone, retriever, collection, LEAST, also=[same], cache=tmp_path)
+    with pytest.raises(CollectionError, match="other has the passages of other"):
+        compare(backbone, retriever, collection, LEAST, also=[renamed(collection, "other")] * 2, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["first", "further"])
+def test_what_one_collection_refuses_is_measured_on_the_other(
+    place: str, backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, drifted: StudySettings,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Three queries are too few for the intervals of drift: a caveat names the collection, and the rest is measured."""
+    small, whole = few(renamed(collection, "small"), 3), collection
+    first, other = (small, whole) if place == "first" else (whole, small)
+    settings = but(drifted, transplants=None, layers=None)
+    study = compare(backbone, retriever, first, settings, also=[other], cache=cache)
+    on = "" if place == "first" else " on small"
+    assert (
+        f"representations{on} was not measured: 3 distinct query texts are too few for its intervals (20 are needed)"
+        in (study.facts["caveats"])
+    )
+    assert [one.collection for one in study.measured["representations"]] == [whole.name]
+    assert [one.collection for one in study.measured["retrieval"]] == [first.name, other.name]
+    study.report(tmp_path)
+    assert load_study(tmp_path).summary() == study.summary()

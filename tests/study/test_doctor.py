@@ -16,8 +16,8 @@ from retroscope.encoders import pooling
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checkup import ERROR, NOTE, PASSED, WARNING, Finding
 from retroscope.encoders.settings import LoadSettings
+from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose, doctor_document, doctor_words
-from retroscope.study.settings import ModelSettings
 from retroscope.training.model import end_with_eos
 from toy_adapters import adapter
 from toys import TOYS, save_toy, tokenizer

@@ -17,8 +17,8 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.selftest import library_test
 from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.unrelated import NARROW, RISE, UNRELATED, unrelated_cosines
+from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
-from retroscope.study.settings import ModelSettings
 from toys import TEXTS, save_toy
 
 OWN = {"prompts": {"query": "query: ", "document": "passage: "}, "similarity_fn_name": "dot"}

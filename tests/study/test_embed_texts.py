@@ -9,8 +9,9 @@ import zarr
 
 from retroscope.encoders.encode import encode_layers
 from retroscope.errors import CollectionError, RepresentationError, SettingsError
+from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
-from retroscope.study.settings import ModelSettings, StudySettings, from_plain
+from retroscope.study.settings import from_values
 from tiny_study import Tiny
 
 LINES = [
@@ -25,7 +26,7 @@ LINES = [
 
 @pytest.fixture
 def settings(tiny: Tiny) -> StudySettings:
-    return from_plain({"after": {"source": str(tiny.retriever), "load": {"pooling": "mean", "query_prompt": "dog "}}})
+    return from_values({"after": {"source": str(tiny.retriever), "load": {"pooling": "mean", "query_prompt": "dog "}}})
 
 
 def test_vectors_stand_in_the_order_of_the_file(settings: StudySettings, tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """Which test, and which family of p-values, every room of a study has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import xarray as xr
 
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.probes.report import REPORTER
+from retroscope.analyses.section import Reading
+from retroscope.inputs.settings_files import plain
 from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.protocols import PROTOCOLS
-from retroscope.study.settings import StudySettings
 from retroscope.study.study import Study
+from synthetic_subject import subject
 
 PAIRED = {"mcnemar", "paired_t"}
 
@@ -20,9 +24,12 @@ def differences(value: object, name: str = "") -> Iterator[tuple[str, Difference
     """Every `Difference` inside of a result, with where it is."""
     if isinstance(value, Difference):
         yield name, value
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for key, one in value.items():
             yield from differences(one, f"{name}/{key}")
+    elif isinstance(value, tuple):
+        for place, one in enumerate(value):
+            yield from differences(one, f"{name}/{place}")
     elif is_dataclass(value):
         for one in fields(value):
             yield from differences(getattr(value, one.name), f"{name}/{one.name}" if name else one.name)
@@ -31,19 +38,37 @@ def differences(value: object, name: str = "") -> Iterator[tuple[str, Difference
 def test_the_published_test_is_that_of_the_probes_alone(study: Study) -> None:
     published = ComparisonSettings(**PROTOCOLS["ielab-2025"]["statistics"], resamples=200)
     assert published.test == "unpaired_t"
-    settings = replace(study.settings, protocol="ielab-2025", statistics=published)
-    findings = replace(study, settings=settings).findings()
-    found = {name: {*one.table["test_used"].values.ravel()} - {"none"} for name, one in differences(findings)}
-    assert {"retrieval", "layer_retrieval", "transplants/differences/rewind", "neurons/profile"} <= found.keys()
-    assert found.pop("probing") == {"unpaired_t"}
-    for room, tests in found.items():
-        assert tests, room
-        assert tests <= PAIRED, room
-    assert findings.story is not None
-    as_default = replace(study, settings=replace(settings, statistics=replace(published, test="auto")))
-    assert as_default.story is not None
-    assert findings.story.claims.equals(as_default.story.claims), "what the story tests, it tests as by default"
-    assert findings.story.most.equals(as_default.story.most)
+    settings = {**study.settings, "protocol": "ielab-2025", "statistics": plain(published)}
+    under = replace(study, settings=settings)
+    found = {
+        name: {*one.table["test_used"].values.ravel()} - {"none"} for name, one in differences(dict(under.results))
+    }
+    places = {f"/{name}" for name in ("retrieval/by_collection/0/effect", "layers/by_collection/0/effect")}
+    places |= {
+        f"/{name}" for name in ("transplants/by_collection/0/differences/restored", "neurons/towers/query/profile")
+    }
+    assert places <= found.keys()
+    assert found.pop("/probes/effect") == {"unpaired_t"}
+    assert found.keys() == {place for place, _ in differences(dict(study.results))} - {"/probes/effect"}
+    for place, tests in found.items():
+        assert tests, place
+        assert tests <= PAIRED, place
+    as_default = replace(study, settings={**settings, "statistics": plain(replace(published, test="auto"))})
+    one, two = (each["localisation"] for each in (under, as_default))
+    assert one.claims.equals(two.claims), "what localisation tests, it tests as by default"
+    assert one.most.equals(two.most)
+
+
+def test_every_analysis_has_its_own_family(study: Study) -> None:
+    """No test of one analysis is corrected for those of another: each `Difference` knows its own families alone."""
+    found = dict(differences(dict(study.results)))
+    analyses_of = {place.split("/")[1] for place in found}
+    assert {"retrieval", "layers", "probes", "representations", "neurons", "transplants", "baselines"} <= analyses_of
+    for place, one in found.items():
+        tested = int(np.isfinite(one.table["p"].values).sum())
+        assert sum(one.method["family_sizes"]) >= tested > 0, place
+        alone = one.table["p_corrected"].values >= one.table["p"].values - 1e-12
+        assert alone[np.isfinite(one.table["p"].values)].all(), place
 
 
 def test_a_code_length_is_corrected_without_its_controls() -> None:
@@ -54,12 +79,17 @@ def test_a_code_length_is_corrected_without_its_controls() -> None:
     before = xr.DataArray(rng.standard_normal((50, 2, 1, 3)), coords, tuple(coords))
     after = before + 0.3 + rng.standard_normal((50, 2, 1, 3))
     whole, own = (
-        Study({}, StudySettings(), {f"{side}/mdl": Scores("mdl", v.sel(control=controls)) for side, v in both}).mdl
+        REPORTER.infer(
+            [code_lengths(before.sel(control=controls), after.sel(control=controls))], Reading(subject())
+        ).mdl
         for controls in (["none", "shuffled_queries"], ["none"])
-        for both in [(("before", before), ("after", after))]
     )
-    assert whole is not None
-    assert own is not None
     p, corrected = own.table["p"].values, own.table["p_corrected"].values
     assert corrected.min() == 3 * p.min() < 1
     np.testing.assert_array_equal(whole.table["p_corrected"].sel(control=["none"]).values, corrected)
+
+
+def code_lengths(before: xr.DataArray, after: xr.DataArray) -> Measurement:
+    """Return a measurement of code lengths alone."""
+    scores = {f"{side}/mdl": Scores("mdl", values) for side, values in (("before", before), ("after", after))}
+    return Measurement(scores=scores, facts={"records": [], "split_sizes": []})

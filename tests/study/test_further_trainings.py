@@ -19,7 +19,7 @@ from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny
 
 PROBES = ProbeSettings(probes=("cosine", "passage_only"), controls=("none",), passages=(3,), seeds=2)
-KEPT = ("health", "retrieval", "trainings", "probes")
+KEPT = ("health", "retrieval", "training_runs", "probes")
 LEFT_OUT = {name: None for name in analyses() if name not in KEPT}
 FAST = replace(QUICK, random_weights=False, analyses={**LEFT_OUT, "probes": PROBES})
 
@@ -55,7 +55,7 @@ def test_the_report_says_over_how_many_trainings(trained: Study, tmp_path: Path)
     over = [s for s in said.statements if s.topic == "trainings"]
     assert over[0].text.startswith("Over 3 trainings and their queries together, ")
     page = trained.report(tmp_path).read_text("utf-8")
-    assert '<section id="trainings">' in page
+    assert '<section id="training_runs">' in page
     assert "Retrieval over 3 trainings" in page
     assert "Statistics: Over trainings" in page
     assert load_study(tmp_path).summary()["analyses"] == trained.summary()["analyses"]
@@ -65,8 +65,8 @@ def test_one_training_is_reported_as_before(
     backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
 ) -> None:
     alone = compare(backbone, retriever, collection, FAST, cache=cache)
-    assert "trainings" not in alone.results
-    assert "trainings" not in alone.measured
+    assert "training_runs" not in alone.results
+    assert "training_runs" not in alone.measured
     said = alone.report_contents.verdict
     assert said.headline is not None
     assert "of this training alone" not in said.headline.text
@@ -123,4 +123,4 @@ def test_a_stopped_run_goes_on_with_the_same_rankings_and_forgets_other_probes(
     assert again.summary()["analyses"] == whole.summary()["analyses"]
     other = replace(FAST, analyses={**FAST.analyses, "probes": replace(PROBES, passages=(2,))})
     changed = run_study(plan_study(pair, [collection], other, trainings=further, cache=cache))
-    assert changed.measured["trainings"][0].scores["2/probes"].values["passages"].values.tolist() == [2]
+    assert changed.measured["training_runs"][0].scores["2/probes"].values["passages"].values.tolist() == [2]

@@ -17,7 +17,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import CollectionError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, collection_of, distinct_ends, pair_of
-from retroscope.study.settings import ModelSettings
+from retroscope.inputs.settings import ModelSettings
 from tiny_study import Tiny
 
 

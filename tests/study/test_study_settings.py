@@ -103,13 +103,13 @@ ABLATION = st.builds(
     AblationSettings,
     fractions=st.sampled_from(((0.01, 0.1), (0.001, 0.5, 1.0))),
     by=st.sampled_from(("signed", "share")),
-    hold=st.sampled_from(("mean", "zero")),
+    fixed_at=st.sampled_from(("mean", "zero")),
     draws=COUNTS,
     held_out=st.booleans(),
 )
 SWEEPS = st.builds(
     SweepSettings,
-    directions=some(("rewind", "graft")),
+    directions=some(("restored", "grafted")),
     transplants=st.none() | some(("block:1", "block:2-3", "attention", "all")),
     groups=COUNTS,
     shares=st.sampled_from(((), (0.5,))),

@@ -76,7 +76,8 @@ class Analysis:
         instrument: -> how it measures; None for one that only reads the results of others.
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
-        required: whether it cannot be left out.
+        required: whether it cannot be left out of a comparison.
+        reads_vectors: whether it always reads the vectors of all texts, so that a plan names what encoding them takes.
         optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
             is absent, and `Instrument.refusal` is no caveat.
     """
@@ -91,6 +92,7 @@ class Analysis:
     needs: tuple[str, ...] = ()
     every_collection: bool = False
     required: bool = False
+    reads_vectors: bool = True
     optional_input: bool = False
 
 

@@ -97,9 +97,21 @@ class Context:
         """
         return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
 
+    def was_encoded(self, retriever: Retriever) -> Encoded | None:
+        """Return the vectors of a retriever if any analysis asked for them."""
+        return cast("Encoded | None", self._made.get(("encoded", *_identity(retriever), *self._place)))
+
+    def self_tests(self, retriever: Retriever) -> Mapping[str, list[SelfTest]]:
+        """Return the self-tests of each tower.
+
+        Raises:
+            EncoderError: if a tower gives different texts one vector.
+        """
+        return self._once(("self-tests", *_identity(retriever)), partial(checked, retriever), everywhere=True)
+
     def _encoded(self, retriever: Retriever, label: str) -> Encoded:
         stages = self.stages(label or retriever.name)
-        self_tests = self._once(("self-tests", *_identity(retriever)), partial(checked, retriever), everywhere=True)
+        self_tests = self.self_tests(retriever)
         stages.ended("self-tests")
         vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers())
         stages.ended("encoding")

@@ -21,9 +21,9 @@ class Section:
 
     Attributes:
         statements: its conclusions, in reading order.
-        details: conclusions that a later analysis sums up: shown in this section, and in the verdict only if that
-            analysis reports nothing.
-        unconfirmed: conclusions that a control contradicts; shown in this section, counted in the verdict.
+        details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict
+            only where that one reports nothing.
+        unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
         figures: of the page and for paper.
         tables: name -> table of the page, and of a paper (LaTeX).
         frames: name -> every number (CSV and parquet).

@@ -45,9 +45,12 @@ def refuse_options_of(left_out: SwitchedOff, values: Mapping[str, object]) -> No
             raise SettingsError(f"{name}={value} has no effect with --no-{analysis}", fix="drop one of the two")
 
 
-def all_but(*names: str) -> tuple[str, ...]:
-    """Return the analyses to leave out so that only these, and those that are required, remain."""
-    return tuple(name for name in _optional() if name not in names)
+def all_but(*names: str, pair: bool = False) -> tuple[str, ...]:
+    """Return the analyses to leave out so that only these remain; of a pair those that are required do, too."""
+    if pair:
+        return tuple(name for name in _optional() if name not in names)
+    measured = {name: one for name, one in analyses().items() if one.instrument and not one.optional_input}
+    return tuple(name for name in measured if name not in names)
 
 
 def _optional() -> dict[str, Analysis]:

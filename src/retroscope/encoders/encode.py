@@ -48,6 +48,12 @@ def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     """Return the token ids of each text: prompt and suffix added, cut to the recipe's length, not padded."""
     if not texts:
         return []
+    if encoder.tokens is not None:
+        return encoder.tokens.rows(encoder.reading, texts, lambda unknown: _tokenised(encoder, unknown))
+    return _tokenised(encoder, texts)
+
+
+def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     recipe = encoder.recipe
     dressed = [f"{recipe.prompt}{text}{recipe.suffix}" for text in texts]
     room = recipe.max_length - 1 if recipe.append_eos else recipe.max_length

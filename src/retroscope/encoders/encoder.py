@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
+from retroscope.encoders.token_memory import TokenMemory
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,6 +27,7 @@ class Encoder:
         anatomy: the paths of the backbone's blocks; proved on load.
         head: applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` when there is none.
         proof: evidence that the weights are the checkpoint's.
+        tokens: token ids of texts that were tokenised before; None: every text is tokenised whenever it is read.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Encoder:
     anatomy: Anatomy
     head: nn.Module
     proof: LoadingProof
+    tokens: TokenMemory | None = None
 
     def __repr__(self) -> str:
         return f"<Encoder {self.name}: {self.summary}>"
@@ -61,6 +64,23 @@ class Encoder:
         if self.anatomy.post_norm:
             names[-1] = f"{last} (post-norm)"
         return tuple(names)
+
+    @cached_property
+    def reading(self) -> bytes:
+        """Return a digest of what makes token ids of a text: tokenizer, prompt, suffix, maximum length, EOS."""
+        recipe = self.recipe
+        # What a tokenizer in Python does is not all in its state: one shares token ids with no other.
+        own = 0 if self.tokenizer.is_fast else id(self.tokenizer)
+        made_of = (
+            tokenizer_state(self.tokenizer), own, recipe.prompt, recipe.suffix, recipe.max_length, recipe.append_eos
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(made_of).encode()).digest()
+
+    def remembering(self, tokens: TokenMemory) -> "Encoder":
+        """Return the same encoder, which takes the token ids of texts from a memory."""
+        encoder = replace(self, tokens=tokens)
+        vars(encoder)["fingerprint"] = self.fingerprint  # of the same weights, which take long to read
+        return encoder
 
     @cached_property
     def fingerprint(self) -> str:
@@ -102,6 +122,13 @@ class Retriever:
             towers = [f"query tower {self.query.name}: {towers[0]}",
                       f"passage tower {self.passage.name}: {self.passage.summary}"]  # fmt: skip
         return f"<Retriever {self.name}: {'; '.join(towers)}; compared by {self.similarity}>"
+
+    def remembering(self, tokens: TokenMemory) -> "Retriever":
+        """Return the same retriever, both of whose towers take the token ids of texts from a memory."""
+        query = self.query.remembering(tokens)
+        return replace(
+            self, query=query, passage=query if self.passage is self.query else self.passage.remembering(tokens)
+        )
 
     def tower(self, name: str) -> Encoder:
         """Return the encoder of the "query" or the "passage" tower."""

@@ -12,13 +12,14 @@ from retroscope.analyses.context import Context, tower_document
 from retroscope.collection.collection import Collection
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.study.settings import as_values, complete, settings_of
+from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 MIB = 2**20
@@ -40,6 +41,12 @@ class Step:
     number: int
     planned: Planned | None
     refused: str = ""
+
+    @property
+    def what(self) -> str:
+        """The analysis, and the collection where it is not the first."""
+        name = self.analysis.name
+        return name if self.number == 0 else f"{name} on {self.context.collection.name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,9 @@ class StudyPlan:
         return (*shared, *own)
 
     def _contexts(self) -> list[Context]:
+        """The collections whose texts are all encoded, each with its models."""
+        if not any(step.planned and step.analysis.reads_vectors for step in self.steps):
+            return []
         first = self.context
         return [first, *(first.on(other, first=False) for other in self.collections[1:])]
 
@@ -106,7 +116,7 @@ class StudyPlan:
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
         lines += [line for step in self.steps if step.planned for line in step.planned.lines]
-        lines += [f"{_what(step)}: not measured, since {step.refused}" for step in self.refused]
+        lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         lines.append(
             f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
             "this excludes the times listed above, search, probing and statistics"
@@ -139,6 +149,11 @@ def plan_study(
     """
     chosen = complete(settings or StudySettings())
     named = _checked(models, trainings)
+    if list(named) != [MODEL]:
+        refuse_left_out(chosen)
+    tokens = TokenMemory()
+    named = {role: one.remembering(tokens) for role, one in named.items()}
+    trainings = [one.remembering(tokens) for one in trainings]
     for number, collection in enumerate(collections):
         check_ids(collection)
         for other in collections[:number]:
@@ -252,11 +267,6 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _refusal(step: Step) -> dict[str, str]:
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}
-
-
-def _what(step: Step) -> str:
-    """The analysis, and the collection where it is not the first."""
-    return step.analysis.name if step.number == 0 else f"{step.analysis.name} on {step.context.collection.name}"
 
 
 def _collection_lines(collection: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,6 @@ from retroscope.inputs.provenance import collection_facts, command_line, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
-from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.runs import write_run, written_run
 from retroscope.study.console import console_text
 from retroscope.study.plan import Step, StudyPlan, plan_study
@@ -70,7 +69,7 @@ def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     measured: dict[str, list[Measurement]] = {}
     for step in plan.steps:
         if step.planned is not None:
-            measured.setdefault(step.analysis.name, []).append(_measured(step, _key(step), progress))
+            measured.setdefault(step.analysis.name, []).append(_measured(step, progress))
     settled = {name: tuple(found) for name, found in measured.items()}
     return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
 
@@ -82,9 +81,9 @@ def forget(plan: StudyPlan) -> None:
             shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)
 
 
-def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
+def _measured(step: Step, progress: Progress | None) -> Measurement:
     """The measurement of a step: read where a stopped run kept it, else made and kept."""
-    place = step.context.cache / KEPT / key
+    place = step.context.cache / KEPT / _key(step)
     if (place / FACTS).exists():
         runs = {file.stem: written_run(file) for file in place.glob("*.run")}
         return replace(load_measurement(place), runs=runs)
@@ -99,7 +98,7 @@ def _measured(step: Step, key: str, progress: Progress | None) -> Measurement:
 
 
 def _key(step: Step) -> str:
-    """SHA-256 of all that makes a measurement: models, collection, settings (those it needs, too), software."""
+    """SHA-256 of what makes a measurement: models, collection, settings (those it needs, too), run file, software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]
@@ -110,8 +109,9 @@ def _key(step: Step) -> str:
         "shared": plain(shared),
         "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
         "roles": list(context.models),
+        "run": None if shared.negatives.run is None else _digest(Path(shared.negatives.run)),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
-        "software": made_by(),
+        "software": made_by() | {"schema": str(SCHEMA)},
     }
     return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
@@ -122,11 +122,16 @@ def _plain_settings(settings: StudySettings, name: str) -> Any:
     return None if chosen is None else plain(chosen)
 
 
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:
     """What a study keeps beside its measurements, JSON-like."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.encoded(one).self_tests)) for side, one in context.models.items()}
+    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
     on = " and ".join(names)
     return {
         key: clean(value)
@@ -154,12 +159,13 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
     encoding = {
         f"{side}: {stage}": taken
         for side, one in context.models.items()
-        for stage, taken in context.encoded(one).seconds.items()
+        if (encoded := context.was_encoded(one)) is not None
+        for stage, taken in encoded.seconds.items()
     }
     own = {
-        f"{name}{f' on {one.collection}' if number else ''}: {stage}": taken
+        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
         for name, found in measured.items()
-        for number, one in enumerate(found)
+        for one in found
         for stage, taken in one.seconds.items()
     }
     return encoding | own
@@ -178,19 +184,20 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
             caveats.append(
                 f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
             )
-        caveats += [f"{side}: {doubt}" for doubt in doubts(context.encoded(one).self_tests)]
-    if context.is_pair and _same_vectors([context.encoded(one).vectors for one in context.models.values()]):
+        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
+    if context.is_pair and _same_vectors(context):
         caveats.append("both sides make exactly the same vectors: the same model was given twice")
-    caveats += [f"{step.analysis.name} was not measured: {step.refused}" for step in plan.refused]
+    caveats += [f"{step.what} was not measured: {step.refused}" for step in plan.refused]
     for name in analyses():
-        for number, measurement in enumerate(measured.get(name, ())):
-            on = f"{measurement.collection}: " if number else ""
+        for measurement in measured.get(name, ()):
+            on = "" if measurement.collection == context.collection.name else f"{measurement.collection}: "
             caveats += [f"{on}{text}" for text in measurement.caveats]
     return caveats
 
 
-def _same_vectors(vectors: Sequence[RetrieverRepresentations]) -> bool:
-    one, two = (tuple(v.recipe[tower]["vectors"] for tower in ("query", "passage")) for v in vectors)
+def _same_vectors(context: Context) -> bool:
+    """Whether both models give every text the same vectors: what makes them is the same."""
+    one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
     return one == two
 
 

@@ -23,7 +23,7 @@ def settings_of(settings: StudySettings, analysis: Analysis) -> Any:
 
 
 def check(settings: StudySettings) -> None:
-    """Refuse settings of an analysis that does not exist, are of another kind, or leave out one that is required.
+    """Refuse settings that are of an analysis that does not exist, or of another kind.
 
     Raises:
         SettingsError: for any of them.
@@ -36,6 +36,16 @@ def check(settings: StudySettings) -> None:
     if taken:
         raise SettingsError(f"the name {taken[0]!r} is both an analysis's and a setting's", fix="rename the analysis")
     for analysis in known.values():
+        settings_of(settings, analysis)
+
+
+def refuse_left_out(settings: StudySettings) -> None:
+    """Refuse a comparison without an analysis that it cannot do without.
+
+    Raises:
+        SettingsError: for the first of them.
+    """
+    for analysis in analyses().values():
         if settings_of(settings, analysis) is None and analysis.required:
             raise SettingsError(f"{analysis.name!r} cannot be left out", where=f"{analysis.name}: null")
 
@@ -93,13 +103,13 @@ def refuse_other(folder: Path, settings: StudySettings) -> None:
 
     Raises:
         SettingsError: if `folder` holds a finished study with other settings.
+        AnalysisError: if it holds one of another schema.
     """
     if not (folder / FACTS).exists():
         return
-    file = folder / SETTINGS
+    title, file = read_document(folder / FACTS)["title"], folder / SETTINGS
     if from_values(from_yaml(file), where=str(file)) == settings:
         return
-    title = read_document(folder / FACTS)["title"]
     raise SettingsError(
         f"this folder holds a finished study with other settings ({title})",
         where=str(folder),

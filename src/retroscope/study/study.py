@@ -1,6 +1,5 @@
 """Study: what was measured of models on collections, in memory and as a folder, and what is reported of it."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.files import whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
@@ -42,6 +42,7 @@ class Study:
 
         Raises:
             AnalysisError: if it was not measured.
+            SettingsError: if there is no such analysis.
         """
         if name in self.results:
             return self.results[name]
@@ -50,7 +51,7 @@ class Study:
         raise AnalysisError(f"{name!r} was not measured in this study", fix=f"measured are {', '.join(self.results)}")
 
     def __repr__(self) -> str:
-        measured = ", ".join(name for name in self.results)
+        measured = ", ".join(name for name in analyses() if name in self.measured)
         return f"<Study: {self.facts['title']}; {measured}>"
 
     @cached_property
@@ -99,7 +100,8 @@ class Study:
         needed = {other: made[other] for other in analysis.needs if other in made}
         results, sections = ({other: pair[k] for other, pair in needed.items()} for k in (0, 1))
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
-        if len(self.subject.models) == 1:
+        of_models = analysis.instrument is None and not analysis.needs  # reads the subject alone, of one model or two
+        if len(self.subject.models) == 1 and not of_models:
             if reporter.alone is not None and measurements:
                 made[name] = (measurements[0], reporter.alone(measurements[0], reading))
             return
@@ -118,10 +120,10 @@ class Study:
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
-        shutil.rmtree(folder / MEASURED, ignore_errors=True)
-        for name, measurements in self.measured.items():
-            for number, one in enumerate(measurements):
-                one.save(folder / MEASURED / name / str(number), named_run)
+        with whole_folder(folder / MEASURED) as measured:
+            for name, measurements in self.measured.items():
+                for number, one in enumerate(measurements):
+                    one.save(measured / name / str(number), named_run)
         write_text(folder / SETTINGS, as_yaml(self.settings))
         kept = {name: len(measurements) for name, measurements in self.measured.items()}
         write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))

@@ -12,7 +12,6 @@ EQUIVALENT = "equivalent"  # no larger than the stated margin, tested
 NO_EVIDENCE = "no evidence"  # neither a difference nor equivalence was shown
 SHOWN = "shown"  # about one side, supported by a test
 NOTE = "note"  # a fact without a test
-TONES = (ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, SHOWN, NOTE)
 
 
 @dataclass(frozen=True)

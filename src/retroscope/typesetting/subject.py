@@ -84,7 +84,6 @@ class Subject:
         protocol: "default" or "ielab-2025".
         measures: of retrieval; the first is the headline.
         statistics: how differences are tested.
-        trainings: of the retriever that were studied, the retriever itself included.
         trainings: number of trainings of the retriever that are studied, itself included.
         settings: all settings of the study, JSON-like.
         caveats: what a reader must know before any number.

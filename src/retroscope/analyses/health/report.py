@@ -9,7 +9,7 @@ from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.typesetting.statements import ALARM, Statement
-from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.subject import MODEL, Model, Subject
 
 COLUMNS = ("side", "model", "tower", "test", "passed", "value", "tolerance", "detail")
 
@@ -45,16 +45,21 @@ def report(result: Health, reading: Reading) -> Section:
 
 def _failed(subject: Subject) -> list[Statement]:
     return [
-        Statement(
-            "self-tests",
-            ALARM,
-            f"SELF-TEST FAILED on the {side} side ({model.name}): {'; '.join(model.failed_tests)}. "
-            "Every conclusion that rests on this side is marked.",
-            (),  # no number of that side: the alarm itself is not to be marked
-        )
+        Statement("self-tests", ALARM, _failure(side, model), ())  # no number of that side: not to be marked itself
         for side, model in subject.models.items()
         if model.failed_tests
     ]
+
+
+def _failure(side: str, model: Model) -> str:
+    """What failed, and what rests on it."""
+    failed = "; ".join(model.failed_tests)
+    if side == MODEL:
+        return f"SELF-TEST FAILED ({model.name}): {failed}. No conclusion is safe."
+    return (
+        f"SELF-TEST FAILED on the {side} side ({model.name}): {failed}. "
+        "Every conclusion that rests on this side is marked."
+    )
 
 
 def _facts(subject: Subject, side: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Which layer retrieves best? Every layer's vectors are searched."""
+"""Which layer retrieves best? The vectors of every layer are searched."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
+
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.layers.figures import layer_figures
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
-from retroscope.analyses.layers.tables import layer_tables
+from retroscope.analyses.layers.tables import layer_means, layer_tables
 from retroscope.analyses.layers.words import best_layers
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
@@ -63,11 +65,15 @@ def report(result: LayerResult, reading: Reading) -> Section:
 
 def alone(found: Measurement, reading: Reading) -> Section:
     """Return the means of one model by layer and measure."""
-    document = {
-        "layers": mean_records(found.scores[MODEL], reading.subject.statistics),
-        "without_final_norm": mean_records(found.scores.get(f"{MODEL}/bare"), reading.subject.statistics),
-    }
-    return Section(document=document)
+    subject = reading.subject
+    records = mean_records(found.scores[MODEL], subject.statistics)
+    bare = mean_records(found.scores.get(f"{MODEL}/bare"), subject.statistics)
+    return Section(
+        tables={"layer_retrieval": layer_means(records, subject)},
+        frames={"layer_retrieval": labelled(subject, pd.DataFrame(records))},
+        document={"layers": records, "without_final_norm": bare},
+        printed=("layer_retrieval",),
+    )
 
 
 REPORTER = Reporter(infer, report, alone)

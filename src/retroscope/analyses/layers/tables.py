@@ -1,6 +1,8 @@
 """Tables of retrieval by layer."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.analyses.layers.words import WITHOUT
@@ -8,6 +10,7 @@ from retroscope.statistics import Difference
 from retroscope.typesetting.effects import effects_by_layer, pair
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.means import means_by
 from retroscope.typesetting.subject import Subject
 
 
@@ -23,3 +26,9 @@ def layer_tables(found: LayerEffects, subject: Subject) -> dict[str, PaperTable]
 def _by_layer(effect: Difference, subject: Subject) -> PaperTable:
     caption = f"{subject.measures[0]} of every layer: {pair(subject)}."
     return effects_by_layer(subject, effect, rows(effect, measure=subject.measures[0]), caption)
+
+
+def layer_means(records: Sequence[Mapping[str, Any]], subject: Subject) -> PaperTable:
+    """Return the headline measure of one model by layer."""
+    headline = subject.measures[0]
+    return means_by("layer", [row for row in records if row["measure"] == headline], subject, f"{headline} by layer")

@@ -12,7 +12,7 @@ from retroscope.analyses.probes.controls import control_statements
 from retroscope.analyses.probes.figures import probe_figures
 from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
 from retroscope.analyses.probes.selectivity import selectivity
-from retroscope.analyses.probes.tables import probe_tables
+from retroscope.analyses.probes.tables import accuracy_tables, probe_tables
 from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only_statements, similarity_probe
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics import ComparisonSettings, Difference
@@ -76,7 +76,7 @@ def report(result: ProbesResult, reading: Reading) -> Section:
             "mdl": effect_records(result.mdl),
             "split_sizes": list(result.split_sizes),
         },
-        values={"negatives": negatives(subject)},
+        values={"negatives": negatives(subject), "accuracies": ()},
     )
 
 
@@ -98,7 +98,15 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
         "mdl": [_code_length(row) for row in mean_records(measurement.scores.get(f"{MODEL}/mdl"), subject.statistics)],
         "split_sizes": facts["split_sizes"],
     }
-    return Section(statements=tuple(below_chance_alone(records, subject.after.similarity)), document=document)
+    tables = accuracy_tables(records, subject)
+    return Section(
+        statements=tuple(below_chance_alone(records, subject.after.similarity)),
+        tables=tables,
+        frames={"probing": pd.DataFrame(records)},
+        document=document,
+        values={"negatives": negatives(subject), "accuracies": tuple(tables)},
+        printed=tuple(tables),
+    )
 
 
 def _code_length(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Tables of the probes that a paper prints."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +12,7 @@ from retroscope.statistics import Difference
 from retroscope.typesetting.effects import NUMERIC, effects_by_layer, pair
 from retroscope.typesetting.frames import PLAIN
 from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.means import one_model
 from retroscope.typesetting.numbers import interval, score
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
@@ -67,3 +70,19 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
         spread[column] = [f"{value:.4f}" for value in spread[column]]
     caption = f"Standard deviation of the accuracy over seeds, over layers and N: {pair(subject)}."
     return PaperTable(spread, caption, "", ("median", "max"))
+
+
+def accuracy_tables(records: Sequence[Mapping[str, Any]], subject: Subject) -> dict[str, PaperTable]:
+    """Return the accuracy of one model's vectors for every N: a row a probe and control, a column a layer."""
+    sizes = sorted({int(row["n_passages"]) for row in records})
+    return {f"probing_{n}": _accuracies(n, [r for r in records if r["n_passages"] == n], subject) for n in sizes}
+
+
+def _accuracies(n: int, records: Sequence[Mapping[str, Any]], subject: Subject) -> PaperTable:
+    frame = pd.DataFrame(records)
+    wide = frame.pivot_table("accuracy", ["probe", "control"], "layer", sort=False).sort_index(axis="columns")
+    layers = [str(layer) for layer in wide.columns]
+    printed = pd.DataFrame([[*cell, *map(score, row)] for cell, row in zip(wide.index, wide.to_numpy(), strict=True)])
+    printed.columns = pd.Index(["probe", "control", *layers])
+    caption = f"Accuracy by layer, N = {n} (chance {score(1 / n)}): {one_model(subject)}."
+    return PaperTable(printed, caption, "Intervals are in tables/probing.csv.", layers)

@@ -176,8 +176,8 @@ def below_chance_alone(records: Sequence[Mapping[str, Any]], similarity: str) ->
         return []
     worst = min(low, key=lambda r: float(r["accuracy"]))
     text = (
-        f"{similarity} reads below chance at {len(low)} layers (the least, {worst['accuracy']:.3f} at layer "
-        f"{worst['layer']}; chance is {1 / largest:.3f}): hard negatives are nearer to the query than the judged "
-        "passage; some may be relevant and not judged"
+        f"The similarity probe ({similarity}) reads below chance at {count(len(low), 'layer')} (the least, "
+        f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}): hard negatives are nearer "
+        "to the query than the judged passage; some may be relevant and not judged."
     )
     return [Statement("probing", CAUTION, text, ())]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
+
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.figures import retrieval_figures
@@ -12,8 +14,9 @@ from retroscope.analyses.retrieval.tables import names, retrieval_tables
 from retroscope.analyses.retrieval.words import statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics.comparison import compare_scores
-from retroscope.typesetting.documents import by_measure, measure_table
+from retroscope.typesetting.documents import by_measure, mean_records, measure_table
 from retroscope.typesetting.frames import rows
+from retroscope.typesetting.means import means_by
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
@@ -59,9 +62,16 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
     )
 
 
-def alone(measurement: Measurement, reading: Reading) -> Section:
+def alone(found: Measurement, reading: Reading) -> Section:
     """Return the means of one model by measure."""
-    return Section(document={"measures": measure_table(measurement.scores[MODEL], reading.subject.statistics)})
+    scores, settings = found.scores[MODEL], reading.subject.statistics
+    records = mean_records(scores, settings)
+    return Section(
+        tables={"retrieval": means_by("measure", records, reading.subject, "Retrieval")},
+        frames={"retrieval": pd.DataFrame(records)},
+        document={"measures": measure_table(scores, settings)},
+        printed=("retrieval",),
+    )
 
 
 REPORTER = Reporter(infer, report, alone)

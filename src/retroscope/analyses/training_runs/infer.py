@@ -64,11 +64,6 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
     )
 
 
-def without_controls(scores: Scores, probes: Any) -> Scores:
-    """Return the accuracies of some probes, (query, probe, passages, layer)."""
-    return replace(scores, values=scores.values.sel(probe=list(probes), control="none").drop_vars("control"))
-
-
 def _for_every_training(before: Scores, names: tuple[str, ...]) -> Scores:
     """Repeat the backbone's scores, once for each training."""
     wide = before.values.expand_dims({TRAINING: list(names)}).transpose("query", TRAINING, ...)

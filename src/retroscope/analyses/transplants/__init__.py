@@ -30,4 +30,5 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     reporter=_reporter,
     every_collection=True,
+    reads_vectors=False,
 )

@@ -4,9 +4,10 @@ from retroscope.cli import options as o
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
-from retroscope.cli.values import model_values
+from retroscope.cli.values import comma_separated, model_values
 
 EXAMPLE = "retroscope probe facebook/contriever --pooling mean --data beir:data/nq --probes cosine,bilinear"
+RANDOM_WEIGHTS = "random_weights"
 
 
 @flat()
@@ -23,10 +24,12 @@ def run(
 
     Probes of the vectors of every layer and their controls, with intervals.
     """
+    controls = comma_separated(probes.controls) or (RANDOM_WEIGHTS,)  # a protocol decides where none are named
     values = {
         "after": model_values(model, models.values()),
         **data.values(),
         "protocol": protocol,
         **probes.values(),
+        "random_weights": None if RANDOM_WEIGHTS in controls else False,
     }
     carry_out_study(values, all_but("probes"), options, output)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
+from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import answers_of, id_of, records_of, required_text, text_of
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
@@ -26,9 +26,9 @@ def read(path: Path, options: ReadOptions) -> Collection:
     return read_rows(path, FORMAT, options)
 
 
-def _example(row: Row, columns: Mapping[str, str]) -> Example:
+def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
     negatives = [columns[word] for word in ("hard_negative_ctxs", "negative_ctxs") if word in columns]
-    return Example(
+    return TrainingExample(
         Query("", required_text(row, columns["question"]), answers_of(row, columns.get("answers"))),
         _contexts(row, columns["positive_ctxs"]),
         tuple(p for column in negatives if column in row.values for p in _contexts(row, column)),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
+from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
@@ -28,9 +28,9 @@ def read(path: Path, options: ReadOptions) -> Collection:
     return read_rows(path, FORMAT, options)
 
 
-def _example(row: Row, columns: Mapping[str, str]) -> Example:
+def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
     passages = _passages(row, columns["passages"])
-    return Example(
+    return TrainingExample(
         Query(id_of(row, columns.get("query_id")), required_text(row, columns["query"])),
         tuple(Passage("", text) for text, selected in passages if selected),
         tuple(Passage("", text) for text, selected in passages if not selected),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import Example, RowFormat, read_rows, recognises_rows
+from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import numbered_texts, required_text
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
@@ -25,8 +25,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
     return read_rows(path, FORMAT, options)
 
 
-def _example(row: Row, columns: Mapping[str, str]) -> Example:
-    return Example(
+def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
+    return TrainingExample(
         Query("", required_text(row, columns["query"])),
         (Passage("", required_text(row, columns["positive"])),),
         tuple(Passage("", text) for text in numbered_texts(row, columns["negative"])),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.readers.examples import Example, Gathering, RowFormat, read_rows
+from retroscope.collection.readers.examples import Gathering, RowFormat, TrainingExample, read_rows
 from retroscope.collection.readers.fields import (
     answers_of,
     id_of,
@@ -76,8 +76,8 @@ def _corpus_beside(path: Path) -> Path:
     return corpora[0]
 
 
-def _legacy(row: Row, columns: Mapping[str, str]) -> Example:
-    return Example(
+def _legacy(row: Row, columns: Mapping[str, str]) -> TrainingExample:
+    return TrainingExample(
         Query(
             id_of(row, columns.get("query_id")),
             required_text(row, columns["query"]),
@@ -95,8 +95,8 @@ def _passages(row: Row, column: str) -> tuple[Passage, ...]:
     )
 
 
-def _version_2(row: Row, columns: Mapping[str, str]) -> Example:
-    return Example(
+def _version_2(row: Row, columns: Mapping[str, str]) -> TrainingExample:
+    return TrainingExample(
         Query(
             id_of(row, columns.get("query_id")),
             required_text(row, columns["query_text"]),

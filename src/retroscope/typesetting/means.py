@@ -1,0 +1,41 @@
+"""Means of one model's scores as a paper prints them: three decimals, with intervals and how they were made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import count, interval, score
+from retroscope.typesetting.subject import MODEL, Subject
+
+NUMERIC = ("mean", "interval")
+
+
+def means_by(dim: str, records: Sequence[Mapping[str, Any]], subject: Subject, what: str) -> PaperTable:
+    """Return a table with a row a label of one dimension, from `documents.mean_records`.
+
+    Args:
+        what: was measured, for the caption: "Retrieval".
+    """
+    label = subject.layer_label if dim == "layer" else str
+    printed = pd.DataFrame(
+        {
+            dim: [label(row[dim]) for row in records],
+            "mean": [score(row["mean"]) for row in records],
+            "interval": [interval(row["ci_low"], row["ci_high"]) for row in records],
+        }
+    )
+    return PaperTable(printed, f"{what}: {one_model(subject)}.", _covers(records, subject), NUMERIC)
+
+
+def one_model(subject: Subject) -> str:
+    """Return the names of the model and of the collection, for a caption."""
+    return f"{subject.side(MODEL).name} on {subject.collection.name}"
+
+
+def _covers(records: Sequence[Mapping[str, Any]], subject: Subject) -> str:
+    """What the intervals are of."""
+    queries = max((int(row["n"]) for row in records), default=0)
+    level = f"{100 * subject.statistics.level:g} %"
+    return f"Intervals: {level}, over {count(queries, 'query')}, not corrected for the number of rows."
