@@ -99,7 +99,7 @@ def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
 
 
 def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
-    """Return the precision of F: smaller differences of two values of F are rounding."""
+    """Return the precision of F: smaller differences between two values of F may be rounding."""
     return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
 

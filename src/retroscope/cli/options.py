@@ -112,7 +112,12 @@ Set = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    option("--cache", help="Folder of the vector stores", metavar="DIR", default="$RETROSCOPE_CACHE, or ~/.cache"),
+    option(
+        "--cache",
+        help="Folder for vectors that later runs reuse",
+        metavar="DIR",
+        default="$RETROSCOPE_CACHE, or ~/.cache",
+    ),
 ]
 Overwrite = Annotated[
     bool, option("--overwrite", help="Replace a finished study with other settings in the folder of --out")

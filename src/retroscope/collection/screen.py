@@ -13,7 +13,7 @@ ANSWER_ROOM = 100  # ranked passages looked into beyond the pool where answers a
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Ranked passages that nobody judged for the pair and that may be relevant, each counted once for a pair.
+    """Counts of ranked, unjudged passages that may be relevant, so are not used as negatives.
 
     Attributes:
         with_answer: number of passages that contain an answer of the query.

@@ -26,7 +26,9 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """
     n = len(x)
     if n < FEWEST or len(y) != n:
-        raise AnalysisError(f"{n} and {len(y)} texts", where="CKA", fix="give the same four or more texts")
+        raise AnalysisError(
+            f"{n} and {len(y)} texts cannot be compared", where="CKA", fix="give four texts or more, the same"
+        )
     # the estimate does not change with a shift; without one, large means would cancel digits
     x, y = (v.astype(np.float64) - v.mean(axis=0, dtype=np.float64) for v in (x, y))
     a, b = np.square(x).sum(axis=1), np.square(y).sum(axis=1)

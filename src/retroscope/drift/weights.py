@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of one matrix besides its size: 0 directions where nothing is; `by_row` with a row an output."""
+    """Statistics of one matrix to compute besides its size; `by_row`: each row is an output."""
 
     directions: int
     name: str

@@ -1,4 +1,4 @@
-"""Tally: the numbers of a running grid, added up label by label."""
+"""Tally: accuracies of a running grid, summed by label."""
 
 from dataclasses import dataclass, fields
 
@@ -31,7 +31,7 @@ class ProbePlan:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Return the probes with a test part."""
+        """Return the probes whose accuracy is measured: all but the code length."""
         return tuple(name for name in self.settings.chosen_probes if name != MDL)
 
     @property

@@ -1,4 +1,4 @@
-"""The error of a mean over queries that share passages.
+"""Standard error of a mean over queries that share passages.
 
 Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
 queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d

@@ -1,4 +1,4 @@
-"""The shipped pair: a backbone that read a world, the retriever fine-tuned from it, and the same one from scratch.
+"""The shipped models: a backbone that read a world, the retriever fine-tuned from it, and one trained from scratch.
 
 What each of them has seen is known: half of the people are in the pre-training text, and most, known or not, in the
 training questions. The three were made by `retroscope demo --retrain`.

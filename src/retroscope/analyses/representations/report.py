@@ -70,7 +70,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Return every number of the first collection, and of the others all but the map of layers."""
+    """Return the tables: every number of the first collection; of the others all but the layer-by-layer map."""
     first = result.first
     frames = {
         "similarity": first.drift.similarity,
