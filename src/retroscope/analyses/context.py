@@ -67,7 +67,7 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the same study on another of its collections; what was made is shared."""
+        """Return the context of another collection of the study; shared results stay shared."""
         return replace(self, collection=collection, first=first)
 
     def told(self, progress: Progress | None) -> "Context":
@@ -152,7 +152,7 @@ class Context:
         return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
 
     def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
-        """Return what every model and BM25 find in the whole collection: samples are filled from it.
+        """Return the search of the whole collection by every model and BM25, from which samples are filled.
 
         Args:
             measures: that the rankings must be deep enough for, besides those of the study.
@@ -174,7 +174,7 @@ def _identity(retriever: Retriever) -> tuple[Hashable, ...]:
 
 
 def tower_document(role: str, tower: TowerPlan) -> dict[str, Any]:
-    """Return what a plan says of one tower, JSON-like: texts, tokens, bytes, seconds, recipe."""
+    """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe."""
     inventory = tower.plan.inventory
     return {
         "model": role,

@@ -19,7 +19,7 @@ FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What was measured, before any test of it. The names are the analysis's own, e.g. "before" or "before/layers".
+    """Everything that one analysis measured, untested. The names are the analysis's own, e.g. "before" or "before/layers".
 
     Attributes:
         scores: name -> one number a query, labelled.

@@ -185,7 +185,7 @@ def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> N
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int]:
-    """Fill the aggregates from a state; (batches done, row_tokens).
+    """Fill the aggregates from a saved state; return (batches done, row_tokens).
 
     Raises:
         AnalysisError: if the file is damaged.

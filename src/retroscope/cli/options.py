@@ -120,7 +120,7 @@ Cache = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, option("--overwrite", help="Replace a finished study with other settings in the folder of --out")
+    bool, option("--overwrite", help="Overwrite a finished study in --out, even one with other settings")
 ]
 DryRun = Annotated[bool, option("--dry-run", help="Print the plan, with sizes and times, and stop")]
 Json = Annotated[bool, option("--json", help="Print one JSON document on standard output, and nothing else")]

@@ -27,7 +27,7 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     n = len(x)
     if n < FEWEST or len(y) != n:
         raise AnalysisError(
-            f"{n} and {len(y)} texts cannot be compared", where="CKA", fix="give four texts or more, the same"
+            f"{n} and {len(y)} texts cannot be compared", where="CKA", fix="give the same texts, at least four"
         )
     # the estimate does not change with a shift; without one, large means would cancel digits
     x, y = (v.astype(np.float64) - v.mean(axis=0, dtype=np.float64) for v in (x, y))

@@ -79,7 +79,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate what shared passages do to the mean of every cell; None where no two texts share one."""
+    """Estimate how shared passages change the standard error of each cell's mean; None if no two texts share one."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)

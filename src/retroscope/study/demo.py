@@ -103,7 +103,7 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
 
 
 def forget_places(model: Path, places: tuple[Path, ...]) -> None:
-    """Name what a model was made from without the folders that it lay in, which mean nothing to anybody else."""
+    """Name the model that another was trained from, without the folders of its path."""
     for file in (model / "README.md", model / ABOUT):
         text = file.read_text(encoding="utf-8")
         for place in places:

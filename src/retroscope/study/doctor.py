@@ -42,7 +42,7 @@ class Diagnosis:
 
 
 def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
-    """Look over every model, and the pair where there are two.
+    """Check every model, and the pair if there are two.
 
     Args:
         models: role -> what to load; the roles "before" and "after" are a pair.

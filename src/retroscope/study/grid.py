@@ -107,7 +107,7 @@ def prepare_grid(settings: GridSettings) -> Grid:
 
 
 def _check_levels(grid: Grid) -> None:
-    """Refuse, before anything is trained, what would fail in a later cell or train for no steps to speak of."""
+    """Refuse, before training, settings that would fail in a later cell or train for too few steps."""
     if n_processes() > 1:
         raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
     for strategy in grid.settings.strategies:

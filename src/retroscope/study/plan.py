@@ -44,7 +44,7 @@ class Step:
 
     @property
     def what(self) -> str:
-        """The analysis, and the collection where it is not the first."""
+        """Return the name of the analysis, and of the collection unless it is the first."""
         name = self.analysis.name
         return name if self.number == 0 else f"{name} on {self.context.collection.name}"
 

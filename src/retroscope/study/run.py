@@ -75,7 +75,7 @@ def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
 
 
 def forget(plan: StudyPlan) -> None:
-    """Remove what a run kept in the cache to go on from, once its study is saved."""
+    """Remove the stored measurements of a run from the cache, once its study is saved."""
     for step in plan.steps:
         if step.planned is not None:
             shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)

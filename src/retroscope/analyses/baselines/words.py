@@ -82,14 +82,14 @@ def share_left(row: Any) -> str:
 
 
 def _alike(found: BaselineResult, measure: str) -> Statement:
-    """Compare both at their best."""
+    """Compare backbone and retriever, each under its best variant."""
     effects, significant = _each_best(found, found.alike, measure)
     text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
     return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
 
 
 def _pre_training(found: BaselineResult, measure: str) -> Iterator[Statement]:
-    """Compare with a random-weight copy at its best: what words alone give."""
+    """Compare with the best variant of a random-weight copy, which can use word overlap only."""
     if found.pre_training is None:
         return
     effects, significant = _each_best(found, found.pre_training, measure)

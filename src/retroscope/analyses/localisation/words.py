@@ -44,7 +44,7 @@ AGREEMENTS = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of readi
 
 
 def localisation_statements(found: LocalisationResult) -> list[Statement]:
-    """Return where the instruments point, then what is needed and what suffices, and who agrees with that."""
+    """Describe where the instruments point, which blocks are necessary and sufficient, and which instruments agree."""
     kinds = [row for _, row in found.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
     return [*_named(found), *(_most(found, row) for row in kinds)]
 

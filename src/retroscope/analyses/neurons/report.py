@@ -62,14 +62,14 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
 
 
 def heat_map(protocol: str, made: NeuronAttribution) -> HeatMap:
-    """Return the layout of the protocol, at the largest threshold that was counted where its own was not."""
+    """Return the heat map of the protocol; if its threshold was not counted, with the largest one that was."""
     if protocol != PUBLISHED_PROTOCOL:
         return HeatMap()
     return PUBLISHED if PUBLISHED.value in made.thresholds else replace(PUBLISHED, value=made.thresholds[-1])
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Return what neurons say of a pair; what no ablation confirms is kept apart from what is confirmed."""
+    """Report the neurons of a pair; statements that no ablation confirms are separate."""
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -85,7 +85,7 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(found: Measurement, reading: Reading) -> Section:
-    """Return what the neurons of one model say, every statement with its doubts, and the counts as published."""
+    """Report the neurons of one model, with doubts, and with counts in the published layout."""
     result = _result_of_one(found, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)

@@ -126,12 +126,12 @@ class AblationCurves:
 
     @property
     def choosing_queries(self) -> int:
-        """Return how many of the measured queries had a part in choosing the neurons."""
+        """Count the measured queries that the attribution used."""
         return int(self.recipe.get("attributed_queries", 0))
 
     @property
     def confirms(self) -> bool:
-        """Return whether the top costs more than both controls, on queries that had no part in choosing it."""
+        """Return whether the top neurons cost more than both controls, on queries that the attribution did not use."""
         return self.harms and not self.choosing_queries
 
 

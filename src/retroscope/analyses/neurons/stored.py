@@ -100,5 +100,5 @@ def _ablation(found: Measurement, place: str) -> AblationCurves | None:
 
 
 def overlap_of(found: Measurement, tower: str) -> pd.DataFrame | None:
-    """Return how far both sides of a tower agree; None where they cannot be compared."""
+    """Return the overlap of both sides of a tower, or None if they cannot be compared."""
     return found.frames.get(f"{tower}/{OVERLAP}")

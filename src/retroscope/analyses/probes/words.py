@@ -126,7 +126,7 @@ def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
 
 
 def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Return whether a probe that never reads the query explains what is read at the peak."""
+    """State whether a probe that never reads the query explains the largest accuracy."""
     by_layer = result.similarity_rows()
     if by_layer.empty:
         return []

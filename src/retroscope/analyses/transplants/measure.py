@@ -113,7 +113,7 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
 
 
 def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
-    """Return what sampling changes for every intact receiver; empty if the whole corpus was searched."""
+    """Compare the measures on the sample and on the whole corpus, for every intact model; empty without a sample."""
     if whole is None:
         return []
     intact = {scores.recipe["receiver"]: scores.values.isel(transplant=0, drop=True) for scores, _ in hybrids.values()}

@@ -46,7 +46,7 @@ class _Cost:
 
 
 def check_names(n_blocks: int, settings: SweepSettings) -> None:
-    """Refuse a name that is none, before anything is encoded.
+    """Refuse unknown names of transplants before anything is encoded.
 
     Raises:
         SettingsError: that names it.

@@ -126,7 +126,7 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _without_spread(found: pd.DataFrame, level: float) -> str:
-    """Name the places whose random changes are too few and all have one effect, and how many can show anything."""
+    """Name the places whose random changes are too few for a test, and state how many draws a test needs."""
     draws = int(found["draws"].iloc[0])
     least = math.floor(round(len(found) / level, 9))  # Holm: places / (draws + 1) < level
     equal = found[found["random_lowest"] == found["random_highest"]]
