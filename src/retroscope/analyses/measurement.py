@@ -19,7 +19,7 @@ FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Everything that one analysis measured, untested. The names are the analysis's own, e.g. "before" or "before/layers".
+    """Everything that one analysis measured, untested. Names are those of the analysis, e.g. "before/layers".
 
     Attributes:
         scores: name -> one number a query, labelled.

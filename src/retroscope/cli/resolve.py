@@ -54,7 +54,7 @@ def resolved(
 def resolve_as(
     kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
 ) -> Kind:
-    """Return settings of another kind in the same way; they know no protocols."""
+    """Return settings that have no protocols, merged in the same way."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
     return read_as(kind, changed(values, assignments or ()), _where(settings_file))
 

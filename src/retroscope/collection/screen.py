@@ -56,7 +56,7 @@ class Screen:
         return stays
 
     def room(self, query_id: str) -> int:
-        """Return how much deeper to look for this query than where nothing is screened."""
+        """Return how many more ranked passages this query needs because some are screened out."""
         query = self.collection.queries[query_id]
         return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 
