@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One text (`norm`) or one query (`score`, `margin`).
+    """One example of an attribution: a text (`norm`), or a query with its passages (`score`, `margin`).
 
     Attributes:
         id: of the text or the query.

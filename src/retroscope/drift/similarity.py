@@ -64,7 +64,7 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
-    """Centre and scale an array to Frobenius norm 1, in at most as many dimensions as texts (Procrustes is unchanged)."""
+    """Centre and scale to Frobenius norm 1, in at most as many dimensions as texts (Procrustes is unchanged)."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     size = np.linalg.norm(centred)
     if not size > 0:

@@ -79,7 +79,7 @@ class ProbeTally:
     def add_outcome(
         self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the outcome of a probe under one split; `labels` are its probe and layer, `controls` label its first axis."""
+        """Add the outcome of one probe and layer (`labels`) under one split; `controls` label its first axis."""
         cell = {**labels, "control": list(controls)}
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))

@@ -57,7 +57,9 @@ class GridSettings:
         for name in ("objectives", "reinitialise", "strategies", "labels", "seeds", "measures"):
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
-            raise SettingsError("objectives without a pre-training", fix="say pretraining: text, shape, tokenizer ...")
+            raise SettingsError(
+                "objectives without a pre-training", fix="add `pretraining` with text, shape and tokenizer"
+            )
         if not self.backbones and not self.objectives:
             raise SettingsError("there is no backbone", fix="name one, or objectives to pre-train with")
         both = set(self.backbones) & set(self.objectives)
