@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """What measuring one analysis on one collection takes, known before it starts.
+    """Plan of one analysis on one collection: its lines, time, and prepared work.
 
     Attributes:
         lines: the same in words, a line a thing; printed by `--dry-run`.

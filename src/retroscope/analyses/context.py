@@ -40,7 +40,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an analysis measures with. Plans, vectors, copies with random weights and negatives are made once a study.
+    """The models, collection, settings and cache of an analysis. Shared results are made once a study.
 
     Attributes:
         models: "before" (the backbone) and "after" (the retriever), or "model" alone.
@@ -67,7 +67,7 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the same study on another of its collections; what was made is shared."""
+        """Return the context of another collection of the study; shared results stay shared."""
         return replace(self, collection=collection, first=first)
 
     def told(self, progress: Progress | None) -> "Context":
@@ -152,7 +152,7 @@ class Context:
         return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
 
     def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
-        """Return what every model and BM25 find in the whole collection: samples are filled from it.
+        """Return the search of the whole collection by every model and BM25, from which samples are filled.
 
         Args:
             measures: that the rankings must be deep enough for, besides those of the study.
@@ -162,7 +162,7 @@ class Context:
         return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
-        """What was made under a key, made now if it was not: for this collection, or for all (`everywhere`)."""
+        """Return the value of a key, made on the first call: for this collection, or for all (`everywhere`)."""
         whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()
@@ -174,7 +174,7 @@ def _identity(retriever: Retriever) -> tuple[Hashable, ...]:
 
 
 def tower_document(role: str, tower: TowerPlan) -> dict[str, Any]:
-    """Return what a plan says of one tower, JSON-like: texts, tokens, bytes, seconds, recipe."""
+    """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe."""
     inventory = tower.plan.inventory
     return {
         "model": role,

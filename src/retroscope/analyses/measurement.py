@@ -19,7 +19,7 @@ FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What was measured, before any test of it. The names are the analysis's own, e.g. "before" or "before/layers".
+    """Everything that one analysis measured, untested. Names are those of the analysis, e.g. "before/layers".
 
     Attributes:
         scores: name -> one number a query, labelled.
@@ -108,7 +108,7 @@ def _datasets(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, xr.Data
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The path of a file in a folder, whose own folder is made where its name has one."""
+    """Return the path of a file in a folder, and make the folder of the file."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,4 +1,4 @@
-"""Section: what an analysis says in a report. Reading: what it may look at for that."""
+"""Section: what an analysis reports. Reading: what it may use for that."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """What an analysis says.
+    """The report of one analysis.
 
     Attributes:
         statements: its conclusions, in reading order.
@@ -55,7 +55,7 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What an analysis may look at when it reports: what was studied, and what the analyses that it needs found.
+    """The input of a report: the subject of the study, and results and sections of the analyses that it needs.
 
     Attributes:
         subject: models, collections, statistics.

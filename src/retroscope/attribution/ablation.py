@@ -74,13 +74,13 @@ def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DE
 
 
 def _over_tokens(values: Tensor, mask: Tensor) -> tuple[Float[Tensor, "neuron"], Float[Tensor, "neuron"]]:
-    """The sums over real tokens of the values and of their squares; OPT has texts and tokens in one dimension."""
+    """Sum the values and their squares over real tokens; OPT has texts and tokens in one dimension."""
     real = values.reshape(-1, values.shape[-1])[mask.reshape(-1)].double()
     return real.sum(0), (real**2).sum(0)
 
 
 def _deviation(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """sqrt(E x^2 - (E x)^2); rounding below 0 is 0."""
+    """Return sqrt(E x^2 - (E x)^2), with 0 for what rounding makes negative."""
     return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)))
 
 

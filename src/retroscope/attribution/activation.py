@@ -1,4 +1,4 @@
-"""Activation times gradient: what F loses, to first order, when a neuron is set to zero. One backward, no path.
+"""Activation times gradient: the change of F, to first order, when a neuron is set to zero. One backward pass.
 
 For z = W x + b of the intact network: signed_i = sum over tokens t of z_ti dF/dz_ti, the first term of the Taylor
 series of F(z) - F(z_i = 0) (Molchanov et al. 2017, arXiv 1611.06440, eq. 8, before its absolute value).

@@ -1,4 +1,4 @@
-"""Aggregates over examples, added batch by batch: nothing grows with the texts but one row of statistics an example."""
+"""Aggregates over examples, added batch by batch; memory grows by one row of statistics an example."""
 
 import zipfile
 import zlib
@@ -108,7 +108,7 @@ def _add_finite(sums: Aggregates, index: Int[np.ndarray, "example"], values: Val
 def _add_neurons(
     sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """One site's sums over examples."""
+    """Add one site's sums over examples."""
     row, half = site.block, torch.from_numpy(sums.half[index]).to(share.device)
     known = torch.nan_to_num(share.double(), nan=0.0)
     signed = found.signed.double()
@@ -140,7 +140,7 @@ def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "example
 def _add_statistics(
     sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """One site's statistics of each example."""
+    """Add one site's statistics of each example."""
     unknown = share[:, 0].isnan()
     stats = {
         r.CHANGE: found.end - found.start,
@@ -185,7 +185,7 @@ def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> N
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int]:
-    """Fill the aggregates from a state; (batches done, row_tokens).
+    """Fill the aggregates from a saved state; return (batches done, row_tokens).
 
     Raises:
         AnalysisError: if the file is damaged.

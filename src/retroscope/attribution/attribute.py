@@ -83,7 +83,7 @@ def attribute_neurons(
 
 
 def _run(plan: AttributionPlan, state: Path | None, progress: Count | None) -> NeuronAttribution:
-    """From where the state stands to the end; the finished state stays, and the same plan then takes no time."""
+    """Continue from the saved state to the end; the finished state stays, so that the same plan is only read."""
     sums = _begin(plan)
     done, row_tokens = load_state(state, sums) if state and state.exists() else (0, plan.row_tokens)
     saved, effect = time.monotonic(), _precision_effect(plan) if plan.settings.precision != "float32" else None
@@ -106,7 +106,7 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """A batch's values and noise levels; where memory does not suffice, in two halves or with half the rows.
+    """Return a batch's values and noise levels; if memory is short, in two halves or with half the rows.
 
     What a batch's texts take is their recorded pass, what the rows take is the scaled network.
     """
@@ -135,7 +135,7 @@ def _fitting(
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """The plan with its memory and time: one node of the longest batch's first example, then a typical batch.
+    """Measure memory and time of the plan: one node of the longest batch's first example, then a typical batch.
 
     A rule that is refined takes as many nodes as an example needs, so that its time is an estimate from one example.
     """
@@ -164,7 +164,7 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
 
 
 def _timed_sites(plan: AttributionPlan) -> tuple[tuple[Site, ...], tuple[Site, ...], float]:
-    """The sites whose graph is the largest, those that are timed, and by how much their time is multiplied.
+    """Return the site with the largest graph, the sites to time, and the factor from their time to that of all.
 
     A site alone costs what lies above it, so the lowest layer has the largest graph and the middle ones cost the mean.
     Methods that treat all sites at once are tried whole.
@@ -178,7 +178,7 @@ def _timed_sites(plan: AttributionPlan) -> tuple[tuple[Site, ...], tuple[Site, .
 
 
 def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "example"]:
-    """What rounding alone may do to each example's F: the encoder's tolerance times the lengths that F is made of."""
+    """Bound the rounding error of each example's F: the encoder's tolerance times the lengths of its vectors."""
     asked, relative = work.objective, rounding(plan.encoder, plan.settings)
     if asked.other is None:
         return next(iter(values.values())).end.abs() * relative
@@ -198,7 +198,7 @@ def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
 
 
 def _precision_effect(plan: AttributionPlan) -> float:
-    """Mean relative difference of the magnitudes to float32, on the typical batch."""
+    """Return the mean relative difference of the magnitudes to float32, on the typical batch."""
     batch = plan.batches[len(plan.batches) // 2]
     fast, *_ = _fitting(plan, batch, plan.row_tokens)
     exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision="float32")), batch, plan.row_tokens)

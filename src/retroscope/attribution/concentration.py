@@ -1,4 +1,4 @@
-"""Concentration: how few neurons hold how much of an attribution, without any threshold.
+"""Concentration: which share of an attribution lies in how few neurons, without any threshold.
 
 Values are magnitudes, none negative. A row of zeros (a matrix whose output cannot reach F) is not concentrated in
 any degree: it gives NaN, as does a row that holds NaN.

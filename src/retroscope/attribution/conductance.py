@@ -1,4 +1,4 @@
-"""Conductance of a neuron: what flows through it while the input of the first block grows from 0 to what it is.
+"""Conductance: the part of F's change that passes through a neuron while the input of block 1 is scaled from 0 to 1.
 
 Dhamdhere, Sundararajan and Yan 2019 (arXiv 1805.12233, eq. 2; for a straight path from a zero baseline):
     conductance_i = sum over tokens t of the integral of dF/dy_ti dy_ti/dalpha, y = W x + b of the neuron,
@@ -64,7 +64,7 @@ def partition(rule: Rule) -> Float[np.ndarray, "node"]:
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """The sum over the steps so far of some texts at one site, and what the last node gave."""
+    """The sum over the steps so far, for some texts at one site, and the outputs at the last node."""
 
     total: Float[Tensor, "text token neuron"]
     slope: Float[Tensor, "1 text token neuron"]
@@ -72,7 +72,7 @@ class _Flow:
 
 
 def _further(flow: _Flow | None, seen: Seen, from_zero: bool) -> _Flow:
-    """The sum with the steps of another pass, from the last node of the one before.
+    """Add the steps of another pass, which starts at the last node of the pass before.
 
     Args:
         from_zero: the first step begins at alpha = 0.

@@ -1,4 +1,4 @@
-"""Examples: what one row of an attribution is about, and the texts and vectors that its F is made of."""
+"""Examples: the text or query of one row of an attribution, with the texts and vectors that define its F."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One text (`norm`) or one query (`score`, `margin`).
+    """One example of an attribution: a text (`norm`), or a query with its passages (`score`, `margin`).
 
     Attributes:
         id: of the text or the query.
@@ -96,13 +96,13 @@ def with_shared_negatives(
 
 
 def _attributed(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[Candidates]:
-    """The first candidates of every judged query that can be attributed, as many as are drawn."""
+    """Return the first candidates of every judged query that can be attributed, up to the limit."""
     first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
     return _drawn([first[query] for query in collection.judged_queries if query in first], settings)
 
 
 def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Example]:
-    """The distinct queries, or the distinct relevant passages."""
+    """Return the distinct queries, or the distinct relevant passages."""
     if tower == "query":
         ids = list(dict.fromkeys(c.query_id for c in candidates))
         return text_examples(ids, [collection.queries[i].text for i in ids])
@@ -134,7 +134,7 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
 def _compared(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: NeuronSettings
 ) -> list[Example]:
-    """Examples of `score` and `margin`."""
+    """Return the examples of `score` and `margin`."""
     negatives = settings.negatives if settings.target == "margin" else 0
     queries, passages = _both_vectors(retriever, collection, chosen, negatives)
     examples = []
@@ -148,7 +148,7 @@ def _compared(
 def _example(
     collection: Collection, c: Candidates, hard: str | None, vectors: tuple[Vector, dict[str, Vector]], tower: str
 ) -> Example:
-    """One query's example; `hard` is the negative to subtract, None for `score`."""
+    """Return the example of one query; `hard` is the negative to subtract, None for `score`."""
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
@@ -161,14 +161,14 @@ def _example(
 def _both_vectors(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
-    """Vectors of the queries, and of their relevant passages and first negatives, by id."""
+    """Return the vectors of the queries, and of their relevant passages and first negatives, by id."""
     wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
     passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
     return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages
 
 
 def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[str, Vector]:
-    """Final vectors by id, of unit length where the retriever compares by cosine."""
+    """Return final vectors by id, of unit length if the retriever compares by cosine."""
     encoder = retriever.tower(tower)
     final = final_vectors(encoder, tokenise(encoder, list(texts.values())))
     ready = normalize(final, dim=-1) if retriever.similarity == "cosine" else final

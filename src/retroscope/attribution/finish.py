@@ -1,4 +1,4 @@
-"""From sums over examples to what an attribution says, with the reasons not to trust it."""
+"""Results of an attribution from sums over examples, with the reasons to doubt them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -50,20 +50,20 @@ def finished(
 
 
 def _passages(plan: AttributionPlan) -> dict[str, Any]:
-    """Which passages each query was attributed with; nothing for `norm`, whose examples are texts."""
+    """Return the passages that each query was attributed with; empty for `norm`, whose examples are texts."""
     run = {"positive": [u.positive for u in plan.examples], "negative": [u.negative for u in plan.examples]}
     named = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}[plan.settings.target]
     return {name: (QUERY, run[name]) for name in named}
 
 
 def _shared(plan: AttributionPlan) -> dict[str, tuple[str, ...]]:
-    """Query id -> the passages whose scores were attributed; nothing for `norm`, whose examples are texts."""
+    """Map each query id to its attributed passages; empty for `norm`, whose examples are texts."""
     named = [(example.id, tuple(p for p in (example.positive, example.negative) if p)) for example in plan.examples]
     return {query: passages for query, passages in named if passages}
 
 
 def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
-    """One part's aggregates."""
+    """Return the aggregates of one part."""
     arrays, settings = sums.arrays, sums.settings
     finite = ~arrays["lost"]
     sound = finite & ~arrays["noise"]
@@ -85,7 +85,7 @@ def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
 
 
 def _over(total: Float[np.ndarray, "*shape"], count: int) -> Float[np.ndarray, "*shape"]:
-    """A mean; NaN of nothing."""
+    """Return a mean, or NaN if there is nothing to average."""
     return total / count if count else np.full_like(total, np.nan)
 
 
@@ -116,7 +116,7 @@ def _recipe(plan: AttributionPlan) -> dict[str, Any]:
 
 
 def _facts(sums: Aggregates) -> dict[str, Any]:
-    """What was found about F itself and about the integral's error."""
+    """Record the values of F and the errors of the integral."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
         names = ("f_mean", "f_deviation", "f_variation", "gap_median", "gap_largest", "gap_judged", "gap_site")
@@ -140,7 +140,7 @@ def _facts(sums: Aggregates) -> dict[str, Any]:
 def _completeness(
     parts: Sequence[str], by_site: SiteGaps, nodes: Float[np.ndarray, "part layer"]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Each part's gaps by layer, what each layer holds of its attribution, and the nodes that each took."""
+    """Return completeness gaps by part and layer, each layer's share of the attribution, and numbers of nodes."""
     columns = {"gap": by_site.median, "gap_worst": by_site.worst, "share": by_site.weight, "nodes": nodes}
     return {
         part: {name: [None if np.isnan(x) else float(x) for x in values[k]] for name, values in columns.items()}

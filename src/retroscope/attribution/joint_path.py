@@ -1,4 +1,4 @@
-"""Joint-path integrated gradients: every FFN matrix asked for is scaled from 0 to 1 together with all others.
+"""Joint-path integrated gradients: all FFN matrices are scaled from 0 to 1 together.
 
 For z = W x + b of a site, x now depending on alpha, too, and g = dF / d(alpha z):
     dF/dalpha = sum over sites, tokens t and neurons i of g_ti(alpha) z_ti(alpha).
@@ -34,7 +34,7 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """What some nodes add to one example at one site; rows are its (node, text, token)s.
+    """The contribution of some nodes to one example at one site; its rows are (node, text, token).
 
     Attributes:
         gradient: g, weighted by the rule.
@@ -45,11 +45,11 @@ class _Piece:
     outputs: Float[Tensor, "row neuron"]
 
     def signed(self) -> Float[Tensor, "neuron"]:
-        """Part of the integral of g z."""
+        """Return the contribution to the integral of g z."""
         return torch.einsum("rn,rn->n", self.gradient.double(), self.outputs.double())
 
     def slope(self) -> Float[Tensor, "neuron input"]:
-        """Part of the integral of dF/dW."""
+        """Return the contribution to the integral of dF/dW."""
         return self.gradient.T @ self.inputs
 
 

@@ -1,4 +1,4 @@
-"""How much memory the passes of the scaled network take: measured on a text, not guessed from a configuration."""
+"""Memory of the passes of the scaled network, measured on a text and not derived from a configuration."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -22,7 +22,7 @@ from retroscope.encoders.heads import Normalize
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What is asked of the texts of one batch.
+    """The scalar F of each example of one batch.
 
     An example is what one row of the result is about: a text (`norm`), or a query (`score`, `margin`); the margin of a
     query on the passage tower has two texts.

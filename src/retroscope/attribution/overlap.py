@@ -1,4 +1,4 @@
-"""Overlap: do two retrievers use the same neurons? Read against how well each agrees with itself.
+"""Overlap of the top neurons of two retrievers, compared with the overlap of two halves of one retriever.
 
 A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
 order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
@@ -34,7 +34,7 @@ Halves = Float[np.ndarray, "half neuron"]
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """How far two attributions name the same neurons.
+    """The overlap of two attributions, by site and overall.
 
     Attributes:
         table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
@@ -120,7 +120,7 @@ def chance_jaccard(n: int, k: int) -> float:
 
 
 def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
-    """Part, layer, whole and halves of every site, then of every part, then of everything."""
+    """Yield part, layer, values and halves of every site, then of every part, then of everything."""
     whole, halves = BY[by]
     parts = []
     for part, table in made.neurons.items():

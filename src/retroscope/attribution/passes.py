@@ -1,4 +1,4 @@
-"""One pass of the whole network over (text, node) rows, with what every site was given, gave, and the slope of F there.
+"""One pass of the whole network over (text, node) rows; it records inputs, outputs and the gradient of F at every site.
 
 `weight_path` needs the network above one site only; the other methods change what lies below as well.
 """
@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """F of every row, each text's own share of it, and the sites."""
+    """F of every row, the share of each text, and the records of the sites."""
 
     shares: Float[Tensor, "node text"]
     sites: Mapping[Site, Seen]
@@ -42,7 +42,7 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """What runs at once, some texts at some nodes of the path: a row each, ordered by node and then by text.
+    """The texts and nodes of the path of one pass: one row each, ordered by node and then by text.
 
     Attributes:
         scaled: what the nodes multiply: "sites" (W x + b of all sites together) or "layer 0" (what block 1 is given).
@@ -70,7 +70,7 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class _Tap:
-    """What the sites gave (`raw`), and what the network was given in its place (`used`)."""
+    """Recorded outputs of the sites (`raw`), and the values that replace them in the network (`used`)."""
 
     work: Work
     along: Stretch
@@ -78,7 +78,7 @@ class _Tap:
     used: dict[Site, Tensor] = field(default_factory=dict)
 
     def edit(self, path: str, output: Tensor) -> Tensor:
-        """The output of the module at `path`, of which one half may be left as it is."""
+        """Replace the output of the module at `path`, or one half of it."""
         sites = {site.half: site for site in self.work.sites if site.path == path}
         halves = [output] if None in sites else list(output.chunk(2, dim=-1))
         for half, site in sites.items():
@@ -122,7 +122,7 @@ def _modules(work: Work) -> dict[str, nn.Module]:
 
 
 def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
-    """Each row's share of F."""
+    """Return the share of F of each row."""
     encoder, index = work.encoder, along.index
     batch = Batch(work.batch.ids[index], work.batch.mask[index], work.batch.pooled[index])
     with work.cast(), _layer_0(work, along):

@@ -1,4 +1,4 @@
-"""What every attribution method shares: the work it is given and what it returns."""
+"""Types and steps that all attribution methods share: their input (`Work`) and output (`SiteValues`)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,7 +27,7 @@ RESOLUTION = 8  # in rounding errors of one operation: two values of F that are 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One batch of texts and what is wanted of it.
+    """One batch of texts, its objective and its settings.
 
     Attributes:
         rows: how many (text, node) pairs are run at a time; changes memory and speed, not the result.
@@ -55,7 +55,7 @@ class Work:
 
 @contextmanager
 def _tensor_cores() -> Iterator[None]:
-    """Matrix products of float32 numbers in TF32 while the context is open."""
+    """Compute float32 matrix products in TF32 while the context is open."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
@@ -99,7 +99,7 @@ def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
 
 
 def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
-    """How exactly F can be told at all: a difference of two values of F means nothing below that."""
+    """Return the precision of F: smaller differences between two values of F may be rounding."""
     return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
 
@@ -128,7 +128,7 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
 
 def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
-    """Examples whose gap is above the tolerance, and above what the precision can tell of F at all."""
+    """Return the examples whose gap exceeds the tolerance and the precision of F."""
     told = _told(values, PRECISIONS[work.precision] or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
@@ -149,7 +149,7 @@ def joined(parts: Sequence[Values]) -> Values:
 
 
 def _replaced(found: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
-    """`found` with the rows of `examples` replaced."""
+    """Return `found` with the rows of `examples` replaced."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
         values = getattr(found, name).clone()

@@ -1,4 +1,4 @@
-"""What an attribution will do: examples in batches, and the work of each batch."""
+"""Plan of an attribution: examples in batches, and the work of each batch."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ PADDING = 0.1  # share of a batch that may be padding
 
 @dataclass(frozen=True, eq=False)
 class AttributionPlan:
-    """What an attribution will do, how long and how large.
+    """The plan of an attribution, with its time and size.
 
     Attributes:
         batches: the examples of each batch.

@@ -1,4 +1,4 @@
-"""What an attribution says: one row of statistics an example, one row of aggregates a neuron. No torch."""
+"""Result of an attribution: one row of statistics an example, one row of aggregates a neuron. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

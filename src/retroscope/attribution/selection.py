@@ -1,4 +1,4 @@
-"""Selection: which neurons to ablate, by their attribution, and what to hold that choice against."""
+"""Selection of neurons to ablate, by their attribution, and of controls."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class NeuronSet:
         return tuple(sorted({layer for layers in self.neurons.values() for layer, some in layers.items() if some}))
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of neurons."""
         return sum(len(some) for layers in self.neurons.values() for some in layers.values())
 
 
@@ -155,7 +155,7 @@ def shared(one: NeuronSet, two: NeuronSet) -> float:
 
 
 def _top(ranking: Ranking, k: int) -> list[Int[np.ndarray, "chosen"]]:
-    """Of each site, its neurons among the `k` largest of all."""
+    """Return the neurons of each site that are among the `k` largest of all."""
     best = np.argsort(-np.concatenate(ranking.values), kind="stable")[:k]
     ends = np.cumsum([0, *map(len, ranking.values)])
     return [best[(best >= start) & (best < stop)] - start for start, stop in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""What a user may choose about neuron attribution: one settings object for the whole room. No torch."""
+"""Settings of neuron attribution. No torch."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ RULES = {
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronSettings:
-    """How neurons are attributed.
+    """Settings of neuron attribution.
 
     Attributes:
         method: a name in `METHOD_NAMES`.

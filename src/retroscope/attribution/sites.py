@@ -79,7 +79,7 @@ def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
 
 
 def _roles(encoder: Encoder) -> dict[str, tuple[str, int | None]]:
-    """Part -> its name in the layout, and which half of the module it is."""
+    """Map each part to its name in the layout, and to its half of the module."""
     layout = encoder.anatomy.layout
     if layout.fused_gate:
         return {"intermediate": ("ffn_in", 0), "up": ("ffn_in", 1), "output": ("ffn_out", None)}

@@ -1,4 +1,4 @@
-"""Trace: one forward pass of a batch with everything recorded that running its upper part again takes."""
+"""Trace: one forward pass of a batch, recorded so that its upper part can run again."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ class Trace:
         return self._by_text(site.units(self.calls.only(site.path).value))
 
     def _by_text(self, values: Tensor) -> Tensor:
-        """With texts and tokens apart; OPT puts them in one dimension."""
+        """Reshape to texts and tokens; OPT has them in one dimension."""
         return values.reshape(*self.pooled.shape, values.shape[-1])
 
 
@@ -120,7 +120,7 @@ def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
 
 @contextmanager
 def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
-    """Attention answers from the record; so do the FFN matrices that do not read what `site` gives."""
+    """Answer attention from the record, and the FFN matrices whose input does not depend on `site`."""
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
     modules = {attention: _attention(encoder, site.layer)}
@@ -135,7 +135,7 @@ def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iter
 
 
 def _as_recorded(output: Any, rows: Rows) -> Any:
-    """What attention returned, for these rows: hidden states first, in some families with more behind them."""
+    """Return the recorded output of attention for these rows: hidden states, and more in some families."""
     if isinstance(output, Tensor):
         return rows.take(output)
     return (rows.take(first_tensor(output[:1])), *rows.of(output[1:]))
@@ -151,7 +151,7 @@ def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Ro
 
 
 def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
-    """The output of the whole module, of which `values` may be one half."""
+    """Return the output of the whole module; `values` may be one half of it."""
     if site.half is None:
         return values
     recorded = _chosen(record.calls.only(site.path).value, record, rows)
@@ -165,5 +165,5 @@ def _chosen(recorded: Tensor, record: Trace, rows: Rows) -> Tensor:
 
 
 def _tail(recorded: Tensor) -> tuple[int, ...]:
-    """Shape after the first dimension: [token, example], or [example] where texts and tokens are one dimension."""
+    """Return the shape after the first dimension: [token, hidden], or [hidden] if texts and tokens share it."""
     return tuple(recorded.shape[1:])

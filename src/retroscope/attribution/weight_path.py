@@ -1,4 +1,4 @@
-"""Weight-path integrated gradients of every FFN matrix alone, exactly, from cached inputs.
+"""Weight-path integrated gradients of each FFN matrix alone, exact, from cached inputs.
 
 Published (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2): scale W and b of one matrix by
 alpha, average dF/dW over alphas, multiply by W. For z = W x + b, scaling W and b is scaling z, and x does not
@@ -74,7 +74,7 @@ def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, examples: list[i
 
 
 def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Tensor, "text"]) -> Integral:
-    """The gradients of all nodes, weighted and summed in float32."""
+    """Weight the gradients of all nodes and sum them in float32."""
     outputs = record.outputs(site)
     total = torch.zeros(len(texts), *outputs.shape[1:], device=outputs.device)
     shares = torch.zeros(len(rule.nodes), len(texts), device=outputs.device)
@@ -90,7 +90,7 @@ def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Ten
 def _gradient(
     work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"], alphas: Float[Tensor, "node"]
 ) -> tuple[Float[Tensor, "node text"], Float[Tensor, "node text token neuron"]]:
-    """Each text's share of F, and its gradient to what the scaled matrix gives."""
+    """Return the share of F of each text, and its gradient with respect to the outputs of the scaled matrix."""
     outputs = record.outputs(site)[texts]
     shape = (len(alphas), *outputs.shape)
     scaled = (alphas.view(-1, 1, 1, 1) * outputs).flatten(0, 1).to(outputs.dtype).requires_grad_()
@@ -104,7 +104,7 @@ def _gradient(
 
 @torch.no_grad()
 def _at_zero(work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
-    """Each text's share of F with the matrix removed."""
+    """Return the share of F of each text with the matrix removed."""
     shares = []
     for here in torch.split(texts, max(1, work.rows)):
         nothing = torch.zeros_like(record.outputs(site)[here])

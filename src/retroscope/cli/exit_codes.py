@@ -1,4 +1,4 @@
-"""The exit codes of the command line: docs/reference/json.md tells a reader of scripts the same."""
+"""The exit codes of the command line; docs/reference/json.md lists them."""
 
 DONE, UNSOUND, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 

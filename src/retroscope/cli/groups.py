@@ -45,12 +45,12 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
 
 
 def _annotations(run: CommandFunction) -> dict[str, Any]:
-    """The annotation of every parameter, `Annotated` kept."""
+    """Return the annotation of every parameter, with its `Annotated`."""
     return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}
 
 
 def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
-    """Every option of a command, those of its groups in their place."""
+    """Yield every option of a command; options of a group stand in the place of the group."""
     defaults = {name: parameter.default for name, parameter in signature(run).parameters.items()}
     for name, kind in kinds.items():
         if name in groups:
@@ -60,7 +60,7 @@ def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str
 
 
 def _options_of(group: Any) -> Iterator[Parameter]:
-    """The options of a group, under its heading."""
+    """Return the options of a group, under its heading."""
     kinds = get_type_hints(group, include_extras=True)
     for field in fields(group):
         annotation = _under(getattr(group, "HEADING", None), kinds[field.name])
@@ -74,7 +74,7 @@ def _default(group: Any, field: Field[Any]) -> Any:
 
 
 def _under(heading: str | None, annotation: Any) -> Any:
-    """The annotation of an option, with the heading that it stands under."""
+    """Return the annotation of an option, with its heading."""
     if heading is None or get_origin(annotation) is not Annotated:
         return annotation
     kind, *others = get_args(annotation)
@@ -96,7 +96,7 @@ def _refuse_duplicates(run: CommandFunction, options: list[Parameter]) -> None:
 
 
 def _spellings(info: OptionInfo) -> list[str]:
-    """What is typed for an option: `--name`, and `--no-name` after a slash."""
+    """Return the names of an option: `--name`, and `--no-name` after a slash."""
     declared = (info.default, *(info.param_decls or ()))  # typer keeps the first under `default`
     return [part for text in declared if isinstance(text, str) for part in text.split("/")]
 

@@ -1,4 +1,4 @@
-"""The command line: the API's words, one thin file a command.
+"""The command line: one subcommand a file in `commands/`, named like the functions of the API.
 
 Nothing here imports torch; a command imports what it needs when it runs.
 """
@@ -41,7 +41,7 @@ def make_app() -> typer.Typer:
 
 
 def _commands() -> tuple[ModuleType, ...]:
-    """The modules of the commands, in the order of the help text."""
+    """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
         ablate,
         compare,

@@ -112,10 +112,15 @@ Set = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    option("--cache", help="Folder of the vector stores", metavar="DIR", default="$RETROSCOPE_CACHE, or ~/.cache"),
+    option(
+        "--cache",
+        help="Folder for vectors that later runs reuse",
+        metavar="DIR",
+        default="$RETROSCOPE_CACHE, or ~/.cache",
+    ),
 ]
 Overwrite = Annotated[
-    bool, option("--overwrite", help="Replace a finished study with other settings in the folder of --out")
+    bool, option("--overwrite", help="Overwrite a finished study in --out, even one with other settings")
 ]
 DryRun = Annotated[bool, option("--dry-run", help="Print the plan, with sizes and times, and stop")]
 Json = Annotated[bool, option("--json", help="Print one JSON document on standard output, and nothing else")]
@@ -160,7 +165,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The collection, and what is kept of it."""
+    """The collection, and which of its queries are used."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -179,7 +184,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """What is probed."""
+    """Settings of the probes."""
 
     HEADING: ClassVar[str] = "Probes"
 
@@ -230,7 +235,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where settings and vectors come from."""
+    """Settings, cache and dry run."""
 
     settings: SettingsFile = None
     assignments: Set = None
@@ -239,7 +244,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What is written and printed."""
+    """Output folder, and how the result is printed."""
 
     out: Out = None
     overwrite: Overwrite = False
@@ -249,7 +254,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What is written and printed where there is always a report."""
+    """Output folder of a command that always writes a report."""
 
     out: RequiredOut
     overwrite: Overwrite = False

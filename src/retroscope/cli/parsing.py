@@ -1,4 +1,4 @@
-"""How a command line is read and its help laid out: what typer accepts silently is refused here."""
+"""Parsing of the command line and layout of its help; refuses mistakes that typer would accept silently."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -73,7 +73,7 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Words that look like options and were left over for arguments; after `--` nothing is an option."""
+    """Return the words that look like options but are left over as arguments; after `--` nothing is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's
@@ -85,7 +85,7 @@ def _unknown(
 
 
 def _takes_one(parameter: Any) -> bool:
-    """Whether a second value would silently replace the first."""
+    """Return whether a second value would silently replace the first."""
     if parameter.param_type_name != "option" or parameter.multiple:
         return False
     return not parameter.is_flag or bool(parameter.secondary_opts)

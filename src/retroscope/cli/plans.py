@@ -1,4 +1,4 @@
-"""From settings to the plan of a study: the command line loads models and collections here, and nowhere else."""
+"""Make the plan of a study from its settings; the command line loads models and collections only here."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From options, settings file and assignments to one settings object."""
+"""Merge options, settings file and assignments into one settings object."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def resolved(
 def resolve_as(
     kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
 ) -> Kind:
-    """Return settings of another kind in the same way; they know no protocols."""
+    """Return settings that have no protocols, merged in the same way."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
     return read_as(kind, changed(values, assignments or ()), _where(settings_file))
 
@@ -72,6 +72,6 @@ def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The values without the settings of an analysis, or of a part of one: null leaves it out."""
+    """Remove the settings of an analysis, or of a part of one: null leaves it out."""
     head, dot, rest = name.partition(".")
     return {**values, head: _without(values.get(head) or {}, rest) if dot else None}

@@ -1,4 +1,4 @@
-"""One way to carry out a plan, for every command that measures: refuse, plan, claim, run, write, print."""
+"""Carry out a plan, for every command that measures: refuse, plan, claim folders, run, write, print."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Document = Mapping[str, Any]
 
 
 class Outcome(Protocol):
-    """What a run found."""
+    """The result of a run, which a command writes and prints."""
 
     def write(self, folder: Path) -> Path | None:
         """Write everything into a folder; return the path of the report, if there is one."""
@@ -26,7 +26,7 @@ class Outcome(Protocol):
 
 
 class Plan(Protocol):
-    """What a run takes, known before it starts."""
+    """A plan that can be printed and run."""
 
     def lines(self) -> Sequence[str]:
         """Return the plan in words."""
@@ -40,7 +40,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """Where a run writes.
+    """The folders that a run writes to.
 
     Attributes:
         out: folder of the results; None: they are only printed.

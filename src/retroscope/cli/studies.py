@@ -1,4 +1,4 @@
-"""What every command that measures does once its options are read: resolve them, and carry out the study's plan."""
+"""Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
 from collections.abc import Sequence
 

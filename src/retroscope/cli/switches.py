@@ -42,7 +42,7 @@ def refuse_options_of(left_out: SwitchedOff, values: Mapping[str, object]) -> No
     for setting, value in values.items():
         analysis, dot, name = setting.partition(".")
         if dot and value is not None and analysis in left_out.names:
-            raise SettingsError(f"{name}={value} has no effect with --no-{analysis}", fix="drop one of the two")
+            raise SettingsError(f"{name}={value} has no effect with --no-{analysis}", fix=f"drop --no-{analysis}")
 
 
 def all_but(*names: str, pair: bool = False) -> tuple[str, ...]:
@@ -54,5 +54,5 @@ def all_but(*names: str, pair: bool = False) -> tuple[str, ...]:
 
 
 def _optional() -> dict[str, Analysis]:
-    """The analyses that can be left out; one that needs an input of its own is left out by not giving that."""
+    """Return the analyses that can be left out; those that need an input of their own run only with it."""
     return {name: one for name, one in analyses().items() if not (one.required or one.optional_input)}

@@ -1,4 +1,4 @@
-"""What the user sees: progress and notes on standard error, results on standard output."""
+"""Output: progress and notes on standard error, results on standard output."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def progress_bars() -> Iterator[Told]:
 
 
 def _lines() -> Told:
-    """One line every `SELDOM` seconds at the most, none in the first: short work needs no log."""
+    """Return a function that writes at most one line every `SELDOM` seconds, and none for short work."""
     last = monotonic()
 
     def told(what: str, done: int, total: int) -> None:
@@ -105,7 +105,7 @@ def _lines() -> Told:
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """What a line of progress shows; where the terminal is narrow, the name and the count come first."""
+    """Return the columns of a progress bar; a narrow terminal shows name and count only."""
     name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     count, left = MofNCompleteColumn(), (TimeRemainingColumn(), TextColumn("left"))
     if width < NARROW:

@@ -18,7 +18,7 @@ def default(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
-    """How long and how fast is trained."""
+    """Length and learning rate of a training."""
 
     HEADING: ClassVar[str] = "Training"
 
@@ -44,7 +44,7 @@ class PassOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """What is trained, and with which negatives and seed."""
+    """Trained weights, negatives and seed of a training."""
 
     HEADING: ClassVar[str] = "Training"
 

@@ -1,4 +1,4 @@
-"""From the text of an option to the value of a setting."""
+"""Parse the text of an option to the value of a setting."""
 
 import re
 from collections.abc import Mapping

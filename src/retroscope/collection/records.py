@@ -56,7 +56,7 @@ class Candidates:
 
 
 def folded(text: str) -> str:
-    """Return a text without what tells no two texts apart: case and white space."""
+    """Return a text without case and white space, which do not make two texts different."""
     return " ".join(text.casefold().split())
 
 

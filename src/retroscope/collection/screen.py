@@ -13,7 +13,7 @@ ANSWER_ROOM = 100  # ranked passages looked into beyond the pool where answers a
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Ranked passages that nobody judged for the pair and that may be relevant, each counted once for a pair.
+    """Counts of ranked, unjudged passages that may be relevant, so are not used as negatives.
 
     Attributes:
         with_answer: number of passages that contain an answer of the query.
@@ -56,7 +56,7 @@ class Screen:
         return stays
 
     def room(self, query_id: str) -> int:
-        """Return how much deeper to look for this query than where nothing is screened."""
+        """Return how many more ranked passages this query needs because some are screened out."""
         query = self.collection.queries[query_id]
         return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 

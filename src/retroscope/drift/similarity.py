@@ -26,7 +26,9 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """
     n = len(x)
     if n < FEWEST or len(y) != n:
-        raise AnalysisError(f"{n} and {len(y)} texts", where="CKA", fix="give the same four or more texts")
+        raise AnalysisError(
+            f"{n} and {len(y)} texts cannot be compared", where="CKA", fix="give the same texts, at least four"
+        )
     # the estimate does not change with a shift; without one, large means would cancel digits
     x, y = (v.astype(np.float64) - v.mean(axis=0, dtype=np.float64) for v in (x, y))
     a, b = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
@@ -62,7 +64,7 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
-    """Return it centred, of Frobenius norm 1, in no more dimensions than texts (which changes no Procrustes)."""
+    """Centre and scale to Frobenius norm 1, in at most as many dimensions as texts (Procrustes is unchanged)."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     size = np.linalg.norm(centred)
     if not size > 0:

@@ -80,7 +80,7 @@ def _check(before: Weights, after: Weights) -> None:
 
 
 def incomparable(one: Anatomy, two: Anatomy) -> str:
-    """Return why tensors of these two mean nothing beside one another; empty where they may be compared."""
+    """Return why the tensors of two checkpoints cannot be compared, or ""."""
     families = [FAMILY.get(anatomy.family, anatomy.family) for anatomy in (one, two)]
     if families[0] != families[1] or one.n_blocks != two.n_blocks:
         return f"one is a {families[0]} of {one.n_blocks} blocks, the other a {families[1]} of {two.n_blocks}"
@@ -88,14 +88,14 @@ def incomparable(one: Anatomy, two: Anatomy) -> str:
 
 
 def incomparable_towers(before: Retriever, after: Retriever) -> str:
-    """Return why the weights and layers of two retrievers mean nothing beside one another; empty where they do."""
+    """Return why the weights and layers of two retrievers cannot be compared, or ""."""
     reasons = (incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy) for tower in ("query", "passage"))
     return next((reason for reason in reasons if reason), "")
 
 
 @contextmanager
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Give as many workers as torch had threads, each with one: tensors are worked on side by side."""
+    """Yield a pool with one worker a torch thread, each single-threaded: tensors are compared in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of one matrix besides its size: 0 directions where nothing is; `by_row` with a row an output."""
+    """Statistics of one matrix to compute besides its size; `by_row`: each row is an output."""
 
     directions: int
     name: str

@@ -1,4 +1,4 @@
-"""Where each model family keeps its parts, and the proof, by a forward pass, that it is so.
+"""The parts of a loaded model, by the table of families, verified by a forward pass.
 
 Layer 0 is what the first block is given; layer k is what block k returns (blocks count from 1 as layers do).
 The last layer passes through the final norm where the family has one: `post_norm`.

@@ -118,7 +118,7 @@ def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> It
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Which texts of a recorded batch of `texts` x `tokens` are run again, in which order; one may come many times."""
+    """The texts of a recorded batch (`texts` x `tokens`) to run again, in this order; repeats are allowed."""
 
     index: Int[Tensor, "row"]
     texts: int

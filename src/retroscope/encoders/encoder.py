@@ -77,7 +77,7 @@ class Encoder:
         return hashlib.sha256(json.dumps(made_of).encode()).digest()
 
     def remembering(self, tokens: TokenMemory) -> "Encoder":
-        """Return the same encoder, which takes the token ids of texts from a memory."""
+        """Return the encoder with a cache of token ids by text."""
         encoder = replace(self, tokens=tokens)
         vars(encoder)["fingerprint"] = self.fingerprint  # of the same weights, which take long to read
         return encoder
@@ -124,7 +124,7 @@ class Retriever:
         return f"<Retriever {self.name}: {'; '.join(towers)}; compared by {self.similarity}>"
 
     def remembering(self, tokens: TokenMemory) -> "Retriever":
-        """Return the same retriever, both of whose towers take the token ids of texts from a memory."""
+        """Return the retriever with a cache of token ids for both towers."""
         query = self.query.remembering(tokens)
         return replace(
             self, query=query, passage=query if self.passage is self.query else self.passage.remembering(tokens)

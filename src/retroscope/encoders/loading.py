@@ -1,4 +1,4 @@
-"""A name or folder -> Encoder or Retriever, every weight proved and every recipe field with its source."""
+"""Load an Encoder or a Retriever by name or folder, with proved weights and the source of every recipe field."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where vectors are kept between runs."""
+"""The folder in which vectors are kept between runs."""
 
 import os
 from pathlib import Path

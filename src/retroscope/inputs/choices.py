@@ -1,4 +1,4 @@
-"""What the probes of a study choose among: its hard negatives, as the protocol wants them."""
+"""The candidates of the probes: a relevant passage and the study's hard negatives, as the protocol asks."""
 
 from collections.abc import Mapping
 

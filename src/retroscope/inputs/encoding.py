@@ -1,4 +1,4 @@
-"""Whether a model can be trusted to encode: its self-tests, and the refusal of one that cannot tell texts apart."""
+"""Self-tests of a model, and the refusal of one whose vectors are all alike."""
 
 from collections.abc import Mapping
 

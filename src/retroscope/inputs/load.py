@@ -1,4 +1,4 @@
-"""Models and data as the settings name them."""
+"""Load models and data that the settings name."""
 
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath

@@ -1,4 +1,4 @@
-"""Can two models be paired, and what differs between them besides the weights?"""
+"""Checks whether two models can be paired, and their differences besides the weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace

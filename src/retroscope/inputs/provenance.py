@@ -1,4 +1,4 @@
-"""Where the numbers come from, as JSON-like facts: models, collection, software."""
+"""Provenance of the numbers as JSON-like facts: models, collection, software."""
 
 import platform
 import shlex

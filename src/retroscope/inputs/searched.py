@@ -1,4 +1,4 @@
-"""Retrieval scores of one retriever, for studies that need nothing else of it."""
+"""Retrieval scores of a retriever, for analyses that need only those."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,1 +1,1 @@
-"""Is relevance readable here? The task, the probes, their controls, and the grid over layers."""
+"""Can a probe find relevance at a layer? The task, the probes, their controls, and the grid over layers."""

@@ -68,7 +68,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Everything that moves, the column last; finished columns leave it.
+    """The state of the optimiser, column last; finished columns leave it.
 
     `scores` are -inf beyond a column's size; `pull` is the mean feature of the right candidates,
     the linear part of the loss; `curvature` the diagonal Hessian at 0 with the ridge.

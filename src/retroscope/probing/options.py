@@ -20,7 +20,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The part of `ProbeSettings` for one probe; the attributes are explained there."""
+    """The fields of `ProbeSettings` that one probe needs; they are explained there."""
 
     ridge: tuple[float, ...]
     rank: int

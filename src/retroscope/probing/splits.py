@@ -182,7 +182,7 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"too few choices remain when queries and passages are kept apart: {', '.join(short)}",
+            f"too few choices remain in a split whose parts share no query and no passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
             fix="use more queries or a larger corpus, longer lists of negatives, or fewer passages a choice",
         )

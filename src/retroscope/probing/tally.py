@@ -1,4 +1,4 @@
-"""Tally: the numbers of a running grid, added up label by label."""
+"""Tally: accuracies of a running grid, summed by label."""
 
 from dataclasses import dataclass, fields
 
@@ -31,7 +31,7 @@ class ProbePlan:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Return the probes with a test part."""
+        """Return the probes whose accuracy is measured: all but the code length."""
         return tuple(name for name in self.settings.chosen_probes if name != MDL)
 
     @property
@@ -79,7 +79,7 @@ class ProbeTally:
     def add_outcome(
         self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add a probe's outcome under one split; `labels` name probe and layer, `controls` its first axis."""
+        """Add the outcome of one probe and layer (`labels`) under one split; `controls` label its first axis."""
         cell = {**labels, "control": list(controls)}
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))

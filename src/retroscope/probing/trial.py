@@ -1,4 +1,4 @@
-"""ProbeTrial: one layer under one split; ProbeOutcome: its result. A probe is a function from one to the other."""
+"""ProbeTrial: the vectors of one layer under one split. ProbeOutcome: a probe's result on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Is the difference real? Paired tests, corrections, intervals, equivalence. No torch."""
+"""Is a difference significant? Paired tests, corrections, intervals, equivalence. No torch."""
 
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.correction import CORRECTIONS, correct

@@ -1,4 +1,4 @@
-"""Selection without optimism: the best of many variants is selected on other queries than it is reported on.
+"""Selection without optimism: the best of many variants is selected on some queries and reported on others.
 
 The largest of many means is too large: it was chosen for its luck, too. Here every fold of queries is answered by the
 variant with the best mean over all other folds; the mean over all queries is then that of "choose, then measure".

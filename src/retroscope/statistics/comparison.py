@@ -68,7 +68,7 @@ def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValue
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """What queries share, and the family of each cell."""
+    """Texts and passages that queries share, and the family of each cell."""
 
     clusters: Clusters
     family: Int[np.ndarray, "cell"]

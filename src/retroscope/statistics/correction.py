@@ -1,4 +1,4 @@
-"""Many cells, one claim: p-values corrected over a declared family.
+"""Corrections of p-values for multiple tests over a declared family.
 
 Each correction takes the family's p-values, the differences (text, cell) they came from, and by how much each cell's
 standard error is larger than those show (shared passages). It gives p-values to hold against the same level. Holm and

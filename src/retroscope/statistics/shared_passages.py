@@ -1,4 +1,4 @@
-"""The error of a mean over queries that share passages.
+"""Standard error of a mean over queries that share passages.
 
 Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
 queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d
@@ -79,7 +79,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate what shared passages do to the mean of every cell; None where no two texts share one."""
+    """Estimate how shared passages change the standard error of each cell's mean; None if no two texts share one."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)

@@ -23,7 +23,7 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Share:
-    """An effect's share of the variance.
+    """The share of the variance that one factor or interaction explains.
 
     Attributes:
         share: omega squared, at least 0; of a single seed, whose noise is not known, eta squared.

@@ -20,7 +20,7 @@ DEFAULT = IntervalSettings()
 
 @dataclass(frozen=True)
 class Worth:
-    """The worth of something at `labels` labels, in labels.
+    """The worth of a pre-trained part, in labels, for fine-tuning with `labels` labels.
 
     Attributes:
         labels: n, the labels of the retriever that had it.

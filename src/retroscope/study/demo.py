@@ -1,4 +1,4 @@
-"""The shipped pair: a backbone that read a world, the retriever fine-tuned from it, and the same one from scratch.
+"""The shipped models: a backbone that read a world, the retriever fine-tuned from it, and one trained from scratch.
 
 What each of them has seen is known: half of the people are in the pre-training text, and most, known or not, in the
 training questions. The three were made by `retroscope demo --retrain`.
@@ -103,7 +103,7 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
 
 
 def forget_places(model: Path, places: tuple[Path, ...]) -> None:
-    """Name what a model was made from without the folders that it lay in, which mean nothing to anybody else."""
+    """Name the model that another was trained from, without the folders of its path."""
     for file in (model / "README.md", model / ABOUT):
         text = file.read_text(encoding="utf-8")
         for place in places:

@@ -1,4 +1,4 @@
-"""What `retroscope doctor` does: one model, or a backbone and its retriever, looked over without any data."""
+"""Run `retroscope doctor`: checks of one model, or of a backbone and its retriever, without data."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ TRIED, UNKNOWN = "mean", "unknown"  # pooling, where nobody says it
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What was found.
+    """The findings of all checks.
 
     Attributes:
         models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing, and
@@ -42,7 +42,7 @@ class Diagnosis:
 
 
 def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
-    """Look over every model, and the pair where there are two.
+    """Check every model, and the pair if there are two.
 
     Args:
         models: role -> what to load; the roles "before" and "after" are a pair.
@@ -69,7 +69,7 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
 
 
 def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
-    """One model, if it can be loaded, and its findings.
+    """Check one model: return it, if it can be loaded, and its findings.
 
     Where nobody says how it pools, that is an error, and what does not hang on it is looked at all the same.
     """
@@ -88,7 +88,7 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
 
 
 def _unsaid(retriever: Retriever) -> Retriever:
-    """With recipes that do not pretend to know their pooling."""
+    """Return the retriever with the pooling of its recipes marked unknown."""
 
     def marked(encoder: Encoder) -> Encoder:
         sources = {**encoder.recipe.sources, "pooling": "nobody"}
@@ -109,7 +109,7 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
-    """Findings of both towers; what they have in common is said once."""
+    """Return the findings of both towers; what they have in common appears once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     said = {}
     for tower, encoder in _towers(retriever).items():
@@ -137,7 +137,7 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
 
 
 def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Can layers and tensors be paired?"""
+    """Check whether layers and tensors can be paired."""
     for tower in ("query", "passage"):
         one, two = (r.tower(tower) for r in (before, after))
         widths = [_anatomy(e)["width"] for e in (one, two)]
@@ -153,7 +153,7 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Did fine-tuning change anything, in either tower or its head?"""
+    """Check whether fine-tuning changed anything, in either tower or its head."""
     changed, alone, said = dict[str, int](), set[str](), ""
     for tower in ("query", "passage"):
         mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
@@ -180,7 +180,7 @@ def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
 
 
 def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Does a token number mean the same word on both sides?"""
+    """Check whether a token number means the same word on both sides."""
     one, two = before.passage.tokenizer, after.passage.tokenizer
     words, others = one.get_vocab(), two.get_vocab()
     moved = [word for word, number in words.items() if others.get(word) != number]
@@ -199,7 +199,7 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Are texts read alike?"""
+    """Check whether both models treat texts alike."""
     differences = recipe_differences(before, after)
     for text in differences:
         yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")

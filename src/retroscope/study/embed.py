@@ -1,4 +1,4 @@
-"""A file of texts -> the vectors of every layer: what `embed` does."""
+"""Run `retroscope embed`: a file of texts -> the vectors of every layer."""
 
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,7 +23,7 @@ TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """What is to be embedded, by what."""
+    """The texts to embed, and the plan of their extraction."""
 
     plan: ExtractionPlan
     texts: list[str]

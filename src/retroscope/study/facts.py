@@ -1,4 +1,4 @@
-"""The subject of a study: from loaded models and collections, or from the facts that its folder keeps."""
+"""The subject of a report from the facts that a study's folder stores, and these facts from loaded models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def model_from_facts(facts: Mapping[str, Any]) -> Model:
 
 
 def _self_test(facts: Mapping[str, Any]) -> SelfTest:
-    """A distance that is not finite is null in JSON."""
+    """Read a self-test; null in JSON stands for a distance that is not finite."""
     return SelfTest(**{**facts, "value": float("inf") if facts["value"] is None else facts["value"]})
 
 

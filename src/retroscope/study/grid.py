@@ -1,4 +1,4 @@
-"""What `retroscope ablate` does: every cell of a grid is trained, measured and kept; what is done is not done again."""
+"""Run a training ablation: every cell of a grid is trained and measured; finished cells are read."""
 
 import hashlib
 import json
@@ -107,7 +107,7 @@ def prepare_grid(settings: GridSettings) -> Grid:
 
 
 def _check_levels(grid: Grid) -> None:
-    """Refuse, before anything is trained, what would fail in a later cell or train for no steps to speak of."""
+    """Refuse, before training, settings that would fail in a later cell or train for too few steps."""
     if n_processes() > 1:
         raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
     for strategy in grid.settings.strategies:
@@ -213,7 +213,7 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, made: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """The checkpoint of a cell; that of an objective is pre-trained once a seed, unless `folder` has it."""
+    """Return the checkpoint of a cell; that of an objective is pre-trained once a seed, unless `folder` has it."""
     settings, chosen, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or chosen is None:
         return settings.backbones[cell.backbone]
@@ -251,7 +251,7 @@ def group_of(test: Collection) -> str:
 
 
 def _contents(place: Path) -> str:
-    """SHA-256 of a file, or of every file of a folder."""
+    """Return the SHA-256 of a file, or of every file of a folder."""
     digest = hashlib.sha256()
     for file in sorted(place.iterdir()) if place.is_dir() else [place]:
         if file.is_file():

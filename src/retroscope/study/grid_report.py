@@ -1,4 +1,4 @@
-"""The report of an ablation study by training: what each part of pre-training was worth."""
+"""The report of a training ablation: what each part of pre-training was worth."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ TABLES = ("cells", "effects", "shares", "worth")
 
 @dataclass(frozen=True, eq=False)
 class GridFindings:
-    """What a grid says; each table has one row a combination of settings, test and measure.
+    """The tables of a training ablation; each has one row a combination of settings, test and measure.
 
     Attributes:
         title: of the report.
@@ -58,7 +58,7 @@ class GridFindings:
 
 
 def _effect_words(f: GridFindings) -> Iterator[Statement]:
-    """Of each part, at the most labels."""
+    """Describe the effect of each part, at the largest number of labels."""
     if f.effects.empty:
         return
     most = f.effects["labels"].max()
@@ -74,7 +74,7 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:
-    """In labels, at every number of labels but the most, beyond which nothing was tried."""
+    """Describe the worth in labels, at every number of labels but the largest, beyond which there are no data."""
     if f.worth.empty:
         return
     for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
@@ -102,7 +102,7 @@ def _labels(end: float, row: Any) -> str:
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
-    """What the cells differ by, the largest first."""
+    """Describe how much each factor explains of the variance of the cells, the largest first."""
     if f.shares.empty:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
@@ -158,7 +158,7 @@ def label_figure(f: GridFindings) -> Figure:
 
 
 def _series(rows: pd.DataFrame) -> list[str]:
-    """Names of the lines: the settings that differ."""
+    """Return the names of the lines: the settings that differ."""
     axes = [axis for axis in ("backbone", "strategy", "reinitialise") if rows[axis].nunique() > 1] or ["backbone"]
     words = {INTACT: "intact"}
     return [", ".join(words.get(v, v if a != "reinitialise" else f"{v} afresh") for a, v in zip(axes, r, strict=True))

@@ -1,4 +1,4 @@
-"""Settings of an ablation study by training: every combination of some settings is trained and measured."""
+"""Settings of a training ablation: every combination of some settings is trained and measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,7 +57,9 @@ class GridSettings:
         for name in ("objectives", "reinitialise", "strategies", "labels", "seeds", "measures"):
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
-            raise SettingsError("objectives without a pre-training", fix="say pretraining: text, shape, tokenizer ...")
+            raise SettingsError(
+                "objectives without a pre-training", fix="add `pretraining` with text, shape and tokenizer"
+            )
         if not self.backbones and not self.objectives:
             raise SettingsError("there is no backbone", fix="name one, or objectives to pre-train with")
         both = set(self.backbones) & set(self.objectives)
@@ -67,7 +69,7 @@ class GridSettings:
             raise SettingsError("there is nothing to measure on", fix="give --test SPLIT or SPEC")
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
-                raise SettingsError(f"{name} is empty", fix="name one level or more")
+                raise SettingsError(f"{name} is empty", fix="give at least one value")
         if any(n < 2 for n in self.labels) or any(seed < 0 for seed in self.seeds):
             raise SettingsError("labels below 2 or seeds below 0", fix="give numbers of queries, and seeds from 0")
         for measure in self.measures:
@@ -76,7 +78,7 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination; `parts` are re-initialised, none where the backbone is left intact."""
+    """One combination of levels; `parts` are re-initialised, none if the backbone is left intact."""
 
     backbone: str
     reinitialise: str
@@ -126,5 +128,5 @@ def _check_distinct(name: str, values: Sequence[object]) -> None:
 
 
 def _safe(word: str) -> str:
-    """A word that is a file's name everywhere and leads nowhere."""
+    """Return a word that is a valid file name on every system."""
     return "".join(c if c.isalnum() or c in "-+" else "-" for c in word)

@@ -1,4 +1,4 @@
-"""What a grid says: means over seeds and queries, paired effects, shares of the variance, worth in labels."""
+"""Summary of a training ablation: means over seeds and queries, paired effects, shares of variance, worth in labels."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -71,7 +71,7 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
 
 
 def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """The effects with `p_corrected` (Holm): those on the headline are one family, all others another."""
+    """Add `p_corrected` (Holm) to the effects: those on the headline measure are one family, all others another."""
     if effects.empty:
         return effects
     corrected = effects.assign(p_corrected=np.nan)
@@ -101,7 +101,7 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
 
 
 def _said(value: Any) -> Any:
-    """Infinity, which JSON cannot hold, in a word."""
+    """Replace infinity, which JSON cannot hold, by a word."""
     if isinstance(value, float) and np.isinf(value):
         return "above" if value > 0 else "below"
     return value
@@ -125,7 +125,7 @@ def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
 
 
 def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
-    """Every combination of the levels of these axes."""
+    """Return every combination of the levels of these axes."""
     for levels in product(*(values.indexes[axis] for axis in axes)):
         yield dict(zip(axes, levels, strict=True))
 
@@ -136,7 +136,7 @@ def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) ->
 
 
 def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Mean of every combination of settings, over seeds and queries."""
+    """Return the mean of every combination of settings, over seeds and queries."""
     for at in _combinations(values, *SETTINGS, "measure"):
         chosen = values.sel(at)
         ends = (0.0, 1.0) if float(chosen.max()) <= 1 else (-np.inf, np.inf)  # a count, as NumRet, has no upper bound
@@ -157,7 +157,7 @@ def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, 
 
 
 def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Shares of the variance of the cells' means; of a grid with one cell, none."""
+    """Return the shares of the variance of the cells' means; empty for a grid with one cell."""
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
         if means.size > 1:

@@ -1,4 +1,4 @@
-"""StudyPlan: everything that a study will do, how large and how long; it is what the run consumes."""
+"""StudyPlan: all steps of a study, with sizes and times, before they run; the run executes this plan."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,14 +44,14 @@ class Step:
 
     @property
     def what(self) -> str:
-        """The analysis, and the collection where it is not the first."""
+        """Return the name of the analysis, and of the collection unless it is the first."""
         name = self.analysis.name
         return name if self.number == 0 else f"{name} on {self.context.collection.name}"
 
 
 @dataclass(frozen=True, eq=False)
 class StudyPlan:
-    """What a study will do.
+    """The plan of a study.
 
     Attributes:
         context: of the first collection.
@@ -179,7 +179,7 @@ def plan_study(
 
 
 def _planned(analysis: Analysis, context: Context, number: int) -> Step:
-    """The step of one analysis on one collection, planned, or refused with the reason."""
+    """Plan one analysis on one collection, or refuse it with the reason."""
     if analysis.instrument is None:
         raise TypeError(f"{analysis.name} has no instrument, so it cannot be planned")
     instrument, settings = analysis.instrument(), settings_of(context.settings, analysis)
@@ -189,7 +189,7 @@ def _planned(analysis: Analysis, context: Context, number: int) -> Step:
 
 
 def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> dict[str, Retriever]:
-    """The models under distinct names, if their layers can be paired.
+    """Return the models under distinct names, if their layers can be paired.
 
     Raises:
         SettingsError, EncoderError: if they cannot.
@@ -211,12 +211,12 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
 
 
 def _other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
-    """The further trainings, under names that neither the retriever nor one another have."""
+    """Return the further trainings, renamed if the retriever or another one has the same name."""
     return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])
 
 
 def _distinct_collections(collections: Sequence[Collection]) -> tuple[Collection, ...]:
-    """The collections, with a number after a name that occurs again."""
+    """Return the collections; a name that occurs again gets a number."""
     names: list[str] = []
     for one in collections:
         number, name = 2, one.name
@@ -227,20 +227,20 @@ def _distinct_collections(collections: Sequence[Collection]) -> tuple[Collection
 
 
 def _named(context: Context) -> dict[str, Retriever]:
-    """Every model, further trainings included, by its role."""
+    """Map roles to models, further trainings included."""
     others = {f"training {number}": one for number, one in enumerate(context.trainings, start=2)}
     return {**context.models, **others}
 
 
 def _encoded(context: Context) -> dict[str, Retriever]:
-    """Role -> every retriever whose vectors of a collection are made; copies that would be the same are one."""
+    """Map roles to the retrievers whose vectors are computed; equal copies are one."""
     if not context.first:
         return dict(context.models)
     return _named(context) | dict(_copies(context))
 
 
 def _copies(context: Context) -> Iterator[tuple[str, Retriever]]:
-    """The distinct copies with random weights, by role."""
+    """Return the distinct copies with random weights, by role."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
     for role in context.models:
         copy = context.with_random_weights(role)
@@ -284,7 +284,7 @@ def _tower_lines(tower: Mapping[str, Any], *, several: bool) -> Sequence[str]:
 
 
 def _recipe(recipe: Mapping[str, Any]) -> str:
-    """The fields of a recipe that are set, with their sources, in words."""
+    """Print the fields of a recipe that are set, with their sources."""
     names = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
     sources = recipe["sources"]
     return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in names if recipe[name])

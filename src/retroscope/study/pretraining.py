@@ -1,4 +1,4 @@
-"""What `retroscope pretrain` does: text in, a backbone's folder out."""
+"""Run `retroscope pretrain`: text in, a backbone's folder out."""
 
 import hashlib
 import json
@@ -70,7 +70,7 @@ class PretrainStudySettings:
 
 @dataclass(frozen=True, eq=False)
 class PretrainJob:
-    """A pre-training that is ready to begin; `new` are the weights that its checkpoint lacked, a head's."""
+    """A pre-training that is ready to start; `new` names the weights that its checkpoint lacks, those of a head."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -108,7 +108,7 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
 
 
 def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
-    """What the objective trains, with the head that it asks for or bare, and the weights that a checkpoint lacked."""
+    """Return the model of the objective, with its head, and the weights that the checkpoint lacks."""
     name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
     if name == CROPS:
         return new_backbone(config, model_class(config)) if start is None else load_backbone(start, How()).model, []

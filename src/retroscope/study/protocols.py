@@ -1,4 +1,4 @@
-"""Protocols by name: what each sets, unless the user says otherwise."""
+"""Protocols by name: the settings that each presets; the user can override them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,7 +55,7 @@ def departures(settings: StudySettings) -> list[str]:
 
 
 def _flat(values: NestedSettings, prefix: str = "") -> dict[str, Any]:
-    """Dotted name -> value."""
+    """Flatten nested settings: dotted name -> value."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}

@@ -1,4 +1,4 @@
-"""Report: what all sections of a study say, as page, tables, figures and `summary.json`."""
+"""Report: the sections of all analyses, as page, tables, figures and `summary.json`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from retroscope.typesetting.tables import merge_named, write_frames
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything that is reported of a study.
+    """The subject and all sections of a study.
 
     Attributes:
         subject: what was studied.

@@ -1,4 +1,4 @@
-"""Run what a plan says: every analysis on every collection, each kept as soon as it is measured."""
+"""Run a plan: every analysis on every collection; each measurement is stored at once."""
 
 import hashlib
 import json
@@ -75,14 +75,14 @@ def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
 
 
 def forget(plan: StudyPlan) -> None:
-    """Remove what a run kept in the cache to go on from, once its study is saved."""
+    """Remove the stored measurements of a run from the cache, once its study is saved."""
     for step in plan.steps:
         if step.planned is not None:
             shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)
 
 
 def _measured(step: Step, progress: Progress | None) -> Measurement:
-    """The measurement of a step: read where a stopped run kept it, else made and kept."""
+    """Return the measurement of a step: read if a stopped run stored it, else measured and stored."""
     place = step.context.cache / KEPT / _key(step)
     if (place / FACTS).exists():
         runs = {file.stem: written_run(file) for file in place.glob("*.run")}
@@ -98,7 +98,7 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
 
 
 def _key(step: Step) -> str:
-    """SHA-256 of what makes a measurement: models, collection, settings (those it needs, too), run file, software."""
+    """Hash everything that determines a measurement: models, collection, settings, software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]
@@ -117,7 +117,7 @@ def _key(step: Step) -> str:
 
 
 def _plain_settings(settings: StudySettings, name: str) -> Any:
-    """The settings of an analysis, JSON-like; None where it is left out."""
+    """Return the settings of an analysis as JSON-like values, or None if it is left out."""
     chosen = settings.analyses.get(name)
     return None if chosen is None else plain(chosen)
 
@@ -128,7 +128,7 @@ def _digest(file: Path) -> str:
 
 
 def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:
-    """What a study keeps beside its measurements, JSON-like."""
+    """Record the facts of a study besides its measurements, as JSON-like values."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
@@ -155,7 +155,7 @@ def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
 
 
 def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
-    """Stage -> seconds, of encoding and of every analysis."""
+    """Map stages to seconds, of encoding and of every analysis."""
     encoding = {
         f"{side}: {stage}": taken
         for side, one in context.models.items()
@@ -172,7 +172,7 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
 
 
 def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
-    """What a reader must know before any number: of the study, then of every analysis."""
+    """List the caveats of the study, then those of every analysis."""
     caveats = departures(plan.settings)
     caveats += [f"collection: {note}" for note in context.collection.notes]
     for other in plan.collections[1:]:
@@ -203,7 +203,7 @@ def _same_vectors(context: Context) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
-    """A study that was run, and where: what a command writes and prints."""
+    """A finished study and its plan: writes the report, prints text and JSON."""
 
     plan: StudyPlan
     study: Study

@@ -87,7 +87,7 @@ def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySett
 
 
 def _of(analysis: Analysis, value: Any, where: str) -> Any:
-    """The settings of one analysis from its value: a mapping, or null to leave it out."""
+    """Return the settings of one analysis from its value: a mapping, or null to leave it out."""
     if value is None:
         return None
     if not isinstance(value, Mapping):

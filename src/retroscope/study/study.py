@@ -1,4 +1,4 @@
-"""Study: what was measured of models on collections, in memory and as a folder, and what is reported of it."""
+"""Study: all measurements of models on collections, in memory and as a folder, and their report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import Subject
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Models x collections x analyses: everything that was measured, and what is reported of it.
+    """All measurements of a study (models x collections x analyses), and their report.
 
     Attributes:
         facts: JSON-like: models, collections, caveats, versions, timings.
@@ -85,7 +85,7 @@ class Study:
 
     @cached_property
     def _reported(self) -> dict[str, tuple[Any, Section]]:
-        """The result and the section of every analysis, in reading order; each is made after those that it needs."""
+        """Return the result and the section of every analysis in reading order, made in the order of needs."""
         made: dict[str, tuple[Any, Section]] = {}
         for name in _in_order_of_needs():
             self._add(name, made)
@@ -157,7 +157,7 @@ def load_study(folder: str | Path) -> Study:
 
 
 def _in_order_of_needs() -> list[str]:
-    """The names of the analyses, each after those that it needs.
+    """Return the names of the analyses, each after those that it needs.
 
     Raises:
         ValueError: if two need one another.

@@ -1,4 +1,4 @@
-"""What `retroscope train` does: backbone and collection in, a retriever's folder out."""
+"""Run `retroscope train`: backbone and collection in, a retriever's folder out."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -151,7 +151,7 @@ def _temperature_from(chosen: TrainingSettings, job: TrainJob) -> str:
 
 
 def _masked(pairs: Pairs) -> list[str]:
-    """What is masked, in words."""
+    """Describe the masked negatives."""
     if pairs.relevance is None:
         return []
     rows = pairs.relevance.rows_with_false_negatives
@@ -162,7 +162,7 @@ def _masked(pairs: Pairs) -> list[str]:
 
 
 def _shared(found: TrainingOverlap) -> str:
-    """What a held-out collection shares with the pairs, in words."""
+    """Describe what a held-out collection shares with the training pairs."""
     answers = "; answers are not known"
     if found.shared_answers is not None:
         answers = f", {found.shared_answers:,} have an answer of a training query"

@@ -1,4 +1,4 @@
-"""The verdict: what all sections conclude, alarms first, and how sure that is.
+"""The verdict: the conclusions of all sections, alarms first, and the doubts about them.
 
 Rules, each tested:
 - a difference is claimed only when its corrected p is below alpha; two are called equivalent only
@@ -18,7 +18,7 @@ from retroscope.typesetting.subject import Subject
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study concludes.
+    """The conclusions of a study.
 
     Attributes:
         headline: on retrieval; None where one model was measured.
@@ -53,7 +53,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject) -> Verdict:
 
 
 def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
-    """Statements in reading order; details only where no section sums them up."""
+    """Return the statements in reading order; details only if no section sums them up."""
     known = analyses()
     summed_up = {need for name in sections if name in known for need in known[name].needs}
     for name, section in sections.items():
@@ -63,7 +63,7 @@ def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
-    """Where the statements are that are not in the verdict, and why."""
+    """Count the statements that are not in the verdict, and say why and where they are."""
     return [
         Statement(
             name,

@@ -178,7 +178,7 @@ def _of_batch(recorded: "_Pair", wanted: Sequence[Wanted], batch: Batch) -> Iter
 
 
 class _Pair:
-    """Both models on one batch, recorded when they are asked for."""
+    """Both models on one batch, recorded on first use."""
 
     def __init__(self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges) -> None:
         self.encoders = encoders

@@ -32,7 +32,7 @@ Donates = Callable[[int, str], bool]  # (layer, part) of a parameter -> the dono
 
 @dataclass(frozen=True)
 class Transplant:
-    """The weights of a hybrid that are the donor's.
+    """The weights of a hybrid that come from the donor.
 
     Attributes:
         name: "none", "all", "block:K" or "block:J-K" (these blocks alone), "top:K" (the last K blocks and the final

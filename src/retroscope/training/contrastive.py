@@ -129,7 +129,7 @@ def _trainer(
 
 
 def check_installed() -> None:
-    """Refuse to begin without what training needs beyond the rest.
+    """Refuse to begin without the libraries that only training needs.
 
     Raises:
         MissingExtraError: with the command that installs it.

@@ -91,7 +91,7 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
 
 
 def _check(backbone: Retriever) -> None:
-    """Refuse what would be lost on the way."""
+    """Refuse recipes that the trained folder cannot store."""
     query, passage = backbone.query, backbone.passage
     recipe = passage.recipe
     carried = {"prompt", "max_length"}

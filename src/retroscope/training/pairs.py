@@ -124,7 +124,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
 
 
 def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
-    """Refuse to choose the checkpoint with a query that is tested with: the test would be of the choice, too.
+    """Refuse checkpoint selection with test queries: the test score would be biased.
 
     Raises:
         TrainingError: that names the queries.

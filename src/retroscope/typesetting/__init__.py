@@ -1,1 +1,1 @@
-"""How a result is said: numbers, statements, tables, figures, LaTeX, pieces of a page. No torch."""
+"""How a result is printed: numbers, statements, tables, figures, LaTeX, pieces of a page. No torch."""

@@ -56,5 +56,5 @@ def _wrapped(lead: str, text: str) -> str:
 
 
 def _without_controls(text: str) -> str:
-    """The text without characters that could steer a terminal."""
+    """Replace characters that could steer a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)

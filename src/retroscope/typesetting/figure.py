@@ -1,4 +1,4 @@
-"""Figure: a chart with what it must never be shown without."""
+"""Figure: a chart with its title, caption and alternative text, without which it is never shown."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

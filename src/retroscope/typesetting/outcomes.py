@@ -1,4 +1,4 @@
-"""What the tests say of many effects at once: a colour and a shape for each outcome."""
+"""Outcomes of many tests at once: a colour and a shape for each."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -79,7 +79,7 @@ def fill(
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
-    """A part of a section as HTML; empty where its package has no such template."""
+    """Render a part of a section as HTML, or "" if its package has no such template."""
     folder = Path(str(files(section.package)))
     file = folder / f"{part}.html.j2"
     if not file.is_file():
@@ -118,7 +118,7 @@ def _pretty(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """A setting on one line: lists with commas, nothing as "none"."""
+    """Print a setting on one line: lists with commas, None as "none"."""
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value)) or "none"
     if isinstance(value, Mapping):
@@ -129,12 +129,12 @@ def _plain(value: object) -> str:
 
 
 def _shallow(value: Mapping[str, object]) -> dict[str, object]:
-    """The entries that are not mappings themselves, by name: a recipe read from disk has another order."""
+    """Return the entries that are not mappings, sorted by name."""
     return {key: value[key] for key in sorted(value) if not isinstance(value[key], Mapping)}
 
 
 def _tied(text: str) -> str:
-    """The text with its p-values kept on one line."""
+    """Keep the p-values of a text on one line."""
     return text.replace("p < ", "p\u00a0<\u00a0").replace("p = ", "p\u00a0=\u00a0")
 
 

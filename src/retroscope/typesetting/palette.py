@@ -1,4 +1,4 @@
-"""What a colour, a dash and a shape mean, the same in every figure and in the page.
+"""Colours, dashes and shapes, with the same meaning in every figure and on the page.
 
 Blue and vermilion of Okabe and Ito's palette stay apart under every common colour blindness;
 dash and shape keep the series apart in grey print. Controls are grey: they are the ruler.

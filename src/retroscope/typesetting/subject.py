@@ -1,4 +1,4 @@
-"""What was studied, as the head of a page states it: the models, what made their vectors, and the collections."""
+"""Subject: the models, recipes and collections of a study, as the top of a page prints them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ MODEL = "model"  # the only one, where nothing is compared
 
 @dataclass(frozen=True)
 class Tower:
-    """What made the vectors of one tower.
+    """Facts about one tower: recipe, loading proof, layers, self-tests.
 
     Attributes:
         role: "query", "passage", or "query and passage" when one encoder serves both.
@@ -54,7 +54,7 @@ class Model:
 
 @dataclass(frozen=True)
 class CollectionFacts:
-    """What was searched.
+    """Facts about one collection.
 
     Attributes:
         name: for tables.
@@ -75,7 +75,7 @@ class CollectionFacts:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What was studied, as every section of a report needs it.
+    """The models, collections and settings of a study, as every section needs them.
 
     Attributes:
         title: of the report.

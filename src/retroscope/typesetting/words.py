@@ -1,4 +1,4 @@
-"""One tested row of a Difference in words: what it claims, and what it does not."""
+"""One tested effect in words: what it shows, and what it does not."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From the scores of every variant to what was found: intervals, tests, shares of the gain."""
+"""Infer the baselines from the scores of every variant: intervals, tests, shares of the gain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -52,7 +52,7 @@ def baseline_result(found: Measurement, gain: Difference, settings: ComparisonSe
 
 
 def _for_every_best(retrieval: Scores, best: Scores) -> Scores:
-    """Return the retriever's scores, once for each best that they are held against."""
+    """Repeat the retriever's scores, once for each best variant that they are compared with."""
     names = best.values["best"].values
     wide = retrieval.values.expand_dims(best=names).transpose("query", "best", "measure")
     return replace(retrieval, values=wide)
@@ -65,7 +65,7 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
 
 
 def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
-    """Return what the best does not reach, as a part of the whole gain, for every best and measure."""
+    """Return the share of the gain that the best variant does not reach, by selection and measure."""
     before, after = align(gain.before, gain.after)
     ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:

@@ -27,7 +27,7 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """What is searched.
+    """Work of the baselines: what is searched, by which variants.
 
     Attributes:
         task: what every model is asked.

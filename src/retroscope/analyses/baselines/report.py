@@ -1,4 +1,4 @@
-"""From the scores of every variant to what the report says of the baselines."""
+"""Report the baselines from the scores of every variant."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from retroscope.typesetting.frames import rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
-    """Return what the best of the backbone leaves of the gain in retrieval; None where retrieval is not known."""
+    """Return statements, figure and tables of the baselines, or None if retrieval was not measured."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None

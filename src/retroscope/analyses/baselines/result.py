@@ -1,4 +1,4 @@
-"""What was found of the frozen backbone at its best."""
+"""Result of the baselines: retrieval with the frozen backbone under every variant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ RANDOM = "random weights"
 
 @dataclass(frozen=True, eq=False)
 class BaselineResult:
-    """The backbone under other poolings, layers, whitening and linear heads, and what else it is held against.
+    """Retrieval with the frozen backbone under several poolings, layers, whitening and linear heads, and its controls.
 
     Attributes:
         gain: the retriever as compared, against the backbone as compared, over `measure`.

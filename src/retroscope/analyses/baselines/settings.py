@@ -1,4 +1,4 @@
-"""Settings of the baselines: what is tried on the frozen backbone before a gain is called fine-tuning's."""
+"""Settings of the baselines: variants of the frozen backbone that fine-tuning must beat."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSettings:
-    """What is tried on the frozen backbone, at every layer.
+    """Variants of the frozen backbone, at every layer.
 
     Attributes:
         poolings: tried besides the retriever's own, where the architecture gives them a meaning.

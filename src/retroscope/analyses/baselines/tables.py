@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def baseline_tables(found: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return what the best leaves to fine-tuning, and the best layer of every variant."""
+    """Return the share of the gain above the best variant, and the best layer of every variant."""
     frame = rows(found.left)
     printed = printed_effects(found.left, frame)
     printed.insert(0, "best of the backbone", frame["best"])

@@ -39,7 +39,7 @@ DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 @dataclass(frozen=True, eq=False)
 class BaselineTask:
-    """What is asked of every model.
+    """The searches that every model is measured by.
 
     Attributes:
         collection: that is searched.

@@ -1,4 +1,4 @@
-"""Baselines in words: how much of the gain does the best of the frozen backbone leave to fine-tuning?"""
+"""Baselines in words: how much of the gain does the best variant of the frozen backbone already reach?"""
 
 import math
 from collections.abc import Iterator
@@ -82,14 +82,14 @@ def share_left(row: Any) -> str:
 
 
 def _alike(found: BaselineResult, measure: str) -> Statement:
-    """Compare both at their best."""
+    """Compare backbone and retriever, each under its best variant."""
     effects, significant = _each_best(found, found.alike, measure)
     text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
     return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
 
 
 def _pre_training(found: BaselineResult, measure: str) -> Iterator[Statement]:
-    """Compare with a random-weight copy at its best: what words alone give."""
+    """Compare with the best variant of a random-weight copy, which can use word overlap only."""
     if found.pre_training is None:
         return
     effects, significant = _each_best(found, found.pre_training, measure)

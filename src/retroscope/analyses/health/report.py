@@ -1,4 +1,4 @@
-"""From the self-tests of every tower to what the report says of them."""
+"""Report the self-tests of every tower."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def _failed(subject: Subject) -> list[Statement]:
 
 
 def _failure(side: str, model: Model) -> str:
-    """What failed, and what rests on it."""
+    """Describe the failed self-tests, and the results that depend on them."""
     failed = "; ".join(model.failed_tests)
     if side == MODEL:
         return f"SELF-TEST FAILED ({model.name}): {failed}. No conclusion is safe."

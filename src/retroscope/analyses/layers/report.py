@@ -1,4 +1,4 @@
-"""From the scores of every layer to what the report says of them."""
+"""Report retrieval by layer from the scores of every layer."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What was found by layer."""
+"""Result of retrieval by layer."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class LayerEffects:
 
 @dataclass(frozen=True, eq=False)
 class LayerResult:
-    """What was found on every collection, the first one first."""
+    """Retrieval by layer on every collection, the first one first."""
 
     by_collection: tuple[LayerEffects, ...]
 

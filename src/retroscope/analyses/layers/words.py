@@ -30,7 +30,7 @@ def best_layers(found: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
 
 
 def _tops(difference: Difference, subject: Subject) -> list[str]:
-    """The best layer of each side with its score, in words; empty where nothing was measured on both."""
+    """Return the best layer of each side with its score, or "" if a side was not measured."""
     table = rows(difference, measure=subject.measures[0])
     if table.empty:
         return []

@@ -1,4 +1,4 @@
-"""Which blocks carry the effect, and do the instruments agree? Every instrument is held against transplants."""
+"""Which blocks carry the effect, and do the instruments agree? Every instrument is compared with transplants."""
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter
 

@@ -1,4 +1,4 @@
-"""What each instrument says of the same places: a value a block or part, the larger the more happened there.
+"""Evidence of each instrument: one value a block or part; a larger value means a larger change there.
 
 One function an instrument, which reads the result of its analysis; an instrument whose effect is significant nowhere
 has no evidence.
@@ -71,7 +71,7 @@ def _of_blocks(reading: Reading, effects: TransplantEffects) -> Iterator[dict[st
 
 
 def _of_parts(reading: Reading, effects: TransplantEffects) -> Iterator[dict[str, Any]]:
-    """Weights against transplants, by part of every block."""
+    """Compare the drift of weights with transplants, by part of every block."""
     tried = set(effects.headline(next(iter(effects.differences)))["transplant"])
     names = [name for name in PARTS_OF if name in tried]
     weights = reading.result("weights", WeightResult)
@@ -87,7 +87,7 @@ def _of_parts(reading: Reading, effects: TransplantEffects) -> Iterator[dict[str
 
 
 def _places(effects: TransplantEffects) -> list[Place]:
-    """The groups of blocks that were transplanted alone, from the bottom."""
+    """Return the groups of blocks that were transplanted alone, from the bottom."""
     places = []
     for name in effects.headline(next(iter(effects.differences)), "block")["transplant"]:
         first, dash, last = str(name).partition(":")[2].partition("-")
@@ -96,7 +96,7 @@ def _places(effects: TransplantEffects) -> list[Place]:
 
 
 def _sign(effects: TransplantEffects) -> float:
-    """-1 where the retriever loses by the headline, so that what falls most is what points to a loss; else 1."""
+    """Return -1 if fine-tuning lowers the headline measure, so that the largest fall counts; else 1."""
     for direction, towards in ((GRAFTED, 1.0), (RESTORED, -1.0)):
         if direction in effects.differences:
             total = effects.headline(direction).set_index("transplant").loc["all", "effect"]
@@ -179,11 +179,11 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """By how much a value grows from below the first block of a place to its last."""
+    """Return by how much a value grows from below the first block of each place to its last block."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 
 
 def _alone(effects: TransplantEffects, direction: str, names: Sequence[str]) -> list[float]:
-    """Each place's share of the total effect; negative where it does the contrary, NaN where there is no effect."""
+    """Return the share of the total effect of each place alone; negative if opposite, NaN if there is no effect."""
     return [effects.share(direction, name)["share"] for name in names]

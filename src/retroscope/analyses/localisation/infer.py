@@ -1,4 +1,4 @@
-"""Where each instrument says that it happened, and whether transplants agree.
+"""Infer the block that each instrument points to, and whether transplants agree.
 
 What moved, or what can be read, says where to look. Only restoring a part says whether retrieval needs it, and only
 grafting it whether it suffices: every other instrument names the place where its value is largest, and is held against
@@ -36,7 +36,7 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
-    """Return what the instruments say of the same places; None where nothing was transplanted."""
+    """Compare all instruments on the same places; None if nothing was transplanted."""
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:
         return None
@@ -67,7 +67,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Localisation
 
 
 def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many instruments agree, and how probable that many (one at the least) are by luck."""
+    """Return how many instruments agree, and the probability of at least that many by chance."""
     agreeing = sum(claim["agreement"] == AGREES for claim in claims)
     least = max(1, agreeing)
     luck = chance_of_agreeing(len(places), len(claims), least) if claims else float("nan")
@@ -76,7 +76,7 @@ def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 class _Transplants:
-    """The transplants of one direction, against which the instruments are held."""
+    """The transplants of one direction, with which the instruments are compared."""
 
     def __init__(self, direction: str, effects: TransplantEffects, statistics: ComparisonSettings) -> None:
         difference, measure = effects.differences[direction], effects.measures[0]
@@ -91,7 +91,7 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the place that does most alone of what all of them do."""
+        """Return the place whose effect alone is the largest share of the total effect."""
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
@@ -102,7 +102,7 @@ class _Transplants:
                 "random": float("nan") if control is None else control["random"]}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
-        """Yield what each instrument names, and whether another place does significantly more."""
+        """Yield the place that each instrument points to, and whether another has a significantly larger effect."""
         places = [str(p) for p in dict.fromkeys(evidence["place"])]
         most = self.most(evidence)["place"]
         for name, own in evidence.groupby("instrument", sort=False):
@@ -126,7 +126,7 @@ class _Transplants:
         return bool(significant and self.effects.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
-        """The place that does significantly more, by the most; tested against all others, paired by query."""
+        """Return the place with the largest effect that is significantly above all others, paired by query."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
         top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))

@@ -1,4 +1,4 @@
-"""What a report says of localisation; what rests on probes that are in doubt is marked."""
+"""Report localisation; statements that rest on doubtful probes are marked."""
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.localisation.figures import localisation_figures
@@ -12,7 +12,7 @@ from retroscope.typesetting.statements import seen_above
 
 
 def report(result: LocalisationResult, reading: Reading) -> Section:
-    """Return statements, figure, table and every number; what names the probes is doubted where they have alarms."""
+    """Return statements, figure, table and every number; statements that use alarmed probes are marked."""
     doubts = seen_above(reading.alarms("probes"))
     parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
     return Section(

@@ -1,4 +1,4 @@
-"""What several instruments say of the same places, and what the transplants say of each. Nothing here computes."""
+"""Result of localisation: every instrument's values of the same blocks, and the transplants'. Computes nothing."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicte
 
 @dataclass(frozen=True, eq=False)
 class LocalisationResult:
-    """What several instruments say of the same places, and whether retrieval agrees.
+    """The values of several instruments for the same blocks, and whether transplants agree.
 
     Attributes:
         evidence: a row an instrument and place (a block, a group of neighbours, or a part of every block): value, in

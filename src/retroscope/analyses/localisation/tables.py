@@ -1,4 +1,4 @@
-"""Table of localisation: what each instrument names, held against transplants."""
+"""Table of localisation: the block that each instrument points to, and what transplants say of it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.places import place_words
 
 
 def localisation_tables(found: LocalisationResult) -> dict[str, PaperTable]:
-    """Return what each instrument names, and what the transplants say of it; nothing where none names a place."""
+    """Return the place that each instrument points to and its effect by transplants; empty if there is none."""
     claims = found.claims
     if claims.empty:
         return {}

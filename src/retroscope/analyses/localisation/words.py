@@ -1,4 +1,4 @@
-"""What each instrument names, and whether restoring that costs what it should, in words."""
+"""Localisation in words: the block that each instrument points to, and the effect of restoring it."""
 
 import math
 from typing import Any
@@ -44,13 +44,13 @@ AGREEMENTS = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of readi
 
 
 def localisation_statements(found: LocalisationResult) -> list[Statement]:
-    """Return where the instruments point, then what is needed and what suffices, and who agrees with that."""
+    """Describe where the instruments point, which blocks are necessary and sufficient, and which instruments agree."""
     kinds = [row for _, row in found.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
     return [*_named(found), *(_most(found, row) for row in kinds)]
 
 
 def _named(found: LocalisationResult) -> list[Statement]:
-    """What each instrument names among the blocks."""
+    """Describe the block that each instrument points to."""
     claims = _reported(found, found.claims[found.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
@@ -64,12 +64,12 @@ def _named(found: LocalisationResult) -> list[Statement]:
 
 
 def _reported(found: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
-    """Without neurons that no ablation confirms: those are in the figure and the table only."""
+    """Leave out neurons that no ablation confirms; figure and table still have them."""
     return claims if found.confirmed else claims[claims["instrument"] != "neurons"]
 
 
 def _most(found: LocalisationResult, row: "pd.Series[Any]") -> Statement:
-    """The place that does most alone, and which instruments agree."""
+    """Describe the place with the largest effect alone, and which instruments agree."""
     question, does, to_do = ASKED[row["direction"], bool(row["sign"] > 0)]
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
@@ -93,7 +93,7 @@ def _most(found: LocalisationResult, row: "pd.Series[Any]") -> Statement:
 
 
 def _random(row: "pd.Series[Any]") -> str:
-    """What random changes of equal size do there; nothing where none were tried."""
+    """Describe the effect of random changes of equal size there, or nothing if none were measured."""
     return "" if math.isnan(row["random"]) else f"; random changes of equal size do {signed(row['random'])}"
 
 
@@ -110,14 +110,14 @@ def share_words(value: float) -> str:
 
 
 def _answers(found: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
-    """What the instruments name, held against this place."""
+    """Compare the places of the instruments with this place."""
     claims = found.claims[(found.claims["direction"] == row["direction"]) & (found.claims["kind"] == row["kind"])]
     claims = _reported(found, claims)
     return claims[claims["agreement"].isin(AGREEMENTS)]
 
 
 def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
-    """Which instruments agree with that, and where the others point."""
+    """Name the instruments that agree with that place, and where the others point."""
     groups = []
     for word in AGREEMENTS:
         alike = claims[claims["agreement"] == word]
@@ -129,7 +129,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
 
 
 def _luck(row: "pd.Series[Any]") -> str:
-    """How probable that agreement is by luck."""
+    """State the probability of that agreement by chance."""
     least = max(1, int(row["agreeing"]))
     many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
     return (

@@ -1,4 +1,4 @@
-"""Which neurons carry it? Every FFN neuron is attributed, and ablation shows whether retrieval needs those named."""
+"""Which neurons matter? Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

@@ -1,4 +1,4 @@
-"""Which neurons carry it, of one retriever on one collection."""
+"""Attribute the neurons of one retriever on one collection."""
 
 from collections.abc import Sequence
 from dataclasses import replace

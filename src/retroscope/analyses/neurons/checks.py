@@ -1,4 +1,4 @@
-"""Can a neuron result be trusted? Noise, completeness, what was asked, and whether an ablation confirms it.
+"""Can a neuron result be trusted? Checks of noise, completeness, target and ablation.
 
 A count without an ablation is not evidence: every conclusion about a side whose neurons no ablation
 confirms is marked.
@@ -22,7 +22,7 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Return what every check says of every side, in the order of `CHECKS`; warnings last."""
+    """Run every check on every side, in the order of `CHECKS`; warnings come last."""
     found = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
     return [*found, *_paired_warnings(tower)]
 

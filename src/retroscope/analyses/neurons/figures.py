@@ -166,7 +166,7 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw how far the two name the same neurons, by layer, below what each agrees with itself."""
+    """Draw the overlap of both sides' neurons by layer, and its ceiling: the overlap of two halves of one side."""
     frame = overlap_curves(tower)
     if frame.empty:
         return None

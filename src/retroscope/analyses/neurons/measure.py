@@ -67,7 +67,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 
 
 def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
-    """Of every query its relevant passage and negatives, those of a pair's margin shared by both."""
+    """Return the relevant passage and the negatives of every query; a pair's margin has the same ones for both."""
     mined = context.negatives().candidates
     if not context.is_pair:
         return mined
@@ -78,7 +78,7 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
 def _measured(
     context: Context, retriever: Retriever, one_plan: AttributionPlan, ablation: AblationSettings | None, stages: Stages
 ) -> AttributedModel:
-    """The neurons of one model and tower, ablated where the settings say so."""
+    """Attribute the neurons of one model and tower, and ablate them if the settings ask for it."""
     made = attribute_neurons(one_plan, context.cache, stages.inside("neurons"))
     if one_plan.settings.target != "norm":  # whose examples are distinct texts
         made = replace(made, scores=made.scores.with_texts(context.collection.query_texts))
@@ -101,14 +101,14 @@ def _measured(
 
 
 def _unranked(made: NeuronAttribution) -> str:
-    """Why neurons cannot be ablated by their attribution; empty where they can."""
+    """Return why neurons cannot be ablated by their attribution, or ""."""
     if made.noise + int(made.recipe["lost"]) < made.examples:
         return ""
     return "no ablation was run: every example is noise or not finite, so no neuron is above another"
 
 
 def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Tower -> how far both sides name the same neurons, where their matrices are of one shape."""
+    """Map each tower to the overlap of both sides' neurons, if their matrices have the same shape."""
     for tower, sides in towers.items():
         made = [one.attribution for one in sides.values()]
         shapes = [{part: dict(neurons.sizes) for part, neurons in one.neurons.items()} for one in made]
@@ -117,7 +117,7 @@ def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _left_out(context: Context, settings: NeuronsSettings) -> Iterator[str]:
-    """What of the collection is not attributed."""
+    """Describe what of the collection is not attributed."""
     mined = context.negatives().candidates
     for tower in towers_of(context, settings):
         yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower))

@@ -1,4 +1,4 @@
-"""One model alone: what a reader must know of its neurons, and the neurons of a file of texts."""
+"""Neurons of one model alone: their caveats, and attribution over a file of texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def caveats_of_one(
 
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:
-    """How many texts fill the maximum length."""
+    """Count the texts that fill the maximum length."""
     rows = [row for example in plan.tokens for row in example]
     full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
     many = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"

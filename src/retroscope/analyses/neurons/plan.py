@@ -1,4 +1,4 @@
-"""How large attributions and ablations are and how long they take, known before they start."""
+"""Estimate sizes and times of attributions and ablations before they start."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -49,7 +49,7 @@ def _line(role: str, size: Mapping[str, Any]) -> str:
 
 
 def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings, tower: str) -> dict[str, Any]:
-    """Examples, seconds and bytes of one attribution, and of its ablation."""
+    """Estimate examples, seconds and bytes of one attribution, and of its ablation."""
     chosen, collection = replace(settings.attribution, tower=tower), context.collection
     some = facts(_of_a_few(retriever, collection, chosen, context.settings.protocol))
     judged = len(collection.judged_queries)
@@ -63,7 +63,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
 
 
 def _of_a_few(retriever: Retriever, collection: Collection, chosen: NeuronSettings, protocol: str) -> AttributionPlan:
-    """The plan of a few examples.
+    """Return the plan of a few examples.
 
     Their negatives are other queries' relevant passages: as long as real ones, and found at once.
     """

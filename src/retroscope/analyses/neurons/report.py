@@ -1,4 +1,4 @@
-"""From the attributed neurons of one or two models to what the report says of them."""
+"""Report the attributed neurons of one or two models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -62,14 +62,14 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
 
 
 def heat_map(protocol: str, made: NeuronAttribution) -> HeatMap:
-    """Return the layout of the protocol, at the largest threshold that was counted where its own was not."""
+    """Return the heat map of the protocol; if its threshold was not counted, with the largest one that was."""
     if protocol != PUBLISHED_PROTOCOL:
         return HeatMap()
     return PUBLISHED if PUBLISHED.value in made.thresholds else replace(PUBLISHED, value=made.thresholds[-1])
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Return what neurons say of a pair; what no ablation confirms is kept apart from what is confirmed."""
+    """Report the neurons of a pair; statements that no ablation confirms are separate."""
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -85,7 +85,7 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(found: Measurement, reading: Reading) -> Section:
-    """Return what the neurons of one model say, every statement with its doubts, and the counts as published."""
+    """Report the neurons of one model, with doubts, and with counts in the published layout."""
     result = _result_of_one(found, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)
@@ -110,14 +110,14 @@ def alone(found: Measurement, reading: Reading) -> Section:
 
 
 def _result_of_one(found: Measurement, reading: Reading) -> NeuronResult:
-    """The neurons of one model, which is compared with none."""
+    """Return the result of one model, without a comparison."""
     ((tower, sides),) = attributed(found).items()
     layout = heat_map(reading.subject.protocol, sides[MODEL].attribution)
     return NeuronResult({tower: TowerNeurons(sides, heat_map=layout)})
 
 
 def _section(result: NeuronResult) -> Section:
-    """What pages of one and of two models have in common."""
+    """Make the section of one or two models."""
     return Section(
         figures=neuron_figures(result),
         tables=neuron_tables(result),
@@ -128,7 +128,7 @@ def _section(result: NeuronResult) -> Section:
 
 
 def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
-    """Both sides' attribution in numbers, the paired differences of its statistics, and how far the two agree."""
+    """Return the JSON of one tower: both attributions, paired differences of their statistics, and overlap."""
     return {
         **{name: _side_document(side) for name, side in tower.sides.items()},
         "differences": effect_records(tower.profile),
@@ -137,7 +137,7 @@ def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
 
 
 def _side_document(side: AttributedModel) -> dict[str, Any]:
-    """Size, recipe, warnings and ablation of one side."""
+    """Return the JSON of one side: size, recipe, warnings and ablation."""
     made = side.attribution
     return {
         "examples": made.examples,
@@ -159,13 +159,13 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 
 
 def _asked(made: NeuronAttribution) -> tuple[str, str]:
-    """How many examples were attributed, and how."""
+    """Describe how many examples were attributed, and how."""
     asked = ", ".join(f"{name}: {made.recipe[name]}" for name in ASKED if name in made.recipe)
     return f"{count(made.examples, 'example')}, {made.noise} of them noise", asked
 
 
 def _largest_shares(made: NeuronAttribution) -> list[dict[str, Any]]:
-    """The neurons with the largest mean share, and their other aggregates."""
+    """Return the neurons with the largest mean share, and their other aggregates."""
     rows: list[dict[str, Any]] = []
     for part, neurons in made.neurons.items():
         table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()

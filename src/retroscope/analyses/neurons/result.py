@@ -1,4 +1,4 @@
-"""What was found about neurons: the attribution of one model, or of two paired by query, tower by tower. No torch."""
+"""Result about neurons: the attribution of one model, or of two paired by query, tower by tower. No torch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +57,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 @dataclass(frozen=True, eq=False)
 class AblationCurves:
-    """What happens to retrieval when neurons are fixed at one value.
+    """Retrieval as a function of the share of neurons that are fixed.
 
     Attributes:
         scores: dimensions `ABLATED`, `how` being "top", the ranking shown beside it ("signed", say: those of its
@@ -126,12 +126,12 @@ class AblationCurves:
 
     @property
     def choosing_queries(self) -> int:
-        """Return how many of the measured queries had a part in choosing the neurons."""
+        """Count the measured queries that the attribution used."""
         return int(self.recipe.get("attributed_queries", 0))
 
     @property
     def confirms(self) -> bool:
-        """Return whether the top costs more than both controls, on queries that had no part in choosing it."""
+        """Return whether the top neurons cost more than both controls, on queries that the attribution did not use."""
         return self.harms and not self.choosing_queries
 
 
@@ -157,7 +157,7 @@ class AttributedModel:
 
 @dataclass(frozen=True, eq=False)
 class TowerNeurons:
-    """What was found about the neurons of one tower.
+    """The neurons of one tower, of one model or two.
 
     Attributes:
         sides: "before" and "after", or "model" for a model alone.
@@ -219,7 +219,7 @@ class TowerNeurons:
 
 @dataclass(frozen=True, eq=False)
 class NeuronResult:
-    """What was found about the neurons of every tower.
+    """The neurons of every tower.
 
     Attributes:
         towers: "passage" and "query", or one of them; the main one comes first.

@@ -19,7 +19,7 @@ TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passa
 
 @dataclass(frozen=True, kw_only=True)
 class AblationSettings:
-    """How ablation curves are made.
+    """Settings of the ablation curves.
 
     Attributes:
         fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
@@ -89,7 +89,7 @@ class AblationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronsSettings:
-    """What is asked about neurons.
+    """Settings of the analysis of neurons.
 
     Attributes:
         attribution: how neurons are attributed.

@@ -1,4 +1,4 @@
-"""What was measured of neurons, as a `Measurement` keeps it and as a result wants it. No torch."""
+"""Neurons as a `Measurement` stores them, and back. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -55,7 +55,7 @@ def stored(
 
 
 def _facts(one: AttributedModel) -> dict[str, Any]:
-    """What of one side is no array: its size, and its warnings as they are with those of the whole measurement."""
+    """Return the size and the warnings of one side, which are not arrays."""
     made = one.attribution
     return {
         "model": one.name,
@@ -100,5 +100,5 @@ def _ablation(found: Measurement, place: str) -> AblationCurves | None:
 
 
 def overlap_of(found: Measurement, tower: str) -> pd.DataFrame | None:
-    """Return how far both sides of a tower agree; None where they cannot be compared."""
+    """Return the overlap of both sides of a tower, or None if they cannot be compared."""
     return found.frames.get(f"{tower}/{OVERLAP}")

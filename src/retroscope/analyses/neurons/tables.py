@@ -205,7 +205,7 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
 
 
 def paper_overlap(tower: TowerNeurons) -> PaperTable:
-    """Return how far the two name the same neurons, over all layers of a matrix."""
+    """Return the overlap of both sides' neurons, over all layers of a matrix."""
     if tower.overlap is None:
         return NOTHING
     found = tower.overlap[tower.overlap["layer"] == 0]

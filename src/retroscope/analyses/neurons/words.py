@@ -1,4 +1,4 @@
-"""Neurons in words: which side concentrates more, which layers carry it, how far the two agree.
+"""Neurons in words: which side is more concentrated, in which layers they lie, how far the two sides overlap.
 
 The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
 neurons that no ablation confirms is marked.
@@ -45,7 +45,7 @@ def neuron_statements(tower: TowerNeurons) -> list[Statement]:
 
 
 def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
-    """Say on which side fewer neurons hold the attribution, by the Gini index, the others beside it."""
+    """State which side's attribution is more concentrated, by the Gini index and the other indices."""
     table = _of_part(effect_rows(tower, GINI), part)
     if tower.profile is None:
         return _concentrated_alone(tower, part)
@@ -79,7 +79,7 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def layers(tower: TowerNeurons, part: str) -> list[Statement]:
-    """Say which layers carry it, on each side, and what fine-tuning moved."""
+    """State which layers have the largest share on each side, and how fine-tuning changed the shares."""
     found = [_peaks(tower, part)]
     table = _of_part(effect_rows(tower, LAYER_SHARE), part)
     if tower.profile is not None and len(table):
@@ -125,7 +125,7 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
-    """Say whether more neurons are active, at every threshold, since the answer may turn with it."""
+    """State whether more neurons are active, at every threshold, since the answer can depend on it."""
     paired = activity_effect(tower)
     if paired is None:
         return _active_alone(tower, part)
@@ -156,7 +156,7 @@ def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """Say how far the two name the same neurons, beside how far each agrees with itself."""
+    """State the overlap of both sides' top neurons, and of the halves of each side."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]
@@ -181,7 +181,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """Return how far two that name the same neurons would agree, each with the noise that its own halves show.
+    """Return the overlap that noise alone would leave, estimated from the halves of each side.
 
     The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
     For Jaccard indices it is a rule of thumb.
@@ -202,7 +202,7 @@ def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 
 def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
-    """Say where every change was also shown to be within the margin."""
+    """State where every change is also significantly within the margin."""
     found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
     stated = margin(tower.profile) if tower.profile else float("nan")
     return f" Real but negligible: all are equivalent within {stated:g}." if found and all(found) else ""

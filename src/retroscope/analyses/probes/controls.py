@@ -23,7 +23,7 @@ RANDOM_TITLE = "Random-weight control"
 
 
 def control_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Return what every control says, in the order of `CONTROL_RULES`, and which was not run."""
+    """Apply every rule of `CONTROL_RULES`, and name the controls that were not run."""
     if result.effect is None:
         return []
     measured = set(result.rows()["control"])
@@ -35,7 +35,7 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 
 
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
-    """Return every cell of a control on both sides, widened, with `chance` and what passage_only reads (`ceiling`)."""
+    """Return the cells of a control, intervals widened, with `chance` and passage_only's accuracy (`ceiling`)."""
     if result.effect is None:
         raise ValueError("there are no controls: no probe was measured")
     cells = widened(by_side(result.rows(control=control), CELL), alpha(result.effect))
@@ -53,7 +53,7 @@ def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that with shuffled queries nothing about relevance is left: chance, or what passage_only reads, at most."""
+    """Check that accuracy with shuffled queries is at most chance, or that of passage_only."""
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
@@ -69,7 +69,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that labels by a hash of each passage cannot be read of unseen passages: chance on both sides."""
+    """Check that hash labels cannot be predicted for unseen passages: accuracy is at chance."""
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
@@ -78,7 +78,7 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
 
 
 def _memorised(result: ProbesResult, subject: Subject) -> str:
-    """What the probes learn by heart: the accuracy with arbitrary labels in training, and in the test."""
+    """Describe memorisation: the accuracy with arbitrary labels, on the training and the test choices."""
     spread, n = result.seed_spread, result.hardest
     if spread is None:
         return ""
@@ -96,7 +96,7 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
 
 
 def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that random weights read less than a model does at the layer where it reads best."""
+    """Check that random weights reach a lower accuracy than the model at its best layer."""
     return [s for side in (BEFORE, AFTER) for s in _random_of(result, subject, side)]
 
 
@@ -114,7 +114,7 @@ def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statem
 
 
 def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
-    """Said where random weights read as much at another layer: word overlap alone goes that far."""
+    """State that random weights reach as much at another layer: word overlap alone explains that accuracy."""
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (

@@ -99,7 +99,7 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
 
 
 def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figure | None:
-    """Return what every probe reads beyond shuffled queries, from the rows of `selectivity`."""
+    """Draw the selectivity of every probe, from the rows of `selectivity`."""
     if beyond_shuffled.empty:
         return None
     frame = beyond_shuffled.rename(columns={"side": "series"}).assign(line=beyond_shuffled["side"])

@@ -95,7 +95,7 @@ def _measured(context: Context, side: str, settings: ProbeSettings, choices: Seq
 
 
 def _without_controls(settings: ProbeSettings) -> ProbeSettings | None:
-    """The probes themselves, for layers that stand beside others; None where only code lengths are asked for."""
+    """Return the probe settings without controls and code lengths, or None if no probe remains."""
     probes = tuple(name for name in settings.chosen_probes if name != MDL)
     return replace(settings, probes=probes, controls=("none",)) if probes else None
 
@@ -110,7 +110,7 @@ def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
 
 
 def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
-    """The records of every side; those of layers without the final norm where one model is probed."""
+    """Record the facts of every side."""
     level = context.settings.statistics.level
     last = list(sides.values())[-1]
     bare = [] if last.bare is None or context.is_pair else last.bare.records(level)
@@ -122,7 +122,7 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
 
 
 def _caveats(context: Context, sides: Mapping[str, Side]) -> tuple[str, ...]:
-    """Reasons to doubt the numbers, what was not probed and, of one model, what are no negatives."""
+    """List the reasons to doubt the numbers, and what was not probed."""
     caveats: list[str] = []
     for side, one in sides.items():
         own = [warning for warning in one.probed.warnings if warning not in one.known]

@@ -1,4 +1,4 @@
-"""From the accuracy of every query to what the report says of the probes."""
+"""Report the probes from the accuracy of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,7 +56,7 @@ def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def report(result: ProbesResult, reading: Reading) -> Section:
-    """Return alarms of the controls, what the probes read and what doubts it, figures and tables."""
+    """Return alarms of the controls, statements with their doubts, figures and tables."""
     subject, beyond_shuffled = reading.subject, selectivity(result.effect)
     frames = {"selectivity": beyond_shuffled}
     if result.effect is not None:
@@ -81,7 +81,7 @@ def report(result: ProbesResult, reading: Reading) -> Section:
 
 
 def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the alarms of the controls, then what the probes say, doubted by these, then the controls that behave."""
+    """Return the alarms of the controls, the statements that they put in doubt, then the controls that pass."""
     controls = control_statements(result, subject)
     alarms = [s for s in controls if s.tone == ALARM]
     readings = (*similarity_probe(result, subject), *passage_only_statements(result, subject))

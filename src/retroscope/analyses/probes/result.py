@@ -1,4 +1,4 @@
-"""What the probes found."""
+"""Result of the probes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

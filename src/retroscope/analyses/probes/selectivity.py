@@ -1,4 +1,4 @@
-"""Selectivity: what a probe reads beyond what it reads when the queries are shuffled.
+"""Selectivity: accuracy of a probe minus its accuracy with shuffled queries.
 
 After Hewitt and Liang (2019), with the shuffled-query control: accuracy - shuffled accuracy,
 paired by query, so that its interval is one of a difference.

@@ -1,4 +1,4 @@
-"""What the probes say: where the similarity probe reads relevance, and what explains it."""
+"""Probes in words: at which layers the similarity probe finds relevance, and what explains it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,7 +69,7 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
 
 
 def _why_below(subject: Subject) -> str:
-    """How the negatives were found, and whether answers could screen them."""
+    """Describe how the negatives were found, and whether answers could screen them."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "Negatives of the source are nearer to the queries than the judged passages."
@@ -126,7 +126,7 @@ def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
 
 
 def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Return whether a probe that never reads the query explains what is read at the peak."""
+    """State whether a probe that never reads the query explains the largest accuracy."""
     by_layer = result.similarity_rows()
     if by_layer.empty:
         return []
@@ -154,7 +154,7 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
 
 
 def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
-    """How much of a gain the passages alone can explain; nothing is said where no gain is shown."""
+    """State how much of a gain the passages alone can explain, or nothing if the gain is not significant."""
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:

@@ -1,4 +1,4 @@
-"""From the compared layers of every collection to what the report says of them."""
+"""Report the drift of representations on every collection."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Return every number of the first collection, and of the others all but the map of layers."""
+    """Return the tables: every number of the first collection; of the others all but the layer-by-layer map."""
     first = result.first
     frames = {
         "similarity": first.drift.similarity,

@@ -1,4 +1,4 @@
-"""What was found of the representations."""
+"""Result of the drift of representations."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class CollectionDrift:
 
 @dataclass(frozen=True, eq=False)
 class RepresentationResult:
-    """What was found on every collection, the first one first."""
+    """Drift of representations on every collection, the first one first."""
 
     by_collection: tuple[CollectionDrift, ...]
 

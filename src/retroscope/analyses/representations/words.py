@@ -71,7 +71,7 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
 
 
 def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
-    """Put the last layer's similarity on another collection beside that on the first."""
+    """Compare the last layer's similarity on another collection with that on the first."""
     parts = [
         f"{tower} vectors {_value(_last(first.drift, tower))} on {first.collection}, "
         f"{_value(_last(other.drift, tower))} on {other.collection}"

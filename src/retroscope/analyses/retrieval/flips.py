@@ -1,4 +1,4 @@
-"""The queries that gained and lost, with what both retrievers put on top: something to read beside a mean."""
+"""The queries that gained or lost most, with the top passages of both retrievers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def _top(run: Run, query_id: str, collection: Collection) -> list[dict[str, Any]
 
 
 def top_passages(sides: Mapping[str, Any]) -> TopPassages:
-    """Return the tops of both rankings of one query, from what `flip_facts` says of it."""
+    """Return the top passages of both rankings of one query, from the facts of `flip_facts`."""
     before, after = (tuple(RankedPassage(**hit) for hit in sides[side]) for side in (BEFORE, AFTER))
     return TopPassages(before, after)
 

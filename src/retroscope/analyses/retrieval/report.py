@@ -1,4 +1,4 @@
-"""From the scores of every query to what the report says of retrieval."""
+"""Report retrieval from the scores of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What was found of retrieval."""
+"""Result of retrieval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class RetrievalEffect:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalResult:
-    """What was found on every collection, the first one first.
+    """Retrieval on every collection, the first one first.
 
     Attributes:
         by_collection: the effects.

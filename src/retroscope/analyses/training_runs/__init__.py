@@ -1,4 +1,4 @@
-"""Does it hold over trainings? Further trainings of the retriever are searched and probed as it was."""
+"""Do the effects hold for further trainings of the retriever? Each is searched and probed in the same way."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
 

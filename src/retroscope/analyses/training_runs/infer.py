@@ -1,4 +1,4 @@
-"""From the scores of every query to intervals over trainings and queries together."""
+"""Infer intervals over trainings and queries together from the scores of every query."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -65,13 +65,13 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def _for_every_training(before: Scores, names: tuple[str, ...]) -> Scores:
-    """The backbone, once for each training that is held against it."""
+    """Repeat the backbone's scores, once for each training."""
     wide = before.values.expand_dims({TRAINING: list(names)}).transpose("query", TRAINING, ...)
     return replace(before, values=wide)
 
 
 def _over_both(before: Scores, trainings: Scores, level: float) -> pd.DataFrame:
-    """One row a cell: its labels and `EFFECT_COLUMNS`, `p_corrected` not yet known."""
+    """Return one row a cell: its labels and `EFFECT_COLUMNS`, with `p_corrected` still to be filled in."""
     names = tuple(str(name) for name in trainings.values[TRAINING].values)
     before, after = align(_for_every_training(before, names), trainings)
     labels = [str(dim) for dim in after.values.dims[2:]]
@@ -98,7 +98,7 @@ def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> It
 
 
 def _corrected(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFrame:
-    """The rows with `p_corrected` (Holm) within each family."""
+    """Return the rows with `p_corrected` (Holm) within each family."""
     corrected = frame.copy()
     for _, part in frame.groupby(family):
         p = part["p"].to_numpy()

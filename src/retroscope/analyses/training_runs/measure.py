@@ -23,7 +23,7 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """How every training is probed.
+    """Settings of the probes of every training.
 
     Attributes:
         settings: with the similarity probe and the learned one, without controls.
@@ -88,7 +88,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Say which trainings have the weights of an earlier one, and so are none of their own."""
+    """Name the trainings that have the same weights as an earlier one, so do not count as further trainings."""
     return [
         f"{other.name} has the weights of {one.name}: it is no other training, and intervals over trainings are too "
         "narrow"

@@ -1,4 +1,4 @@
-"""From the scores of every training to what the report says of all."""
+"""Report several trainings from the scores of each."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,13 +36,13 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsRes
 
 
 def _of_each(others: Measurement, name: str) -> list[Scores]:
-    """The scores of every further training, in their order; none where they were not measured."""
+    """Return the scores of every further training in order; empty if not measured."""
     numbers = range(2, 2 + len(others.facts["names"]))
     return [others.scores[f"{k}/{name}"] for k in numbers if f"{k}/{name}" in others.scores]
 
 
 def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> tuple[Scores, Scores] | None:
-    """The accuracies of the backbone and of every training, of the probes that all were put to, without controls."""
+    """Return the accuracies of the backbone and of every training by the probes that all have, without controls."""
     if not others:
         return None
     probes = others[0].values["probe"].values

@@ -1,4 +1,4 @@
-"""What was found over several trainings of one retriever."""
+"""Result over several trainings of one retriever."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

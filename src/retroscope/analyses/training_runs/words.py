@@ -1,4 +1,4 @@
-"""Several trainings in words: does what one training shows hold for the next?"""
+"""Several trainings in words: does an effect of one training hold for others?"""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
 
 
 def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
-    """Every probe at its largest N: in how many layers accuracy changed, and where most."""
+    """Describe every probe at its largest N: in how many layers accuracy changed, and where most."""
     if result.probing is None:
         return []
     sentences = []

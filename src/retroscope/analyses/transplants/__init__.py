@@ -1,4 +1,4 @@
-"""Which parts of what fine-tuning changed does retrieval need? Weights of one model are put into the other."""
+"""Which fine-tuned weights does retrieval need? Weights of one model are transplanted into the other."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

@@ -17,7 +17,7 @@ def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:
 
 
 def _depth(f: TransplantEffects) -> Figure:
-    """The headline measure by block, alone and cumulative, in both directions."""
+    """Draw the headline measure by block, alone and cumulative, in both directions."""
     names = {"block": "one block", "top": "from the top", "bottom": "from the bottom"}
     table = f.table()
     table = table[(table["measure"] == f.measures[0]) & table["kind"].isin(list(names))]

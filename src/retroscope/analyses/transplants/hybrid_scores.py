@@ -1,4 +1,4 @@
-"""Per-query scores of hybrids: both towers encoded under every transplant, and searched with."""
+"""Per-query scores of hybrids: both towers are encoded and searched under every transplant."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +83,7 @@ def receiver_of(direction: str) -> int:
 
 
 def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
-    """The final vectors of one tower's texts under every transplant, both directions together where they can be."""
+    """Encode one tower's texts under every transplant, both directions together if possible."""
     encoders = (sweep.pair[0].tower(tower), sweep.pair[1].tower(tower))
     receivers = sweep.receivers
     texts = {side: sweep.texts[side, tower] for side in receivers}
@@ -112,7 +112,7 @@ def _in_memory(
 
 
 def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
-    """Reports texts: `total` of all directions, `each` directions at a time."""
+    """Report progress in texts: `total` over all directions, `each` directions at a time."""
     done = 0
 
     def report(n: int) -> None:
@@ -127,7 +127,7 @@ def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int],
 def _scores(
     direction: str, vectors: Mapping[str, Mapping[Wanted, Representations]], sweep: Sweep
 ) -> tuple[Scores, Scores]:
-    """The receiver intact and its hybrids, by (query, transplant, measure)."""
+    """Return the scores of the intact receiver and its hybrids, by (query, transplant, measure)."""
     side = receiver_of(direction)
     receiver, donor = sweep.pair[side], sweep.pair[1 - side]
     values = []

@@ -1,4 +1,4 @@
-"""From the scores of hybrids to effects: tests, shares of the total effect, controls and interactions."""
+"""Infer effects from the scores of hybrids: tests, shares of the total effect, controls and interactions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ RANDOM_CHANGES, SUBSETS = "random", "subsets"  # of directions that have them
 
 @dataclass(frozen=True, eq=False)
 class TransplantScores:
-    """Everything that was measured of hybrids, by query.
+    """The scores of all hybrids, by query.
 
     Attributes:
         hybrids: direction -> the receiver intact, and its hybrids, (query, transplant, measure).

@@ -72,7 +72,7 @@ def interaction_tables(
 
 
 def _tested(values: dict[str, np.ndarray], scores: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
-    """A row a label: its mean over the queries of the scores, interval and p, corrected over the labels."""
+    """Test the mean over queries of each label: interval and p, corrected over the labels."""
     of_queries = scores.values.isel(transplant=0, measure=0, drop=True).coords
     table = np.round(np.stack(list(values.values()), axis=1), DIGITS)
     array = xr.DataArray(table, {**of_queries, "label": list(values)}, ("query", "label"))

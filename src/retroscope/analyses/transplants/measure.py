@@ -1,4 +1,4 @@
-"""Put weights of one model into the other, part by part, and measure retrieval each time."""
+"""Transplant weights of one model into the other, part by part, and measure retrieval each time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 
 
 def _unlike(before: Retriever, after: Retriever) -> str:
-    """Why weights of one cannot stand in for the other's; empty where they can."""
+    """Return why the weights of two models cannot be exchanged, or ""."""
     try:
         for tower in TOWERS:
             check_transplantable(before.tower(tower), after.tower(tower))
@@ -54,7 +54,7 @@ def _unlike(before: Retriever, after: Retriever) -> str:
 
 
 def _same_models(before: Retriever, after: Retriever) -> str:
-    """Why there is nothing to transplant; empty where there is."""
+    """Return why there is nothing to transplant, or ""."""
     if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
         return f"{before.name} and {after.name} have the same weights: there is nothing to transplant"
     return ""
@@ -100,7 +100,7 @@ def _named(hybrids: Measured, random: Mapping[str, Scores], subsets: Mapping[str
 
 
 def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
-    """Every subset of the groups, in the first direction."""
+    """Return the scores of every subset of the groups, in the first direction."""
     if not work.subsets:
         return {}
     direction = sweep.settings.directions[0]
@@ -113,7 +113,7 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
 
 
 def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
-    """Of every intact receiver; empty where the whole corpus was searched."""
+    """Compare the measures on the sample and on the whole corpus, for every intact model; empty without a sample."""
     if whole is None:
         return []
     intact = {scores.recipe["receiver"]: scores.values.isel(transplant=0, drop=True) for scores, _ in hybrids.values()}
@@ -122,7 +122,7 @@ def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[dict[str,
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """What was searched, of what, and what that does to the measures of the intact models."""
+    """The sample that was searched, and how it changes the measures of the intact models."""
 
     whole: Collection
     searched: Collection

@@ -1,4 +1,4 @@
-"""How many hybrids there are and about how long they take, known before any is made."""
+"""Count hybrids and estimate their time before any is made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory togeth
 
 @dataclass(frozen=True)
 class SweepWork:
-    """What measuring takes from the plan.
+    """The prepared work of the plan: the names of all hybrids.
 
     Attributes:
         names: of every hybrid, "none" (the receiver) and "all" among them.
@@ -39,14 +39,14 @@ class SweepWork:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Whole encodings of a text: of all hybrids and subsets, and of random changes at the most."""
+    """Number of times that each text is encoded: for all hybrids and subsets, and at most for random changes."""
 
     hybrids: float
     controls: float
 
 
 def check_names(n_blocks: int, settings: SweepSettings) -> None:
-    """Refuse a name that is none, before anything is encoded.
+    """Refuse unknown names of transplants before anything is encoded.
 
     Raises:
         SettingsError: that names it.
@@ -120,7 +120,7 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
-    """The random changes of every draw and direction, if every place alone proves significant: the most there can be.
+    """Return the largest possible number of random changes: every place alone proves significant.
 
     Of each run only the receiver is recorded.
     """

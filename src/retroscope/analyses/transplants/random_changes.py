@@ -1,4 +1,4 @@
-"""Per-query scores of claimed places that are changed at random instead: the control that a transplant must beat."""
+"""Per-query scores with random changes of equal size: the control that a transplant must beat."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

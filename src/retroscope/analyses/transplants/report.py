@@ -1,4 +1,4 @@
-"""What a report says of transplants: one figure and tables of the first collection, and every number of all."""
+"""Report transplants: one figure and tables of the first collection, and every number of all."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Retrieval with hybrids of two models. Nothing here computes."""
+"""Result of transplants: retrieval with hybrids of two models. Computes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ HybridScores = Mapping[str, tuple[Scores, Scores]]  # direction -> the receiver 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """What groups of blocks do together, by the headline measure.
+    """Shapley values and pair interactions of groups of blocks, by the headline measure.
 
     Attributes:
         shapley: a row a group, columns `SHAPLEY_COLUMNS`: its Shapley value, which add up to the whole effect, and its

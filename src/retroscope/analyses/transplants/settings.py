@@ -1,4 +1,4 @@
-"""Which transplants are made, and how they are measured."""
+"""Settings of transplants."""
 
 from dataclasses import dataclass
 

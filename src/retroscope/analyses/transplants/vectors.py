@@ -1,4 +1,4 @@
-"""The final vectors of many hybrids, window by window on disk, so that a sweep that was stopped goes on."""
+"""The final vectors of many hybrids, written to disk in windows, so that an interrupted sweep resumes."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +68,6 @@ def _window(
 
 
 def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
-    """Of everything that makes the vectors."""
+    """Hash everything that determines the vectors."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
     return fingerprint(made_of)[:32]

@@ -40,7 +40,7 @@ def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """Which block alone matters most?"""
+    """State which single block has the largest effect."""
     blocks = f.headline(direction, "block")
     if blocks.empty:
         return
@@ -57,7 +57,7 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """From which end, and how many blocks, until half of the whole effect is there, and stays? By the means."""
+    """State how many blocks from which end reach half of the total effect for good, by the means."""
     everything = f.headline(direction, "all").iloc[0]
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
@@ -82,7 +82,7 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """Which part, in all blocks?"""
+    """State which part, over all blocks, has the largest effect."""
     found = f.headline(direction)
     found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
     if found.empty:
@@ -95,7 +95,7 @@ def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """Is a model between the two better than its receiver?"""
+    """State whether an interpolated model is better than its receiver."""
     found = f.headline(direction, "interpolate")
     if found.empty or direction != RESTORED:
         return
@@ -110,7 +110,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """Do the places that change retrieval do more than random changes of equal size?"""
+    """State whether the significant places do more than random changes of equal size."""
     found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
     if found.empty:
         return
@@ -126,7 +126,7 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _without_spread(found: pd.DataFrame, level: float) -> str:
-    """Name the places whose random changes are too few and all have one effect, and how many can show anything."""
+    """Name the places whose random changes are too few for a test, and state how many draws a test needs."""
     draws = int(found["draws"].iloc[0])
     least = math.floor(round(len(found) / level, 9))  # Holm: places / (draws + 1) < level
     equal = found[found["random_lowest"] == found["random_highest"]]
@@ -148,7 +148,7 @@ def _against(row: "pd.Series[Any]") -> str:
 
 
 def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """What do the single effects of all blocks add up to?"""
+    """State what the single effects of all blocks add up to."""
     found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
     found = found[found["transplant"] == SUM]
     if found.empty:
@@ -164,7 +164,7 @@ def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """Whose is the whole effect, interactions shared out?"""
+    """State how Shapley values divide the total effect among groups."""
     if direction not in f.interactions:
         return
     found = f.interactions[direction]
@@ -188,7 +188,7 @@ def _tested(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> str:
-    """Its share of the whole effect; nothing where that is not significant."""
+    """State its share of the total effect, or nothing if that effect is not significant."""
     share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
     return "" if math.isnan(row["share"]) else share
 

@@ -1,4 +1,4 @@
-"""From the tensors of both models to what the report says of them."""
+"""Report the drift of weights from the tensors of both models."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What was found of the weights."""
+"""Result of the drift of weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Drift of the weights in words. It is described, not tested: weights are no sample of anything."""
+"""Drift of the weights in words. It is described, not tested: weights are not a sample of a population."""
 
 from collections.abc import Iterable
 from dataclasses import replace

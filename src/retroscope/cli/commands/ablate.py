@@ -62,7 +62,7 @@ class LevelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TestedOptions:
-    """The pairs to train with, and what every retriever is measured on."""
+    """The pairs to train with, and the collections to measure every retriever on."""
 
     HEADING: ClassVar[str] = "Collection"
 

@@ -15,7 +15,7 @@ EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling me
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
-    """What is measured besides the pair on its collection, and how."""
+    """Options of a study besides its pair and first collection."""
 
     HEADING: ClassVar[str] = "Study"
 

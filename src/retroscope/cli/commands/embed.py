@@ -15,7 +15,7 @@ EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """How the model is loaded; nothing is compared, so there is no similarity."""
+    """Settings of loading; vectors are not compared, so there is no similarity."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -33,7 +33,7 @@ class EncoderOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """What is encoded, by which tower, and where the vectors go."""
+    """The texts, the tower that encodes them, and the output folder."""
 
     texts: Annotated[Path, option("--texts", help="File with one text a line, UTF-8", metavar="FILE")]
     out: o.RequiredOut

@@ -21,7 +21,7 @@ ABLATION = "analyses.neurons.settings:AblationSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """What the model reads: a collection, or a file of texts."""
+    """The texts: a collection, or a file."""
 
     HEADING: ClassVar[str] = "Texts"
 
@@ -47,7 +47,7 @@ class SourceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionOptions:
-    """What is attributed, and how exactly."""
+    """Settings of the attribution."""
 
     HEADING: ClassVar[str] = "Attribution"
 
@@ -125,7 +125,7 @@ class AttributionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationOptions:
-    """What is ablated of the attributed neurons."""
+    """Settings of the ablation."""
 
     HEADING: ClassVar[str] = "Neuron ablation"
 

@@ -18,7 +18,7 @@ def _default(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneOptions:
-    """What is read, and by which model."""
+    """The text, and the model to train."""
 
     HEADING: ClassVar[str] = "Text and model"
 
@@ -59,7 +59,7 @@ class BackboneOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingOptions:
-    """How is trained."""
+    """Settings of the pre-training."""
 
     HEADING: ClassVar[str] = "Training"
 

@@ -47,8 +47,8 @@ def run(
 ) -> None:  # fmt: skip
     """Write a collection about invented people.
 
-    What a model reads of each person is known: a BEIR folder with a split for each exposure (pre-training text x
-    fine-tuning pairs), and the pre-training text.
+    It is known which model read about whom. Writes a pre-training text and a BEIR folder with one split for each
+    exposure: in the pre-training text or not, in the fine-tuning pairs or not.
     """
     from retroscope.cli.terminal import emit, say
     from retroscope.collection.world.files import write_world

@@ -26,7 +26,7 @@ class Reader(Protocol):
         """Return whether the content at this path has this format."""
 
     def read(self, path: Path, options: ReadOptions) -> Collection:
-        """Read it, or raise a CollectionError that says what is wrong with it, and where."""
+        """Read a collection, or raise a CollectionError that says what is wrong, and where."""
 
 
 READERS: dict[str, Reader] = {

@@ -20,7 +20,7 @@ from retroscope.errors import CollectionError
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """One row as records; a query or passage whose id is "" gets one."""
+    """A query with its positives and negatives, from one row; a query or passage with id "" gets an id."""
 
     query: Query
     positives: tuple[Passage, ...]

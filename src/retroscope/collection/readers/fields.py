@@ -1,4 +1,4 @@
-"""Fields of a row: which column carries which; a missing column is reported with the nearest name."""
+"""Fields of a row and the columns that hold them; a missing column is reported with the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

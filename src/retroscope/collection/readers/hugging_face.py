@@ -125,7 +125,7 @@ def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
     if len(fitting) != 1:
         columns = ", ".join(first.values) if first else "none"
         raise CollectionError(
-            f"its rows are of {len(fitting)} known formats, not of one; columns: {columns}",
+            f"the columns fit {len(fitting)} known formats, not exactly one; columns: {columns}",
             where=str(path),
             fix="rename the columns before saving: query, positive, negative_1, negative_2",
         )

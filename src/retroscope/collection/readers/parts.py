@@ -28,7 +28,7 @@ WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS, **ANSWER_WORDS}
 
 @dataclass
 class RowReader:
-    """Turns rows into records; `mapping` keeps which column was read for which field."""
+    """Reads rows as records; `mapping` records the column of each field."""
 
     columns: Mapping[str, str]
     mapping: dict[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class RowReader:
 
 @dataclass
 class Judged:
-    """The queries that have a judgment, as BEIR's loader keeps them; counts the others."""
+    """Iterates over the queries that have a judgment, as BEIR's loader does; counts the others."""
 
     judgments: Sequence[Judgment]
     left_out: int = 0

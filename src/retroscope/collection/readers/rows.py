@@ -28,7 +28,7 @@ LONGEST_CELL = 2**28  # characters; the csv module's own limit of 131,072 is les
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record and where it stands; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
+    """One record and its place in the file; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
 
     values: Mapping[str, Any]
     file: str

@@ -34,7 +34,9 @@ class WorldSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.people <= ALIASES:
-            raise SettingsError(f"people is {self.people}", fix=f"give 1 to {ALIASES:,}: there are no more aliases")
+            raise SettingsError(
+                f"people is {self.people}", fix=f"give 1 to {ALIASES:,}, the number of names that can be invented"
+            )
         for name in ("known", "trained", "dev"):
             share = getattr(self, name)
             if not 0 <= share <= 1:

@@ -38,7 +38,7 @@ DPR_CLASSES: Mapping[str, type[PreTrainedModel]] = {
 
 @dataclass(frozen=True)
 class How:
-    """How weights are read: in which dtype, and whether code in the checkpoint may run."""
+    """Settings of loading weights: dtype, and whether code in the checkpoint may run."""
 
     dtype: torch.dtype = torch.float32
     trust_remote_code: bool = False

@@ -17,7 +17,7 @@ from retroscope.encoders.proofs import LoadingProof
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The content of a source.
+    """The contents of a checkpoint: backbone, tokenizer, recipe fields, head, proof.
 
     Attributes:
         head: what it applies to the pooled vector; `nn.Identity` when nothing.

@@ -1,4 +1,4 @@
-"""Who decides a recipe field: the user, then the protocol, then the checkpoint, then a default; always written down."""
+"""Resolve each recipe field: by the user, protocol, checkpoint or default, in this order; the source is kept."""
 
 from collections.abc import Mapping
 from typing import Any

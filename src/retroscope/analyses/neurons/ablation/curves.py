@@ -1,4 +1,4 @@
-"""Do the neurons that an attribution names matter? Retrieval with the top ones fixed, against as many others.
+"""Ablation curves: retrieval with the top neurons fixed, against as many random and as many large neurons.
 
 After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
 where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
@@ -33,7 +33,7 @@ Chosen = tuple[str, int, float]  # how, draw, fraction
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
-    """What the sets are chosen by: the ranking that is tested, the one shown beside it, and size."""
+    """The rankings that neurons are chosen by: the tested one, a second one, and size."""
 
     chosen: Ranking
     beside: Ranking
@@ -93,13 +93,13 @@ def ablation_curves(
 
 
 def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
-    """By what fixing a neuron changes over the texts of the attributed tower, or of the ablated one."""
+    """Rank neurons by how much fixing one changes its output, over the texts of the attributed or the ablated tower."""
     tower = attributed if attributed in trial.moments else next(iter(trial.moments))
     return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, at_mean=trial.at_mean)
 
 
 def _values(trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: AblationSettings) -> xr.Dataset:
-    """`ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
+    """Return the scores `ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
     labels: dict[str, list[Any]] = {
         QUERY: list(trial.collection.queries),
         "how": list(dict.fromkeys(how for how, _, _ in sets)),
@@ -117,7 +117,7 @@ def _values(trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: Ab
 
 
 def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """What is fixed, for each fraction; every set has the layer histogram of the top."""
+    """Return the neurons to fix for each fraction; every set has as many neurons in each layer as the top set."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -135,7 +135,7 @@ def _table(
     settings: AblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
-    """The rows of the curve, with how many neurons are fixed, in how many layers, and how many of them are large."""
+    """Return the rows of the curve, and count the fixed neurons, their layers, and the large ones among them."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
     chosen = table["fraction"].map(top)

@@ -1,4 +1,4 @@
-"""The figure of ablation curves: what neuron counts are worth."""
+"""Figure of the ablation curves."""
 
 from typing import Any
 

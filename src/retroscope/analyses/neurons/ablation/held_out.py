@@ -72,7 +72,7 @@ def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
 
 
 def _run(attribution: NeuronAttribution) -> list[str]:
-    """The passages that the queries were attributed with, as the attribution records them."""
+    """Return the passages that the queries were attributed with, as the attribution records them."""
     run: list[str] = []
     for name in PASSAGES_OF[attribution.recipe["target"]]:
         recorded = attribution.scores.values.coords.get(name)

@@ -66,7 +66,7 @@ def curve_table(
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """What the other set leaves over what the top leaves: its effects are harms."""
+    """Pair the scores under the other set with those under the top set: their difference is the harm."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -81,7 +81,7 @@ def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
 
 
 def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
-    """`cell`: (query, how, draw)."""
+    """Return one cell as scores (query, how, draw)."""
     means = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
     draws = cell.sel(how=RANDOM).transpose("query", "draw").values.mean(axis=0)
     not_above = int((draws <= means[TOP]).sum())
@@ -110,12 +110,12 @@ def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) ->
 
 
 def _harmful(test: xr.Dataset) -> float:
-    """The p of a paired test where the top is the lower one, else 1."""
+    """Return the p of a paired test if the top set scores lower, else 1."""
     return float(test["p"]) if float(test["effect"]) > 0 else 1.0
 
 
 def _all_of(p: Sequence[float]) -> float:
-    """The p of the claim that every null is false; 1 where a test could not be made."""
+    """Return the p of the claim that every null hypothesis is false; 1 if a test could not be made."""
     return 1.0 if any(math.isnan(some) for some in p) else max(p)
 
 

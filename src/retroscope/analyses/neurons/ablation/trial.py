@@ -1,4 +1,4 @@
-"""One ablation after the other on the same texts: tokenised once, the tower that is left alone encoded once."""
+"""Ablations in sequence on the same texts: tokenised once; the tower that is not ablated is encoded once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ BOTH = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class AblationTrial:
-    """What every ablation of one retriever on one collection shares.
+    """The texts, encodings and search that all ablations of one retriever on one collection share.
 
     Attributes:
         collection: with the queries that are measured.
