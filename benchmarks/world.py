@@ -22,14 +22,14 @@ from retroscope.inputs.load import collection_of
 from retroscope.inputs.settings import DataSettings, NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.scores import Scores
-from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
-from retroscope.study.grid import Grid, prepare_grid, run_grid
-from retroscope.study.grid_settings import GridSettings
-from retroscope.study.grid_summary import gather
 from retroscope.study.plan import plan_study
-from retroscope.study.pretraining import PretrainStudySettings
 from retroscope.study.run import run
+from retroscope.study.training.grid import Grid, prepare_grid, run_grid
+from retroscope.study.training.grid_settings import GridSettings
+from retroscope.study.training.grid_summary import gather
+from retroscope.study.training.pretraining import PretrainStudySettings
 from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
