@@ -29,7 +29,7 @@ from retroscope.study.grid_settings import GridSettings
 from retroscope.study.grid_summary import gather
 from retroscope.study.plan import plan_study
 from retroscope.study.pretraining import PretrainStudySettings
-from retroscope.study.run import run
+from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
@@ -118,7 +118,7 @@ def probe_scores(
 ) -> Scores:
     """The accuracies of one model's probes, (query, probe, control, passages, layer)."""
     plan = plan_study({MODEL: load_retriever(folder, **load)}, [collection], settings, cache=cache)
-    return run(plan).measured["probes"][0].scores[MODEL]
+    return run_study(plan).measured["probes"][0].scores[MODEL]
 
 
 if __name__ == "__main__":
