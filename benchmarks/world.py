@@ -30,6 +30,7 @@ from retroscope.study.training.grid import Grid, prepare_grid, run_grid
 from retroscope.study.training.grid_settings import GridSettings
 from retroscope.study.training.grid_summary import gather
 from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
@@ -118,7 +119,7 @@ def probe_scores(
 ) -> Scores:
     """The accuracies of one model's probes, (query, probe, control, passages, layer)."""
     plan = plan_study({MODEL: load_retriever(folder, **load)}, [collection], settings, cache=cache)
-    return run(plan).measured["probes"][0].scores[MODEL]
+    return run_study(plan).measured["probes"][0].scores[MODEL]
 
 
 if __name__ == "__main__":
