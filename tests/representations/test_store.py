@@ -128,7 +128,9 @@ def test_a_store_without_its_records_is_refused(folder: Path, missing: str) -> N
     meta = json.loads((folder / "zarr.json").read_text())
     del meta["attributes"][missing]
     (folder / "zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(RepresentationError, match=rf"not a vector store: it does not record {missing}\n  fix: remove"):
+    with pytest.raises(
+        RepresentationError, match=rf"not a vector store: the group lacks the attributes {missing}\n  fix: remove"
+    ):
         open_store(folder)
 
 

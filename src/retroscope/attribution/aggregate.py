@@ -52,7 +52,7 @@ class Aggregates:
 
 
 def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, examples: int) -> Aggregates:
-    """Make empty aggregates for parts of these widths."""
+    """Make empty aggregates; `widths` has the number of neurons of each part."""
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
     arrays: Arrays = {
         "stats": np.full((examples, len(statistics), len(settings.parts), layers), np.nan),

@@ -262,7 +262,7 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     vectors, final = group["vectors"], group["final"]
     lacks = [name for name in needs if name not in group.attrs]
     if lacks:
-        raise ValueError(f"it does not record {', '.join(lacks)}")
+        raise ValueError(f"the group lacks the attributes {', '.join(lacks)}")
     if not isinstance(vectors, zarr.Array) or not isinstance(final, zarr.Array):
         raise ValueError("vectors and final must be arrays")
     return VectorStore(group, vectors, final)

@@ -120,7 +120,7 @@ def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
 
 @contextmanager
 def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
-    """Answer attention from the record, and the FFN matrices whose input does not depend on `site`."""
+    """Replace attention, and the FFN matrices whose input does not depend on `site`, by their recorded outputs."""
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
     modules = {attention: _attention(encoder, site.layer)}
