@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retroscope.analyses.neurons.bins import DIFFERENCE, bin_edges, binned, map_rows, neuron_values
 from retroscope.analyses.neurons.frames import activity_rows, layer_activity, neuron_rows
-from retroscope.analyses.neurons.maps import DIFFERENCE, bin_edges, binned, map_figure, map_rows, neuron_values
+from retroscope.analyses.neurons.maps import map_figure
 from retroscope.analyses.neurons.result import PUBLISHED, AttributedModel, HeatMap, TowerNeurons
 from retroscope.errors import SettingsError
 from retroscope.typesetting.drawing import svg

@@ -1,7 +1,8 @@
 """Section: what an analysis reports. Reading: what it may use for that."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -24,7 +25,7 @@ class Section:
         details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict
             only where that one reports nothing.
         unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
-        figures: of the page and for paper.
+        draw: -> the figures of the page and for paper; called only where figures are shown.
         tables: name -> table of the page, and of a paper (LaTeX).
         frames: name -> every number (CSV and parquet).
         large: name -> every number of what is too large for CSV.
@@ -40,7 +41,7 @@ class Section:
     statements: tuple[Statement, ...] = ()
     details: tuple[Statement, ...] = ()
     unconfirmed: tuple[Statement, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    draw: Callable[[], tuple[Figure, ...]] = tuple
     tables: Mapping[str, PaperTable] = field(default_factory=dict)
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     large: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -51,6 +52,11 @@ class Section:
     printed: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
     files: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the figures, drawn once."""
+        return self.draw()
 
 
 @dataclass(frozen=True, eq=False)

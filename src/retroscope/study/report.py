@@ -14,11 +14,9 @@ from retroscope.documents import SCHEMA, as_json, clean, write_text
 from retroscope.files import write_whole
 from retroscope.study.folder import SUMMARY
 from retroscope.study.verdict import Verdict, verdict
-from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.tables import merge_named, write_frames
@@ -98,6 +96,8 @@ def write_report(report: Report, folder: Path) -> Path:
 
     Of a report that is already there, each part is replaced as a whole; other files stay.
     """
+    from retroscope.typesetting.drawing import write_figures  # slow to import, and a terminal shows no figure
+
     page = render(report)
     large = merge_named([section.large for section in report.sections.values()])
     write_frames(report.frames(), report.tables, folder / "tables", large)
@@ -110,6 +110,8 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def render(report: Report) -> str:
     """Return the page as HTML."""
+    from retroscope.typesetting.page import SectionPage, fill
+
     pages = [
         SectionPage(name, known.title, known.question, known.package, {**section.values, "section": section})
         for name, known in analyses().items()

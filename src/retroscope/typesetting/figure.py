@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from retroscope.typesetting.palette import style
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -28,6 +26,8 @@ class Figure:
     @cached_property
     def specification(self) -> dict[str, Any]:
         """Return the figure as styled Vega-Lite, with all data inside; computed once, for page and files."""
+        from retroscope.typesetting.palette import style  # altair is slow to import
+
         spec: dict[str, Any] = style(self.chart.properties(description=self.alt)).to_dict()
         return spec
 

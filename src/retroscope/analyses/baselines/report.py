@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
-from retroscope.analyses.baselines.figures import baseline_figure
 from retroscope.analyses.baselines.infer import baseline_result
 from retroscope.analyses.baselines.result import BaselineResult
 from retroscope.analyses.baselines.tables import baseline_tables
@@ -15,7 +14,9 @@ from retroscope.analyses.baselines.words import baseline_statements
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
+from retroscope.typesetting.subject import Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
@@ -31,7 +32,7 @@ def report(result: BaselineResult, reading: Reading) -> Section:
     """Return what was already there, and what that leaves to fine-tuning."""
     return Section(
         statements=baseline_statements(result, reading.subject),
-        figures=(baseline_figure(result, reading.subject),),
+        draw=lambda: _figures(result, reading.subject),
         tables=baseline_tables(result, reading.subject),
         frames=_frames(result),
         differences={"Already there": result.left},
@@ -60,6 +61,13 @@ def _document(result: BaselineResult) -> dict[str, Any]:
         **{n: None if d is None else d.to_frame().to_dict(orient="records") for n, d in differences.items()},
         "left_out": dict(result.left_out),
     }
+
+
+def _figures(result: BaselineResult, subject: Subject) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.baselines.figures import baseline_figure
+
+    return (baseline_figure(result, subject),)
 
 
 REPORTER = Reporter(infer, report)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
-from retroscope.analyses.layers.figures import layer_figures
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
 from retroscope.analyses.layers.tables import layer_means, layer_tables
 from retroscope.analyses.layers.words import best_layers
@@ -16,8 +15,9 @@ from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effects import labelled
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
@@ -44,7 +44,7 @@ def report(result: LayerResult, reading: Reading) -> Section:
         frames[f"layer_retrieval_{number}"] = labelled(reading.subject, rows(other.effect))
     return Section(
         statements=best_layers(first, reading.subject),
-        figures=layer_figures(first, reading.subject),
+        draw=lambda: _figures(first, reading.subject),
         tables=layer_tables(first, reading.subject),
         frames=frames,
         differences={
@@ -74,6 +74,13 @@ def alone(found: Measurement, reading: Reading) -> Section:
         document={"layers": records, "without_final_norm": bare},
         printed=("layer_retrieval",),
     )
+
+
+def _figures(found: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.layers.figures import layer_figures
+
+    return layer_figures(found, subject)
 
 
 REPORTER = Reporter(infer, report, alone)

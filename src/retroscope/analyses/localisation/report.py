@@ -1,13 +1,13 @@
 """Report localisation; statements that rest on doubtful probes are marked."""
 
 from retroscope.analyses.analysis import Reporter
-from retroscope.analyses.localisation.figures import localisation_figures
 from retroscope.analyses.localisation.infer import infer
 from retroscope.analyses.localisation.result import LocalisationResult
 from retroscope.analyses.localisation.tables import localisation_tables
 from retroscope.analyses.localisation.words import PROBES, localisation_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.documents import clean
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.statements import seen_above
 
 
@@ -17,7 +17,7 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
     parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
     return Section(
         statements=tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result)),
-        figures=localisation_figures(result),
+        draw=lambda: _figures(result),
         tables=localisation_tables(result),
         frames={
             "localisation": result.evidence,
@@ -26,6 +26,13 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
         },
         document={name: clean(frame.to_dict(orient="records")) for name, frame in parts.items()},
     )
+
+
+def _figures(found: LocalisationResult) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.localisation.figures import localisation_figures
+
+    return localisation_figures(found)
 
 
 REPORTER = Reporter(infer, report)

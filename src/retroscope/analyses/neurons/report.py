@@ -6,7 +6,6 @@ from typing import Any
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.neurons.figures import neuron_figures
 from retroscope.analyses.neurons.result import (
     PUBLISHED,
     AblationCurves,
@@ -29,6 +28,7 @@ from retroscope.attribution.result import NeuronAttribution
 from retroscope.documents import clean, ordered
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.numbers import count
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
@@ -119,7 +119,7 @@ def _result_of_one(found: Measurement, reading: Reading) -> NeuronResult:
 def _section(result: NeuronResult) -> Section:
     """Make the section of one or two models."""
     return Section(
-        figures=neuron_figures(result),
+        draw=lambda: _figures(result),
         tables=neuron_tables(result),
         frames=neuron_frames(result),
         large=large_frames(result),
@@ -194,6 +194,13 @@ def published_files(made: NeuronAttribution) -> dict[str, dict[str, Any]]:
             "attributions": counts,
         }
     return files
+
+
+def _figures(result: NeuronResult) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.neurons.figures import neuron_figures
+
+    return neuron_figures(result)
 
 
 REPORTER = Reporter(infer, report, alone)

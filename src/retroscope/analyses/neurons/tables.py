@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.analyses.neurons.bins import map_rows
 from retroscope.analyses.neurons.frames import (
     LAYER_SHARE,
     ablation_rows,
@@ -17,7 +18,6 @@ from retroscope.analyses.neurons.frames import (
     neuron_rows,
     profile_rows,
 )
-from retroscope.analyses.neurons.maps import map_rows
 from retroscope.analyses.neurons.result import LARGEST, AblationCurves, NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.effects import NUMERIC, explained, printed_effects

@@ -9,7 +9,6 @@ import pandas as pd
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.probes.controls import control_statements
-from retroscope.analyses.probes.figures import probe_figures
 from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
 from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.tables import accuracy_tables, probe_tables
@@ -19,6 +18,7 @@ from retroscope.statistics import ComparisonSettings, Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effects import labelled
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.statements import ALARM, Statement, seen_above
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
@@ -65,7 +65,7 @@ def report(result: ProbesResult, reading: Reading) -> Section:
         frames["seed_spread"] = result.seed_spread[list(SEED_COLUMNS)]
     return Section(
         statements=statements(result, subject),
-        figures=probe_figures(result, subject, beyond_shuffled),
+        draw=lambda: _figures(result, subject, beyond_shuffled),
         tables=probe_tables(result, subject),
         frames=frames,
         differences={} if result.effect is None else {"Probes": result.effect},
@@ -113,6 +113,13 @@ def _code_length(row: dict[str, Any]) -> dict[str, Any]:
     """The mean online code length of a query, in bits, under the names of the records."""
     names = {"passages": "n_passages", "mean": "bits"}
     return {names.get(name, name): value for name, value in row.items()}
+
+
+def _figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.probes.figures import probe_figures
+
+    return probe_figures(result, subject, beyond_shuffled)
 
 
 REPORTER = Reporter(infer, report, alone)

@@ -8,7 +8,6 @@ import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.representations.figures import representation_figures
 from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
 from retroscope.analyses.representations.tables import representation_tables
 from retroscope.analyses.representations.words import representation_statements
@@ -18,6 +17,7 @@ from retroscope.drift.result import RepresentationDrift
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import by_measure
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
@@ -60,7 +60,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
     first = result.first
     return Section(
         statements=representation_statements(result, None if retrieval is None else retrieval.effect, reading.subject),
-        figures=representation_figures(first, reading.subject),
+        draw=lambda: _figures(first, reading.subject),
         tables=representation_tables(result, reading.subject),
         frames=_frames(result),
         differences={} if first.whitened is None else {"Whitened": first.whitened},
@@ -101,6 +101,13 @@ def _by_layer(drift: RepresentationDrift) -> dict[str, Any]:
         "similarity": drift.similarity.to_dict(orient="records"),
         "geometry": drift.geometry.to_dict(orient="records"),
     }
+
+
+def _figures(found: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.representations.figures import representation_figures
+
+    return representation_figures(found, subject)
 
 
 REPORTER = Reporter(infer, report)

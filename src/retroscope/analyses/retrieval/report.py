@@ -7,7 +7,6 @@ import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.retrieval.figures import retrieval_figures
 from retroscope.analyses.retrieval.flips import flip_frame, flip_measure, flipped_queries, top_passages
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
 from retroscope.analyses.retrieval.tables import names, retrieval_tables
@@ -15,6 +14,7 @@ from retroscope.analyses.retrieval.words import statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import by_measure, mean_records, measure_table
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.means import means_by
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
@@ -45,7 +45,7 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
     frames = {name: rows(one.effect) for name, one in zip(tables, result.by_collection, strict=True)}
     return Section(
         statements=statements(result, subject),
-        figures=retrieval_figures(result),
+        draw=lambda: _figures(result),
         tables=retrieval_tables(result, subject),
         frames={**frames, "flips": flip_frame(result)},
         differences={
@@ -72,6 +72,13 @@ def alone(found: Measurement, reading: Reading) -> Section:
         document={"measures": measure_table(scores, settings)},
         printed=("retrieval",),
     )
+
+
+def _figures(result: RetrievalResult) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.retrieval.figures import retrieval_figures
+
+    return retrieval_figures(result)
 
 
 REPORTER = Reporter(infer, report, alone)

@@ -4,12 +4,12 @@ from typing import Any
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.transplants.figures import transplant_figures
 from retroscope.analyses.transplants.infer import infer
 from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
 from retroscope.analyses.transplants.tables import transplant_tables
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.documents import clean
+from retroscope.typesetting.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
@@ -18,7 +18,7 @@ def report(result: TransplantResult, reading: Reading) -> Section:
     others = enumerate(result.by_collection[1:], start=2)
     return Section(
         details=transplant_statements(first),
-        figures=transplant_figures(first),
+        draw=lambda: _figures(first),
         tables=transplant_tables(first, reading.subject),
         frames={"transplants": first.table()} | {f"transplants_{n}": other.table() for n, other in others},
         differences={
@@ -52,6 +52,13 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
         }
     )
     return document
+
+
+def _figures(f: TransplantEffects) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.transplants.figures import transplant_figures
+
+    return transplant_figures(f)
 
 
 REPORTER = Reporter(infer, report)

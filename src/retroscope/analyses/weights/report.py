@@ -7,11 +7,11 @@ import pandas as pd
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.weights.figures import weight_figures
 from retroscope.analyses.weights.result import WeightResult
 from retroscope.analyses.weights.tables import weight_tables
 from retroscope.analyses.weights.words import tower_statements
 from retroscope.drift.result import WeightDrift
+from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.tables import merge_named
 
 NAMES = ["tower", "before_name", "after_name"]
@@ -47,7 +47,7 @@ def weight_section(result: WeightResult) -> Section:
     towers = [(tower if len(result.by_tower) > 1 else "", drift) for tower, drift in result.by_tower.items()]
     return Section(
         statements=tower_statements(result),
-        figures=tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower)),
+        draw=lambda: _figures(towers),
         tables=merge_named([weight_tables(drift, tower) for tower, drift in towers]),
         frames=_frames(result.by_tower),
         document={tower: drift.groups.to_dict(orient="records") for tower, drift in result.by_tower.items()},
@@ -59,6 +59,13 @@ def _frames(by_tower: Mapping[str, WeightDrift]) -> dict[str, pd.DataFrame]:
         "weights": pd.concat([drift.tensors.assign(tower=tower) for tower, drift in by_tower.items()]),
         "weights_by_layer": pd.concat([drift.groups.assign(tower=tower) for tower, drift in by_tower.items()]),
     }
+
+
+def _figures(towers: Sequence[tuple[str, WeightDrift]]) -> tuple[Figure, ...]:
+    """The figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.weights.figures import weight_figures
+
+    return tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower))
 
 
 REPORTER = Reporter(infer, report)

@@ -1,0 +1,77 @@
+"""Neurons in bins: layer by bin, every neuron in one bin."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from retroscope.analyses.neurons.result import COUNT, SHARE, THRESHOLD, HeatMap, TowerNeurons, nearest
+from retroscope.attribution.result import NeuronAttribution
+from retroscope.errors import unknown_name
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+DIFFERENCE = "difference"
+
+
+def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
+    """Return the first neuron of every bin, then `n`.
+
+    Bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1. Bins differ by one neuron at most and none is
+    empty: there are no more bins than neurons.
+    """
+    chosen = min(bins, n)
+    return np.arange(chosen + 1) * n // chosen
+
+
+def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[np.ndarray, "layer bin"]:
+    """Return the mean or the largest value of every bin."""
+    edges = bin_edges(values.shape[1], layout.bins)
+    if layout.within == "max":
+        return np.maximum.reduceat(values, edges[:-1], axis=1)
+    return np.asarray(np.add.reduceat(values, edges[:-1], axis=1) / np.diff(edges))
+
+
+def neuron_values(made: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
+    """Return the mean share of every neuron, or the part of the examples in which it is active at a threshold.
+
+    Examples of noise are left out of both.
+    """
+    data = made.neurons[part]
+    if isinstance(value, str):
+        return np.asarray(data[SHARE].transpose("layer", "neuron").values, dtype=np.float64)
+    counted = data[COUNT].coords[THRESHOLD].values.tolist()
+    place = nearest(value, counted)
+    if place is None:
+        raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in counted])
+    counts = data[COUNT].isel(threshold=place).transpose("layer", "neuron").values
+    return counts / max(made.examples - made.noise, 1)
+
+
+def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
+    """Return a row a layer and bin: layer, first, end (neurons first to end - 1), a column a side, and `difference`.
+
+    The difference, after - before, is there where both sides have as many neurons.
+    """
+    layout = tower.heat_map
+    found = tower.attributions
+    maps = {name: binned(neuron_values(made, part, layout.value), layout) for name, made in found.items()}
+    widths = {made.neurons[part].sizes["neuron"] for made in found.values()}
+    if len(maps) == 2 and len(widths) == 1:
+        maps[DIFFERENCE] = maps[AFTER] - maps[BEFORE]
+    frames = [_long(name, grid, tower, part) for name, grid in maps.items()]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _long(name: str, grid: Float[np.ndarray, "layer bin"], tower: TowerNeurons, part: str) -> pd.DataFrame:
+    data = tower.attributions[AFTER if name == DIFFERENCE else name].neurons[part]
+    edges = bin_edges(data.sizes["neuron"], tower.heat_map.bins)
+    layers, bins = grid.shape
+    return pd.DataFrame(
+        {
+            "part": part,
+            "map": name,
+            "layer": np.repeat(data["layer"].values.astype(int), bins),
+            "first": np.tile(edges[:-1], layers),
+            "end": np.tile(edges[1:], layers),
+            "value": grid.ravel(),
+        }
+    )
