@@ -27,9 +27,9 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, Pretrai
 from published_neurons import published_attribution
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
-from retroscope.attribution.methods import METHODS
+from retroscope.attribution.integrals.methods import METHODS
+from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.plan import AttributionPlan, work_of
-from retroscope.attribution.quadrature import quadrature
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.encoders.anatomy import prove_anatomy

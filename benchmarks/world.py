@@ -22,14 +22,15 @@ from retroscope.inputs.load import collection_of
 from retroscope.inputs.settings import DataSettings, NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.scores import Scores
-from retroscope.statistics.crossed import crossed_mean
+from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
-from retroscope.study.grid import Grid, prepare_grid, run_grid
-from retroscope.study.grid_settings import GridSettings
-from retroscope.study.grid_summary import gather
 from retroscope.study.plan import plan_study
-from retroscope.study.pretraining import PretrainStudySettings
 from retroscope.study.run import run
+from retroscope.study.training.grid import Grid, prepare_grid, run_grid
+from retroscope.study.training.grid_settings import GridSettings
+from retroscope.study.training.grid_summary import gather
+from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
@@ -118,7 +119,7 @@ def probe_scores(
 ) -> Scores:
     """The accuracies of one model's probes, (query, probe, control, passages, layer)."""
     plan = plan_study({MODEL: load_retriever(folder, **load)}, [collection], settings, cache=cache)
-    return run(plan).measured["probes"][0].scores[MODEL]
+    return run_study(plan).measured["probes"][0].scores[MODEL]
 
 
 if __name__ == "__main__":

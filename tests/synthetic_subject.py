@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from retroscope.analyses.section import Reading, Section
-from retroscope.encoders.proofs import SelfTest
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
 from retroscope.typesetting.subject import CollectionFacts, Model, Subject, Tower

@@ -22,8 +22,8 @@ from retroscope.probing.probes.logit import fitted
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 from retroscope.representations.represent import represent
-from retroscope.statistics.clusters import Clusters, numbered
-from retroscope.statistics.shared_passages import standard_error
+from retroscope.statistics.resampling.clusters import Clusters, numbered
+from retroscope.statistics.resampling.shared_passages import standard_error
 
 OLD_GRID = (0.03, 0.1, 0.3, 1.0, 3.0)
 

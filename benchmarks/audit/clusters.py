@@ -11,10 +11,10 @@ import argparse
 import numpy as np
 from scipy import sparse
 
-from retroscope.statistics.clusters import Clusters, independent
-from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS
-from retroscope.statistics.shared_passages import sharing
+from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.intervals import IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.shared_passages import sharing
+from retroscope.statistics.testing.paired import PAIRED_TESTS
 
 WORLDS = {
     "100 hubs, Zipf 1": {"hubs": 100, "zipf": 1.0},

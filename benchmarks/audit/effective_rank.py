@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from retroscope.drift.dimensions import effective_rank
-from retroscope.statistics.jackknife import jackknife
+from retroscope.statistics.resampling.jackknife import jackknife
 
 SPECTRA: dict[str, Callable[[int], np.ndarray]] = {
     "k^-2": lambda d: np.arange(1, d + 1) ** -2.0,

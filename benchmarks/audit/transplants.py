@@ -22,7 +22,7 @@ from retroscope.analyses.transplants.settings import MOST_GROUPS, SweepSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.settings import StudySettings
-from retroscope.statistics.luck import chance_of_agreeing
+from retroscope.statistics.testing.luck import chance_of_agreeing
 
 MEASURE = "RR@10"
 

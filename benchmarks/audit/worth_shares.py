@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 import xarray as xr
 
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 

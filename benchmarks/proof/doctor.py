@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from proof.proof import Proof, rate, short
 from retroscope.encoders import pooling
-from retroscope.encoders.checkup import ERROR, WARNING
+from retroscope.encoders.checks.checkup import ERROR, WARNING
+from retroscope.encoders.checks.unrelated import RISE, UNRELATED
 from retroscope.encoders.settings import LoadSettings
-from retroscope.encoders.unrelated import RISE, UNRELATED
 from retroscope.inputs import similarities as check_of_pair
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose

@@ -12,8 +12,8 @@ from retroscope.analyses.neurons.ablation.table import curve_table
 from retroscope.analyses.transplants.controls import control_table
 from retroscope.analyses.transplants.infer import differences
 from retroscope.scores import Scores
-from retroscope.statistics.intervals import IntervalSettings
 from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
 
 QUERIES, DRAWS, CHANGES = 60, 5, 8

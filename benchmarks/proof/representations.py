@@ -12,7 +12,7 @@ from proof.proof import Proof, rate, short
 from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import EVENNESS, anisotropy, uniformity
 from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa
-from retroscope.statistics.jackknife import jackknife
+from retroscope.statistics.resampling.jackknife import jackknife
 
 TEXTS, MANY, DIM = 200, 3000, 12
 SHARED = 0.7

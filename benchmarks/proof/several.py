@@ -13,7 +13,7 @@ from retroscope.analyses.neurons.ablation.table import area_table
 from retroscope.analyses.training_runs.infer import TRAINING, over_trainings
 from retroscope.analyses.transplants.interactions import interaction_tables, subset_names
 from retroscope.scores import Scores
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
 
 TRAININGS, QUERIES, ALPHA, MEASURE = 3, 60, 0.05, "RR@10"

@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 
 from proof.proof import Proof, rate, short
-from retroscope.statistics.crossed import crossed_mean
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.crossed import crossed_mean
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 

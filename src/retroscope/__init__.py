@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from retroscope.collection.world.world import make_world as make_world
     from retroscope.drift.representations import representation_drift as representation_drift
     from retroscope.drift.settings import DriftSettings as DriftSettings
+    from retroscope.encoders.checks.selftest import self_test as self_test
     from retroscope.encoders.encode import encode_layers as encode_layers
     from retroscope.encoders.encoder import Encoder as Encoder
     from retroscope.encoders.encoder import Retriever as Retriever
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from retroscope.encoders.loading import load_retriever as load_retriever
     from retroscope.encoders.random_weights import with_random_weights as with_random_weights
     from retroscope.encoders.recipe import Recipe as Recipe
-    from retroscope.encoders.selftest import self_test as self_test
     from retroscope.errors import RetroscopeError as RetroscopeError
     from retroscope.inputs.settings import StudySettings as StudySettings
     from retroscope.probing.grid import probe as probe
@@ -59,12 +59,12 @@ if TYPE_CHECKING:
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
     from retroscope.study.doctor import diagnose as diagnose
-    from retroscope.study.grid_settings import GridSettings as GridSettings
     from retroscope.study.plan import plan_study as plan_study
     from retroscope.study.run import compare as compare
     from retroscope.study.run import run_study as run_study
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
+    from retroscope.study.training.grid_settings import GridSettings as GridSettings
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
     from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
     from retroscope.training.settings import TrainingSettings as TrainingSettings
@@ -78,7 +78,7 @@ _HOMES = {
     "Difference": "statistics.difference",
     "DriftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
-    "GridSettings": "study.grid_settings",
+    "GridSettings": "study.training.grid_settings",
     "Judgment": "collection.records",
     "NeuronAttribution": "attribution.result",
     "NeuronSettings": "attribution.settings",
@@ -120,7 +120,7 @@ _HOMES = {
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",
     "run_study": "study.run",
-    "self_test": "encoders.selftest",
+    "self_test": "encoders.checks.selftest",
     "summarise": "statistics.summaries",
 }
 

@@ -30,7 +30,7 @@ from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
-from retroscope.statistics.intervals import IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.intervals import IntervalSettings, bootstrap_mean
 from synthetic_attribution import make_attribution
 from toys import save_toy
 

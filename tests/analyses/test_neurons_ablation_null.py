@@ -11,8 +11,8 @@ import xarray as xr
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table
 from retroscope.analyses.neurons.result import AblationCurves
 from retroscope.scores import Scores
-from retroscope.statistics.intervals import IntervalSettings
-from retroscope.statistics.prediction import prediction_p
+from retroscope.statistics.resampling.intervals import IntervalSettings
+from retroscope.statistics.testing.prediction import prediction_p
 
 gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
 ALPHA, QUERIES, DRAWS = 0.05, 100, 5

@@ -28,7 +28,7 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.settings import StudySettings
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
-from retroscope.statistics.jackknife import GROUPS
+from retroscope.statistics.resampling.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import CHANGED, NOTE

@@ -30,8 +30,8 @@ from retroscope.inputs.pairing import distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.scores import Scores
-from retroscope.statistics.clusters import clusters_of
-from retroscope.statistics.crossed import crossed_mean, crossed_p
+from retroscope.statistics.resampling.clusters import clusters_of
+from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
 from retroscope.typesetting.subject import Subject

@@ -15,16 +15,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from retroscope.attribution.integrals.paths import Values, Work
+from retroscope.attribution.integrals.quadrature import Rule, quadrature
 from retroscope.attribution.objective import Objective
-from retroscope.attribution.paths import Values, Work
-from retroscope.attribution.quadrature import Rule, quadrature
 from retroscope.attribution.settings import PARTS
 from retroscope.attribution.sites import Site, find_sites
+from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import TokenIds, encode_rows, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.pooling import pooling
-from retroscope.encoders.selftest import tolerance
 from retroscope.encoders.settings import LoadSettings
 from toys import TEXTS, save_toy
 

@@ -11,9 +11,9 @@ import torch
 from retroscope.attribution import aggregate, attribute
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution, rounding
 from retroscope.attribution.examples import Example, text_examples
+from retroscope.attribution.integrals.methods import METHODS
+from retroscope.attribution.integrals.paths import Values, Work
 from retroscope.attribution.memory import graph_memory
-from retroscope.attribution.methods import METHODS
-from retroscope.attribution.paths import Values, Work
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution, active
 from retroscope.attribution.settings import NeuronSettings

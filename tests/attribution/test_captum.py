@@ -18,14 +18,14 @@ from oracles import Pair, apart, check_equal, limit, scores, toy, work
 from torch import Tensor
 from torch.func import functional_call
 
-from retroscope.attribution.activation import activation_x_gradient
-from retroscope.attribution.conductance import conductance, partition
-from retroscope.attribution.joint_path import joint_path
-from retroscope.attribution.paths import Work
-from retroscope.attribution.quadrature import gauss, trapezoid
+from retroscope.attribution.integrals.activation import activation_x_gradient
+from retroscope.attribution.integrals.conductance import conductance, partition
+from retroscope.attribution.integrals.joint_path import joint_path
+from retroscope.attribution.integrals.paths import Work
+from retroscope.attribution.integrals.quadrature import gauss, trapezoid
+from retroscope.attribution.integrals.trace import Trace, pool, run_from, trace
+from retroscope.attribution.integrals.weight_path import weight_path
 from retroscope.attribution.sites import Site
-from retroscope.attribution.trace import Trace, pool, run_from, trace
-from retroscope.attribution.weight_path import weight_path
 from retroscope.encoders.capture import rewrite_inputs
 from retroscope.encoders.encode import Batch, model_inputs
 from toys import TOYS

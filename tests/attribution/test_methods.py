@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import Example
-from retroscope.attribution.methods import COMPLETE_OVER, METHODS, gaps
+from retroscope.attribution.integrals.methods import COMPLETE_OVER, METHODS, gaps
+from retroscope.attribution.integrals.paths import Values, relative_gap, together
 from retroscope.attribution.objective import Objective, norms
-from retroscope.attribution.paths import Values, relative_gap, together
 from retroscope.attribution.settings import METHOD_NAMES, NeuronSettings
 from retroscope.attribution.sites import find_sites
 from retroscope.encoders.capture import rewrite_outputs

@@ -9,12 +9,12 @@ from oracles import Matrix, toy, work
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from retroscope.attribution.methods import METHODS
+from retroscope.attribution.integrals.methods import METHODS
+from retroscope.attribution.integrals.passes import Stretch, with_slopes
+from retroscope.attribution.integrals.paths import Values
+from retroscope.attribution.integrals.trace import trace
 from retroscope.attribution.objective import Objective
-from retroscope.attribution.passes import Stretch, with_slopes
-from retroscope.attribution.paths import Values
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.attribution.trace import trace
 from retroscope.encoders.encoder import Encoder
 
 PLANTED = [2, 9, 17]

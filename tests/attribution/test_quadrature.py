@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retroscope.attribution.quadrature import RULES, Rule, gauss, midpoint, only_rule, quadrature, trapezoid
+from retroscope.attribution.integrals.quadrature import RULES, Rule, gauss, midpoint, only_rule, quadrature, trapezoid
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.errors import SettingsError
 

@@ -8,12 +8,12 @@ from oracles import parts, toy
 from torch import Tensor
 from transformers.activations import ACT2FN
 
+from retroscope.attribution.integrals.trace import Trace, trace
 from retroscope.attribution.settings import PARTS
 from retroscope.attribution.sites import find_sites
-from retroscope.attribution.trace import Trace, trace
+from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import pad, tokenise
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.selftest import tolerance
 from retroscope.errors import EncoderError, SettingsError
 from toys import TEXTS, TOYS
 

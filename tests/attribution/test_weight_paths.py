@@ -24,12 +24,12 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import normalize
 from transformers import AutoModel
 
-from retroscope.attribution.joint_path import joint_path
+from retroscope.attribution.integrals.joint_path import joint_path
+from retroscope.attribution.integrals.paths import Values, Work, relative_gap, together
+from retroscope.attribution.integrals.quadrature import quadrature
+from retroscope.attribution.integrals.weight_path import weight_path
 from retroscope.attribution.objective import Objective, norms
-from retroscope.attribution.paths import Values, Work, relative_gap, together
-from retroscope.attribution.quadrature import quadrature
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.attribution.weight_path import weight_path
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encode import encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retroscope.drift.dimensions import effective_rank, population_spectrum
-from retroscope.statistics.jackknife import jackknife
+from retroscope.statistics.resampling.jackknife import jackknife
 
 
 def rank_of(variances: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from retroscope.drift.similarity import (
     u_centred,
 )
 from retroscope.errors import AnalysisError
-from retroscope.statistics.jackknife import jackknife
+from retroscope.statistics.resampling.jackknife import jackknife
 
 
 def cloud(n: int = 60, dim: int = 12, seed: int = 0, shift: float = 3.0) -> np.ndarray:

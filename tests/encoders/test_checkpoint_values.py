@@ -10,8 +10,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from test_loading_modules import build, edit_json, transformer
 
 from retroscope.encoders import selftest
+from retroscope.encoders.checks.selftest import check_told_apart
 from retroscope.encoders.loading import load_encoder, load_retriever
-from retroscope.encoders.selftest import check_told_apart
 from retroscope.errors import EncoderError
 from toys import save_toy
 

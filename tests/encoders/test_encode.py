@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 from transformers import AutoTokenizer
 
+from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import (
     batches_by_length,
     encode_layers,
@@ -24,7 +25,6 @@ from retroscope.encoders.encode import (
 from retroscope.encoders.encoder import Encoder, tokenizer_state
 from retroscope.encoders.heads import Dense, Normalize
 from retroscope.encoders.loading import load_encoder
-from retroscope.encoders.selftest import tolerance
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError
 from toys import TEXTS, save_toy

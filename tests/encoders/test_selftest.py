@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from retroscope.encoders import selftest
+from retroscope.encoders.checks.selftest import SELF_TESTS, library_test, self_test, tolerance
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.pooling import POOLINGS
-from retroscope.encoders.selftest import SELF_TESTS, library_test, self_test, tolerance
 from retroscope.encoders.settings import LoadSettings
 from toys import TOYS, save_toy
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from retroscope.errors import SettingsError
 from retroscope.statistics.area import area_between, area_weights, mean_area_between
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.intervals import IntervalSettings
 
 FRACTIONS = np.array([0.001, 0.003, 0.01, 0.03, 0.1])
 rising = st.lists(st.integers(1, 10_000), min_size=1, max_size=8, unique=True).map(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from retroscope.statistics.chosen import chosen_on_others
-from retroscope.statistics.clusters import Clusters, independent
-from retroscope.statistics.shared_passages import standard_error
+from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.shared_passages import standard_error
 
 N = 200
 FOLDS = np.arange(N) % 5

@@ -8,10 +8,10 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_table
 
 from retroscope.scores import Scores, load_scores
 from retroscope.statistics import ComparisonSettings, IntervalSettings, bootstrap_mean, compare_scores
-from retroscope.statistics.clusters import Clusters, clusters_of, independent
-from retroscope.statistics.flips import SignFlips, sign_flip_p
-from retroscope.statistics.paired import PAIRED_TESTS, mcnemar, signed_sum_p
-from retroscope.statistics.shared_passages import sharing
+from retroscope.statistics.resampling.clusters import Clusters, clusters_of, independent
+from retroscope.statistics.resampling.flips import SignFlips, sign_flip_p
+from retroscope.statistics.resampling.shared_passages import sharing
+from retroscope.statistics.testing.paired import PAIRED_TESTS, mcnemar, signed_sum_p
 
 FEW = IntervalSettings(resamples=400)
 

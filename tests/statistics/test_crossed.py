@@ -6,9 +6,9 @@ import xarray as xr
 from scipy import stats
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.clusters import Clusters
-from retroscope.statistics.crossed import crossed_mean, crossed_p
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.clusters import Clusters
+from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import labels_to_reach, worth
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from retroscope.statistics.luck import chance_of_agreeing, chance_of_one_answer, profile_p
+from retroscope.statistics.testing.luck import chance_of_agreeing, chance_of_one_answer, profile_p
 
 
 def test_one_of_five_instruments_agrees_by_luck_in_two_of_three_studies() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from retroscope.statistics.clusters import Clusters
 from retroscope.statistics.ratio import ratio_of_means
-from retroscope.statistics.shared_passages import sharing
+from retroscope.statistics.resampling.clusters import Clusters
+from retroscope.statistics.resampling.shared_passages import sharing
 
 
 def test_a_share_covers_the_truth_at_its_rate() -> None:

@@ -11,12 +11,12 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checkup import ERROR, PASSED, WARNING, Finding
+from retroscope.encoders.checks.checkup import ERROR, PASSED, WARNING, Finding
+from retroscope.encoders.checks.selftest import library_test
+from retroscope.encoders.checks.unrelated import NARROW, RISE, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.loading import load_retriever
-from retroscope.encoders.selftest import library_test
 from retroscope.encoders.settings import LoadSettings
-from retroscope.encoders.unrelated import NARROW, RISE, UNRELATED, unrelated_cosines
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
 from toys import TEXTS, save_toy

@@ -15,12 +15,12 @@ from retroscope.collection.world.world import make_world
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
 from retroscope.inputs.settings import DataSettings
-from retroscope.statistics.intervals import IntervalSettings
-from retroscope.study.grid import Grid, describe_grid, finished_cells, prepare_grid, run_grid, with_labels
-from retroscope.study.grid_report import GridFindings, write_grid_report
-from retroscope.study.grid_settings import GridSettings
-from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
-from retroscope.study.pretraining import PretrainStudySettings
+from retroscope.statistics.resampling.intervals import IntervalSettings
+from retroscope.study.training.grid import Grid, describe_grid, finished_cells, prepare_grid, run_grid, with_labels
+from retroscope.study.training.grid_report import GridFindings, write_grid_report
+from retroscope.study.training.grid_settings import GridSettings
+from retroscope.study.training.grid_summary import gather, grid_document, grid_findings, save_gathered
+from retroscope.study.training.pretraining import PretrainStudySettings
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 

@@ -28,10 +28,10 @@ from retroscope.probing.options import ConcatTraining
 from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
 from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
 from retroscope.representations.extraction import ExtractionSettings
-from retroscope.statistics.correction import CORRECTIONS
-from retroscope.statistics.intervals import IntervalSettings
-from retroscope.statistics.paired import PAIRED_TESTS
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.correction import CORRECTIONS
+from retroscope.statistics.testing.paired import PAIRED_TESTS
 from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
 from retroscope.study.settings import as_values, complete, from_values, to_yaml
 

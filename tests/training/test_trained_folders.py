@@ -17,7 +17,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RetroscopeError, TrainingError
 from retroscope.inputs.settings import DataSettings, ModelSettings
-from retroscope.study.training import TrainJob, TrainStudySettings, run_training
+from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.pairs import training_pairs
 from retroscope.training.settings import TrainingSettings

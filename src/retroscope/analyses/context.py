@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.proofs import SelfTest
 from retroscope.encoders.random_weights import with_random_weights
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.settings import StudySettings

@@ -1,1 +1,1 @@
-"""Which neurons does a score depend on? Exact path integrals over every FFN neuron, controls and ablation."""
+"""Which neurons does a score depend on? Path integrals over every FFN neuron, their controls and their ablation."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from retroscope.attribution import result as r
 from retroscope.attribution.concentration import gini, participation_ratio, top_share
-from retroscope.attribution.methods import gaps
-from retroscope.attribution.paths import SiteValues, Values, only
+from retroscope.attribution.integrals.methods import gaps
+from retroscope.attribution.integrals.paths import SiteValues, Values, only
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
 from retroscope.errors import AnalysisError

@@ -13,18 +13,18 @@ from torch import Tensor
 from retroscope.attribution.aggregate import Aggregates, add, begin, load_state, save_state
 from retroscope.attribution.examples import Example
 from retroscope.attribution.finish import finished
+from retroscope.attribution.integrals.methods import METHODS
+from retroscope.attribution.integrals.paths import PRECISIONS, TF32_EPS, Values, Work, joined
+from retroscope.attribution.integrals.quadrature import gauss
+from retroscope.attribution.integrals.trace import recorded_tensors, trace
 from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
-from retroscope.attribution.methods import METHODS
-from retroscope.attribution.paths import PRECISIONS, TF32_EPS, Values, Work, joined
 from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
-from retroscope.attribution.quadrature import gauss
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.attribution.trace import recorded_tensors, trace
+from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.selftest import tolerance
 from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import Any
 
 from retroscope.attribution.examples import Example, objective
-from retroscope.attribution.paths import Work
+from retroscope.attribution.integrals.paths import Work
+from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.published import with_padding_pooled
-from retroscope.attribution.quadrature import quadrature
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch, TokenIds, pad

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from retroscope.attribution.quadrature import quadrature
+from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.errors import SettingsError, unknown_name
 
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`

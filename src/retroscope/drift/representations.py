@@ -16,7 +16,7 @@ from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, proc
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
-from retroscope.statistics.jackknife import GROUPS, jackknife
+from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
 
 TOWERS = ("query", "passage")
 SHAPES: Mapping[str, Callable[[Vectors], float]] = {

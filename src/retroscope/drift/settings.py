@@ -27,7 +27,9 @@ class DriftSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from retroscope.statistics.jackknife import GROUPS  # takes seconds to import, and reading defaults needs none
+        from retroscope.statistics.resampling.jackknife import (
+            GROUPS,  # takes seconds to import, and reading defaults needs none
+        )
 
         for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
             if getattr(self, name) < fewest:

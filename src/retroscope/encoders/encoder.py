@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.anatomy import Anatomy
-from retroscope.encoders.proofs import LoadingProof
+from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.token_memory import TokenMemory
 

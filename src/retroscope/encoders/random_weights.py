@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from retroscope.encoders.anatomy import prove_anatomy
 from retroscope.encoders.checkpoints.backbones import new_backbone
 from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import freeze, look_both_ways
-from retroscope.encoders.proofs import LoadingProof
 
 
 @overload

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from retroscope.encoders.checkpoints.folders import read_json
-from retroscope.encoders.proofs import LoadingProof
+from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
 
 # Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.

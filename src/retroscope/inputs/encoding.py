@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from retroscope.collection.collection import Collection
+from retroscope.encoders.checks.proofs import SelfTest
+from retroscope.encoders.checks.selftest import check_told_apart, library_test, self_test
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.proofs import SelfTest
-from retroscope.encoders.selftest import check_told_apart, library_test, self_test
 from retroscope.errors import AnalysisError
 from retroscope.retrieval.retrieve import Retrieval
 

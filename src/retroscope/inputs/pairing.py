@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import torch
 
+from retroscope.encoders.checks.selftest import SENTENCES
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.selftest import SENTENCES
 from retroscope.errors import EncoderError
 
 TOKENS_ONLY = ("prompt", "suffix", "append_eos")  # of a recipe: nothing but the tokens of a text

@@ -12,8 +12,8 @@ import torch
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.proofs import SelfTest
 
 LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-transformers", "peft", "faiss-cpu", "bm25s",
              "ir-measures", "numpy", "scipy", "statsmodels", "xarray", "zarr")  # fmt: skip

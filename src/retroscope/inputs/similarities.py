@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from retroscope.encoders.checkup import PASSED, WARNING, Finding
+from retroscope.encoders.checks.checkup import PASSED, WARNING, Finding
+from retroscope.encoders.checks.unrelated import RISE, unrelated_cosines
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import POOLINGS
-from retroscope.encoders.unrelated import RISE, unrelated_cosines
 
 
 def similarities(before: Retriever, after: Retriever) -> Iterator[Finding]:

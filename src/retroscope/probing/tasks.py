@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from retroscope.collection.records import Candidates
 from retroscope.errors import AnalysisError, listed
-from retroscope.statistics.clusters import numbered
+from retroscope.statistics.resampling.clusters import numbered
 
 NOBODY = -1  # pads the list of a choice that has fewer negatives than others
 ChoiceRows = Int[np.ndarray, "choice"]

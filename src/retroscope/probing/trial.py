@@ -11,7 +11,7 @@ from torch import Tensor
 from retroscope.probing.controls import View
 from retroscope.probing.options import Options
 from retroscope.probing.splits import Choices
-from retroscope.statistics.clusters import Clusters, numbered
+from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 Features = Float[Tensor, "choice candidate feature"]
 

@@ -1,14 +1,14 @@
 """Is a difference significant? Paired tests, corrections, intervals, equivalence. No torch."""
 
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.correction import CORRECTIONS, correct
 from retroscope.statistics.difference import Difference, Flip
-from retroscope.statistics.equivalence import tost
-from retroscope.statistics.flips import SignFlips
-from retroscope.statistics.intervals import Interval, IntervalSettings, bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS, mcnemar, paired_t, sign_flip, wilcoxon
+from retroscope.statistics.resampling.flips import SignFlips
+from retroscope.statistics.resampling.intervals import Interval, IntervalSettings, bootstrap_mean
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
+from retroscope.statistics.testing.correction import CORRECTIONS, correct
+from retroscope.statistics.testing.equivalence import tost
+from retroscope.statistics.testing.paired import PAIRED_TESTS, mcnemar, paired_t, sign_flip, wilcoxon
 from retroscope.statistics.together import correct_together
 
 __all__ = [

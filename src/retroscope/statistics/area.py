@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.clusters import Clusters
-from retroscope.statistics.intervals import DEFAULT, Interval, IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.clusters import Clusters
+from retroscope.statistics.resampling.intervals import DEFAULT, Interval, IntervalSettings, bootstrap_mean
 
 Curves = Float[np.ndarray, "query *cell fraction"]
 

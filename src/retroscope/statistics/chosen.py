@@ -7,8 +7,8 @@ variant with the best mean over all other folds; the mean over all queries is th
 import numpy as np
 from jaxtyping import Float, Int
 
-from retroscope.statistics.clusters import Clusters
-from retroscope.statistics.shared_passages import standard_error
+from retroscope.statistics.resampling.clusters import Clusters
+from retroscope.statistics.resampling.shared_passages import standard_error
 
 
 def chosen_on_others(

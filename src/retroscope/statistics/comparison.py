@@ -9,16 +9,16 @@ from jaxtyping import Float, Int
 
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values, families, to_table
-from retroscope.statistics.clusters import Clusters, clusters_of
-from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.doubts import inherited, one_sided, too_coarse, too_few
-from retroscope.statistics.equivalence import tost
-from retroscope.statistics.flips import Differences, PValues, SignFlips
-from retroscope.statistics.intervals import bootstrap_mean
-from retroscope.statistics.paired import PAIRED_TESTS, QueryValues, binary, n_pairs, paired_differences
+from retroscope.statistics.resampling.clusters import Clusters, clusters_of
+from retroscope.statistics.resampling.flips import Differences, PValues, SignFlips
+from retroscope.statistics.resampling.intervals import bootstrap_mean
+from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 from retroscope.statistics.settings import AUTO, ComparisonSettings
-from retroscope.statistics.shared_passages import Sharing, sharing
+from retroscope.statistics.testing.correction import correct
+from retroscope.statistics.testing.doubts import inherited, one_sided, too_coarse, too_few
+from retroscope.statistics.testing.equivalence import tost
+from retroscope.statistics.testing.paired import PAIRED_TESTS, QueryValues, binary, n_pairs, paired_differences
 
 UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
 

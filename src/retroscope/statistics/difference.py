@@ -10,7 +10,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.scores import QUERY, Scores
-from retroscope.statistics.paired import paired_differences
+from retroscope.statistics.testing.paired import paired_differences
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from retroscope.statistics.clusters import Clusters, independent
-from retroscope.statistics.shared_passages import sharing
+from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.shared_passages import sharing
 
 
 @dataclass(frozen=True)

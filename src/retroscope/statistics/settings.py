@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.statistics.correction import CORRECTIONS
-from retroscope.statistics.flips import SignFlips
-from retroscope.statistics.intervals import IntervalSettings
-from retroscope.statistics.paired import PAIRED_TESTS
+from retroscope.statistics.resampling.flips import SignFlips
+from retroscope.statistics.resampling.intervals import IntervalSettings
+from retroscope.statistics.testing.correction import CORRECTIONS
+from retroscope.statistics.testing.paired import PAIRED_TESTS
 
 AUTO = "auto"
 PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes

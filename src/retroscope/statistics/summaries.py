@@ -4,8 +4,8 @@ import xarray as xr
 
 from retroscope.scores import Scores
 from retroscope.statistics.cells import cell_values, to_table
-from retroscope.statistics.clusters import clusters_of
-from retroscope.statistics.intervals import DEFAULT, IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.clusters import clusters_of
+from retroscope.statistics.resampling.intervals import DEFAULT, IntervalSettings, bootstrap_mean
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.resampling.flips import SignFlips
+from retroscope.statistics.testing.correction import correct
 
 
 def correct_together(found: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:

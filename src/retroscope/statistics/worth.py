@@ -12,8 +12,8 @@ from jaxtyping import Float
 from scipy.optimize import isotonic_regression
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.crossed import crossed_mean
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.crossed import crossed_mean
+from retroscope.statistics.resampling.intervals import IntervalSettings
 
 DEFAULT = IntervalSettings()
 

@@ -22,9 +22,9 @@ from retroscope.inputs.load import collection_of
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.progress import Progress
-from retroscope.statistics.crossed import crossed_mean
-from retroscope.study.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
-from retroscope.study.training import TrainStudySettings, prepare_training, run_training
+from retroscope.statistics.resampling.crossed import crossed_mean
+from retroscope.study.training.fine_tuning import TrainStudySettings, prepare_training, run_training
+from retroscope.study.training.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
 from retroscope.training.folder import ABOUT
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings

@@ -9,7 +9,7 @@ import torch
 from retroscope.documents import SCHEMA, clean
 from retroscope.drift.weights import incomparable
 from retroscope.encoders.checkpoints.folders import locate
-from retroscope.encoders.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
+from retroscope.encoders.checks.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
 from retroscope.inputs.load import compared_like, retriever_of

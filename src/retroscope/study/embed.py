@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.documents import SCHEMA
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.proofs import SelfTest
 from retroscope.errors import unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import read_lines as read_lines

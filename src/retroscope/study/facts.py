@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retroscope.encoders.proofs import SelfTest
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.typesetting.subject import CollectionFacts, Model, Tower
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from retroscope.encoders.proofs import SelfTest
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.statistics.settings import ComparisonSettings
 
 BEFORE = "before"

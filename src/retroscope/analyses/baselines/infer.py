@@ -10,10 +10,10 @@ from retroscope.analyses.baselines.result import BM25 as BM25_NAME
 from retroscope.analyses.baselines.result import CHOICE_COLUMNS, SHARE_COLUMNS, VARIANT_COLUMNS, BaselineResult
 from retroscope.analyses.measurement import Measurement
 from retroscope.scores import Scores, align
-from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.resampling.clusters import clusters_by_row
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 

@@ -29,7 +29,7 @@ from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics.chosen import chosen_on_others
-from retroscope.statistics.clusters import Clusters, numbered
+from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 RAW, UNIT, WHITENED, HEAD = "raw", "unit length", "whitened", "linear head"
 BEST = {UNTRAINED: (RAW, UNIT, WHITENED), TRAINED: (RAW, UNIT, WHITENED, HEAD)}

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from retroscope.encoders.checks.selftest import SENTENCES
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.pooling import JOIN
-from retroscope.encoders.selftest import SENTENCES
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 
 SOURCE = "baselines"

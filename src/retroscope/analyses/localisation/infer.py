@@ -27,8 +27,8 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading
 from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.luck import chance_of_agreeing, chance_of_one_answer, profile_p
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.luck import chance_of_agreeing, chance_of_one_answer, profile_p
 from retroscope.surgery.transplant import DIRECTIONS
 from retroscope.typesetting.frames import alpha, correction, rows
 

@@ -9,7 +9,7 @@ from retroscope.attribution.settings import NeuronSettings
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
-from retroscope.statistics.intervals import IntervalSettings
+from retroscope.statistics.resampling.intervals import IntervalSettings
 
 ENOUGH = 50  # held-out queries; with fewer all are measured, and the result says so
 VALUES = ("mean", "zero")

@@ -21,7 +21,7 @@ from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
-from retroscope.statistics.jackknife import GROUPS
+from retroscope.statistics.resampling.jackknife import GROUPS
 
 TOO_MANY = "retrieval with whitened vectors was not measured: the passages are too many to hold"
 

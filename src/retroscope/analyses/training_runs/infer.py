@@ -12,12 +12,12 @@ import xarray as xr
 from retroscope.analyses.training_runs.result import EFFECT_COLUMNS, TrainingsResult
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values
-from retroscope.statistics.clusters import clusters_of
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.correction import correct
-from retroscope.statistics.crossed import crossed_mean, crossed_p
-from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.resampling.clusters import clusters_of
+from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
+from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.correction import correct
 
 TRAINING = "training"  # the dimension
 

@@ -14,11 +14,11 @@ import pandas as pd
 from retroscope.analyses.transplants.result import CONTROL_COLUMNS
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.flips import SignFlips
-from retroscope.statistics.prediction import prediction_p
+from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.correction import correct
+from retroscope.statistics.testing.prediction import prediction_p
 from retroscope.surgery.transplant import PARTS
 from retroscope.typesetting.frames import alpha, rows
 

@@ -19,10 +19,10 @@ from retroscope.analyses.transplants.result import (
     TransplantResult,
 )
 from retroscope.scores import Scores
-from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.resampling.clusters import clusters_by_row
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.surgery.transplant import DIRECTIONS
 from retroscope.typesetting.frames import alpha, rows

@@ -9,9 +9,9 @@ import xarray as xr
 
 from retroscope.analyses.transplants.result import PAIR_COLUMNS, SHAPLEY_COLUMNS
 from retroscope.scores import Scores
-from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.ratio import NO_RATIO, ratio_of_means
+from retroscope.statistics.resampling.clusters import clusters_by_row
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.shapley import pair_interactions, shapley_values, subsets
 from retroscope.surgery.transplant import OUTSIDE, SET, steps

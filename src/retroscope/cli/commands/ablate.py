@@ -14,10 +14,10 @@ from retroscope.cli.values import comma_separated, measures, numbers, split_or_s
 from retroscope.errors import SettingsError
 
 if TYPE_CHECKING:
-    from retroscope.study.grid_settings import GridSettings
+    from retroscope.study.training.grid_settings import GridSettings
 
 EXAMPLE = "retroscope ablate bert-base-uncased --pooling mean --data beir:data/nq --test test --out runs/ablation"
-GRID = "study.grid_settings:GridSettings"
+GRID = "study.training.grid_settings:GridSettings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +116,8 @@ def run(
     }
 
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.grid_settings import GridSettings
-    from retroscope.study.training import training_split
+    from retroscope.study.training.fine_tuning import training_split
+    from retroscope.study.training.grid_settings import GridSettings
 
     if source.data:
         values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
@@ -131,9 +131,9 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign
     from retroscope.study.folder import GRID as SUMMARY
-    from retroscope.study.grid import describe_grid, prepare_grid, run_grid
-    from retroscope.study.grid_report import write_grid_report
-    from retroscope.study.grid_summary import gather, grid_document, grid_findings, save_gathered
+    from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
+    from retroscope.study.training.grid_report import write_grid_report
+    from retroscope.study.training.grid_summary import gather, grid_document, grid_findings, save_gathered
 
     grid = prepare_grid(settings)
     if dry_run:

@@ -110,7 +110,7 @@ def run(
 
     from retroscope.cli.resolve import resolve_as
     from retroscope.cli.terminal import emit, note, progress_bars, say
-    from retroscope.study.pretraining import (
+    from retroscope.study.training.pretraining import (
         PretrainStudySettings,
         describe_pretraining,
         prepare_pretraining,

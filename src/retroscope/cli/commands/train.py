@@ -13,7 +13,7 @@ from retroscope.cli.training_options import PassOptions, TrainingOptions
 from retroscope.cli.values import split_or_spec
 
 if TYPE_CHECKING:
-    from retroscope.study.training import TrainStudySettings
+    from retroscope.study.training.fine_tuning import TrainStudySettings
 
 EXAMPLE = "retroscope train bert-base-uncased --pooling mean --data beir:data/nq --dev dev --out models/nq"
 
@@ -88,7 +88,7 @@ def run(
     }
 
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.training import TrainStudySettings, test_split, training_split
+    from retroscope.study.training.fine_tuning import TrainStudySettings, test_split, training_split
 
     tests = pairs.test or test_split(pairs.data, pairs.split)
     values |= {
@@ -100,7 +100,7 @@ def run(
 
 def _train(settings: "TrainStudySettings", out: Path, *, as_json: bool) -> None:
     from retroscope.cli.terminal import emit, note, progress_bars, say
-    from retroscope.study.training import describe_training, prepare_training, run_training
+    from retroscope.study.training.fine_tuning import describe_training, prepare_training, run_training
     from retroscope.training.processes import is_first
 
     job = prepare_training(settings)

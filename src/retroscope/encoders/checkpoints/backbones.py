@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from retroscope.encoders.checkpoints.folders import quiet, read_json
+from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.families import FAMILIES
-from retroscope.encoders.proofs import LoadingProof
 from retroscope.encoders.weights import Disk, open_disk, prove_loaded
 from retroscope.errors import EncoderError, did_you_mean, listed
 

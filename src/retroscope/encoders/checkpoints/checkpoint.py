@@ -12,7 +12,7 @@ from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, Modules, read_modules
 from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
-from retroscope.encoders.proofs import LoadingProof
+from retroscope.encoders.checks.proofs import LoadingProof
 
 
 @dataclass(frozen=True, eq=False)

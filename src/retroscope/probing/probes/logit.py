@@ -20,8 +20,8 @@ from retroscope.probing.fitting import (
     log_chances,
 )
 from retroscope.probing.trial import Features, ProbeOutcome, ProbeTrial
-from retroscope.statistics.clusters import Clusters
-from retroscope.statistics.shared_passages import standard_error
+from retroscope.statistics.resampling.clusters import Clusters
+from retroscope.statistics.resampling.shared_passages import standard_error
 
 TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 

@@ -12,14 +12,14 @@ from retroscope.analyses.neurons.result import LARGEST, RANDOM, TOP
 from retroscope.attribution.selection import NeuronSet, Ranking
 from retroscope.scores import Scores
 from retroscope.statistics.area import mean_area_between
-from retroscope.statistics.clusters import clusters_by_row
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.correction import correct
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.flips import SignFlips
-from retroscope.statistics.intervals import IntervalSettings
-from retroscope.statistics.prediction import prediction_p
+from retroscope.statistics.resampling.clusters import clusters_by_row
+from retroscope.statistics.resampling.flips import SignFlips
+from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.correction import correct
+from retroscope.statistics.testing.prediction import prediction_p
 
 
 def curve_table(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.attribution.paths import (
+from retroscope.attribution.integrals.paths import (
     SiteValues,
     Values,
     Work,
@@ -22,9 +22,9 @@ from retroscope.attribution.paths import (
     per_example,
     refined,
 )
-from retroscope.attribution.quadrature import Rule
+from retroscope.attribution.integrals.quadrature import Rule
+from retroscope.attribution.integrals.trace import Trace, run_from, trace
 from retroscope.attribution.sites import Site
-from retroscope.attribution.trace import Trace, run_from, trace
 
 
 @dataclass(frozen=True, eq=False)

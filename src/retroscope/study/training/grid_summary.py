@@ -16,15 +16,15 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
-from retroscope.statistics.clusters import text_clusters
-from retroscope.statistics.correction import correct
-from retroscope.statistics.crossed import crossed_mean, crossed_p, of_texts
-from retroscope.statistics.flips import SignFlips
+from retroscope.statistics.resampling.clusters import text_clusters
+from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p, of_texts
+from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
+from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.worth import worth
-from retroscope.study.grid import Grid, group_of, steps_of
-from retroscope.study.grid_report import INTACT, TABLES, GridFindings
-from retroscope.study.grid_settings import AXES, Cell
+from retroscope.study.training.grid import Grid, group_of, steps_of
+from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings
+from retroscope.study.training.grid_settings import AXES, Cell
 
 SETTINGS = AXES[:-1]  # all but the seed
 

@@ -12,7 +12,7 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from retroscope.errors import unknown_name
-from retroscope.statistics.flips import Differences, PValues, SignFlips, max_statistic_p
+from retroscope.statistics.resampling.flips import Differences, PValues, SignFlips, max_statistic_p
 
 Correction = Callable[[PValues, Differences, SignFlips, PValues | None], PValues]
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.passes import Seen, Stretch, with_slopes, without_slopes
-from retroscope.attribution.paths import SiteValues, Values, Work, chunks, refined, together
-from retroscope.attribution.quadrature import Rule
+from retroscope.attribution.integrals.passes import Seen, Stretch, with_slopes, without_slopes
+from retroscope.attribution.integrals.paths import SiteValues, Values, Work, chunks, refined, together
+from retroscope.attribution.integrals.quadrature import Rule
 from retroscope.attribution.sites import Site
 
 

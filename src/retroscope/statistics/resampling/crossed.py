@@ -13,9 +13,9 @@ from jaxtyping import Float
 from scipy import optimize, stats
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.clusters import Clusters
-from retroscope.statistics.intervals import Interval
-from retroscope.statistics.shared_passages import Sharing, sharing
+from retroscope.statistics.resampling.clusters import Clusters
+from retroscope.statistics.resampling.intervals import Interval
+from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 
 SMALLEST_P = 1e-12  # below it, quantiles of Student's law lose their digits
 

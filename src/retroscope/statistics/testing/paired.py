@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from retroscope.errors import AnalysisError
-from retroscope.statistics.clusters import Clusters, independent
-from retroscope.statistics.flips import Differences, PValues, SignFlips, sign_flip_p
+from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.flips import Differences, PValues, SignFlips, sign_flip_p
 
 QueryValues = Float[np.ndarray, "query cell"]
 PairedTest = Callable[[QueryValues, QueryValues, SignFlips, Clusters | None], PValues]

@@ -9,9 +9,9 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
-from retroscope.statistics.intervals import IntervalSettings
-from retroscope.study.grid_report import INTACT
-from retroscope.study.pretraining import PretrainStudySettings
+from retroscope.statistics.resampling.intervals import IntervalSettings
+from retroscope.study.training.grid_report import INTACT
+from retroscope.study.training.pretraining import PretrainStudySettings
 from retroscope.training.settings import TrainingSettings
 
 AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from retroscope.attribution.integrals.quadrature import Quadrature, Rule
 from retroscope.attribution.objective import Objective
-from retroscope.attribution.quadrature import Quadrature, Rule
 from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from scipy import sparse, stats
 from scipy.sparse import csgraph
 
-from retroscope.statistics.clusters import Cells, Clusters, Table, numbered
+from retroscope.statistics.resampling.clusters import Cells, Clusters, Table, numbered
 
 FEW_GROUPS = 5  # of so few no variance can be estimated
 MANY_PASSAGES = 10  # in a group: with fewer, the group may be the passages' own doing

@@ -3,10 +3,10 @@
 import numpy as np
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.clusters import Clusters, independent
-from retroscope.statistics.flips import PValues
-from retroscope.statistics.paired import QueryValues, constant, n_texts, paired_differences, t_test_p
-from retroscope.statistics.shared_passages import sharing
+from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.flips import PValues
+from retroscope.statistics.resampling.shared_passages import sharing
+from retroscope.statistics.testing.paired import QueryValues, constant, n_texts, paired_differences, t_test_p
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from retroscope.attribution.paths import Work, pairs
+from retroscope.attribution.integrals.paths import Work, pairs
+from retroscope.attribution.integrals.trace import pool
 from retroscope.attribution.sites import Site
-from retroscope.attribution.trace import pool
 from retroscope.encoders.capture import Calls, capture_calls, rewrite_inputs, rewrite_outputs
 from retroscope.encoders.encode import Batch, model_inputs
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.passes import Stretch, with_slopes
-from retroscope.attribution.paths import SiteValues, Values, Work, over_tokens
-from retroscope.attribution.quadrature import only_rule
+from retroscope.attribution.integrals.passes import Stretch, with_slopes
+from retroscope.attribution.integrals.paths import SiteValues, Values, Work, over_tokens
+from retroscope.attribution.integrals.quadrature import only_rule
 from retroscope.attribution.sites import Site
 
 

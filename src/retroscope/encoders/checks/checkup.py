@@ -13,12 +13,12 @@ from retroscope.encoders.checkpoints.adapters import CONFIG, load_backbone, loca
 from retroscope.encoders.checkpoints.backbones import How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
+from retroscope.encoders.checks.selftest import SENTENCES, library_test, self_test, tolerance
+from retroscope.encoders.checks.unrelated import NARROW, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import freeze, look_both_ways
-from retroscope.encoders.selftest import SENTENCES, library_test, self_test, tolerance
 from retroscope.encoders.settings import DTYPES, LoadSettings
-from retroscope.encoders.unrelated import NARROW, UNRELATED, unrelated_cosines
 
 ERROR, WARNING, NOTE, PASSED = "error", "warning", "note", "passed"
 SEVERITIES = (ERROR, WARNING, NOTE, PASSED)

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.activation import activation_x_gradient
-from retroscope.attribution.conductance import conductance
-from retroscope.attribution.joint_path import joint_path
-from retroscope.attribution.paths import Values, Work, relative_gap, together
+from retroscope.attribution.integrals.activation import activation_x_gradient
+from retroscope.attribution.integrals.conductance import conductance
+from retroscope.attribution.integrals.joint_path import joint_path
+from retroscope.attribution.integrals.paths import Values, Work, relative_gap, together
+from retroscope.attribution.integrals.weight_path import weight_path
 from retroscope.attribution.sites import Site
-from retroscope.attribution.weight_path import weight_path
 
 METHODS: dict[str, Callable[[Work], Values]] = {
     "weight_path": weight_path,

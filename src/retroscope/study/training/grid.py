@@ -27,9 +27,9 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.scores import Scores, load_scores
 from retroscope.study.embed import read_lines
-from retroscope.study.grid_settings import Cell, GridSettings, cells_of, levels
-from retroscope.study.pretraining import prepare_pretraining, run_pretraining
-from retroscope.study.training import TrainJob, TrainStudySettings, run_training
+from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
+from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of, levels
+from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
 from retroscope.surgery.reinitialise import check_parts, reinitialise
 from retroscope.training.pairs import check_held_out, training_pairs
 from retroscope.training.pretraining_settings import PretrainingSettings

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checkpoints.modules import has_routes
+from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encode import encode_layers, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.proofs import SelfTest
 from retroscope.errors import EncoderError
 
 EXTRA = 5  # columns of padding that must change nothing

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.clusters import Clusters, independent
-from retroscope.statistics.shared_passages import sharing
+from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.shared_passages import sharing
 
 BLOCK = 2**23  # doubles held at a time: 64 MB of weights and as many of resampled means
 FEWEST_RESAMPLES = 100

@@ -24,9 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.passes import Seen, Stretch, with_slopes
-from retroscope.attribution.paths import SiteValues, Values, Work, chunks, over_tokens
-from retroscope.attribution.quadrature import Rule, only_rule
+from retroscope.attribution.integrals.passes import Seen, Stretch, with_slopes
+from retroscope.attribution.integrals.paths import SiteValues, Values, Work, chunks, over_tokens
+from retroscope.attribution.integrals.quadrature import Rule, only_rule
 from retroscope.attribution.sites import Site
 
 

@@ -1,0 +1,1 @@
+"""Intervals and nulls by resampling: queries are drawn again, flipped or left out, by cluster."""

@@ -1,0 +1,1 @@
+"""Tests of paired effects, their corrections, and what agreement by luck would give."""

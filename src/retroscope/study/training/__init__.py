@@ -1,0 +1,1 @@
+"""Studies that train: pre-training, fine-tuning, and grids of both."""
