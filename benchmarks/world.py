@@ -25,11 +25,11 @@ from retroscope.scores import Scores
 from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
 from retroscope.study.plan import plan_study
+from retroscope.study.run import run_study
 from retroscope.study.training.grid import Grid, prepare_grid, run_grid
 from retroscope.study.training.grid_settings import GridSettings
 from retroscope.study.training.grid_summary import gather
 from retroscope.study.training.pretraining import PretrainStudySettings
-from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}
