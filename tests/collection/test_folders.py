@@ -315,7 +315,7 @@ def test_saved_rows_are_read(tmp_path):
     c = load_collection(saved(records, tmp_path / "set"))
     assert [c.passages[x.positive].text for x in c.candidates] == ["him"]
     assert c.mapping["format"] == "msmarco"
-    with pytest.raises(CollectionError, match=r"its rows are of 0 known formats(.|\n)*columns: a, b"):
+    with pytest.raises(CollectionError, match=r"the columns fit 0 known formats(.|\n)*columns: a, b"):
         load_collection(saved([{"a": "1", "b": "2"}], tmp_path / "other"))
 
 

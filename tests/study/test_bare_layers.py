@@ -18,7 +18,7 @@ from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.study.embed import plan_embedding
 from retroscope.study.plan import plan_study
-from retroscope.study.run import compare, run
+from retroscope.study.run import compare, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK
 from toys import TEXTS, save_toy
@@ -137,7 +137,7 @@ def test_a_pair_without_a_final_norm_is_read_once(study: Study) -> None:
 
 
 def test_single_models_are_read_both_ways(pair: tuple[Retriever, Retriever], halves: Collection, cache: Path) -> None:
-    study = run(plan_study({"model": pair[1]}, [halves], SETTINGS, cache=cache))
+    study = run_study(plan_study({"model": pair[1]}, [halves], SETTINGS, cache=cache))
     layers, probes = (study.summary()["analyses"][name] for name in ("layers", "probes"))
     assert len(layers["without_final_norm"]) == len(layers["layers"]) == 3 * 2
     assert set(study.measured["layers"][0].scores) == {"model", "model/bare"}

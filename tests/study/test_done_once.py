@@ -24,7 +24,7 @@ from retroscope.representations import represent
 from retroscope.study import report
 from retroscope.study.plan import StudyPlan, plan_study
 from retroscope.study.report import Report, render
-from retroscope.study.run import KEPT, Outcome, forget, run
+from retroscope.study.run import KEPT, StudyOutcome, forget, run_study
 from retroscope.study.study import Study
 from synthetic_subject import subject
 from tiny_study import QUICK
@@ -80,7 +80,7 @@ def test_each_text_is_tokenised_once_a_recipe_in_plan_and_run_together(
     assert plan.lines()
     found = times_each_text(calls, collection)
     assert len(found) == len(set(texts_of(collection)))
-    run(plan)
+    run_study(plan)
     assert set(times_each_text(calls, collection).values()) == {1}
 
 
@@ -90,7 +90,7 @@ def test_without_a_memory_texts_are_tokenised_again(
     """The control of the test above."""
     calls = counted(monkeypatch, PreTrainedTokenizerBase, "__call__")
     monkeypatch.setattr(TokenMemory.__init__, "__defaults__", (0,))
-    run(planned(VECTORS))
+    run_study(planned(VECTORS))
     assert min(times_each_text(calls, collection).values()) > 2
 
 
@@ -118,9 +118,9 @@ def test_a_plan_and_its_run_make_each_copy_each_ranking_and_each_verdict_once(
     assert verdicts == tests == []
     planning = [len(calls) for calls in (copies, towers, mined)]
     assert planning == [2, 3, 1], "copies of both models; their towers, where two copies are the same; the negatives"
-    study = run(plan)
+    study = run_study(plan)
     study.report(tmp_path / "out")
-    outcome = Outcome(plan, study)
+    outcome = StudyOutcome(plan, study)
     assert outcome.text()
     assert outcome.document() == study.summary()
     assert [len(calls) for calls in (copies, mined, verdicts)] == [2, 1, 1]
@@ -132,9 +132,9 @@ def test_a_plan_runs_twice_and_measures_once(
 ) -> None:
     """What a finished run kept is read until it is forgotten."""
     plan = planned(VECTORS)
-    study = run(plan)
+    study = run_study(plan)
     monkeypatch.setattr(represent, "estimate_seconds", lambda *_: pytest.fail("the vectors are stored"))
-    again = run(planned(VECTORS))
+    again = run_study(planned(VECTORS))
     assert [one.facts for one in again.measured["probes"]] == [one.facts for one in study.measured["probes"]]
     kept = plan.context.cache / KEPT
     assert len([*kept.iterdir()]) == len(study.measured)
@@ -158,7 +158,7 @@ def test_what_was_kept_of_another_run_file_is_not_taken(
         ranked = {q: [p for p in passages if p not in collection.qrels[q]][:20] for q in collection.judged_queries}
         lines = [f"{q} Q0 {p} {n} {100 - n} tag" for q, found in ranked.items() for n, p in enumerate(found, start=1)]
         file.write_text("\n".join(lines))
-        return run(planned(settings)).measured["probes"][0]
+        return run_study(planned(settings)).measured["probes"][0]
 
     passages = list(collection.passages)
     one, same, other = probed(passages), probed(passages), probed(passages[::-1])

@@ -167,7 +167,7 @@ def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], lab
 
 
 def _neurons_of(data: xr.Dataset) -> pd.DataFrame:
-    """Return a data set over (layer, neuron) as rows; what has one more dimension becomes a column a label."""
+    """Return a data set over (layer, neuron) as rows; a variable with a third dimension gets one column a label."""
     flat: dict[str, xr.DataArray] = {}
     for name, array in data.data_vars.items():
         extra = [dim for dim in array.dims if dim not in ("layer", "neuron")]
