@@ -9,7 +9,7 @@ from sentence_transformers.base.modules import Dense
 from sentence_transformers.sentence_transformer.modules import Pooling
 from test_loading_modules import build, edit_json, transformer
 
-from retroscope.encoders import selftest
+from retroscope.encoders.checks import selftest
 from retroscope.encoders.checks.selftest import check_told_apart
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.errors import EncoderError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from retroscope.encoders import selftest
+from retroscope.encoders.checks import selftest
 from retroscope.encoders.checks.selftest import SELF_TESTS, library_test, self_test, tolerance
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder

@@ -7,7 +7,8 @@ from scipy import stats
 
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.scores import Scores
-from retroscope.statistics import IntervalSettings, bootstrap_mean, intervals, summarise
+from retroscope.statistics import IntervalSettings, bootstrap_mean, summarise
+from retroscope.statistics.resampling import intervals
 
 FOUND = 0.7
 TRUE_MEAN = FOUND * sum(0.45 * 0.55 ** (k - 1) / k for k in range(1, 11))

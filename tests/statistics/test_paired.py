@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.statistics import PAIRED_TESTS, SignFlips, flips, mcnemar, paired_t, sign_flip, wilcoxon
+from retroscope.statistics import PAIRED_TESTS, SignFlips, mcnemar, paired_t, sign_flip, wilcoxon
+from retroscope.statistics.resampling import flips
 from retroscope.statistics.testing.paired import paired_differences, unpaired_t
 
 KOLMOGOROV = 1.95  # sqrt(n) D stays below it with probability .999 (Kolmogorov's law)

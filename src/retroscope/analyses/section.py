@@ -10,7 +10,7 @@ import pandas as pd
 from retroscope.statistics import Difference
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.statements import Statement
+from retroscope.typesetting.statements import ALARM, Statement
 from retroscope.typesetting.subject import Subject
 
 Kind = TypeVar("Kind")
@@ -83,4 +83,4 @@ class Reading:
     def alarms(self, name: str) -> tuple[Statement, ...]:
         """Return the alarms of an analysis, which put what rests on it in doubt."""
         section = self.sections.get(name)
-        return () if section is None else tuple(s for s in section.statements if s.tone == "alarm")
+        return () if section is None else tuple(s for s in section.statements if s.tone == ALARM)

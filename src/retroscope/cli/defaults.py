@@ -1,6 +1,6 @@
 """Options with their defaults: read from the settings classes, or written where importing these takes too long.
 
-The modules `encoders.settings`, `inputs.settings` and `study.grid_settings` import torch; `attribution.settings`,
+The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch; `attribution.settings`,
 `probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and `collection.world.people` import
 pandas or numpy. tests/cli/test_defaults.py compares what is written of them with the classes.
 """

@@ -39,7 +39,6 @@ PoolingOption = Annotated[
         default=THE_CHECKPOINTS,
         known=names.POOLINGS,
         kind="pooling",
-        joint="+",
     ),
 ]
 MaxLength = Annotated[

@@ -30,7 +30,7 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
 
     Each query must have one number: average scores of several passages or positives of one question first. Queries of
     one text are one observation in every interval and test, and passages that queries share enlarge the standard error
-    (`statistics.shared_passages`): the coordinate `text` and `Scores.passages` say which.
+    (`resampling.shared_passages`): the coordinate `text` and `Scores.passages` say which.
 
     Raises:
         AnalysisError: if the two have different queries or labels.

@@ -4,7 +4,7 @@ Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 
 is not significant they are no interval, and there is no share.
 
 Queries of one text are one observation of that test, and shared passages enlarge its standard error as that of every
-mean (`statistics.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages
+mean (`resampling.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages
 do to numerator and denominator in proportion does not make the share less sure; only what they do beyond that does.
 Whether there is a share is decided by the widening of the denominator.
 """

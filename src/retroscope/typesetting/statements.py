@@ -20,13 +20,12 @@ class Statement:
 
     Attributes:
         topic: what it is about, e.g. "retrieval".
-        tone: one of `TONES`.
+        tone: `ALARM`, `CAUTION`, `CHANGED`, `EQUIVALENT`, `NO_EVIDENCE`, `SHOWN` or `NOTE`.
         text: short sentences with numbers.
         rests_on: the sides whose numbers it uses.
         doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
         title: what other statements call it, for an alarm that they rest on; its text begins with it.
         instruments: the instruments that it names, where some are doubted later.
-        headline: whether it answers the study's first question.
         headline: whether a report opens with it, after the alarms.
     """
 

@@ -1,7 +1,7 @@
 """Dependence of queries: those with the same text, and those that share passages.
 
 Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
-are shared across texts, so that no partition of the queries holds them: see `statistics.shared_passages`.
+are shared across texts, so that no partition of the queries holds them: see `resampling.shared_passages`.
 """
 
 from dataclasses import dataclass

@@ -72,7 +72,7 @@ def bootstrap_mean(
     """Return mean over queries and bootstrap interval of every cell; NaN marks a query that was not measured there.
 
     Whole texts are resampled, with all their queries; where texts share passages, both ends move away from the mean by
-    the ratio of standard errors with and without (see `statistics.shared_passages`). A query is one number: average
+    the ratio of standard errors with and without (see `resampling.shared_passages`). A query is one number: average
     over its passages or positives before.
 
     Args:
