@@ -29,7 +29,7 @@ import zarr
 
 # What two runs of one version may differ in, and sentences that say which software made a number.
 LEFT_OUT = re.compile(
-    r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema)(/|$)"
+    r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema|train_\w+)(/|$)"
 )
 SENTENCES = re.compile(r"/(verdict|unconfirmed|caveats|warnings|notes|statements)(/|\.parquet/|$)")
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e-?\d+)?")
@@ -197,10 +197,15 @@ class Renames:
     def labelled(self, value: Any) -> Any:
         """Return a value with its labels renamed."""
         if isinstance(value, str):
-            return self.labels.get(value, value)
+            return self._labelled(value)
         if isinstance(value, np.ndarray) and value.dtype.kind in "OTU":
-            return np.array([self.labels.get(str(one), str(one)) for one in value.ravel()]).reshape(value.shape)
+            return np.array([self._labelled(str(one)) for one in value.ravel()]).reshape(value.shape)
         return value
+
+    def _labelled(self, text: str) -> str:
+        for old, new in self.labels.items():
+            text = re.sub(rf"\b{old}\b", new, text)
+        return text
 
     def is_new(self, key: str) -> bool:
         """Return whether only the newer version writes a value of this name."""
