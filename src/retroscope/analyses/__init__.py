@@ -54,6 +54,10 @@ def analyses() -> dict[str, Analysis]:
                 where=entry.name,
                 fix="mend or remove the package that declares it",
             )
+        if not one.name.isidentifier():
+            raise SettingsError(
+                f"{one.name!r} cannot name an analysis", where=entry.value, fix="use letters and _ only"
+            )
         if one.name in found:
             raise SettingsError(f"two analyses are called {one.name!r}", where=entry.value, fix="rename one of them")
         found[one.name] = one

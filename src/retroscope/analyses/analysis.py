@@ -78,6 +78,8 @@ class Analysis:
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out of a comparison.
         reads_vectors: whether it always reads the vectors of all texts, so that a plan names what encoding them takes.
+        reads_negatives: whether it reads the hard negatives of the first collection.
+        sums_up: names of the analyses, of those that it needs, whose `Section.details` it says in its own words.
         optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
             is absent, and `Instrument.refusal` is no caveat.
     """
@@ -93,6 +95,8 @@ class Analysis:
     every_collection: bool = False
     required: bool = False
     reads_vectors: bool = True
+    reads_negatives: bool = False
+    sums_up: tuple[str, ...] = ()
     optional_input: bool = False
 
 

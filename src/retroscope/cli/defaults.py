@@ -1,8 +1,9 @@
 """Options with their defaults: read from the settings classes, or written where importing these takes too long.
 
-The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch; `attribution.settings`,
-`probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and `collection.world.people` import
-pandas or numpy. tests/cli/test_defaults.py compares what is written of them with the classes.
+The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch. Those of
+`attribution.settings`, `probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and
+`collection.world.people` import pandas or numpy. tests/cli/test_defaults.py compares what is written of them with the
+classes.
 """
 
 from collections.abc import Callable, Collection

@@ -6,5 +6,5 @@ MEANINGS = {
     DONE: "done",
     UNSOUND: "`doctor` found an error in a model; the report says which",
     USER_ERROR: "a mistake that you can mend: the message says what, where, and what to do",
-    INTERRUPTED: "interrupted (Ctrl-C); vectors made so far are kept, and the same command goes on from there",
+    INTERRUPTED: "interrupted (Ctrl-C); what was measured is kept, and the same command goes on from there",
 }

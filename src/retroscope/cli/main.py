@@ -87,5 +87,5 @@ def main() -> None:
         sys.exit(USER_ERROR)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            sys.stderr.write("\ninterrupted; vectors made so far are kept, and the same command goes on from there\n")
+            sys.stderr.write("\ninterrupted; what was measured is kept, and the same command goes on from there\n")
         raise

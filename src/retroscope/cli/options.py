@@ -115,7 +115,7 @@ Cache = Annotated[
         "--cache",
         help="Folder for vectors that later runs reuse",
         metavar="DIR",
-        default="$RETROSCOPE_CACHE, or ~/.cache",
+        default="$RETROSCOPE_CACHE, or ~/.cache/retroscope",
     ),
 ]
 Overwrite = Annotated[

@@ -1,6 +1,6 @@
 """Make the plan of a study from its settings; the command line loads models and collections only here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retroscope.cli.running import Plan
@@ -12,18 +12,18 @@ from retroscope.study.run import Runnable
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
-def plan_study_of_pair(settings: StudySettings, cache: Path) -> Plan:
+def plan_study_of_pair(settings: StudySettings, cache: Path, asked: Sequence[str]) -> Plan:
     """Load a backbone, its retriever and further training runs, and plan their study."""
     before, after = pair_of(settings.before, settings.after)
-    return _planned({BEFORE: before, AFTER: after}, settings, cache)
+    return _planned({BEFORE: before, AFTER: after}, settings, cache, asked)
 
 
-def plan_study_of_model(settings: StudySettings, cache: Path) -> Plan:
+def plan_study_of_model(settings: StudySettings, cache: Path, asked: Sequence[str]) -> Plan:
     """Load one retriever, and plan its study."""
-    return _planned({MODEL: retriever_of(settings.after)}, settings, cache)
+    return _planned({MODEL: retriever_of(settings.after)}, settings, cache, asked)
 
 
-def _planned(models: Mapping[str, Retriever], settings: StudySettings, cache: Path) -> Plan:
+def _planned(models: Mapping[str, Retriever], settings: StudySettings, cache: Path, asked: Sequence[str]) -> Plan:
     collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
     trainings = [retriever_of(one, "training run") for one in settings.trainings]
-    return Runnable(plan_study(models, collections, settings, trainings=trainings, cache=cache))
+    return Runnable(plan_study(models, collections, settings, trainings=trainings, asked=asked, cache=cache))

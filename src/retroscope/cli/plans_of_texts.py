@@ -31,6 +31,9 @@ class NeuronOutcome:
         """Return the verdict in words."""
         return console_text(self.study.report_contents)
 
+    def close(self) -> None:
+        """Remove nothing: an attribution goes on from the cache of neurons, which is kept."""
+
 
 @dataclass(frozen=True, eq=False)
 class NeuronPlan:

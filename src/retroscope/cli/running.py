@@ -24,6 +24,9 @@ class Outcome(Protocol):
     def text(self) -> str:
         """Return what is printed without `--json`."""
 
+    def close(self) -> None:
+        """Remove what was kept to go on from after an interruption."""
+
 
 class Plan(Protocol):
     """A plan that can be printed and run."""
@@ -92,5 +95,6 @@ def carry_out(prepare: Callable[[], Plan], place: Destination, *, dry_run: bool,
         note("statistics, tables and figures ...")
     page = None if place.out is None else outcome.write(place.out)
     emit(outcome.document()) if as_json else say(outcome.text())
+    outcome.close()
     if page is not None:
         note(f"report: {page}")

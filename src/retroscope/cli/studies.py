@@ -6,7 +6,11 @@ from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, Set
 
 
 def carry_out_study(
-    values: SettingValues, left_out: Sequence[str], options: RunOptions, output: OutputOptions | ReportOptions
+    values: SettingValues,
+    left_out: Sequence[str],
+    options: RunOptions,
+    output: OutputOptions | ReportOptions,
+    asked: Sequence[str] = (),
 ) -> None:
     """Resolve the settings of a study, refuse to replace another one, and carry out the plan.
 
@@ -14,6 +18,7 @@ def carry_out_study(
         values: dotted name of a setting -> value of its option; None where it was not given. A study of a pair has
             "before", a study of one model has not.
         left_out: analyses that are not measured.
+        asked: analyses that the command is for; if one cannot be measured, that is an error.
     """
     from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
     from retroscope.cli.resolve import resolve
@@ -28,7 +33,7 @@ def carry_out_study(
     cache = options.cache or default_cache()
     prepare = plan_study_of_pair if "before" in values else plan_study_of_model
     carry_out(
-        lambda: prepare(settings, cache),
+        lambda: prepare(settings, cache, asked),
         Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,

@@ -67,10 +67,3 @@ def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
             name, number = f"{one.name} ({number})", number + 1
         names.append(name)
     return [replace(one, name=name) for one, name in zip(retrievers, names, strict=True)]
-
-
-def told_apart(before: Retriever, after: Retriever) -> tuple[Retriever, Retriever]:
-    """Return both models under two different names."""
-    if before.name != after.name:
-        return before, after
-    return replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")

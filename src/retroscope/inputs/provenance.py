@@ -3,6 +3,7 @@
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.representations.represent import TowerPlan
 
 LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-transformers", "peft", "faiss-cpu", "bm25s",
              "ir-measures", "numpy", "scipy", "statsmodels", "xarray", "zarr")  # fmt: skip
@@ -104,6 +106,19 @@ def made_by() -> dict[str, str]:
 def command_line() -> str:
     """Return the command that is running, or "" if it is not `retroscope`."""
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
+
+
+def tower_counts(towers: Iterable[TowerPlan]) -> Facts:
+    """Return, of each tower, its recipe and how many texts it reads, are distinct and fill the maximum length."""
+    return {
+        tower.tower: {
+            "texts": len(tower.ids),
+            "distinct": tower.plan.inventory.n_distinct,
+            "at_max_length": tower.plan.inventory.truncated,
+            "recipe": tower.plan.encoder.recipe.as_dict(),
+        }
+        for tower in towers
+    }
 
 
 def truncation_caveats(side: str, recipe: Facts) -> list[str]:

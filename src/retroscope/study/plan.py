@@ -13,7 +13,7 @@ from retroscope.collection.collection import Collection
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TokenMemory
-from retroscope.errors import SettingsError
+from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, distinct_names
@@ -47,6 +47,10 @@ class Step:
         """Return the name of the analysis, and of the collection unless it is the first."""
         name = self.analysis.name
         return name if self.number == 0 else f"{name} on {self.context.collection.name}"
+
+    def reads(self, context: Context) -> bool:
+        """Return whether it is measured on the collection of a context."""
+        return self.context.collection.name == context.collection.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +134,7 @@ def plan_study(
     settings: StudySettings | None = None,
     *,
     trainings: Sequence[Retriever] = (),
+    asked: Sequence[str] = (),
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> StudyPlan:
@@ -140,6 +145,7 @@ def plan_study(
         collections: the one that everything is measured on, then others, of other kinds of text.
         settings: of the study; models and collections in it are ignored.
         trainings: further trainings of the retriever (other seeds).
+        asked: analyses that the study is for: if one cannot be measured, that is an error and not a caveat.
         cache: folder of the vector stores; by default the user's cache folder.
         progress: told (what, done, total).
 
@@ -175,7 +181,21 @@ def plan_study(
         for number, collection in enumerate(renamed)
         if number == 0 or analysis.every_collection
     ]
-    return StudyPlan(context, renamed, chosen, tuple(steps))
+    for step in steps:
+        if step.refused and step.analysis.name in asked:
+            raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
+    return StudyPlan(context, renamed, chosen, tuple(_after_the_first(steps)))
+
+
+def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
+    """Refuse an analysis on further collections if the first refuses it: its first result is the first collection's."""
+    refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
+    for step in steps:
+        reason = refused[step.analysis.name]
+        if step.number and reason:
+            yield replace(step, planned=None, refused=f"on the first collection {reason}")
+        else:
+            yield step
 
 
 def _planned(analysis: Analysis, context: Context, number: int) -> Step:
@@ -195,6 +215,8 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
         SettingsError, EncoderError: if they cannot.
     """
     if list(models) == [MODEL]:
+        if trainings:
+            raise SettingsError("further trainings need a pair", fix="give the backbone and the retriever")
         return dict(models)
     if list(models) != [BEFORE, AFTER]:
         raise SettingsError(

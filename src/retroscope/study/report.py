@@ -1,7 +1,7 @@
 """Report: the sections of all analyses, as page, tables, figures and `summary.json`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ class Report:
             "verdict": _sentences(self.verdict.everything()),
             "unconfirmed": _sentences(self.verdict.unconfirmed),
             "caveats": list(subject.caveats),
+            "collections": [asdict(collection) for collection in subject.collections],
             "analyses": {name: section.document for name, section in self.sections.items()},
             "statistics": self.methods,
             "settings": dict(subject.settings),

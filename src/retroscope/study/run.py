@@ -5,18 +5,29 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from retroscope.analyses import analyses
+from retroscope.analyses import OWN, analyses
+from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
 from retroscope.collection.collection import Collection
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, fingerprint
 from retroscope.encoders.encoder import Retriever
+from retroscope.errors import AnalysisError
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
-from retroscope.inputs.provenance import collection_facts, command_line, made_by, model_facts, software
+from retroscope.inputs.provenance import (
+    collection_facts,
+    command_line,
+    made_by,
+    model_facts,
+    software,
+    tower_counts,
+    truncation_caveats,
+)
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
@@ -61,7 +72,9 @@ def compare(
         {BEFORE: before, AFTER: after}, (collection, *also), settings, trainings=trainings, cache=cache,
         progress=progress,
     )  # fmt: skip
-    return run_study(plan, progress)
+    study = run_study(plan, progress)
+    forget(plan)
+    return study
 
 
 def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
@@ -84,9 +97,8 @@ def forget(plan: StudyPlan) -> None:
 def _measured(step: Step, progress: Progress | None) -> Measurement:
     """Return the measurement of a step: read if a stopped run stored it, else measured and stored."""
     place = step.context.cache / KEPT / _key(step)
-    if (place / FACTS).exists():
-        runs = {file.stem: written_run(file) for file in place.glob("*.run")}
-        return replace(load_measurement(place), runs=runs)
+    if (place / FACTS).exists() and (stored := _stored(place)) is not None:
+        return stored
     if step.planned is None:
         raise TypeError(f"{step.analysis.name} cannot run: {step.refused}")
     context = step.context.told(progress)
@@ -95,6 +107,16 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
     place.parent.mkdir(parents=True, exist_ok=True)
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
+
+
+def _stored(place: Path) -> Measurement | None:
+    """Read a stored measurement; one that is damaged is removed, so that it is measured again."""
+    try:
+        runs = {file.stem: written_run(file) for file in place.glob("*.run")}
+        return replace(load_measurement(place), runs=runs)
+    except AnalysisError:
+        shutil.rmtree(place)
+        return None
 
 
 def _key(step: Step) -> str:
@@ -111,9 +133,18 @@ def _key(step: Step) -> str:
         "roles": list(context.models),
         "run": None if shared.negatives.run is None else _digest(Path(shared.negatives.run)),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
-        "software": made_by() | {"schema": str(SCHEMA)},
+        "software": made_by() | {"schema": str(SCHEMA), "analysis": _source(step.analysis)},
     }
     return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _source(analysis: Analysis) -> str:
+    """Hash the source files of an analysis that another package brings; our own have the version of the software."""
+    if analysis in OWN:
+        return ""
+    folder = Path(str(files(analysis.package)))
+    sources = sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".j2"))
+    return fingerprint([[file.name, _digest(file)] for file in sources])
 
 
 def _plain_settings(settings: StudySettings, name: str) -> Any:
@@ -139,7 +170,7 @@ def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progr
             "schema": SCHEMA,
             "title": f"{on} on {plan.collections[0].name}",
             "models": models,
-            "trainings": 1 + len(context.trainings),
+            "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
             "collections": [_collection(plan, number) for number in range(len(plan.collections))],
             "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
             "command": command_line(),
@@ -150,8 +181,9 @@ def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progr
 
 
 def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
-    collection = plan.collections[number]
-    return collection_facts(collection, plan.context.mined() if number == 0 else None)
+    """Describe a collection; the first with its hard negatives, if an analysis reads them."""
+    reads = number == 0 and any(step.planned and step.analysis.reads_negatives for step in plan.steps)
+    return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 
 
 def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
@@ -179,6 +211,8 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats += [f"{other.name}: {note}" for note in other.notes]
     if context.is_pair:
         caveats += recipe_differences(*context.models.values())
+    for number, collection in enumerate(plan.collections):
+        caveats += _cut_texts(plan, context.on(collection, first=number == 0))
     for side, one in context.models.items():
         if one.own_similarity:
             caveats.append(
@@ -187,12 +221,24 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
     if context.is_pair and _same_vectors(context):
         caveats.append("both sides make exactly the same vectors: the same model was given twice")
-    caveats += [f"{step.what} was not measured: {step.refused}" for step in plan.refused]
+    caveats += [f"not measured: {step.what}, since {step.refused}" for step in plan.refused]
     for name in analyses():
         for measurement in measured.get(name, ()):
             on = "" if measurement.collection == context.collection.name else f"{measurement.collection}: "
             caveats += [f"{on}{text}" for text in measurement.caveats]
     return caveats
+
+
+def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
+    """Warn of texts that fill the maximum length or have equal tokens, of every model whose vectors are read."""
+    if not any(step.planned and step.analysis.reads_vectors and step.reads(context) for step in plan.steps):
+        return []
+    on = "" if context.first else f"{context.collection.name}: "
+    return [
+        f"{on}{text}"
+        for side, one in context.models.items()
+        for text in truncation_caveats(side if context.is_pair else one.name, tower_counts(context.towers(one)))
+    ]
 
 
 def _same_vectors(context: Context) -> bool:
@@ -209,10 +255,12 @@ class StudyOutcome:
     study: Study
 
     def write(self, folder: Path) -> Path:
-        """Write the study into a folder and return the path of the page; what was kept to go on from is removed."""
-        page = self.study.report(folder)
+        """Write the study into a folder and return the path of the page."""
+        return self.study.report(folder)
+
+    def close(self) -> None:
+        """Remove what was kept to go on from after an interruption."""
         forget(self.plan)
-        return page
 
     def document(self) -> dict[str, Any]:
         """Return the study in numbers and sentences."""

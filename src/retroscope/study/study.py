@@ -12,7 +12,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.files import whole_folder
+from retroscope.files import refuse_foreign, whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
@@ -110,7 +110,16 @@ class Study:
             made[name] = (result, reporter.report(result, reading))
 
     def save(self, folder: Path) -> None:
-        """Write what `load_study` reads; `study.json` last, so that its presence means a finished study."""
+        """Write what `load_study` reads; `study.json` last, so that its presence means a finished study.
+
+        Raises:
+            SettingsError: if the folder holds files that no study wrote.
+        """
+        self._save_measured(folder)
+        self._finish(folder)
+
+    def _save_measured(self, folder: Path) -> None:
+        """Write measurements and settings; until `_finish` the folder holds no finished study."""
         from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}
@@ -118,6 +127,7 @@ class Study:
         def named_run(run: Run, path: Path, side: str) -> None:
             write_run(run, path, names.get(side, side))
 
+        refuse_foreign(folder / MEASURED)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
         with whole_folder(folder / MEASURED) as measured:
@@ -125,14 +135,19 @@ class Study:
                 for number, one in enumerate(measurements):
                     one.save(measured / name / str(number), named_run)
         write_text(folder / SETTINGS, as_yaml(self.settings))
+
+    def _finish(self, folder: Path) -> None:
+        """Write `study.json`, which makes the folder a finished study."""
         kept = {name: len(measurements) for name, measurements in self.measured.items()}
         write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))
 
     def report(self, folder: str | Path) -> Path:
         """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path."""
         target = Path(folder)
-        self.save(target)
-        return write_report(self.report_contents, target)
+        self._save_measured(target)
+        page = write_report(self.report_contents, target)
+        self._finish(target)
+        return page
 
     def summary(self) -> dict[str, Any]:
         """Return the study in numbers and sentences, for other programs: what `summary.json` holds."""
@@ -153,7 +168,18 @@ def load_study(folder: str | Path) -> Study:
         name: tuple(load_measurement(home / MEASURED / name / str(number)) for number in range(count))
         for name, count in facts.pop("measured").items()
     }
-    return Study(facts, from_yaml(home / SETTINGS), measured)
+    unknown = [name for name in measured if name not in analyses()]
+    if unknown:
+        raise AnalysisError(
+            f"this study measured {unknown[0]!r}, and no installed package declares that analysis",
+            where=str(home),
+            fix="install the package that declares it",
+        )
+    settings = from_yaml(home / SETTINGS)
+    missing = [name for name in ("protocol", "measures", "statistics") if name not in settings]
+    if missing:
+        raise AnalysisError(f"these settings lack {missing[0]!r}", where=str(home / SETTINGS), fix="restore the file")
+    return Study(facts, settings, measured)
 
 
 def _in_order_of_needs() -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from retroscope.analyses import analyses
 from retroscope.analyses.section import Section
+from retroscope.typesetting.numbers import count
 from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 
@@ -55,7 +56,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject) -> Verdict:
 def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
     """Return the statements in reading order; details only if no section sums them up."""
     known = analyses()
-    summed_up = {need for name in sections if name in known for need in known[name].needs}
+    summed_up = {other for name in sections if name in known for other in known[name].sums_up}
     for name, section in sections.items():
         yield from section.statements
         if name not in summed_up:
@@ -68,8 +69,8 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
         Statement(
             name,
             NOTE,
-            f"{len(section.unconfirmed)} more of the section {name} are not confirmed by its controls: see there, or "
-            "tables/verdict.csv.",
+            f"{count(len(section.unconfirmed), 'more statement')} of the section {name} rest on what its controls or "
+            "warnings put in doubt: see that section, or tables/verdict.csv.",
             (),
         )
         for name, section in sections.items()

@@ -21,4 +21,5 @@ ANALYSIS = Analysis(
     settings=_settings,
     reporter=_reporter,
     needs=("transplants", "weights", "representations", "probes", "layers", "neurons"),
+    sums_up=("transplants",),
 )

@@ -30,4 +30,5 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     reporter=_reporter,
     reads_vectors=False,
+    reads_negatives=True,
 )

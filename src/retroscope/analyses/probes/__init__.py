@@ -29,4 +29,5 @@ ANALYSIS = Analysis(
     settings=_settings,
     instrument=_instrument,
     reporter=_reporter,
+    reads_negatives=True,
 )

@@ -5,7 +5,6 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.flips import flip_facts, flip_measure
 from retroscope.inputs.encoding import refuse_blind
-from retroscope.inputs.provenance import truncation_caveats
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
 
@@ -42,7 +41,6 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         refuse_blind(retriever, searched[side], collection)
         stages.ended("retrieval")
         seconds[f"{side}: retrieval"] = stages.seconds["retrieval"]
-        caveats += truncation_caveats(side if context.is_pair else retriever.name, vectors.recipe)
     scores = {side: ranked.scores for side, ranked in searched.items()}
     runs = {side: ranked.run for side, ranked in searched.items()}
     flipped = context.is_pair and context.first

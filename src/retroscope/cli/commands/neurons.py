@@ -173,7 +173,7 @@ def run(
     }
     left_out = (*all_but("neurons"), *(("neurons.ablation",) if ablation.no_ablation else ()))
     if source.texts is None:
-        carry_out_study(values, left_out, options, output)
+        carry_out_study(values, left_out, options, output, asked=("neurons",))
         return
 
     from retroscope.cli.plans_of_texts import plan_neurons_of_texts

@@ -32,4 +32,4 @@ def run(
         **probes.values(),
         "random_weights": None if RANDOM_WEIGHTS in controls else False,
     }
-    carry_out_study(values, all_but("probes"), options, output)
+    carry_out_study(values, all_but("probes"), options, output, asked=("probes",))

@@ -14,7 +14,7 @@ EXAMPLE = "retroscope report runs/nq"
 
 @flat()
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder that compare wrote", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished study", metavar="DIR")],
     out: Annotated[
         Path | None, option("--out", help="Folder to write to", metavar="DIR", default="the folder itself")
     ] = None,

@@ -13,9 +13,7 @@ EXAMPLE = "retroscope show runs/nq"
 
 @flat()
 def run(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder that compare, ablate, diff or transplant wrote", metavar="DIR")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished study, of ablate or of diff", metavar="DIR")],
     as_json: o.Json = False,
 ) -> None:
     """Print what a finished study found."""

@@ -75,4 +75,4 @@ def run(
     Weights of one model are transplanted into the other, by block, part and share; nothing is trained.
     """
     values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
-    carry_out_study(values, all_but("transplants", pair=True), options, output)
+    carry_out_study(values, all_but("transplants", pair=True), options, output, asked=("transplants",))
