@@ -64,7 +64,7 @@ def _document(result: BaselineResult) -> dict[str, Any]:
 
 
 def _figures(result: BaselineResult, subject: Subject) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.baselines.figures import baseline_figure
 
     return (baseline_figure(result, subject),)

@@ -37,15 +37,15 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
 
 
 def report(result: LayerResult, reading: Reading) -> Section:
-    """Return one statement, a figure and tables of the first collection, and every number of all."""
+    """Return a statement and a table of every collection, the figure of the first, and every number."""
     first = result.first
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
     for number, other in enumerate(result.by_collection[1:], start=2):
         frames[f"layer_retrieval_{number}"] = labelled(reading.subject, rows(other.effect))
     return Section(
-        statements=best_layers(first, reading.subject),
+        statements=tuple(s for found in result.by_collection for s in best_layers(found, reading.subject)),
         draw=lambda: _figures(first, reading.subject),
-        tables=layer_tables(first, reading.subject),
+        tables=layer_tables(result, reading.subject),
         frames=frames,
         differences={
             ("By layer" if n == 0 else f"By layer, {found.collection}"): found.effect
@@ -59,6 +59,7 @@ def report(result: LayerResult, reading: Reading) -> Section:
             }
             for found in result.by_collection
         ],
+        values={"further": [f"layer_retrieval_{n}" for n, _ in enumerate(result.by_collection[1:], start=2)]},
         printed=("layer_retrieval",),
     )
 
@@ -72,12 +73,13 @@ def alone(found: Measurement, reading: Reading) -> Section:
         tables={"layer_retrieval": layer_means(records, subject)},
         frames={"layer_retrieval": labelled(subject, pd.DataFrame(records))},
         document={"layers": records, "without_final_norm": bare},
+        values={"further": []},
         printed=("layer_retrieval",),
     )
 
 
 def _figures(found: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.layers.figures import layer_figures
 
     return layer_figures(found, subject)

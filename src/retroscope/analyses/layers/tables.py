@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from retroscope.analyses.layers.result import LayerEffects
+from retroscope.analyses.layers.result import LayerResult
 from retroscope.analyses.layers.words import WITHOUT
 from retroscope.statistics import Difference
 from retroscope.typesetting.effects import effects_by_layer, pair
@@ -14,17 +14,20 @@ from retroscope.typesetting.means import means_by
 from retroscope.typesetting.subject import Subject
 
 
-def layer_tables(found: LayerEffects, subject: Subject) -> dict[str, PaperTable]:
-    """Return the headline measure by layer, and without the final norm where that differs."""
-    made = {"layer_retrieval": _by_layer(found.effect, subject)}
-    if found.bare is not None:
-        bare = _by_layer(found.bare, subject)
-        made["layer_retrieval_bare"] = replace(bare, caption=f"{bare.caption} Layers {WITHOUT}.")
-    return made
+def layer_tables(result: LayerResult, subject: Subject) -> dict[str, PaperTable]:
+    """Return the headline measure by layer: of every collection, and of the first without the final norm, too."""
+    first = result.first
+    tables = {"layer_retrieval": _by_layer(first.effect, subject, first.collection)}
+    if first.bare is not None:
+        bare = _by_layer(first.bare, subject, first.collection)
+        tables["layer_retrieval_bare"] = replace(bare, caption=f"{bare.caption} Layers {WITHOUT}.")
+    for number, other in enumerate(result.by_collection[1:], start=2):
+        tables[f"layer_retrieval_{number}"] = _by_layer(other.effect, subject, other.collection)
+    return tables
 
 
-def _by_layer(effect: Difference, subject: Subject) -> PaperTable:
-    caption = f"{subject.measures[0]} of every layer: {pair(subject)}."
+def _by_layer(effect: Difference, subject: Subject, collection: str) -> PaperTable:
+    caption = f"{subject.measures[0]} of every layer: {pair(subject, collection)}."
     return effects_by_layer(subject, effect, rows(effect, measure=subject.measures[0]), caption)
 
 

@@ -20,8 +20,9 @@ def best_layers(found: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
     changed = table[table["p_corrected"] < alpha(found.effect)]
     gains = int((changed["effect"] > 0).sum())
     norm = "" if found.bare is None else ", the final norm on each"
+    on = "" if found.collection == subject.collection.name else f"On {found.collection}: "
     text = (
-        f"Searching with one layer's vectors ({subject.measures[0]}){norm}, the best is {tops[0]} and {tops[1]}. "
+        f"{on}Searching with one layer's vectors ({subject.measures[0]}){norm}, the best is {tops[0]} and {tops[1]}. "
         f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose."
     )
     if found.bare is not None and (bare := _tops(found.bare, subject)):

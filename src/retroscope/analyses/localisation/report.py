@@ -29,7 +29,7 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
 
 
 def _figures(found: LocalisationResult) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.localisation.figures import localisation_figures
 
     return localisation_figures(found)

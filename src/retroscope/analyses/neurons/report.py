@@ -197,7 +197,7 @@ def published_files(made: NeuronAttribution) -> dict[str, dict[str, Any]]:
 
 
 def _figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.neurons.figures import neuron_figures
 
     return neuron_figures(result)

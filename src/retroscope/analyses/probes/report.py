@@ -116,7 +116,7 @@ def _code_length(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.probes.figures import probe_figures
 
     return probe_figures(result, subject, beyond_shuffled)

@@ -104,7 +104,7 @@ def _by_layer(drift: RepresentationDrift) -> dict[str, Any]:
 
 
 def _figures(found: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.representations.figures import representation_figures
 
     return representation_figures(found, subject)

@@ -75,7 +75,7 @@ def alone(found: Measurement, reading: Reading) -> Section:
 
 
 def _figures(result: RetrievalResult) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.retrieval.figures import retrieval_figures
 
     return retrieval_figures(result)

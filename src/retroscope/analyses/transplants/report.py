@@ -1,4 +1,4 @@
-"""Report transplants: one figure and tables of the first collection, and every number of all."""
+"""Report transplants: the figure of the first collection, statements and tables of all."""
 
 from typing import Any
 
@@ -15,11 +15,12 @@ from retroscope.typesetting.figure import Figure
 def report(result: TransplantResult, reading: Reading) -> Section:
     """Return the section; its statements are details, since `localisation` sums them up."""
     first = result.first
-    others = enumerate(result.by_collection[1:], start=2)
+    others = list(enumerate(result.by_collection[1:], start=2))
+    every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}
     return Section(
         details=transplant_statements(first),
         draw=lambda: _figures(first),
-        tables=transplant_tables(first, reading.subject),
+        tables=transplant_tables(first, reading.subject) | every,
         frames={"transplants": first.table()} | {f"transplants_{n}": other.table() for n, other in others},
         differences={
             (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {one.collection}"): difference
@@ -27,7 +28,10 @@ def report(result: TransplantResult, reading: Reading) -> Section:
             for direction, difference in one.differences.items()
         },
         document=[_document(one) for one in result.by_collection],
-        values={"notes": first.notes},
+        values={
+            "notes": first.notes,
+            "further": [(f"transplants_{n}", one.collection, transplant_statements(one)) for n, one in others],
+        },
     )
 
 
@@ -55,7 +59,7 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
 
 
 def _figures(f: TransplantEffects) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.transplants.figures import transplant_figures
 
     return transplant_figures(f)

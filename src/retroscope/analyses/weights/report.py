@@ -62,7 +62,7 @@ def _frames(by_tower: Mapping[str, WeightDrift]) -> dict[str, pd.DataFrame]:
 
 
 def _figures(towers: Sequence[tuple[str, WeightDrift]]) -> tuple[Figure, ...]:
-    """The figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.weights.figures import weight_figures
 
     return tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower))
