@@ -135,7 +135,7 @@ def test_wrong_layouts_are_errors() -> None:
         HeatMap(within="maximum")
     with pytest.raises(SettingsError, match=r"unknown value of a neuron 'shares'\n  fix: did you mean 'share'"):
         HeatMap(value="shares")
-    with pytest.raises(SettingsError, match="heat map of 0 bins"):
+    with pytest.raises(SettingsError, match="heat map has 0 bins"):
         HeatMap(bins=0)
     with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.2'"):
         TowerNeurons({"model": neuron_side()}, heat_map=HeatMap(value=0.2))

@@ -13,7 +13,6 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval import ANALYSIS
 from retroscope.analyses.retrieval.measure import INSTRUMENT
 from retroscope.analyses.section import Reading
-from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
@@ -86,15 +85,6 @@ def test_another_collection_has_a_statement_and_a_table_of_its_own(tiny: Tiny, c
     assert list(section.differences) == ["Retrieval", "Retrieval, other"]
 
 
-def test_truncation_is_a_caveat(tiny: Tiny, tmp_path: Path) -> None:
-    context = context_of(tiny, tmp_path, SETTINGS)
-    short = load_retriever(tiny.retriever, pooling="mean", max_length=10)
-    cut = replace(context, models={**context.models, "after": short})
-    caveats = INSTRUMENT.measure(cut, NoSettings(), INSTRUMENT.plan(cut, NoSettings())).caveats
-    assert "after: 180 of 180 passage texts fill the maximum of 10 tokens, so their ends may be cut" in caveats
-    assert not any(caveat.startswith("before: ") for caveat in caveats)
-
-
 def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded(tiny: Tiny, tmp_path: Path) -> None:
     context = context_of(tiny, tmp_path / "cache", replace(SETTINGS, measures=("ERR@10",)))
     with pytest.raises(SettingsError, match="these measures cannot be computed with these judgments"):
@@ -108,7 +98,7 @@ def test_one_model_has_means_with_intervals(tiny: Tiny, cache: Path) -> None:
     found = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
     reporter = ANALYSIS.reporter()
     assert reporter.alone is not None
-    document = reporter.alone(found, Reading(subject_of(pair))).document
+    document = reporter.alone(found, Reading(subject_of(context))).document
     assert list(document["measures"]) == ["RR@10", "R@10"]
     mean = float(found.scores["model"].mean().sel(measure="RR@10"))
     assert document["measures"]["RR@10"]["mean"] == pytest.approx(mean)

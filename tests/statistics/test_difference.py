@@ -185,7 +185,7 @@ def test_tables_are_corrected_together():
         np.testing.assert_allclose(one.table["p_corrected"][0], whole.table["p_corrected"][layer])
         assert (one.method["family"], one.method["family_sizes"]) == ("three layers", [6])
     assert correct_together([], "holm", "nothing") == ()
-    with pytest.raises(SettingsError, match=r"max_t flips the same queries"):
+    with pytest.raises(SettingsError, match=r"max_t needs the same queries"):
         correct_together(found, "max_t", "three layers")
 
 

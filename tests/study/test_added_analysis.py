@@ -63,6 +63,7 @@ def test_it_is_planned_run_saved_and_reported(
     assert outcome.document()["analyses"]["tokens"][0]["count"] == "tokens"
     assert (tmp_path / "out" / "tables" / "tokens.csv").is_file()
     assert (tmp_path / "out" / "measured" / "tokens" / "0" / "measurement.json").is_file()
+    outcome.close()
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
     loaded = load_study(tmp_path / "out")
     assert console_text(loaded.report_contents) == outcome.text()

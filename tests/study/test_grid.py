@@ -227,7 +227,7 @@ def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole
         ({"strategies": ("full", "lorra")}, "did you mean 'lora'"),
         ({"reinitialise": ("none", "topp:2")}, "unknown part 'topp:2'"),
         ({"objectives": ("mlm", "mln")}, "unknown objective 'mln'"),
-        ({"training": TrainingSettings(batch_size=8)}, "epochs are 3 steps"),
+        ({"training": TrainingSettings(batch_size=8)}, "make only 3 steps"),
     ],
 )
 def test_what_a_later_cell_would_stumble_over(settings: GridSettings, wrong: dict, said: str) -> None:

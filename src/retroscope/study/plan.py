@@ -19,10 +19,9 @@ from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
+from retroscope.study.plan_text import MIB, collection_document, collection_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-
-MIB = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ class StudyPlan:
         models = _named(self.context)
         return {
             "schema": SCHEMA,
-            "collections": [_collection(one) for one in self.collections],
+            "collections": [collection_document(one) for one in self.collections],
             "similarity": {role: one.similarity for role, one in models.items()},
             "similarity_source": {role: one.similarity_source for role, one in models.items()},
             "towers": [dict(tower) for tower in self.towers],
@@ -113,8 +112,8 @@ class StudyPlan:
     def lines(self) -> list[str]:
         """Return the plan in words, a line a thing."""
         plan = self.document()
-        lines = [line for one in plan["collections"] for line in _collection_lines(one)]
-        lines += [line for tower in plan["towers"] for line in _tower_lines(tower, several=len(self.collections) > 1)]
+        lines = [line for one in plan["collections"] for line in collection_lines(one)]
+        lines += [line for tower in plan["towers"] for line in tower_lines(tower, several=len(self.collections) > 1)]
         sources = plan["similarity_source"]
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
@@ -272,15 +271,6 @@ def _copies(context: Context) -> Iterator[tuple[str, Retriever]]:
         yield "random weights" if len(copies) == 1 else f"random weights of {role}", copy
 
 
-def _collection(collection: Collection) -> dict[str, Any]:
-    return {
-        "name": collection.name,
-        "source": collection.source,
-        "mapping": dict(collection.mapping),
-        "notes": list(collection.notes),
-    }
-
-
 def _step(step: Step) -> dict[str, Any]:
     planned = step.planned or Planned()
     what = {"analysis": step.analysis.name, "collection": step.context.collection.name}
@@ -289,24 +279,3 @@ def _step(step: Step) -> dict[str, Any]:
 
 def _refusal(step: Step) -> dict[str, str]:
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}
-
-
-def _collection_lines(collection: Mapping[str, Any]) -> list[str]:
-    columns = [f"  {ours} <- {theirs}" for ours, theirs in collection["mapping"].items()]
-    notes = [f"  note: {note}" for note in collection["notes"]]
-    return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
-
-
-def _tower_lines(tower: Mapping[str, Any], *, several: bool) -> Sequence[str]:
-    state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
-    counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
-    counts += f", {tower['at_max_length']:,} at the maximum length"
-    on = f", {tower['collection']}" if several and "collection" in tower else ""
-    return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}", f"  recipe: {_recipe(tower['recipe'])}"
-
-
-def _recipe(recipe: Mapping[str, Any]) -> str:
-    """Print the fields of a recipe that are set, with their sources."""
-    names = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
-    sources = recipe["sources"]
-    return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in names if recipe[name])

@@ -1,1 +1,1 @@
-"""Studies that train: pre-training, fine-tuning, and grids of both."""
+"""Studies that train a model: pre-training, fine-tuning, and grids over parts, strategies, labels and seeds."""

@@ -1,0 +1,41 @@
+"""The plan of a study in words: collections, the towers to encode, and their recipes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retroscope.collection.collection import Collection
+
+MIB = 2**20
+
+
+def collection_document(collection: Collection) -> dict[str, Any]:
+    """Return name, source, field mapping and notes of a collection, JSON-like."""
+    return {
+        "name": collection.name,
+        "source": collection.source,
+        "mapping": dict(collection.mapping),
+        "notes": list(collection.notes),
+    }
+
+
+def collection_lines(collection: Mapping[str, Any]) -> list[str]:
+    """Return a collection in words, a line a field and a note."""
+    columns = [f"  {ours} <- {theirs}" for ours, theirs in collection["mapping"].items()]
+    notes = [f"  note: {note}" for note in collection["notes"]]
+    return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
+
+
+def tower_lines(tower: Mapping[str, Any], *, several: bool) -> Sequence[str]:
+    """Return what encoding one tower takes, and its recipe; the collection is named if there are several."""
+    state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
+    counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
+    counts += f", {tower['at_max_length']:,} at the maximum length"
+    on = f", {tower['collection']}" if several and "collection" in tower else ""
+    return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}", f"  recipe: {_recipe(tower['recipe'])}"
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    """Print the fields of a recipe that are set, with their sources."""
+    names = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
+    sources = recipe["sources"]
+    return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in names if recipe[name])
