@@ -29,6 +29,9 @@ class ToyOutcome:
     def text(self) -> str:
         return "found: 1"
 
+    def close(self) -> None:
+        self.steps.append("close")
+
 
 @dataclass(frozen=True)
 class ToyPlan:
@@ -57,7 +60,7 @@ def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: p
     plan, place = ToyPlan(), Destination(out=tmp_path / "new" / "out", cache=tmp_path / "cache")
     carry_out(plan.prepare, place, dry_run=False, as_json=False)
     written = capsys.readouterr()
-    assert plan.steps == ["prepare", "run", "write"]
+    assert plan.steps == ["prepare", "run", "write", "close"]
     assert written.out == "found: 1\n"
     assert written.err.splitlines() == [
         "one thing", "another", "statistics, tables and figures ...", f"report: {tmp_path}/new/out/report.html"
@@ -69,7 +72,7 @@ def test_without_out_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFi
     plan = ToyPlan()
     carry_out(plan.prepare, Destination(out=None), dry_run=False, as_json=True)
     written = capsys.readouterr()
-    assert plan.steps == ["prepare", "run"]
+    assert plan.steps == ["prepare", "run", "close"]
     assert json.loads(written.out) == {"found": 1}
     assert "report" not in written.err
 
@@ -96,7 +99,7 @@ def test_somebody_elses_files_are_refused_before_anything_is_loaded(tmp_path: Pa
     assert plan.steps == []
     (tmp_path / "summary.json").write_text("{}")
     carry_out(plan.prepare, place, dry_run=False, as_json=False)
-    assert plan.steps == ["prepare", "run", "write"]
+    assert plan.steps == ["prepare", "run", "write", "close"]
 
 
 def test_an_interrupted_run_leaves_no_empty_folder(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Taken:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.left_out: tuple[str, ...] = ()
+        self.asked: tuple[str, ...] = ()
 
     def __call__(
         self,
@@ -26,9 +27,10 @@ class Taken:
         left_out: Sequence[str],
         options: RunOptions,
         output: OutputOptions | ReportOptions,
+        asked: Sequence[str] = (),
     ) -> None:
         self.values = {name: value for name, value in values.items() if value not in (None, {})}
-        self.left_out = tuple(left_out)
+        self.left_out, self.asked = tuple(left_out), tuple(asked)
         self.options, self.output = options, output
 
 
@@ -153,6 +155,7 @@ def test_the_options_of_neurons_are_settings(cli: Cli, taken: Taken) -> None:
 def test_the_options_of_transplant_are_settings(cli: Cli, taken: Taken) -> None:
     line = "--transplants block:1,attention --groups 0 --passages 50 --interactions 2 --measures RR@10 --similarity dot"
     assert cli(line=f"transplant B A --data x {line}").code == 0
+    assert taken.asked == ("transplants",)
     assert taken.values == {
         "before": one("B", similarity="dot"),
         "after": one("A", similarity="dot"),
