@@ -1,5 +1,6 @@
 """Files and folders that are whole or absent: written beside their place, then moved into it."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -64,6 +65,12 @@ def refuse_other_report(folder: Path, document: str) -> None:
             where=str(folder),
             fix="name another --out, or move it away",
         )
+
+
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of a file, which is read piece by piece."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

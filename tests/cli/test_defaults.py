@@ -41,7 +41,7 @@ def test_a_default_that_nobody_could_type_is_described() -> None:
             default_of(TrainingSettings, field)
 
 
-REGISTRIES = {
+TABLES = {
     "POOLINGS": "encoders.pooling:POOLINGS",
     "SIMILARITIES": "encoders.settings:SIMILARITIES",
     "PROTOCOLS": "encoders.settings:PROTOCOLS",
@@ -57,13 +57,13 @@ REGISTRIES = {
 
 
 def test_every_name_has_its_registry() -> None:
-    assert {name for name in vars(names) if name.isupper()} == set(REGISTRIES)
+    assert {name for name in vars(names) if name.isupper()} == set(TABLES)
 
 
-@pytest.mark.parametrize("name", REGISTRIES)
-def test_the_names_of_an_option_are_those_of_its_registry(name: str) -> None:
-    module, _, registry = REGISTRIES[name].partition(":")
-    assert set(getattr(names, name)) == set(getattr(import_module(f"retroscope.{module}"), registry))
+@pytest.mark.parametrize("name", TABLES)
+def test_the_names_of_an_option_are_those_of_its_table(name: str) -> None:
+    module, _, table = TABLES[name].partition(":")
+    assert set(getattr(names, name)) == set(getattr(import_module(f"retroscope.{module}"), table))
 
 
 def test_every_option_says_what_it_does_and_what_happens_without_it() -> None:

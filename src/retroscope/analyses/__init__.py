@@ -45,7 +45,7 @@ def analyses() -> dict[str, Analysis]:
     Raises:
         SettingsError: if another package gives an analysis a name that is taken, or something else than an `Analysis`.
     """
-    found = {one.name: one for one in OWN}
+    known = {one.name: one for one in OWN}
     for entry in entry_points(group=GROUP):
         one = entry.load()
         if not isinstance(one, Analysis):
@@ -58,7 +58,7 @@ def analyses() -> dict[str, Analysis]:
             raise SettingsError(
                 f"{one.name!r} cannot name an analysis", where=entry.value, fix="use letters and _ only"
             )
-        if one.name in found:
+        if one.name in known:
             raise SettingsError(f"two analyses are called {one.name!r}", where=entry.value, fix="rename one of them")
-        found[one.name] = one
-    return found
+        known[one.name] = one
+    return known

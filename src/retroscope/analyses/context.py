@@ -136,10 +136,6 @@ class Context:
         """Return the hard negatives of the collection's queries, as the settings say."""
         return self._once(("negatives",), self._mined)
 
-    def mined(self) -> MinedNegatives | None:
-        """Return the hard negatives if any analysis asked for them."""
-        return cast("MinedNegatives | None", self._made.get(("negatives", *self._place)))
-
     @property
     def _place(self) -> tuple[Hashable, ...]:
         return self.collection.fingerprint, self.collection.name

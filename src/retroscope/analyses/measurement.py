@@ -87,13 +87,20 @@ def load_measurement(folder: Path) -> Measurement:
     facts = read_document(folder / FACTS)
     return Measurement(
         scores={name: load_scores(folder / SCORES, name) for name in facts["scores"]},
-        frames={name: pd.read_parquet(_inside(folder, f"{name}.parquet")) for name in facts["frames"]},
+        frames={name: _frame(folder / f"{name}.parquet") for name in facts["frames"]},
         datasets=dict(_datasets(folder, facts["datasets"])),
         facts=facts["facts"],
         caveats=tuple(facts["caveats"]),
         seconds=facts["seconds"],
         collection=facts["collection"],
     )
+
+
+def _frame(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as damage:
+        raise AnalysisError(f"this is no whole table: {damage}", where=str(file), fix="measure again") from damage
 
 
 def _datasets(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:

@@ -75,10 +75,10 @@ class Reading:
 
     def result(self, name: str, kind: type[Kind]) -> Kind | None:
         """Return the result of an analysis, as its type; None where it was not measured."""
-        found = self.results.get(name)
-        if found is not None and not isinstance(found, kind):
-            raise TypeError(f"the result of {name!r} is {type(found).__name__}, not {kind.__name__}")
-        return found
+        needed = self.results.get(name)
+        if needed is not None and not isinstance(needed, kind):
+            raise TypeError(f"the result of {name!r} is {type(needed).__name__}, not {kind.__name__}")
+        return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:
         """Return the alarms of an analysis, which put what rests on it in doubt."""

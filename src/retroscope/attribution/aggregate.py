@@ -87,8 +87,8 @@ def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[
         _add_finite(sums, index[kept], some, level[finite])
 
 
-def _finite(found: SiteValues) -> Bool[Tensor, "example"]:
-    return found.magnitude.isfinite().all(1) & found.signed.isfinite().all(1) & found.end.isfinite()
+def _finite(values: SiteValues) -> Bool[Tensor, "example"]:
+    return values.magnitude.isfinite().all(1) & values.signed.isfinite().all(1) & values.end.isfinite()
 
 
 def _add_finite(sums: Aggregates, index: Int[np.ndarray, "example"], values: Values, level: Tensor) -> None:
@@ -106,17 +106,17 @@ def _add_finite(sums: Aggregates, index: Int[np.ndarray, "example"], values: Val
 
 
 def _add_neurons(
-    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
+    sums: Aggregates, site: Site, values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
     """Add one site's sums over examples."""
     row, half = site.block, torch.from_numpy(sums.half[index]).to(share.device)
     known = torch.nan_to_num(share.double(), nan=0.0)
-    signed = found.signed.double()
+    signed = values.signed.double()
 
     def to(name: str, at: Any, tensor: Tensor) -> None:
         sums.arrays[f"{site.part}/{name}"][at] += tensor.cpu().numpy()
 
-    to("mean", row, found.magnitude.double().sum(0))
+    to("mean", row, values.magnitude.double().sum(0))
     to("signed", row, signed.sum(0))
     to("share", row, known.sum(0))
     for k in (0, 1):
@@ -138,20 +138,20 @@ def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "example
 
 
 def _add_statistics(
-    sums: Aggregates, site: Site, found: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
+    sums: Aggregates, site: Site, site_values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
     """Add one site's statistics of each example."""
     unknown = share[:, 0].isnan()
     stats = {
-        r.CHANGE: found.end - found.start,
-        r.TOTAL: found.magnitude.double().sum(1),
-        r.SIGNED: found.signed.double().sum(1),
-        r.NODES: found.nodes.double(),
+        r.CHANGE: site_values.end - site_values.start,
+        r.TOTAL: site_values.magnitude.double().sum(1),
+        r.SIGNED: site_values.signed.double().sum(1),
+        r.NODES: site_values.nodes.double(),
     }
     shape = {
-        r.GINI: gini(found.magnitude),
-        r.PARTICIPATION: participation_ratio(found.magnitude),
-        r.TOP_SHARE: top_share(found.magnitude),
+        r.GINI: gini(site_values.magnitude),
+        r.PARTICIPATION: participation_ratio(site_values.magnitude),
+        r.TOP_SHARE: top_share(site_values.magnitude),
         **{r.active(t): (share >= t).double().mean(1) for t in sums.settings.thresholds},
     }
     stats |= {name: torch.where(unknown, torch.nan, values) for name, values in shape.items()}  # noise has no shape

@@ -119,11 +119,11 @@ def chance_jaccard(n: int, k: int) -> float:
     return float((stats.hypergeom(n, k, k).pmf(shared) * shared / (2 * k - shared)).sum())
 
 
-def _groups(made: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
+def _groups(attribution: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
     """Yield part, layer, values and halves of every site, then of every part, then of everything."""
     whole, halves = BY[by]
     parts = []
-    for part, table in made.neurons.items():
+    for part, table in attribution.neurons.items():
         one = table[whole].transpose("layer", "neuron").values
         two = table[halves].transpose("half", "layer", "neuron").values
         for row, layer in enumerate(table["layer"].values.tolist()):

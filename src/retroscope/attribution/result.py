@@ -83,8 +83,8 @@ class NeuronAttribution:
     def activities(self) -> dict[float, int]:
         """Map each threshold to the place of its activity among the statistics; of those written alike to the first."""
         names = [str(name) for name in self.scores.values.coords["statistic"].values]
-        found: dict[float, int] = {}
+        thresholds: dict[float, int] = {}
         for place, name in enumerate(names):
             if name.startswith(ACTIVE):
-                found.setdefault(float(name.removeprefix(ACTIVE)), place)
-        return dict(sorted(found.items()))
+                thresholds.setdefault(float(name.removeprefix(ACTIVE)), place)
+        return dict(sorted(thresholds.items()))

@@ -30,10 +30,10 @@ def default_of(settings: Any, field: str) -> str:
     Raises:
         TypeError: if there is no such setting, or it has no default that can be typed.
     """
-    found = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
-    if found is MISSING or found is None:
+    default = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
+    if default is MISSING or default is None:
         raise TypeError(f"{settings.__name__}.{field} has no default that could be typed: describe it in words")
-    return as_typed(found)
+    return as_typed(default)
 
 
 def written(setting: str, default: str) -> str:

@@ -29,10 +29,10 @@ class TokenMemory:
                 for text in texts]  # fmt: skip
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
         new = dict(zip(unknown, tokenise(list(unknown.values())), strict=True)) if unknown else {}
-        found = [list(new[key]) if key in new else self._rows[key].tolist() for key in keys]
+        rows = [list(new[key]) if key in new else self._rows[key].tolist() for key in keys]
         for key, row in new.items():
             self._keep(key, row)
-        return found
+        return rows
 
     def _keep(self, key: bytes, row: Sequence[int]) -> None:
         kept = array("i", row)

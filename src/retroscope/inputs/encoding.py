@@ -45,15 +45,15 @@ def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
     )
 
 
-def refuse_blind(retriever: Retriever, found: Retrieval, collection: Collection) -> None:
+def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection) -> None:
     """Refuse a retriever that gives different texts one vector.
 
     Raises:
         AnalysisError: every ranking would be by id alone.
     """
-    if found.blind:
+    if ranked.blind:
         raise AnalysisError(
-            f"{retriever.name} cannot search: {found.blind}",
+            f"{retriever.name} cannot search: {ranked.blind}",
             where=collection.name,
             fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
         )

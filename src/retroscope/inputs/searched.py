@@ -28,6 +28,6 @@ def searched(
     self_tests = checked(retriever)
     towers = plan_towers(retriever, collection, cache)
     vectors = extract_towers(retriever, towers, Stages(retriever.name, progress).of_towers())
-    found = retrieve(replace(vectors, warnings=doubts(self_tests)), collection, tuple(measures))
-    refuse_blind(retriever, found, collection)
-    return found.scores
+    ranked = retrieve(replace(vectors, warnings=doubts(self_tests)), collection, tuple(measures))
+    refuse_blind(retriever, ranked, collection)
+    return ranked.scores

@@ -110,9 +110,9 @@ class StudySettings:
         Raises:
             SettingsError: if they are of another kind.
         """
-        chosen = self.analyses.get(name, kind())
-        if chosen is not None and not isinstance(chosen, kind):
+        settings = self.analyses.get(name, kind())
+        if settings is not None and not isinstance(settings, kind):
             raise SettingsError(
-                f"the settings of {name!r} are {type(chosen).__name__}", fix=f"give {kind.__name__}, or None"
+                f"the settings of {name!r} are {type(settings).__name__}", fix=f"give {kind.__name__}, or None"
             )
-        return chosen
+        return settings

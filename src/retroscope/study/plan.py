@@ -152,10 +152,10 @@ def plan_study(
         EncoderError: if the layers of the models cannot be paired.
         SettingsError, CollectionError: for settings or collections that cannot be used.
     """
-    chosen = complete(settings or StudySettings())
+    whole = complete(settings or StudySettings())
     named = _checked(models, trainings)
     if list(named) != [MODEL]:
-        refuse_left_out(chosen)
+        refuse_left_out(whole)
     tokens = TokenMemory()
     named = {role: one.remembering(tokens) for role, one in named.items()}
     trainings = [one.remembering(tokens) for one in trainings]
@@ -166,7 +166,7 @@ def plan_study(
     context = Context(
         named,
         collections[0],
-        chosen,
+        whole,
         Path(cache) if cache else default_cache(),
         trainings=_other_names(named, trainings),
         progress=progress,
@@ -176,14 +176,14 @@ def plan_study(
     steps = [
         _planned(analysis, context.on(collection, first=number == 0), number)
         for analysis in analyses().values()
-        if analysis.instrument is not None and settings_of(chosen, analysis) is not None
+        if analysis.instrument is not None and settings_of(whole, analysis) is not None
         for number, collection in enumerate(renamed)
         if number == 0 or analysis.every_collection
     ]
     for step in steps:
         if step.refused and step.analysis.name in asked:
             raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
-    return StudyPlan(context, renamed, chosen, tuple(_after_the_first(steps)))
+    return StudyPlan(context, renamed, whole, tuple(_after_the_first(steps)))
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:

@@ -65,11 +65,11 @@ class Report:
         return merge_named([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
 
     def _sentences(self) -> pd.DataFrame:
-        found = [
+        sentences = [
             (s.topic, s.tone, s.text, "; ".join(s.doubts))
             for s in (*self.verdict.everything(), *self.verdict.unconfirmed)
         ]
-        return pd.DataFrame(found, columns=["topic", "tone", "text", "doubts"])
+        return pd.DataFrame(sentences, columns=["topic", "tone", "text", "doubts"])
 
     def document(self) -> dict[str, Any]:
         """Return what `summary.json` holds; each analysis under its name."""

@@ -1,7 +1,5 @@
 """Run a plan: every analysis on every collection; each measurement is stored at once."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from retroscope.collection.collection import Collection
 from retroscope.documents import SCHEMA, clean, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
+from retroscope.files import file_digest
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
 from retroscope.inputs.provenance import (
@@ -63,7 +62,7 @@ def compare(
         also: further collections, of other kinds of text.
         trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
         cache: folder of the vector stores; by default the user's cache folder. A stopped study goes on from it.
-        progress: told (what, done, total).
+        progress: called with (what, done, total).
 
     Raises:
         EncoderError: if the two have different numbers of layers, so that no layer can be paired.
@@ -78,12 +77,18 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
-    """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read."""
+    """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read.
+
+    Raises:
+        AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
+    """
+    if _reads_negatives(plan):
+        plan.context.negatives()
     measured: dict[str, list[Measurement]] = {}
     for step in plan.steps:
         if step.planned is not None:
             measured.setdefault(step.analysis.name, []).append(_measured(step, progress))
-    settled = {name: tuple(found) for name, found in measured.items()}
+    settled = {name: tuple(measurements) for name, measurements in measured.items()}
     return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
 
 
@@ -124,18 +129,18 @@ def _key(step: Step) -> str:
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]
-    made = {
+    made_of = {
         "analysis": step.analysis.name,
         "settings": plain(step.settings),
         "needed": {name: _plain_settings(context.settings, name) for name in step.analysis.needs},
         "shared": plain(shared),
         "models": [(m.name, m.similarity, m.query.fingerprint, m.passage.fingerprint) for m in everyone],
         "roles": list(context.models),
-        "run": None if shared.negatives.run is None else _digest(Path(shared.negatives.run)),
+        "run": None if shared.negatives.run is None else file_digest(Path(shared.negatives.run)),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
         "software": made_by() | {"schema": str(SCHEMA), "analysis": _source(step.analysis)},
     }
-    return hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return fingerprint(made_of)[:32]
 
 
 def _source(analysis: Analysis) -> str:
@@ -144,18 +149,13 @@ def _source(analysis: Analysis) -> str:
         return ""
     folder = Path(str(files(analysis.package)))
     sources = sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".j2"))
-    return fingerprint([[file.name, _digest(file)] for file in sources])
+    return fingerprint([[file.name, file_digest(file)] for file in sources])
 
 
 def _plain_settings(settings: StudySettings, name: str) -> Any:
     """Return the settings of an analysis as JSON-like values, or None if it is left out."""
-    chosen = settings.analyses.get(name)
-    return None if chosen is None else plain(chosen)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    of_analysis = settings.analyses.get(name)
+    return None if of_analysis is None else plain(of_analysis)
 
 
 def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:
@@ -182,8 +182,12 @@ def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progr
 
 def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
     """Describe a collection; the first with its hard negatives, if an analysis reads them."""
-    reads = number == 0 and any(step.planned and step.analysis.reads_negatives for step in plan.steps)
+    reads = number == 0 and _reads_negatives(plan)
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
+
+
+def _reads_negatives(plan: StudyPlan) -> bool:
+    return any(step.planned and step.analysis.reads_negatives for step in plan.steps)
 
 
 def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
@@ -196,8 +200,8 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
     }
     own = {
         f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
-        for name, found in measured.items()
-        for one in found
+        for name, measurements in measured.items()
+        for one in measurements
         for stage, taken in one.seconds.items()
     }
     return encoding | own

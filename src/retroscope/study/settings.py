@@ -60,8 +60,8 @@ def as_values(settings: StudySettings) -> dict[str, Any]:
     """Return settings as JSON-like values; an analysis that is left out is null."""
     whole = plain(replace(settings, analyses={}))
     del whole[ANALYSES]
-    chosen = {name: settings_of(settings, one) for name, one in analyses().items()}
-    return whole | {name: None if one is None else plain(one) for name, one in chosen.items()}
+    by_analysis = {name: settings_of(settings, one) for name, one in analyses().items()}
+    return whole | {name: None if one is None else plain(one) for name, one in by_analysis.items()}
 
 
 def to_yaml(settings: StudySettings) -> str:
@@ -80,8 +80,8 @@ def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySett
         if name not in SHARED and name not in known:
             raise unknown_setting(str(name), where, (*SHARED, *known))
     shared = read_as(StudySettings, {name: value for name, value in values.items() if name in SHARED}, where)
-    chosen = {name: _of(one, values[name], where) for name, one in known.items() if name in values}
-    settings = replace(shared, analyses=chosen)
+    by_analysis = {name: _of(one, values[name], where) for name, one in known.items() if name in values}
+    settings = replace(shared, analyses=by_analysis)
     check(settings)
     return complete(settings)
 

@@ -76,7 +76,7 @@ class Study:
     @property
     def results(self) -> Mapping[str, Any]:
         """Return the result of every analysis that has one, in reading order."""
-        return {name: found[0] for name, found in self._reported.items()}
+        return {name: reported[0] for name, reported in self._reported.items()}
 
     @cached_property
     def report_contents(self) -> Report:
@@ -86,28 +86,28 @@ class Study:
     @cached_property
     def _reported(self) -> dict[str, tuple[Any, Section]]:
         """Return the result and the section of every analysis in reading order, made in the order of needs."""
-        made: dict[str, tuple[Any, Section]] = {}
+        reported: dict[str, tuple[Any, Section]] = {}
         for name in _in_order_of_needs():
-            self._add(name, made)
-        return {name: made[name] for name in analyses() if name in made}
+            self._add(name, reported)
+        return {name: reported[name] for name in analyses() if name in reported}
 
-    def _add(self, name: str, made: dict[str, tuple[Any, Section]]) -> None:
+    def _add(self, name: str, reported: dict[str, tuple[Any, Section]]) -> None:
         """Infer and report one analysis, if it was measured or reads others that were."""
         analysis = analyses()[name]
         measurements = self.measured.get(name, ())
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
             return
-        needed = {other: made[other] for other in analysis.needs if other in made}
+        needed = {other: reported[other] for other in analysis.needs if other in reported}
         results, sections = ({other: pair[k] for other, pair in needed.items()} for k in (0, 1))
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
         of_models = analysis.instrument is None and not analysis.needs  # reads the subject alone, of one model or two
         if len(self.subject.models) == 1 and not of_models:
             if reporter.alone is not None and measurements:
-                made[name] = (measurements[0], reporter.alone(measurements[0], reading))
+                reported[name] = (measurements[0], reporter.alone(measurements[0], reading))
             return
         result = reporter.infer(measurements, reading)
         if result is not None:
-            made[name] = (result, reporter.report(result, reading))
+            reported[name] = (result, reporter.report(result, reading))
 
     def save(self, folder: Path) -> None:
         """Write what `load_study` reads; `study.json` last, so that its presence means a finished study.

@@ -90,8 +90,8 @@ def transplanted(
         tokens: padded tokens of a batch.
         on_batch: receives the number of texts of each batch that is done.
     """
-    found = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, on_batch=on_batch)
-    return {name: vectors for (_, name), vectors in found.items()}
+    hybrid_vectors = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, on_batch=on_batch)
+    return {name: vectors for (_, name), vectors in hybrid_vectors.items()}
 
 
 def hybrids(

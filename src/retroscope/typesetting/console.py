@@ -15,11 +15,11 @@ def page(blocks: Iterable[str]) -> str:
     return "\n\n".join(_without_controls(block) for block in blocks if block) + "\n"
 
 
-def statement_list(heading: str, found: Sequence[Statement]) -> str:
+def statement_list(heading: str, statements: Sequence[Statement]) -> str:
     """Return a heading and statements below it; empty where there are none."""
-    if not found:
+    if not statements:
         return ""
-    return "\n".join([heading, *(_statement(s) for s in found)])
+    return "\n".join([heading, *(_statement(s) for s in statements)])
 
 
 def _statement(statement: Statement) -> str:

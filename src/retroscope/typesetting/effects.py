@@ -71,7 +71,7 @@ def pair(subject: Subject, collection: str = "") -> str:
 
 def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:
     """Return rows with the label of each layer beside its number."""
-    found = frame.copy()
-    place = list(found.columns).index("layer") + 1
-    found.insert(place, "layer_name", [subject.layer_label(int(k)) for k in found["layer"]])
-    return found
+    labelled_frame = frame.copy()
+    place = list(labelled_frame.columns).index("layer") + 1
+    labelled_frame.insert(place, "layer_name", [subject.layer_label(int(k)) for k in labelled_frame["layer"]])
+    return labelled_frame

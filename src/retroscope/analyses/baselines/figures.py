@@ -8,10 +8,10 @@ from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.subject import Subject
 
 
-def baseline_figure(found: BaselineResult, subject: Subject) -> Figure:
+def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
     """Return the headline measure of every layer: raw, whitened, with a linear head."""
     measure = subject.measures[0]
-    mine = found.variants[(found.variants["measure"] == measure) & (found.variants["model"] != BM25)]
+    mine = result.variants[(result.variants["measure"] == measure) & (result.variants["model"] != BM25)]
     own = mine.groupby("model", sort=False)["pooling"].transform("first")  # the recipe's is listed first
     series = mine["model"].where(mine["pooling"] == own, mine["model"] + ", " + mine["pooling"])
     shown = mine.assign(series=series, line=series, value=mine["mean"], low=mine["ci_low"], high=mine["ci_high"])

@@ -24,15 +24,15 @@ BESTS = {model: f"best/{model}" for model in MODELS}
 SHUFFLED, BM25 = "shuffled", "bm25"
 
 
-def baseline_result(found: Measurement, gain: Difference, settings: ComparisonSettings) -> BaselineResult:
+def baseline_result(measurement: Measurement, gain: Difference, settings: ComparisonSettings) -> BaselineResult:
     """Return what was found of the baselines.
 
     Args:
-        found: scores by the names above; facts `choices`, `left_out` and `tried`.
+        measurement: scores by the names above; facts `choices`, `left_out` and `tried`.
         gain: of the retriever as compared, over `measure`.
         settings: how differences are tested.
     """
-    scores = found.scores
+    scores = measurement.scores
     best = {model: scores[name] for model, name in BESTS.items() if name in scores}
     after = _for_every_best(gain.after, best["before"])
     per = replace(settings, family_per=("measure",))  # the bests of a measure are a family
@@ -45,9 +45,9 @@ def baseline_result(found: Measurement, gain: Difference, settings: ComparisonSe
         pre_training=compare_scores(best[RANDOM], best["before"], per) if RANDOM in best else None,
         shuffled=None if shuffled is None else _against_none(shuffled, settings),
         shares=pd.DataFrame(_shares(gain, best["before"], settings), columns=list(SHARE_COLUMNS)),
-        choices=_choices(found.facts["choices"]),
-        left_out=found.facts["left_out"],
-        tried=found.facts["tried"],
+        choices=_choices(measurement.facts["choices"]),
+        left_out=measurement.facts["left_out"],
+        tried=measurement.facts["tried"],
     )
 
 

@@ -24,8 +24,8 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResu
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
-    (found,) = measurements
-    return baseline_result(found, retrieval.effect, reading.subject.paired_statistics)
+    (measurement,) = measurements
+    return baseline_result(measurement, retrieval.effect, reading.subject.paired_statistics)
 
 
 def report(result: BaselineResult, reading: Reading) -> Section:

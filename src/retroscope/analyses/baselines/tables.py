@@ -11,28 +11,28 @@ from retroscope.typesetting.numbers import interval, score
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
-def baseline_tables(found: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
+def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
     """Return the share of the gain above the best variant, and the best layer of every variant."""
-    frame = rows(found.left)
-    printed = printed_effects(found.left, frame)
+    frame = rows(result.left)
+    printed = printed_effects(result.left, frame)
     printed.insert(0, "best of the backbone", frame["best"])
     printed.insert(1, "measure", frame["measure"])
-    shares = found.shares.set_index(["best", "measure"])
+    shares = result.shares.set_index(["best", "measure"])
     printed["left"] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
     note = (
         "Before: the best of the backbone, chosen on other queries. Left: the part of after - before, both as "
-        f"compared, that it does not reach, with Fieller's interval. {explained(found.left)}"
+        f"compared, that it does not reach, with Fieller's interval. {explained(result.left)}"
     )
     caption = "What the best of the backbone leaves to fine-tuning"
     return {
         "baseline_gains": PaperTable(printed, caption, note, (*NUMERIC, "left")),
-        "baseline_variants": _layers(found, subject),
+        "baseline_variants": _layers(result, subject),
     }
 
 
-def _layers(found: BaselineResult, subject: Subject) -> PaperTable:
+def _layers(result: BaselineResult, subject: Subject) -> PaperTable:
     """Return last and best layer of every model, pooling and kind of vectors, by the headline measure."""
-    mine = found.variants[found.variants["measure"] == subject.measures[0]]
+    mine = result.variants[result.variants["measure"] == subject.measures[0]]
     printed = []
     for (model, pooling, vectors), group in mine.groupby(["model", "pooling", "vectors"], sort=False):
         last, top = group.loc[group["layer"].idxmax()], group.loc[group["mean"].idxmax()]

@@ -101,8 +101,8 @@ def try_variants(views: Views, task: BaselineTask, progress: Count | None = None
     values = np.full(shape, np.nan)
     for i, pooling in enumerate(views.poolings):
         for k in layers:
-            for kind, found in _variants(views, pooling, k, task).items():
-                values[:, i, k, task.kinds.index(kind)] = found
+            for kind, reached in _variants(views, pooling, k, task).items():
+                values[:, i, k, task.kinds.index(kind)] = reached
             if progress:
                 progress(i * len(layers) + k + 1, len(views.poolings) * len(layers))
     labels = (task.collection.judged_queries, views.poolings, layers, task.kinds, task.measures)
@@ -119,21 +119,21 @@ def _variants(views: Views, pooling: str, layer: int, task: BaselineTask) -> dic
 
 def _searches(queries: Vectors, passages: Vectors, task: BaselineTask) -> dict[str, np.ndarray]:
     """Return kind of vectors -> values [query, measure] of these frozen vectors."""
-    found = {RAW: _searched(queries, passages, task.similarity, task)}
+    by_kind = {RAW: _searched(queries, passages, task.similarity, task)}
     if UNIT in task.kinds:
-        found[UNIT] = _searched(queries, passages, "cosine", task)
+        by_kind[UNIT] = _searched(queries, passages, "cosine", task)
     even = whitened_pair(queries, passages)
-    found[WHITENED] = _searched(*even, "cosine", task)
+    by_kind[WHITENED] = _searched(*even, "cosine", task)
     if task.head:
-        found[HEAD] = _with_head({RAW: (queries, passages), WHITENED: even}, task)
-    return found
+        by_kind[HEAD] = _with_head({RAW: (queries, passages), WHITENED: even}, task)
+    return by_kind
 
 
 def _searched(queries: Vectors, passages: Vectors, similarity: str, task: BaselineTask) -> np.ndarray:
     """Return values [query, measure] of a search with these vectors."""
     made = [
-        representations_in_memory(list(ids), found[:, None].astype(np.float32))
-        for ids, found in ((task.collection.judged_queries, queries), (task.collection.passages, passages))
+        representations_in_memory(list(ids), texts_vectors[:, None].astype(np.float32))
+        for ids, texts_vectors in ((task.collection.judged_queries, queries), (task.collection.passages, passages))
     ]
     vectors = RetrieverRepresentations("variant", made[0], made[1], similarity, {})
     return np.asarray(retrieve(vectors, task.collection, task.measures).scores.values.values)
@@ -152,9 +152,9 @@ def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) ->
         mine = [head for head in heads if head.space == name]
         for head in mine:
             mapped[head.rows] = head.queries
-        found = _searched(mapped, spaces[name].passages, "cosine", task)
+        searched = _searched(mapped, spaces[name].passages, "cosine", task)
         for head in mine:
-            values[head.rows] = found[head.rows]
+            values[head.rows] = searched[head.rows]
     return values
 
 
@@ -187,8 +187,8 @@ def _scores(name: str, values: xr.DataArray, views: Views, task: BaselineTask) -
         "folds": int(task.folds.max()) + 1,
         "similarity": f"{RAW}: {task.similarity}; the others: cosine",
     }
-    made = Scores(name, values, recipe, views.own.warnings, passages=task.collection.relevant)
-    return made.with_texts(task.collection.query_texts)
+    scores = Scores(name, values, recipe, views.own.warnings, passages=task.collection.relevant)
+    return scores.with_texts(task.collection.query_texts)
 
 
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:

@@ -19,43 +19,43 @@ HOW = {UNTRAINED: "without training", TRAINED: "with a linear head trained on it
 LEAK = 5  # the control must be this many times as improbable as a finding: it is an alarm
 
 
-def baseline_statements(found: BaselineResult, subject: Subject) -> tuple[Statement, ...]:
+def baseline_statements(result: BaselineResult, subject: Subject) -> tuple[Statement, ...]:
     """Return every statement about what was already there."""
     measure = subject.measures[0]
-    if rows(found.left, measure=measure).empty:
+    if rows(result.left, measure=measure).empty:
         return ()
-    left = [_left(found, best, subject) for best in found.bests]
-    return (*left, _alike(found, measure), *_pre_training(found, measure), *_shuffled(found, measure))
+    left = [_left(result, best, subject) for best in result.bests]
+    return (*left, _alike(result, measure), *_pre_training(result, measure), *_shuffled(result, measure))
 
 
-def _left(found: BaselineResult, best: str, subject: Subject) -> Statement:
+def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     """State what of the gain the best leaves."""
     measure = subject.measures[0]
-    row = _row(found.left, best, measure)
-    tested = _tested(found.left, row)
+    row = _row(result.left, best, measure)
+    tested = _tested(result.left, row)
     text = (
         f"The backbone at its best {HOW[best]} reaches {measure} {score(row[BEFORE])} "
-        f"({_variant(found, best, subject)}), the retriever {score(row[AFTER])}: {tested}."
+        f"({_variant(result, best, subject)}), the retriever {score(row[AFTER])}: {tested}."
     )
-    significant = row["p_corrected"] < alpha(found.left)
+    significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
         return Statement(TOPIC, CHANGED, f"{text} The retriever, as it is used, does not reach what was already there.")
-    share = _share(found, best, measure)
+    share = _share(result, best, measure)
     if significant:
         return Statement(TOPIC, CHANGED, f"{text}{share}")
     return Statement(TOPIC, NO_EVIDENCE, f"{text} No evidence that fine-tuning adds anything to it.{share}")
 
 
-def _variant(found: BaselineResult, best: str, subject: Subject) -> str:
+def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
     """Return which variant that is, and how it was chosen."""
-    choice: Any = found.choice(BEFORE, best)
+    choice: Any = result.choice(BEFORE, best)
     folds = "every fold" if choice["folds"] == choice["of"] else f"{choice['folds']} of {choice['of']} folds"
     name = variant_name(choice, subject)
     if choice["as_compared"]:
-        kinds = count(found.tried[BEFORE], "variant") if best == UNTRAINED else "all variants and heads"
+        kinds = count(result.tried[BEFORE], "variant") if best == UNTRAINED else "all variants and heads"
         return f"{name}, as compared: in {folds} none of {kinds} was better by more than a standard error"
     if best == UNTRAINED:
-        return f"{name}: in {folds} the best of {count(found.tried[BEFORE], 'variant')} by the other folds"
+        return f"{name}: in {folds} the best of {count(result.tried[BEFORE], 'variant')} by the other folds"
     return f"{name}: the best in {folds} by the other folds"
 
 
@@ -64,12 +64,12 @@ def variant_name(row: Any, subject: Subject) -> str:
     return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}, {row['vectors']}"
 
 
-def _share(found: BaselineResult, best: str, measure: str) -> str:
+def _share(result: BaselineResult, best: str, measure: str) -> str:
     """Return the part of the gain that is left, where there is a gain."""
-    whole = rows(found.gain, measure=measure).iloc[0]
-    if not (whole["p_corrected"] < alpha(found.gain) and whole["effect"] > 0):
+    whole = rows(result.gain, measure=measure).iloc[0]
+    if not (whole["p_corrected"] < alpha(result.gain) and whole["effect"] > 0):
         return ""
-    shares = found.shares
+    shares = result.shares
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
     return f" That leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
 
@@ -81,37 +81,37 @@ def share_left(row: Any) -> str:
     return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
-def _alike(found: BaselineResult, measure: str) -> Statement:
+def _alike(result: BaselineResult, measure: str) -> Statement:
     """Compare backbone and retriever, each under its best variant."""
-    effects, significant = _each_best(found, found.alike, measure)
+    effects, significant = _each_best(result, result.alike, measure)
     text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
     return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
 
 
-def _pre_training(found: BaselineResult, measure: str) -> Iterator[Statement]:
+def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
     """Compare with the best variant of a random-weight copy, which can use word overlap only."""
-    if found.pre_training is None:
+    if result.pre_training is None:
         return
-    effects, significant = _each_best(found, found.pre_training, measure)
+    effects, significant = _each_best(result, result.pre_training, measure)
     text = (
         f"A copy of the backbone with {RANDOM}, treated likewise, shows what words alone give; by "
-        f"{measure}: {effects} ({RANDOM} to backbone).{_words(found, measure)}"
+        f"{measure}: {effects} ({RANDOM} to backbone).{_words(result, measure)}"
     )
     yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text, (BEFORE,))
 
 
-def _words(found: BaselineResult, measure: str) -> str:
-    row = found.variants[(found.variants["model"] == BM25) & (found.variants["measure"] == measure)].iloc[0]
+def _words(result: BaselineResult, measure: str) -> str:
+    row = result.variants[(result.variants["model"] == BM25) & (result.variants["measure"] == measure)].iloc[0]
     return f" BM25 reaches {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
 
 
-def _shuffled(found: BaselineResult, measure: str) -> Iterator[Statement]:
+def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
     """Report the control that must fail: a head that learned shuffled judgments."""
-    if found.shuffled is None:
+    if result.shuffled is None:
         return
-    row = rows(found.shuffled, measure=measure).iloc[0]
-    numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(found.shuffled, row)}"
-    if row["effect"] > 0 and row["p_corrected"] < alpha(found.shuffled) / LEAK:
+    row = rows(result.shuffled, measure=measure).iloc[0]
+    numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(result.shuffled, row)}"
+    if row["effect"] > 0 and row["p_corrected"] < alpha(result.shuffled) / LEAK:
         text = f"Control failed: a linear head finds the shuffled judgments it learned ({numbers}): its folds leak."
         yield Statement(TOPIC, ALARM, text, (BEFORE,))
     else:
@@ -119,9 +119,9 @@ def _shuffled(found: BaselineResult, measure: str) -> Iterator[Statement]:
         yield Statement(TOPIC, NOTE, text, (BEFORE,))
 
 
-def _each_best(found: BaselineResult, difference: Difference, measure: str) -> tuple[str, bool]:
+def _each_best(result: BaselineResult, difference: Difference, measure: str) -> tuple[str, bool]:
     """Return the difference at every best in words, and whether any is significant."""
-    table = [(best, _row(difference, best, measure)) for best in found.bests]
+    table = [(best, _row(difference, best, measure)) for best in result.bests]
     words = [
         f"{'without training' if best == UNTRAINED else 'with a linear head'} {score(row[BEFORE])} to "
         f"{score(row[AFTER])}, {_tested(difference, row)}"

@@ -10,12 +10,12 @@ from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import Subject
 
 
-def layer_figures(found: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
+def layer_figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
     """Return the curves of both sides, and those without the final norm where they differ."""
-    made = [_curves(found.effect, subject)]
-    if found.bare is not None:
-        made.append(without_final_norm(_curves(found.bare, subject)))
-    return tuple(made)
+    figures = [_curves(effects.effect, subject)]
+    if effects.bare is not None:
+        figures.append(without_final_norm(_curves(effects.bare, subject)))
+    return tuple(figures)
 
 
 def _curves(effect: Difference, subject: Subject) -> Figure:

@@ -25,11 +25,11 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     for side, retriever in context.models.items():
         stages = context.stages(retriever.name)
         vectors = context.encoded(retriever).vectors
-        found = retrieve_layers(
+        by_layer = retrieve_layers(
             vectors, context.collection, context.settings.measures, stages.inside("retrieval by layer")
         )
-        scores[side] = found
-        caveats += [f"{side}: {warning}" for warning in found.warnings if warning not in vectors.warnings]
+        scores[side] = by_layer
+        caveats += [f"{side}: {warning}" for warning in by_layer.warnings if warning not in vectors.warnings]
         bare = vectors.bare()
         if bare is not None:
             show = stages.inside("retrieval by layer, no norm")

@@ -24,14 +24,14 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
     """Return the paired differences of every collection; the layers of a measure are one family of tests."""
     settings = replace(reading.subject.paired_statistics, family_per=("measure",))
 
-    def paired(found: Measurement, suffix: str) -> Difference | None:
-        before, after = (found.scores.get(f"{side}{suffix}") for side in (BEFORE, AFTER))
+    def paired(measurement: Measurement, suffix: str) -> Difference | None:
+        before, after = (measurement.scores.get(f"{side}{suffix}") for side in (BEFORE, AFTER))
         return None if before is None or after is None else compare_scores(before, after, settings)
 
     effects = [
-        LayerEffects(found.collection, effect, paired(found, "/bare"))
-        for found in measurements
-        if (effect := paired(found, "")) is not None
+        LayerEffects(one.collection, effect, paired(one, "/bare"))
+        for one in measurements
+        if (effect := paired(one, "")) is not None
     ]
     return LayerResult(tuple(effects)) if effects else None
 
@@ -43,32 +43,32 @@ def report(result: LayerResult, reading: Reading) -> Section:
     for number, other in enumerate(result.by_collection[1:], start=2):
         frames[f"layer_retrieval_{number}"] = labelled(reading.subject, rows(other.effect))
     return Section(
-        statements=tuple(s for found in result.by_collection for s in best_layers(found, reading.subject)),
+        statements=tuple(s for one in result.by_collection for s in best_layers(one, reading.subject)),
         draw=lambda: _figures(first, reading.subject),
         tables=layer_tables(result, reading.subject),
         frames=frames,
         differences={
-            ("By layer" if n == 0 else f"By layer, {found.collection}"): found.effect
-            for n, found in enumerate(result.by_collection)
+            ("By layer" if n == 0 else f"By layer, {one.collection}"): one.effect
+            for n, one in enumerate(result.by_collection)
         },
         document=[
             {
-                "collection": found.collection,
-                "effects": effect_records(found.effect),
-                "without_final_norm": effect_records(found.bare),
+                "collection": one.collection,
+                "effects": effect_records(one.effect),
+                "without_final_norm": effect_records(one.bare),
             }
-            for found in result.by_collection
+            for one in result.by_collection
         ],
         values={"further": [f"layer_retrieval_{n}" for n, _ in enumerate(result.by_collection[1:], start=2)]},
         printed=("layer_retrieval",),
     )
 
 
-def alone(found: Measurement, reading: Reading) -> Section:
+def alone(measurement: Measurement, reading: Reading) -> Section:
     """Return the means of one model by layer and measure."""
     subject = reading.subject
-    records = mean_records(found.scores[MODEL], subject.statistics)
-    bare = mean_records(found.scores.get(f"{MODEL}/bare"), subject.statistics)
+    records = mean_records(measurement.scores[MODEL], subject.statistics)
+    bare = mean_records(measurement.scores.get(f"{MODEL}/bare"), subject.statistics)
     return Section(
         tables={"layer_retrieval": layer_means(records, subject)},
         frames={"layer_retrieval": labelled(subject, pd.DataFrame(records))},
@@ -78,11 +78,11 @@ def alone(found: Measurement, reading: Reading) -> Section:
     )
 
 
-def _figures(found: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
+def _figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
     """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.layers.figures import layer_figures
 
-    return layer_figures(found, subject)
+    return layer_figures(effects, subject)
 
 
 REPORTER = Reporter(infer, report, alone)

@@ -11,21 +11,21 @@ from retroscope.typesetting.words import best, layer, limits
 WITHOUT = "without the final norm"
 
 
-def best_layers(found: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
+def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
     """Return which layer retrieves best before and after, by the headline measure."""
-    table = rows(found.effect, measure=subject.measures[0])
+    table = rows(effects.effect, measure=subject.measures[0])
     if table.empty:
         return ()
-    tops = _tops(found.effect, subject)
-    changed = table[table["p_corrected"] < alpha(found.effect)]
+    tops = _tops(effects.effect, subject)
+    changed = table[table["p_corrected"] < alpha(effects.effect)]
     gains = int((changed["effect"] > 0).sum())
-    norm = "" if found.bare is None else ", the final norm on each"
-    on = "" if found.collection == subject.collection.name else f"On {found.collection}: "
+    norm = "" if effects.bare is None else ", the final norm on each"
+    on = "" if effects.collection == subject.collection.name else f"On {effects.collection}: "
     text = (
         f"{on}Searching with one layer's vectors ({subject.measures[0]}){norm}, the best is {tops[0]} and {tops[1]}. "
         f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose."
     )
-    if found.bare is not None and (bare := _tops(found.bare, subject)):
+    if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += f" With the layers {WITHOUT}, which the last one alone has, the best would be {bare[0]} and {bare[1]}."
     return (Statement("layers", NOTE, text),)
 

@@ -17,10 +17,10 @@ CELL, ROW = 46, 24  # pixels
 WIDEST = 640
 
 
-def localisation_figures(found: LocalisationResult) -> tuple[Figure, ...]:
+def localisation_figures(result: LocalisationResult) -> tuple[Figure, ...]:
     """Return every instrument on every block, each on its own scale; none where no block has a value."""
-    evidence = found.evidence[found.evidence["kind"] == BLOCKS].dropna(subset=["value"])
-    return () if evidence.empty else (_heat_map(evidence, found.measure),)
+    evidence = result.evidence[result.evidence["kind"] == BLOCKS].dropna(subset=["value"])
+    return () if evidence.empty else (_heat_map(evidence, result.measure),)
 
 
 def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:

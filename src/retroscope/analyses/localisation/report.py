@@ -28,11 +28,11 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
     )
 
 
-def _figures(found: LocalisationResult) -> tuple[Figure, ...]:
+def _figures(result: LocalisationResult) -> tuple[Figure, ...]:
     """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.localisation.figures import localisation_figures
 
-    return localisation_figures(found)
+    return localisation_figures(result)
 
 
 REPORTER = Reporter(infer, report)

@@ -11,9 +11,9 @@ from retroscope.typesetting.numbers import interval, p_value, score, signed
 from retroscope.typesetting.places import place_words
 
 
-def localisation_tables(found: LocalisationResult) -> dict[str, PaperTable]:
+def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
     """Return the place that each instrument points to and its effect by transplants; empty if there is none."""
-    claims = found.claims
+    claims = result.claims
     if claims.empty:
         return {}
     frame = pd.DataFrame(
@@ -23,7 +23,7 @@ def localisation_tables(found: LocalisationResult) -> dict[str, PaperTable]:
             ],
             "names": [place_words(p) for p in claims["place"]],
             "alone": [DONE[d] for d in claims["direction"]],
-            found.measure: [score(v) for v in claims["score"]],
+            result.measure: [score(v) for v in claims["score"]],
             "effect": [signed(v) for v in claims["effect"]],
             "interval": [interval(r["ci_low"], r["ci_high"], effect=True) for _, r in claims.iterrows()],
             "matters more": [_rival(r) for _, r in claims.iterrows()],
@@ -33,12 +33,12 @@ def localisation_tables(found: LocalisationResult) -> dict[str, PaperTable]:
     )
     note = (
         "Matters more: the place that alone is shown to do most more, by how much, with its interval, paired by query "
-        f"({found.correction}-corrected over all other places, an instrument at a time). Agrees: it names the place "
+        f"({result.correction}-corrected over all other places, an instrument at a time). Agrees: it names the place "
         "that does most. Matters too: it names another that is shown to matter, and none to matter more. An instrument "
         "may name a place for what others did: vectors part where a change below shows. Rank: Spearman's correlation "
         "of its values with what the places do alone, p by permutations of the places, uncorrected."
     )
-    numeric = (found.measure, "effect", "interval")
+    numeric = (result.measure, "effect", "interval")
     return {"localisation": PaperTable(frame, "What each instrument names, held against transplants", note, numeric)}
 
 

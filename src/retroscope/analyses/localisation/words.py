@@ -43,32 +43,32 @@ ALONE = {
 AGREEMENTS = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of reading
 
 
-def localisation_statements(found: LocalisationResult) -> list[Statement]:
+def localisation_statements(result: LocalisationResult) -> list[Statement]:
     """Describe where the instruments point, which blocks are necessary and sufficient, and which instruments agree."""
-    kinds = [row for _, row in found.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
-    return [*_named(found), *(_most(found, row) for row in kinds)]
+    kinds = [row for _, row in result.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
+    return [*_named(result), *(_most(result, row) for row in kinds)]
 
 
-def _named(found: LocalisationResult) -> list[Statement]:
+def _named(result: LocalisationResult) -> list[Statement]:
     """Describe the block that each instrument points to."""
-    claims = _reported(found, found.claims[found.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
+    claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
     names = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in claims.iterrows())
     measured = ""
-    if found.queries:
-        measured = f": {found.queries:,} queries over {found.passages:,} passages were measured"
+    if result.queries:
+        measured = f": {result.queries:,} queries over {result.passages:,} passages were measured"
     end = f" They are held against transplants{measured}; p is corrected, intervals are not."
     text = f"Where did it happen? What the instruments name, by point estimates: {names}.{end}"
     return [Statement(TOPIC, NOTE, text, instruments=tuple(claims["instrument"]))]
 
 
-def _reported(found: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
+def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
     """Leave out neurons that no ablation confirms; figure and table still have them."""
-    return claims if found.confirmed else claims[claims["instrument"] != "neurons"]
+    return claims if result.confirmed else claims[claims["instrument"] != "neurons"]
 
 
-def _most(found: LocalisationResult, row: "pd.Series[Any]") -> Statement:
+def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     """Describe the place with the largest effect alone, and which instruments agree."""
     question, does, to_do = ASKED[row["direction"], bool(row["sign"] > 0)]
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
@@ -76,7 +76,7 @@ def _most(found: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["explained"]:
         text = f"{question} All weights, {done}, have no significant effect, so there is nothing to localise."
         return Statement(TOPIC, NO_EVIDENCE, text)
-    alone = f"{place_words(row['place'])}: {_effect(found, row)}"
+    alone = f"{place_words(row['place'])}: {_effect(result, row)}"
     if not row["significant"]:
         anything = "more than random changes of equal size" if row["controlled"] else "anything"
         text = (
@@ -84,7 +84,7 @@ def _most(found: LocalisationResult, row: "pd.Series[Any]") -> Statement:
             f"{ALONE[row['direction']]}, or these queries are too few to show it."
         )
         return Statement(TOPIC, NO_EVIDENCE, text)
-    claims = _answers(found, row)
+    claims = _answers(result, row)
     text = (
         f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with "
         f"{alone}{_random(row)}{_share(row)}. {_held(claims, row)}"
@@ -109,10 +109,10 @@ def share_words(value: float) -> str:
     return percent(value) if value >= 0 else f"-{percent(-value)}"
 
 
-def _answers(found: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
+def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
     """Compare the places of the instruments with this place."""
-    claims = found.claims[(found.claims["direction"] == row["direction"]) & (found.claims["kind"] == row["kind"])]
-    claims = _reported(found, claims)
+    claims = result.claims[(result.claims["direction"] == row["direction"]) & (result.claims["kind"] == row["kind"])]
+    claims = _reported(result, claims)
     return claims[claims["agreement"].isin(AGREEMENTS)]
 
 
@@ -138,9 +138,9 @@ def _luck(row: "pd.Series[Any]") -> str:
     )
 
 
-def _effect(found: LocalisationResult, row: "pd.Series[Any]") -> str:
+def _effect(result: LocalisationResult, row: "pd.Series[Any]") -> str:
     return (
-        f"{found.measure} {score(row['score'] - row['effect'])} to {score(row['score'])} ({signed(row['effect'])} "
-        f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {found.correction}-corrected "
+        f"{result.measure} {score(row['score'] - row['effect'])} to {score(row['score'])} ({signed(row['effect'])} "
+        f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {result.correction}-corrected "
         f"{p_value(row['p_corrected'])})"
     )

@@ -18,8 +18,8 @@ def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
     Bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1. Bins differ by one neuron at most and none is
     empty: there are no more bins than neurons.
     """
-    chosen = min(bins, n)
-    return np.arange(chosen + 1) * n // chosen
+    n_bins = min(bins, n)
+    return np.arange(n_bins + 1) * n // n_bins
 
 
 def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[np.ndarray, "layer bin"]:
@@ -30,12 +30,12 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
     return np.asarray(np.add.reduceat(values, edges[:-1], axis=1) / np.diff(edges))
 
 
-def neuron_values(made: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
+def neuron_values(attribution: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
     """Return the mean share of every neuron, or the part of the examples in which it is active at a threshold.
 
     Examples of noise are left out of both.
     """
-    data = made.neurons[part]
+    data = attribution.neurons[part]
     if isinstance(value, str):
         return np.asarray(data[SHARE].transpose("layer", "neuron").values, dtype=np.float64)
     counted = data[COUNT].coords[THRESHOLD].values.tolist()
@@ -43,7 +43,7 @@ def neuron_values(made: NeuronAttribution, part: str, value: str | float) -> Flo
     if place is None:
         raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in counted])
     counts = data[COUNT].isel(threshold=place).transpose("layer", "neuron").values
-    return counts / max(made.examples - made.noise, 1)
+    return counts / max(attribution.examples - attribution.noise, 1)
 
 
 def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
@@ -52,9 +52,12 @@ def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
     The difference, after - before, is there where both sides have as many neurons.
     """
     layout = tower.heat_map
-    found = tower.attributions
-    maps = {name: binned(neuron_values(made, part, layout.value), layout) for name, made in found.items()}
-    widths = {made.neurons[part].sizes["neuron"] for made in found.values()}
+    attributions = tower.attributions
+    maps = {
+        name: binned(neuron_values(attribution, part, layout.value), layout)
+        for name, attribution in attributions.items()
+    }
+    widths = {attribution.neurons[part].sizes["neuron"] for attribution in attributions.values()}
     if len(maps) == 2 and len(widths) == 1:
         maps[DIFFERENCE] = maps[AFTER] - maps[BEFORE]
     frames = [_long(name, grid, tower, part) for name, grid in maps.items()]

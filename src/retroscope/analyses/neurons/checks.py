@@ -23,8 +23,8 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
     """Run every check on every side, in the order of `CHECKS`; warnings come last."""
-    found = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
-    return [*found, *_paired_warnings(tower)]
+    statements = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
+    return [*statements, *_paired_warnings(tower)]
 
 
 def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
@@ -47,11 +47,11 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
 
 def noise(name: str, side: AttributedModel) -> list[Statement]:
     """Name the examples whose F never moved: an alarm where they are at least half."""
-    made = side.attribution
-    if not made.noise:
+    attribution = side.attribution
+    if not attribution.noise:
         return []
-    part = f"in {made.noise} of {count(made.examples, 'example')} {of(name, side)}"
-    if made.noise >= MUCH_NOISE * made.examples:
+    part = f"in {attribution.noise} of {count(attribution.examples, 'example')} {of(name, side)}"
+    if attribution.noise >= MUCH_NOISE * attribution.examples:
         title = f"NEURONS ARE NOISE {of(name, side)}"
         text = (
             f"{title}: {part} the target moves by no more than rounding. Shares and counts "
@@ -59,7 +59,7 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
         )
         return [Statement(TOPIC, ALARM, text, (name,), title=title)]
     text = f"Noise: {part} the target moves by no more than rounding; they count in no share."
-    return [] if made.noise_warned else [Statement(TOPIC, CAUTION, text, (name,))]
+    return [] if attribution.noise_warned else [Statement(TOPIC, CAUTION, text, (name,))]
 
 
 def completeness(name: str, side: AttributedModel) -> list[Statement]:
@@ -111,8 +111,8 @@ def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
     """Return those of the comparison itself."""
     if tower.profile is None:
         return []
-    made = tower.attributions
-    carried = {f"{name}: {w}" for name, one in made.items() for w in (*one.warnings, *one.scores.warnings)}
+    attributions = tower.attributions
+    carried = {f"{name}: {w}" for name, one in attributions.items() for w in (*one.warnings, *one.scores.warnings)}
     own = [w for w in tower.profile.warnings if w not in carried]
     return [Statement(TOPIC, CAUTION, f"Warning of the comparison of neurons: {w}", ()) for w in own]
 

@@ -92,11 +92,11 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
 
 def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
     """Return a row a part and layer: value, low, high of a statistic's paired difference, and its outcome in words."""
-    found = effect_rows(tower, statistic)
-    if tower.profile is None or found.empty:
+    effects = effect_rows(tower, statistic)
+    if tower.profile is None or effects.empty:
         return pd.DataFrame()
-    outcome = [outcome_of(row, alpha(tower.profile)) for _, row in found.iterrows()]
-    kept = found.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
+    outcome = [outcome_of(row, alpha(tower.profile)) for _, row in effects.iterrows()]
+    kept = effects.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
     return kept[["part", "layer", "value", "low", "high"]].assign(outcome=[NAMES.get(o, o) for o in outcome])
 
 
@@ -196,12 +196,12 @@ def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
     if tower.overlap is None:
         return pd.DataFrame()
     by_layer = tower.overlap[tower.overlap["layer"] > 0]
-    found = [
+    curves_of = [
         by_layer[["part", "layer", "measure"]].assign(series=series, line=line, value=by_layer[column])
         for column, (series, line) in OVERLAP_LINES.items()
     ]
     missing = float("nan")
-    return pd.concat(found, ignore_index=True).dropna(subset=["value"]).assign(low=missing, high=missing)
+    return pd.concat(curves_of, ignore_index=True).dropna(subset=["value"]).assign(low=missing, high=missing)
 
 
 OVERLAP_LINES = {

@@ -19,29 +19,29 @@ CURVE = ["side", "value", "low", "high"]
 METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", "seed")  # taken over from the profile
 
 
-def sound(made: NeuronAttribution) -> xr.DataArray:
+def sound(attribution: NeuronAttribution) -> xr.DataArray:
     """Return which examples are not noise, [query, part, layer]: noise has no activity."""
-    values = made.scores.values
-    if not made.thresholds:
+    values = attribution.scores.values
+    if not attribution.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
-    return values.isel(statistic=next(iter(made.activities.values())), drop=True).notnull()
+    return values.isel(statistic=next(iter(attribution.activities.values())), drop=True).notnull()
 
 
-def layer_shares(made: NeuronAttribution) -> Scores:
+def layer_shares(attribution: NeuronAttribution) -> Scores:
     """Return each layer's part of an example's total magnitude, over the layers of an FFN matrix: [query, part, layer].
 
     Totals of two models have different examples, their parts of a whole have none. Noise has no parts.
     """
-    total = made.scores.values.sel(statistic=TOTAL, drop=True)
+    total = attribution.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")
-    return Scores(LAYER_SHARE, (total / whole.where(whole > 0)).where(sound(made)), made.scores.recipe)
+    return Scores(LAYER_SHARE, (total / whole.where(whole > 0)).where(sound(attribution)), attribution.scores.recipe)
 
 
-def activity(made: NeuronAttribution) -> Scores:
+def activity(attribution: NeuronAttribution) -> Scores:
     """Return the part of an FFN matrix's neurons, over its layers, that are active: [query, part, threshold]."""
-    values = made.scores.values.isel(statistic=list(made.activities.values())).mean("layer", skipna=False)
-    named = values.rename(statistic="threshold").assign_coords(threshold=list(made.thresholds))
-    return Scores("activity", named.transpose("query", "part", "threshold"), made.scores.recipe)
+    values = attribution.scores.values.isel(statistic=list(attribution.activities.values())).mean("layer", skipna=False)
+    named = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
+    return Scores("activity", named.transpose("query", "part", "threshold"), attribution.scores.recipe)
 
 
 DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_shares, "activity": activity}
@@ -55,7 +55,7 @@ def effect(tower: TowerNeurons, name: str) -> Difference | None:
         return None
     method = {key: profile.method[key] for key in METHOD if key in profile.method}
     settings = ComparisonSettings(**method, family=f"{name} of every FFN matrix")
-    before, after = (DERIVED[name](made) for made in tower.attributions.values())
+    before, after = (DERIVED[name](attribution) for attribution in tower.attributions.values())
     return compare_scores(before, after, settings)
 
 
@@ -70,10 +70,10 @@ def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=8)
-def gaps_of(made: NeuronAttribution) -> SiteGaps:
+def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
     """Return the completeness of one attribution by site; parts and layers in the order of its scores."""
     gap, total = (
-        made.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
+        attribution.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
     )
     return site_gaps(gap, total)
 
@@ -83,16 +83,16 @@ def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
 
     Sides whose method claims no completeness have no rows.
     """
-    found = []
-    for name, made in tower.attributions.items():
-        values, gaps = made.scores.values, gaps_of(made)
+    gap_rows = []
+    for name, attribution in tower.attributions.items():
+        values, gaps = attribution.scores.values, gaps_of(attribution)
         nodes = values.sel(statistic=NODES).mean(QUERY).transpose("part", "layer").values
         for p, part in enumerate(values.coords["part"].values.tolist()):
             for k, layer in enumerate(values.coords["layer"].values.tolist()):
                 row = (gaps.median[p, k], gaps.worst[p, k], gaps.weight[p, k], nodes[p, k], gaps.judged == (p, k))
-                found.append((name, str(part), int(layer), *row))
+                gap_rows.append((name, str(part), int(layer), *row))
     columns = ["side", "part", "layer", "gap", "gap_worst", "share", "nodes", "judged"]
-    return pd.DataFrame(found, columns=columns).dropna(subset=["gap"]).reset_index(drop=True)
+    return pd.DataFrame(gap_rows, columns=columns).dropna(subset=["gap"]).reset_index(drop=True)
 
 
 def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
@@ -121,12 +121,12 @@ def activity_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
     """Return one row per part, layer, threshold and side: the mean part of the layer's neurons that are active."""
-    found = []
-    for name, made in tower.attributions.items():
-        values = made.scores.mean().isel(statistic=list(made.activities.values()))
-        values = values.rename(statistic="threshold").assign_coords(threshold=list(made.thresholds))
-        found.append(values.rename("value").to_dataframe().reset_index().assign(side=name))
-    frame = pd.concat(found, ignore_index=True)[["part", "layer", "threshold", "side", "value"]]
+    parts = []
+    for name, attribution in tower.attributions.items():
+        values = attribution.scores.mean().isel(statistic=list(attribution.activities.values()))
+        values = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
+        parts.append(values.rename("value").to_dataframe().reset_index().assign(side=name))
+    frame = pd.concat(parts, ignore_index=True)[["part", "layer", "threshold", "side", "value"]]
     return frame.dropna(subset=["value"]).reset_index(drop=True)
 
 
@@ -140,12 +140,12 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
     """Return one row per side, part, layer and neuron, with every aggregate as a column, e.g. `count@0.1`."""
-    found = [
+    parts = [
         _neurons_of(data).assign(side=name, part=part)
-        for name, made in tower.attributions.items()
-        for part, data in made.neurons.items()
+        for name, attribution in tower.attributions.items()
+        for part, data in attribution.neurons.items()
     ]
-    frame = pd.concat(found, ignore_index=True)
+    frame = pd.concat(parts, ignore_index=True)
     first = ["side", "part", "layer", "neuron"]
     return frame[[*first, *(c for c in frame.columns if c not in first)]]
 
@@ -160,8 +160,8 @@ def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFram
 
 def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], labels: list[str]) -> pd.DataFrame:
     """Return means with bootstrap intervals of the only side."""
-    (name, made), *_ = tower.attributions.items()
-    frame = summarise(make(made), IntervalSettings()).to_dataframe().reset_index().dropna(subset=["mean"])
+    (name, attribution), *_ = tower.attributions.items()
+    frame = summarise(make(attribution), IntervalSettings()).to_dataframe().reset_index().dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"}).assign(side=name)
     return named[[*labels, *CURVE]].reset_index(drop=True)
 

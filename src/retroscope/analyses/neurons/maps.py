@@ -93,13 +93,13 @@ def _reading(tower: TowerNeurons) -> str:
         else f"part of the examples in which it is active (a share of at least {value:g} of its example's largest "
         "magnitude)"
     )
-    said = (
+    text = (
         f"Colour is the {'mean' if within == 'mean' else 'largest'} value of a bin's neurons; a neuron's is its {what}."
     )
     if tower.profile is None:
-        return said
+        return text
     return (
-        f"{said} A few neurons that grow lower the shares of all others. "
+        f"{text} A few neurons that grow lower the shares of all others. "
         "Both sides have one scale; the difference has its own, in the colour of the side that is higher. "
         "Neuron numbers mean the same on both sides only where one model was made from the other."
     )
@@ -107,28 +107,28 @@ def _reading(tower: TowerNeurons) -> str:
 
 def _rule(tower: TowerNeurons) -> str:
     layout = tower.heat_map
-    said = (
+    text = (
         f"Every neuron is in one bin: bin i of {layout.bins} holds neurons floor(i n / {layout.bins}) to "
         f"floor((i + 1) n / {layout.bins}) - 1 of n."
     )
     if (layout.bins, layout.within) == (PUBLISHED.bins, PUBLISHED.within):
-        said += (
+        text += (
             " Ten bins and the largest in each are the layout of arXiv 2505.07166; its own bins of floor(n / 10) "
             "neurons leave out the last ones (8 of 768, 2 of 3072)."
         )
-    return said
+    return text
 
 
 def _words(frames: dict[str, pd.DataFrame]) -> str:
     """Say where each map is highest."""
-    said = []
+    peaks = []
     for part, frame in frames.items():
         for name, rows in frame.groupby("map", sort=False):
-            found = rows.dropna(subset=["value"])
-            if len(found):
-                top = found.loc[found["value"].abs().idxmax()]
-                said.append(
+            measured = rows.dropna(subset=["value"])
+            if len(measured):
+                top = measured.loc[measured["value"].abs().idxmax()]
+                peaks.append(
                     f"{part}, {name}: {'most' if name != DIFFERENCE else 'largest'} {top['value']:.3g} at layer "
                     f"{top['layer']}, neurons {top['first']} to {top['end'] - 1}"
                 )
-    return "Heat maps of neurons by layer. " + "; ".join(said) + "."
+    return "Heat maps of neurons by layer. " + "; ".join(peaks) + "."

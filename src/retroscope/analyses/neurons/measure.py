@@ -79,30 +79,30 @@ def _measured(
     context: Context, retriever: Retriever, one_plan: AttributionPlan, ablation: AblationSettings | None, stages: Stages
 ) -> AttributedModel:
     """Attribute the neurons of one model and tower, and ablate them if the settings ask for it."""
-    made = attribute_neurons(one_plan, context.cache, stages.inside("neurons"))
+    attribution = attribute_neurons(one_plan, context.cache, stages.inside("neurons"))
     if one_plan.settings.target != "norm":  # whose examples are distinct texts
-        made = replace(made, scores=made.scores.with_texts(context.collection.query_texts))
+        attribution = replace(attribution, scores=attribution.scores.with_texts(context.collection.query_texts))
     stages.ended("neurons")
     curves, unranked = None, ""
     if ablation is not None:
-        unranked = _unranked(made)
+        unranked = _unranked(attribution)
         if not unranked:
             # searched as the retriever searches: the published way of embedding is for its neuron counts alone
             sampled = is_sampled(context.collection, ablation.passages)
             whole = context.whole_search(ablation.measures) if sampled else None
-            curves = ablation_curves(retriever, context.collection, made, ablation, stages.named(), whole=whole)
+            curves = ablation_curves(retriever, context.collection, attribution, ablation, stages.named(), whole=whole)
         stages.ended("neurons: ablation")
     if context.is_pair and one_plan.settings.target == "margin":
-        recipe = {**made.recipe, "negative": SHARED_NEGATIVE}
-        made = replace(made, scores=replace(made.scores, recipe=recipe), recipe=recipe)
+        recipe = {**attribution.recipe, "negative": SHARED_NEGATIVE}
+        attribution = replace(attribution, scores=replace(attribution.scores, recipe=recipe), recipe=recipe)
     if unranked:
-        made = replace(made, warnings=(*made.warnings, unranked))
-    return AttributedModel(retriever.name, made, curves)
+        attribution = replace(attribution, warnings=(*attribution.warnings, unranked))
+    return AttributedModel(retriever.name, attribution, curves)
 
 
-def _unranked(made: NeuronAttribution) -> str:
+def _unranked(attribution: NeuronAttribution) -> str:
     """Return why neurons cannot be ablated by their attribution, or ""."""
-    if made.noise + int(made.recipe["lost"]) < made.examples:
+    if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return "no ablation was run: every example is noise or not finite, so no neuron is above another"
 
@@ -110,10 +110,10 @@ def _unranked(made: NeuronAttribution) -> str:
 def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
     """Map each tower to the overlap of both sides' neurons, if their matrices have the same shape."""
     for tower, sides in towers.items():
-        made = [one.attribution for one in sides.values()]
-        shapes = [{part: dict(neurons.sizes) for part, neurons in one.neurons.items()} for one in made]
-        if len(made) > 1 and shapes[0] == shapes[1]:
-            yield tower, overlap(*made).table
+        attributions = [one.attribution for one in sides.values()]
+        shapes = [{part: dict(neurons.sizes) for part, neurons in one.neurons.items()} for one in attributions]
+        if len(attributions) > 1 and shapes[0] == shapes[1]:
+            yield tower, overlap(*attributions).table
 
 
 def _left_out(context: Context, settings: NeuronsSettings) -> Iterator[str]:

@@ -79,9 +79,9 @@ class TextsPlan:
         work: AttributionPlan = self.planned.work
         tower = work.settings.scaled
         stages = Stages(f"{self.retriever.name}, {tower} tower", progress)
-        made = attribute_neurons(work, self.cache, stages.inside("neurons"))
+        attribution = attribute_neurons(work, self.cache, stages.inside("neurons"))
         stages.ended("neurons")
-        towers = {tower: {MODEL: AttributedModel(self.retriever.name, made)}}
+        towers = {tower: {MODEL: AttributedModel(self.retriever.name, attribution)}}
         caveats = (*_cut_texts(work), *_warnings(towers))
         return stored(towers, {}, plan=facts(work), caveats=caveats, seconds=stages.seconds)
 

@@ -26,8 +26,8 @@ def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
     Raises:
         SettingsError: if both are asked for of one model.
     """
-    chosen = settings.attribution
-    return chosen.towers if context.is_pair else (chosen.scaled,)
+    attribution = settings.attribution
+    return attribution.towers if context.is_pair else (attribution.scaled,)
 
 
 def plan_of_pair(context: Context, settings: NeuronsSettings) -> Planned:
@@ -50,10 +50,10 @@ def _line(role: str, size: Mapping[str, Any]) -> str:
 
 def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings, tower: str) -> dict[str, Any]:
     """Estimate examples, seconds and bytes of one attribution, and of its ablation."""
-    chosen, collection = replace(settings.attribution, tower=tower), context.collection
-    some = facts(_of_a_few(retriever, collection, chosen, context.settings.protocol))
+    attribution, collection = replace(settings.attribution, tower=tower), context.collection
+    some = facts(_of_a_few(retriever, collection, attribution, context.settings.protocol))
     judged = len(collection.judged_queries)
-    examples = min(chosen.limit or judged, judged)
+    examples = min(attribution.limit or judged, judged)
     return {
         "examples": examples,
         "seconds": some["seconds"] * examples / some["examples"],
@@ -62,7 +62,9 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
     }
 
 
-def _of_a_few(retriever: Retriever, collection: Collection, chosen: NeuronSettings, protocol: str) -> AttributionPlan:
+def _of_a_few(
+    retriever: Retriever, collection: Collection, attribution_settings: NeuronSettings, protocol: str
+) -> AttributionPlan:
     """Return the plan of a few examples.
 
     Their negatives are other queries' relevant passages: as long as real ones, and found at once.
@@ -71,7 +73,7 @@ def _of_a_few(retriever: Retriever, collection: Collection, chosen: NeuronSettin
     relevant = [next(p for p, grade in collection.qrels[query].items() if grade > 0) for query in judged]
     pairs = zip(judged, relevant, [*relevant[1:], *relevant[:1]], strict=True)
     candidates = [Candidates(query, positive, (other,)) for query, positive, other in pairs]
-    sample = replace(chosen, limit=min(SAMPLED_EXAMPLES, chosen.limit or SAMPLED_EXAMPLES))
+    sample = replace(attribution_settings, limit=min(SAMPLED_EXAMPLES, attribution_settings.limit or SAMPLED_EXAMPLES))
     return plan_on_collection(retriever, collection, candidates, sample, protocol)
 
 
@@ -98,10 +100,10 @@ def plan_of_one(context: Context, settings: NeuronsSettings) -> Planned:
 
 def planned(work: AttributionPlan) -> Planned:
     """Return what an attribution takes, in words and JSON-like."""
-    size, chosen = facts(work), work.settings
+    size, attribution = facts(work), work.settings
     lines = (
-        f"neurons of {work.encoder.name}, {chosen.scaled} tower: {chosen.method} of {chosen.target} by "
-        f"{chosen.rule}, {len(work.sites)} matrices",
+        f"neurons of {work.encoder.name}, {attribution.scaled} tower: {attribution.method} of {attribution.target} by "
+        f"{attribution.rule}, {len(work.sites)} matrices",
         f"  {size['examples']:,} examples, {size['texts']:,} texts, {size['tokens']:,} tokens; about "
         f"{size['seconds']:,.0f} s and {size['bytes'] / GIB:,.2f} GiB",
     )
@@ -109,6 +111,6 @@ def planned(work: AttributionPlan) -> Planned:
         "model": work.encoder.name,
         "recipe": work.encoder.recipe.as_dict(),
         "plan": size,
-        "settings": asdict(chosen),
+        "settings": asdict(attribution),
     }
     return Planned(lines, size["seconds"], document, work=work)

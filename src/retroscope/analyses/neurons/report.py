@@ -44,28 +44,30 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
     """Return both sides of every tower, paired by query; the parts and layers of a statistic are a family of tests."""
     if not measurements:
         return None
-    found, subject = measurements[0], reading.subject
+    measurement, subject = measurements[0], reading.subject
     # the margin of equivalence is one of retrieval measures and accuracies
     settings = replace(subject.paired_statistics, family_per=("statistic",), margin=None)
     towers: dict[str, TowerNeurons] = {}
-    sides_of = attributed(found)
+    sides_of = attributed(measurement)
     for tower, sides in sides_of.items():
         before, after = (sides[side].attribution for side in (BEFORE, AFTER))
         towers[tower] = TowerNeurons(
             {side: sides[side] for side in (BEFORE, AFTER)},
             compare_scores(before.scores, after.scores, settings),
-            overlap_of(found, tower),
+            overlap_of(measurement, tower),
             heat_map(subject.protocol, before),
             tower if len(sides_of) > 1 else "",
         )
     return NeuronResult(towers)
 
 
-def heat_map(protocol: str, made: NeuronAttribution) -> HeatMap:
+def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
     """Return the heat map of the protocol; if its threshold was not counted, with the largest one that was."""
     if protocol != PUBLISHED_PROTOCOL:
         return HeatMap()
-    return PUBLISHED if PUBLISHED.value in made.thresholds else replace(PUBLISHED, value=made.thresholds[-1])
+    return (
+        PUBLISHED if PUBLISHED.value in attribution.thresholds else replace(PUBLISHED, value=attribution.thresholds[-1])
+    )
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
@@ -84,9 +86,9 @@ def report(result: NeuronResult, reading: Reading) -> Section:
     )
 
 
-def alone(found: Measurement, reading: Reading) -> Section:
+def alone(measurement: Measurement, reading: Reading) -> Section:
     """Report the neurons of one model, with doubts, and with counts in the published layout."""
-    result = _result_of_one(found, reading)
+    result = _result_of_one(measurement, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)
     files: Mapping[str, Any] = {}
@@ -100,7 +102,7 @@ def alone(found: Measurement, reading: Reading) -> Section:
         head=_asked(side.attribution),
         printed=() if narrow.frame.empty else ("neuron_ablation_narrow",),
         document={
-            "plan": found.facts[PLAN],
+            "plan": measurement.facts[PLAN],
             **_side_document(side),
             "statistics": mean_records(side.attribution.scores, reading.subject.statistics),
             "top": _largest_shares(side.attribution),
@@ -109,9 +111,9 @@ def alone(found: Measurement, reading: Reading) -> Section:
     )
 
 
-def _result_of_one(found: Measurement, reading: Reading) -> NeuronResult:
+def _result_of_one(measurement: Measurement, reading: Reading) -> NeuronResult:
     """Return the result of one model, without a comparison."""
-    ((tower, sides),) = attributed(found).items()
+    ((tower, sides),) = attributed(measurement).items()
     layout = heat_map(reading.subject.protocol, sides[MODEL].attribution)
     return NeuronResult({tower: TowerNeurons(sides, heat_map=layout)})
 
@@ -138,12 +140,12 @@ def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
 
 def _side_document(side: AttributedModel) -> dict[str, Any]:
     """Return the JSON of one side: size, recipe, warnings and ablation."""
-    made = side.attribution
+    attribution = side.attribution
     return {
-        "examples": made.examples,
-        "noise": made.noise,
-        "recipe": ordered(made.recipe),
-        "warnings": list(made.warnings),
+        "examples": attribution.examples,
+        "noise": attribution.noise,
+        "recipe": ordered(attribution.recipe),
+        "warnings": list(attribution.warnings),
         "ablation": None if side.ablation is None else _ablation_document(side.ablation),
     }
 
@@ -158,36 +160,36 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
     }
 
 
-def _asked(made: NeuronAttribution) -> tuple[str, str]:
+def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
     """Describe how many examples were attributed, and how."""
-    asked = ", ".join(f"{name}: {made.recipe[name]}" for name in ASKED if name in made.recipe)
-    return f"{count(made.examples, 'example')}, {made.noise} of them noise", asked
+    asked = ", ".join(f"{name}: {attribution.recipe[name]}" for name in ASKED if name in attribution.recipe)
+    return f"{count(attribution.examples, 'example')}, {attribution.noise} of them noise", asked
 
 
-def _largest_shares(made: NeuronAttribution) -> list[dict[str, Any]]:
+def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
     """Return the neurons with the largest mean share, and their other aggregates."""
     rows: list[dict[str, Any]] = []
-    for part, neurons in made.neurons.items():
+    for part, neurons in attribution.neurons.items():
         table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()
         rows += [{"part": part, **row} for row in table.nlargest(NAMED, "share").to_dict(orient="records")]
     return [clean(row) for row in sorted(rows, key=lambda row: -row["share"])[:NAMED]]
 
 
-def published_files(made: NeuronAttribution) -> dict[str, dict[str, Any]]:
+def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]:
     """Return file name -> the counts in the published layout (arXiv 2505.07166), one file a threshold.
 
     Counts of each FFN matrix are named `layer_0_intermediate` ... from block 0.
     """
-    pooling = made.recipe["recipe"]["pooling"]
+    pooling = attribution.recipe["recipe"]["pooling"]
     files = {}
-    for threshold in made.recipe["thresholds"]:
+    for threshold in attribution.recipe["thresholds"]:
         counts = {
             f"layer_{layer - 1}_{part}": neurons["count"].sel(threshold=threshold, layer=layer).values.tolist()
-            for layer in made.scores.values.coords["layer"].values.tolist()
-            for part, neurons in made.neurons.items()
+            for layer in attribution.scores.values.coords["layer"].values.tolist()
+            for part, neurons in attribution.neurons.items()
         }
         files[f"neurons-{threshold:g}.json"] = {
-            "model": made.recipe["model"],
+            "model": attribution.recipe["model"],
             "encoder_type": ENCODER_TYPES.get(pooling, pooling),
             "alpha": 20,
             "threshold": threshold,

@@ -207,13 +207,13 @@ class TowerNeurons:
     @property
     def parts(self) -> tuple[str, ...]:
         """Return the FFN matrices whose neurons were attributed, on every side."""
-        kept = [made.parts for made in self.attributions.values()]
+        kept = [attributions.parts for attributions in self.attributions.values()]
         return tuple(part for part in kept[0] if all(part in others for others in kept))
 
     @property
     def thresholds(self) -> tuple[float, ...]:
         """Return the thresholds of every side."""
-        kept = [made.thresholds for made in self.attributions.values()]
+        kept = [attributions.thresholds for attributions in self.attributions.values()]
         return tuple(t for t in kept[0] if all(t in others for others in kept))
 
 

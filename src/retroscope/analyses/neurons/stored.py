@@ -39,9 +39,9 @@ def stored(
     datasets: dict[str, xr.Dataset] = {}
     for tower, sides in towers.items():
         for side, one in sides.items():
-            place, made = f"{tower}/{side}", one.attribution
-            scores[f"{place}/{ATTRIBUTION}"] = replace(made.scores, recipe=made.recipe)
-            datasets |= {f"{place}/{part}": neurons for part, neurons in made.neurons.items()}
+            place, attribution = f"{tower}/{side}", one.attribution
+            scores[f"{place}/{ATTRIBUTION}"] = replace(attribution.scores, recipe=attribution.recipe)
+            datasets |= {f"{place}/{part}": neurons for part, neurons in attribution.neurons.items()}
             if one.ablation is not None:
                 ablated = replace(one.ablation.scores, recipe=one.ablation.recipe, warnings=one.ablation.warnings)
                 scores |= {f"{place}/{ABLATION}": ablated, f"{place}/{INTACT}": one.ablation.intact}
@@ -56,29 +56,29 @@ def stored(
 
 def _facts(one: AttributedModel) -> dict[str, Any]:
     """Return the size and the warnings of one side, which are not arrays."""
-    made = one.attribution
+    attribution = one.attribution
     return {
         "model": one.name,
-        "parts": list(made.parts),
-        "examples": made.examples,
-        "noise": made.noise,
-        "noise_warned": made.noise_warned,
-        "warnings": list(made.warnings),
+        "parts": list(attribution.parts),
+        "examples": attribution.examples,
+        "noise": attribution.noise,
+        "noise_warned": attribution.noise_warned,
+        "warnings": list(attribution.warnings),
     }
 
 
-def attributed(found: Measurement) -> dict[str, dict[str, AttributedModel]]:
+def attributed(measurement: Measurement) -> dict[str, dict[str, AttributedModel]]:
     """Return tower -> side -> its neurons, as they were given to `stored`."""
     return {
-        tower: {side: _attributed(found, f"{tower}/{side}", facts) for side, facts in sides.items()}
-        for tower, sides in found.facts[TOWERS].items()
+        tower: {side: _attributed(measurement, f"{tower}/{side}", facts) for side, facts in sides.items()}
+        for tower, sides in measurement.facts[TOWERS].items()
     }
 
 
-def _attributed(found: Measurement, place: str, facts: Mapping[str, Any]) -> AttributedModel:
-    scores = found.scores[f"{place}/{ATTRIBUTION}"]
-    neurons = {part: found.datasets[f"{place}/{part}"] for part in facts["parts"]}
-    made = NeuronAttribution(
+def _attributed(measurement: Measurement, place: str, facts: Mapping[str, Any]) -> AttributedModel:
+    scores = measurement.scores[f"{place}/{ATTRIBUTION}"]
+    neurons = {part: measurement.datasets[f"{place}/{part}"] for part in facts["parts"]}
+    attribution = NeuronAttribution(
         scores,
         # the store keeps arrays by name; their order is that of the columns of tables
         {part: data[[name for name in AGGREGATES if name in data]] for part, data in neurons.items()},
@@ -88,17 +88,17 @@ def _attributed(found: Measurement, place: str, facts: Mapping[str, Any]) -> Att
         tuple(facts["warnings"]),
         facts["noise_warned"],
     )
-    return AttributedModel(facts["model"], made, _ablation(found, place))
+    return AttributedModel(facts["model"], attribution, _ablation(measurement, place))
 
 
-def _ablation(found: Measurement, place: str) -> AblationCurves | None:
-    if f"{place}/{ABLATION}" not in found.scores:
+def _ablation(measurement: Measurement, place: str) -> AblationCurves | None:
+    if f"{place}/{ABLATION}" not in measurement.scores:
         return None
-    scores, intact = found.scores[f"{place}/{ABLATION}"], found.scores[f"{place}/{INTACT}"]
-    table, areas = found.frames[f"{place}/{ABLATION}"], found.frames[f"{place}/{AREAS}"]
+    scores, intact = measurement.scores[f"{place}/{ABLATION}"], measurement.scores[f"{place}/{INTACT}"]
+    table, areas = measurement.frames[f"{place}/{ABLATION}"], measurement.frames[f"{place}/{AREAS}"]
     return AblationCurves(scores, intact, table, areas, scores.recipe, scores.warnings)
 
 
-def overlap_of(found: Measurement, tower: str) -> pd.DataFrame | None:
+def overlap_of(measurement: Measurement, tower: str) -> pd.DataFrame | None:
     """Return the overlap of both sides of a tower, or None if they cannot be compared."""
-    return found.frames.get(f"{tower}/{OVERLAP}")
+    return measurement.frames.get(f"{tower}/{OVERLAP}")

@@ -41,8 +41,8 @@ def profile_table(tower: TowerNeurons) -> pd.DataFrame:
     if tower.profile is not None:
         shares = effect_rows(tower, LAYER_SHARE).assign(statistic=LAYER_SHARE)
         return pd.concat([rows(tower.profile), shares], ignore_index=True)
-    (made,) = tower.attributions.values()
-    names = [LAYER_SHARE, *map(str, made.scores.values.coords["statistic"].values)]
+    (profile,) = tower.attributions.values()
+    names = [LAYER_SHARE, *map(str, profile.scores.values.coords["statistic"].values)]
     return pd.concat([profile_rows(tower, name).assign(statistic=name) for name in names], ignore_index=True)
 
 
@@ -118,31 +118,34 @@ def paper_profile(tower: TowerNeurons) -> PaperTable:
 
 def _values(frame: pd.DataFrame) -> "pd.Series[str]":
     """Return values with their intervals, as text."""
-    said = [f"{score(r['value'])} {interval(r['low'], r['high'])}" for _, r in frame.iterrows()]
-    return pd.Series(said, index=frame.index, dtype=object)
+    texts = [f"{score(r['value'])} {interval(r['low'], r['high'])}" for _, r in frame.iterrows()]
+    return pd.Series(texts, index=frame.index, dtype=object)
 
 
 def paper_ablation(tower: TowerNeurons) -> PaperTable:
     """Return the top against its random draws, fraction by fraction."""
-    found = ablation_harm(tower)
-    if found.empty:
+    ablation_rows_of = ablation_harm(tower)
+    if ablation_rows_of.empty:
         return NOTHING
-    columns = {} if tower.is_alone else {"side": found["side"].astype(str)}
-    beside = [how for how in ("signed", "magnitude") if how in found]
+    columns = {} if tower.is_alone else {"side": ablation_rows_of["side"].astype(str)}
+    beside = [how for how in ("signed", "magnitude") if how in ablation_rows_of]
     shown = ("intact", "top", *beside, LARGEST, "bottom", "random")
-    numbers = {name: [score(v) for v in found[name]] for name in shown}
+    numbers = {name: [score(v) for v in ablation_rows_of[name]] for name in shown}
     harms = {"harm": "harm over random", "harm_over_largest": "harm over largest"}
     tests = {"p_queries": "p, queries", "p_draws": "p, draws", "p_largest": "p, largest", "p_confirmed": "p, corrected"}
     columns |= {
-        "measure": found["measure"].astype(str),
-        "ablated": [f"{100 * f:.3g} %" for f in found["fraction"]],
-        "neurons": [f"{n:,.0f}" for n in found["neurons"]],
-        "layers": [f"{n:.0f}" for n in found["layers"]],
+        "measure": ablation_rows_of["measure"].astype(str),
+        "ablated": [f"{100 * f:.3g} %" for f in ablation_rows_of["fraction"]],
+        "neurons": [f"{n:,.0f}" for n in ablation_rows_of["neurons"]],
+        "layers": [f"{n:.0f}" for n in ablation_rows_of["layers"]],
         **numbers,
-        **{title: [_effect(row, name) for _, row in found.iterrows()] for name, title in harms.items()},
-        "lowest": ["yes" if below else "no" for below in found["below_every_draw"]],
-        **{t: [p_value(p).removeprefix("p ").removeprefix("= ") for p in found[name]] for name, t in tests.items()},
-        "beats both": ["yes" if both else "no" for both in found["confirmed"]],
+        **{title: [_effect(row, name) for _, row in ablation_rows_of.iterrows()] for name, title in harms.items()},
+        "lowest": ["yes" if below else "no" for below in ablation_rows_of["below_every_draw"]],
+        **{
+            t: [p_value(p).removeprefix("p ").removeprefix("= ") for p in ablation_rows_of[name]]
+            for name, t in tests.items()
+        },
+        "beats both": ["yes" if both else "no" for both in ablation_rows_of["confirmed"]],
     }
     note = (
         "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that fixing "
@@ -182,18 +185,18 @@ def _effect(row: "pd.Series[Any]", name: str) -> str:
 
 def paper_completeness(tower: TowerNeurons) -> PaperTable:
     """Return the completeness gap of every layer and FFN matrix."""
-    found = completeness_rows(tower)
-    if found.empty:
+    gaps = completeness_rows(tower)
+    if gaps.empty:
         return NOTHING
-    columns = {} if tower.is_alone else {"side": found["side"]}
+    columns = {} if tower.is_alone else {"side": gaps["side"]}
     columns |= {
-        "matrix": found["part"],
-        "layer": found["layer"].astype(str),
-        "gap": [f"{gap:.2g}" for gap in found["gap"]],
-        "gap, 99 %": [f"{gap:.2g}" for gap in found["gap_worst"]],
-        "share": [score(share) for share in found["share"]],
-        "nodes": [f"{nodes:.3g}" for nodes in found["nodes"]],
-        "judged": ["yes" if judged else "" for judged in found["judged"]],
+        "matrix": gaps["part"],
+        "layer": gaps["layer"].astype(str),
+        "gap": [f"{gap:.2g}" for gap in gaps["gap"]],
+        "gap, 99 %": [f"{gap:.2g}" for gap in gaps["gap_worst"]],
+        "share": [score(share) for share in gaps["share"]],
+        "nodes": [f"{nodes:.3g}" for nodes in gaps["nodes"]],
+        "judged": ["yes" if judged else "" for judged in gaps["judged"]],
     }
     note = (
         "Gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes, median and 99 % quantile over "
@@ -208,10 +211,10 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
     """Return the overlap of both sides' neurons, over all layers of a matrix."""
     if tower.overlap is None:
         return NOTHING
-    found = tower.overlap[tower.overlap["layer"] == 0]
-    printed = found[["part", "measure"]].astype(str).rename(columns={"part": "matrix"})
+    overlaps = tower.overlap[tower.overlap["layer"] == 0]
+    printed = overlaps[["part", "measure"]].astype(str).rename(columns={"part": "matrix"})
     for name in OVERLAP_NUMBERS:
-        printed[name.replace("_", ", ")] = [score(v) for v in found[name]]
+        printed[name.replace("_", ", ")] = [score(v) for v in overlaps[name]]
     note = (
         "between, halves: of random halves of the examples that share none. whole: of all examples, without a ceiling."
     )
@@ -262,13 +265,13 @@ def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
 
 def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
     """Return every table that a page and a paper print; captions name the tower where there are two."""
-    made = {}
+    tables_of = {}
     for prefix, tower in by_prefix(result):
         lead = f"{tower.label.capitalize()} tower. " if tower.label else ""
         for name, make in PAPER_TABLES.items():
             table = make(tower)
-            made[f"{prefix}{name}"] = replace(table, caption=f"{lead}{table.caption}")
-    return made
+            tables_of[f"{prefix}{name}"] = replace(table, caption=f"{lead}{table.caption}")
+    return tables_of
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:

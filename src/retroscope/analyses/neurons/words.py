@@ -80,11 +80,11 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 def layers(tower: TowerNeurons, part: str) -> list[Statement]:
     """State which layers have the largest share on each side, and how fine-tuning changed the shares."""
-    found = [_peaks(tower, part)]
+    shares = [_peaks(tower, part)]
     table = _of_part(effect_rows(tower, LAYER_SHARE), part)
     if tower.profile is not None and len(table):
-        found.append(_shifted(tower, part, table))
-    return [s for s in found if s is not None]
+        shares.append(_shifted(tower, part, table))
+    return [s for s in shares if s is not None]
 
 
 def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
@@ -97,8 +97,8 @@ def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
     if cells.empty:
         return None
     even = 1 / cells["layer"].nunique()
-    said = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in tower.sides]
-    text = f"Layers ({part}), shares of the total, where an even spread gives {score(even)}: {'; '.join(said)}."
+    peaks = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in tower.sides]
+    text = f"Layers ({part}), shares of the total, where an even spread gives {score(even)}: {'; '.join(peaks)}."
     return Statement(TOPIC, NOTE, text, tuple(tower.sides))
 
 

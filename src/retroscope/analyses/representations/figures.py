@@ -24,11 +24,11 @@ CELL = 13  # of the map of layers, in pixels
 MAP_SIDE = (120, 400)
 
 
-def representation_figures(found: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
+def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
     """Return similarity, layer map and geometry, and those by layer without the final norm where they differ."""
-    figures = [_similarity(found.drift, subject), _layer_map(found.drift), _geometry(found.drift, subject)]
-    if found.bare is not None:
-        figures += [without_final_norm(draw(found.bare, subject)) for draw in (_similarity, _geometry)]
+    figures = [_similarity(drifted.drift, subject), _layer_map(drifted.drift), _geometry(drifted.drift, subject)]
+    if drifted.bare is not None:
+        figures += [without_final_norm(draw(drifted.bare, subject)) for draw in (_similarity, _geometry)]
     return tuple(figures)
 
 
@@ -36,15 +36,15 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
     """Draw every similarity by layer with its controls."""
     charts = []
     for name, title in SIMILARITIES.items():
-        found = drift.similarity[drift.similarity["statistic"] == name]
-        series = [found.assign(series=BETWEEN)]
+        similarities = drift.similarity[drift.similarity["statistic"] == name]
+        series = [similarities.assign(series=BETWEEN)]
         for column, label in (
             ("halves", HALVES),
             ("other_training", OTHER_TRAINING),
             ("random_weights", RANDOM_WEIGHTS),
             ("chance", CHANCE),
         ):
-            line = found.dropna(subset=[column])
+            line = similarities.dropna(subset=[column])
             series.append(line.assign(series=label, value=line[column], low=line[column], high=line[column]))
         frame = pd.concat(series, ignore_index=True).assign(line=lambda f: f["series"])
         shown = frame[["tower", "layer", "series", "line", "value", "low", "high"]]

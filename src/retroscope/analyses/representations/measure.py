@@ -135,8 +135,10 @@ def whitened(vectors: RetrieverRepresentations, collection: Collection, measures
         _in_memory(tower, final) for tower, final in zip((vectors.query, vectors.passage), even, strict=True)
     )
     recipe = {**vectors.recipe, "whitened": "by mean and covariance of the passages"}
-    made = RetrieverRepresentations(vectors.name, query, passage, vectors.similarity, recipe, vectors.warnings)
-    return retrieve(made, collection, measures).scores
+    vectors_whitened = RetrieverRepresentations(
+        vectors.name, query, passage, vectors.similarity, recipe, vectors.warnings
+    )
+    return retrieve(vectors_whitened, collection, measures).scores
 
 
 def _in_memory(tower: Representations, final: np.ndarray) -> Representations:
@@ -147,8 +149,8 @@ def _in_memory(tower: Representations, final: np.ndarray) -> Representations:
 def _whitened(vectors: _Vectors, context: Context) -> dict[str, Scores]:
     """Return the scores of every side that can be whitened."""
     sides = (("before", vectors.before), ("after", vectors.after))
-    found = {side: whitened(v, context.collection, context.settings.measures) for side, v in sides}
-    return {f"{side}/whitened": scores for side, scores in found.items() if scores is not None}
+    scores_by_side = {side: whitened(v, context.collection, context.settings.measures) for side, v in sides}
+    return {f"{side}/whitened": scores for side, scores in scores_by_side.items() if scores is not None}
 
 
 def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
@@ -160,8 +162,8 @@ def _too_few(collection: Collection) -> str:
     needed = 2 * GROUPS
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)
-    found = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]
-    few, tower = min(zip(found, texts, strict=True))
+    counts = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]
+    few, tower = min(zip(counts, texts, strict=True))
     return f"{few} distinct {tower} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
 
 

@@ -28,26 +28,26 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Representati
         return None
     return RepresentationResult(
         tuple(
-            CollectionDrift(found.collection, _drift(found, ""), _bare(found), _whitened(found, reading.subject))
-            for found in measurements
+            CollectionDrift(one.collection, _drift(one, ""), _bare(one), _whitened(one, reading.subject))
+            for one in measurements
         )
     )
 
 
-def _drift(found: Measurement, prefix: str) -> RepresentationDrift:
+def _drift(measurement: Measurement, prefix: str) -> RepresentationDrift:
     similarity, geometry, layer_map = (
-        found.frames[f"{prefix}{name}"] for name in ("similarity", "geometry", "layer_map")
+        measurement.frames[f"{prefix}{name}"] for name in ("similarity", "geometry", "layer_map")
     )
-    return RepresentationDrift(similarity, geometry, layer_map, found.facts["texts"])
+    return RepresentationDrift(similarity, geometry, layer_map, measurement.facts["texts"])
 
 
-def _bare(found: Measurement) -> RepresentationDrift | None:
-    return _drift(found, "bare/") if "bare/similarity" in found.frames else None
+def _bare(measurement: Measurement) -> RepresentationDrift | None:
+    return _drift(measurement, "bare/") if "bare/similarity" in measurement.frames else None
 
 
-def _whitened(found: Measurement, subject: Subject) -> Difference | None:
+def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
     """Return the effect on every measure; the headline is a family of its own."""
-    before, after = (found.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
+    before, after = (measurement.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
     if before is None or after is None:
         return None
     settings = replace(subject.paired_statistics, family_per=(), headline=("measure", subject.measures[0]))
@@ -64,8 +64,8 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
         tables=representation_tables(result, reading.subject),
         frames=_frames(result),
         differences={} if first.whitened is None else {"Whitened": first.whitened},
-        document=[_document(found) for found in result.by_collection],
-        values={"texts": first.drift.texts, "others": [found.collection for found in result.by_collection[1:]]},
+        document=[_document(one) for one in result.by_collection],
+        values={"texts": first.drift.texts, "others": [one.collection for one in result.by_collection[1:]]},
     )
 
 
@@ -86,13 +86,13 @@ def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
     return frames
 
 
-def _document(found: CollectionDrift) -> dict[str, Any]:
+def _document(drifted: CollectionDrift) -> dict[str, Any]:
     return {
-        "collection": found.collection,
-        "texts": dict(found.drift.texts),
-        **_by_layer(found.drift),
-        "without_final_norm": None if found.bare is None else _by_layer(found.bare),
-        "whitened": by_measure(found.whitened),
+        "collection": drifted.collection,
+        "texts": dict(drifted.drift.texts),
+        **_by_layer(drifted.drift),
+        "without_final_norm": None if drifted.bare is None else _by_layer(drifted.bare),
+        "whitened": by_measure(drifted.whitened),
     }
 
 
@@ -103,11 +103,11 @@ def _by_layer(drift: RepresentationDrift) -> dict[str, Any]:
     }
 
 
-def _figures(found: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
+def _figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
     """Draw the figures; what draws them is slow to import, and a terminal shows none."""
     from retroscope.analyses.representations.figures import representation_figures
 
-    return representation_figures(found, subject)
+    return representation_figures(drifted, subject)
 
 
 REPORTER = Reporter(infer, report)

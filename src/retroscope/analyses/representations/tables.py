@@ -27,9 +27,9 @@ def _cka(result: RepresentationResult, subject: Subject) -> PaperTable:
     first = result.first.drift
     layers = [subject.layer_label(int(k)) for k in sorted(set(first.similarity["layer"]))]
     columns = {
-        f"{tower}, {found.collection}": _values(found.drift, tower)
+        f"{tower}, {cka.collection}": _values(cka.drift, tower)
         for tower in towers(first)
-        for found in result.by_collection
+        for cka in result.by_collection
     }
     both = "both" if len(result.by_collection) == 2 else "all"
     caption = f"CKA before and after, on {both} collections"
@@ -39,8 +39,8 @@ def _cka(result: RepresentationResult, subject: Subject) -> PaperTable:
 def _values(drift: RepresentationDrift, tower: str) -> list[str]:
     """Return CKA of every layer with its interval, from the bottom."""
     table = drift.similarity
-    found = table[(table["statistic"] == "cka") & (table["tower"] == tower)].sort_values("layer")
+    values = table[(table["statistic"] == "cka") & (table["tower"] == tower)].sort_values("layer")
     return [
         f"{score(value)} {interval(low, high)}"
-        for value, low, high in zip(found["value"], found["low"], found["high"], strict=True)
+        for value, low, high in zip(values["value"], values["low"], values["high"], strict=True)
     ]

@@ -44,8 +44,8 @@ def towers(drift: RepresentationDrift) -> list[str]:
 
 def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Statement:
     """State at which layer the two are most and least alike by CKA; the other statistics are in the figure."""
-    found = _of(drift, tower, "cka")
-    least, most = found.loc[found["value"].idxmin()], best(found, "value")
+    similarities = _of(drift, tower, "cka")
+    least, most = similarities.loc[similarities["value"].idxmin()], best(similarities, "value")
     text = (
         f"{tower.capitalize()} vectors before and after arrange texts most alike at layer "
         f"{_label(subject, most)} (CKA {_value(most)}) and least at layer {_label(subject, least)} ({_value(least)}"
@@ -60,10 +60,10 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
 
 def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str:
     """State the same by Procrustes; nothing where it is not defined."""
-    found = _of(drift, tower, "procrustes")
-    if found["value"].isna().all():
+    distances = _of(drift, tower, "procrustes")
+    if distances["value"].isna().all():
         return ""
-    least = found.loc[found["value"].idxmin()]
+    least = distances.loc[distances["value"].idxmin()]
     return (
         f" By Procrustes, which large directions dominate less, they are least alike at layer "
         f"{_label(subject, least)} ({_value(least)}; texts paired at random {score(least['chance'])})."
@@ -81,8 +81,8 @@ def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
 
 
 def _last(drift: RepresentationDrift, tower: str) -> "pd.Series[Any]":
-    found = _of(drift, tower, "cka")
-    return found.loc[found["layer"].idxmax()]
+    last_rows = _of(drift, tower, "cka")
+    return last_rows.loc[last_rows["layer"].idxmax()]
 
 
 def _of(drift: RepresentationDrift, tower: str, statistic: str) -> pd.DataFrame:
@@ -102,13 +102,13 @@ def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
     """State anisotropy and dimensions of passages at the last layer, on both sides."""
     table = drift.geometry
     last = table[(table["tower"] == "passage") & (table["layer"] == table["layer"].max())]
-    found = last.set_index(["statistic", "side"])
+    geometry = last.set_index(["statistic", "side"])
     parts = []
     for name, title, digits in (
         ("anisotropy", "mean cosine of two texts", 3),
         ("effective_rank", "effective dimensions", 0),
     ):
-        ends = [found.loc[(name, side)] for side in (BEFORE, AFTER)]
+        ends = [geometry.loc[(name, side)] for side in (BEFORE, AFTER)]
         shown = [f"{e['value']:.{digits}f} [{e['low']:.{digits}f}, {e['high']:.{digits}f}]" for e in ends]
         parts.append(f"{title} {shown[0]} before and {shown[1]} after")
     where = subject.layer_label(int(last["layer"].iloc[0]))

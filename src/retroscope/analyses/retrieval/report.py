@@ -62,9 +62,9 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
     )
 
 
-def alone(found: Measurement, reading: Reading) -> Section:
+def alone(measurement: Measurement, reading: Reading) -> Section:
     """Return the means of one model by measure."""
-    scores, settings = found.scores[MODEL], reading.subject.statistics
+    scores, settings = measurement.scores[MODEL], reading.subject.statistics
     records = mean_records(scores, settings)
     return Section(
         tables={"retrieval": means_by("measure", records, reading.subject, "Retrieval")},

@@ -96,7 +96,7 @@ def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
     for side in receivers:
         turned = encoders if side == 0 else (encoders[1], encoders[0])
         one = _in_memory(turned, texts[side], [(0, name) for name in sweep.names], sweep, report)
-        vectors |= {(side, name): found for (_, name), found in one.items()}
+        vectors |= {(side, name): vectors_of for (_, name), vectors_of in one.items()}
     return vectors
 
 

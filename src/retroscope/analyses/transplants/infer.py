@@ -53,8 +53,8 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantRe
     for one in measurements:
         scores = scores_of(one)
         if scores.hybrids:
-            found = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
-            effects.append(_with_sample(found, one.facts))
+            measurement = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
+            effects.append(_with_sample(measurement, one.facts))
     return TransplantResult(tuple(effects)) if effects else None
 
 

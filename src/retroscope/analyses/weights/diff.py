@@ -43,9 +43,11 @@ def diff(
     Raises:
         EncoderError: for two architectures, or a checkpoint that lacks tensors.
     """
-    chosen = settings or WeightSettings()
+    weight_settings = settings or WeightSettings()
     one, two = open_weights(before), open_weights(after, base)
-    drift = diff_weights(one, two, spectra=chosen.spectra, directions=chosen.directions, progress=progress)
+    drift = diff_weights(
+        one, two, spectra=weight_settings.spectra, directions=weight_settings.directions, progress=progress
+    )
     names = [Path(str(source)).name or str(source) for source in (before, after)]
     if names[0] == names[1]:
         names = [f"{names[0]} (before)", f"{names[1]} (after)"]

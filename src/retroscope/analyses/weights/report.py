@@ -21,8 +21,8 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult
     """Return the tensors of every tower: weights are no sample, so nothing is tested."""
     if not measurements:
         return None
-    (found,) = measurements
-    towers = found.facts["towers"]
+    (measurement,) = measurements
+    towers = measurement.facts["towers"]
     return WeightResult(
         {
             str(tower): WeightDrift(
@@ -32,7 +32,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult
                 str(tensors["after_name"].iloc[0]),
                 towers[tower]["n_blocks"],
             )
-            for tower, tensors in found.frames["tensors"].groupby("tower", sort=False)
+            for tower, tensors in measurement.frames["tensors"].groupby("tower", sort=False)
         }
     )
 

@@ -117,14 +117,14 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
         by_rule: the values of some examples.
         whole: that over which the method is complete.
     """
-    found = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
+    site_values = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:
-        open_examples = torch.nonzero(_open(work, whole(found))).flatten().tolist()
+        open_examples = torch.nonzero(_open(work, whole(site_values))).flatten().tolist()
         if not open_examples:
             break
         better = by_rule(rule, open_examples)
-        found = {site: _replaced(values, better[site], open_examples) for site, values in found.items()}
-    return found
+        site_values = {site: _replaced(values, better[site], open_examples) for site, values in site_values.items()}
+    return site_values
 
 
 def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
@@ -134,9 +134,9 @@ def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
 
 
-def only(found: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
+def only(values: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
     """Return the values of some examples."""
-    return SiteValues(**{name: getattr(found, name)[examples] for name in SiteValues.__dataclass_fields__})
+    return SiteValues(**{name: getattr(values, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
 def joined(parts: Sequence[Values]) -> Values:
@@ -148,14 +148,14 @@ def joined(parts: Sequence[Values]) -> Values:
     }
 
 
-def _replaced(found: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
+def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
     """Return `found` with the rows of `examples` replaced."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
-        values = getattr(found, name).clone()
+        values = getattr(site_values, name).clone()
         values[examples] = getattr(better, name)
         changes[name] = values
-    return replace(found, **changes)
+    return replace(site_values, **changes)
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:

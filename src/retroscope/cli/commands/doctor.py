@@ -37,8 +37,8 @@ def run(
     from retroscope.cli.terminal import emit, say
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words
 
-    chosen = resolve(values, settings, assignments)
-    named = {"model": chosen.after} if after is None else {"before": chosen.before, "after": chosen.after}
+    sides = resolve(values, settings, assignments)
+    named = {"model": sides.after} if after is None else {"before": sides.before, "after": sides.after}
     diagnosis = diagnose({role: wanted for role, wanted in named.items() if wanted is not None})
     emit(doctor_document(diagnosis)) if as_json else say(doctor_words(diagnosis))
     if not diagnosis.sound:

@@ -66,8 +66,8 @@ def run(
     from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
 
     out = source.out
-    chosen = resolve(values, settings, assignments)
-    planned = plan_embedding(chosen, read_lines(source.texts), source.tower)
+    study_settings = resolve(values, settings, assignments)
+    planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
     if dry_run:
         emit(planned.document(out)) if as_json else say(describe_embedding(planned, out))
         return

@@ -161,14 +161,14 @@ def _masked(pairs: Pairs) -> list[str]:
     ]
 
 
-def _shared(found: TrainingOverlap) -> str:
+def _shared(overlap: TrainingOverlap) -> str:
     """Describe what a held-out collection shares with the training pairs."""
     answers = "; answers are not known"
-    if found.shared_answers is not None:
-        answers = f", {found.shared_answers:,} have an answer of a training query"
+    if overlap.shared_answers is not None:
+        answers = f", {overlap.shared_answers:,} have an answer of a training query"
     return (
-        f"{found.collection}: of {found.n_queries:,} held-out queries {found.near_duplicates:,} nearly repeat a "
-        f"training query (token Jaccard {found.threshold:g} or more), {found.shared_passages:,} have a relevant "
+        f"{overlap.collection}: of {overlap.n_queries:,} held-out queries {overlap.near_duplicates:,} nearly repeat a "
+        f"training query (token Jaccard {overlap.threshold:g} or more), {overlap.shared_passages:,} have a relevant "
         f"passage that is trained with{answers}"
     )
 

@@ -131,8 +131,13 @@ def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
 
 
 def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) -> dict[str, float]:
-    found = crossed_mean(values.transpose("seed", "query").values, level, bounds, text_clusters(values))
-    return {"mean": float(found.mean), "ci_low": float(found.low), "ci_high": float(found.high), "n": int(found.n)}
+    estimates = crossed_mean(values.transpose("seed", "query").values, level, bounds, text_clusters(values))
+    return {
+        "mean": float(estimates.mean),
+        "ci_low": float(estimates.low),
+        "ci_high": float(estimates.high),
+        "n": int(estimates.n),
+    }
 
 
 def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:

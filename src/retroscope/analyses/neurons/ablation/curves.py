@@ -138,10 +138,10 @@ def _table(
     """Return the rows of the curve, and count the fixed neurons, their layers, and the large ones among them."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
-    chosen = table["fraction"].map(top)
-    table.insert(2, "neurons", chosen.map(len))
-    table.insert(3, "layers", chosen.map(lambda some: len(some.layers)))
-    table["shared_by_chance"] = chosen.map(lambda some: shared_by_chance(some, ranking))
+    ablated = table["fraction"].map(top)
+    table.insert(2, "neurons", ablated.map(len))
+    table.insert(3, "layers", ablated.map(lambda some: len(some.layers)))
+    table["shared_by_chance"] = ablated.map(lambda some: shared_by_chance(some, ranking))
     table["shared_with_largest"] = [shared(top[f], largest[f]) for f in table["fraction"]]
     return table
 

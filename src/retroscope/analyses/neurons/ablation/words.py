@@ -62,17 +62,17 @@ def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
     """
     table = ablation.of_headline
     for claim in ("confirmed", "over_random"):
-        found = ablation.fractions_where(claim)
-        if found:
-            return table.loc[(table["fraction"] - found[0]).abs().idxmin()]
+        fractions = ablation.fractions_where(claim)
+        if fractions:
+            return table.loc[(table["fraction"] - fractions[0]).abs().idxmin()]
     return table.loc[np.abs(np.log(table["fraction"].astype(float) / REFERENCE)).idxmin()]
 
 
 def _where(ablation: AblationCurves) -> str:
     """Name every share that is confirmed, and the smallest of them."""
-    found = [share(f) for f in ablation.fractions_where("confirmed")]
-    listed = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
-    return f"{listed} of them ({len(found)} of {count(len(ablation.fractions), 'share')}, the smallest {found[0]})"
+    shares = [share(f) for f in ablation.fractions_where("confirmed")]
+    listed = shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
+    return f"{listed} of them ({len(shares)} of {count(len(ablation.fractions), 'share')}, the smallest {shares[0]})"
 
 
 def share(fraction: float) -> str:
