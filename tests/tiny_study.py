@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import NeuronSettings
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.settings import StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
@@ -43,3 +47,19 @@ def make_tiny(folder: Path) -> Tiny:
     """Two blocks of width 32, 90 queries, 180 passages."""
     pair = make_tiny_pair(folder, seed=0)
     return Tiny(pair.backbone, pair.retriever, pair.collection)
+
+
+def further_trainings(tiny: Tiny, home: Path) -> tuple[Retriever, ...]:
+    """Return two disturbed copies of the retriever, saved below `home` and read again: other weights, own vectors."""
+    copies = []
+    for seed in (1, 2):
+        copy = load_retriever(tiny.retriever, pooling="mean")
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in copy.passage.backbone.parameters():
+                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+        folder = home / f"training-{seed}"
+        copy.passage.backbone.save_pretrained(folder)
+        copy.passage.tokenizer.save_pretrained(folder)
+        copies.append(load_retriever(folder, pooling="mean"))
+    return tuple(copies)

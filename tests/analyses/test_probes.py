@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from analyses_one import context_of, measured, reported, subject_of
+from idle_decoder import idle_decoder
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.probes import ANALYSIS
@@ -17,16 +17,12 @@ from retroscope.analyses.probes.measure import INSTRUMENT
 from retroscope.analyses.section import Reading
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
-from retroscope.encoders.encode import final_norm
-from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.choices import choices_of
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
 from tiny_study import Tiny
-from toys import save_toy
 
 STUDY = StudySettings(measures=("RR@10",), statistics=ComparisonSettings(resamples=200, permutations=200))
 PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "random_weights")
@@ -219,25 +215,11 @@ def test_one_model_has_records_and_its_caveats(context: Context) -> None:
     assert document["without_final_norm"] == []
 
 
-def idle(folder: Path, seed: int, name: str) -> Retriever:
-    """A decoder whose blocks add nothing: every layer holds what layer 0 does, and the last has the norm besides."""
-    found = load_retriever(save_toy("llama", folder, seed), pooling="mean", name=name)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for key, parameter in found.passage.backbone.named_parameters():
-            if key.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.zero_()
-        weight = final_norm(found.passage).weight
-        assert isinstance(weight, torch.Tensor)
-        weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
-    return found
-
-
 def test_layers_are_read_with_the_final_norm_and_without(halves: Collection, tmp_path: Path) -> None:
     """Layers that differ by the norm alone read alike; as the blocks leave them, the last layer seems another."""
     models: dict[str, Any] = {
-        "before": idle(tmp_path / "a", 0, "one"),
-        "after": idle(tmp_path / "b", 1, "two"),
+        "before": idle_decoder(tmp_path / "a", 0, "one"),
+        "after": idle_decoder(tmp_path / "b", 1, "two"),
     }
     context = Context(models, halves, STUDY, tmp_path / "cache")
     found = measure(context, replace(QUICK, controls=("none", "shuffled_queries")))

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from analyses_one import context_of, measured, reported, subject_of
+from idle_decoder import idle_decoder
 from retroscope.analyses.context import Context
 from retroscope.analyses.representations import ANALYSIS
 from retroscope.analyses.representations import measure as measuring
@@ -21,8 +21,6 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.encoders.encode import final_norm
-from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.inputs.settings import StudySettings
@@ -221,23 +219,10 @@ def few(n: int, texts: int = 0) -> Collection:
     return make_collection("few", passages, queries, [Judgment(f"q{i}", f"p{i}") for i in range(n)])
 
 
-def idle(folder: Path, seed: int, name: str) -> Retriever:
-    """A decoder whose blocks add nothing: every layer holds what layer 0 does, and the last has the norm besides."""
-    found = load_retriever(save_toy("llama", folder, seed), pooling="mean", name=name)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for key, parameter in found.passage.backbone.named_parameters():
-            if key.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.zero_()
-        weight = final_norm(found.passage).get_parameter("weight")
-        weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
-    return found
-
-
 def test_layers_are_compared_with_the_final_norm_on_each_and_as_the_blocks_leave_them(
     halves: Collection, cache: Path, tmp_path: Path
 ) -> None:
-    models = {"before": idle(tmp_path / "a", 0, "one"), "after": idle(tmp_path / "b", 1, "two")}
+    models = {"before": idle_decoder(tmp_path / "a", 0, "one"), "after": idle_decoder(tmp_path / "b", 1, "two")}
     context = Context(models, halves, SETTINGS, cache)
     found = measured(ANALYSIS, context, QUICK, tmp_path / "representations")
     result, section = reported(ANALYSIS, [found], subject_of(context))

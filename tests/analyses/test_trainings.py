@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import xarray as xr
 from scipy import stats
 
@@ -25,7 +24,6 @@ from retroscope.analyses.training_runs.infer import TRAINING, over_trainings, st
 from retroscope.analyses.training_runs.measure import INSTRUMENT
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.pairing import distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.probing.settings import ProbeSettings
@@ -35,7 +33,7 @@ from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
 from retroscope.typesetting.subject import Subject
-from tiny_study import Tiny
+from tiny_study import Tiny, further_trainings
 
 PROBES = ProbeSettings(probes=("cosine", "passage_only"), controls=("none",), passages=(3,), seeds=2)
 STUDY = StudySettings(
@@ -59,19 +57,7 @@ class Study:
 
 @pytest.fixture(scope="module")
 def further(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, ...]:
-    """Two, saved and read again, so that no vectors of the retriever are taken for theirs."""
-    home, made = tmp_path_factory.mktemp("trainings"), []
-    for seed in (1, 2):
-        one = load_retriever(tiny.retriever, pooling="mean")
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in one.passage.backbone.parameters():
-                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-        folder = home / f"training-{seed}"
-        one.passage.backbone.save_pretrained(folder)
-        one.passage.tokenizer.save_pretrained(folder)
-        made.append(load_retriever(folder, pooling="mean"))
-    return tuple(made)
+    return further_trainings(tiny, tmp_path_factory.mktemp("trainings"))
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
+from idle_decoder import idle_decoder
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.collection.collection import Collection
 from retroscope.drift.settings import DriftSettings
-from retroscope.encoders.encode import final_norm
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.study.embed import plan_embedding
@@ -35,23 +33,10 @@ SETTINGS = replace(
 )
 
 
-def idle(folder: Path, seed: int, name: str) -> Retriever:
-    """A decoder whose blocks add nothing: every layer holds what layer 0 does, and the last has the norm besides."""
-    found = load_retriever(save_toy("llama", folder, seed), pooling="mean", name=name)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for key, parameter in found.passage.backbone.named_parameters():
-            if key.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.zero_()
-        weight = final_norm(found.passage).get_parameter("weight")
-        weight.copy_(10 ** torch.empty(weight.shape).uniform_(-1.5, 1.5, generator=draw))
-    return found
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Retriever]:
     home = tmp_path_factory.mktemp("idle")
-    return idle(home / "a", 0, "one"), idle(home / "b", 1, "two")
+    return idle_decoder(home / "a", 0, "one"), idle_decoder(home / "b", 1, "two")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import BertConfig, BertModel
 
 from retroscope.analyses import analyses
@@ -16,7 +15,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.study.plan import plan_study
 from retroscope.study.run import compare, forget, run_study
 from retroscope.study.study import Study, load_study
-from tiny_study import QUICK, Tiny
+from tiny_study import QUICK, Tiny, further_trainings
 
 PROBES = ProbeSettings(probes=("cosine", "passage_only"), controls=("none",), passages=(3,), seeds=2)
 KEPT = ("health", "retrieval", "training_runs", "probes")
@@ -26,19 +25,7 @@ FAST = replace(QUICK, random_weights=False, analyses={**LEFT_OUT, "probes": PROB
 
 @pytest.fixture(scope="module")
 def further(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, ...]:
-    """Two, saved and read again, so that no vectors of the retriever are taken for theirs."""
-    home, made = tmp_path_factory.mktemp("trainings"), []
-    for seed in (1, 2):
-        one = load_retriever(tiny.retriever, pooling="mean")
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in one.passage.backbone.parameters():
-                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-        folder = home / f"training-{seed}"
-        one.passage.backbone.save_pretrained(folder)
-        one.passage.tokenizer.save_pretrained(folder)
-        made.append(load_retriever(folder, pooling="mean"))
-    return tuple(made)
+    return further_trainings(tiny, tmp_path_factory.mktemp("trainings"))
 
 
 @pytest.fixture(scope="module")
