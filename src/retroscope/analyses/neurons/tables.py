@@ -34,6 +34,14 @@ PRINTED = {
     PARTICIPATION: "participation",
 }
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
+ABLATION_NOTE = (
+    "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that fixing "
+    "the neuron makes in what its block writes; neither gradient nor query. Harm: what the others leave over what "
+    "the top leaves, paired by query, with its interval over queries; random draws are taken as they are. Lowest: "
+    "the top is below every draw. p, queries and p, largest: paired tests against the mean draw and the largest. "
+    "p, draws: of the top being one more draw (Student's prediction test). p, corrected: the largest of the three, "
+    "Holm-corrected over a measure's shares."
+)
 
 
 def profile_table(tower: TowerNeurons) -> pd.DataFrame:
@@ -124,42 +132,31 @@ def _values(frame: pd.DataFrame) -> "pd.Series[str]":
 
 def paper_ablation(tower: TowerNeurons) -> PaperTable:
     """Return the top against its random draws, fraction by fraction."""
-    ablation_rows_of = ablation_harm(tower)
-    if ablation_rows_of.empty:
+    losses = ablation_harm(tower)
+    if losses.empty:
         return NOTHING
-    columns = {} if tower.is_alone else {"side": ablation_rows_of["side"].astype(str)}
-    beside = [how for how in ("signed", "magnitude") if how in ablation_rows_of]
+    columns = {} if tower.is_alone else {"side": losses["side"].astype(str)}
+    beside = [how for how in ("signed", "magnitude") if how in losses]
     shown = ("intact", "top", *beside, LARGEST, "bottom", "random")
-    numbers = {name: [score(v) for v in ablation_rows_of[name]] for name in shown}
+    numbers = {name: [score(v) for v in losses[name]] for name in shown}
     harms = {"harm": "harm over random", "harm_over_largest": "harm over largest"}
     tests = {"p_queries": "p, queries", "p_draws": "p, draws", "p_largest": "p, largest", "p_confirmed": "p, corrected"}
     columns |= {
-        "measure": ablation_rows_of["measure"].astype(str),
-        "ablated": [f"{100 * f:.3g} %" for f in ablation_rows_of["fraction"]],
-        "neurons": [f"{n:,.0f}" for n in ablation_rows_of["neurons"]],
-        "layers": [f"{n:.0f}" for n in ablation_rows_of["layers"]],
+        "measure": losses["measure"].astype(str),
+        "ablated": [f"{100 * f:.3g} %" for f in losses["fraction"]],
+        "neurons": [f"{n:,.0f}" for n in losses["neurons"]],
+        "layers": [f"{n:.0f}" for n in losses["layers"]],
         **numbers,
-        **{title: [_effect(row, name) for _, row in ablation_rows_of.iterrows()] for name, title in harms.items()},
-        "lowest": ["yes" if below else "no" for below in ablation_rows_of["below_every_draw"]],
-        **{
-            t: [p_value(p).removeprefix("p ").removeprefix("= ") for p in ablation_rows_of[name]]
-            for name, t in tests.items()
-        },
-        "beats both": ["yes" if both else "no" for both in ablation_rows_of["confirmed"]],
+        **{title: [_effect(row, name) for _, row in losses.iterrows()] for name, title in harms.items()},
+        "lowest": ["yes" if below else "no" for below in losses["below_every_draw"]],
+        **{t: [p_value(p).removeprefix("p ").removeprefix("= ") for p in losses[name]] for name, t in tests.items()},
+        "beats both": ["yes" if both else "no" for both in losses["confirmed"]],
     }
-    note = (
-        "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that fixing "
-        "the neuron makes in what its block writes; neither gradient nor query. Harm: what the others leave over what "
-        "the top leaves, paired by query, with its interval over queries; random draws are taken as they are. Lowest: "
-        "the top is below every draw. p, queries and p, largest: paired tests against the mean draw and the largest. "
-        "p, draws: of the top being one more draw (Student's prediction test). p, corrected: the largest of the three, "
-        "Holm-corrected over a measure's shares."
-    )
     caption = f"Retrieval with neurons fixed at one value: {_models(tower)}."
     return PaperTable(
         pd.DataFrame(columns),
         caption,
-        note,
+        ABLATION_NOTE,
         ("ablated", "neurons", "layers", *numbers, *harms.values(), *tests.values()),
     )
 
