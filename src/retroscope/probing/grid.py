@@ -186,8 +186,9 @@ def _measure(
     """Run every probe under every control of one split."""
     options = tally.plan.settings.options
     for view in round_.tests:
+        trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)
         for name in tally.plan.probes:
-            outcome = PROBES[name](ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
+            outcome = PROBES[name](trial)
             tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
     for view in round_.codes:
         bits, converged = code_length(ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
