@@ -230,10 +230,9 @@ def _step(rows: Rows, state: _State, memory: list[_Pair], metric: _Preconditione
     """Take one L-BFGS step of every column: two products with the features."""
     direction = -_inverse_hessian(state, memory)
     along = (direction @ rows.T).reshape(state.scores.shape)
-    length = _search(state, direction, along)
-    scores = state.scores + length[:, None, None] * along
+    length, scores, chances = _search(state, direction, along)
     weights = state.weights + length[:, None] * direction
-    gradient = _expected(scores.softmax(dim=1), rows) - state.pull + state.ridge[:, None] * weights
+    gradient = _expected(chances, rows) - state.pull + state.ridge[:, None] * weights
     newton = metric.apply(gradient, state.ridge)
     moved = replace(state, weights=weights, scores=scores, gradient=gradient, newton=newton)
     return moved, _pair(state, moved)
@@ -269,19 +268,23 @@ def _scale(pair: _Pair) -> Float[Tensor, "column 1"]:
     return torch.where(expected > 0, 1 / expected, 1.0)
 
 
-def _search(state: _State, direction: Weights, along: Table) -> PerColumn:
-    """Step lengths where the slope has fallen enough: Newton on the slope, kept inside its bracket."""
+def _search(state: _State, direction: Weights, along: Table) -> tuple[PerColumn, Table, Table]:
+    """Return step lengths where the slope has fallen enough, and the scores and chances there.
+
+    Newton on the slope, kept inside its bracket.
+    """
     linear = (direction * (state.ridge[:, None] * state.weights - state.pull)).sum(dim=1)
     square = state.ridge * direction.square().sum(dim=1)
     target = SLOPE_LEFT * (direction * state.gradient).sum(dim=1).abs()
     low, high = torch.zeros_like(linear), torch.full_like(linear, torch.inf)
     length = torch.ones_like(linear)
-    for _ in range(SEARCHES):
-        chances = (state.scores + length[:, None, None] * along).softmax(dim=1)
+    for left in reversed(range(SEARCHES + 1)):
+        scores = state.scores + length[:, None, None] * along
+        chances = scores.softmax(dim=1)
         mean = (chances * along).sum(dim=1)
         slope = mean.mean(dim=1) + linear + length * square
         open_ = slope.abs() > target
-        if not bool(open_.any()):
+        if not left or not bool(open_.any()):
             break
         bend = ((chances * along.square()).sum(dim=1) - mean.square()).mean(dim=1) + square
         low, high = torch.where(slope < 0, length, low), torch.where(slope < 0, high, length)
@@ -289,4 +292,4 @@ def _search(state: _State, direction: Weights, along: Table) -> PerColumn:
         fallback = torch.where(high.isinf(), 4 * length, (low + high) / 2)
         inside = (newton > low) & (newton < torch.minimum(high, 10 * length))
         length = torch.where(open_, torch.where(inside, newton, fallback), length)
-    return length
+    return length, scores, chances

@@ -189,7 +189,7 @@ def _measure(
         trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)
         for name in tally.plan.probes:
             outcome = PROBES[name](trial)
-            tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
+            tally.add_outcome(name, layer, round_.split, view.controls, outcome)
     for view in round_.codes:
         bits, converged = code_length(ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
         tally.add_bits(layer, round_.message.query, view.controls, bits)
