@@ -54,7 +54,7 @@ def test_it_is_planned_run_saved_and_reported(
     plan = plan_study(models, [collection], OFF, cache=tmp_path / "cache")
     assert "tokens of 90 queries" in plan.lines()
     assert "tokens" in [step["analysis"] for step in plan.document()["analyses"]]
-    outcome = Runnable(plan).run(lambda *_: None)
+    *_, outcome = Runnable(plan).run(lambda *_: None)
     page = outcome.write(tmp_path / "out").read_text("utf-8")
     assert '<section id="tokens">' in page
     assert "How long are the queries for each tokenizer?" in page

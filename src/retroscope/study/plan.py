@@ -183,7 +183,8 @@ def plan_study(
     for step in steps:
         if step.refused and step.analysis.name in asked:
             raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
-    return StudyPlan(context, renamed, whole, tuple(_after_the_first(steps)))
+    by_phase = sorted(_after_the_first(steps), key=lambda step: step.analysis.phase)
+    return StudyPlan(context, renamed, whole, tuple(by_phase))
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:

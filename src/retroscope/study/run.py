@@ -1,8 +1,8 @@
 """Run a plan: every analysis on every collection; each measurement is stored at once."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from retroscope.study.console import console_text
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.protocols import departures
 from retroscope.study.settings import as_values
-from retroscope.study.study import Study
+from retroscope.study.stored import Place
+from retroscope.study.study import Reported, Study
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 KEPT = "measurements"  # folder of the cache where a stopped study goes on from
@@ -82,14 +83,45 @@ def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
     """
+    *_, study = measure_study(plan, progress)
+    return study
+
+
+def measure_study(plan: StudyPlan, progress: Progress | None = None) -> Iterator[Study]:
+    """Yield the study after every analysis, each a whole study of what is measured by then; the last has them all.
+
+    Raises:
+        AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
+    """
     if _reads_negatives(plan):
         plan.context.negatives()
-    measured: dict[str, list[Measurement]] = {}
-    for step in plan.steps:
-        if step.planned is not None:
-            measured.setdefault(step.analysis.name, []).append(_measured(step, progress))
-    settled = {name: tuple(measurements) for name, measurements in measured.items()}
-    return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
+    steps = [step for step in plan.steps if step.planned is not None]
+    measured: dict[str, tuple[Measurement, ...]] = {}
+    reported: dict[str, Reported] = {}
+    if not steps:
+        yield _study(plan, measured, (), reported, progress)
+    for number, step in enumerate(steps, start=1):
+        name = step.analysis.name
+        measured = {**measured, name: (*measured.get(name, ()), _measured(step, progress))}
+        yield _study(plan, measured, steps[number:], reported, progress)
+
+
+def _study(
+    plan: StudyPlan,
+    measured: Mapping[str, Sequence[Measurement]],
+    pending: Sequence[Step],
+    reported: dict[str, Reported],
+    progress: Progress | None,
+) -> Study:
+    """Return the study of what is measured.
+
+    Args:
+        pending: the steps that are still to be run.
+        reported: what smaller studies of this run reported, which is reused; completed.
+    """
+    waiting = [{"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending]
+    facts = _facts(plan, measured, progress) | {"not_yet_run": waiting}
+    return Study(facts, as_values(plan.settings), measured, reported)
 
 
 def forget(plan: StudyPlan) -> None:
@@ -108,7 +140,7 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
         raise TypeError(f"{step.analysis.name} cannot run: {step.refused}")
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
-    measurement = replace(measurement, collection=step.context.collection.name)
+    measurement = replace(measurement, collection=step.context.collection.name, key=_key(step))
     place.parent.mkdir(parents=True, exist_ok=True)
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
@@ -253,14 +285,35 @@ def _same_vectors(context: Context) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
-    """A finished study and its plan: writes the report, prints text and JSON."""
+    """A study, finished or as far as it got, and its plan: writes the report, prints text and JSON.
+
+    Attributes:
+        written: measurements that this run has already written; the outcomes of one run share it.
+    """
 
     plan: StudyPlan
     study: Study
+    written: set[Place] = field(default_factory=set)
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether every analysis is run."""
+        return self.study.subject.is_finished
 
     def write(self, folder: Path) -> Path:
         """Write the study into a folder and return the path of the page."""
-        return self.study.report(folder)
+        return self.study.report(folder, self.written)
+
+    def news(self) -> str:
+        """Return the first conclusion of the analysis that was run last, or "" where it has none of its own."""
+        steps = [step for step in self.plan.steps if step.planned is not None]
+        last = steps[len(steps) - len(self.study.subject.not_yet_run) - 1] if steps else None
+        if last is None or last.number or last.analysis.name not in self.study.results:
+            return ""
+        section = self.study.report_contents.sections[last.analysis.name]
+        conclusions = (*section.statements, *section.details)
+        first = [s for s in conclusions if s.headline] or conclusions
+        return f"{last.analysis.name}: {first[0].text}" if first else ""
 
     def close(self) -> None:
         """Remove what was kept to go on from after an interruption."""
@@ -289,6 +342,8 @@ class Runnable:
         """Return the plan as JSON-like values."""
         return self.plan.document()
 
-    def run(self, progress: Progress) -> StudyOutcome:
-        """Measure what is planned."""
-        return StudyOutcome(self.plan, run_study(self.plan, progress))
+    def run(self, progress: Progress) -> Iterator[StudyOutcome]:
+        """Measure what is planned; yield the study after every analysis."""
+        written: set[Place] = set()
+        for study in measure_study(self.plan, progress):
+            yield StudyOutcome(self.plan, study, written)
