@@ -13,8 +13,9 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 from retroscope.inputs.settings import StudySettings
+from retroscope.study.outcome import Runnable, StudyOutcome
 from retroscope.study.plan import StudyPlan, plan_study
-from retroscope.study.run import Runnable, StudyOutcome, measure_study, run_study
+from retroscope.study.run import measure_study, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK
 

@@ -105,6 +105,11 @@ class StudyPlan:
         }
 
     @property
+    def reads_negatives(self) -> bool:
+        """Return whether any planned analysis reads the hard negatives of the first collection."""
+        return any(step.planned and step.analysis.reads_negatives for step in self.steps)
+
+    @property
     def refused(self) -> list[Step]:
         """Return the steps that cannot be measured, except those whose input is optional."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]

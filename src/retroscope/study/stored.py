@@ -17,13 +17,17 @@ from retroscope.files import refuse_foreign, whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS, WRITTEN
 
-Measured = Mapping[str, Sequence[Measurement]]
-Place = tuple[str, int]  # an analysis and the number of its collection
+Measurements = Mapping[str, Sequence[Measurement]]
+MeasurementPlace = tuple[str, int]  # an analysis and the number of its collection
 WriteRun = Callable[[Run, Path, str], None]
 
 
 def write_measured(
-    folder: Path, measured: Measured, settings: Mapping[str, Any], write_run: WriteRun, written: set[Place]
+    folder: Path,
+    measured: Measurements,
+    settings: Mapping[str, Any],
+    write_run: WriteRun,
+    written: set[MeasurementPlace],
 ) -> None:
     """Write settings and measurements; another study there is removed, a smaller part of the same one is added to.
 
@@ -49,18 +53,18 @@ def write_measured(
     write_text(folder / SETTINGS, as_yaml(settings))
 
 
-def write_facts(folder: Path, measured: Measured, facts: Mapping[str, Any]) -> None:
+def write_facts(folder: Path, measured: Measurements, facts: Mapping[str, Any]) -> None:
     """Write `study.json`, which names the measurements of the study."""
     counts = {name: len(measurements) for name, measurements in measured.items()}
     write_text(folder / FACTS, as_json({**facts, "measured": counts}))
 
 
-def is_ahead(folder: Path, measured: Measured, settings: Mapping[str, Any]) -> bool:
+def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
     """Return whether the folder holds the same study with more analyses, as an earlier run left it."""
     return _continues(folder, measured, settings) and _places(measured).keys() < _stored_keys(folder).keys()
 
 
-def _continues(folder: Path, measured: Measured, settings: Mapping[str, Any]) -> bool:
+def _continues(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
     """Return whether the folder holds the same study: equal settings, and what both have measured has one key."""
     if not ((folder / FACTS).exists() and (folder / SETTINGS).exists() and from_yaml(folder / SETTINGS) == settings):
         return False
@@ -68,7 +72,7 @@ def _continues(folder: Path, measured: Measured, settings: Mapping[str, Any]) ->
     return all(one.key and one.key == stored[place] for place, one in _places(measured).items() if place in stored)
 
 
-def _stored_keys(folder: Path) -> dict[Place, str]:
+def _stored_keys(folder: Path) -> dict[MeasurementPlace, str]:
     """Map every measurement that `study.json` names to its key; "" where it is gone."""
     counts = read_document(folder / FACTS)["measured"]
     return {(name, n): _stored_key(folder / MEASURED / name / str(n)) for name in counts for n in range(counts[name])}
@@ -78,5 +82,5 @@ def _stored_key(folder: Path) -> str:
     return str(read_document(folder / MEASUREMENT).get("key", "")) if (folder / MEASUREMENT).exists() else ""
 
 
-def _places(measured: Measured) -> dict[Place, Measurement]:
+def _places(measured: Measurements) -> dict[MeasurementPlace, Measurement]:
     return {(name, number): one for name, many in measured.items() for number, one in enumerate(many)}

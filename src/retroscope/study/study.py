@@ -18,7 +18,7 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, PAGE, SETTINGS
 from retroscope.study.report import Report, write_report
-from retroscope.study.stored import Place, is_ahead, write_facts, write_measured
+from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
 from retroscope.typesetting.subject import Pending, Subject
 
 
@@ -167,7 +167,7 @@ class Study:
         self._save_measured(folder, set())
         write_facts(folder, self.measured, self.facts)
 
-    def _save_measured(self, folder: Path, written: set[Place]) -> None:
+    def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
         from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
 
@@ -178,7 +178,7 @@ class Study:
 
         write_measured(folder, self.measured, self.settings, named_run, written)
 
-    def report(self, folder: str | Path, written: set[Place] | None = None) -> Path:
+    def report(self, folder: str | Path, written: set[MeasurementPlace] | None = None) -> Path:
         """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path.
 
         Where analyses are still to be run, tables and figures are left to the end, and a folder that already holds more
