@@ -97,30 +97,25 @@ class Report:
         return {name: clean(value) for name, value in head.items()}
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Path:
     """Write page, tables, figures and summary into `folder` and return the path of the page.
 
-    Of a report that is already there, each part is replaced as a whole; other files stay. Tables and figures are
-    written once the study is finished.
+    Of a report that is already there, each part is replaced as a whole; other files stay.
+
+    Args:
+        page_only: leave out tables and figures, which the page holds, too.
     """
     from retroscope.typesetting.drawing import write_figures  # slow to import, and a terminal shows no figure
 
     page = render(report)
-    if not report.subject.is_finished:
-        _write_documents(report, folder)
-        return write_whole(folder / PAGE, page.encode())
-    large = merge_named([section.large for section in report.sections.values()])
-    write_frames(report.frames(), report.tables, folder / "tables", large)
-    write_figures(report.figures, folder / "figures")
-    _write_documents(report, folder)
-    return write_whole(folder / PAGE, page.encode())
-
-
-def _write_documents(report: Report, folder: Path) -> None:
-    """Write `summary.json` and the files of all sections."""
+    if not page_only:
+        large = merge_named([section.large for section in report.sections.values()])
+        write_frames(report.frames(), report.tables, folder / "tables", large)
+        write_figures(report.figures, folder / "figures")
     write_text(folder / SUMMARY, as_json(report.document()))
     for name, value in merge_named([section.files for section in report.sections.values()]).items():
         write_text(folder / name, as_json(value))
+    return write_whole(folder / PAGE, page.encode())
 
 
 def render(report: Report) -> str:

@@ -194,7 +194,7 @@ class Study:
         if is_ahead(target, self.measured, self.settings):
             return target / PAGE
         self._save_measured(target, set() if written is None else written)
-        page = write_report(self.report_contents, target)
+        page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
         write_facts(target, self.measured, self.facts)
         return page
 
