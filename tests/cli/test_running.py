@@ -38,7 +38,7 @@ class ToyPlan:
     steps: list[str] = field(default_factory=list)
     fails: bool = False
 
-    def prepare(self) -> Plan:
+    def prepare(self, progress: Progress) -> Plan:
         self.steps.append("prepare")
         return self
 
@@ -63,7 +63,11 @@ def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: p
     assert plan.steps == ["prepare", "run", "write", "close"]
     assert written.out == "found: 1\n"
     assert written.err.splitlines() == [
-        "one thing", "another", "statistics, tables and figures ...", f"report: {tmp_path}/new/out/report.html"
+        "loading models and data ...",
+        "one thing",
+        "another",
+        "statistics, tables and figures ...",
+        f"report: {tmp_path}/new/out/report.html",
     ]  # fmt: skip
     assert (tmp_path / "cache").is_dir()
 
@@ -82,7 +86,11 @@ def test_a_dry_run_prints_the_plan_only(tmp_path: Path, capsys: pytest.CaptureFi
     plan = ToyPlan()
     carry_out(plan.prepare, Destination(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=True, as_json=as_json)
     written = capsys.readouterr()
-    assert (plan.steps, written.err, list(tmp_path.iterdir())) == (["prepare"], "", [])
+    assert (plan.steps, written.err, list(tmp_path.iterdir())) == (
+        ["prepare"],
+        "loading models and data ...\n",
+        [],
+    )
     assert json.loads(written.out) == {"things": 2} if as_json else written.out == "one thing\nanother\n"
 
 

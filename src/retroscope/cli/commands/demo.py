@@ -25,8 +25,9 @@ def run(
     without a network.
     """
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.collection.world.files import NEGATIVES_RUN
+    from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.inputs.load import collection_of, pair_of
