@@ -55,4 +55,7 @@ def test_a_notebook_gets_one_line_a_stage(monkeypatch: pytest.MonkeyPatch, capsy
             report("encoding", done, 3)
         report("probing", 1, 2)
     written = capsys.readouterr().err.split("\n")
-    assert [line.rpartition("\r")[2].split(",")[0].strip() for line in written] == ["encoding: 3 of 3", "probing: 1 of 2"]
+    assert [line.rpartition("\r")[2].split(",")[0].strip() for line in written] == [
+        "encoding: 3 of 3",
+        "probing: 1 of 2",
+    ]

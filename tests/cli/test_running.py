@@ -63,7 +63,6 @@ def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: p
     assert plan.steps == ["prepare", "run", "write", "close"]
     assert written.out == "found: 1\n"
     assert written.err.splitlines() == [
-        "loading models and data ...",
         "one thing",
         "another",
         "statistics, tables and figures ...",
@@ -88,7 +87,7 @@ def test_a_dry_run_prints_the_plan_only(tmp_path: Path, capsys: pytest.CaptureFi
     written = capsys.readouterr()
     assert (plan.steps, written.err, list(tmp_path.iterdir())) == (
         ["prepare"],
-        "loading models and data ...\n",
+        "",
         [],
     )
     assert json.loads(written.out) == {"things": 2} if as_json else written.out == "one thing\nanother\n"

@@ -86,7 +86,6 @@ def carry_out(prepare: Callable[[Progress], Plan], place: Destination, *, dry_ru
     """
     if not dry_run:
         place.check()
-    note("loading models and data ...")
     with progress_bars() as progress:
         plan = prepare(progress)
     if dry_run:

@@ -25,6 +25,9 @@ def carry_out_study(
         left_out: analyses that are not measured.
         asked: analyses that the command is for; if one cannot be measured, that is an error.
     """
+    from retroscope.cli.terminal import note
+
+    note("loading models and data ...")  # what is imported next takes seconds
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
@@ -37,7 +40,7 @@ def carry_out_study(
     cache = options.cache or default_cache()
 
     def prepare(progress: "Progress") -> "Plan":
-        from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair  # imports torch, which takes seconds
+        from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
 
         plan = plan_study_of_pair if "before" in values else plan_study_of_model
         return plan(settings, cache, asked, progress)

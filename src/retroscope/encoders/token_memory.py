@@ -21,7 +21,7 @@ from retroscope.files import file_digest, write_whole
 TOKENS = "tokens"  # folder of a cache
 BUDGET = 128 * 2**20  # bytes in memory; what does not fit is saved, or without a folder tokenised again
 OVERHEAD = 200  # bytes of a row in memory besides its token ids
-Rows = dict[bytes, "array[int]"]  # digest of a text -> its token ids
+TokenRows = dict[bytes, "array[int]"]  # digest of a text -> its token ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class TokenMemory:
     def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
         """Begin with what a folder holds; None keeps nothing from one run to the next."""
         self._folder = folder
-        self._rows: dict[bytes, Rows] = {}
+        self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}
         self._lasting: set[bytes] = set()
         self._budget, self._left = budget, budget

@@ -63,8 +63,7 @@ def compare(
         also: further collections, of other kinds of text.
         trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
         cache: folder of the vector stores; by default the user's cache folder. A stopped study goes on from it.
-        progress: called with (what, done, total); by default bars are shown in a terminal and a notebook, with True
-            everywhere, with False nowhere.
+        progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
         EncoderError: if the two have different numbers of layers, so that no layer can be paired.
@@ -79,9 +78,6 @@ def compare(
 
 def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
     """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read.
-
-    Args:
-        progress: as in `compare`.
 
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.

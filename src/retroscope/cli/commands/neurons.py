@@ -191,7 +191,7 @@ def run(
     )
 
     def prepare(progress: "Progress") -> "Plan":
-        from retroscope.cli.plans_of_texts import plan_neurons_of_texts  # imports torch, which takes seconds
+        from retroscope.cli.plans_of_texts import plan_neurons_of_texts
 
         return plan_neurons_of_texts(settings, texts, cache)
 
