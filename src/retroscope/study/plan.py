@@ -109,6 +109,11 @@ class StudyPlan:
         }
 
     @property
+    def reads_negatives(self) -> bool:
+        """Return whether any planned analysis reads the hard negatives of the first collection."""
+        return any(step.planned and step.analysis.reads_negatives for step in self.steps)
+
+    @property
     def refused(self) -> list[Step]:
         """Return the steps that cannot be measured, except those whose input is optional."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
@@ -190,7 +195,7 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
     for step in steps:
         if step.refused and step.analysis.name in asked:
             raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
-    final = tuple(_after_the_first(steps))
+    final = tuple(sorted(_after_the_first(steps), key=lambda step: step.analysis.phase))
     planned = [step for step in final if step.planned]
     contexts: list[Context] = []
     if any(step.analysis.reads_vectors for step in planned):
@@ -200,8 +205,9 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
 
 
 def measured_analyses(settings: StudySettings) -> list[Analysis]:
-    """Return the analyses that measure and are not left out."""
-    return [one for one in analyses().values() if one.instrument is not None and settings_of(settings, one) is not None]
+    """Return the analyses that measure and are not left out, in the order in which they do."""
+    measuring = [one for one in analyses().values() if one.instrument is not None]
+    return sorted((one for one in measuring if settings_of(settings, one) is not None), key=lambda one: one.phase)
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
