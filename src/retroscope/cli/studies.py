@@ -1,8 +1,13 @@
 """Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues
+
+if TYPE_CHECKING:
+    from retroscope.cli.running import Plan
+    from retroscope.progress import Progress
 
 
 def carry_out_study(
@@ -20,7 +25,9 @@ def carry_out_study(
         left_out: analyses that are not measured.
         asked: analyses that the command is for; if one cannot be measured, that is an error.
     """
-    from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
+    from retroscope.cli.terminal import note
+
+    note("loading models and data ...")  # what is imported next takes seconds
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
@@ -31,9 +38,15 @@ def carry_out_study(
     if output.out is not None and not (output.overwrite or output.dry_run):
         refuse_other(output.out, settings)
     cache = options.cache or default_cache()
-    prepare = plan_study_of_pair if "before" in values else plan_study_of_model
+
+    def prepare(progress: "Progress") -> "Plan":
+        from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
+
+        plan = plan_study_of_pair if "before" in values else plan_study_of_model
+        return plan(settings, cache, asked, progress)
+
     carry_out(
-        lambda: prepare(settings, cache, asked),
+        prepare,
         Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,
