@@ -78,14 +78,21 @@ class ProbeTally:
         tested = np.concatenate([split.test.query for split in self.plan.splits])
         return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
 
-    def add_outcome(self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome) -> None:
+    def add_outcome(
+        self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
+    ) -> None:
         """Add the outcome of one probe and layer under one split; `controls` label its first axis."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
         seed = self._places["seed"][split.seed]
         for at, control in enumerate(controls):
-            cell = self._places["probe"][probe], self._places["control"][control], slice(None), self._places["layer"][layer]
+            cell = (
+                self._places["probe"][probe],
+                self._places["control"][control],
+                slice(None),
+                self._places["layer"][layer],
+            )
             self.credit.values[:, *cell] += sums[:, at]
             self.by_seed.values[seed, *cell] = means[at]
             for name, table in self.fits.items():
