@@ -24,7 +24,7 @@ from torch import Tensor
 MEMORY = 8  # pairs of steps and gradient changes kept
 SLOPE_LEFT = 0.8  # the line search ends once the slope has fallen to this share (or its negative)
 SEARCHES = 12
-LEAST_SHIFT = 10  # rounding errors of the Hessian's trace: the preconditioner adds at least that, to have a factor
+LEAST_SHIFT = 10  # rounding errors of the Hessian's trace: added at least, so that the Cholesky factor exists
 FeatureWeights = Float[Tensor, "feature column"]
 PerColumn = Float[Tensor, "column"]
 CandidateScores = Float[Tensor, "choice candidate column"]
@@ -248,7 +248,7 @@ def _pair(before: _State, after: _State) -> _Pair:
 def _inverse_hessian(state: _State, memory: list[_Pair]) -> Weights:
     """Return the L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4).
 
-    The preconditioner is linear: what it makes of every gradient is combined, and nothing is solved again.
+    The preconditioner is linear. So it is applied to each new gradient once, and the results are combined here.
     """
     vector, newton, shares = state.gradient, state.newton, []
     for pair in reversed(memory):
