@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues
 
 
@@ -20,6 +21,7 @@ def carry_out_study(
         left_out: analyses that are not measured.
         asked: analyses that the command is for; if one cannot be measured, that is an error.
     """
+    load_libraries()
     from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
