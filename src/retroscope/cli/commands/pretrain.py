@@ -111,7 +111,8 @@ def run(
 
     load_libraries()
     from retroscope.cli.resolve import resolve_as
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.terminal import emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.study.training.pretraining import (
         PretrainStudySettings,
         describe_pretraining,
