@@ -50,7 +50,7 @@ def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape
     The bits of a float32, read as an integer, sort as the float does; those of a negative one need their magnitude flipped.
     """
     bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
-    return (_flipped(bits) << HALF) | (LOW - places)
+    return np.asarray((_flipped(bits) << HALF) | (LOW - places))
 
 
 def scores_of(keys: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -184,6 +184,11 @@ def plan_study(
     return plan
 
 
+def replanned(plan: StudyPlan, settings: StudySettings, asked: Sequence[str] = ()) -> StudyPlan:
+    """Plan the same models and collections with other settings of the analyses; no text is tokenised again."""
+    return _plan(replace(plan.context, settings=complete(settings)).told(None), plan.collections, asked)
+
+
 def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence[str]) -> StudyPlan:
     """Plan every analysis on every collection, and the encoding of the texts that they read."""
     steps = [

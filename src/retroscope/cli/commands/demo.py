@@ -7,6 +7,7 @@ from typing import Annotated
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope demo"
@@ -24,6 +25,7 @@ def run(
     They were trained on invented people, so it is known what each of them read. All of compare, in about a minute and
     without a network.
     """
+    load_libraries()
     from retroscope import documents
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
