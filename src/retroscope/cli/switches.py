@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from typing import Annotated, ClassVar
 
-from retroscope.analyses import analyses
+from retroscope.analyses import analyses, refuse_option_names
 from retroscope.analyses.analysis import Analysis
 from retroscope.cli.defaults import option
+from retroscope.cli.groups import spellings
 from retroscope.errors import SettingsError
 
 PREFIX = "no_"
@@ -24,8 +25,16 @@ class SwitchedOff:
         return tuple(one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name))
 
 
-def switches() -> type[SwitchedOff]:
-    """Return the group of options `--no-NAME`; analyses of other packages have theirs, too."""
+def switches(*groups: type) -> type[SwitchedOff]:
+    """Return the group of options `--no-NAME`; analyses of other packages have theirs, too.
+
+    Args:
+        groups: the other options of the command.
+
+    Raises:
+        SettingsError: if another package calls an analysis like one of these.
+    """
+    refuse_option_names({name for group in groups for name in spellings(group)})
     options = [
         (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
         for name, analysis in _optional().items()

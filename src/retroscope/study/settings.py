@@ -32,9 +32,6 @@ def check(settings: StudySettings) -> None:
     for name in settings.analyses:
         if name not in known:
             raise unknown_setting(name, "settings", known)
-    taken = sorted(set(SHARED) & set(known))
-    if taken:
-        raise SettingsError(f"the name {taken[0]!r} is both an analysis's and a setting's", fix="rename the analysis")
     for analysis in known.values():
         settings_of(settings, analysis)
 

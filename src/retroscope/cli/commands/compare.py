@@ -72,7 +72,10 @@ class StudyOptions:
         }
 
 
-@flat(left_out=switches())
+GROUPS = (o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.ProbeOptions, o.RunOptions, o.ReportOptions)
+
+
+@flat(left_out=switches(*GROUPS))
 def run(
     pair: o.Pair,
     data: o.DataOptions,
