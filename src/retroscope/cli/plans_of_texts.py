@@ -21,7 +21,7 @@ class NeuronOutcome:
 
     def write(self, folder: Path) -> Path:
         """Write report, tables, figures and the aggregates of every neuron."""
-        return self.study.report(folder)
+        return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def document(self) -> Document:
         """Return what `neurons --json` prints."""

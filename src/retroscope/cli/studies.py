@@ -25,11 +25,11 @@ def carry_out_study(
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
-    from retroscope.study.settings import refuse_other
+    from retroscope.study.settings import refuse_other_settings
 
     settings = resolve(values, options.settings, options.assignments, left_out=left_out)
     if output.out is not None and not (output.overwrite or output.dry_run):
-        refuse_other(output.out, settings)
+        refuse_other_settings(output.out, settings)
     cache = options.cache or default_cache()
     prepare = plan_study_of_pair if "before" in values else plan_study_of_model
     carry_out(

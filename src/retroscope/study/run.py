@@ -260,7 +260,7 @@ class StudyOutcome:
 
     def write(self, folder: Path) -> Path:
         """Write the study into a folder and return the path of the page."""
-        return self.study.report(folder)
+        return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def close(self) -> None:
         """Remove what was kept to go on from after an interruption."""

@@ -12,11 +12,12 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.files import refuse_foreign, whole_folder
+from retroscope.files import whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS
+from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
 from retroscope.study.report import Report, write_report
 from retroscope.typesetting.subject import Subject
 
@@ -109,12 +110,13 @@ class Study:
         if result is not None:
             reported[name] = (result, reporter.report(result, reading))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write what `load_study` reads; `study.json` last, so that its presence means a finished study.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
         """
+        self._refuse_replacing(folder, overwrite)
         self._save_measured(folder)
         self._finish(folder)
 
@@ -127,7 +129,6 @@ class Study:
         def named_run(run: Run, path: Path, side: str) -> None:
             write_run(run, path, names.get(side, side))
 
-        refuse_foreign(folder / MEASURED)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FACTS).unlink(missing_ok=True)
         with whole_folder(folder / MEASURED) as measured:
@@ -141,9 +142,23 @@ class Study:
         kept = {name: len(measurements) for name, measurements in self.measured.items()}
         write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))
 
-    def report(self, folder: str | Path) -> Path:
-        """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path."""
+    def _refuse_replacing(self, folder: Path, overwrite: bool) -> None:
+        refuse_foreign_files(folder)
+        if not overwrite:
+            refuse_other_study(folder, self.settings, self.facts)
+
+    def report(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path.
+
+        Args:
+            folder: to write to; of this study, what was written there before is replaced.
+            overwrite: replace another finished study, too.
+
+        Raises:
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+        """
         target = Path(folder)
+        self._refuse_replacing(target, overwrite)
         self._save_measured(target)
         page = write_report(self.report_contents, target)
         self._finish(target)
