@@ -24,8 +24,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, CollectionError, EncoderError
 from retroscope.inputs.choices import choices_of
-from retroscope.inputs.load import compared_like
-from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.pairing import compared_like, recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.study.run import KEPT, compare
@@ -503,16 +502,26 @@ def test_the_family_of_the_published_protocol_is_the_layers(study: Study) -> Non
     assert len(published.method["family_sizes"]) == len(sizes) * len(study["probes"].effect.method["family_sizes"])
 
 
-def test_a_similarity_that_is_not_the_backbones_own_is_said(
+def test_the_backbone_takes_the_similarity_of_the_retriever(
     backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
 ) -> None:
+    """It does so through every door, and the report says so."""
+    dotted = replace(retriever, similarity="dot")
+    study = compare(backbone, dotted, collection, LEAST, cache=cache)
+    assert study.facts["models"]["before"]["similarity"] == "dot"
+    assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
+
+
+def test_a_similarity_that_the_user_gave_stays(backbone: Retriever, retriever: Retriever) -> None:
     assert compared_like(backbone, retriever) is backbone
     dotted = replace(retriever, similarity="dot")
     borrowed = compared_like(backbone, dotted)
-    assert borrowed.similarity == "dot"
+    assert (borrowed.similarity, borrowed.own_similarity) == ("dot", "cosine")
     assert borrowed.query.fingerprint == backbone.query.fingerprint
-    study = compare(borrowed, dotted, collection, LEAST, cache=cache)
-    assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
+    back = compared_like(borrowed, retriever)
+    assert (back.similarity, back.own_similarity) == ("cosine", None)
+    given = replace(backbone, similarity_source="user")
+    assert compared_like(given, dotted) is given
 
 
 def renamed(collection: Collection, name: str) -> Collection:

@@ -16,7 +16,7 @@ from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
-from retroscope.inputs.pairing import check_pair, distinct_names
+from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.plan_text import MIB, collection_document, collection_lines, tower_lines
@@ -225,7 +225,7 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
     check_pair(models[BEFORE], models[AFTER])
     for training in trainings:
         check_pair(models[AFTER], training)
-    before, after = models.values()
+    before, after = compared_like(models[BEFORE], models[AFTER]), models[AFTER]
     if before.name == after.name:
         before, after = replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")
     return {BEFORE: before, AFTER: after}
