@@ -9,7 +9,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.neurons.attribute import plan_on_collection
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.attribution.plan import AttributionPlan, facts
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
@@ -63,7 +63,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
 
 
 def _of_a_few(
-    retriever: Retriever, collection: Collection, attribution_settings: NeuronSettings, protocol: str
+    retriever: Retriever, collection: Collection, attribution_settings: AttributionSettings, protocol: str
 ) -> AttributionPlan:
     """Return the plan of a few examples.
 

@@ -14,7 +14,7 @@ from retroscope.cli.values import comma_separated, given, in_bytes, model_values
 from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
-ATTRIBUTION = "attribution.settings:NeuronSettings"
+ATTRIBUTION = "attribution.settings:AttributionSettings"
 OF_TEXTS = {"neurons.attribution.limit": 0, "neurons.attribution.target": "norm"}  # a file of texts has no queries
 ABLATION = "analyses.neurons.settings:AblationSettings"
 
