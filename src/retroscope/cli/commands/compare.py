@@ -7,7 +7,7 @@ from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
-from retroscope.cli.switches import SwitchedOff, refuse_options_of, switches
+from retroscope.cli.switches import SwitchedOff, switches
 from retroscope.cli.values import given, measures, model_values
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
@@ -91,5 +91,4 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     values = study.values(pair, models) | data.values() | probes.values()
-    refuse_options_of(left_out, values)
-    carry_out_study(values, left_out.names, options, output)
+    carry_out_study(values, left_out.options, options, output)
