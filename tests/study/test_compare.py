@@ -27,7 +27,8 @@ from retroscope.inputs.choices import choices_of
 from retroscope.inputs.pairing import compared_like, recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.run import KEPT, compare
+from retroscope.study.plan import plan_study
+from retroscope.study.run import KEPT, compare, run_study
 from retroscope.study.settings import as_values
 from retroscope.study.study import Study, load_study
 from retroscope.surgery.transplant import OUTSIDE
@@ -328,6 +329,9 @@ def test_the_same_model_twice_is_said(backbone: Retriever, collection: Collectio
     difference = same.summary()["analyses"]["retrieval"][0]["measures"]["RR@10"]["difference"]
     assert (difference["mean"], difference["wins"], difference["losses"]) == (0, 0, 0)
     assert difference["p"] == 1
+    captions = [table.caption for table in same.report_contents.tables.values()]
+    assert any("backbone (before) and backbone (after)" in caption for caption in captions)
+    assert not any("(before) (before)" in caption for caption in captions)
 
 
 def test_different_models_are_not_called_the_same(study: Study) -> None:
@@ -563,6 +567,24 @@ def test_every_analysis_that_says_so_is_measured_on_each_collection(elsewhere: S
     for name in several:
         document = elsewhere.summary()["analyses"][name]
         assert [one["collection"] for one in document] == names, name
+
+
+def test_plan_and_progress_name_the_collection(
+    backbone: Retriever, retriever: Retriever, collection: Collection, drifted: StudySettings, tmp_path: Path
+) -> None:
+    collections = [collection, few(renamed(collection, "other"), 60)]
+    settings = but(replace(drifted, random_weights=False), representations=None, layers=None)
+    plan = plan_study({"before": backbone, "after": retriever}, collections, settings, cache=tmp_path)
+    planned = [line for line in plan.lines() if "transplants: " in line]
+    assert [line.partition(": transplants: ")[0] for line in planned] == [collection.name, "other"]
+    reported = set()
+    run_study(plan, lambda what, done, total: reported.add(what))
+    assert {"transplants: passage texts", "other: transplants: passage texts"} <= reported
+    again = plan.context.on(collections[1], first=False).told(lambda what, done, total: reported.add(what))
+    inside = again.stages("backbone").inside("retrieval by layer")
+    assert inside is not None
+    inside(1, 1)
+    assert "other: backbone: retrieval by layer" in reported
 
 
 def test_the_same_texts_again_give_the_same_numbers(elsewhere: Study) -> None:

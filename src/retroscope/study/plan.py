@@ -21,7 +21,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.plan_text import MIB, collection_document, collection_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
-from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +118,18 @@ class StudyPlan:
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
-        lines += [line for step in self.steps if step.planned for line in step.planned.lines]
+        lines += [f"{self._on(step)}{line}" for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         lines.append(
             f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
             "this excludes the times listed above, search, probing and statistics"
         )
         return lines
+
+    def _on(self, step: Step) -> str:
+        """Return what names the collection of a step where it is measured on several."""
+        several = len(self.collections) > 1 and step.analysis.every_collection
+        return f"{step.context.collection.name}: " if several else ""
 
 
 def plan_study(
@@ -227,7 +232,7 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
         check_pair(models[AFTER], training)
     before, after = compared_like(models[BEFORE], models[AFTER]), models[AFTER]
     if before.name == after.name:
-        before, after = replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")
+        before, after = (replace(m, name=with_side(m.name, side)) for side, m in ((BEFORE, before), (AFTER, after)))
     return {BEFORE: before, AFTER: after}
 
 
