@@ -19,6 +19,7 @@ class Planned:
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the same as JSON-like values.
         towers: texts that are encoded for this analysis alone, as `Context.tower_document` gives them.
+        random_weights: models whose copies with random weights it reads, where the settings allow that control.
         work: what `Instrument.measure` consumes, so that nothing is computed twice.
     """
 
@@ -26,6 +27,7 @@ class Planned:
     seconds: float = 0.0
     document: Mapping[str, Any] = field(default_factory=dict)
     towers: tuple[Mapping[str, Any], ...] = ()
+    random_weights: tuple[str, ...] = ()
     work: Any = None
 
 

@@ -1,6 +1,6 @@
 """StudyPlan: all steps of a study, with sizes and times, before they run; the run executes this plan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +74,7 @@ class StudyPlan:
         shared = [
             tower_document(role, tower) | {"collection": context.collection.name}
             for context in self._contexts()
-            for role, retriever in _encoded(context).items()
+            for role, retriever in self._encoded(context).items()
             for tower in context.towers(retriever)
         ]
         own = [tower for step in self.steps if step.planned for tower in step.planned.towers]
@@ -86,6 +86,12 @@ class StudyPlan:
             return []
         first = self.context
         return [first, *(first.on(other, first=False) for other in self.collections[1:])]
+
+    def _encoded(self, context: Context) -> dict[str, Retriever]:
+        """Map roles to the retrievers whose vectors of a collection are computed; equal copies are one."""
+        planned = [step.planned for step in self.steps if step.planned and step.reads(context)]
+        sides = dict.fromkeys(side for one in planned for side in one.random_weights)
+        return (_named(context) if context.first else dict(context.models)) | dict(_copies(context, sides))
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON-like values: recipes, texts, bytes and seconds, and all settings."""
@@ -258,17 +264,10 @@ def _named(context: Context) -> dict[str, Retriever]:
     return {**context.models, **others}
 
 
-def _encoded(context: Context) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose vectors are computed; equal copies are one."""
-    if not context.first:
-        return dict(context.models)
-    return _named(context) | dict(_copies(context))
-
-
-def _copies(context: Context) -> Iterator[tuple[str, Retriever]]:
-    """Return the distinct copies with random weights, by role."""
+def _copies(context: Context, sides: Iterable[str]) -> Iterator[tuple[str, Retriever]]:
+    """Return the distinct copies of these models with random weights, by role."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
-    for role in context.models:
+    for role in sides:
         copy = context.with_random_weights(role)
         if copy is not None:
             copies.setdefault((copy.query.fingerprint, copy.passage.fingerprint), (role, copy))

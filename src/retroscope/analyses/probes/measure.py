@@ -52,7 +52,8 @@ def plan(context: Context, settings: ProbeSettings) -> Planned:
     settings = _with_controls(context, settings)
     choices = choices_of(context.negatives(), settings, context.settings.protocol)
     check_splits(choices, context.collection.query_texts, settings)
-    return Planned(work=choices)
+    random = RANDOM_WEIGHTS in settings.chosen_controls
+    return Planned(work=choices, random_weights=tuple(context.models) if random else ())
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:

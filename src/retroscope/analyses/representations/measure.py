@@ -35,7 +35,7 @@ def refusal(context: Context, settings: DriftSettings) -> str:
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
     """Return an empty plan: the vectors are planned for all analyses, and comparing them is fast."""
-    return Planned()
+    return Planned(random_weights=("before",) if context.first else ())
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
