@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.context import Context
     from retroscope.analyses.measurement import Measurement
     from retroscope.analyses.section import Reading, Section
+    from retroscope.encoders.encoder import Retriever
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,14 @@ class Instrument:
             A user's mistake is raised instead.
         plan: (context, settings) -> what it takes.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
+        as_measured: (context, model) -> the model under the recipe that it is measured with, None where that is its
+            own. A study of this analysis alone describes its models so.
     """
 
     refusal: Callable[["Context", Any], str]
     plan: Callable[["Context", Any], Planned]
     measure: Callable[["Context", Any, Planned], "Measurement"]
+    as_measured: "Callable[[Context, Retriever], Retriever] | None" = None
 
 
 @dataclass(frozen=True)
