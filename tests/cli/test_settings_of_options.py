@@ -8,7 +8,7 @@ import pytest
 from command_line import Cli
 
 from retroscope.analyses import analyses
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions
+from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SizeOptions
 
 CAN_BE_LEFT_OUT = [name for name, one in analyses().items() if not (one.required or one.optional_input)]
 PAIR = "compare B A --data beir:x --out o"
@@ -29,10 +29,11 @@ class Taken:
         options: RunOptions,
         output: OutputOptions | ReportOptions,
         asked: tuple[str, ...] = (),
+        size: SizeOptions | None = None,
     ) -> None:
         self.values = {name: value for name, value in values.items() if value not in (None, {})}
         self.left_out, self.asked = tuple(left_out), asked
-        self.options, self.output = options, output
+        self.options, self.output, self.size = options, output, size
 
 
 @pytest.fixture

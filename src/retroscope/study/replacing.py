@@ -1,4 +1,4 @@
-"""What a study never replaces: files that no study wrote, and another finished study. No torch."""
+"""What a study never replaces: files that no study wrote, and another study. No torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ def refuse_foreign_files(folder: Path) -> None:
 
 
 def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Refuse to replace a finished study of other models, collections or settings.
+    """Refuse to replace a study of other models, collections or settings.
 
     Args:
         folder: that a study is to be written to.
@@ -57,7 +57,7 @@ def replaced(folder: Path, what: str) -> SettingsError:
     """Return the error for a folder whose study would be replaced; `what` tells that study from the new one."""
     title = read_document(folder / FACTS)["title"]
     return SettingsError(
-        f"this folder holds a finished study with {what} ({title})",
+        f"this folder holds a study with {what} ({title})",
         where=str(folder),
         fix="name another folder, or overwrite it (--overwrite, overwrite=True)",
     )

@@ -97,7 +97,7 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
 
 
 def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
-    """Refuse to replace a finished study with other settings; the same one may be made again.
+    """Refuse to replace a study with other settings; the same one may be made again, or go on.
 
     Raises:
         SettingsError: if `folder` holds one.

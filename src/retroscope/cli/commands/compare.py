@@ -72,7 +72,9 @@ class StudyOptions:
         }
 
 
-GROUPS = (o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.ProbeOptions, o.RunOptions, o.ReportOptions)
+GROUPS = (
+    o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, o.RunOptions, o.ReportOptions
+)  # fmt: skip
 
 
 @flat(left_out=switches(*GROUPS))
@@ -81,6 +83,7 @@ def run(
     data: o.DataOptions,
     models: o.ModelOptions,
     study: StudyOptions,
+    size: o.SizeOptions,
     probes: o.ProbeOptions,
     left_out: SwitchedOff,
     options: o.RunOptions,
@@ -91,4 +94,4 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     values = study.values(pair, models) | data.values() | probes.values()
-    carry_out_study(values, left_out.options, options, output)
+    carry_out_study(values, left_out.options, options, output, size=size)

@@ -1,0 +1,44 @@
+"""The retrievers whose vectors a study makes: models, further trainings, and copies with random weights."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from retroscope.analyses.context import Context
+from retroscope.encoders.encoder import Retriever
+
+
+def encoded_towers(context: Context, random_weights: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the facts of every tower whose texts of a collection are encoded for all analyses, each once.
+
+    Args:
+        context: of the collection.
+        random_weights: models whose copies with random weights are read.
+    """
+    return [
+        context.tower_document(role, tower)
+        for role, retriever in encoded_retrievers(context, random_weights).items()
+        for tower in context.towers(retriever)
+    ]
+
+
+def named_retrievers(context: Context) -> dict[str, Retriever]:
+    """Map roles to models, further trainings included."""
+    others = {f"training {number}": one for number, one in enumerate(context.trainings, start=2)}
+    return {**context.models, **others}
+
+
+def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
+    """Map roles to the retrievers whose vectors are computed; equal copies are one."""
+    models = named_retrievers(context) if context.first else dict(context.models)
+    return models | dict(_copies(context, random_weights))
+
+
+def _copies(context: Context, models: Sequence[str]) -> Iterator[tuple[str, Retriever]]:
+    """Return the distinct copies of these models with random weights, by role."""
+    copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
+    for role in models:
+        copy = context.with_random_weights(role)
+        if copy is not None:
+            copies.setdefault((copy.query.fingerprint, copy.passage.fingerprint), (role, copy))
+    for role, copy in copies.values():
+        yield "random weights" if len(copies) == 1 else f"random weights of {role}", copy
