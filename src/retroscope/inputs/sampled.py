@@ -15,6 +15,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import Passage
 
 ENOUGH = 50  # queries drawn whatever their judged passages take; with fewer there is little to test
+HARD = 1.0  # passages that compete, for each judged passage
 STRATA = 25  # of queries by their number of judged passages: of the first `ENOUGH`, two of each
 Ranked = Mapping[str, Sequence[str]]  # query id -> passage ids, best first
 
@@ -25,7 +26,13 @@ def is_sampled(collection: Collection, passages: int) -> bool:
 
 
 def sampled(
-    collection: Collection, queries: Sequence[str], passages: int, seed: int, rankings: Sequence[Ranked] = ()
+    collection: Collection,
+    queries: Sequence[str],
+    passages: int,
+    seed: int,
+    rankings: Sequence[Ranked] = (),
+    *,
+    hard: float = HARD,
 ) -> Collection:
     """Return these queries and the whole corpus where it is no larger than `passages`, else a sample of both.
 
@@ -49,10 +56,10 @@ def sampled(
     drawn = _Sample(collection, rankings, rng)
     for query in order[:ENOUGH]:
         drawn.add(query)
-    limit = max(passages, len(drawn.judged) + passages // 2)
+    limit = max(passages, len(drawn.judged) + int(passages * hard / (1 + hard)))
     for query in order[ENOUGH:]:
         new = len({*collection.qrels[query]} - drawn.judged)
-        drawn.fill(min(limit, 2 * len(drawn.judged) + new))  # half is for passages that compete
+        drawn.fill(min(limit, len(drawn.judged) + new + int(hard * len(drawn.judged))))
         if len(drawn.passages | {*collection.qrels[query]}) > limit:
             break  # not filled up: a larger sample draws this query next
         drawn.add(query)

@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.texts import a_few, seconds_each, texts_of
-from retroscope.surgery.hybrids import Wanted, encodings
+from retroscope.surgery.ownership import Wanted, encodings
 from retroscope.surgery.transplant import RANDOM, named, sweep
 from retroscope.typesetting.subject import AFTER, BEFORE
 
