@@ -2,21 +2,21 @@
 
     python benchmarks/pools.py --before BACKBONE --after RETRIEVER --data SPEC --cache DIR [--pooling mean]
 
-A few hybrids encode the whole corpus once (kept in DIR); every sample is then a choice among their vectors. A sample is
-made by `inputs.sampled`: judged passages of as many queries as fit, and for each of them `hard` passages that compete,
-from the rankings of both intact models and of BM25. A row is a size and a `hard`, averaged over seeds and hybrids:
+A few hybrids encode the whole corpus once (kept in DIR); every sample is then a choice among their vectors. A sample
+(`inputs.sampled`) has all judged passages of its queries, and for each of them `hard` passages that compete, from the
+rankings of both intact models and of BM25. A row is a number of queries and a `hard`, averaged over seeds and hybrids:
 
-    width       half-width of the paired 95 % interval, against the reference sample of the same seed
-    relative    half-width in parts of the effect, against the same: a sample with few competitors has small effects,
+    width       half-width of the paired 95 % interval of an effect, against the most competitors, with the same queries
+    relative    the same, in parts of the effect of all weights: a sample with few competitors can have small effects,
                 and small widths with them, so that a narrow interval alone is no gain
-    effect      against the whole corpus, of the same queries
-    share       largest error of a place's share of the total effect, against the whole corpus and all queries
+    effect      of all weights, against the whole corpus with the same queries
+    share       largest error of a place's share of the effect of all weights, against the whole corpus and all queries
+    today       half-width in parts of the effect of all weights, against the sample before: 1,000 passages, half judged
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,9 @@ from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 
 RESTORED, GRAFTED = "none,block:2,block:4,block:6,ffn_out", "none,bottom:4,block:5"
-SIZES = (200, 300, 400, 600, 1000)
-HARDS = (0.1, 0.25, 0.5, 1.0, 2.0)
-REFERENCE = (1000, 1.0)
+QUERIES = (60, 120, 250, 500)
+HARDS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+BEFORE = (1000, 1.0)  # passages and competitors of the sample before
 TOP = 10
 Effects = dict[str, np.ndarray]  # hybrid -> its effect on each query
 
@@ -97,18 +97,26 @@ def main() -> None:
     material = _material(args)
     collection = material.collection
     everywhere = material.effects(sampled(collection, collection.judged_queries, 0, 0), args.measure)
-    drawn = {}
-    for size, hard, seed in product((s for s in SIZES if s < len(collection.passages)), HARDS, range(args.seeds)):
-        pool = sampled(collection, collection.judged_queries, size, seed, material.rankings, hard=hard)
-        drawn[size, hard, seed] = (pool, material.effects(pool, args.measure))
-    rows = [
-        {"size": size, "hard": hard, **_row(pool, effects, drawn[*REFERENCE, seed][1], everywhere, collection)}
-        for (size, hard, seed), (pool, effects) in drawn.items()
-    ]
-    table = pd.DataFrame(rows).groupby(["size", "hard"], as_index=False).mean()
+    rows = []
+    for seed in range(args.seeds):
+        before = material.effects(drawn(material, None, *BEFORE, seed), args.measure)
+        for n in [n for n in QUERIES if n <= len(collection.judged_queries)]:
+            pools = {hard: drawn(material, n, len(collection.passages) - 1, hard, seed) for hard in HARDS}
+            effects = {hard: material.effects(pool, args.measure) for hard, pool in pools.items()}
+            for hard, pool in pools.items():
+                against = (effects[HARDS[-1]], everywhere, before)
+                rows.append({"queries": n, "hard": hard, **_row(collection, pool, effects[hard], against)})
+    table = pd.DataFrame(rows).groupby(["queries", "hard"], as_index=False).mean()
     print(f"{material.pair[0].name} -> {material.pair[1].name} on {collection.name}, {args.measure}")
     print("whole corpus: " + ", ".join(f"{n} {e.mean():+.4f} +- {width(e):.4f}" for n, e in everywhere.items()))
     print(table.round(3).to_string(index=False))
+
+
+def drawn(material: Material, queries: int | None, passages: int, hard: float, seed: int) -> Collection:
+    """Return a sample of some queries, drawn at random (None: of all that fit)."""
+    judged = material.collection.judged_queries
+    some = judged if queries is None else np.random.default_rng(seed).choice(judged, queries, replace=False).tolist()
+    return sampled(material.collection, some, passages, seed, material.rankings, hard=hard)
 
 
 def width(effect: np.ndarray) -> float:
@@ -117,23 +125,25 @@ def width(effect: np.ndarray) -> float:
 
 
 def _row(
-    pool: Collection, effects: Effects, reference: Effects, everywhere: Effects, collection: Collection
+    collection: Collection, pool: Collection, effects: Effects, against: tuple[Effects, Effects, Effects]
 ) -> dict[str, float]:
+    most, everywhere, before = against
     place = {query: at for at, query in enumerate(collection.judged_queries)}
     rows = [place[query] for query in pool.judged_queries]
-    widths = {n: width(e) / width(reference[n]) for n, e in effects.items()}
-    relative = {n: widths[n] * abs(reference[n].mean() / e.mean()) for n, e in effects.items()}
-    ratio = {n: e.mean() / everywhere[n][rows].mean() for n, e in effects.items()}
-    shares = [abs(_share(effects, name) - _share(everywhere, name)) for name in effects]
     return {
         "passages": len(pool.passages),
-        "queries": len(rows),
-        "width": float(np.mean([*widths.values()])),
-        "relative": float(np.mean([*relative.values()])),
-        "all": relative["all"],
-        "effect": ratio["all"],
-        "share": max(shares),
+        "width": float(np.mean([width(e) / width(most[n]) for n, e in effects.items()])),
+        "relative": _relative(effects, most),
+        "effect": float(effects["all"].mean() / everywhere["all"][rows].mean()),
+        "share": max(abs(_share(effects, name) - _share(everywhere, name)) for name in effects),
+        "today": _relative(effects, before),
     }
+
+
+def _relative(effects: Effects, reference: Effects) -> float:
+    """Return the mean ratio of half-widths, each in parts of the effect of all weights."""
+    whole, other = (abs(float(one["all"].mean())) for one in (effects, reference))
+    return float(np.mean([width(e) / whole / (width(reference[n]) / other) for n, e in effects.items()]))
 
 
 def _share(effects: Effects, name: str) -> float:
