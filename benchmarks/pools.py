@@ -132,7 +132,7 @@ def _row(
     rows = [place[query] for query in pool.judged_queries]
     return {
         "passages": len(pool.passages),
-        "width": float(np.mean([width(e) / width(most[n]) for n, e in effects.items()])),
+        "width": _ratio(effects, most),
         "relative": _relative(effects, most),
         "effect": float(effects["all"].mean() / everywhere["all"][rows].mean()),
         "share": max(abs(_share(effects, name) - _share(everywhere, name)) for name in effects),
@@ -143,7 +143,12 @@ def _row(
 def _relative(effects: Effects, reference: Effects) -> float:
     """Return the mean ratio of half-widths, each in parts of the effect of all weights."""
     whole, other = (abs(float(one["all"].mean())) for one in (effects, reference))
-    return float(np.mean([width(e) / whole / (width(reference[n]) / other) for n, e in effects.items()]))
+    return _ratio(effects, reference) * other / whole
+
+
+def _ratio(effects: Effects, reference: Effects) -> float:
+    """Return the mean ratio of half-widths, of hybrids that change any query of the reference."""
+    return float(np.mean([width(e) / width(reference[n]) for n, e in effects.items() if width(reference[n])]))
 
 
 def _share(effects: Effects, name: str) -> float:

@@ -112,8 +112,8 @@ def test_queries_that_run_out_leave_a_small_sample(wide: Collection, rankings: l
 
 def test_the_rest_is_what_ranks_best(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
     """Rank by rank, a query and a ranking in turn: nobody's rank k is there before everybody's rank k - 1."""
-    found = sampled(wide, list(wide.queries)[:60], 2500, 0, rankings, hard=2.5)
-    assert len(found.queries) == 60
+    found = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, rankings, hard=2.5)
+    assert len(found.queries) == ENOUGH
     judged = {p for query in found.queries for p in wide.qrels[query]}
     depths = []
     for ranked in rankings:
@@ -125,7 +125,7 @@ def test_the_rest_is_what_ranks_best(wide: Collection, rankings: list[dict[str, 
     assert min(depths) > 3
     assert {*found.passages} - judged >= ranked_best - judged
     assert {*found.passages} <= judged | deeper
-    blind = sampled(wide, list(wide.queries)[:60], 2500, 0, hard=2.5)
+    blind = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, hard=2.5)
     assert not {*blind.passages} - judged <= deeper, "the control: without rankings the rest is random"
 
 

@@ -15,8 +15,8 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import Passage
 
 ENOUGH = 50  # queries drawn whatever their judged passages take; with fewer there is little to test
-# Passages that compete, for each judged passage. Chosen on Natural Questions with MiniLM (benchmarks/pools.py): with more
-# of them, the half-width of an effect of the same queries is at most 5 % narrower.
+# Passages that compete, for each judged passage. Chosen on Natural Questions with MiniLM (benchmarks/pools.py): more of
+# them make the interval of an effect, in parts of the effect, at most 5 % narrower.
 HARD = 0.5
 FEWEST = 200  # passages of a sample, where few queries have few judged ones
 STRATA = 25  # of queries by their number of judged passages: of the first `ENOUGH`, two of each

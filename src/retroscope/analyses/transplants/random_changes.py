@@ -14,6 +14,8 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import RANDOM
 
+ORDER = ("query", "transplant", "draw", "measure")
+
 
 def random_scores(
     sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
@@ -51,7 +53,7 @@ def _sequential(
 def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scores:
     """Return some draws of some places among all of all places; the others are NaN."""
     values = drawn.values.reindex(transplant=list(places), draw=list(numbers))
-    ordered = values.transpose("query", "transplant", "draw", "measure")
+    ordered = values.transpose(*ORDER)
     kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
     return replace(drawn, values=kept)
 
@@ -65,5 +67,5 @@ def _drawn(sweep: Sweep, direction: str, places: Sequence[str], numbers: Sequenc
         stage = f"random change {number} ({direction})"
         _, scores = hybrid_scores(replace(sweep, names=("none", *names), settings=settings, stage=stage))[direction]
         draws.append(scores.values.assign_coords(transplant=list(places)))
-    values = xr.concat(draws, dim=xr.Variable("draw", list(numbers)))
+    values = xr.concat(draws, dim=xr.Variable("draw", list(numbers))).transpose(*ORDER)
     return replace(scores, name="random changes", values=values, recipe={"direction": direction})
