@@ -2,12 +2,41 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retroscope.analyses.context import Context
     from retroscope.analyses.measurement import Measurement
     from retroscope.analyses.section import Reading, Section
+
+
+class Phase(IntEnum):
+    """When an analysis is measured: what costs little and answers much comes first."""
+
+    WEIGHTS = 0  # reads no text
+    SEARCH = 1  # encodes all texts and says whether retrieval changed
+    VECTORS = 2  # reads vectors that are stored by then
+    INTERVENTIONS = 3  # encodes texts again and again, with other weights or fixed neurons
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size of an analysis: `--depth` takes the first, the defaults' or the last, `--time` the best that fits.
+
+    Attributes:
+        values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
+        half_width: of the analysis's main interval, as a multiple of that with the defaults; estimated from the
+            numbers of queries (1 / sqrt(n)) and only used to choose between sizes.
+    """
+
+    values: Mapping[str, Any] | None
+    half_width: float = 1.0
+
+
+STANDARD = Size({})
+LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of the defaults': any size is better
+DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
 
 
 @dataclass(frozen=True)
@@ -74,6 +103,8 @@ class Analysis:
         settings: -> the class of its settings, a frozen dataclass with defaults for everything.
         reporter: -> how it reports.
         instrument: -> how it measures; None for one that only reads the results of others.
+        sizes: from the smallest to the largest, `STANDARD` among them.
+        phase: when it is measured; within a phase, in reading order.
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out of a comparison.
@@ -91,6 +122,8 @@ class Analysis:
     settings: Callable[[], type]
     reporter: Callable[[], Reporter]
     instrument: Callable[[], Instrument] | None = None
+    sizes: tuple[Size, ...] = (STANDARD,)
+    phase: Phase = Phase.VECTORS
     needs: tuple[str, ...] = ()
     every_collection: bool = False
     required: bool = False

@@ -23,7 +23,7 @@ PADDING = 0.1  # share of a batch that may be padding
 
 @dataclass(frozen=True, eq=False)
 class AttributionPlan:
-    """The plan of an attribution, with its time and size.
+    """The plan of an attribution, with its size.
 
     Attributes:
         batches: the examples of each batch.
@@ -31,7 +31,6 @@ class AttributionPlan:
         row_tokens: padded tokens of the scaled network that run at once.
         bytes_per_token: that they take, measured on the longest text.
         record_bytes: that the recorded pass of the largest batch takes, measured likewise.
-        seconds: estimated for all examples, from one batch of typical length.
         padding_pooled: mean pooling reads padding, as published.
     """
 
@@ -44,7 +43,6 @@ class AttributionPlan:
     row_tokens: int = 0
     bytes_per_token: float = 0.0
     record_bytes: int = 0
-    seconds: float = 0.0
     padding_pooled: bool = False
     cosine: bool = False
 
@@ -121,5 +119,4 @@ def facts(plan: AttributionPlan) -> dict[str, Any]:
         "batches": len(plan.batches),
         "rows_at_once_tokens": plan.row_tokens,
         "bytes": plan.bytes,
-        "seconds": round(plan.seconds, 1),
     }

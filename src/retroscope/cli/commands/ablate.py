@@ -126,7 +126,8 @@ def run(
 
 
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign

@@ -43,7 +43,8 @@ def run(
     """
     from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
     from retroscope.analyses.weights.settings import WeightSettings
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign, refuse_other_report

@@ -62,7 +62,8 @@ def run(
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
 
     out = source.out

@@ -109,7 +109,8 @@ def run(
     values = {**backbone.values(), "pretraining": training.values()}
 
     from retroscope.cli.resolve import resolve_as
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.terminal import emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.study.training.pretraining import (
         PretrainStudySettings,
         describe_pretraining,

@@ -99,7 +99,8 @@ def run(
 
 
 def _train(settings: "TrainStudySettings", out: Path, *, as_json: bool) -> None:
-    from retroscope.cli.terminal import emit, note, progress_bars, say
+    from retroscope.cli.terminal import emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.study.training.fine_tuning import describe_training, prepare_training, run_training
     from retroscope.training.processes import is_first
 
