@@ -14,7 +14,7 @@ from retroscope.attribution.aggregate import Aggregates, add, begin, load_state,
 from retroscope.attribution.examples import Example
 from retroscope.attribution.finish import finished
 from retroscope.attribution.integrals.methods import METHODS
-from retroscope.attribution.integrals.paths import PRECISIONS, TF32_EPS, Values, Work, joined
+from retroscope.attribution.integrals.paths import Values, Work, joined
 from retroscope.attribution.integrals.quadrature import gauss
 from retroscope.attribution.integrals.trace import recorded_tensors, trace
 from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
@@ -22,9 +22,11 @@ from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import NeuronSettings
 from retroscope.attribution.sites import Site, find_sites
+from retroscope.encoders.autocast import TF32_EPS, autocast_type
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.precision import EXACT, TF32
 from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count
@@ -86,7 +88,7 @@ def _run(plan: AttributionPlan, state: Path | None, progress: Count | None) -> N
     """Continue from the saved state to the end; the finished state stays, so that the same plan is only read."""
     sums = _begin(plan)
     done, row_tokens = load_state(state, sums) if state and state.exists() else (0, plan.row_tokens)
-    saved, effect = time.monotonic(), _precision_effect(plan) if plan.settings.precision != "float32" else None
+    saved, effect = time.monotonic(), _precision_effect(plan) if plan.settings.precision != EXACT else None
     for number, batch in enumerate(plan.batches[done:], start=done + 1):
         values, level, row_tokens = _fitting(plan, batch, row_tokens)
         add(sums, batch, values, level)
@@ -191,8 +193,8 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
 
 def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
     """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
-    dtype = PRECISIONS[settings.precision]
-    eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == "tf32" else 0.0
+    dtype = autocast_type(settings.precision)
+    eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == TF32 else 0.0
     cast = 4 * eps * (encoder.anatomy.n_blocks + 1) ** 0.5
     return float(tolerance(encoder) + cast)
 
@@ -201,6 +203,6 @@ def _precision_effect(plan: AttributionPlan) -> float:
     """Return the mean relative difference of the magnitudes to float32, on the typical batch."""
     batch = plan.batches[len(plan.batches) // 2]
     fast, *_ = _fitting(plan, batch, plan.row_tokens)
-    exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision="float32")), batch, plan.row_tokens)
+    exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision=EXACT)), batch, plan.row_tokens)
     errors = [(fast[s].magnitude - exact[s].magnitude).abs().sum(1) / exact[s].magnitude.sum(1) for s in plan.sites]
     return float(torch.stack(errors).nan_to_num(0.0).mean())

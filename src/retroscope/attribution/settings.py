@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from retroscope.attribution.integrals.quadrature import quadrature
+from retroscope.encoders.precision import EXACT, PRECISION_NAMES
 from retroscope.errors import SettingsError, unknown_name
 
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
-PRECISION_NAMES = ("float32", "tf32", "bfloat16", "float16")
 METHOD_NAMES = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
 TOWERS = ("query", "passage", "both")
 # Method -> its quadrature, unless another is asked for. The tolerance was chosen after looking at 16 and 12 queries of
@@ -39,7 +39,7 @@ class NeuronSettings:
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
         memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
-        precision: of those passes, a name in `PRECISION_NAMES`.
+        precision: of those passes, a name in `encoders.precision.PRECISION_NAMES`.
     """
 
     method: str = "weight_path"
@@ -54,7 +54,7 @@ class NeuronSettings:
     seed: int = 0
     batch_size: int | None = None
     memory: int | None = None
-    precision: str = "float32"
+    precision: str = EXACT
 
     def __post_init__(self) -> None:
         known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
