@@ -1,6 +1,6 @@
 """Ablations in sequence on the same texts: tokenised once; the tower that is not ablated is encoded once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import folded
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
@@ -63,17 +64,19 @@ class AblationTrial:
 
 @dataclass
 class Counter:
-    """Add up the texts that were encoded and report them."""
+    """Add up the texts of a group of queries that were encoded, of those that may be, and report them."""
 
     progress: Progress | None
-    total: int
+    group: int = 0
+    total: int = 0
     done: int = 0
 
     def add(self, texts: int) -> None:
         """Count so many more."""
         self.done += texts
         if self.progress:
-            self.progress("encoding under ablation", self.done, self.total)
+            of = f", group {self.group + 1} of queries" if self.group else ""
+            self.progress(f"encoding under ablation{of}", self.done, self.total)
 
 
 def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...]) -> None:
@@ -88,19 +91,60 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
             )
 
 
+class Trials:
+    """The trials of all groups of queries, each made when it is first asked for.
+
+    Attributes:
+        pools: what is searched for the queries of each group.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        pools: Sequence[Collection],
+        towers: tuple[str, ...],
+        settings: AblationSettings,
+        progress: Progress | None,
+    ) -> None:
+        self.pools = pools
+        self._towers = towers
+        self._made: dict[int, AblationTrial] = {}
+        self._make = lambda group, moments: make_trial(
+            retriever, pools[group], towers, settings, Counter(progress, group), moments
+        )
+
+    @property
+    def query_texts(self) -> list[int]:
+        """Return the number of the distinct text of every query, group by group."""
+        numbers: dict[str, int] = {}
+        queries = [query for pool in self.pools for query in pool.queries.values()]
+        return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
+
+    def of(self, group: int) -> AblationTrial:
+        """Return the trial of a group; neurons are fixed at their means over the texts of the first."""
+        if group not in self._made:
+            self._made[group] = self._make(group, self.of(0).moments if group else None)
+        return self._made[group]
+
+
 def make_trial(
     retriever: Retriever,
     collection: Collection,
     towers: tuple[str, ...],
     settings: AblationSettings,
-    progress: Progress | None,
+    counter: "Counter",
+    moments: Mapping[str, NeuronMoments] | None = None,
 ) -> AblationTrial:
-    """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated."""
+    """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated.
+
+    Args:
+        moments: of these neurons, where they were measured on other texts.
+    """
     texts = {tower: texts_of(retriever, collection, tower, settings.batch_tokens) for tower in BOTH}
     sizes = {tower: len(some.rows) for tower, some in texts.items()}
-    counter = Counter(progress, sum(sizes.values()) + settings.ablations * sum(sizes[tower] for tower in towers))
+    counter.total = sum(sizes.values()) + settings.ablations * sum(sizes[tower] for tower in towers)
     intact = {tower: encoded(some, counter) for tower, some in texts.items()}
-    moments = {tower: _moments(texts[tower]) for tower in towers}
+    moments = moments or {tower: _moments(texts[tower]) for tower in towers}
     return AblationTrial(retriever, collection, texts, moments, intact, settings, counter)
 
 
