@@ -10,6 +10,7 @@ TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
 METHOD_NAMES = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
 TOWERS = ("query", "passage", "both")
+STABLE = 0.5  # two in three of the top neurons of one half are among those of the other
 # Method -> its quadrature, unless another is asked for. The tolerance was chosen after looking at 16 and 12 queries of
 # nq-open-gold, with stories260K's retriever and all-MiniLM-L6-v2: the largest that keeps both top 1 % (docs).
 RULES = {
@@ -35,6 +36,8 @@ class NeuronSettings:
         quantiles: of the neurons' shares, over examples.
         negatives: hard negatives among which `margin` finds the hardest.
         limit: at most so many examples, drawn with `seed`; 0 takes all.
+        agreement: of the top neurons of two halves of the examples (mean Jaccard index, see `attribution.stability`)
+            at which no more are attributed; None attributes up to the limit, whatever it is.
         seed: of that draw and of the halves that overlap is measured against.
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
@@ -51,6 +54,7 @@ class NeuronSettings:
     quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
     negatives: int = 4
     limit: int = 64
+    agreement: float | None = STABLE
     seed: int = 0
     batch_size: int | None = None
     memory: int | None = None
@@ -65,6 +69,8 @@ class NeuronSettings:
                 raise unknown_name(field, value, names)
         quadrature(self.rule)
         self._check_lists()
+        if self.agreement is not None and not 0 < self.agreement < 1:
+            raise SettingsError(f"agreement is {self.agreement}", fix="give a Jaccard index between 0 and 1, e.g. 0.5")
         least = {"limit": 0, "negatives": 1, "batch_size": 1, "memory": 1}
         for field, smallest in least.items():
             value = getattr(self, field)
