@@ -120,14 +120,14 @@ def test_examples_are_drawn_in_one_order_whatever_the_limit(bert: Encoder) -> No
     candidates = [Candidates(i, f"p{n}", ()) for n, i in enumerate(ids)]
     retriever = Retriever("toy", bert, bert, "dot")
 
-    def drawn(limit: int, able: list[Candidates] = candidates, **changes: object) -> list[str]:
-        settings = replace(SETTINGS, limit=limit, **changes)
+    def drawn(limit: int, able: list[Candidates] = candidates, wanted: float | None = 0.5) -> list[str]:
+        settings = replace(SETTINGS, limit=limit, agreement=wanted)
         return [example.id for example in collection_examples(retriever, collection, able, settings)]
 
     assert drawn(0) == random_order(ids, 0)
     assert drawn(20) == drawn(30)[:20] == drawn(0)[:20]
     assert drawn(20, candidates[1:]) == [i for i in drawn(0) if i != "q00"][:20]  # the order of the others stays
-    assert drawn(30, agreement=None) == sorted(drawn(30, agreement=None)) != sorted(drawn(30))
+    assert drawn(30, wanted=None) == sorted(drawn(30, wanted=None)) != sorted(drawn(30))
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.0, -0.5])

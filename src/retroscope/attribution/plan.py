@@ -62,12 +62,8 @@ class AttributionPlan:
 
     def until(self, examples: int) -> "AttributionPlan":
         """Return the plan of the first stages only, which end with so many examples."""
-        first = {
-            "examples": self.examples[:examples],
-            "tokens": self.tokens[:examples],
-            "batches": tuple(batch for batch in self.batches if max(batch) < examples),
-        }
-        return replace(self, **first)
+        batches = tuple(batch for batch in self.batches if max(batch) < examples)
+        return replace(self, examples=self.examples[:examples], tokens=self.tokens[:examples], batches=batches)
 
     @property
     def bytes(self) -> int:

@@ -30,7 +30,7 @@ def in_stages(examples: int, settings: NeuronSettings) -> bool:
 
 def stage_ends(examples: int) -> list[int]:
     """Return the numbers of examples after which halves are compared: 16, 24, 32, 48, 64, 96 ... and all."""
-    ends = []
+    ends: list[int] = []
     for power in count():
         for end in (FIRST_STAGE * 2**power, FIRST_STAGE * 2**power * 3 // 2):
             if end >= examples:

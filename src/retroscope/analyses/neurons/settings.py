@@ -6,6 +6,7 @@ import numpy as np
 
 from retroscope.attribution.selection import BY
 from retroscope.attribution.settings import NeuronSettings
+from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
@@ -40,6 +41,8 @@ class AblationSettings:
         passages: size of the sample that is searched of a larger corpus (see `ablation.pools`), at most, for every set
             of neurons costs an encoding of all of them; 0 searches the whole corpus.
         seed: of the random sets, and of the sample.
+        precision: of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its effect on the
+            harm of the top is measured first, and the ablation is refused where it is too large.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
         intervals: over queries.
     """
@@ -55,6 +58,7 @@ class AblationSettings:
     held_out: bool | None = None
     passages: int = 1000
     seed: int = 0
+    precision: str = EXACT
     batch_tokens: int | None = None
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
 
@@ -71,6 +75,7 @@ class AblationSettings:
         ):
             if word not in known:
                 raise unknown_name(kind, word, known)
+        check_precision(self.precision)
         if self.passages < 0 or self.passages == 1:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
         if self.draws < 1:

@@ -16,7 +16,13 @@ import xarray as xr
 from retroscope.analyses.neurons.ablation.held_out import Evaluated, evaluated_queries
 from retroscope.analyses.neurons.ablation.looks import Chosen, measure_in_looks
 from retroscope.analyses.neurons.ablation.pools import pools_of, relevant_in, searched
-from retroscope.analyses.neurons.ablation.table import GROUP, area_table, curve_table, shared_by_chance
+from retroscope.analyses.neurons.ablation.table import (
+    GROUP,
+    area_table,
+    curve_table,
+    nearest_to_reference,
+    shared_by_chance,
+)
 from retroscope.analyses.neurons.ablation.trial import AblationTrial, Trials, check_towers
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves
 from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, AblationSettings
@@ -25,6 +31,7 @@ from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_man
 from retroscope.attribution.size import size_ranking
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
 from retroscope.inputs.sampled import is_sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search
 from retroscope.progress import Progress
@@ -76,14 +83,21 @@ def ablation_curves(
     size = _size(trials.of(0), ranking, attribution.recipe["tower"])
     sets = dict(_sets(Rankings(ranking, beside, size), settings))
     relevant = relevant_in(pools)
+    effect = _precision_effect(trials.of(0), sets, settings)
     values = _values(trials, sets, settings, relevant)
     recipe = {
         **_recipe(attribution, settings, ranking),
         **_searched(pools, collection, queries),
         "sample": whole.compared(retriever.name, values["intact"]) if whole else [],
         "towers": list(towers),
+        "precision_effect": None if effect is None else effect.document(),
     }
-    warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
+    warnings = (
+        *attribution.warnings,
+        *_warnings(retriever, attribution, settings, ranking),
+        *_left_out(recipe),
+        *([f"ablation: {effect.words()}"] if effect else []),
+    )
     return AblationCurves(
         Scores("ablation", values["ablated"], recipe, warnings, relevant),
         Scores("intact retrieval", values["intact"], recipe, warnings, relevant),
@@ -136,6 +150,28 @@ def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chos
             yield (RANDOM, draw, fraction), choose(rankings.chosen, fraction, RANDOM, settings.seed + draw)
 
 
+def _precision_effect(
+    trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: AblationSettings
+) -> PrecisionEffect | None:
+    """Measure the effect of the precision on the harm of the top at the reference fraction; None in float32.
+
+    On the first group of queries, over one random draw.
+
+    Raises:
+        SettingsError: if it is too large.
+    """
+    if settings.precision == EXACT:
+        return None
+    fraction = nearest_to_reference(settings.fractions)
+    exact, reduced = (
+        trial.values(sets[RANDOM, 0, fraction], precision) - trial.values(sets[TOP, 0, fraction], precision)
+        for precision in (EXACT, settings.precision)
+    )
+    quantity = f"harm of the top {100 * fraction:g} % over a random draw ({settings.measures[0]})"
+    where = trial.retriever.name
+    return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
+
+
 def _table(
     values: xr.Dataset,
     sets: Mapping[Chosen, NeuronSet],
@@ -164,6 +200,7 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
         "layers": len({layer for _, layer in ranking.sites}),
         "fractions": list(settings.fractions),
         "fixed_at": settings.fixed_at,
+        "precision": settings.precision,
         "draws": settings.draws,
         "seed": settings.seed,
         "level": settings.intervals.level,

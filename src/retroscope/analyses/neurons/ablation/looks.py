@@ -62,8 +62,8 @@ def measure_in_looks(
     for fraction in settings.fractions:
         if _is_open(rows.loc[fraction], looks.groups, settings):
             looks.second(fraction)
-    while (fraction := looks.reported()) is not None:
-        looks.second(fraction)
+    while (unfinished := looks.reported()) is not None:
+        looks.second(unfinished)
 
 
 @dataclass(frozen=True, eq=False)
