@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from retroscope.study.doctor import diagnose as diagnose
     from retroscope.study.plan import plan_study as plan_study
     from retroscope.study.run import compare as compare
+    from retroscope.study.run import measure_study as measure_study
     from retroscope.study.run import run_study as run_study
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
@@ -120,6 +121,7 @@ _HOMES = {
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",
     "run_study": "study.run",
+    "measure_study": "study.run",
     "self_test": "encoders.checks.selftest",
     "summarise": "statistics.summaries",
 }

@@ -1,7 +1,7 @@
 """One way to carry out a plan: what is refused, printed, written, and in which order."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from retroscope.progress import Progress
 @dataclass(frozen=True)
 class ToyOutcome:
     steps: list[str]
+    is_final: bool = True
+
+    def news(self) -> str:
+        return "the first part is known"
 
     def write(self, folder: Path) -> Path:
         self.steps.append("write")
@@ -37,6 +41,8 @@ class ToyOutcome:
 class ToyPlan:
     steps: list[str] = field(default_factory=list)
     fails: bool = False
+    parts: int = 0  # before the last
+    stops: bool = False  # after the parts
 
     def prepare(self) -> Plan:
         self.steps.append("prepare")
@@ -48,12 +54,16 @@ class ToyPlan:
     def document(self) -> Mapping[str, Any]:
         return {"things": 2}
 
-    def run(self, progress: Progress) -> Outcome:
+    def run(self, progress: Progress) -> Iterator[Outcome]:
         self.steps.append("run")
         progress("things", 1, 2)
         if self.fails:
             raise KeyboardInterrupt
-        return ToyOutcome(self.steps)
+        for _ in range(self.parts):
+            yield ToyOutcome(self.steps, is_final=False)
+        if self.stops:
+            raise KeyboardInterrupt
+        yield ToyOutcome(self.steps)
 
 
 def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +76,28 @@ def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: p
         "one thing", "another", "statistics, tables and figures ...", f"report: {tmp_path}/new/out/report.html"
     ]  # fmt: skip
     assert (tmp_path / "cache").is_dir()
+
+
+def test_every_part_is_written_and_said_as_soon_as_it_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = ToyPlan(parts=2)
+    carry_out(plan.prepare, Destination(out=tmp_path / "out"), dry_run=False, as_json=False)
+    written = capsys.readouterr()
+    assert plan.steps == ["prepare", "run", "write", "write", "write", "close"]
+    assert written.out == "found: 1\n"
+    assert written.err.splitlines()[2:] == [
+        *2 * ["the first part is known"], "statistics, tables and figures ...", f"report: {tmp_path}/out/report.html"
+    ]  # fmt: skip
+
+
+def test_a_stopped_run_says_where_the_report_so_far_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ToyPlan(parts=1, stops=True)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan.prepare, Destination(out=tmp_path / "out"), dry_run=False, as_json=False)
+    written = capsys.readouterr()
+    assert plan.steps == ["prepare", "run", "write"], "nothing is closed, so that the same command goes on"
+    assert (written.out, written.err.splitlines()[-1]) == ("", f"report so far: {tmp_path}/out/report.html")
 
 
 def test_without_out_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

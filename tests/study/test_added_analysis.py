@@ -16,8 +16,9 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.console import console_text
+from retroscope.study.outcome import Runnable
 from retroscope.study.plan import plan_study
-from retroscope.study.run import KEPT, Runnable, run_study
+from retroscope.study.run import KEPT, run_study
 from retroscope.study.settings import from_values, to_yaml
 from retroscope.study.study import load_study
 
@@ -54,7 +55,7 @@ def test_it_is_planned_run_saved_and_reported(
     plan = plan_study(models, [collection], OFF, cache=tmp_path / "cache")
     assert "tokens of 90 queries" in plan.lines()
     assert "tokens" in [step["analysis"] for step in plan.document()["analyses"]]
-    outcome = Runnable(plan).run(lambda *_: None)
+    *_, outcome = Runnable(plan).run(lambda *_: None)
     page = outcome.write(tmp_path / "out").read_text("utf-8")
     assert '<section id="tokens">' in page
     assert "How long are the queries for each tokenizer?" in page

@@ -22,9 +22,10 @@ from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.representations import represent
 from retroscope.study import report
+from retroscope.study.outcome import StudyOutcome
 from retroscope.study.plan import StudyPlan, plan_study
 from retroscope.study.report import Report, render
-from retroscope.study.run import KEPT, StudyOutcome, forget, run_study
+from retroscope.study.run import KEPT, forget, run_study
 from retroscope.study.study import Study
 from synthetic_subject import subject
 from tiny_study import QUICK

@@ -101,7 +101,7 @@ def test_a_folder_is_finished_only_with_its_page(
     study = compare(backbone, retriever, collection, PLAIN, cache=tmp_path / "cache")
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "the results are in memory"
 
-    def stopped(*_: object) -> Path:
+    def stopped(*_: object, **__: object) -> Path:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:

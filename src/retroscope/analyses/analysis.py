@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retroscope.analyses.context import Context
     from retroscope.analyses.measurement import Measurement
     from retroscope.analyses.section import Reading, Section
+
+
+class Phase(IntEnum):
+    """When an analysis is measured: what costs little and answers much comes first."""
+
+    WEIGHTS = 0  # reads no text
+    SEARCH = 1  # encodes all texts and says whether retrieval changed
+    VECTORS = 2  # reads vectors that are stored by then
+    INTERVENTIONS = 3  # encodes texts again and again, with other weights or fixed neurons
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ class Analysis:
         settings: -> the class of its settings, a frozen dataclass with defaults for everything.
         reporter: -> how it reports.
         instrument: -> how it measures; None for one that only reads the results of others.
+        phase: when it is measured; within a phase, in reading order.
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out of a comparison.
@@ -91,6 +102,7 @@ class Analysis:
     settings: Callable[[], type]
     reporter: Callable[[], Reporter]
     instrument: Callable[[], Instrument] | None = None
+    phase: Phase = Phase.VECTORS
     needs: tuple[str, ...] = ()
     every_collection: bool = False
     required: bool = False

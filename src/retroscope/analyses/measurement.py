@@ -30,6 +30,7 @@ class Measurement:
         seconds: stage -> time it took.
         runs: model -> ranking; written as TREC run files, never read again.
         collection: name of the collection; set by whoever runs the analysis.
+        key: hash of everything that determines it; set by whoever runs the analysis. "" where that is not known.
     """
 
     scores: Mapping[str, Scores] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Measurement:
     seconds: Mapping[str, float] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
     collection: str = ""
+    key: str = ""
 
     def save(self, folder: Path, write_run: Callable[[Run, Path, str], None] | None = None) -> None:
         """Write everything into `folder`, which is replaced as a whole.
@@ -70,6 +72,7 @@ class Measurement:
             "caveats": list(self.caveats),
             "seconds": dict(self.seconds),
             "collection": self.collection,
+            "key": self.key,
         }
         return {"schema": SCHEMA, **{name: clean(value) for name, value in (names | kept).items()}}
 
@@ -93,6 +96,7 @@ def load_measurement(folder: Path) -> Measurement:
         caveats=tuple(facts["caveats"]),
         seconds=facts["seconds"],
         collection=facts["collection"],
+        key=facts.get("key", ""),
     )
 
 

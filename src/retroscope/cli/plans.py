@@ -7,8 +7,8 @@ from retroscope.cli.running import Plan
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.load import collection_of, pair_of, retriever_of
 from retroscope.inputs.settings import StudySettings
+from retroscope.study.outcome import Runnable
 from retroscope.study.plan import plan_study
-from retroscope.study.run import Runnable
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 

@@ -1,6 +1,6 @@
 """The plan of `neurons --texts FILE`: an attribution without a collection, reported as a study of one analysis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,15 @@ class NeuronOutcome:
     """Attributed neurons of a file of texts."""
 
     study: Study
+    is_final: bool = True
 
     def write(self, folder: Path) -> Path:
         """Write report, tables, figures and the aggregates of every neuron."""
         return self.study.report(folder)
+
+    def news(self) -> str:
+        """Return nothing: the outcome is the first and the last."""
+        return ""
 
     def document(self) -> Document:
         """Return what `neurons --json` prints."""
@@ -50,9 +55,9 @@ class NeuronPlan:
         """Return the plan as JSON-like values."""
         return self.plan.document()
 
-    def run(self, progress: Progress) -> Outcome:
+    def run(self, progress: Progress) -> Iterator[Outcome]:
         """Attribute every neuron."""
-        return NeuronOutcome(study_of_texts(self.plan, self.settings, progress))
+        yield NeuronOutcome(study_of_texts(self.plan, self.settings, progress))
 
 
 def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path) -> Plan:

@@ -1,6 +1,6 @@
 """Carry out a plan, for every command that measures: refuse, plan, claim folders, run, write, print."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,14 @@ Document = Mapping[str, Any]
 
 
 class Outcome(Protocol):
-    """The result of a run, which a command writes and prints."""
+    """The result of a run, or what is known of it by then, which a command writes and prints."""
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether the run is finished."""
+
+    def news(self) -> str:
+        """Return what is known since the last outcome, in a sentence, or ""."""
 
     def write(self, folder: Path) -> Path | None:
         """Write everything into a folder; return the path of the report, if there is one."""
@@ -37,8 +44,8 @@ class Plan(Protocol):
     def document(self) -> Document:
         """Return what `--dry-run --json` prints."""
 
-    def run(self, progress: Progress) -> Outcome:
-        """Measure."""
+    def run(self, progress: Progress) -> Iterator[Outcome]:
+        """Measure; yield what is known after every part, last the whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +83,9 @@ class Destination:
 
 
 def carry_out(prepare: Callable[[], Plan], place: Destination, *, dry_run: bool, as_json: bool) -> None:
-    """Load and plan, then print the plan (`dry_run`) or run it, write what was found, and print it.
+    """Load and plan, then print the plan (`dry_run`) or run it, write its outcome, and print it.
+
+    What is known after every part is written at once, so that a run that is stopped leaves a smaller study.
 
     Args:
         prepare: loads everything and returns the plan; called once nothing stands against writing.
@@ -89,11 +98,21 @@ def carry_out(prepare: Callable[[], Plan], place: Destination, *, dry_run: bool,
         emit(plan.document()) if as_json else say("\n".join(plan.lines()))
         return
     note("\n".join(plan.lines()))
+    outcome, page = None, None
     with claimed(*place.claims), progress_bars() as progress:
-        outcome = plan.run(progress)
-    if place.out is not None:
-        note("statistics, tables and figures ...")
-    page = None if place.out is None else outcome.write(place.out)
+        try:
+            for outcome in plan.run(progress):
+                if outcome.is_final and place.out is not None:
+                    note("statistics, tables and figures ...")
+                page = None if place.out is None else outcome.write(place.out)
+                if not outcome.is_final and (news := outcome.news()):
+                    note(news)
+        except BaseException:
+            if page is not None:
+                note(f"report so far: {page}")
+            raise
+    if outcome is None:
+        raise TypeError("a plan was run and has no outcome")
     emit(outcome.document()) if as_json else say(outcome.text())
     outcome.close()
     if page is not None:

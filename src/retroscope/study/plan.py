@@ -105,6 +105,11 @@ class StudyPlan:
         }
 
     @property
+    def reads_negatives(self) -> bool:
+        """Return whether any planned analysis reads the hard negatives of the first collection."""
+        return any(step.planned and step.analysis.reads_negatives for step in self.steps)
+
+    @property
     def refused(self) -> list[Step]:
         """Return the steps that cannot be measured, except those whose input is optional."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
@@ -183,7 +188,8 @@ def plan_study(
     for step in steps:
         if step.refused and step.analysis.name in asked:
             raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
-    return StudyPlan(context, renamed, whole, tuple(_after_the_first(steps)))
+    by_phase = sorted(_after_the_first(steps), key=lambda step: step.analysis.phase)
+    return StudyPlan(context, renamed, whole, tuple(by_phase))
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from retroscope.analyses import analyses
+from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.section import Section
 from retroscope.documents import SCHEMA, as_json, clean, write_text
 from retroscope.files import write_whole
-from retroscope.study.folder import SUMMARY
+from retroscope.study.folder import PAGE, SUMMARY
 from retroscope.study.verdict import Verdict, verdict
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
@@ -20,6 +21,9 @@ from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.tables import merge_named, write_frames
+
+if TYPE_CHECKING:
+    from retroscope.typesetting.page import SectionPage
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,7 @@ class Report:
             "protocol": subject.protocol,
             "verdict": _sentences(self.verdict.everything()),
             "unconfirmed": _sentences(self.verdict.unconfirmed),
+            "not_yet_run": [asdict(one) for one in subject.not_yet_run],
             "caveats": list(subject.caveats),
             "collections": [asdict(collection) for collection in subject.collections],
             "analyses": {name: section.document for name, section in self.sections.items()},
@@ -92,31 +97,36 @@ class Report:
         return {name: clean(value) for name, value in head.items()}
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Path:
     """Write page, tables, figures and summary into `folder` and return the path of the page.
 
     Of a report that is already there, each part is replaced as a whole; other files stay.
+
+    Args:
+        page_only: leave out tables and figures, which the page holds, too.
     """
     from retroscope.typesetting.drawing import write_figures  # slow to import, and a terminal shows no figure
 
     page = render(report)
-    large = merge_named([section.large for section in report.sections.values()])
-    write_frames(report.frames(), report.tables, folder / "tables", large)
-    write_figures(report.figures, folder / "figures")
+    if not page_only:
+        large = merge_named([section.large for section in report.sections.values()])
+        write_frames(report.frames(), report.tables, folder / "tables", large)
+        write_figures(report.figures, folder / "figures")
     write_text(folder / SUMMARY, as_json(report.document()))
     for name, value in merge_named([section.files for section in report.sections.values()]).items():
         write_text(folder / name, as_json(value))
-    return write_whole(folder / "report.html", page.encode())
+    return write_whole(folder / PAGE, page.encode())
 
 
 def render(report: Report) -> str:
     """Return the page as HTML."""
-    from retroscope.typesetting.page import SectionPage, fill
+    from retroscope.typesetting.page import fill
 
+    pending = {one.analysis for one in report.subject.not_yet_run}
     pages = [
-        SectionPage(name, known.title, known.question, known.package, {**section.values, "section": section})
+        _section_page(known, report.sections.get(name))
         for name, known in analyses().items()
-        if (section := report.sections.get(name)) is not None
+        if name in report.sections or name in pending
     ]
     values = {
         "subject": report.subject,
@@ -125,6 +135,16 @@ def render(report: Report) -> str:
         "methods": report.methods,
     }
     return fill("report.html.j2", report.figures, report.tables, values, pages)
+
+
+def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
+    """Return the page of a section; one that is not yet run has no package, and so no content."""
+    from retroscope.typesetting.page import SectionPage
+
+    if section is None:
+        return SectionPage(analysis.name, analysis.title, analysis.question, "", {})
+    values = {**section.values, "section": section}
+    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values)
 
 
 def _sentences(statements: Sequence[Statement]) -> list[dict[str, Any]]:

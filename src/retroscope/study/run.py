@@ -1,41 +1,31 @@
 """Run a plan: every analysis on every collection; each measurement is stored at once."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from retroscope.analyses import OWN, analyses
+from retroscope.analyses import OWN
 from retroscope.analyses.analysis import Analysis
-from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
 from retroscope.collection.collection import Collection
-from retroscope.documents import SCHEMA, clean, fingerprint
+from retroscope.documents import SCHEMA, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 from retroscope.files import file_digest
-from retroscope.inputs.encoding import doubts
-from retroscope.inputs.pairing import recipe_differences
 from retroscope.inputs.provenance import (
-    collection_facts,
-    command_line,
     made_by,
-    model_facts,
-    software,
-    tower_counts,
-    truncation_caveats,
 )
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.retrieval.runs import write_run, written_run
-from retroscope.study.console import console_text
 from retroscope.study.plan import Step, StudyPlan, plan_study
-from retroscope.study.protocols import departures
+from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
-from retroscope.study.study import Study
+from retroscope.study.study import Reported, Study
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 KEPT = "measurements"  # folder of the cache where a stopped study goes on from
@@ -82,14 +72,45 @@ def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
     """
-    if _reads_negatives(plan):
+    *_, study = measure_study(plan, progress)
+    return study
+
+
+def measure_study(plan: StudyPlan, progress: Progress | None = None) -> Iterator[Study]:
+    """Yield the study after every analysis, each a whole study of what is measured by then; the last has them all.
+
+    Raises:
+        AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
+    """
+    if plan.reads_negatives:
         plan.context.negatives()
-    measured: dict[str, list[Measurement]] = {}
-    for step in plan.steps:
-        if step.planned is not None:
-            measured.setdefault(step.analysis.name, []).append(_measured(step, progress))
-    settled = {name: tuple(measurements) for name, measurements in measured.items()}
-    return Study(_facts(plan, settled, progress), as_values(plan.settings), settled)
+    steps = [step for step in plan.steps if step.planned is not None]
+    measured: dict[str, tuple[Measurement, ...]] = {}
+    reported: dict[str, Reported] = {}
+    if not steps:
+        yield _study(plan, measured, (), reported, progress)
+    for number, step in enumerate(steps, start=1):
+        name = step.analysis.name
+        measured = {**measured, name: (*measured.get(name, ()), _measured(step, progress))}
+        yield _study(plan, measured, steps[number:], reported, progress)
+
+
+def _study(
+    plan: StudyPlan,
+    measured: Mapping[str, Sequence[Measurement]],
+    pending: Sequence[Step],
+    reported: dict[str, Reported],
+    progress: Progress | None,
+) -> Study:
+    """Return the study of what is measured.
+
+    Args:
+        pending: the steps that are still to be run.
+        reported: what smaller studies of this run reported, which is reused; completed.
+    """
+    waiting = [{"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending]
+    facts = recorded_facts(plan, measured, progress) | {"not_yet_run": waiting}
+    return Study(facts, as_values(plan.settings), measured, reported)
 
 
 def forget(plan: StudyPlan) -> None:
@@ -108,7 +129,7 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
         raise TypeError(f"{step.analysis.name} cannot run: {step.refused}")
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
-    measurement = replace(measurement, collection=step.context.collection.name)
+    measurement = replace(measurement, collection=step.context.collection.name, key=_key(step))
     place.parent.mkdir(parents=True, exist_ok=True)
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
@@ -156,139 +177,3 @@ def _plain_settings(settings: StudySettings, name: str) -> Any:
     """Return the settings of an analysis as JSON-like values, or None if it is left out."""
     of_analysis = settings.analyses.get(name)
     return None if of_analysis is None else plain(of_analysis)
-
-
-def _facts(plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None) -> dict[str, Any]:
-    """Record the facts of a study besides its measurements, as JSON-like values."""
-    context = plan.context.told(progress)
-    names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
-    on = " and ".join(names)
-    return {
-        key: clean(value)
-        for key, value in {
-            "schema": SCHEMA,
-            "title": f"{on} on {plan.collections[0].name}",
-            "models": models,
-            "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
-            "collections": [_collection(plan, number) for number in range(len(plan.collections))],
-            "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
-            "command": command_line(),
-            "versions": software(),
-            "timings": _timings(context, measured),
-        }.items()
-    }
-
-
-def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
-    """Describe a collection; the first with its hard negatives, if an analysis reads them."""
-    reads = number == 0 and _reads_negatives(plan)
-    return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
-
-
-def _reads_negatives(plan: StudyPlan) -> bool:
-    return any(step.planned and step.analysis.reads_negatives for step in plan.steps)
-
-
-def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
-    """Map stages to seconds, of encoding and of every analysis."""
-    encoding = {
-        f"{side}: {stage}": taken
-        for side, one in context.models.items()
-        if (encoded := context.was_encoded(one)) is not None
-        for stage, taken in encoded.seconds.items()
-    }
-    own = {
-        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
-        for name, measurements in measured.items()
-        for one in measurements
-        for stage, taken in one.seconds.items()
-    }
-    return encoding | own
-
-
-def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
-    """List the caveats of the study, then those of every analysis."""
-    caveats = departures(plan.settings)
-    caveats += [f"collection: {note}" for note in context.collection.notes]
-    for other in plan.collections[1:]:
-        caveats += [f"{other.name}: {note}" for note in other.notes]
-    if context.is_pair:
-        caveats += recipe_differences(*context.models.values())
-    for number, collection in enumerate(plan.collections):
-        caveats += _cut_texts(plan, context.on(collection, first=number == 0))
-    for side, one in context.models.items():
-        if one.own_similarity:
-            caveats.append(
-                f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
-            )
-        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
-    if context.is_pair and _same_vectors(context):
-        caveats.append("both sides make exactly the same vectors: the same model was given twice")
-    caveats += [f"not measured: {step.what}, since {step.refused}" for step in plan.refused]
-    for name in analyses():
-        for measurement in measured.get(name, ()):
-            on = "" if measurement.collection == context.collection.name else f"{measurement.collection}: "
-            caveats += [f"{on}{text}" for text in measurement.caveats]
-    return caveats
-
-
-def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
-    """Warn of texts that fill the maximum length or have equal tokens, of every model whose vectors are read."""
-    if not any(step.planned and step.analysis.reads_vectors and step.reads(context) for step in plan.steps):
-        return []
-    on = "" if context.first else f"{context.collection.name}: "
-    return [
-        f"{on}{text}"
-        for side, one in context.models.items()
-        for text in truncation_caveats(side if context.is_pair else one.name, tower_counts(context.towers(one)))
-    ]
-
-
-def _same_vectors(context: Context) -> bool:
-    """Whether both models give every text the same vectors: what makes them is the same."""
-    one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
-    return one == two
-
-
-@dataclass(frozen=True, eq=False)
-class StudyOutcome:
-    """A finished study and its plan: writes the report, prints text and JSON."""
-
-    plan: StudyPlan
-    study: Study
-
-    def write(self, folder: Path) -> Path:
-        """Write the study into a folder and return the path of the page."""
-        return self.study.report(folder)
-
-    def close(self) -> None:
-        """Remove what was kept to go on from after an interruption."""
-        forget(self.plan)
-
-    def document(self) -> dict[str, Any]:
-        """Return the study in numbers and sentences."""
-        return self.study.summary()
-
-    def text(self) -> str:
-        """Return the study as plain text."""
-        return console_text(self.study.report_contents)
-
-
-@dataclass(frozen=True, eq=False)
-class Runnable:
-    """A plan that a command prints and runs."""
-
-    plan: StudyPlan
-
-    def lines(self) -> list[str]:
-        """Return the plan in words."""
-        return self.plan.lines()
-
-    def document(self) -> dict[str, Any]:
-        """Return the plan as JSON-like values."""
-        return self.plan.document()
-
-    def run(self, progress: Progress) -> StudyOutcome:
-        """Measure what is planned."""
-        return StudyOutcome(self.plan, run_study(self.plan, progress))

@@ -1,24 +1,50 @@
 """Study: all measurements of models on collections, in memory and as a folder, and their report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
+from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
-from retroscope.documents import as_json, read_document, write_text
+from retroscope.documents import read_document
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.files import refuse_foreign, whole_folder
-from retroscope.inputs.settings_files import as_yaml, from_yaml, read_as
+from retroscope.inputs.settings_files import from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
-from retroscope.study.folder import FACTS, MEASURED, SETTINGS
+from retroscope.study.folder import FACTS, MEASURED, PAGE, SETTINGS
 from retroscope.study.report import Report, write_report
-from retroscope.typesetting.subject import Subject
+from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
+from retroscope.typesetting.subject import Pending, Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Reported:
+    """The result and the section of an analysis, and what both were made of.
+
+    Attributes:
+        about: what sections read of the study's subject.
+        section: None where there is nothing to say.
+    """
+
+    about: tuple[Any, ...]
+    measurements: tuple[Measurement, ...]
+    needed: Mapping[str, "Reported"]
+    result: Any
+    section: Section | None
+
+    def is_of(
+        self, about: tuple[Any, ...], measurements: Sequence[Measurement], needed: Mapping[str, "Reported"]
+    ) -> bool:
+        """Return whether it was made of these very measurements, results and sections, and of an equal subject."""
+        own, others = (*self.measurements, *self.needed.values()), (*measurements, *needed.values())
+        if about != self.about or len(own) != len(others) or self.needed.keys() != needed.keys():
+            return False
+        return all(one is other for one, other in zip(own, others, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +55,7 @@ class Study:
         facts: JSON-like: models, collections, caveats, versions, timings.
         settings: of the study, JSON-like.
         measured: analysis -> its measurement on every collection, the first collection's first.
+        reported_before: analysis -> its report in a smaller study of the same run, reused where it is the same.
 
     `study["retrieval"]` is the result of an analysis: paired differences with intervals and tests.
     """
@@ -36,6 +63,7 @@ class Study:
     facts: Mapping[str, Any]
     settings: Mapping[str, Any]
     measured: Mapping[str, Sequence[Measurement]]
+    reported_before: dict[str, Reported] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         """Return the result of an analysis.
@@ -48,6 +76,8 @@ class Study:
             return self.results[name]
         if name not in analyses():
             raise unknown_name("analysis", name, analyses())
+        if name in {one.analysis for one in self.subject.not_yet_run}:
+            raise AnalysisError(f"{name!r} is not yet run in this study", fix="repeat the command: it goes on")
         raise AnalysisError(f"{name!r} was not measured in this study", fix=f"measured are {', '.join(self.results)}")
 
     def __repr__(self) -> str:
@@ -71,55 +101,74 @@ class Study:
             command=facts["command"],
             versions=facts["versions"],
             timings=facts["timings"],
+            not_yet_run=tuple(Pending(**one) for one in facts.get("not_yet_run", ())),
         )
+
+    @property
+    def _about(self) -> tuple[Any, ...]:
+        """What a section may read of the subject: not its caveats and times, which grow while a study runs."""
+        one = self.subject
+        return one.title, one.models, one.collections, one.trainings, one.settings
 
     @property
     def results(self) -> Mapping[str, Any]:
         """Return the result of every analysis that has one, in reading order."""
-        return {name: reported[0] for name, reported in self._reported.items()}
+        return {name: one.result for name, one in self._reported.items()}
 
     @cached_property
     def report_contents(self) -> Report:
         """Return what page, tables, terminal and `summary.json` print; computed once."""
-        return Report(self.subject, {name: section for name, (_, section) in self._reported.items()})
+        return Report(self.subject, {name: one.section for name, one in self._reported.items() if one.section})
 
     @cached_property
-    def _reported(self) -> dict[str, tuple[Any, Section]]:
+    def _reported(self) -> dict[str, Reported]:
         """Return the result and the section of every analysis in reading order, made in the order of needs."""
-        reported: dict[str, tuple[Any, Section]] = {}
+        reported: dict[str, Reported] = {}
         for name in _in_order_of_needs():
             self._add(name, reported)
         return {name: reported[name] for name in analyses() if name in reported}
 
-    def _add(self, name: str, reported: dict[str, tuple[Any, Section]]) -> None:
-        """Infer and report one analysis, if it was measured or reads others that were."""
+    def _add(self, name: str, reported: dict[str, Reported]) -> None:
+        """Infer and report one analysis, if it was measured or reads others that were; once for equal inputs."""
         analysis = analyses()[name]
-        measurements = self.measured.get(name, ())
+        measurements = tuple(self.measured.get(name, ()))
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
             return
         needed = {other: reported[other] for other in analysis.needs if other in reported}
-        results, sections = ({other: pair[k] for other, pair in needed.items()} for k in (0, 1))
+        known = self.reported_before.get(name)
+        about = self._about
+        if known is None or not known.is_of(about, measurements, needed):
+            known = Reported(about, measurements, needed, *self._infer(analysis, measurements, needed))
+            self.reported_before[name] = known
+        if known.section is not None:
+            reported[name] = known
+
+    def _infer(
+        self, analysis: Analysis, measurements: Sequence[Measurement], needed: Mapping[str, Reported]
+    ) -> tuple[Any, Section | None]:
+        """Return the result and the section of an analysis; no section where there is nothing to say."""
+        results = {name: one.result for name, one in needed.items()}
+        sections = {name: one.section for name, one in needed.items() if one.section is not None}
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
         of_models = analysis.instrument is None and not analysis.needs  # reads the subject alone, of one model or two
         if len(self.subject.models) == 1 and not of_models:
-            if reporter.alone is not None and measurements:
-                reported[name] = (measurements[0], reporter.alone(measurements[0], reading))
-            return
+            if reporter.alone is None or not measurements:
+                return None, None
+            return measurements[0], reporter.alone(measurements[0], reading)
         result = reporter.infer(measurements, reading)
-        if result is not None:
-            reported[name] = (result, reporter.report(result, reading))
+        return result, None if result is None else reporter.report(result, reading)
 
     def save(self, folder: Path) -> None:
-        """Write what `load_study` reads; `study.json` last, so that its presence means a finished study.
+        """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
 
         Raises:
             SettingsError: if the folder holds files that no study wrote.
         """
-        self._save_measured(folder)
-        self._finish(folder)
+        self._save_measured(folder, set())
+        write_facts(folder, self.measured, self.facts)
 
-    def _save_measured(self, folder: Path) -> None:
-        """Write measurements and settings; until `_finish` the folder holds no finished study."""
+    def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
+        """Write measurements and settings; rankings under the names of their models."""
         from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}
@@ -127,26 +176,26 @@ class Study:
         def named_run(run: Run, path: Path, side: str) -> None:
             write_run(run, path, names.get(side, side))
 
-        refuse_foreign(folder / MEASURED)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FACTS).unlink(missing_ok=True)
-        with whole_folder(folder / MEASURED) as measured:
-            for name, measurements in self.measured.items():
-                for number, one in enumerate(measurements):
-                    one.save(measured / name / str(number), named_run)
-        write_text(folder / SETTINGS, as_yaml(self.settings))
+        write_measured(folder, self.measured, self.settings, named_run, written)
 
-    def _finish(self, folder: Path) -> None:
-        """Write `study.json`, which makes the folder a finished study."""
-        kept = {name: len(measurements) for name, measurements in self.measured.items()}
-        write_text(folder / FACTS, as_json({**self.facts, "measured": kept}))
+    def report(self, folder: str | Path, written: set[MeasurementPlace] | None = None) -> Path:
+        """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path.
 
-    def report(self, folder: str | Path) -> Path:
-        """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path."""
+        Where analyses are still to be run, tables and figures are left to the end, and a folder that already holds more
+        of the same study is left as it is.
+
+        Args:
+            written: measurements that this process has already written there and that are left; completed.
+
+        Raises:
+            SettingsError: if the folder holds files that no study wrote.
+        """
         target = Path(folder)
-        self._save_measured(target)
-        page = write_report(self.report_contents, target)
-        self._finish(target)
+        if is_ahead(target, self.measured, self.settings):
+            return target / PAGE
+        self._save_measured(target, set() if written is None else written)
+        page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
+        write_facts(target, self.measured, self.facts)
         return page
 
     def summary(self) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class SectionPage:
         name: its anchor.
         title: its heading.
         question: that it answers.
-        package: whose folder has its templates `section.html.j2` and, maybe, `sources.html.j2`.
+        package: whose folder has its templates `section.html.j2` and, maybe, `sources.html.j2`; "" for a section that
+            has no content yet.
         values: name -> what its templates read.
     """
 
@@ -80,6 +81,8 @@ def fill(
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
     """Render a part of a section as HTML, or "" if its package has no such template."""
+    if not section.package:
+        return Markup("")
     folder = Path(str(files(section.package)))
     file = folder / f"{part}.html.j2"
     if not file.is_file():

@@ -73,6 +73,14 @@ class CollectionFacts:
     fingerprint: str = ""
 
 
+@dataclass(frozen=True)
+class Pending:
+    """An analysis that a study has not run yet, and the name of its collection."""
+
+    analysis: str
+    collection: str
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """The models, collections and settings of a study, as every section needs them.
@@ -90,6 +98,7 @@ class Subject:
         command: the command line that repeats the study.
         versions: library -> version.
         timings: stage -> seconds.
+        not_yet_run: analyses that are still to be run; empty once the study is finished.
     """
 
     title: str
@@ -104,6 +113,21 @@ class Subject:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    not_yet_run: tuple[Pending, ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Return whether every planned analysis was run."""
+        return not self.not_yet_run
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Return the names of the analyses that are not run yet, with their collection unless it is the first."""
+        first = self.collection.name
+        return tuple(
+            one.analysis if one.collection == first else f"{one.analysis} on {one.collection}"
+            for one in self.not_yet_run
+        )
 
     @property
     def after(self) -> Model:

@@ -1,6 +1,6 @@
 """Which neurons matter? Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones."""
 
-from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
 
 
 def _settings() -> type:
@@ -28,6 +28,7 @@ ANALYSIS = Analysis(
     package=__name__,
     settings=_settings,
     instrument=_instrument,
+    phase=Phase.INTERVENTIONS,
     reporter=_reporter,
     reads_vectors=False,
     reads_negatives=True,

@@ -1,6 +1,6 @@
 """Does the retriever find the right passages? Every judged query is searched with the final vectors."""
 
-from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
 
 
 def _settings() -> type:
@@ -26,6 +26,7 @@ ANALYSIS = Analysis(
     package=__name__,
     settings=_settings,
     instrument=_instrument,
+    phase=Phase.SEARCH,
     reporter=_reporter,
     every_collection=True,
     required=True,

@@ -1,6 +1,6 @@
 """Which fine-tuned weights does retrieval need? Weights of one model are transplanted into the other."""
 
-from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
 
 
 def _settings() -> type:
@@ -28,6 +28,7 @@ ANALYSIS = Analysis(
     package=__name__,
     settings=_settings,
     instrument=_instrument,
+    phase=Phase.INTERVENTIONS,
     reporter=_reporter,
     every_collection=True,
     reads_vectors=False,

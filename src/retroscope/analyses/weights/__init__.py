@@ -1,6 +1,6 @@
 """Which weights changed? Every tensor of both models is compared; no data are needed."""
 
-from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
 
 
 def _settings() -> type:
@@ -28,6 +28,7 @@ ANALYSIS = Analysis(
     package=__name__,
     settings=_settings,
     instrument=_instrument,
+    phase=Phase.WEIGHTS,
     reporter=_reporter,
     reads_vectors=False,
 )

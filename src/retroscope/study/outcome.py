@@ -1,0 +1,79 @@
+"""A plan that a command prints and runs, and its outcome, which a command writes and prints."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retroscope.progress import Progress
+from retroscope.study.console import console_text
+from retroscope.study.plan import StudyPlan
+from retroscope.study.run import forget, measure_study
+from retroscope.study.stored import MeasurementPlace
+from retroscope.study.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class StudyOutcome:
+    """A study, finished or as far as it got, and its plan: writes the report, prints text and JSON.
+
+    Attributes:
+        written: measurements that this run has already written; the outcomes of one run share it.
+    """
+
+    plan: StudyPlan
+    study: Study
+    written: set[MeasurementPlace] = field(default_factory=set)
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether every analysis is run."""
+        return self.study.subject.is_finished
+
+    def write(self, folder: Path) -> Path:
+        """Write the study into a folder and return the path of the page."""
+        return self.study.report(folder, self.written)
+
+    def news(self) -> str:
+        """Return the first conclusion of the analysis that was run last, or "" where it has none of its own."""
+        steps = [step for step in self.plan.steps if step.planned is not None]
+        last = steps[len(steps) - len(self.study.subject.not_yet_run) - 1] if steps else None
+        if last is None or last.number or last.analysis.name not in self.study.results:
+            return ""
+        section = self.study.report_contents.sections[last.analysis.name]
+        conclusions = (*section.statements, *section.details)
+        first = [s for s in conclusions if s.headline] or conclusions
+        return f"{last.analysis.name}: {first[0].text}" if first else ""
+
+    def close(self) -> None:
+        """Remove what was kept to go on from after an interruption."""
+        forget(self.plan)
+
+    def document(self) -> dict[str, Any]:
+        """Return the study in numbers and sentences."""
+        return self.study.summary()
+
+    def text(self) -> str:
+        """Return the study as plain text."""
+        return console_text(self.study.report_contents)
+
+
+@dataclass(frozen=True, eq=False)
+class Runnable:
+    """A plan that a command prints and runs."""
+
+    plan: StudyPlan
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        return self.plan.lines()
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as JSON-like values."""
+        return self.plan.document()
+
+    def run(self, progress: Progress) -> Iterator[StudyOutcome]:
+        """Measure what is planned; yield the study after every analysis."""
+        written: set[MeasurementPlace] = set()
+        for study in measure_study(self.plan, progress):
+            yield StudyOutcome(self.plan, study, written)

@@ -1,0 +1,113 @@
+"""Record the facts of a study besides its measurements: models, collections, caveats, times."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retroscope.analyses import analyses
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.documents import SCHEMA, clean
+from retroscope.inputs.encoding import doubts
+from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.provenance import (
+    collection_facts,
+    command_line,
+    model_facts,
+    software,
+    tower_counts,
+    truncation_caveats,
+)
+from retroscope.progress import Progress
+from retroscope.study.plan import StudyPlan
+from retroscope.study.protocols import departures
+
+
+def recorded_facts(
+    plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None
+) -> dict[str, Any]:
+    """Record the facts of a study besides its measurements, as JSON-like values."""
+    context = plan.context.told(progress)
+    names = [one.name for one in context.models.values()]
+    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
+    on = " and ".join(names)
+    return {
+        key: clean(value)
+        for key, value in {
+            "schema": SCHEMA,
+            "title": f"{on} on {plan.collections[0].name}",
+            "models": models,
+            "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
+            "collections": [_collection(plan, number) for number in range(len(plan.collections))],
+            "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
+            "command": command_line(),
+            "versions": software(),
+            "timings": _timings(context, measured),
+        }.items()
+    }
+
+
+def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
+    """Describe a collection; the first with its hard negatives, if an analysis reads them."""
+    reads = number == 0 and plan.reads_negatives
+    return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
+
+
+def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
+    """Map stages to seconds, of encoding and of every analysis."""
+    encoding = {
+        f"{side}: {stage}": taken
+        for side, one in context.models.items()
+        if (encoded := context.was_encoded(one)) is not None
+        for stage, taken in encoded.seconds.items()
+    }
+    own = {
+        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
+        for name, measurements in measured.items()
+        for one in measurements
+        for stage, taken in one.seconds.items()
+    }
+    return encoding | own
+
+
+def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
+    """List the caveats of the study, then those of every analysis."""
+    caveats = departures(plan.settings)
+    caveats += [f"collection: {note}" for note in context.collection.notes]
+    for other in plan.collections[1:]:
+        caveats += [f"{other.name}: {note}" for note in other.notes]
+    if context.is_pair:
+        caveats += recipe_differences(*context.models.values())
+    for number, collection in enumerate(plan.collections):
+        caveats += _cut_texts(plan, context.on(collection, first=number == 0))
+    for side, one in context.models.items():
+        if one.own_similarity:
+            caveats.append(
+                f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
+            )
+        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
+    if context.is_pair and _same_vectors(context):
+        caveats.append("both sides make exactly the same vectors: the same model was given twice")
+    caveats += [f"not measured: {step.what}, since {step.refused}" for step in plan.refused]
+    for name in analyses():
+        for measurement in measured.get(name, ()):
+            on = "" if measurement.collection == context.collection.name else f"{measurement.collection}: "
+            caveats += [f"{on}{text}" for text in measurement.caveats]
+    return caveats
+
+
+def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
+    """Warn of texts that fill the maximum length or have equal tokens, of every model whose vectors are read."""
+    if not any(step.planned and step.analysis.reads_vectors and step.reads(context) for step in plan.steps):
+        return []
+    on = "" if context.first else f"{context.collection.name}: "
+    return [
+        f"{on}{text}"
+        for side, one in context.models.items()
+        for text in truncation_caveats(side if context.is_pair else one.name, tower_counts(context.towers(one)))
+    ]
+
+
+def _same_vectors(context: Context) -> bool:
+    """Whether both models give every text the same vectors: what makes them is the same."""
+    one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
+    return one == two

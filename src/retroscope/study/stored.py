@@ -1,0 +1,86 @@
+"""The folder of a study, written analysis by analysis: whatever stops a run, the folder holds a whole study.
+
+`study.json` names the measurements that belong to the study and is replaced last, as a whole. A measurement is
+written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retroscope.analyses.measurement import FACTS as MEASUREMENT
+from retroscope.analyses.measurement import Measurement
+from retroscope.collection.records import Run
+from retroscope.documents import as_json, read_document, write_text
+from retroscope.files import refuse_foreign, whole_folder
+from retroscope.inputs.settings_files import as_yaml, from_yaml
+from retroscope.study.folder import FACTS, MEASURED, SETTINGS, WRITTEN
+
+Measurements = Mapping[str, Sequence[Measurement]]
+MeasurementPlace = tuple[str, int]  # an analysis and the number of its collection
+WriteRun = Callable[[Run, Path, str], None]
+
+
+def write_measured(
+    folder: Path,
+    measured: Measurements,
+    settings: Mapping[str, Any],
+    write_run: WriteRun,
+    written: set[MeasurementPlace],
+) -> None:
+    """Write settings and measurements; another study there is removed, a smaller part of the same one is added to.
+
+    Args:
+        written: what this process has already written there and is left; completed with what is written now.
+
+    Raises:
+        SettingsError: if the folder holds files that no study wrote.
+    """
+    for name in WRITTEN:
+        refuse_foreign(folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _continues(folder, measured, settings):
+        (folder / FACTS).unlink(missing_ok=True)
+        for name in WRITTEN:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        with whole_folder(folder / MEASURED):
+            written.clear()
+    for (name, number), one in _places(measured).items():
+        if (name, number) not in written:
+            one.save(folder / MEASURED / name / str(number), write_run)
+            written.add((name, number))
+    write_text(folder / SETTINGS, as_yaml(settings))
+
+
+def write_facts(folder: Path, measured: Measurements, facts: Mapping[str, Any]) -> None:
+    """Write `study.json`, which names the measurements of the study."""
+    counts = {name: len(measurements) for name, measurements in measured.items()}
+    write_text(folder / FACTS, as_json({**facts, "measured": counts}))
+
+
+def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
+    """Return whether the folder holds the same study with more analyses, as an earlier run left it."""
+    return _continues(folder, measured, settings) and _places(measured).keys() < _stored_keys(folder).keys()
+
+
+def _continues(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
+    """Return whether the folder holds the same study: equal settings, and what both have measured has one key."""
+    if not ((folder / FACTS).exists() and (folder / SETTINGS).exists() and from_yaml(folder / SETTINGS) == settings):
+        return False
+    stored = _stored_keys(folder)
+    return all(one.key and one.key == stored[place] for place, one in _places(measured).items() if place in stored)
+
+
+def _stored_keys(folder: Path) -> dict[MeasurementPlace, str]:
+    """Map every measurement that `study.json` names to its key; "" where it is gone."""
+    counts = read_document(folder / FACTS)["measured"]
+    return {(name, n): _stored_key(folder / MEASURED / name / str(n)) for name in counts for n in range(counts[name])}
+
+
+def _stored_key(folder: Path) -> str:
+    return str(read_document(folder / MEASUREMENT).get("key", "")) if (folder / MEASUREMENT).exists() else ""
+
+
+def _places(measured: Measurements) -> dict[MeasurementPlace, Measurement]:
+    return {(name, number): one for name, many in measured.items() for number, one in enumerate(many)}
