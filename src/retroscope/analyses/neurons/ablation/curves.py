@@ -220,7 +220,7 @@ def _searched(pools: Sequence[Collection], whole: Collection, queries: Evaluated
 
 
 def _left_out(recipe: Mapping[str, Any]) -> list[str]:
-    if recipe["passages"] == recipe["of_passages"]:
+    if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return []
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
