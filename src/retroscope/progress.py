@@ -1,4 +1,4 @@
-"""Progress of long work: the two forms of a callback, and a keeper of stages and their times."""
+"""Progress of long work: the two forms of a callback, the pace of a stage, and a keeper of stages and their times."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,43 @@ Progress = Callable[[str, int, int], None]
 
 Count = Callable[[int, int], None]
 """Receives (done, total) of one stage, which the caller names; what the items are, the function's docs say."""
+
+
+def counted(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
+    """Return the callback of one stage whose name and size are known; None where nobody listens."""
+    return None if progress is None else (lambda done: progress(what, done, total))
+
+
+AT_ONCE = 0.01  # seconds
+
+
+class Pace:
+    """The rate of one stage and the time that is left, known from the first report of work done.
+
+    A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
+    """
+
+    def __init__(self, started: float) -> None:
+        """Begin a stage that started at a time of `time.monotonic`, at the latest."""
+        self.done, self.total = 0, 0
+        self._before, self._started, self._now = 0, started, started
+
+    def report(self, done: int, total: int, now: float) -> None:
+        """Take what is done at a time."""
+        if done == 0 or (self._before == self.done and now - self._started < AT_ONCE):
+            self._before, self._started = done, now
+        self.done, self.total, self._now = done, total, now
+
+    @property
+    def rate(self) -> float | None:
+        """Return items a second; None before any is done."""
+        took = self._now - self._started
+        return (self.done - self._before) / took if self.done > self._before and took > 0 else None
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds that are left at a time; None before any item is done."""
+        rate = self.rate
+        return None if rate is None else max(0.0, (self.total - self.done) / rate - (now - self._now))
 
 
 class Stages:

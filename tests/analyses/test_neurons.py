@@ -202,7 +202,8 @@ def test_what_a_pair_takes_is_said_before(context: Context) -> None:
     assert list(planned.document["neurons"]) == roles
     size = planned.document["neurons"]["after, passage tower"]
     assert (size["ablations"], size["ablation_texts"]) == (2 * (4 + 2) + 2, 180)
-    assert planned.lines[0].startswith("before, passage tower: neurons of 6 examples, about ")
+    assert planned.lines[0].startswith("neurons by weight_path of margin, ")
+    assert planned.lines[1].startswith("  before, passage tower: 6 examples, about ")
     assert planned.seconds > 0
 
 
@@ -242,18 +243,16 @@ def test_one_model_is_not_asked_for_both_towers(context: Context) -> None:
         INSTRUMENT.refusal(single(context), settings)
 
 
-def test_the_plan_of_one_model_is_carried_out_and_not_made_again(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plan_of_one_model_counts_what_is_run(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan attributes and encodes nothing."""
     settings = replace(QUICK, ablation=None)
-    planned = INSTRUMENT.plan(single(context), settings)
-
-    def never(*given: object, **named: object) -> None:
-        raise AssertionError("planned again")
-
-    monkeypatch.setattr(measure, "plan_on_collection", never)
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "plan_on_collection", lambda *_: pytest.fail("a plan attributes nothing"))
+        planned = INSTRUMENT.plan(single(context), settings)
+    size = planned.document["neurons"]["model, passage tower"]
     found = INSTRUMENT.measure(single(context), settings, planned)
-    assert found.facts["plan"] == planned.document["plan"]
+    assert (size["examples"], size["ablations"]) == (found.facts["plan"]["examples"], 0)
+    assert planned.seconds == size["seconds"] > 0
 
 
 def test_the_published_protocol_ablates_the_retriever_as_it_searches(

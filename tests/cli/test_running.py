@@ -44,7 +44,7 @@ class ToyPlan:
     parts: int = 0  # before the last
     stops: bool = False  # after the parts
 
-    def prepare(self) -> Plan:
+    def prepare(self, progress: Progress) -> Plan:
         self.steps.append("prepare")
         return self
 
@@ -73,7 +73,10 @@ def test_a_run_notes_its_plan_and_prints_what_it_found(tmp_path: Path, capsys: p
     assert plan.steps == ["prepare", "run", "write", "close"]
     assert written.out == "found: 1\n"
     assert written.err.splitlines() == [
-        "one thing", "another", "statistics, tables and figures ...", f"report: {tmp_path}/new/out/report.html"
+        "one thing",
+        "another",
+        "statistics, tables and figures ...",
+        f"report: {tmp_path}/new/out/report.html",
     ]  # fmt: skip
     assert (tmp_path / "cache").is_dir()
 
@@ -114,7 +117,11 @@ def test_a_dry_run_prints_the_plan_only(tmp_path: Path, capsys: pytest.CaptureFi
     plan = ToyPlan()
     carry_out(plan.prepare, Destination(out=tmp_path / "out", cache=tmp_path / "cache"), dry_run=True, as_json=as_json)
     written = capsys.readouterr()
-    assert (plan.steps, written.err, list(tmp_path.iterdir())) == (["prepare"], "", [])
+    assert (plan.steps, written.err, list(tmp_path.iterdir())) == (
+        ["prepare"],
+        "",
+        [],
+    )
     assert json.loads(written.out) == {"things": 2} if as_json else written.out == "one thing\nanother\n"
 
 

@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from retroscope import display
 from retroscope.cli import terminal
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    monkeypatch.setattr(terminal, "monotonic", lambda: now[0])
-    with terminal.progress_bars() as told:
+    monkeypatch.setattr(display, "monotonic", lambda: now[0])
+    with display.progress_bars() as told:
         for step in range(1, 201):
             now[0] += 1.0
             told("training", step, 200)
-    assert capsys.readouterr().err.splitlines() == [f"training: {n} of 200" for n in (60, 120, 180)]
+    assert capsys.readouterr().err.splitlines() == [
+        f"training: {n} of 200, 1.0/s, 0:0{(200 - n) // 60}:{(200 - n) % 60:02} left" for n in (2, 62, 122, 182)
+    ]
 
 
 @pytest.mark.parametrize("width", [30, 100])
@@ -27,8 +30,8 @@ def test_bars_name_what_is_done_and_names_are_text(
         return Console(stderr=True, force_terminal=True, width=width, color_system=None)
 
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(terminal, "Console", console)
-    with terminal.progress_bars() as told:
+    monkeypatch.setattr(display, "Console", console)
+    with display.progress_bars() as told:
         assert told is not None
         for done in range(1, 5):
             told("[/red] model[: x", done, 4)

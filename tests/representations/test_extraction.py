@@ -21,7 +21,6 @@ from retroscope.representations import extraction
 from retroscope.representations.extraction import (
     ExtractionPlan,
     ExtractionSettings,
-    estimate_seconds,
     extract,
     plan_extraction,
 )
@@ -126,7 +125,6 @@ def load_bigger(encoder: Encoder) -> Encoder:
 def test_every_number_format_says_its_size(encoder: Encoder) -> None:
     assert planned(encoder).n_bytes == len(CORPUS) * (3 * 16 + 16) * 4
     assert planned(encoder, dtype="float16").n_bytes == len(CORPUS) * (3 * 16 + 16) * 2
-    assert estimate_seconds(planned(encoder), CORPUS[:4]) > 0
 
 
 def test_batches_suit_the_device_unless_they_are_given(encoder: Encoder) -> None:

@@ -20,7 +20,6 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import NegativesSettings, StudySettings
-from retroscope.representations import represent
 from retroscope.study import report
 from retroscope.study.outcome import StudyOutcome
 from retroscope.study.plan import StudyPlan, plan_study
@@ -90,7 +89,8 @@ def test_without_a_memory_texts_are_tokenised_again(
 ) -> None:
     """The control of the test above."""
     calls = counted(monkeypatch, PreTrainedTokenizerBase, "__call__")
-    monkeypatch.setattr(TokenMemory.__init__, "__defaults__", (0,))
+    monkeypatch.setattr(TokenMemory.__init__, "__defaults__", (None, 0))
+    monkeypatch.setattr(TokenMemory, "_files", lambda *_: [])
     run_study(planned(VECTORS))
     assert min(times_each_text(calls, collection).values()) > 2
 
@@ -134,8 +134,9 @@ def test_a_plan_runs_twice_and_measures_once(
     """What a finished run kept is read until it is forgotten."""
     plan = planned(VECTORS)
     study = run_study(plan)
-    monkeypatch.setattr(represent, "estimate_seconds", lambda *_: pytest.fail("the vectors are stored"))
-    again = run_study(planned(VECTORS))
+    later = planned(VECTORS)
+    assert sum(tower["seconds"] for tower in later.towers) == 0, "the vectors are stored"
+    again = run_study(later)
     assert [one.facts for one in again.measured["probes"]] == [one.facts for one in study.measured["probes"]]
     kept = plan.context.cache / KEPT
     assert len([*kept.iterdir()]) == len(study.measured)

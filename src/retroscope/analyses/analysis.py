@@ -21,6 +21,25 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
+class Size:
+    """One size of an analysis: `--depth` takes the first, the defaults' or the last, `--time` the best that fits.
+
+    Attributes:
+        values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
+        half_width: of the analysis's main interval, as a multiple of that with the defaults; estimated from the
+            numbers of queries (1 / sqrt(n)) and only used to choose between sizes.
+    """
+
+    values: Mapping[str, Any] | None
+    half_width: float = 1.0
+
+
+STANDARD = Size({})
+LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of the defaults': any size is better
+DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
+
+
+@dataclass(frozen=True)
 class Planned:
     """Plan of one analysis on one collection: its lines, time, and prepared work.
 
@@ -84,6 +103,7 @@ class Analysis:
         settings: -> the class of its settings, a frozen dataclass with defaults for everything.
         reporter: -> how it reports.
         instrument: -> how it measures; None for one that only reads the results of others.
+        sizes: from the smallest to the largest, `STANDARD` among them.
         phase: when it is measured; within a phase, in reading order.
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
@@ -102,6 +122,7 @@ class Analysis:
     settings: Callable[[], type]
     reporter: Callable[[], Reporter]
     instrument: Callable[[], Instrument] | None = None
+    sizes: tuple[Size, ...] = (STANDARD,)
     phase: Phase = Phase.VECTORS
     needs: tuple[str, ...] = ()
     every_collection: bool = False

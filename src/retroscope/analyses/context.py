@@ -6,18 +6,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
+from jaxtyping import Int
+
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.encoders.checks.proofs import SelfTest
-from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.encoder import Encoder, Retriever, architecture
 from retroscope.encoders.random_weights import with_random_weights
+from retroscope.encoders.work import measured_rate, product_rate
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.whole_search import DEPTH, WholeSearch, whole_search
 from retroscope.progress import Progress, Stages
-from retroscope.representations.represent import TowerPlan, extract_towers, plan_towers
+from retroscope.representations.inventory import Inventory
+from retroscope.representations.represent import InventoryKey, TowerPlan, extract_towers, plan_towers
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.measures import depth
+from retroscope.retrieval.work import search_seconds
 
 Made = TypeVar("Made")
 Towers = tuple[TowerPlan, TowerPlan]
@@ -82,8 +88,63 @@ class Context:
         """Return the plans of both towers: every text is tokenised once a recipe."""
         return self._once(
             ("towers", *_identity(retriever)),
-            lambda: plan_towers(retriever, self.collection, self.cache, self.settings.extraction),
+            lambda: plan_towers(
+                retriever,
+                self.collection,
+                self.cache,
+                self.settings.extraction,
+                inventories=self._once(("inventories",), dict[InventoryKey, Inventory]),
+                progress=Stages("tokenising", self.progress).named(),
+            ),
         )
+
+    def tower_document(self, role: str, tower: TowerPlan) -> dict[str, Any]:
+        """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe."""
+        inventory, encoder = tower.plan.inventory, tower.plan.encoder
+        return {
+            "model": role,
+            "tower": tower.tower,
+            "collection": self.collection.name,
+            "texts": len(inventory.first),
+            "distinct": inventory.n_distinct,
+            "tokens": inventory.tokens,
+            "at_max_length": inventory.truncated,
+            "bytes": tower.plan.n_bytes,
+            "seconds": round(self.seconds_of(encoder, tower.operations), 1),
+            "stored": tower.is_stored,
+            "recipe": encoder.recipe.as_dict(),
+        }
+
+    def seconds_of(self, encoder: Encoder, operations: float) -> float:
+        """Estimate the seconds of passes through an encoder from their operations (see `encoders.work`).
+
+        The rate is measured once for all encoders of one architecture on one device.
+        """
+        if not operations:
+            return 0.0
+        key = ("rate", architecture(encoder.backbone), str(encoder.backbone.dtype), str(encoder.device))
+        return operations / self._once(key, lambda: measured_rate(encoder, self._passage_lengths()), everywhere=True)
+
+    def seconds_each(self, retriever: Retriever, tower: str) -> float:
+        """Estimate the seconds of encoding one text of a tower, whether its vectors are stored or not."""
+        plan = self.towers(retriever)[("query", "passage").index(tower)].plan
+        return self.seconds_of(plan.encoder, plan.operations_each)
+
+    def search_seconds(self, retriever: Retriever, measures: Sequence[str] = ()) -> float:
+        """Estimate the seconds of searching the collection once with the vectors of a retriever.
+
+        Args:
+            measures: that are computed; by default those of the study.
+        """
+        judged, passages = len(self.collection.judged_queries), len(self.collection.passages)
+        return search_seconds(
+            judged, passages, retriever.passage.width, measures or self.settings.measures, self.product_rate
+        )
+
+    @property
+    def product_rate(self) -> float:
+        """Return the operations a second of a float32 matrix product on the processor, measured once."""
+        return self._once(("product rate",), product_rate, everywhere=True)
 
     def encoded(self, retriever: Retriever, label: str = "") -> Encoded:
         """Return the vectors of a retriever, made, resumed or read.
@@ -136,6 +197,11 @@ class Context:
         """Return the hard negatives of the collection's queries, as the settings say."""
         return self._once(("negatives",), self._mined)
 
+    def _passage_lengths(self) -> Int[np.ndarray, "passage"]:
+        """Return the tokens of every passage, as the last model reads them."""
+        *_, last = self.models.values()
+        return self.towers(last)[1].plan.inventory.lengths
+
     @property
     def _place(self) -> tuple[Hashable, ...]:
         return self.collection.fingerprint, self.collection.name
@@ -167,20 +233,3 @@ class Context:
 
 def _identity(retriever: Retriever) -> tuple[Hashable, ...]:
     return retriever.name, retriever.similarity, retriever.query.fingerprint, retriever.passage.fingerprint
-
-
-def tower_document(role: str, tower: TowerPlan) -> dict[str, Any]:
-    """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe."""
-    inventory = tower.plan.inventory
-    return {
-        "model": role,
-        "tower": tower.tower,
-        "texts": len(inventory.first),
-        "distinct": inventory.n_distinct,
-        "tokens": inventory.tokens,
-        "at_max_length": inventory.truncated,
-        "bytes": tower.plan.n_bytes,
-        "seconds": round(tower.seconds(), 1),
-        "stored": tower.is_stored,
-        "recipe": tower.plan.encoder.recipe.as_dict(),
-    }

@@ -45,7 +45,7 @@ def plan_attribution(
     cosine: bool = False,
     padding_pooled: bool = False,
 ) -> AttributionPlan:
-    """Tokenise, make batches, and measure memory and time on two of them.
+    """Tokenise, make batches, and measure the memory of one.
 
     Args:
         cosine: the retriever compares by cosine.
@@ -144,6 +144,7 @@ def _add_batches(
     save: Callable[[int, int], None],
 ) -> int:
     first, row_tokens = start
+    report(sum(map(len, plan.batches[:first])))
     for done, batch in enumerate(plan.batches[first:], start=first + 1):
         values, level, row_tokens = _fitting(plan, batch, row_tokens)
         add(sums, batch, values, level)
@@ -189,14 +190,9 @@ def _fitting(
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """Measure memory and time of the plan: one node of the longest batch's first example, then a typical batch.
-
-    A rule that is refined takes as many nodes as an example needs, so that its time is an estimate from one example.
-    """
-    longest = max(plan.batches, key=lambda batch: max(len(row) for row in plan.tokens[batch[0]]))[:1]
-    typical = plan.batches[len(plan.batches) // 2]
-    lowest, middle, times = _timed_sites(plan)
-    work = replace(work_of(plan, longest, 1), sites=lowest)
+    """Measure the memory of the plan: one node of the longest batch's first example."""
+    longest = max(plan.batches, key=lambda batch: max(len(row) for row in plan.tokens[batch[0]]))
+    work = replace(work_of(plan, longest[:1], 1), sites=_largest_sites(plan))
     with graph_memory(plan.encoder.backbone) as tally:
         METHODS[plan.settings.method](replace(work, quadrature=replace(work.quadrature, rules=(gauss(1),))))
     width = work.batch.ids.shape[1]
@@ -207,29 +203,14 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
     budget = max(0, budget_of(plan.settings.memory, plan.encoder.device) - record)
     fitting = int(budget / bytes_per_token)
     row_tokens = max(width, min(fitting, SCALED_COPIES[plan.encoder.device.type]))
-    refines = work.quadrature.tolerance is not None
-    if refines:  # how many nodes a site takes is seen only by taking them: one example, every site
-        typical, middle, times = typical[:1], plan.sites, 1.0
-    start = time.perf_counter()
-    _fitting(replace(plan, sites=middle), typical, row_tokens)
-    took = times * (time.perf_counter() - start)
-    counts = [sum(len(row) for row in rows) for rows in plan.tokens]
-    seconds = took * sum(counts) / max(1, sum(counts[i] for i in typical))
-    return replace(plan, row_tokens=row_tokens, bytes_per_token=bytes_per_token, record_bytes=record, seconds=seconds)
+    return replace(plan, row_tokens=row_tokens, bytes_per_token=bytes_per_token, record_bytes=record)
 
 
-def _timed_sites(plan: AttributionPlan) -> tuple[tuple[Site, ...], tuple[Site, ...], float]:
-    """Return the site with the largest graph, the sites to time, and the factor from their time to that of all.
-
-    A site alone costs what lies above it, so the lowest layer has the largest graph and the middle ones cost the mean.
-    Methods that treat all sites at once are tried whole.
-    """
+def _largest_sites(plan: AttributionPlan) -> tuple[Site, ...]:
+    """Return the sites with the largest graph: a site alone keeps what lies above it, methods of all sites keep all."""
     if plan.settings.method != "weight_path":
-        return plan.sites, plan.sites, 1.0
-    n = plan.encoder.anatomy.n_blocks
-    middle = {(n + 1) // 2, n // 2 + 1}
-    lowest = tuple(site for site in plan.sites if site.layer == 1)
-    return lowest, tuple(site for site in plan.sites if site.layer in middle), n / len(middle)
+        return plan.sites
+    return tuple(site for site in plan.sites if site.layer == 1)
 
 
 def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "example"]:

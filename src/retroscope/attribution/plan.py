@@ -26,7 +26,7 @@ PADDING = 0.1  # share of a batch that may be padding
 
 @dataclass(frozen=True, eq=False)
 class AttributionPlan:
-    """The plan of an attribution, with its time and size.
+    """The plan of an attribution, with its size.
 
     Attributes:
         batches: the examples of each batch; none reaches over the end of a stage.
@@ -34,7 +34,6 @@ class AttributionPlan:
         row_tokens: padded tokens of the scaled network that run at once.
         bytes_per_token: that they take, measured on the longest text.
         record_bytes: that the recorded pass of the largest batch takes, measured likewise.
-        seconds: estimated for all examples, from one batch of typical length.
         padding_pooled: mean pooling reads padding, as published.
         stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.
     """
@@ -48,7 +47,6 @@ class AttributionPlan:
     row_tokens: int = 0
     bytes_per_token: float = 0.0
     record_bytes: int = 0
-    seconds: float = 0.0
     padding_pooled: bool = False
     cosine: bool = False
     stages: tuple[int, ...] = ()
@@ -148,5 +146,4 @@ def facts(plan: AttributionPlan) -> dict[str, Any]:
         "batches": len(plan.batches),
         "rows_at_once_tokens": plan.row_tokens,
         "bytes": plan.bytes,
-        "seconds": round(plan.seconds, 1),
     }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+from retroscope.cli.terminal import claimed, emit, note, say
+from retroscope.display import progress_bars
 from retroscope.files import refuse_foreign, refuse_other_report
 from retroscope.progress import Progress
 
@@ -82,18 +83,20 @@ class Destination:
         return tuple(folder for folder in (self.out, self.cache) if folder is not None)
 
 
-def carry_out(prepare: Callable[[], Plan], place: Destination, *, dry_run: bool, as_json: bool) -> None:
+def carry_out(prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool) -> None:
     """Load and plan, then print the plan (`dry_run`) or run it, write its outcome, and print it.
 
     What is known after every part is written at once, so that a run that is stopped leaves a smaller study.
 
     Args:
-        prepare: loads everything and returns the plan; called once nothing stands against writing.
+        prepare: loads everything and returns the plan, reporting to a callback; called once nothing stands against
+            writing.
         as_json: print a document instead of text.
     """
     if not dry_run:
         place.check()
-    plan = prepare()
+    with progress_bars() as progress:
+        plan = prepare(progress)
     if dry_run:
         emit(plan.document()) if as_json else say("\n".join(plan.lines()))
         return

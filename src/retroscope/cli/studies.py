@@ -1,8 +1,14 @@
 """Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues
+from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues, SizeOptions
+
+if TYPE_CHECKING:
+    from retroscope.cli.running import Plan
+    from retroscope.progress import Progress
 
 
 def carry_out_study(
@@ -11,6 +17,7 @@ def carry_out_study(
     options: RunOptions,
     output: OutputOptions | ReportOptions,
     asked: Sequence[str] = (),
+    size: SizeOptions | None = None,
 ) -> None:
     """Resolve the settings of a study, refuse to replace another one, and carry out the plan.
 
@@ -19,21 +26,37 @@ def carry_out_study(
             "before", a study of one model has not.
         left_out: analyses that are not measured.
         asked: analyses that the command is for; if one cannot be measured, that is an error.
+        size: how large the study is; None: the defaults.
     """
-    from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
-    from retroscope.cli.resolve import resolve
+    size = size or SizeOptions()
+    seconds = size.seconds()
+    load_libraries()
+    from retroscope.cli.resolve import resolve, resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
     from retroscope.study.settings import refuse_other
 
-    settings = resolve(values, options.settings, options.assignments, left_out=left_out)
-    if output.out is not None and not (output.overwrite or output.dry_run):
-        refuse_other(output.out, settings)
+    given = (values, options.settings, options.assignments)
+    settings = resolve(*given, left_out=left_out, depth=size.depth or "standard")
+    guarded = None if output.overwrite or output.dry_run else output.out
+    if guarded is not None and seconds is None:
+        refuse_other(guarded, settings)
     cache = options.cache or default_cache()
-    prepare = plan_study_of_pair if "before" in values else plan_study_of_model
+
+    def prepare(progress: "Progress") -> "Plan":
+        from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
+
+        planned = plan_study_of_pair if "before" in values else plan_study_of_model
+        plan = planned(settings, cache, asked, progress)
+        if seconds is not None:
+            plan = plan.within(seconds, resolved(*given, left_out=left_out).keys(), guarded, asked)
+            if guarded is not None:
+                refuse_other(guarded, plan.plan.settings)
+        return plan
+
     carry_out(
-        lambda: prepare(settings, cache, asked),
+        prepare,
         Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,

@@ -1,33 +1,15 @@
-"""Output: progress and notes on standard error, results on standard output."""
+"""Output: notes on standard error, results on standard output; folders that are claimed."""
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from time import monotonic
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
-
 from retroscope.errors import SettingsError
-
-Told = Callable[[str, int, int], None]
-SELDOM = 60.0  # seconds between lines of progress where there is no terminal
-NARROW = 90  # characters of a terminal in which bars would leave no room for names
 
 
 def note(text: str) -> None:
@@ -69,45 +51,3 @@ def _prove_writable(folder: Path) -> None:
         raise SettingsError(
             f"nothing can be written here: {error.strerror}", where=str(folder), fix="name another folder"
         ) from error
-
-
-@contextmanager
-def progress_bars() -> Iterator[Told]:
-    """Yield a function that shows (what, done, total): as bars in a terminal, as occasional lines in a log."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines()
-        return
-    with Progress(*_columns(console.width), console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            task = tasks.get(what)
-            if task is None:
-                task = tasks[what] = bars.add_task(what, total=total, rate="")
-            speed = bars.tasks[bars.task_ids.index(task)].speed
-            bars.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
-
-        yield told
-
-
-def _lines() -> Told:
-    """Return a function that writes at most one line every `SELDOM` seconds, and none for short work."""
-    last = monotonic()
-
-    def told(what: str, done: int, total: int) -> None:
-        nonlocal last
-        if monotonic() - last >= SELDOM:
-            last = monotonic()
-            note(f"{what}: {done:,} of {total:,}")
-
-    return told
-
-
-def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Return the columns of a progress bar; a narrow terminal shows name and count only."""
-    name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
-    count, left = MofNCompleteColumn(), (TimeRemainingColumn(), TextColumn("left"))
-    if width < NARROW:
-        return name, count, *left
-    return name, BarColumn(), count, TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), *left

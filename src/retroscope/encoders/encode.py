@@ -49,7 +49,9 @@ def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     if not texts:
         return []
     if encoder.tokens is not None:
-        return encoder.tokens.rows(encoder.reading, texts, lambda unknown: _tokenised(encoder, unknown))
+        return encoder.tokens.rows(
+            encoder.reading, texts, lambda unknown: _tokenised(encoder, unknown), lasting=encoder.tokenizer.is_fast
+        )
     return _tokenised(encoder, texts)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -47,9 +48,13 @@ class Encoder:
         """Return family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at
         most".
         """
-        width = int(self.backbone.config.get_text_config().hidden_size)
-        shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {width}"
+        shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {self.width}"
         return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
+
+    @property
+    def width(self) -> int:
+        """Return the numbers of a token's vector."""
+        return int(self.backbone.config.get_text_config().hidden_size)
 
     @property
     def device(self) -> torch.device:
@@ -135,6 +140,9 @@ class Retriever:
         return {"query": self.query, "passage": self.passage}[name]
 
 
+# Of every tokenizer at hand, its state by special tokens and size: writing a vocabulary takes half a second.
+_states: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, str]] = WeakKeyDictionary()
+
 # What a configuration says besides how to compute: where it came from, and what else was saved beside it.
 NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
@@ -157,6 +165,10 @@ def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
     special = [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.truncation_side]
     if not tokenizer.is_fast:
         return json.dumps([*special, type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    kept = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
-    return json.dumps([*special, kept], sort_keys=True)
+    key = json.dumps([*special, len(tokenizer)])
+    states = _states.setdefault(tokenizer, {})
+    if key not in states:
+        state = json.loads(tokenizer.backend_tokenizer.to_str())
+        kept = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
+        states[key] = json.dumps([*special, kept], sort_keys=True)
+    return states[key]

@@ -1,22 +1,69 @@
-"""TokenMemory: the token ids of texts that were read before, so that a study tokenises each text once a recipe."""
+"""TokenMemory: the token ids of texts that were read before, so that each text is tokenised once a recipe.
+
+They are kept in memory, and in a folder from one run to the next: a file for each time that they are saved, named by
+the digest of its content. A file that is not what its name says is removed, and its texts are tokenised again.
+"""
 
 import hashlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 
-BUDGET = 256 * 2**20  # bytes; what does not fit is tokenised again
-OVERHEAD = 200  # bytes of a kept text besides its token ids
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int32, Int64, UInt64
+
+from retroscope.files import file_digest, write_whole
+
+TOKENS = "tokens"  # folder of a cache
+BUDGET = 128 * 2**20  # bytes in memory; what does not fit is saved, or without a folder tokenised again
+OVERHEAD = 200  # bytes of a row in memory besides its token ids
+TokenRows = dict[bytes, "array[int]"]  # digest of a text -> its token ids
+
+
+@dataclass(frozen=True, eq=False)
+class _Saved:
+    """The token ids in one file, mapped into memory.
+
+    Attributes:
+        keys: digests of the texts, sorted by their first half.
+        ends: where the ids of each text end in `ids`, after a 0.
+    """
+
+    keys: UInt64[np.ndarray, "text 2"]
+    ends: Int64[np.ndarray, "text+1"]
+    ids: Int32[np.ndarray, "token"]
+
+    def find(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, list[int]]]:
+        """Yield those of some keys that the file holds, with their token ids."""
+        wanted = np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
+        at = np.minimum(np.searchsorted(self.keys[:, 0], wanted[:, 0]), len(self.keys) - 1)
+        for place in np.flatnonzero((self.keys[at] == wanted).all(axis=1)).tolist():
+            start, end = self.ends[at[place]], self.ends[at[place] + 1]
+            yield keys[place], self.ids[start:end].tolist()
 
 
 class TokenMemory:
     """Token ids by what tokenised them and the text; models whose tokenizers and recipes agree share them."""
 
-    def __init__(self, budget: int = BUDGET) -> None:
-        self._rows: dict[bytes, array[int]] = {}
-        self._left = budget
+    def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
+        """Begin with what a folder holds; None keeps nothing from one run to the next."""
+        self._folder = folder
+        self._rows: dict[bytes, TokenRows] = {}
+        self._saved: dict[bytes, list[_Saved]] = {}
+        self._lasting: set[bytes] = set()
+        self._budget, self._left = budget, budget
 
     def rows(
-        self, reading: bytes, texts: Sequence[str], tokenise: Callable[[list[str]], list[list[int]]]
+        self,
+        reading: bytes,
+        texts: Sequence[str],
+        tokenise: Callable[[list[str]], list[list[int]]],
+        *,
+        lasting: bool = True,
     ) -> list[list[int]]:
         """Return the token ids of every text.
 
@@ -24,19 +71,98 @@ class TokenMemory:
             reading: digest of what makes token ids of a text, 64 bytes at most.
             texts: any, in any order, repeated or not.
             tokenise: called with those that are not known, each once.
+            lasting: whether the digest means the same in another process.
         """
+        if lasting and self._folder is not None:
+            self._lasting.add(reading)
         keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=reading, digest_size=16).digest()
                 for text in texts]  # fmt: skip
-        unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}
+        known = self._known(reading, keys)
+        unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         new = dict(zip(unknown, tokenise(list(unknown.values())), strict=True)) if unknown else {}
-        rows = [list(new[key]) if key in new else self._rows[key].tolist() for key in keys]
         for key, row in new.items():
-            self._keep(key, row)
-        return rows
+            self._keep(reading, key, row)
+        known |= new
+        return [list(known[key]) for key in keys]
 
-    def _keep(self, key: bytes, row: Sequence[int]) -> None:
+    def save(self) -> None:
+        """Write the token ids that are in memory alone to the folder, and read them there from now on."""
+        for reading in self._lasting & {*self._rows}:
+            content = _content(self._rows[reading])
+            place = self._place(reading) / f"{hashlib.sha256(content).hexdigest()}.arrow"
+            with suppress(OSError):  # where nothing can be written they stay in memory: a plan needs no folder
+                write_whole(place, content)
+                self._saved[reading] = [*self._files(reading), _read(place)]
+                self._left += sum(map(_size, self._rows.pop(reading).values()))
+
+    def _known(self, reading: bytes, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
+        """Return the token ids of those keys that are known."""
+        rows = self._rows.get(reading, {})
+        known = {key: rows[key].tolist() for key in keys if key in rows}
+        for saved in self._files(reading):
+            missing = [key for key in dict.fromkeys(keys) if key not in known]
+            known.update(saved.find(missing))
+        return known
+
+    def _keep(self, reading: bytes, key: bytes, row: Sequence[int]) -> None:
         kept = array("i", row)
-        size = OVERHEAD + kept.itemsize * len(kept)
-        if size <= self._left:
-            self._left -= size
-            self._rows[key] = kept
+        if _size(kept) > self._left and reading in self._lasting:
+            self.save()
+        if _size(kept) <= self._left:
+            self._left -= _size(kept)
+            self._rows.setdefault(reading, {})[key] = kept
+
+    def _files(self, reading: bytes) -> list[_Saved]:
+        """Return what earlier runs saved; damaged files are removed."""
+        if reading not in self._lasting:
+            return []
+        if reading not in self._saved:
+            files = sorted(self._place(reading).glob("*.arrow"))
+            self._saved[reading] = [_read(file) for file in files if _is_whole(file)]
+        return self._saved[reading]
+
+    def _place(self, reading: bytes) -> Path:
+        if self._folder is None:
+            raise ValueError("token ids have no folder")
+        made_of = reading + "".join(version(name) for name in ("transformers", "tokenizers")).encode()
+        return self._folder / hashlib.sha256(made_of).hexdigest()[:32]
+
+
+def _size(row: "array[int]") -> int:
+    return OVERHEAD + row.itemsize * len(row)
+
+
+def _content(rows: Mapping[bytes, "array[int]"]) -> bytes:
+    """Return a file of token ids: an Arrow table with a row for each text, sorted by the first half of its digest."""
+    keys = np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(-1, 2)
+    order = np.argsort(keys[:, 0], kind="stable")
+    in_order = list(rows.values())
+    ids = [np.frombuffer(in_order[place], dtype=np.int32) for place in order.tolist()]
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
+    table = pa.table(
+        {
+            "first": keys[order, 0],
+            "second": keys[order, 1],
+            "ids": pa.LargeListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(ids))),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _is_whole(file: Path) -> bool:
+    """Return whether a file is what its name says; one that is not is removed."""
+    with suppress(OSError):
+        if file_digest(file) == file.stem:
+            return True
+        file.unlink(missing_ok=True)
+    return False
+
+
+def _read(file: Path) -> _Saved:
+    table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    ids = table["ids"].chunk(0)
+    keys = np.stack([table[name].chunk(0).to_numpy() for name in ("first", "second")], axis=1)
+    return _Saved(keys, ids.offsets.to_numpy(), ids.values.to_numpy())

@@ -6,7 +6,6 @@ resumes at its last window and ends with the same bytes. Memory holds one window
 the size of the corpus.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +21,7 @@ from retroscope.documents import fingerprint
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
+from retroscope.encoders.work import operations
 from retroscope.errors import RepresentationError
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
@@ -74,6 +74,17 @@ class ExtractionPlan:
         """Return whether the layers below the last are stored with the final norm, too."""
         return _normed(self.encoder, self.settings)
 
+    @property
+    def operations(self) -> float:
+        """Count the floating point operations of the forward passes: those of every distinct text."""
+        return operations(self.encoder, self.inventory.distinct_lengths)
+
+    @property
+    def operations_each(self) -> float:
+        """Return the mean operations of encoding one of the texts, repeated ones included."""
+        lengths = self.inventory.lengths
+        return operations(self.encoder, lengths) / len(lengths)
+
 
 def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
     return settings.norm_each_layer and encoder.anatomy.post_norm
@@ -81,7 +92,11 @@ def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
 
 def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
     """Read the texts once and say what encoding them will take."""
-    inventory = take_inventory(encoder, texts)
+    return plan_inventory(encoder, take_inventory(encoder, texts), settings)
+
+
+def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionSettings) -> ExtractionPlan:
+    """Plan the encoding of the texts of an inventory, which this encoder's tokenizer and recipe made."""
     normed = _normed(encoder, settings)
     shape = depth, dim, out = _shape(encoder, normed)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
@@ -100,16 +115,6 @@ def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: Extraction
         made_of["norm_each_layer"] = True
     key = fingerprint(made_of)
     return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, window, tokens)
-
-
-def estimate_seconds(plan: ExtractionPlan, texts: Sequence[str]) -> float:
-    """Time that the forward passes of a plan will take, from timing one batch of `texts`."""
-    rows = tokenise(plan.encoder, texts)
-    _encode(plan, rows[:1])  # first call pays for warming up
-    start = time.perf_counter()
-    _encode(plan, rows)
-    rate = sum(map(len, rows)) / (time.perf_counter() - start)
-    return plan.inventory.tokens / rate
 
 
 def _encode(plan: ExtractionPlan, rows: Sequence[TokenIds]) -> LayerVectors:
@@ -189,6 +194,9 @@ def _open_own(plan: ExtractionPlan, folder: Path, mode: Literal["r", "r+"]) -> V
 
 def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
     total, done, stop = len(plan.inventory.first), store.done, 0
+    report = progress or (lambda done, total: None)
+    report(0, total)
+    report(done, total)
     for window in windows(texts, plan.window):
         start, stop = stop, stop + len(window)
         if stop > total:
@@ -199,8 +207,7 @@ def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progre
         store.vectors[start:stop] = layers
         store.final[start:stop] = final
         store.group.attrs["done"] = stop
-        if progress:
-            progress(stop, total)
+        report(stop, total)
     if stop != total:
         raise _other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", store)
 

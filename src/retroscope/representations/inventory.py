@@ -6,7 +6,7 @@ text, and works in about 70.
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -44,24 +44,35 @@ class Inventory:
     @property
     def tokens(self) -> int:
         """Count the tokens of the distinct texts."""
-        return int(self.lengths[self.first == np.arange(len(self.first))].sum())
+        return int(self.distinct_lengths.sum())
+
+    @property
+    def distinct_lengths(self) -> Int[np.ndarray, "distinct"]:
+        """Return the tokens of each text that needs a forward pass."""
+        return np.asarray(self.lengths[self.first == np.arange(len(self.first))])
 
 
-def take_inventory(encoder: Encoder, texts: Iterable[str]) -> Inventory:
+def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[int], None] | None = None) -> Inventory:
     """Tokenise every text once and note what repeats.
 
     Repetition is decided on token ids (128-bit digests of them), which is what the model sees:
     texts that differ only beyond the cut get the very same vector, hence exact ties.
+
+    Args:
+        progress: told how many texts are tokenised, and 0 before the first.
     """
     digest = hashlib.sha256()
     keys = bytearray()  # a list of digests would take 60 bytes a text more
     lengths = array("i")
+    report = progress or (lambda done: None)
+    report(0)
     for rows in token_chunks(encoder, texts):
         for row in rows:
             key = hashlib.blake2b(np.asarray(row, dtype=np.int64).tobytes(), digest_size=16).digest()
             digest.update(key)
             keys += key
             lengths.append(len(row))
+        report(len(lengths))
     if not keys:
         raise RepresentationError("there is no text to encode", where=encoder.name)
     sizes = np.array(lengths, dtype=np.int32)

@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from retroscope.collection.collection import Collection, join_title
+from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.progress import Progress
+from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     ExtractionPlan,
     ExtractionSettings,
-    estimate_seconds,
     extract,
-    plan_extraction,
+    plan_inventory,
 )
+from retroscope.representations.inventory import Inventory, take_inventory
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
-SAMPLE = 64  # texts timed for the estimate
+InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class TowerPlan:
         """Return whether an earlier run finished it."""
         return is_finished(self.folder)
 
-    def seconds(self) -> float:
-        """Estimate the time of the forward passes; 0 when the vectors are stored."""
-        return 0.0 if self.is_stored else estimate_seconds(self.plan, list(islice(self.texts, SAMPLE)))
+    @property
+    def operations(self) -> float:
+        """Count the floating point operations of the forward passes; 0 when the vectors are stored."""
+        return 0.0 if self.is_stored else self.plan.operations
 
     def extract(self, progress: Progress | None = None) -> Representations:
         """Make, resume or open the vectors."""
@@ -56,16 +57,32 @@ class TowerPlan:
 
 
 def plan_towers(
-    retriever: Retriever, collection: Collection, cache: Path, settings: ExtractionSettings | None = None
+    retriever: Retriever,
+    collection: Collection,
+    cache: Path,
+    settings: ExtractionSettings | None = None,
+    *,
+    inventories: dict[InventoryKey, Inventory] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[TowerPlan, TowerPlan]:
-    """Plan the query and the passage tower; every text is read and tokenised once."""
+    """Plan the query and the passage tower; every text is read and tokenised once.
+
+    Args:
+        inventories: of this collection's texts, by tower and by what makes token ids of a text; those that are
+            missing are taken and added.
+        progress: told (tower's texts, texts tokenised, texts in all).
+    """
     settings = settings or ExtractionSettings()
+    known = {} if inventories is None else inventories
     separator = collection.title_separator
     queries = StreamedTexts(lambda: (query.text for query in collection.queries.values()))
     passages = StreamedTexts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
 
     def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: StreamedTexts) -> TowerPlan:
-        extraction = plan_extraction(encoder, texts, settings)
+        key = (name, encoder.reading)
+        if key not in known:
+            known[key] = take_inventory(encoder, texts, counted(progress, f"{name} texts", len(ids)))
+        extraction = plan_inventory(encoder, known[key], settings)
         return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr")
 
     return (
@@ -79,7 +96,7 @@ def represent(
     collection: Collection,
     cache: Path,
     settings: ExtractionSettings | None = None,
-    progress: Progress | None = None,
+    progress: Shown = None,
 ) -> RetrieverRepresentations:
     """Return every layer's pooled vector of every query and passage; stored vectors are reused.
 
@@ -88,9 +105,10 @@ def represent(
         collection: the texts.
         cache: folder of the vector stores; a store is named by a hash of all that made it.
         settings: number format and batch size.
-        progress: receives (tower, texts done, texts in all).
+        progress: receives (tower, texts done, texts in all); see `display.shown`.
     """
-    return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), progress)
+    with shown(progress) as report:
+        return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), report)
 
 
 def extract_towers(

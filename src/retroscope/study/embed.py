@@ -1,13 +1,13 @@
 """Run `retroscope embed`: a file of texts -> the vectors of every layer."""
 
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from retroscope.documents import SCHEMA
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.work import measured_rate
 from retroscope.errors import unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import read_lines as read_lines
@@ -15,8 +15,8 @@ from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.representations.extraction import ExtractionPlan, estimate_seconds, extract, plan_extraction
-from retroscope.representations.represent import SAMPLE
+from retroscope.representations.extraction import ExtractionPlan, extract, plan_extraction
+from retroscope.typesetting.numbers import estimate
 
 TOWERS = ("query", "passage")
 
@@ -68,7 +68,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
 def describe_embedding(embedding: Embedding, out: Path) -> str:
     """Describe the plan in a few lines."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
-    seconds = estimate_seconds(embedding.plan, list(islice(embedding.texts, SAMPLE)))
+    seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
     recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))
     caveats = [f"caveat: {doubt}" for doubt in doubts({embedding.tower: embedding.self_tests})]
     size = embedding.plan.n_bytes / 2**20
@@ -76,7 +76,7 @@ def describe_embedding(embedding: Embedding, out: Path) -> str:
         [
             f"{encoder.name}, {embedding.tower} tower: {recipe}",
             f"{len(embedding.texts):,} texts, {inventory.n_distinct:,} distinct, {inventory.truncated:,} that fill the "
-            f"maximum length; about {seconds:,.0f} s and {size:,.1f} MiB in {out}",
+            f"maximum length; about {estimate(seconds)} and {size:,.1f} MiB in {out}",
             *caveats,
         ]
     )

@@ -8,20 +8,25 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis, Instrument, Planned
-from retroscope.analyses.context import Context, tower_document
+from retroscope.analyses.context import Context
 from retroscope.collection.collection import Collection
+from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.token_memory import TokenMemory
+from retroscope.encoders.token_memory import TOKENS, TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, distinct_names
 from retroscope.inputs.settings import StudySettings
-from retroscope.progress import Progress
-from retroscope.study.plan_text import MIB, collection_document, collection_lines, tower_lines
+from retroscope.study.encoded import encoded_towers, named_retrievers
+from retroscope.study.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+
+# Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
+# for each query that is resampled.
+REPORTED, RESAMPLED = 1.0, 5e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,35 +66,33 @@ class StudyPlan:
         collections: the one that everything is measured on, then the others.
         settings: with those of every analysis written out.
         steps: in the order in which they are measured.
+        towers: facts of every tower whose texts are encoded, each tower of each model once.
     """
 
     context: Context
     collections: tuple[Collection, ...]
     settings: StudySettings
     steps: tuple[Step, ...]
+    towers: tuple[Mapping[str, Any], ...]
 
     @cached_property
-    def towers(self) -> tuple[Mapping[str, Any], ...]:
-        """Return the facts of every tower whose texts are encoded, each tower of each model once."""
-        shared = [
-            tower_document(role, tower) | {"collection": context.collection.name}
-            for context in self._contexts()
-            for role, retriever in _encoded(context).items()
-            for tower in context.towers(retriever)
-        ]
-        own = [tower for step in self.steps if step.planned for tower in step.planned.towers]
-        return (*shared, *own)
+    def seconds(self) -> Mapping[str, float]:
+        """Return the estimated seconds of every stage: encoding each model, each analysis, statistics and report."""
+        stages: dict[str, float] = {}
+        for tower in self.towers:
+            name = f"encoding of {tower['model']}"
+            stages[name] = stages.get(name, 0.0) + tower["seconds"]
+        stages |= {step.what: step.planned.seconds for step in self.steps if step.planned}
+        return stages | {"statistics and report": self._report_seconds()}
 
-    def _contexts(self) -> list[Context]:
-        """The collections whose texts are all encoded, each with its models."""
-        if not any(step.planned and step.analysis.reads_vectors for step in self.steps):
-            return []
-        first = self.context
-        return [first, *(first.on(other, first=False) for other in self.collections[1:])]
+    def _report_seconds(self) -> float:
+        """Estimate the seconds of tests, intervals, tables and figures of everything that is measured."""
+        measured = [step for step in self.steps if step.planned]
+        return sum(REPORTED + RESAMPLED * len(step.context.collection.judged_queries) for step in measured)
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON-like values: recipes, texts, bytes and seconds, and all settings."""
-        models = _named(self.context)
+        models = named_retrievers(self.context)
         return {
             "schema": SCHEMA,
             "collections": [collection_document(one) for one in self.collections],
@@ -97,7 +100,8 @@ class StudyPlan:
             "similarity_source": {role: one.similarity_source for role, one in models.items()},
             "towers": [dict(tower) for tower in self.towers],
             "bytes": sum(tower["bytes"] for tower in self.towers if not tower["stored"]),
-            "seconds": round(sum(tower["seconds"] for tower in self.towers), 1),
+            "seconds": round(sum(self.seconds.values()), 1),
+            "stages": {name: round(seconds, 1) for name, seconds in self.seconds.items()},
             "cache": str(self.context.cache),
             "analyses": [_step(step) for step in self.steps if step.planned],
             "not_measured": [_refusal(step) for step in self.refused],
@@ -125,11 +129,7 @@ class StudyPlan:
         ]
         lines += [line for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
-        lines.append(
-            f"to encode: about {plan['seconds']:,.0f} s and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}; "
-            "this excludes the times listed above, search, probing and statistics"
-        )
-        return lines
+        return [*lines, *time_lines(plan)]
 
 
 def plan_study(
@@ -140,7 +140,7 @@ def plan_study(
     trainings: Sequence[Retriever] = (),
     asked: Sequence[str] = (),
     cache: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Shown = None,
 ) -> StudyPlan:
     """Check everything that can be checked before texts are encoded, and plan every analysis on every collection.
 
@@ -151,7 +151,7 @@ def plan_study(
         trainings: further trainings of the retriever (other seeds).
         asked: analyses that the study is for: if one cannot be measured, that is an error and not a caveat.
         cache: folder of the vector stores; by default the user's cache folder.
-        progress: told (what, done, total).
+        progress: told (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
 
     Raises:
         EncoderError: if the layers of the models cannot be paired.
@@ -161,7 +161,8 @@ def plan_study(
     named = _checked(models, trainings)
     if list(named) != [MODEL]:
         refuse_left_out(whole)
-    tokens = TokenMemory()
+    folder = Path(cache) if cache else default_cache()
+    tokens = TokenMemory(folder / TOKENS)
     named = {role: one.remembering(tokens) for role, one in named.items()}
     trainings = [one.remembering(tokens) for one in trainings]
     for number, collection in enumerate(collections):
@@ -172,24 +173,46 @@ def plan_study(
         named,
         collections[0],
         whole,
-        Path(cache) if cache else default_cache(),
+        folder,
         trainings=_other_names(named, trainings),
-        progress=progress,
     )
     renamed = _distinct_collections(collections)
     context = context.on(renamed[0], first=True)
+    with shown(progress) as report:
+        plan = _plan(context.told(report), renamed, asked)
+        tokens.save()
+    return plan
+
+
+def replanned(plan: StudyPlan, settings: StudySettings, asked: Sequence[str] = ()) -> StudyPlan:
+    """Plan the same models and collections with other settings of the analyses; no text is tokenised again."""
+    return _plan(replace(plan.context, settings=complete(settings)).told(None), plan.collections, asked)
+
+
+def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence[str]) -> StudyPlan:
+    """Plan every analysis on every collection, and the encoding of the texts that they read."""
     steps = [
         _planned(analysis, context.on(collection, first=number == 0), number)
-        for analysis in analyses().values()
-        if analysis.instrument is not None and settings_of(whole, analysis) is not None
-        for number, collection in enumerate(renamed)
+        for analysis in measured_analyses(context.settings)
+        for number, collection in enumerate(collections)
         if number == 0 or analysis.every_collection
     ]
     for step in steps:
         if step.refused and step.analysis.name in asked:
             raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
-    by_phase = sorted(_after_the_first(steps), key=lambda step: step.analysis.phase)
-    return StudyPlan(context, renamed, whole, tuple(by_phase))
+    final = tuple(sorted(_after_the_first(steps), key=lambda step: step.analysis.phase))
+    planned = [step for step in final if step.planned]
+    contexts: list[Context] = []
+    if any(step.analysis.reads_vectors for step in planned):
+        contexts = [context, *(context.on(other, first=False) for other in collections[1:])]
+    own = [tower for step in planned for tower in (step.planned or Planned()).towers]
+    return StudyPlan(context, collections, context.settings, final, (*encoded_towers(contexts), *own))
+
+
+def measured_analyses(settings: StudySettings) -> list[Analysis]:
+    """Return the analyses that measure and are not left out, in the order in which they do."""
+    measuring = [one for one in analyses().values() if one.instrument is not None]
+    return sorted((one for one in measuring if settings_of(settings, one) is not None), key=lambda one: one.phase)
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
@@ -251,30 +274,6 @@ def _distinct_collections(collections: Sequence[Collection]) -> tuple[Collection
             name, number = f"{one.name} ({number})", number + 1
         names.append(name)
     return tuple(replace(one, name=name) for one, name in zip(collections, names, strict=True))
-
-
-def _named(context: Context) -> dict[str, Retriever]:
-    """Map roles to models, further trainings included."""
-    others = {f"training {number}": one for number, one in enumerate(context.trainings, start=2)}
-    return {**context.models, **others}
-
-
-def _encoded(context: Context) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose vectors are computed; equal copies are one."""
-    if not context.first:
-        return dict(context.models)
-    return _named(context) | dict(_copies(context))
-
-
-def _copies(context: Context) -> Iterator[tuple[str, Retriever]]:
-    """Return the distinct copies with random weights, by role."""
-    copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
-    for role in context.models:
-        copy = context.with_random_weights(role)
-        if copy is not None:
-            copies.setdefault((copy.query.fingerprint, copy.passage.fingerprint), (role, copy))
-    for role, copy in copies.values():
-        yield "random weights" if len(copies) == 1 else f"random weights of {role}", copy
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -4,8 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retroscope.collection.collection import Collection
+from retroscope.typesetting.numbers import count, estimate
 
 MIB = 2**20
+
+
+def counts(collections: Sequence[Collection], analyses: Sequence[str]) -> str:
+    """Return how much is measured, before a text is read: passages and queries of each collection, and analyses."""
+    sizes = [
+        f"{one.name}: {count(len(one.passages), 'passage')}, {count(len(one.queries), 'query')} "
+        f"({len(one.judged_queries):,} judged)"
+        for one in collections
+    ]
+    return "\n".join([*sizes, f"to measure: {', '.join(analyses)}"])
 
 
 def collection_document(collection: Collection) -> dict[str, Any]:
@@ -27,11 +38,20 @@ def collection_lines(collection: Mapping[str, Any]) -> list[str]:
 
 def tower_lines(tower: Mapping[str, Any], *, several: bool) -> Sequence[str]:
     """Return what encoding one tower takes, and its recipe; the collection is named if there are several."""
-    state = "stored" if tower["stored"] else f"about {tower['seconds']:,.0f} s, {tower['bytes'] / MIB:,.1f} MiB"
+    state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
     on = f", {tower['collection']}" if several and "collection" in tower else ""
     return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}", f"  recipe: {_recipe(tower['recipe'])}"
+
+
+def time_lines(plan: Mapping[str, Any]) -> list[str]:
+    """Return a table of the stages with their times, and the total of all."""
+    stages = {name: estimate(seconds) for name, seconds in plan["stages"].items() if seconds}
+    width = max(map(len, stages), default=0)
+    rows = [f"  {name:<{width}}  {time}" for name, time in stages.items()]
+    total = f"in all about {estimate(plan['seconds'])}, and {plan['bytes'] / MIB:,.0f} MiB in {plan['cache']}"
+    return ["estimated time:", *rows, total]
 
 
 def _recipe(recipe: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from retroscope.analyses import OWN
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
 from retroscope.collection.collection import Collection
+from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
@@ -40,7 +41,7 @@ def compare(
     also: Sequence[Collection] = (),
     trainings: Sequence[Retriever] = (),
     cache: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Shown = None,
 ) -> Study:
     """Measure a backbone and the retriever fine-tuned from it the same way, and pair them by query.
 
@@ -52,27 +53,27 @@ def compare(
         also: further collections, of other kinds of text.
         trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
         cache: folder of the vector stores; by default the user's cache folder. A stopped study goes on from it.
-        progress: called with (what, done, total).
+        progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
         EncoderError: if the two have different numbers of layers, so that no layer can be paired.
     """
-    plan = plan_study(
-        {BEFORE: before, AFTER: after}, (collection, *also), settings, trainings=trainings, cache=cache,
-        progress=progress,
-    )  # fmt: skip
-    study = run_study(plan, progress)
+    models = {BEFORE: before, AFTER: after}
+    with shown(progress) as report:
+        plan = plan_study(models, (collection, *also), settings, trainings=trainings, cache=cache, progress=report)
+        study = run_study(plan, report)
     forget(plan)
     return study
 
 
-def run_study(plan: StudyPlan, progress: Progress | None = None) -> Study:
+def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
     """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read.
 
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
     """
-    *_, study = measure_study(plan, progress)
+    with shown(progress) as report:
+        *_, study = measure_study(plan, report)
     return study
 
 

@@ -99,10 +99,10 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
 
 
 def refuse_other(folder: Path, settings: StudySettings) -> None:
-    """Refuse to replace a finished study of something else; the same one may be made again.
+    """Refuse to replace a study of something else; the same one may be made again, or go on.
 
     Raises:
-        SettingsError: if `folder` holds a finished study with other settings.
+        SettingsError: if `folder` holds a study with other settings.
         AnalysisError: if it holds one of another schema.
     """
     if not (folder / FACTS).exists():
@@ -111,7 +111,7 @@ def refuse_other(folder: Path, settings: StudySettings) -> None:
     if from_values(from_yaml(file), where=str(file)) == settings:
         return
     raise SettingsError(
-        f"this folder holds a finished study with other settings ({title})",
+        f"this folder holds a study with other settings ({title})",
         where=str(folder),
         fix="name another --out, or replace it with --overwrite",
     )

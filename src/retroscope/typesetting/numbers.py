@@ -48,6 +48,19 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing if number == 1 else plural}"
 
 
+def estimate(value: float) -> str:
+    """Print an estimated duration, no more exact than an estimate is: "under 1 s", "8 s", "4 min", "2 h 10 min"."""
+    if value < 1:
+        return "under 1 s"
+    if value < 90:
+        return f"{value:.0f} s"
+    minutes = round(value / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    tens = round(minutes, -1)
+    return f"{tens // 60} h {tens % 60} min" if minutes < 600 else f"{round(minutes / 60)} h"
+
+
 def seconds(value: float) -> str:
     """Print a duration: "8.1 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(value)

@@ -12,13 +12,13 @@ from retroscope.analyses.baselines.variants import (
     BaselineTask,
     VariantScores,
     baseline_task,
-    seconds_per_view,
     try_bm25,
     try_shuffled,
     try_variants,
+    view_seconds,
 )
 from retroscope.analyses.baselines.vectors import Views, applicable, repooled
-from retroscope.analyses.context import Context, tower_document
+from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.drift.geometry import can_be_whitened
 from retroscope.encoders.encoder import Retriever
@@ -69,15 +69,14 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
     task = _task(context, settings)
     models = 3 if context.settings.random_weights else 2
     views = (models + len(poolings)) * (before.passage.anatomy.n_blocks + 1)
-    each = seconds_per_view(context.collection, int(before.passage.backbone.config.hidden_size), task)
-    seconds = round(views * each, 1)
+    seconds = round(views * view_seconds(task, before.passage.width, context.product_rate), 1)
     how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
     role = f"before, pooled by {', '.join(poolings)}"
     return Planned(
-        lines=(f"baselines: {views} poolings and layers are searched, {how}, about {seconds:,.0f} s",),
+        lines=(f"baselines: {views} poolings and layers are searched, {how}",),
         seconds=seconds,
         document={"views": views, "head": task.head},
-        towers=() if others is None else tuple(tower_document(role, tower) for tower in context.towers(others)),
+        towers=() if others is None else tuple(context.tower_document(role, tower) for tower in context.towers(others)),
         work=BaselineWork(task, poolings, left_out, others),
     )
 

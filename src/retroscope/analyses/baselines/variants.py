@@ -7,7 +7,6 @@ reported on, is what fine-tuning's gain is held against. BM25 stands beside it: 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,21 @@ from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Judgment
 from retroscope.drift.geometry import whitened_pair
-from retroscope.inputs.sampled import sampled
+from retroscope.drift.work import whitening_seconds
 from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors, representations_in_memory
 from retroscope.retrieval.folds import Folds, folded_text, query_folds, relevant
 from retroscope.retrieval.linear_head import Space, cross_fitted, unit_rows
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.retrieve import retrieve
+from retroscope.retrieval.work import search_seconds
 from retroscope.scores import Scores
 from retroscope.statistics.chosen import chosen_on_others
 from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 RAW, UNIT, WHITENED, HEAD = "raw", "unit length", "whitened", "linear head"
 BEST = {UNTRAINED: (RAW, UNIT, WHITENED), TRAINED: (RAW, UNIT, WHITENED, HEAD)}
-TIMED = (40, 80)  # queries that the time is estimated from
+HEAD_WORK = 450.0  # operations for each width^3 of all folds, penalties and spaces, by benchmarks/plan.py
 DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 
@@ -238,18 +238,10 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
     return Scores("BM25", values, recipe, passages=collection.relevant).with_texts(collection.query_texts)
 
 
-def seconds_per_view(collection: Collection, dim: int, task: BaselineTask) -> float:
-    """Estimate the time that one pooling and layer takes, from random vectors and a few queries, at two sizes."""
-    rng = np.random.default_rng(0)
-    passages = rng.standard_normal((len(collection.passages), dim), dtype=np.float32)
-    sizes = [n for n in TIMED if n < len(task.folds)] or [len(task.folds)]
-    times = []
-    for n in sizes:
-        few = sampled(collection, collection.judged_queries[:n], 0, 0)
-        start = perf_counter()
-        _searches(rng.standard_normal((n, dim), dtype=np.float32), passages, replace(
-            task, collection=few, folds=np.arange(n) % (int(task.folds.max()) + 1)
-        ))  # fmt: skip
-        times.append(perf_counter() - start)
-    slope = (times[-1] - times[0]) / (sizes[-1] - sizes[0]) if len(sizes) > 1 else 0.0
-    return times[-1] + max(slope, 0.0) * (len(task.folds) - sizes[-1])
+def view_seconds(task: BaselineTask, width: int, product_rate: float) -> float:
+    """Estimate the seconds that one pooling and layer takes: its searches, its whitening and its heads."""
+    queries, passages = len(task.folds), len(task.collection.passages)
+    searches = len(task.kinds) + (1 if task.head else 0)  # heads of both spaces, where folds choose differently
+    seconds = searches * search_seconds(queries, passages, width, task.measures, product_rate)
+    seconds += whitening_seconds(passages, width, product_rate)
+    return seconds + (HEAD_WORK * width**3 / product_rate if task.head else 0.0)

@@ -13,8 +13,11 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Return an empty plan: the vectors are planned for all analyses, and searching them is fast."""
-    return Planned()
+    """Return how long searching every layer takes, once more without the final norm where there is one."""
+    views = {side: len(one.passage.layer_names) for side, one in context.models.items()}
+    times = {side: 2 if one.passage.anatomy.post_norm else 1 for side, one in context.models.items()}
+    seconds = sum(times[side] * views[side] * context.search_seconds(one) for side, one in context.models.items())
+    return Planned(seconds=seconds)
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:

@@ -11,7 +11,7 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.attribute import plan_on_collection, shared_negatives
 from retroscope.analyses.neurons.one_model import caveats_of_one
-from retroscope.analyses.neurons.plan import plan_of_one, plan_of_pair, towers_of
+from retroscope.analyses.neurons.plan import plan_neurons, towers_of
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import AttributedTowers, stored
@@ -40,22 +40,24 @@ def refusal(context: Context, settings: NeuronsSettings) -> str:
 
 def plan(context: Context, settings: NeuronsSettings) -> Planned:
     """Return how large the attributions are and how long they and their ablations take."""
-    return plan_of_pair(context, settings) if context.is_pair else plan_of_one(context, settings)
+    return plan_neurons(context, settings)
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
     """Return the neurons of every model and tower; the margins of a pair are against the same negatives."""
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
+    plans: list[AttributionPlan] = []
     seconds: dict[str, float] = {}
     for tower in towers_of(context, settings):
         asked = replace(settings.attribution, tower=tower)
         sides: dict[str, _Side] = {}
         for side, retriever in context.models.items():
             stages = context.stages(f"{retriever.name}, {tower} tower")
-            one_plan = planned.work if isinstance(planned.work, AttributionPlan) else plan_on_collection(
+            one_plan = plan_on_collection(
                 retriever, context.collection, candidates, asked, context.settings.protocol
-            )  # fmt: skip
+            )
+            plans.append(one_plan)
             stages.ended("neurons: plan")
             sides[side] = _Side(retriever, one_plan, stages)
         attributions = _attributions(context, sides)
@@ -65,8 +67,8 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
             seconds |= {f"{of}{stage}": taken for stage, taken in one.stages.seconds.items()}
     caveats = list(dict.fromkeys(_left_out(context, settings, towers)))
     if not context.is_pair:
-        caveats += caveats_of_one(context, settings, planned.work, towers)
-    size = {} if context.is_pair else facts(planned.work)
+        caveats += caveats_of_one(context, settings, plans[0], towers)
+    size = {} if context.is_pair else facts(plans[0])
     return stored(towers, dict(_overlaps(towers)), plan=size, caveats=tuple(caveats), seconds=seconds)
 
 

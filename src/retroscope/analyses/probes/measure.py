@@ -10,12 +10,14 @@ from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.records import Candidates
+from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.choices import check_splits, choices_of
 from retroscope.inputs.provenance import negative_notes
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.tally import MDL
+from retroscope.probing.work import probes_seconds
 from retroscope.scores import Scores
 
 RANDOM_WEIGHTS = "random_weights"  # the control that the settings of the study may leave out for all analyses
@@ -44,7 +46,7 @@ def refusal(context: Context, settings: ProbeSettings) -> str:
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Return the choices that the probes are given.
+    """Return the choices that the probes are given, and how long they take.
 
     Raises:
         AnalysisError: if there are too few to split them.
@@ -52,7 +54,17 @@ def plan(context: Context, settings: ProbeSettings) -> Planned:
     settings = _with_controls(context, settings)
     choices = choices_of(context.negatives(), settings, context.settings.protocol)
     check_splits(choices, context.collection.query_texts, settings)
-    return Planned(work=choices)
+    seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
+    return Planned(seconds=seconds, work=choices)
+
+
+def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, choices: int) -> float:
+    """Estimate the seconds of probing one model, once more without the final norm where there is one."""
+    passage = retriever.passage
+    layers = len(settings.layers or passage.layer_names)
+    plain = _without_controls(settings) if passage.anatomy.post_norm else None
+    kinds = [settings] if plain is None else [settings, plain]
+    return sum(probes_seconds(one, choices, passage.width, layers, context.product_rate) for one in kinds)
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:

@@ -17,6 +17,7 @@ from retroscope.drift.representations import representation_drift
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.weights import incomparable_towers
+from retroscope.drift.work import representations_seconds, whitening_seconds
 from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
@@ -34,8 +35,15 @@ def refusal(context: Context, settings: DriftSettings) -> str:
 
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
-    """Return an empty plan: the vectors are planned for all analyses, and comparing them is fast."""
-    return Planned()
+    """Return how long comparing every layer takes; the vectors are planned for all analyses."""
+    passage, rate = context.models["before"].passage, context.product_rate
+    counts = len(context.collection.queries), len(context.collection.passages)
+    seconds = representations_seconds(counts, len(passage.layer_names), passage.width, settings, rate)
+    if context.first:
+        seconds *= 2 if passage.anatomy.post_norm else 1  # once more without the final norm
+        whitening = whitening_seconds(counts[1], passage.width, rate)
+        seconds += sum(whitening + context.search_seconds(one) for one in context.models.values())
+    return Planned(seconds=seconds)
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:

@@ -14,6 +14,7 @@ from retroscope.inputs.pairing import recipe_differences, same_weights
 from retroscope.inputs.provenance import truncation_caveats
 from retroscope.probing.grid import probe
 from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.work import probes_seconds
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.typesetting.subject import AFTER
@@ -43,9 +44,14 @@ def plan(context: Context, settings: NoSettings) -> Planned:
     """Return how the trainings are probed: as both sides are, without controls; None where they are not."""
     probes = context.settings.of("probes", ProbeSettings)
     of_each = None if probes is None else _of_each(context.models[AFTER], probes)
+    seconds = sum(context.search_seconds(one) for one in context.trainings)
     if of_each is None:
-        return Planned()
-    return Planned(work=Probing(of_each, choices_of(context.negatives(), of_each, context.settings.protocol)))
+        return Planned(seconds=seconds)
+    choices = choices_of(context.negatives(), of_each, context.settings.protocol)
+    for one in context.trainings:
+        layers = len(of_each.layers or one.passage.layer_names)
+        seconds += probes_seconds(of_each, len(choices), one.passage.width, layers, context.product_rate)
+    return Planned(seconds=seconds, work=Probing(of_each, choices))
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:

@@ -15,12 +15,14 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
-from retroscope.inputs.texts import a_few, seconds_each, texts_of
+from retroscope.retrieval.work import search_seconds
 from retroscope.surgery.hybrids import Wanted, encodings
 from retroscope.surgery.transplant import RANDOM, named, sweep
+from retroscope.typesetting.numbers import estimate
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20
+SIGNIFICANT = 0.5  # share of the places alone whose random changes a total includes: which they are is seen later
 MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory together
 
 
@@ -56,7 +58,9 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 
 
 def plan(context: Context, settings: SweepSettings) -> Planned:
-    """Return hybrids, passages, queries, bytes of vectors, and estimated seconds, by the speed of the retriever.
+    """Return hybrids, passages, queries, bytes of vectors, and estimated seconds.
+
+    The seconds include random changes for `SIGNIFICANT` of the places.
 
     Raises:
         SettingsError: for a name that is none, or more vectors than are held in memory.
@@ -67,25 +71,35 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     work = _work(depth, settings)
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
     refuse_large(searched, held_together(work, settings), pair[1])
-    some = a_few(searched)
     control = _controls(work.names, settings)
     seconds = control_seconds = 0.0
     for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
-        once = n * seconds_each(texts_of(pair[1], some, tower, settings.batch_tokens))
+        once = n * context.seconds_each(pair[1], tower)
         cost = _cost(pair[0].tower(tower), pair[1].tower(tower), work, control, settings)
         seconds += once * cost.hybrids
         control_seconds += once * cost.controls
+    each = _search_seconds(context, searched, settings)
+    hybrids, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
+    seconds += hybrids * each
+    control_seconds += controls * each
     document = {
         "hybrids": (len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
         "bytes": 4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
         "passages": len(searched.passages),
         "queries": len(searched.queries),
         "seconds": round(seconds, 3),
-        "controls": sum(len(one) for one in control),
+        "controls": controls,
         "control_seconds": round(control_seconds, 3),
         "subsets": len(work.subsets) - 1 if work.subsets else 0,
     }
-    return Planned((transplants_line(document),), seconds, document, work=work)
+    total = seconds + SIGNIFICANT * control_seconds
+    return Planned((transplants_line(document),), total, document, work=work)
+
+
+def _search_seconds(context: Context, searched: Collection, settings: SweepSettings) -> float:
+    """Estimate the seconds of searching the sample with one hybrid."""
+    measures, width = settings.measures or context.settings.measures, context.models[AFTER].passage.width
+    return search_seconds(len(searched.queries), len(searched.passages), width, measures, context.product_rate)
 
 
 def _work(depth: int, settings: SweepSettings) -> SweepWork:
@@ -156,12 +170,12 @@ def transplants_line(planned: Mapping[str, Any]) -> str:
     """Return the same in words."""
     controls = (
         f"; up to {planned['controls']:,} random changes of equal size besides, of places with a significant effect, "
-        f"at most about {planned['control_seconds']:,.0f} s"
+        f"at most about {estimate(planned['control_seconds'])}"
     )
     subsets = f" and {planned['subsets']:,} subsets of groups" if planned["subsets"] else ""
     return (
         f"transplants: {planned['hybrids']:,} hybrids{subsets} over {planned['passages']:,} passages and "
-        f"{planned['queries']:,} queries, each encoded from its first change up, about {planned['seconds']:,.0f} s "
+        f"{planned['queries']:,} queries, each encoded from its first change up, about {estimate(planned['seconds'])} "
         f"(less what an earlier sweep left); {planned['bytes'] / MIB:,.0f} MiB of vectors"
         f"{controls if planned['controls'] else ''}"
     )

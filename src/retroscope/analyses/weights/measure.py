@@ -12,6 +12,7 @@ from retroscope.analyses.weights.result import BOTH
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights, incomparable_towers
+from retroscope.drift.work import weights_seconds
 from retroscope.encoders.checkpoints.tensors import weights_of
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.progress import Stages
@@ -30,8 +31,13 @@ def refusal(context: Context, settings: WeightSettings) -> str:
 
 
 def plan(context: Context, settings: WeightSettings) -> Planned:
-    """Return an empty plan: nothing is encoded, and comparing is fast."""
-    return Planned()
+    """Return how long comparing the tensors takes; nothing is encoded."""
+    seconds = 0.0
+    for before, after in _towers(context.models["before"], context.models["after"]).values():
+        shapes = [tensor.shape for tensor in before.backbone.state_dict().values()]
+        spectra = settings.spectra and _are_single(before, after)
+        seconds += weights_seconds(shapes, context.product_rate, spectra=spectra)
+    return Planned(seconds=seconds)
 
 
 def measure(context: Context, settings: WeightSettings, planned: Planned) -> Measurement:
@@ -59,7 +65,7 @@ def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Enc
 
 
 def _compared(before: Encoder, after: Encoder, settings: WeightSettings, stages: Stages) -> WeightDrift:
-    single = before.backbone.dtype == after.backbone.dtype == torch.float32
+    single = _are_single(before, after)
     drift = diff_weights(
         weights_of(before.backbone, before.name),
         weights_of(after.backbone, after.name),
@@ -69,6 +75,11 @@ def _compared(before: Encoder, after: Encoder, settings: WeightSettings, stages:
     )
     notes = drift.notes if single else (*drift.notes, COARSE)
     return replace(drift, before=before.name, after=after.name, n_blocks=before.anatomy.n_blocks, notes=notes)
+
+
+def _are_single(before: Encoder, after: Encoder) -> bool:
+    """Return whether both were loaded in single precision, so that their spectra are computed."""
+    return bool(before.backbone.dtype == after.backbone.dtype == torch.float32)
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

@@ -9,6 +9,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.training_options import PassOptions
 from retroscope.cli.values import comma_separated, measures, numbers, split_or_spec
 from retroscope.errors import SettingsError
@@ -115,6 +116,7 @@ def run(
         **levels.values(),
     }
 
+    load_libraries()
     from retroscope.cli.resolve import resolve_as
     from retroscope.study.training.fine_tuning import training_split
     from retroscope.study.training.grid_settings import GridSettings
@@ -126,7 +128,8 @@ def run(
 
 
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign

@@ -78,6 +78,7 @@ def run(
     data: o.DataOptions,
     models: o.ModelOptions,
     study: StudyOptions,
+    size: o.SizeOptions,
     probes: o.ProbeOptions,
     left_out: SwitchedOff,
     options: o.RunOptions,
@@ -89,4 +90,4 @@ def run(
     """
     values = study.values(pair, models) | data.values() | probes.values()
     refuse_options_of(left_out, values)
-    carry_out_study(values, left_out.names, options, output)
+    carry_out_study(values, left_out.names, options, output, size=size)

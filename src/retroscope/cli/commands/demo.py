@@ -7,6 +7,7 @@ from typing import Annotated
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope demo"
@@ -24,11 +25,12 @@ def run(
     They were trained on invented people, so it is known what each of them read. All of compare, in about a minute and
     without a network.
     """
+    load_libraries()
+    from retroscope import documents
     from retroscope.cli.resolve import resolve
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.collection.world.files import NEGATIVES_RUN
-    from retroscope.documents import as_json as in_json
-    from retroscope.documents import write_text
+    from retroscope.display import progress_bars
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
     from retroscope.study.console import console_text
@@ -56,6 +58,6 @@ def run(
     study = replace(study, facts=facts)
     note("statistics, tables and figures ...")
     page = study.report(out)
-    write_text(out / "exposures.json", in_json(rows))
+    documents.write_text(out / "exposures.json", documents.as_json(rows))
     emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")

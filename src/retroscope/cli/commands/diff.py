@@ -7,6 +7,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 
 EXAMPLE = "retroscope diff bert-base-uncased facebook/contriever --out runs/diff"
 DIRECTIONS = 8
@@ -41,9 +42,11 @@ def run(
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
+    load_libraries()
     from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
     from retroscope.analyses.weights.settings import WeightSettings
-    from retroscope.cli.terminal import claimed, emit, note, progress_bars, say
+    from retroscope.cli.terminal import claimed, emit, note, say
+    from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
     from retroscope.files import refuse_foreign, refuse_other_report

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from retroscope.cli import names
 from retroscope.cli import options as o
@@ -12,6 +12,10 @@ from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
 from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares
 from retroscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from retroscope.cli.running import Plan
+    from retroscope.progress import Progress
 
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
 ATTRIBUTION = "attribution.settings:NeuronSettings"
@@ -176,7 +180,6 @@ def run(
         carry_out_study(values, left_out, options, output, asked=("neurons",))
         return
 
-    from retroscope.cli.plans_of_texts import plan_neurons_of_texts
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
@@ -186,8 +189,14 @@ def run(
     settings = resolve(
         values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=(*left_out, "neurons.ablation")
     )
+
+    def prepare(progress: "Progress") -> "Plan":
+        from retroscope.cli.plans_of_texts import plan_neurons_of_texts
+
+        return plan_neurons_of_texts(settings, texts, cache)
+
     carry_out(
-        lambda: plan_neurons_of_texts(settings, texts, cache),
+        prepare,
         Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
         dry_run=output.dry_run,
         as_json=output.as_json,

@@ -1,0 +1,53 @@
+"""Work of an attribution: floating point operations of the scaled network, before anything runs."""
+
+from dataclasses import dataclass
+
+from retroscope.attribution.integrals.quadrature import FIRST_GAUSS, quadrature
+from retroscope.attribution.settings import NeuronSettings
+from retroscope.encoders.encoder import Encoder
+
+# Nodes that `auto` runs in the mean, over those it begins with. Measured by `benchmarks/plan.py`: 1.0 to 1.3 with
+# all-MiniLM-L6-v2 on SciFact, up to 3 with stories260K, whose first blocks need 64.
+REFINED = 1.5
+# Rate of the recorded and scaled passes over that of plain encoding, by `benchmarks/plan.py`: gradients go to the
+# scaled matrix alone, so a backward pass takes the operations of a forward pass, and its products are as fast.
+RELATIVE_RATE = 0.8
+
+
+@dataclass(frozen=True)
+class AttributionSize:
+    """Numbers of a planned attribution.
+
+    Attributes:
+        examples: queries, or texts if the target is `norm`.
+        texts: whose network is scaled.
+        passes: forward and backward passes of the whole network for each text.
+    """
+
+    examples: int
+    texts: int
+    passes: float
+
+
+def attribution_size(encoder: Encoder, settings: NeuronSettings, available: int) -> AttributionSize:
+    """Count what an attribution runs.
+
+    Args:
+        available: examples to draw from.
+    """
+    examples = min(settings.limit or available, available)
+    pairs = settings.target == "margin" and settings.scaled == "passage"
+    return AttributionSize(examples, examples * (2 if pairs else 1), _passes(encoder, settings))
+
+
+def _passes(encoder: Encoder, settings: NeuronSettings) -> float:
+    """Count the passes of the whole network for one text, a backward pass as one; the recorded pass is one of them."""
+    rule = quadrature(settings.rule)
+    nodes = FIRST_GAUSS * REFINED if rule.tolerance is not None else len(rule.rules[0].nodes)
+    if settings.method == "activation_x_gradient":
+        return 1 + 2
+    if settings.method != "weight_path":
+        return 1 + 2 * nodes
+    # the weights of a block are scaled while all blocks above it run: half of the network, in the mean over blocks
+    sites = len(settings.parts) * encoder.anatomy.n_blocks
+    return 1 + sites * (2 * nodes + 1) / 2 * (encoder.anatomy.n_blocks - 0.5) / encoder.anatomy.n_blocks

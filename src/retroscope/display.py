@@ -1,0 +1,166 @@
+"""Progress that people see: bars in a terminal and in a notebook, a line now and then in a log."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
+
+from retroscope.progress import Pace, Progress
+
+Shown = Progress | bool | None
+"""Receives (what, done, total); True shows bars or lines, False nothing, None bars in a terminal or a notebook."""
+
+FIRST = 2.0  # seconds until the first line of progress where there is no terminal
+SELDOM = 60.0  # seconds between two lines
+OFTEN = 0.2  # seconds between two changes of a line in a notebook
+NARROW = 90  # characters of a terminal in which bars would leave no room for names
+
+_decided: ContextVar[bool] = ContextVar("progress is decided by a caller", default=False)
+
+
+@contextmanager
+def shown(progress: Shown) -> Iterator[Progress | None]:
+    """Yield the callback that a function of the API reports to; None where nothing is shown.
+
+    What the function calls in turn shows nothing of its own, unless it is given a callback.
+    """
+    if callable(progress):
+        yield progress
+        return
+    wanted = progress if progress is not None else not _decided.get() and is_interactive()
+    token = _decided.set(True)
+    try:
+        if wanted:
+            with progress_bars() as bars:
+                yield bars
+        else:
+            yield None
+    finally:
+        _decided.reset(token)
+
+
+def is_interactive() -> bool:
+    """Return whether somebody watches: standard error is a terminal, or this is a notebook."""
+    return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def in_notebook() -> bool:
+    """Return whether the interpreter is the kernel of a notebook."""
+    return "ipykernel" in sys.modules
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Yield a callback that shows (what, done, total): bars in a terminal, a line in a notebook, few lines in a log."""
+    if in_notebook():
+        yield _rewritten_line()
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    paces = _Paces()
+
+    with Bars(*_columns(console.width), console=console) as drawn:
+        tasks: dict[str, TaskID] = {}
+
+        def draw(what: str, done: int, total: int) -> None:
+            pace = paces.report(what, done, total)
+            if what not in tasks:
+                tasks[what] = drawn.add_task(what, total=total, pace=pace)
+            drawn.update(tasks[what], completed=done, total=total)
+
+        yield draw
+
+
+class _Paces:
+    """The pace of every stage; one starts when the report before its first was made."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Pace] = {}
+        self._last = monotonic()
+
+    def report(self, what: str, done: int, total: int) -> Pace:
+        pace = self._of.setdefault(what, Pace(self._last))
+        self._last = monotonic()
+        pace.report(done, total, self._last)
+        return pace
+
+
+def _lines() -> Progress:
+    """Return a callback that writes a line after `FIRST` seconds, then one every `SELDOM`, and none for short work."""
+    paces, due = _Paces(), monotonic() + FIRST
+
+    def write(what: str, done: int, total: int) -> None:
+        nonlocal due
+        pace = paces.report(what, done, total)
+        if monotonic() >= due:
+            due = monotonic() + SELDOM
+            sys.stderr.write(f"{_line(what, pace)}\n")
+
+    return write
+
+
+def _rewritten_line() -> Progress:
+    """Return a callback that writes each stage into one line, again and again: notebooks draw that without widgets."""
+    paces, due, under_way = _Paces(), monotonic(), ""
+
+    def rewrite(what: str, done: int, total: int) -> None:
+        nonlocal due, under_way
+        pace = paces.report(what, done, total)
+        if what != under_way or done == total or monotonic() >= due:
+            due = monotonic() + OFTEN
+            start = "\n" if under_way not in ("", what) else "\r"
+            under_way = "" if done == total else what
+            sys.stderr.write(f"{start}{_line(what, pace):<{NARROW}}{'' if under_way else chr(10)}")
+            sys.stderr.flush()
+
+    return rewrite
+
+
+def _line(what: str, pace: Pace) -> str:
+    rest = "" if pace.rate is None else f", {_rate(pace)}, {_left(pace)} left"
+    return f"{what}: {pace.done:,} of {pace.total:,}{rest}"
+
+
+class _RateColumn(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_rate(task.fields["pace"]))
+
+
+class _LeftColumn(ProgressColumn):
+    """The time that is left."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{_left(task.fields['pace'])} left")
+
+
+def _rate(pace: Pace) -> str:
+    rate = pace.rate
+    if rate is None:
+        return ""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
+
+
+def _left(pace: Pace) -> str:
+    left = pace.left(monotonic())
+    return "-:--:--" if left is None else str(timedelta(seconds=round(left)))
+
+
+def _columns(width: int) -> tuple[ProgressColumn, ...]:
+    """Return the columns of a progress bar; a narrow terminal shows name, count and the time that is left only."""
+    name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
+    count, left = MofNCompleteColumn(), _LeftColumn()
+    if width < NARROW:
+        return name, count, left
+    return name, BarColumn(), count, _RateColumn(), TimeElapsedColumn(), left

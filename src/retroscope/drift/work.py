@@ -1,0 +1,43 @@
+"""Time of comparing weights and representations, from their sizes alone."""
+
+from collections.abc import Iterable, Sequence
+
+from retroscope.drift.settings import DriftSettings
+
+# Operations, and seconds, by benchmarks/plan.py on one core of 1.2e11 operations a second.
+SPECTRUM = 60.0  # operations for each rows x columns x shorter side of a matrix whose spectra are computed
+READ = 1e-8  # seconds for each number of a tensor that is read twice, compared and summed
+WHITENING = 60.0  # operations for each width^3, beside two for each passage and width^2
+PAIR = 2.8e-6  # seconds for each pair of texts: distances are ranked, for every group that the jackknife leaves out
+GRAM = 500.0  # operations for each pair of texts and number of their vectors: similarities, likewise
+
+
+def weights_seconds(shapes: Iterable[Sequence[int]], product_rate: float, *, spectra: bool) -> float:
+    """Estimate the seconds of comparing tensors of these shapes."""
+    seconds = 0.0
+    for shape in shapes:
+        numbers = 1
+        for side in shape:
+            numbers *= side
+        seconds += READ * numbers
+        if spectra and len(shape) > 1:
+            rows = numbers // shape[-1]
+            seconds += SPECTRUM * numbers * min(rows, shape[-1]) / product_rate
+    return seconds
+
+
+def representations_seconds(
+    texts: Sequence[int], layers: int, width: int, settings: DriftSettings, product_rate: float
+) -> float:
+    """Estimate the seconds of comparing every layer's vectors of two models.
+
+    Args:
+        texts: of each tower; those beyond the settings' sample are not compared.
+    """
+    pairs = sum(min(number, settings.texts) ** 2 for number in texts)
+    return layers * pairs * (PAIR + GRAM * width / product_rate)
+
+
+def whitening_seconds(passages: int, width: int, product_rate: float) -> float:
+    """Estimate the seconds of whitening passages and queries by the passages' covariance."""
+    return (2.0 * passages * width**2 + WHITENING * width**3) / product_rate

@@ -1,0 +1,80 @@
+"""Work of encoding: floating point operations, counted from the anatomy, and how many this machine does a second.
+
+Counted are the products of the blocks: two operations for each weight and token, and in the attention of each block
+four for each pair of tokens and each number of their vectors (Kaplan et al. 2020, arXiv 2001.08361, table 1). What is
+no product (norms, activations, pooling, padding) is part of the measured rate.
+"""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+from jaxtyping import Int
+
+from retroscope.encoders.encode import encode_rows
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import encoding_budget
+
+TIMED = {"cpu": 3e10}  # operations of the timed pass: under a second on one core; elsewhere a whole batch is timed
+SHORTEST = 16  # tokens of a timed text, whatever the model
+SIZE = 768  # of the matrices whose product is timed
+
+
+def operations(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"]) -> float:
+    """Count the operations of one forward pass over texts of these lengths."""
+    tokens = np.asarray(lengths, dtype=np.float64)
+    if encoder.recipe.pad_to_max:
+        tokens = np.full(len(tokens), float(encoder.recipe.max_length))
+    return float((weight_operations(encoder) * tokens + pair_operations(encoder) * tokens**2).sum())
+
+
+def weight_operations(encoder: Encoder) -> float:
+    """Count the operations of all blocks for one token, attention between tokens excluded."""
+    blocks = encoder.anatomy.blocks(encoder.backbone)
+    return 2.0 * sum(weight.numel() for block in blocks for weight in block.parameters() if weight.ndim > 1)
+
+
+def pair_operations(encoder: Encoder) -> float:
+    """Count the operations of the attention of all blocks for one pair of tokens."""
+    return 4.0 * encoder.anatomy.n_blocks * encoder.width
+
+
+def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"]) -> float:
+    """Time one forward pass over made-up texts of a typical length, and return operations a second.
+
+    Args:
+        lengths: tokens of the texts that will be encoded; their median, weighted by tokens, is the typical one.
+    """
+    length = _typical(np.asarray(lengths))
+    batch = encoding_budget(encoder.device)
+    most = TIMED.get(encoder.device.type)
+    if most is not None:
+        batch = min(batch, max(SHORTEST, int(most / weight_operations(encoder))))
+    length = min(length, batch, encoder.recipe.max_length)
+    rows = [[_some_token(encoder)] * length] * max(1, batch // length)
+    encode_rows(encoder, [row[:SHORTEST] for row in rows[:1]], batch)  # the first pass pays for warming up
+    start = perf_counter()
+    encode_rows(encoder, rows, batch)
+    return operations(encoder, np.full(len(rows), length)) / (perf_counter() - start)
+
+
+def product_rate() -> float:
+    """Time the product of two float32 matrices on the processor, and return operations a second."""
+    matrix = np.ones((SIZE, SIZE), dtype=np.float32)
+    times = []
+    for _ in range(4):  # the first pays for warming up
+        start = perf_counter()
+        matrix @ matrix
+        times.append(perf_counter() - start)
+    return 2.0 * SIZE**3 / float(np.median(times[1:]))
+
+
+def _typical(lengths: Int[np.ndarray, "text"]) -> int:
+    """Return the length up to which half of all tokens are."""
+    ordered = np.sort(lengths)
+    return int(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)])
+
+
+def _some_token(encoder: Encoder) -> int:
+    """Return a token id that is no padding: RoBERTa counts positions by it."""
+    return 0 if encoder.tokenizer.pad_token_id != 0 else 1

@@ -1,0 +1,57 @@
+"""Time of probes, from the numbers of choices, features and columns alone."""
+
+from retroscope.probing.controls import CONTROLS
+from retroscope.probing.mdl import BLOCKS
+from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.splits import FOLDS
+from retroscope.probing.tally import MDL
+
+# By benchmarks/plan.py on one core of 1.2e11 operations a second.
+ITERATIONS = 40.0  # of a fit until the slowest ridge has converged, each two products with the features
+NARROW = 3.0  # times that a product with few columns takes longer than a square one of as many operations
+SOFTMAX = 2e-8  # seconds for each score of a candidate in an iteration: softmax and line search
+EIGEN = 90.0  # operations for each features^3: the eigenbasis of the Hessian at 0
+TRAIN = (FOLDS - 2) / FOLDS  # share of the choices that a split trains on
+CODED = sum(BLOCKS[:-1])  # choices that the fits of the code length train on, of all
+
+
+def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: int, product_rate: float) -> float:
+    """Estimate the seconds of every probe, control, N and seed on some layers of one model and its controls.
+
+    Args:
+        choices: candidates lists that are split.
+        width: numbers of a vector.
+        layers: that are probed.
+    """
+    features = {"passage_only": width, "elementwise": width, "bilinear": width + settings.rank**2}
+    sizes = len(settings.passages) * len(settings.ridge)
+    seconds = 0.0
+    for controls in _views(settings):
+        columns = controls * sizes
+        for name in settings.chosen_probes:
+            if name in features:
+                seconds += _fit(TRAIN * choices, max(settings.passages), features[name], columns, product_rate)
+            elif name == MDL:
+                seconds += len(BLOCKS[:-1]) * EIGEN * width**3 / product_rate
+                seconds += _fit(CODED * choices, max(settings.passages), width, columns, product_rate)
+    return layers * len(settings.seed_values) * seconds
+
+
+def _fit(choices: float, candidates: int, features: int, columns: int, product_rate: float) -> float:
+    """Estimate the seconds of one fit of all columns."""
+    rows = choices * candidates
+    operations = EIGEN * features**3 + 2 * rows * features**2 + ITERATIONS * 4 * NARROW * rows * features * columns
+    return operations / product_rate + ITERATIONS * SOFTMAX * rows * columns
+
+
+def _views(settings: ProbeSettings) -> list[int]:
+    """Return the number of controls of each view: controls that read the same queries of one model are fitted together.
+
+    See `probing.controls.views`.
+    """
+    grouped: dict[tuple[bool, object], int] = {}
+    for name in settings.chosen_controls:
+        control = CONTROLS[name]
+        key = (control.random_weights, control.queries)
+        grouped[key] = grouped.get(key, 0) + 1
+    return list(grouped.values())

@@ -1,0 +1,89 @@
+"""Token ids are kept from one run to the next, and what is damaged is made again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from retroscope.encoders.token_memory import TokenMemory
+
+READING = b"tokenizer and recipe"
+TEXTS = [f"text number {i}" for i in range(50)]
+
+
+def rows(texts: list[str]) -> list[list[int]]:
+    """The token ids of texts: their characters."""
+    return [[ord(letter) for letter in text] for text in texts]
+
+
+def never(texts: list[str]) -> list[list[int]]:
+    raise AssertionError(f"tokenised again: {texts}")
+
+
+def remembered(folder: Path, budget: int = 2**20) -> TokenMemory:
+    memory = TokenMemory(folder, budget)
+    assert memory.rows(READING, TEXTS, rows) == rows(TEXTS)
+    memory.save()
+    return memory
+
+
+def test_what_was_saved_is_not_tokenised_again(tmp_path: Path) -> None:
+    memory = remembered(tmp_path)
+    for later in (memory, TokenMemory(tmp_path)):
+        assert later.rows(READING, TEXTS[::-1] + TEXTS[:3], never) == rows(TEXTS[::-1] + TEXTS[:3])
+
+
+def test_another_recipe_shares_nothing(tmp_path: Path) -> None:
+    remembered(tmp_path)
+    with pytest.raises(AssertionError, match="tokenised again"):
+        TokenMemory(tmp_path).rows(b"another recipe", TEXTS, never)
+
+
+def test_more_than_fits_in_memory_is_saved_as_it_comes(tmp_path: Path) -> None:
+    memory = TokenMemory(tmp_path, budget=2000)
+    for text in TEXTS:
+        memory.rows(READING, [text], rows)
+    assert len([*tmp_path.rglob("*.arrow")]) > 5
+    assert memory.rows(READING, TEXTS[:-1], rows) == rows(TEXTS[:-1])
+    memory.save()
+    assert TokenMemory(tmp_path).rows(READING, TEXTS, never) == rows(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.write_bytes(file.read_bytes()[:-9]), lambda file: file.write_bytes(b"")]
+)
+def test_a_damaged_file_is_removed_and_its_texts_are_tokenised_again(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    remembered(tmp_path)
+    (file,) = tmp_path.rglob("*.arrow")
+    damage(file)
+    later = TokenMemory(tmp_path)
+    assert later.rows(READING, TEXTS, rows) == rows(TEXTS)
+    assert not file.exists()
+    later.save()
+    assert TokenMemory(tmp_path).rows(READING, TEXTS, never) == rows(TEXTS)
+
+
+def test_a_tokenizer_in_python_keeps_nothing(tmp_path: Path) -> None:
+    """What it does is not all in its state."""
+    memory = TokenMemory(tmp_path)
+    memory.rows(READING, TEXTS, rows, lasting=False)
+    memory.save()
+    assert [*tmp_path.iterdir()] == []
+    assert memory.rows(READING, TEXTS, never, lasting=False) == rows(TEXTS)
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    memory = TokenMemory(tmp_path / "file")
+    assert memory.rows(READING, TEXTS, rows) == rows(TEXTS)
+    memory.save()
+    assert memory.rows(READING, TEXTS, never) == rows(TEXTS)
+
+
+def test_no_text_has_no_rows(tmp_path: Path) -> None:
+    memory = TokenMemory(tmp_path)
+    memory.save()
+    remembered(tmp_path)
+    assert TokenMemory(tmp_path).rows(READING, [], never) == []

@@ -1,0 +1,61 @@
+"""The pace of a stage, and where progress is shown."""
+
+import sys
+
+import pytest
+
+from retroscope import display
+from retroscope.display import shown
+from retroscope.progress import Pace
+
+
+def test_a_stage_has_a_rate_from_its_first_batch_on() -> None:
+    pace = Pace(started=10.0)
+    assert (pace.rate, pace.left(10.0)) == (None, None)
+    pace.report(20, 100, now=12.0)
+    assert (pace.rate, pace.left(12.0), pace.left(14.0)) == (10.0, 8.0, 6.0)
+
+
+def test_what_an_earlier_run_did_is_not_in_the_rate() -> None:
+    pace = Pace(started=0.0)
+    pace.report(0, 100, now=50.0)
+    pace.report(90, 100, now=50.001)
+    assert pace.rate is None
+    pace.report(92, 100, now=52.001)
+    assert pace.rate == pytest.approx(1.0)
+    assert pace.left(52.001) == pytest.approx(8.0)
+
+
+def test_a_caller_decides_for_what_it_calls(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(what: str, done: int, total: int) -> None:
+        return None
+
+    with shown(told) as report:
+        assert report is told
+    with shown(None) as report:
+        assert report is None, "standard error is no terminal"
+    monkeypatch.setattr(display, "is_interactive", lambda: True)
+    with shown(None) as report:
+        assert report is not None
+        with shown(None) as inner:
+            assert inner is None
+    with shown(False) as report, shown(None) as inner:
+        assert report is inner is None
+    with shown(None) as report:
+        assert report is not None
+
+
+def test_a_notebook_gets_one_line_a_stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    with shown(None) as report:
+        assert report is not None
+        for done in range(4):
+            report("encoding", done, 3)
+        report("probing", 1, 2)
+    written = capsys.readouterr().err.split("\n")
+    assert [line.rpartition("\r")[2].split(",")[0].strip() for line in written] == [
+        "encoding: 3 of 3",
+        "probing: 1 of 2",
+    ]
