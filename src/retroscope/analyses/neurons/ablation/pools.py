@@ -37,7 +37,7 @@ def pools_of(
         members = {*order[group::number]}
         some = [query for query in queries if query in members]
         size = min(settings.passages // number, PER_JUDGED * len({p for q in some for p in collection.qrels[q]}))
-        pools.append(sampled(collection, some, size, settings.seed, rankings))
+        pools.append(sampled(collection, some, size, settings.seed, rankings, hard=PER_JUDGED - 1))
     return tuple(pools)
 
 
