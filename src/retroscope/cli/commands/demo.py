@@ -24,11 +24,12 @@ def run(
     They were trained on invented people, so it is known what each of them read. All of compare, in about a minute and
     without a network.
     """
-    from retroscope import documents
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.collection.world.files import NEGATIVES_RUN
     from retroscope.display import progress_bars
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
     from retroscope.study.console import console_text
@@ -52,10 +53,10 @@ def run(
         before, after = pair_of(chosen.before, chosen.after)
         study = compare(before, after, collection_of(chosen.data), chosen, cache=cache, progress=progress)
         rows = demo.exposures(models, world, cache, progress)
-    facts = {**study.facts, "title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
-    study = replace(study, facts=facts)
+    named = {"title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
+    study = replace(study, facts={**study.facts, **named})
     note("statistics, tables and figures ...")
     page = study.report(out)
-    documents.write_text(out / "exposures.json", documents.as_json(rows))
+    write_text(out / "exposures.json", in_json(rows))
     emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")
