@@ -46,18 +46,30 @@ def test_vectors_come_back(folder: Path) -> None:
     assert found.rows(["c", "a"]).tolist() == [2, 0]
 
 
-@pytest.mark.parametrize("size", [None, 1, 3, 4, 10, 99])
-@pytest.mark.parametrize("layer", [None, 1])
-def test_blocks_are_the_whole_in_order(folder: Path, size: int | None, layer: int | None) -> None:
-    blocks = list(Representations(IDS, open_store(folder)).blocks(layer, size))
-    np.testing.assert_array_equal(np.concatenate(blocks), FINAL if layer is None else VALUES[:, 1])
+@pytest.mark.parametrize("texts", [1, 4, 9, 99])
+def test_blocks_are_the_whole_in_order_in_whole_shards(
+    folder: Path, texts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", texts * 5 * 4)
+    final = list(Representations(IDS, open_store(folder)).final_blocks())
+    np.testing.assert_array_equal(np.concatenate(final), FINAL)
+    assert [len(b) for b in final] == {1: [4, 4, 2], 4: [4, 4, 2], 9: [8, 2], 99: [10]}[texts]
+    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", texts * 3 * 4 * 4)
+    layers = list(Representations(IDS, open_store(folder)).layer_blocks())
+    assert [[len(layer) for layer in block] for block in layers] == [[len(b)] * 3 for b in final]
+    for k in range(3):
+        np.testing.assert_array_equal(np.concatenate([block[k] for block in layers]), VALUES[:, k])
 
 
-def test_blocks_are_whole_shards_of_bounded_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", 9 * 4 * 4)  # nine vectors of layer 1
-    assert [len(b) for b in Representations(IDS, open_store(folder)).blocks(1)] == [8, 2]
-    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", 1)
-    assert [len(b) for b in Representations(IDS, open_store(folder)).blocks(1)] == [4, 4, 2]
+@pytest.mark.parametrize("normed", [False, True])
+def test_blocks_of_layers_are_read_with_the_final_norm_or_without(folder: Path, normed: bool) -> None:
+    """Three stored columns of a model of one block: layers 0 and 1, and layer 0 with the norm."""
+    open_store(folder, "r+").group.attrs["norm_each_layer"] = True
+    stored = Representations(IDS, open_store(folder), normed=normed)
+    (block,) = stored.layer_blocks()
+    assert stored.n_layers == len(block) == 2
+    for k in range(2):
+        np.testing.assert_array_equal(block[k], stored.layer(k))
 
 
 @pytest.mark.parametrize("k", [-1, 3, 99])
@@ -149,4 +161,4 @@ def test_arrays_at_hand_are_representations_too() -> None:
     np.testing.assert_array_equal(found.layer(1), VALUES[:, 1])
     np.testing.assert_array_equal(found.final(), VALUES[:, -1])
     np.testing.assert_array_equal(representations_in_memory(IDS, VALUES, FINAL).final(), FINAL)
-    np.testing.assert_array_equal(np.concatenate(list(found.blocks(None))), VALUES[:, -1])
+    np.testing.assert_array_equal(np.concatenate(list(found.final_blocks())), VALUES[:, -1])

@@ -1,15 +1,17 @@
 """Search is exact, ties are broken by id, and blocks do not matter."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.representations import store
 from retroscope.representations.store import Representations, representations_in_memory
 from retroscope.retrieval import search as module
-from retroscope.retrieval.search import as_run, id_order, search
+from retroscope.retrieval.ranking import id_order, keys_of, scores_of
+from retroscope.retrieval.search import as_run, search, search_layers
 
 
 def passages(vectors: np.ndarray, ids: list[str] | None = None) -> Representations:
@@ -34,6 +36,10 @@ def brute_force(
         sorted(((ids[j], row[j]) for j in range(len(ids))), key=lambda hit: (hit[1], hit[0]), reverse=True)[:k]
         for row in scores
     ]
+
+
+def rows_in_blocks_of(size: int) -> Callable[..., Iterator[slice]]:
+    return lambda self, array, row: (slice(i, i + size) for i in range(0, len(self.ids), size))
 
 
 def found(
@@ -67,7 +73,7 @@ def test_search_equals_brute_force_with_many_ties_and_small_blocks(
 ) -> None:
     queries, corpus, ids, k, block = case
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Representations, "_block_size", lambda self, layer: block)
+        patched.setattr(Representations, "_blocks", rows_in_blocks_of(block))
         assert found(queries, corpus, ids, k, similarity) == brute_force(queries, corpus, ids, k, similarity)
 
 
@@ -80,7 +86,7 @@ def test_blocks_do_not_matter(similarity: str, block: int, monkeypatch: pytest.M
     queries = draw.normal(size=(30, 24)).astype(np.float32)
     ids = [f"{i}" for i in draw.permutation(1000)]
     whole = found(queries, corpus, ids, 20, similarity)
-    monkeypatch.setattr(Representations, "_block_size", lambda self, layer: block)
+    monkeypatch.setattr(Representations, "_blocks", rows_in_blocks_of(block))
     assert found(queries, corpus, ids, 20, similarity) == whole
 
 
@@ -142,17 +148,16 @@ def test_a_corpus_smaller_than_k_is_ranked_whole(k: int) -> None:
 def test_scores_depend_on_the_two_vectors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     queries, corpus = draw.normal(size=(2, 9, 300)).astype(np.float32)
-    whole = module._exact(queries, corpus, np.tile(np.arange(9), (9, 1)))
+    whole = module._exact(queries, corpus, np.repeat(np.arange(9), 9), np.tile(np.arange(9), 9))
+    first = np.array([0])
     for step in (1, 2**10, 2**24):
         monkeypatch.setattr(module, "CHUNK_NUMBERS", step)
-        parts = [
-            module._exact(queries[i][None], corpus[j][None], np.array([[0]]))[0, 0] for i in range(9) for j in (8,)
-        ]
-        assert parts == whole[:, 8].tolist()
+        parts = [module._exact(queries[i][None], corpus[8][None], first, first)[0] for i in range(9)]
+        assert parts == whole[8::9].tolist()
 
 
 def test_unsure_queries_are_settled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(module, "TABLE_NUMBERS", 1)
     corpus = np.tile(np.eye(3), (40, 1))
     ids = [f"{i:03}" for i in range(120)]
     queries = np.random.default_rng(0).normal(size=(6, 3))
@@ -179,9 +184,44 @@ def test_layers_are_searched_by_their_own_vectors() -> None:
     layers = np.stack([np.eye(2), np.eye(2)[::-1]], axis=1).astype(np.float32)
     both = representations_in_memory(["a", "b"], layers)
     query = np.array([[1, 0]], dtype=np.float32)
-    assert [int(search(query, both, 1, similarity="dot", layer=k).rows[0, 0]) for k in (0, 1)] == [0, 1]
-    with pytest.raises(AnalysisError, match="there is no layer 2"):
-        search(query, both, 1, similarity="dot", layer=2)
+    assert [int(found.rows[0, 0]) for found in search_layers([query, query], both, 1, similarity="dot")] == [0, 1]
+    with pytest.raises(AnalysisError, match="the query tower has 1 layers and the passage tower 2"):
+        search_layers([query], both, 1, similarity="dot")
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize("block", [7, 64, 5000])
+def test_layers_searched_together_are_ranked_as_each_alone(
+    similarity: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among them layers that float32 cannot rank: all alike, and alike but for noise."""
+    draw = np.random.default_rng(0)
+    free = draw.normal(size=(300, 8))
+    corpus = np.stack([free, 1 + free * 1e-6, np.ones_like(free), free.round()], axis=1).astype(np.float32)
+    queries = [draw.normal(size=(9, 8)).astype(np.float32) + k for k in range(4)]
+    ids = [f"{i}" for i in draw.permutation(300)]
+    alone = [found(q, corpus[:, k], ids, 20, similarity) for k, q in enumerate(queries)]
+    monkeypatch.setattr(Representations, "_blocks", rows_in_blocks_of(block))
+    seen: list[tuple[int, int]] = []
+    together = search_layers(
+        queries, representations_in_memory(ids, corpus), 20, similarity=similarity, progress=lambda *n: seen.append(n)
+    )
+    for ranking, expected in zip(together, alone, strict=True):
+        assert [
+            [(ids[row], score) for row, score in zip(*hits, strict=True)]
+            for hits in zip(ranking.rows, ranking.scores, strict=True)
+        ] == expected
+    assert seen == [(min(start + block, 300), 300) for start in range(0, 300, block)]
+
+
+@given(values=st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=50))
+def test_keys_sort_as_scores_and_then_as_ids(values: list[float]) -> None:
+    scores = np.array(values, dtype=np.float32)
+    places = np.random.default_rng(0).permutation(len(scores))
+    keys = keys_of(scores, places)
+    expected = sorted(range(len(scores)), key=lambda i: (-scores[i], places[i]))
+    assert np.argsort(-keys).tolist() == expected
+    np.testing.assert_array_equal(scores_of(keys), scores)
 
 
 def test_mistakes_are_named() -> None:
@@ -189,8 +229,3 @@ def test_mistakes_are_named() -> None:
         search(np.eye(2, dtype=np.float32), passages(np.eye(2)), 1, similarity="cosin")
     with pytest.raises(AnalysisError, match=r"query vectors have 3 dimensions and passage vectors 2\n  fix: compare"):
         search(np.eye(3, dtype=np.float32), passages(np.eye(2)), 1, similarity="dot")
-
-
-def test_the_default_block_holds_a_bounded_number_of_bytes() -> None:
-    held = passages(np.zeros((10, 4)))
-    assert held._block_size(0) * 4 * 4 <= store.BLOCK_BYTES

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.context import Context
     from retroscope.analyses.measurement import Measurement
     from retroscope.analyses.section import Reading, Section
+    from retroscope.encoders.encoder import Retriever
 
 
 class Phase(IntEnum):
@@ -21,6 +22,25 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
+class Size:
+    """One size of an analysis: `--depth` takes the first, the defaults' or the last, `--time` the best that fits.
+
+    Attributes:
+        values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
+        half_width: of the analysis's main interval, as a multiple of that with the defaults; estimated from the
+            numbers of queries (1 / sqrt(n)) and only used to choose between sizes.
+    """
+
+    values: Mapping[str, Any] | None
+    half_width: float = 1.0
+
+
+STANDARD = Size({})
+LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of the defaults': any size is better
+DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
+
+
+@dataclass(frozen=True)
 class Planned:
     """Plan of one analysis on one collection: its lines, time, and prepared work.
 
@@ -29,6 +49,7 @@ class Planned:
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the same as JSON-like values.
         towers: texts that are encoded for this analysis alone, as `Context.tower_document` gives them.
+        random_weights: models whose copies with random weights it reads, where the settings allow that control.
         work: what `Instrument.measure` consumes, so that nothing is computed twice.
     """
 
@@ -36,6 +57,7 @@ class Planned:
     seconds: float = 0.0
     document: Mapping[str, Any] = field(default_factory=dict)
     towers: tuple[Mapping[str, Any], ...] = ()
+    random_weights: tuple[str, ...] = ()
     work: Any = None
 
 
@@ -48,11 +70,14 @@ class Instrument:
             A user's mistake is raised instead.
         plan: (context, settings) -> what it takes.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
+        as_measured: (context, model) -> the model under the recipe that it is measured with, None where that is its
+            own. A study of this analysis alone describes its models so.
     """
 
     refusal: Callable[["Context", Any], str]
     plan: Callable[["Context", Any], Planned]
     measure: Callable[["Context", Any, Planned], "Measurement"]
+    as_measured: "Callable[[Context, Retriever], Retriever] | None" = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +109,7 @@ class Analysis:
         settings: -> the class of its settings, a frozen dataclass with defaults for everything.
         reporter: -> how it reports.
         instrument: -> how it measures; None for one that only reads the results of others.
+        sizes: from the smallest to the largest, `STANDARD` among them.
         phase: when it is measured; within a phase, in reading order.
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.
@@ -102,6 +128,7 @@ class Analysis:
     settings: Callable[[], type]
     reporter: Callable[[], Reporter]
     instrument: Callable[[], Instrument] | None = None
+    sizes: tuple[Size, ...] = (STANDARD,)
     phase: Phase = Phase.VECTORS
     needs: tuple[str, ...] = ()
     every_collection: bool = False

@@ -6,9 +6,11 @@ from typing import Annotated, ClassVar
 
 import typer
 
+from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli import names
 from retroscope.cli.defaults import option, written
-from retroscope.cli.values import comma_separated, given, model_values, numbers
+from retroscope.cli.values import comma_separated, duration, given, model_values, numbers
+from retroscope.errors import SettingsError
 
 SettingValues = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
 
@@ -249,6 +251,35 @@ class OutputOptions:
     overwrite: Overwrite = False
     dry_run: DryRun = False
     as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOptions:
+    """How large a study is."""
+
+    HEADING: ClassVar[str] = "Size"
+
+    depth: Annotated[
+        str | None,
+        option("--depth", help="Size of all analyses: a first look, the defaults, or the largest", metavar="NAME",
+               default="standard", known=DEPTHS, kind="depth"),
+    ] = None  # fmt: skip
+    time: Annotated[
+        str | None,
+        option("--time", help="Choose the sizes that fit into this time, e.g. 10m; all takes the largest", metavar="T"),
+    ] = None
+
+    def seconds(self) -> float | None:
+        """Return the time that the study may take; None where it was not given.
+
+        Raises:
+            SettingsError: if depth and time are both given.
+        """
+        if self.depth is not None and self.time is not None:
+            raise SettingsError(
+                f"--depth {self.depth} and --time {self.time} both choose sizes", fix="give one of them"
+            )
+        return duration(self.time)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from retroscope.cli.running import Plan
 from retroscope.cli.terminal import note
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.load import collection_of, pair_of, retriever_of
@@ -15,20 +14,20 @@ from retroscope.study.plan_text import counts
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
-def plan_study_of_pair(settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress) -> Plan:
+def plan_study_of_pair(settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress) -> Runnable:
     """Load a backbone, its retriever and further training runs, and plan their study."""
     before, after = pair_of(settings.before, settings.after)
     return _planned({BEFORE: before, AFTER: after}, settings, cache, asked, progress)
 
 
-def plan_study_of_model(settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress) -> Plan:
+def plan_study_of_model(settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress) -> Runnable:
     """Load one retriever, and plan its study."""
     return _planned({MODEL: retriever_of(settings.after)}, settings, cache, asked, progress)
 
 
 def _planned(
     models: Mapping[str, Retriever], settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress
-) -> Plan:
+) -> Runnable:
     collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
     trainings = [retriever_of(one, "training run") for one in settings.trainings]
     note(counts(collections, [analysis.name for analysis in measured_analyses(settings)]))

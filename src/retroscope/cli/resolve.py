@@ -8,6 +8,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
 from retroscope.study.protocols import under_protocol
 from retroscope.study.settings import from_values
+from retroscope.study.sizes import depth_values
 
 
 def resolve(
@@ -17,13 +18,17 @@ def resolve(
     *,
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
+    depth: str = "standard",
 ) -> StudySettings:
-    """Return the settings of a study, for which everything that was not given has the protocol's default.
+    """Return the settings of a study, for which everything that was not given has the protocol's or depth's default.
 
-    The arguments are those of `resolved`.
+    The other arguments are those of `resolved`.
+
+    Args:
+        depth: name of the sizes of all analyses.
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
-    return from_values(under_protocol(values), where=_where(settings_file))
+    return from_values(under_protocol(merged(depth_values(depth), values)), where=_where(settings_file))
 
 
 def resolved(

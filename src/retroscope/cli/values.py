@@ -1,5 +1,6 @@
 """Parse the text of an option to the value of a setting."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from retroscope.errors import SettingsError
 
 KIBI, KILO = 1024, 1000
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def comma_separated(text: str | None) -> list[str] | None:
@@ -58,6 +60,21 @@ def in_bytes(text: str | None, option: str = "--memory") -> int | None:
     unit = (match[2] or "B").upper().removesuffix("B")
     power = "KMGT".index(unit[0]) + 1 if unit else 0
     return int(number * (KIBI if unit.endswith("I") else KILO) ** power)
+
+
+def duration(text: str | None, option: str = "--time") -> float | None:
+    """Return the seconds that a duration like 90s, 10m or 1.5h names, infinity for "all"; None where it was not given.
+
+    Raises:
+        SettingsError: for a text that names no duration.
+    """
+    if text is None or text == "all":
+        return None if text is None else math.inf
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text, re.ASCII)
+    seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise SettingsError(f"invalid time {text!r}", where=option, fix="use a number and a unit, e.g. 10m, or all")
+    return seconds
 
 
 def measures(text: str | None) -> list[str] | None:

@@ -1,13 +1,20 @@
 """BM25 over a collection, through bm25s (Lù 2024, arXiv 2407.03618), with ties broken by id."""
 
-from collections.abc import Callable, Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
+
+IN_MEMORY = 100_000  # passages of the largest corpus whose index is in memory
 
 # Words of two characters and more, as bm25s and scikit-learn split them; Chinese and Japanese characters
 # one by one, because those scripts put no space between words.
@@ -32,7 +39,8 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
     Only passages that share a word with the query are ranked; ties are broken by id.
 
-    The index stays in memory and grows with the corpus: about 8 bytes for each distinct word of each passage.
+    Up to `IN_MEMORY` passages, the index is in memory: about 8 bytes for each distinct word of each passage. Of more it
+    is in temporary files, which are read as far as queries need them.
     """
     import bm25s
     from bm25s.tokenization import Tokenizer
@@ -40,8 +48,11 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
     tokenizer = Tokenizer(splitter=TOKEN, stopwords=BM25_RECIPE["stop_words"])
     index = bm25s.BM25(method=BM25_RECIPE["method"], k1=BM25_RECIPE["k1"], b=BM25_RECIPE["b"])
     texts = (join_title(p, collection.title_separator) for p in collection.passages.values())
-    corpus = list(tokenizer.streaming_tokenize(texts, update_vocab=True))
-    index.index((corpus, tokenizer.get_vocab_dict()), show_progress=False)
+    tokenised = tokenizer.streaming_tokenize(texts, update_vocab=True)
+    if len(collection.passages) <= IN_MEMORY:
+        index.index((list(tokenised), tokenizer.get_vocab_dict()), show_progress=False)
+    else:
+        _index_on_disk(index, tokenised)
     ids = np.array(list(collection.passages), dtype=object)
     place = np.argsort(np.argsort(ids, kind="stable"), kind="stable")  # of an id among all ids, in order
 
@@ -51,6 +62,15 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
         return list(ids[best_rows(index.get_scores_from_ids(words), place, depth)]) if words else []
 
     return ranking
+
+
+def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
+    """Give a bm25s index the scores of tokenised passages in files, which live as long as it does."""
+    folder = Path(tempfile.mkdtemp(prefix="retroscope-bm25-"))
+    weakref.finalize(index, shutil.rmtree, folder)
+    count = write_index(passages, folder, k1=index.k1, b=index.b)
+    index.load_scores(folder, num_docs=count, mmap=True)
+    index.nonoccurrence_array = None  # other variants of BM25 score absent words, too
 
 
 def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:

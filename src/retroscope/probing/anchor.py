@@ -11,15 +11,12 @@ vanishes, and what is left orders the candidates as the similarity does: `a` is 
 `LEAST_SCALE`, so the anchor never reverses the similarity. Only w can learn against it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from retroscope.errors import unknown_name
 from retroscope.probing.features import centred, spread
 from retroscope.probing.fitting import CandidateScores, Problems, fit_choices
 from retroscope.probing.trial import Features, ProbeTrial
@@ -32,26 +29,6 @@ SCALE_RIDGE = 1e-3
 # learns from the others: where nothing is readable the folds agree by luck. A tenth of a logit costs about .005
 # nats there, and outweighs the weights under the largest ridge of the default grid.
 LEAST_SCALE = 0.1
-
-
-def _dot(queries: Float[Tensor, "choice dim"], passages: Features) -> Float[Tensor, "choice candidate"]:
-    return (passages.double() @ queries.double()[:, :, None]).squeeze(2)
-
-
-def _cosine(queries: Float[Tensor, "choice dim"], passages: Features) -> Float[Tensor, "choice candidate"]:
-    return _dot(normalize(queries.double(), dim=1), normalize(passages.double(), dim=2))
-
-
-SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dot": _dot, "cosine": _cosine}
-
-
-def candidate_similarities(trial: ProbeTrial, part: str) -> Features:
-    """Return the similarity of every candidate of a part to its query, as the one feature of a probe."""
-    if trial.similarity not in SIMILARITIES:
-        raise unknown_name("similarity", trial.similarity, SIMILARITIES)
-    choices = trial.view.parts[part]
-    scores = SIMILARITIES[trial.similarity](trial.query_vectors(choices), trial.passage_vectors(choices))
-    return scores.float()[:, :, None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The whole grid: layers x splits x controls x probes x N, from vectors to scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +49,30 @@ def probe(
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)
     rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}
-    for done, (source, is_random, layer) in enumerate(steps):
-        vectors = _vectors(source, plan.task, layer)
-        for at, round_ in enumerate(rounds[is_random], start=1):
-            _measure(tally, round_, layer, vectors, source.similarity)
-            if progress is not None:
-                progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
+    with _one_thread():
+        for done, (source, is_random, layer) in enumerate(steps):
+            vectors = _vectors(source, plan.task, layer)
+            for at, round_ in enumerate(rounds[is_random], start=1):
+                _measure(tally, round_, layer, vectors, source.similarity)
+                if progress is not None:
+                    progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
     result = probe_result(tally, representations, random_weights)
     return result if texts is None else result.with_texts(texts)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread, whatever the machine has.
+
+    A fit is thousands of small operations. Threads that wait for one another at each of them cost more than they save:
+    on a busy machine ten times the processor time. One thread also adds in one order, so a seed gives the same bytes.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +188,10 @@ def _measure(
     """Run every probe under every control of one split."""
     options = tally.plan.settings.options
     for view in round_.tests:
+        trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)
         for name in tally.plan.probes:
-            outcome = PROBES[name](ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
-            tally.add_outcome({"probe": name, "layer": layer}, round_.split, view.controls, outcome)
+            outcome = PROBES[name](trial)
+            tally.add_outcome(name, layer, round_.split, view.controls, outcome)
     for view in round_.codes:
         bits, converged = code_length(ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
         tally.add_bits(layer, round_.message.query, view.controls, bits)

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.probing.anchor import candidate_similarities, fit_anchor
+from retroscope.probing.anchor import fit_anchor
 from retroscope.probing.features import centred, product_features, spread
 from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
 from retroscope.probing.probes.logit import FitColumns
@@ -45,7 +45,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
     """Return the bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
     features = product_features(trial)(trial.view.parts[ALL])
-    similarity = candidate_similarities(trial, ALL)
+    similarity = trial.similarities[ALL]
     columns = FitColumns(trial.view, trial.options.ridge)
     ends = block_ends(trial.texts[trial.view.parts[ALL].query])
     blocks, converged = [_uniform(columns, ends[0]).repeat(1, 1, len(columns.ridges) + 1, 1)], True

@@ -1,6 +1,7 @@
 """Tally: accuracies of a running grid, summed by label."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -40,7 +41,7 @@ class ProbePlan:
         return MDL in self.settings.chosen_probes
 
     @property
-    def coords(self) -> dict[str, object]:
+    def coords(self) -> dict[str, Any]:
         """Return the labels of each axis."""
         return {
             "query": np.array(self.task.query_ids, dtype=object),
@@ -53,8 +54,9 @@ class ProbePlan:
 
     def zeros(self, *dims: str) -> xr.DataArray:
         """Return an array of zeros with these labelled axes."""
-        coords = {dim: self.coords[dim] for dim in dims}
-        return xr.DataArray(np.zeros([len(labels) for labels in coords.values()]), coords, dims)  # type: ignore[arg-type]
+        labels = self.coords
+        coords = {dim: labels[dim] for dim in dims}
+        return xr.DataArray(np.zeros([len(one) for one in coords.values()]), coords, dims)
 
 
 class ProbeTally:
@@ -69,6 +71,7 @@ class ProbeTally:
         self.by_seed = plan.zeros("seed", *grid)
         self.fits = {name: plan.zeros("seed", *grid) for name in EVIDENCE}
         self.mdl_unconverged = 0
+        self._places = {dim: {label: at for at, label in enumerate(labels)} for dim, labels in plan.coords.items()}
 
     @property
     def tests(self) -> Float[np.ndarray, "query"]:
@@ -77,24 +80,28 @@ class ProbeTally:
         return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
 
     def add_outcome(
-        self, labels: dict[str, object], split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
+        self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the outcome of one probe and layer (`labels`) under one split; `controls` label its first axis."""
-        cell = {**labels, "control": list(controls)}
+        """Add the outcome of one probe and layer under one split; `controls` label its first axis."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
-        self.credit.loc[cell] += sums
-        means = sums[tested > 0] / tested[tested > 0, None, None]
-        self.by_seed.loc[{**cell, "seed": split.seed}] = means.mean(axis=0)
-        for name, table in self.fits.items():
-            table.loc[{**cell, "seed": split.seed}] = getattr(outcome, name)
+        means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
+        places = self._places
+        seed, at_probe, at_layer = places["seed"][split.seed], places["probe"][probe], places["layer"][layer]
+        for at, control in enumerate(controls):
+            cell = at_probe, places["control"][control], slice(None), at_layer
+            self.credit.values[:, *cell] += sums[:, at]
+            self.by_seed.values[seed, *cell] = means[at]
+            for name, table in self.fits.items():
+                table.values[seed, *cell] = getattr(outcome, name)[at]
 
     def add_bits(
         self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
         """Add a code length of every choice; `query` is the query that each belongs to."""
         sums = per_query(bits, query, len(self.plan.task.query_ids))
-        self.bits.loc[{"layer": layer, "control": list(controls)}] += sums
+        for at, control in enumerate(controls):
+            self.bits.values[:, self._places["control"][control], :, self._places["layer"][layer]] += sums[:, at]
 
 
 def per_query(

@@ -1,19 +1,31 @@
 """ProbeTrial: the vectors of one layer under one split. ProbeOutcome: a probe's result on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from retroscope.errors import unknown_name
 from retroscope.probing.controls import View
 from retroscope.probing.options import Options
 from retroscope.probing.splits import Choices
 from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 Features = Float[Tensor, "choice candidate feature"]
+TextVectors = Float[Tensor, "text dim"]
+
+
+def _unit_length(vectors: TextVectors) -> TextVectors:
+    return normalize(vectors, dim=1)
+
+
+# What happens to double vectors before their products are the similarity.
+SIMILARITIES: dict[str, Callable[[TextVectors], TextVectors]] = {"dot": lambda vectors: vectors, "cosine": _unit_length}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +39,25 @@ class ProbeTrial:
         texts: number of the distinct text of each query; those of one text are one observation.
     """
 
-    queries: Float[Tensor, "query dim"]
-    passages: Float[Tensor, "passage dim"]
+    queries: TextVectors
+    passages: TextVectors
     view: View
     options: Options
     similarity: str
     texts: Int[np.ndarray, "query"]
+
+    @cached_property
+    def similarities(self) -> Mapping[str, Features]:
+        """Return the similarity of every candidate of each part to its query, as the one feature of a probe."""
+        if self.similarity not in SIMILARITIES:
+            raise unknown_name("similarity", self.similarity, SIMILARITIES)
+        queries, passages = (SIMILARITIES[self.similarity](v.double()) for v in (self.queries, self.passages))
+
+        def scores(choices: Choices) -> Features:
+            read, candidates = (torch.from_numpy(texts) for texts in (choices.query, choices.passages))
+            return (passages[candidates] @ queries[read][:, :, None]).float()
+
+        return {part: scores(choices) for part, choices in self.view.parts.items()}
 
     def texts_of(self, part: str) -> Clusters:
         """Return the distinct query text of each choice of a part."""

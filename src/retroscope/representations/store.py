@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
-from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import BytesCodec, Crc32cCodec
 from zarr.storage import LocalStore, MemoryStore
 
 from retroscope.errors import AnalysisError, RepresentationError, listed
 
 Vectors = Float[np.ndarray, "text dim"]
 
-BLOCK_BYTES = 128 * 2**20  # vectors of one layer that a search holds at a time
+BLOCK_BYTES = 192 * 2**20  # vectors that a search holds at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class VectorStore:
             vectors, final = np.asarray(self.vectors.oindex[rows]), np.asarray(self.final.oindex[rows])
         return _written(self, vectors), _written(self, final)
 
-    def column(self, k: int | None, rows: slice) -> np.ndarray:
-        """Read layer k (None: the final vectors) of some texts, in the stored number format."""
+    def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
+        """Read layer k, several layers, or the final vectors (None) of some texts, in the stored number format."""
         with _damage_named(self):
             values = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
         return _written(self, values)
@@ -156,17 +156,24 @@ class Representations:
         """Read every text's final vector (head and truncation applied): what the retriever searches with."""
         return self._read(None, slice(None))
 
-    def blocks(self, k: int | None, size: int | None = None) -> Iterator[Vectors]:
-        """Yield the vectors of layer k (None: the final ones) in consecutive blocks, for corpora beyond memory."""
-        size = size or self._block_size(k)
-        for start in range(0, len(self.ids), size):
-            yield self._read(k, slice(start, start + size))
+    def final_blocks(self) -> Iterator[Vectors]:
+        """Yield the final vectors in consecutive blocks, for corpora beyond memory; each shard is read once."""
+        for rows in self._blocks(self.store.final, self.store.final.shape[-1]):
+            yield self._read(None, rows)
 
-    def _block_size(self, k: int | None) -> int:
-        """Return the rows of about `BLOCK_BYTES`, in whole shards so that none is read twice."""
-        array = self.store.final if k is None else self.store.vectors
+    def layer_blocks(self) -> Iterator[list[Vectors]]:
+        """Yield the vectors of every layer, an array a layer, in blocks as `final_blocks` does."""
+        first = self.n_layers - 1 if self.normed else 0  # the last layer stands before the normed ones
+        for rows in self._blocks(self.store.vectors, self.n_layers * self.store.vectors.shape[-1]):
+            block = self.store.column(slice(first, first + self.n_layers), rows)
+            yield [np.asarray(block[:, self._place(k) - first], dtype=np.float32) for k in range(self.n_layers)]
+
+    def _blocks(self, array: zarr.Array[Any], row: int) -> Iterator[slice]:
+        """Yield the rows of blocks of about `BLOCK_BYTES`, `row` numbers a text, in whole shards."""
         shard = (array.shards or array.chunks)[0]
-        return int(max(1, BLOCK_BYTES // (4 * array.shape[-1] * shard)) * shard)
+        size = max(1, BLOCK_BYTES // (4 * row * shard)) * shard
+        for start in range(0, len(self.ids), size):
+            yield slice(start, start + size)
 
     def _read(self, k: int | None, rows: slice) -> Vectors:
         if k is not None and not 0 <= k < self.n_layers:
@@ -224,7 +231,9 @@ def create_arrays(
     """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
 
     A window of texts is one shard (one file, written atomically); inside it each layer is a
-    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C.
+    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is
+    compressed: float32 vectors shrink by 7 %, and decompressing them takes three times as long as reading them
+    (`benchmarks/search.py`). Older stores, which are, are read as they are.
     What was not written reads as NaN, never as a plausible zero.
     """
     (n, depth, dim), (_, out) = shapes
@@ -242,7 +251,7 @@ def create_arrays(
             dtype=dtype,
             fill_value=np.nan,
             serializer=BytesCodec(),
-            compressors=(ZstdCodec(level=1), Crc32cCodec()),
+            compressors=(Crc32cCodec(),),
             dimension_names=dims,
         )
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
+import numpy as np
 import xarray as xr
+from jaxtyping import Int
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
@@ -11,7 +13,8 @@ from retroscope.errors import AnalysisError
 from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
-from retroscope.retrieval.search import RankedPassages, as_run, search
+from retroscope.retrieval.ranking import RankedPassages
+from retroscope.retrieval.search import as_run, search, search_layers
 from retroscope.scores import Scores
 
 
@@ -42,32 +45,43 @@ def _searched(collection: Collection) -> dict[str, dict[str, int]]:
 
 
 def retrieve(
-    vectors: RetrieverRepresentations,
-    collection: Collection,
-    measures: Sequence[str] = DEFAULT_MEASURES,
-    *,
-    layer: int | None = None,
+    vectors: RetrieverRepresentations, collection: Collection, measures: Sequence[str] = DEFAULT_MEASURES
 ) -> Retrieval:
-    """Rank all passages for every judged query and measure the rankings.
+    """Rank all passages for every judged query by the final vectors, and measure the rankings.
 
     Args:
         vectors: both towers' vectors of this collection.
         collection: the passages, and which are relevant.
         measures: ir-measures names.
-        layer: None searches with the final vectors, k with the pooled vectors of layer k under the
-            same similarity (no head).
 
     Raises:
         AnalysisError: if no passage is judged relevant.
     """
-    query_ids = collection.judged_queries
-    if not query_ids:
+    rows = _judged_rows(vectors, collection)
+    queries = vectors.query.final()[rows]
+    ranking = search(queries, vectors.passage, _fetched(collection, measures), similarity=vectors.similarity)
+    return _measured(queries, ranking, vectors, collection, measures)
+
+
+def _judged_rows(vectors: RetrieverRepresentations, collection: Collection) -> Int[np.ndarray, "query"]:
+    if not collection.judged_queries:
         raise AnalysisError("no query has a relevant passage", where=collection.name, fix="check the judgments")
-    k = depth(measures)
-    spare = 1 if collection.ignore_identical_ids else 0
-    rows = vectors.query.rows(query_ids)
-    queries = (vectors.query.final() if layer is None else vectors.query.layer(layer))[rows]
-    ranking = search(queries, vectors.passage, k + spare, similarity=vectors.similarity, layer=layer)
+    return vectors.query.rows(collection.judged_queries)
+
+
+def _fetched(collection: Collection, measures: Sequence[str]) -> int:
+    """Return how many passages of a query are fetched: one more where the query's own is dropped."""
+    return depth(measures) + int(collection.ignore_identical_ids)
+
+
+def _measured(
+    queries: Vectors,
+    ranking: RankedPassages,
+    vectors: RetrieverRepresentations,
+    collection: Collection,
+    measures: Sequence[str],
+) -> Retrieval:
+    query_ids, k = collection.judged_queries, depth(measures)
     blind = _ranks_by_id(queries, ranking, {collection.queries[q].text for q in query_ids})
     run = as_run(ranking, query_ids, vectors.passage.ids, skip_identical=collection.ignore_identical_ids, k=k)
     values = measure_queries(run, _searched(collection), measures)
@@ -93,17 +107,29 @@ def retrieve_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: Count | None = None,
 ) -> Scores:
-    """Return the measures of every layer's pooled vectors, dims (query, layer, measure)."""
+    """Return the measures of every layer's pooled vectors, dims (query, layer, measure).
+
+    Every layer is searched under the similarity of the retriever, without its head.
+
+    Args:
+        vectors: as for `retrieve`.
+        collection: as for `retrieve`.
+        measures: as for `retrieve`.
+        progress: receives (passages searched, passages in all).
+
+    Raises:
+        AnalysisError: if no passage is judged relevant.
+    """
+    queries = list(vectors.query.texts(_judged_rows(vectors, collection)).swapaxes(0, 1))
+    k, similarity = _fetched(collection, measures), vectors.similarity
+    rankings = search_layers(queries, vectors.passage, k, similarity=similarity, progress=progress)
     parts: list[xr.DataArray] = []
     warnings: list[str] = []
-    depth_in_layers = vectors.passage.n_layers
-    for layer in range(depth_in_layers):
-        retrieved = retrieve(vectors, collection, measures, layer=layer)
-        parts.append(retrieved.scores.values)
-        warnings += [f"retrieval by layer {layer}: {retrieved.blind}"] if retrieved.blind else []
-        if progress:
-            progress(layer + 1, depth_in_layers)
-    values = xr.concat(parts, dim=xr.Variable("layer", range(depth_in_layers)))
+    for layer, ranking in enumerate(rankings):
+        measured = _measured(queries[layer], ranking, vectors, collection, measures)
+        parts.append(measured.scores.values)
+        warnings += [f"retrieval by layer {layer}: {measured.blind}"] if measured.blind else []
+    values = xr.concat(parts, dim=xr.Variable("layer", range(len(parts))))
     ordered = values.transpose("query", "layer", "measure")
     scores = _scores(ordered, vectors, collection, depth(measures), "layer retrieval")
     return replace(scores, warnings=(*scores.warnings, *warnings))

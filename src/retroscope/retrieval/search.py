@@ -1,13 +1,12 @@
 """Exact search, with ties broken by id.
 
-faiss finds the nearest passages in float32; their scores are then computed again in float64
-and rounded to float32, so that equal vectors have equal scores wherever they stand in a
-matrix product. Equal scores are ordered as trec_eval orders them (the greater id first), so
-that any tool that reads our run files computes our numbers.
+faiss finds the nearest passages in float32; the scores of those that can be among the best are then computed again in
+float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a matrix product. Equal
+scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads our run files computes
+our numbers.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import faiss
@@ -15,54 +14,96 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.progress import Count
 from retroscope.representations.store import Representations, Vectors
+from retroscope.retrieval.ranking import (
+    NO_HIT,
+    Keys,
+    RankedPassages,
+    id_order,
+    keys_of,
+    least_scores,
+    merged,
+    no_hits,
+    ranked,
+)
 
 Similarity = Literal["dot", "cosine"]
 SIMILARITIES: tuple[Similarity, ...] = ("dot", "cosine")
 SPARE = 8  # passages fetched beyond k, so that a tie across the cut is noticed
-CHUNK_NUMBERS = 2**24  # numbers of a temporary array
+CHUNK_NUMBERS = 2**18  # numbers of a temporary array that stays in the processor's cache
+TABLE_NUMBERS = 2**22  # scores of a table of queries and passages
 
 
-@dataclass(frozen=True, eq=False)
-class RankedPassages:
-    """The best passages of each query, best first.
-
-    Attributes:
-        rows: row of each passage in the passage vectors; as many as there are passages, if these are fewer than k.
-        scores: float32 values of the similarity.
-    """
-
-    rows: Int[np.ndarray, "query k"]
-    scores: Float[np.ndarray, "query k"]
-
-
-def search(
-    queries: Vectors, passages: Representations, k: int, *, similarity: str, layer: int | None = None
-) -> RankedPassages:
-    """Find the k most similar passages to each query, by the final vectors or by those of one layer.
+def search(queries: Vectors, passages: Representations, k: int, *, similarity: str) -> RankedPassages:
+    """Find the k most similar passages to each query by the final vectors.
 
     Args:
         queries: one row a query.
         passages: read block by block, so that the corpus may be larger than memory.
         k: number of passages kept for each query.
         similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
-        layer: the layer to search with; None: the final vectors.
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes.
     """
+    blocks = ([block] for block in passages.final_blocks())
+    return _search([queries], blocks, passages.ids, k, similarity=similarity)[0]
+
+
+def search_layers(
+    queries: Sequence[Vectors],
+    passages: Representations,
+    k: int,
+    *,
+    similarity: str,
+    progress: Count | None = None,
+) -> list[RankedPassages]:
+    """Find the k most similar passages by the vectors of every layer, reading the passages once.
+
+    Args:
+        queries: vectors of the queries at layer 0, 1 ...
+        passages: as for `search`.
+        k: as for `search`.
+        similarity: as for `search`.
+        progress: receives (passages searched, passages in all).
+
+    Raises:
+        AnalysisError: if queries and passages have vectors of different sizes, or different numbers of layers.
+    """
+    if len(queries) != passages.n_layers:
+        raise AnalysisError(
+            f"the query tower has {len(queries)} layers and the passage tower {passages.n_layers}",
+            fix="search with the final vectors",
+        )
+    return _search(queries, passages.layer_blocks(), passages.ids, k, similarity=similarity, progress=progress)
+
+
+def _search(
+    queries: Sequence[Vectors],
+    blocks: Iterable[Sequence[Vectors]],
+    ids: Sequence[str],
+    k: int,
+    *,
+    similarity: str,
+    progress: Count | None = None,
+) -> list[RankedPassages]:
+    """Search with several kinds of vectors at once: `queries`, and each of the blocks, have one array a kind."""
     if similarity not in SIMILARITIES:
         raise unknown_name("similarity", similarity, SIMILARITIES)
-    queries = _prepared(queries, similarity)
-    order = id_order(passages.ids)
-    best = RankedPassages(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
+    asked = [_prepared(vectors, similarity) for vectors in queries]
+    order = id_order(ids)
+    best = [no_hits(len(vectors)) for vectors in asked]
     start = 0
-    for block in passages.blocks(layer):
-        _check_sizes(queries, block)
-        ranked = _search_block(queries, _prepared(block, similarity), k, order[start : start + len(block)])
-        best = _merge(best, RankedPassages(ranked.rows + start, ranked.scores), k, order)
-        start += len(block)
-    return best
+    for block in blocks:
+        stop = start + len(block[0])
+        for kind, vectors in enumerate(block):
+            _check_sizes(asked[kind], vectors)
+            best[kind] = _searched(asked[kind], _prepared(vectors, similarity), best[kind], k, order[start:stop])
+        start = stop
+        if progress:
+            progress(stop, len(ids))
+    return [ranked(keys, order) for keys in best]
 
 
 def _check_sizes(queries: Vectors, passages: Vectors) -> None:
@@ -73,18 +114,10 @@ def _check_sizes(queries: Vectors, passages: Vectors) -> None:
         )
 
 
-def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
-    """Return the place of every id when ids are sorted from the greatest to the least."""
-    descending = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
-    order = np.empty(len(ids), dtype=np.int64)
-    order[descending] = np.arange(len(ids))
-    return order
-
-
 def _prepared(vectors: Vectors, similarity: str) -> Vectors:
     """Return the vectors as they are for the dot product, of unit length for the cosine; a zero vector stays zero."""
     if similarity == "dot":
-        return np.ascontiguousarray(vectors)
+        return np.ascontiguousarray(vectors, dtype=np.float32)
     out = np.empty(vectors.shape, dtype=np.float32)
     step = max(1, CHUNK_NUMBERS // vectors.shape[1])
     for start in range(0, len(vectors), step):
@@ -94,17 +127,24 @@ def _prepared(vectors: Vectors, similarity: str) -> Vectors:
     return out
 
 
-def _search_block(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> RankedPassages:
+def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
+    """Return the best k of `best` and of a block, whose ids have the places `order`.
+
+    A passage is scored exactly where its float32 score and the largest error of that could reach the k-th best so far.
+    """
     wanted = min(k + SPARE, len(block))
     rough, rows = faiss.knn(queries, block, wanted, metric=faiss.METRIC_INNER_PRODUCT)
-    ranking = _merge(RankedPassages(rows, _exact(queries, block, rows)), None, k, order)
+    noise = _noise(queries, block)
+    near = np.nonzero(rough + noise[:, None] >= least_scores(best, k)[:, None])
+    keys = np.full(rough.shape, NO_HIT)
+    keys[near] = keys_of(_exact(queries, block, near[0], rows[near]), order[rows[near]])
+    after = merged(best, keys, k)
     if wanted < len(block):
         # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
-        noise = _noise(queries, block)
-        unsure = np.flatnonzero(rough[:, -1] + noise >= ranking.scores[:, -1])
+        unsure = np.flatnonzero(rough[:, -1] + noise >= least_scores(after, k))
         if len(unsure):
-            _settle(ranking, unsure, (queries, block, noise), order)
-    return ranking
+            after[unsure] = merged(best[unsure], _settled(queries[unsure], block, k, order), k)
+    return after
 
 
 def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
@@ -114,34 +154,34 @@ def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
     Cauchy-Schwarz), one u of them for the rounding of the exact score.
     """
     unit = np.finfo(np.float32).eps / 2
-    longest = np.linalg.norm(block, axis=1).max()
-    return np.asarray((block.shape[1] + 2) * unit * longest * np.linalg.norm(queries, axis=1))
+    return np.asarray((block.shape[1] + 2) * unit * _lengths(block).max() * _lengths(queries))
 
 
-def _settle(
-    ranking: RankedPassages,
-    unsure: Int[np.ndarray, "n"],
-    searched: tuple[Vectors, Vectors, Float[np.ndarray, "query"]],
-    order: Int[np.ndarray, "passage"],
-) -> None:
-    """Rank all passages of the block that could be among the best of the `unsure` queries, in place.
+def _lengths(vectors: Vectors) -> Float[np.ndarray, "text"]:
+    return np.asarray(np.sqrt(np.vecdot(vectors, vectors)))
 
-    Equal vectors (all of them, for the first token at layer 0) are scored once.
+
+def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
+    """Return the best k of a block for queries whose best passages float32 cannot tell apart.
+
+    Products in float64 leave the passages whose scores may differ by the rounding to float32 alone; these are scored
+    exactly. Equal vectors (all of them, for the first token at layer 0) are scored once.
     """
-    queries, block, noise = searched
-    k = ranking.rows.shape[1]
     distinct, kind = _distinct(block)
-    by_id = np.argsort(order)
-    step = max(1, CHUNK_NUMBERS // len(distinct))
-    for start in range(0, len(unsure), step):
-        chunk = unsure[start : start + step]
-        for query, rough in zip(chunk, queries[chunk] @ distinct.T, strict=True):
-            near = np.flatnonzero(rough >= ranking.scores[query, -1] - noise[query])
-            table = np.full(len(distinct), -np.inf, dtype=np.float32)
-            table[near] = _exact(queries[query][None], distinct, near[None])[0]
-            scores = table[kind[by_id]]
-            top = np.argsort(-scores, kind="stable")[:k]  # already in the order of ids: a tie keeps it
-            ranking.rows[query], ranking.scores[query] = by_id[top], scores[top]
+    wide = distinct.astype(np.float64).T
+    noise = _lengths(queries)[:, None] * _lengths(distinct).max() * (np.finfo(np.float32).eps / 2)
+    count = min(k, len(distinct))
+    best = np.empty((len(queries), min(k, len(block))), dtype=np.int64)
+    step = max(1, TABLE_NUMBERS // len(block))
+    for start in range(0, len(queries), step):
+        chunk = slice(start, start + step)
+        rough = queries[chunk].astype(np.float64) @ wide
+        cut = np.partition(rough, -count, axis=1)[:, -count][:, None]
+        near = np.nonzero(rough >= cut - 3 * noise[chunk])
+        scores = np.full(rough.shape, -np.inf, dtype=np.float32)
+        scores[near] = _exact(queries[chunk], distinct, *near)
+        best[chunk] = np.partition(keys_of(scores[:, kind], order), -best.shape[1], axis=1)[:, -best.shape[1] :]
+    return best
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
@@ -151,29 +191,19 @@ def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
     return block[first], kind
 
 
-def _exact(queries: Vectors, block: Vectors, rows: Int[np.ndarray, "query k"]) -> Float[np.ndarray, "query k"]:
-    """Return float64 similarities rounded to float32, a chunk of queries at a time.
+def _exact(
+    queries: Vectors, block: Vectors, asked: Int[np.ndarray, "pair"], rows: Int[np.ndarray, "pair"]
+) -> Float[np.ndarray, "pair"]:
+    """Return the float64 similarity, rounded to float32, of each pair of a query and a row of the block.
 
     One dot product for each pair, so that its value depends on the two vectors alone.
     """
-    out = np.empty(rows.shape, dtype=np.float32)
-    flat, width = out.reshape(-1), rows.shape[1]
+    out = np.empty(len(rows), dtype=np.float32)
     step = max(1, CHUNK_NUMBERS // queries.shape[1])
-    for start in range(0, flat.size, step):
-        pairs = np.arange(start, min(start + step, flat.size))
-        near = block[rows.reshape(-1)[pairs]].astype(np.float64)
-        flat[pairs] = np.vecdot(queries[pairs // width].astype(np.float64), near)
+    for start in range(0, len(rows), step):
+        pairs = slice(start, start + step)
+        out[pairs] = np.vecdot(queries[asked[pairs]].astype(np.float64), block[rows[pairs]].astype(np.float64))
     return out
-
-
-def _merge(
-    one: RankedPassages, two: RankedPassages | None, k: int, order: Int[np.ndarray, "passage"]
-) -> RankedPassages:
-    """Return the best k of both, by score and then by id."""
-    rows = one.rows if two is None else np.concatenate([one.rows, two.rows], axis=1)
-    scores = one.scores if two is None else np.concatenate([one.scores, two.scores], axis=1)
-    best = np.lexsort((order[rows], -scores), axis=1)[:, :k]
-    return RankedPassages(np.take_along_axis(rows, best, 1), np.take_along_axis(scores, best, 1))
 
 
 def as_run(

@@ -21,6 +21,9 @@ def console_text(report: Report) -> str:
             statement_list("READ THIS FIRST", verdict.alarms),
             statement_list("Verdict", [*headline, *verdict.statements]),
             bullet_list("Caveats", subject.caveats),
+            bullet_list(
+                "Half-widths of intervals", [f"{name}: {one.words()}" for name, one in report.certainties.items()]
+            ),
             *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),
         ]
     )

@@ -1,14 +1,15 @@
 """A plan that a command prints and runs, and its outcome, which a command writes and prints."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from retroscope.progress import Progress
 from retroscope.study.console import console_text
-from retroscope.study.plan import StudyPlan
+from retroscope.study.plan import StudyPlan, replanned
 from retroscope.study.run import forget, measure_study
+from retroscope.study.sizes import as_begun, fit
 from retroscope.study.stored import MeasurementPlace
 from retroscope.study.study import Study
 
@@ -32,7 +33,7 @@ class StudyOutcome:
 
     def write(self, folder: Path) -> Path:
         """Write the study into a folder and return the path of the page."""
-        return self.study.report(folder, self.written)
+        return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
         """Return the first conclusion of the analysis that was run last, or "" where it has none of its own."""
@@ -60,13 +61,30 @@ class StudyOutcome:
 
 @dataclass(frozen=True, eq=False)
 class Runnable:
-    """A plan that a command prints and runs."""
+    """A plan that a command prints and runs.
+
+    Attributes:
+        notes: lines printed below the plan.
+    """
 
     plan: StudyPlan
+    notes: tuple[str, ...] = ()
+
+    def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
+        """Return the plan with the sizes that fit into a time; an unfinished study in `out` keeps those it began with.
+
+        Args:
+            given: analyses whose settings the user named: they keep their size.
+            asked: analyses that the study is for.
+        """
+        fitted = fit(self.plan, seconds, given)
+        settings = fitted.settings if out is None else as_begun(fitted.settings, out)
+        notes = fitted.lines() if settings is fitted.settings else [f"sizes as {out} began with"]
+        return Runnable(replanned(self.plan, settings, asked), tuple(notes))
 
     def lines(self) -> list[str]:
         """Return the plan in words."""
-        return self.plan.lines()
+        return [*self.plan.lines(), *self.notes]
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON-like values."""

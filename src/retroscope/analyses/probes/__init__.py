@@ -1,6 +1,6 @@
 """Is relevance readable, and at which layer? Probes choose the relevant passage from one layer's vectors."""
 
-from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+from retroscope.analyses.analysis import STANDARD, Analysis, Instrument, Reporter, Size
 
 
 def _settings() -> type:
@@ -28,6 +28,11 @@ ANALYSIS = Analysis(
     package=__name__,
     settings=_settings,
     instrument=_instrument,
+    sizes=(  # each split tests a fifth of the queries
+        Size({"seeds": 1, "passages": [5]}, 2.24),
+        Size({"seeds": 2}, 1.58),
+        STANDARD,
+    ),
     reporter=_reporter,
     reads_negatives=True,
 )

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
-from retroscope.probing.anchor import Anchor, candidate_similarities, fit_anchor
+from retroscope.probing.anchor import Anchor, fit_anchor
 from retroscope.probing.controls import View
 from retroscope.probing.features import Featuriser, centred, spread
 from retroscope.probing.fitting import (
@@ -79,7 +79,7 @@ class Inputs:
 
     def offset(self, part: str) -> CandidateScores | None:
         """Return what the anchor adds to the scores of a part."""
-        return None if self.anchor is None else self.anchor.offset(candidate_similarities(self.trial, part))
+        return None if self.anchor is None else self.anchor.offset(self.trial.similarities[part])
 
 
 def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *, anchored: bool) -> Inputs:
@@ -93,7 +93,7 @@ def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *
 def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
     """Fit one scale for each control and N, repeated for every ridge."""
     once = FitColumns(columns.view, (0.0,))
-    anchor = fit_anchor(trial, candidate_similarities(trial, "train"), once.targets("train"), once.sizes)
+    anchor = fit_anchor(trial, trial.similarities["train"], once.targets("train"), once.sizes)
     ridges = len(columns.ridges)
     return Anchor(anchor.unit, anchor.scale.repeat_interleave(ridges), anchor.converged.repeat_interleave(ridges))
 

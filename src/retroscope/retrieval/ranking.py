@@ -1,0 +1,82 @@
+"""Rankings as matrices of keys: one integer a hit, the greater the better.
+
+The upper half of a key is the score, the lower half the place of the id. Sorting keys therefore sorts by score and
+then by id, and rankings of two blocks are merged by sorting the keys of both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Keys = Int[np.ndarray, "query k"]  # each row ascending: the best hit is the last
+
+NO_HIT = np.iinfo(np.int64).min
+HALF = 32  # bits of the place of an id
+LOW = 2**HALF - 1
+MAGNITUDE = 2**31 - 1  # the bits of a float32 without its sign
+
+
+@dataclass(frozen=True, eq=False)
+class RankedPassages:
+    """The best passages of each query, best first.
+
+    Attributes:
+        rows: row of each passage in the passage vectors; as many as there are passages, if these are fewer than k.
+        scores: float32 values of the similarity.
+    """
+
+    rows: Int[np.ndarray, "query k"]
+    scores: Float[np.ndarray, "query k"]
+
+
+def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
+    """Return the place of every id when ids are sorted from the greatest to the least."""
+    descending = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
+    order = np.empty(len(ids), dtype=np.int64)
+    order[descending] = np.arange(len(ids))
+    return order
+
+
+def no_hits(queries: int) -> Keys:
+    """Return rankings without a hit."""
+    return np.empty((queries, 0), dtype=np.int64)
+
+
+def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    """Return the key of each hit from its float32 score and the place of its id; -0.0 counts as 0.0.
+
+    The bits of a float32, read as an integer, sort as the float does; of a negative one, the magnitude is flipped.
+    """
+    bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
+    return np.asarray((_flipped(bits) << HALF) | (LOW - places))
+
+
+def scores_of(keys: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return the float32 score of each key."""
+    return np.asarray(_flipped(keys >> HALF).astype(np.int32).view(np.float32))
+
+
+def _flipped(bits: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+    return np.where(bits < 0, bits ^ MAGNITUDE, bits)
+
+
+def merged(best: Keys, other: Keys, k: int) -> Keys:
+    """Return the k best hits of both rankings."""
+    return np.sort(np.concatenate([best, other], axis=1), axis=1)[:, -k:]
+
+
+def least_scores(best: Keys, k: int) -> Float[np.ndarray, "query"]:
+    """Return the score of each query's k-th hit; minus infinity where there are fewer."""
+    if best.shape[1] < k:
+        return np.full(len(best), -np.inf, dtype=np.float32)
+    return scores_of(np.ascontiguousarray(best[:, -k]))
+
+
+def ranked(best: Keys, order: Int[np.ndarray, "passage"]) -> RankedPassages:
+    """Return the rows and scores that the keys stand for, best first."""
+    keys = np.ascontiguousarray(best[:, ::-1])
+    row_at = np.empty(len(order), dtype=np.int64)
+    row_at[order] = np.arange(len(order))
+    return RankedPassages(row_at[LOW - (keys & LOW)], scores_of(keys))

@@ -1,0 +1,166 @@
+"""How large a study is: `--depth` names three sizes of every analysis, `--time` takes the best that fits.
+
+What is chosen are settings, written out like all others: the same `settings.yaml` gives the same numbers on any
+machine. Only the choice by time depends on the speed of this one.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from retroscope.analyses import analyses
+from retroscope.analyses.analysis import DEPTHS, LEFT_OUT, STANDARD, Analysis, Size
+from retroscope.documents import read_document
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import from_yaml, merged, plain, read_as
+from retroscope.study.folder import FACTS, SETTINGS
+from retroscope.study.plan import StudyPlan
+from retroscope.study.settings import from_values, settings_of
+from retroscope.typesetting.numbers import estimate
+
+
+def depth_values(depth: str) -> dict[str, Any]:
+    """Return the settings that a depth changes, analysis by analysis; None leaves one out.
+
+    Raises:
+        SettingsError: if there is no such depth.
+    """
+    if depth not in DEPTHS:
+        raise unknown_name("depth", depth, DEPTHS)
+    at = {"glance": 0, "thorough": -1}
+    sizes = {name: STANDARD if depth == "standard" else one.sizes[at[depth]] for name, one in analyses().items()}
+    return {name: size.values for name, size in sizes.items() if size.values != {}}
+
+
+@dataclass(frozen=True)
+class Bought:
+    """A size of an analysis that was chosen for the time it takes.
+
+    Attributes:
+        seconds: that it is estimated to take.
+    """
+
+    analysis: str
+    size: Size
+    seconds: float
+
+    def line(self) -> str:
+        """Return the choice in words."""
+        if self.size.values is None:
+            return f"  {self.analysis}: left out, since no size of it fits"
+        width = f"half-width about {self.size.half_width:.2g} times the default size's"
+        return f"  {self.analysis}: about {estimate(self.seconds)}; {width}"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Settings whose study fits into a time, and what was chosen for it."""
+
+    settings: StudySettings
+    bought: tuple[Bought, ...]
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """Return the choice in words, a line an analysis."""
+        fit = "the largest sizes:" if math.isinf(self.seconds) else f"sizes that fit into {estimate(self.seconds)}:"
+        return [fit, *(one.line() for one in self.bought)]
+
+
+def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
+    """Choose the sizes of all analyses so that the study takes at most `seconds`, by its cost models.
+
+    All begin with their smallest size. Then, again and again, the one is enlarged that gains most certainty a second:
+    the largest fall of the logarithm of its half-width. The order is that of measurement where two gain alike.
+
+    Args:
+        plan: of the study, with any sizes.
+        given: analyses whose settings the user named: they keep their size.
+
+    Raises:
+        SettingsError: if what has no sizes takes longer.
+    """
+    ladders = {
+        name: _ladder(plan, analysis)
+        for name, analysis in analyses().items()
+        if len(analysis.sizes) > 1 and name not in given and _seconds(plan, name) is not None
+    }
+    fixed = sum(plan.seconds.values()) - sum(_seconds(plan, name) or 0.0 for name in ladders)
+    if fixed > seconds:
+        raise SettingsError(
+            f"{estimate(seconds)} is too short: encoding, searching and what has one size take about {estimate(fixed)}",
+            where="--time",
+            fix="give more time, or fewer texts (--limit-queries, a smaller collection)",
+        )
+    chosen = _enlarged(ladders, seconds - fixed)
+    bought = tuple(ladders[name][at] for name, at in chosen.items())
+    settings = {one.analysis: _resized(plan.settings, analyses()[one.analysis], one.size) for one in bought}
+    return Fitted(replace(plan.settings, analyses={**plan.settings.analyses, **settings}), bought, seconds)
+
+
+def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
+    """Return the settings of an unfinished study in a folder, if they are these but for sizes; else these.
+
+    What fits depends on the speed of the machine at that moment, so a study that goes on keeps the sizes it began with.
+    """
+    if not (folder / FACTS).exists() or not read_document(folder / FACTS).get("not_yet_run"):
+        return settings
+    file = folder / SETTINGS
+    begun = from_values(from_yaml(file), where=str(file))
+    sized = [name for name, one in analyses().items() if len(one.sizes) > 1]
+    as_begun = {name: begun.analyses[name] for name in sized}
+    return begun if replace(settings, analyses={**settings.analyses, **as_begun}) == begun else settings
+
+
+def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
+    """Return every size of an analysis with its estimated time, left out where there is no smaller one."""
+    sizes = analysis.sizes if analysis.sizes[0].values is None else (Size(None, LEFT_OUT), *analysis.sizes)
+    return [Bought(analysis.name, size, _seconds_of(plan, analysis, size)) for size in sizes]
+
+
+def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[str, int]:
+    """Return the place on its ladder that each analysis gets."""
+    chosen = dict.fromkeys(ladders, 0)
+    left = seconds
+    while True:
+        gains = {name: _gain(ladders[name], at, left) for name, at in chosen.items()}
+        best = max(gains, key=lambda name: gains[name], default=None)
+        if best is None or gains[best] <= 0:
+            return chosen
+        left -= ladders[best][chosen[best] + 1].seconds - ladders[best][chosen[best]].seconds
+        chosen[best] += 1
+
+
+def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
+    """Return the certainty that the next size gains a second; 0 where there is none or it does not fit."""
+    if at + 1 == len(ladder):
+        return 0.0
+    more = ladder[at + 1].seconds - ladder[at].seconds
+    narrower = math.log(ladder[at].size.half_width / ladder[at + 1].size.half_width)
+    return narrower / max(more, 1e-9) if more <= left else 0.0
+
+
+def _seconds(plan: StudyPlan, name: str) -> float | None:
+    """Return what an analysis is planned to take on all collections; None where it is not measured."""
+    planned = [step.planned.seconds for step in plan.steps if step.planned and step.analysis.name == name]
+    return sum(planned) if planned else None
+
+
+def _seconds_of(plan: StudyPlan, analysis: Analysis, size: Size) -> float:
+    """Return what a size of an analysis takes on all collections, by its cost model."""
+    if size.values is None:
+        return 0.0
+    settings = _resized(plan.settings, analysis, size)
+    steps = [step for step in plan.steps if step.planned and step.analysis.name == analysis.name]
+    return sum(step.instrument.plan(step.context, settings).seconds for step in steps)
+
+
+def _resized(settings: StudySettings, analysis: Analysis, size: Size) -> Any:
+    """Return the settings of an analysis at a size; None where it is left out."""
+    if size.values is None:
+        return None
+    kind = analysis.settings()
+    current = settings_of(settings, analysis)
+    return read_as(kind, merged(plain(kind() if current is None else current), size.values), analysis.name)

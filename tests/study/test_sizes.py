@@ -1,0 +1,106 @@
+"""How large a study is: three depths, and the sizes that fit into a time."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from retroscope.analyses import analyses
+from retroscope.analyses.analysis import DEPTHS, STANDARD, Size
+from retroscope.cli.resolve import resolve
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.study.outcome import Runnable
+from retroscope.study.plan import StudyPlan, plan_study
+from retroscope.study.sizes import Bought, as_begun, depth_values, fit
+from tiny_study import QUICK
+
+SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1]
+Planner = Callable[[StudySettings], StudyPlan]
+
+
+@pytest.fixture
+def planned(backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path) -> Planner:
+    """Plan a study of the tiny pair."""
+    pair = {"before": backbone, "after": retriever}
+    return lambda settings: plan_study(pair, [collection], settings, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", analyses())
+def test_sizes_rise_and_hold_the_defaults(name: str) -> None:
+    sizes = analyses()[name].sizes
+    widths = [size.half_width for size in sizes]
+    assert widths == sorted(widths, reverse=True)
+    assert STANDARD in sizes
+    assert all(size.values != {} for size in sizes if size.half_width != 1)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_depth_changes_defaults_and_nothing_that_was_given(depth: str) -> None:
+    whole = resolve({}, None, None, depth=depth)
+    assert (whole == resolve({}, None, None)) == (depth == "standard")
+    given = resolve({}, None, ["probes.seeds=4", "transplants.passages=77"], depth=depth)
+    assert given.analyses["probes"].seeds == 4
+    assert given.analyses["transplants"].passages == 77
+
+
+def test_a_glance_leaves_out_interventions() -> None:
+    values = depth_values("glance")
+    assert {name for name, one in values.items() if one is None} == {"neurons", "transplants"}
+    with pytest.raises(SettingsError, match="unknown depth 'deep'"):
+        depth_values("deep")
+
+
+def test_more_time_buys_larger_sizes_and_never_more_than_there_is(planned: Planner) -> None:
+    plan = planned(QUICK)
+    fixed = sum(plan.seconds.values()) - sum(
+        step.planned.seconds for step in plan.steps if step.planned and step.analysis.name in SIZED
+    )
+    widths = []
+    for seconds in (fixed + 0.01, 2 * fixed + 10, 4 * fixed + 60, math.inf):
+        fitted = fit(plan, seconds)
+        assert fixed + sum(one.seconds for one in fitted.bought) <= seconds
+        widths.append([one.size.half_width for one in fitted.bought])
+    assert [one.analysis for one in fit(plan, math.inf).bought] == [n for n in analyses() if n in SIZED]
+    for less, more in pairwise(widths):
+        assert math.prod(more) <= math.prod(less)
+    assert widths[-1] == [analyses()[name].sizes[-1].half_width for name in analyses() if name in SIZED]
+
+
+def test_what_the_user_named_keeps_its_size(planned: Planner) -> None:
+    plan = planned(QUICK)
+    fitted = fit(plan, math.inf, given=("transplants",))
+    assert fitted.settings.analyses["transplants"] == plan.settings.analyses["transplants"]
+    assert "transplants" not in {one.analysis for one in fitted.bought}
+
+
+def test_a_time_that_does_not_suffice_for_encoding_is_refused(planned: Planner) -> None:
+    with pytest.raises(SettingsError, match="is too short: encoding, searching and what has one size take about"):
+        fit(planned(QUICK), 1e-6)
+
+
+def test_the_choice_is_said_and_its_settings_are_of_the_plan(planned: Planner) -> None:
+    runnable = Runnable(planned(QUICK)).within(math.inf, (), None)
+    assert "the largest sizes:" in runnable.lines()
+    assert runnable.plan.settings == fit(planned(QUICK), math.inf).settings
+    assert Bought("probes", Size(None), 0.0).line() == "  probes: left out, since no size of it fits"
+
+
+def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp_path: Path) -> None:
+    small = replace(QUICK, analyses={**QUICK.analyses, "neurons": None, "baselines": None})
+    plan = planned(small)
+    out = tmp_path / "out"
+    next(Runnable(plan).run(lambda *_: None)).write(out)
+    larger = fit(plan, math.inf).settings
+    assert larger != plan.settings
+    assert as_begun(larger, out) == plan.settings
+    assert as_begun(replace(larger, measures=("RR@10",)), out) != plan.settings, "another study"
+    assert as_begun(larger, tmp_path / "empty") is larger
+    kept = Runnable(plan).within(math.inf, (), out)
+    assert kept.plan.settings == plan.settings
+    assert f"sizes as {out} began with" in kept.lines()
