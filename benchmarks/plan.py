@@ -24,6 +24,7 @@ import torch
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
+from retroscope.analyses.encoded import encoded_retrievers
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.collection import Collection
 from retroscope.encoders import work
@@ -32,7 +33,6 @@ from retroscope.inputs.load import collection_of, pair_of
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 from retroscope.study import demo
-from retroscope.analyses.encoded import encoded_retrievers
 from retroscope.study.plan import Step, StudyPlan, plan_study
 from retroscope.study.run import run_study
 from retroscope.study.settings import from_values
