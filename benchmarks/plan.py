@@ -89,7 +89,8 @@ def _measured(
     spent: Spent = {}
     with _spent(spent, "plan"):
         plan = plan_study(models, [collection], settings, cache=cache, progress=False)
-    for role, retriever in encoded_retrievers(plan.context).items():
+    read = dict.fromkeys(side for step in plan.steps if step.planned for side in step.planned.random_weights)
+    for role, retriever in encoded_retrievers(plan.context, [*read]).items():
         with _spent(spent, f"encoding of {role}"):
             plan.context.encoded(retriever)
     timed = replace(plan, steps=tuple(_timed(step, spent) for step in plan.steps))
