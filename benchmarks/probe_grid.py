@@ -1,9 +1,9 @@
 """Processor time of the default probe grid, a cell (layer, split, model or its random-weight copy), by stage.
 
-    python benchmarks/probe_grid.py                            # made-up vectors, 574 passages and 726 queries of width 384
+    python benchmarks/probe_grid.py                        # made-up vectors: 574 passages, 726 queries, width 384
     python benchmarks/probe_grid.py --queries 2655 --passages 2600
     python benchmarks/probe_grid.py --model MODEL --data beir:FOLDER --cache FOLDER [--limit-queries 726]
-    python benchmarks/probe_grid.py --against OLDER/src        # both versions by turns, and how their results differ
+    python benchmarks/probe_grid.py --against OLDER/src    # both versions by turns, and how their results differ
 
 Each turn is a process of its own. It prepares the vectors, probes a tiny grid so that imports are not counted, and then
 measures. Ratios are of processor time, all threads together; wall time stands beside it.
@@ -29,12 +29,15 @@ import torch
 
 from retroscope.collection.records import Candidates
 from retroscope.probing import grid
+from retroscope.probing.mdl import code_length
+from retroscope.probing.probes import PROBES
 from retroscope.probing.settings import ProbeSettings
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 
 HERE = Path(__file__).resolve().parents[1] / "src"
 NEGATIVES = 100
 WIDTH, DEPTH = 384, 7
+SAME = 1e-12  # means that differ by less are equal
 GOAL = 60.0  # seconds of processor time for the whole default grid of one model: 7 layers, 5 splits, two sources
 
 Material = tuple[RetrieverRepresentations, RetrieverRepresentations, list[Candidates], Mapping[str, int] | None]
@@ -99,7 +102,7 @@ def measure(args: argparse.Namespace) -> None:
     cells = 2 * len(args.layers) * args.seeds
     stages["splits, views, sums"] = work - sum(stages.values())
     sizes = {
-        name: int(n) for name, n in zip("train validation test".split(), result.split_sizes[0].values, strict=True)
+        name: int(n) for name, n in zip(["train", "validation", "test"], result.split_sizes[0].values, strict=True)
     }
     taken = {"work": work, "wall": wall, "cells": cells, "stages": stages, "sizes": sizes}
     args.child.with_suffix(".json").write_text(json.dumps(taken))
@@ -127,9 +130,9 @@ def timed_stages() -> dict[str, float]:
 
         return run
 
-    for name, job in list(grid.PROBES.items()):
-        grid.PROBES[name] = timed(name, job)
-    grid.code_length = timed("mdl", grid.code_length)  # type: ignore[assignment]
+    for name, job in list(PROBES.items()):
+        PROBES[name] = timed(name, job)
+    vars(grid)["code_length"] = timed("mdl", code_length)
     return seconds
 
 
@@ -148,13 +151,14 @@ def made_up(args: argparse.Namespace) -> Material:
     order = np.argsort(-(meant * scale) @ (topics * scale).T, axis=1)
 
     def retriever(name: str, share: Sequence[float]) -> RetrieverRepresentations:
-        towers = []
+        towers: list[Representations] = []
         for kind, centre in (("q", meant), ("p", topics)):
             noise = rng.normal(size=(len(centre), DEPTH, WIDTH))
             part = np.array(share)[:, None]
             vectors = ((part * centre[:, None] + (1 - part) * noise) * scale + scale) @ mixing
             towers.append(representations_in_memory([f"{kind}{i}" for i in range(len(centre))], vectors))
-        return RetrieverRepresentations(name, *towers, "cosine", {})
+        queries, passages = towers
+        return RetrieverRepresentations(name, queries, passages, "cosine", {})
 
     candidates = [
         Candidates(f"q{i}", f"p{wanted[i]}", tuple(f"p{j}" for j in row[: NEGATIVES + 1] if j != wanted[i])[:NEGATIVES])
@@ -201,15 +205,13 @@ def compare(old: Path, new: Path) -> None:
     print(f"chosen ridges: {int(ridge.sum())} of {int((~np.isnan(a['ridges'])).sum())} differ")
     gap = np.abs(a["credits"] - b["credits"])
     cells = np.abs(a["credits"].mean(axis=0) - b["credits"].mean(axis=0))
-    print(
-        f"credits of a query: {int((gap > 1e-12).sum())} of {gap.size} differ; accuracies: {int((cells > 1e-12).sum())} "
-        f"of {cells.size}, by at most {cells.max():.5f}"
-    )
+    moved, apart = int((gap > SAME).sum()), int((cells > SAME).sum())
+    print(f"credits of a query: {moved} of {gap.size} differ")
+    print(f"accuracies: {apart} of {cells.size} differ, by at most {cells.max():.5f}")
     bits = np.abs(a["bits"] - b["bits"]).max(), np.abs((a["bits"] - b["bits"]).mean(axis=0)).max()
     print(f"code lengths: by at most {bits[0]:.1e} bits a query, {bits[1]:.1e} bits in the mean of a cell")
-    print(
-        f"iterations: {int((a['iterations'] != b['iterations']).sum())} differ; all converged: {b['converged'].all()}"
-    )
+    steps = int((a["iterations"] != b["iterations"]).sum())
+    print(f"iterations: {steps} differ; all converged: {bool(b['converged'].all())}")
 
 
 if __name__ == "__main__":

@@ -142,3 +142,12 @@ def test_an_offset_is_part_of_every_score():
         best = minimize(loss, np.zeros(x.shape[2]), method="BFGS", options={"gtol": 1e-9}).fun
         assert anchored.loss[column].item() == pytest.approx(best, abs=1e-6)
         assert loss(fit_choices(problems, tolerance=1e-9).weights[:, column].numpy()) > best + 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_hessian_without_full_rank_and_a_tiny_ridge_still_precondition(dtype):
+    """120 features that are copies of 40, of 20 choices: without a least shift the Cholesky factor does not exist."""
+    few = problem(choices=20, dim=40, ridges=(1e-7, 1.0), dtype=dtype, scale=30.0)
+    fit = fit_choices(replace(few, features=few.features.repeat(1, 1, 3)), tolerance=1e-3)
+    assert fit.weights.isfinite().all()
+    assert fit.converged[few.ridge == 1.0].all()

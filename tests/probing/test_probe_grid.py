@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from planted import DIM, N_QUERIES, choices, nothing, retriever, signal
 
@@ -175,3 +176,16 @@ def broken(at):
 def test_vectors_that_cannot_be_probed(world, options, error, message):
     with pytest.raises(error, match=message):
         probe(world(), choices(), ProbeSettings(probes=("cosine",), passages=(2,), seeds=1, **options))
+
+
+def test_the_number_of_threads_changes_no_number_and_stays_as_it_was(result):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        again = probe(signal(layers=2), choices(), FEW, random_weights=nothing(layers=2))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    xr.testing.assert_identical(again.scores.values, result.scores.values)
+    xr.testing.assert_identical(again.mdl.values, result.mdl.values)
+    xr.testing.assert_identical(again.fits, result.fits)

@@ -27,7 +27,7 @@ from retroscope.inputs.choices import choices_of
 from retroscope.inputs.pairing import compared_like, recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import KEPT, compare, run_study
 from retroscope.study.settings import as_values
 from retroscope.study.study import Study, load_study

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues, SizeOptions
 from retroscope.cli.switches import refuse_without_effect
 
@@ -34,9 +35,7 @@ def carry_out_study(
     refuse_without_effect(values, options.assignments, left_out)
     size = size or SizeOptions()
     seconds = size.seconds()
-    from retroscope.cli.terminal import note
-
-    note("loading models and data ...")  # what is imported next takes seconds
+    load_libraries()
     from retroscope.cli.resolve import resolve, resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache

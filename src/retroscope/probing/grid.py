@@ -62,8 +62,10 @@ def probe(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread: a fit is thousands of small operations, and threads that wait for one another at each
-    of them cost more than they save (on a busy machine ten times the processor time). Sums round alike on every machine.
+    """Compute with one thread, whatever the machine has.
+
+    A fit is thousands of small operations. Threads that wait for one another at each of them cost more than they save:
+    on a busy machine ten times the processor time. One thread also adds in one order, so a seed gives the same bytes.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

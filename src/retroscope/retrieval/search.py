@@ -23,9 +23,9 @@ from retroscope.retrieval.ranking import (
     id_order,
     keys_of,
     least_scores,
-    merged,
+    merged_keys,
     no_hits,
-    ranked,
+    ranked_passages,
 )
 
 Similarity = Literal["dot", "cosine"]
@@ -48,7 +48,7 @@ def search(queries: Vectors, passages: Representations, k: int, *, similarity: s
         AnalysisError: if queries and passages have vectors of different sizes.
     """
     blocks = ([block] for block in passages.final_blocks())
-    return _search([queries], blocks, passages.ids, k, similarity, None)[0]
+    return _search([queries], blocks, passages.ids, k, similarity=similarity)[0]
 
 
 def search_layers(
@@ -76,7 +76,7 @@ def search_layers(
             f"the query tower has {len(queries)} layers and the passage tower {passages.n_layers}",
             fix="search with the final vectors",
         )
-    return _search(queries, passages.layer_blocks(), passages.ids, k, similarity, progress)
+    return _search(queries, passages.layer_blocks(), passages.ids, k, similarity=similarity, progress=progress)
 
 
 def _search(
@@ -84,8 +84,9 @@ def _search(
     blocks: Iterable[Sequence[Vectors]],
     ids: Sequence[str],
     k: int,
+    *,
     similarity: str,
-    progress: Count | None,
+    progress: Count | None = None,
 ) -> list[RankedPassages]:
     """Search with several kinds of vectors at once: `queries`, and each of the blocks, have one array a kind."""
     if similarity not in SIMILARITIES:
@@ -102,7 +103,7 @@ def _search(
         start = stop
         if progress:
             progress(stop, len(ids))
-    return [ranked(keys, order) for keys in best]
+    return [ranked_passages(keys, order) for keys in best]
 
 
 def _check_sizes(queries: Vectors, passages: Vectors) -> None:
@@ -137,12 +138,12 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
     near = np.nonzero(rough + noise[:, None] >= least_scores(best, k)[:, None])
     keys = np.full(rough.shape, NO_HIT)
     keys[near] = keys_of(_exact(queries, block, near[0], rows[near]), order[rows[near]])
-    after = merged(best, keys, k)
+    after = merged_keys(best, keys, k)
     if wanted < len(block):
         # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
         unsure = np.flatnonzero(rough[:, -1] + noise >= least_scores(after, k))
         if len(unsure):
-            after[unsure] = merged(best[unsure], _settled(queries[unsure], block, k, order), k)
+            after[unsure] = merged_keys(best[unsure], _settled(queries[unsure], block, k, order), k)
     return after
 
 

@@ -9,6 +9,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.training_options import PassOptions
 from retroscope.cli.values import comma_separated, measures, numbers, split_or_spec
 from retroscope.errors import SettingsError
@@ -115,6 +116,7 @@ def run(
         **levels.values(),
     }
 
+    load_libraries()
     from retroscope.cli.resolve import resolve_as
     from retroscope.study.training.fine_tuning import training_split
     from retroscope.study.training.grid_settings import GridSettings

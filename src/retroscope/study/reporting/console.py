@@ -1,6 +1,6 @@
 """A report as a page of plain text for the terminal."""
 
-from retroscope.study.report import Report
+from retroscope.study.reporting.report import Report
 from retroscope.typesetting.console import bullet_list, page, statement_list, table
 
 
@@ -21,6 +21,9 @@ def console_text(report: Report) -> str:
             statement_list("READ THIS FIRST", verdict.alarms),
             statement_list("Verdict", [*headline, *verdict.statements]),
             bullet_list("Caveats", subject.caveats),
+            bullet_list(
+                "Half-widths of intervals", [f"{name}: {one.words()}" for name, one in report.certainties.items()]
+            ),
             *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),
         ]
     )

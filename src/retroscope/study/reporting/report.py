@@ -14,7 +14,8 @@ from retroscope.analyses.section import Section
 from retroscope.documents import SCHEMA, as_json, clean, write_text
 from retroscope.files import write_whole
 from retroscope.study.folder import PAGE, SUMMARY
-from retroscope.study.verdict import Verdict, verdict
+from retroscope.study.reporting.certainty import Certainty, certainties
+from retroscope.study.reporting.verdict import Verdict, verdict
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.latex import PaperTable
@@ -64,6 +65,11 @@ class Report:
             methods |= section.methods
         return methods
 
+    @cached_property
+    def certainties(self) -> dict[str, Certainty]:
+        """Return the half-width of the main interval of every analysis that pairs both models."""
+        return certainties(self.sections, self.subject.measures[0]) if self.subject.measures else {}
+
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table of numbers, the verdict's sentences among them."""
         return merge_named([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
@@ -89,6 +95,7 @@ class Report:
             "collections": [asdict(collection) for collection in subject.collections],
             "analyses": {name: section.document for name, section in self.sections.items()},
             "statistics": self.methods,
+            "certainty": {name: asdict(one) for name, one in self.certainties.items()},
             "settings": dict(subject.settings),
             "versions": dict(subject.versions),
             "timings": dict(subject.timings),

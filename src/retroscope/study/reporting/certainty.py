@@ -1,0 +1,52 @@
+"""How certain a study is: the half-width of each analysis's main interval, and what more queries would buy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from retroscope.analyses.section import Section
+from retroscope.statistics import Difference
+from retroscope.typesetting.numbers import count, score
+
+MEASURE = "measure"
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """The half-width of the interval of an effect, and the number of queries that it is over."""
+
+    half_width: float
+    queries: int
+
+    def words(self) -> str:
+        """Return it in words, with what four times as many queries would give."""
+        return (
+            f"{score(self.half_width)} over {count(self.queries, 'query')} ({score(self.half_width / 2)} over 4 times)"
+        )
+
+
+def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:
+    """Return the certainty of every analysis that pairs both models by query: of its first difference.
+
+    Args:
+        measure: whose intervals are taken, where a difference has several measures.
+    """
+    first = {name: next(iter(section.differences.values()), None) for name, section in sections.items()}
+    known = {name: _certainty(one, measure) for name, one in first.items() if one is not None}
+    return {name: one for name, one in known.items() if one is not None}
+
+
+def _certainty(difference: Difference, measure: str) -> Certainty | None:
+    """Return the widest interval of the cells of a difference; None where no cell has one."""
+    table = difference.table
+    if MEASURE in table.dims:
+        if measure not in table[MEASURE].values:
+            return None
+        table = table.sel({MEASURE: measure})
+    half = np.asarray((table["ci_high"] - table["ci_low"]) / 2, dtype=np.float64).ravel()
+    known = np.isfinite(half)
+    if not known.any():
+        return None
+    widest = int(np.nanargmax(half))
+    return Certainty(float(half[widest]), int(np.asarray(table["n"]).ravel()[widest]))
