@@ -16,14 +16,14 @@ from retroscope.attribution.integrals.paths import Values, Work
 from retroscope.attribution.memory import graph_memory
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution, active
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
 from toys import TEXTS, save_toy
 
-SETTINGS = NeuronSettings(target="score", quadrature="gauss:4", thresholds=(0.1, 0.5))
+SETTINGS = AttributionSettings(target="score", quadrature="gauss:4", thresholds=(0.1, 0.5))
 SENTENCES = (*TEXTS, "The red book about rivers.", "Who floods the mat?", "Stars.", "A moon is a star is a cat.")
 
 
@@ -79,11 +79,10 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".lock", ".npz"]
     resumed: list[int] = []
     again = attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done))
-    assert resumed == [4, 5, 6, 7, 8]
+    assert resumed == [3, 4, 5, 6, 7, 8]
     assert_same_bits(whole, again)
     assert_same_bits(whole, attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done)))
-    assert resumed[-1] == 8  # the finished state was taken, and nothing ran
-    assert len(resumed) == 5
+    assert resumed[6:] == [8]  # the finished state was taken, and nothing ran
 
 
 def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +97,7 @@ def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, m
     attribute_neurons(
         planned(bert, batch_size=1, quadrature="gauss:5"), tmp_path, lambda done, total: resumed.append(done)
     )
-    assert resumed[0] == 1
+    assert resumed[:2] == [0, 1]
 
 
 def test_a_damaged_state_is_an_error(bert: Encoder, tmp_path: Path) -> None:
@@ -358,4 +357,4 @@ def test_lower_precision_says_what_it_costs(bert: Encoder) -> None:
 )
 def test_wrong_settings_say_what_is_right(changes: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        NeuronSettings(**changes)
+        AttributionSettings(**changes)

@@ -48,7 +48,7 @@ def search(queries: Vectors, passages: Representations, k: int, *, similarity: s
         AnalysisError: if queries and passages have vectors of different sizes.
     """
     blocks = ([block] for block in passages.final_blocks())
-    return _search([queries], blocks, passages.ids, k, similarity, None)[0]
+    return _search([queries], blocks, passages.ids, k, similarity=similarity)[0]
 
 
 def search_layers(
@@ -76,7 +76,7 @@ def search_layers(
             f"the query tower has {len(queries)} layers and the passage tower {passages.n_layers}",
             fix="search with the final vectors",
         )
-    return _search(queries, passages.layer_blocks(), passages.ids, k, similarity, progress)
+    return _search(queries, passages.layer_blocks(), passages.ids, k, similarity=similarity, progress=progress)
 
 
 def _search(
@@ -84,8 +84,9 @@ def _search(
     blocks: Iterable[Sequence[Vectors]],
     ids: Sequence[str],
     k: int,
+    *,
     similarity: str,
-    progress: Count | None,
+    progress: Count | None = None,
 ) -> list[RankedPassages]:
     """Search with several kinds of vectors at once: `queries`, and each of the blocks, have one array a kind."""
     if similarity not in SIMILARITIES:

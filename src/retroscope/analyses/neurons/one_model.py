@@ -1,7 +1,7 @@
 """Neurons of one model alone: their caveats, and attribution over a file of texts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.plan import AttributionPlan, facts
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import read_lines, retriever_of
@@ -106,7 +106,7 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
 
 
 def plan_on_texts(
-    retriever: Retriever, texts: Sequence[str], settings: NeuronSettings, protocol: str = "default"
+    retriever: Retriever, texts: Sequence[str], settings: AttributionSettings, protocol: str = "default"
 ) -> AttributionPlan:
     """Plan the attribution over texts, which have no query: target `norm` only.
 
@@ -115,12 +115,13 @@ def plan_on_texts(
     """
     _check_target(settings)
     kept = texts[: settings.limit] if settings.limit else texts
+    settings = replace(settings, agreement=None)  # a file of texts is read in its order, and to its end
     examples = text_examples([str(i) for i in range(len(kept))], kept)
     encoder = as_measured(retriever, protocol).tower(settings.scaled)
     return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED)
 
 
-def _check_target(settings: NeuronSettings) -> None:
+def _check_target(settings: AttributionSettings) -> None:
     if settings.target != "norm":
         raise SettingsError(
             f"the target {settings.target!r} compares a query with passages, and a file of texts has neither",

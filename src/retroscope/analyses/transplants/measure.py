@@ -78,7 +78,7 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed, rankings)
     refuse_large(searched, held_together(work, settings), pair[1])
     stages.ended("sample")
-    sweep = tokenised(Sweep(pair, searched, work.names, measures, settings, context.cache, context.progress))
+    sweep = tokenised(Sweep(pair, searched, work.names, measures, settings, context.cache, context.named_progress))
     effect = pilot(sweep)
     hybrids = hybrid_scores(sweep)
     stages.ended("hybrids")

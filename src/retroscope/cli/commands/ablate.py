@@ -9,6 +9,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.training_options import PassOptions
 from retroscope.cli.values import comma_separated, measures, numbers, split_or_spec
 from retroscope.errors import SettingsError
@@ -115,6 +116,7 @@ def run(
         **levels.values(),
     }
 
+    load_libraries()
     from retroscope.cli.resolve import resolve_as
     from retroscope.study.training.fine_tuning import training_split
     from retroscope.study.training.grid_settings import GridSettings
@@ -130,7 +132,7 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
-    from retroscope.files import refuse_foreign
+    from retroscope.files import refuse_foreign, refuse_other_report
     from retroscope.study.folder import GRID as SUMMARY
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
     from retroscope.study.training.grid_report import write_grid_report
@@ -141,6 +143,7 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
         say(describe_grid(grid, out))
         return
     note(describe_grid(grid, out))
+    refuse_other_report(out, SUMMARY)
     with claimed(out), progress_bars() as progress:
         for name in ("tables", "figures"):
             refuse_foreign(out / name)

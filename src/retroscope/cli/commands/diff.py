@@ -7,6 +7,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 
 EXAMPLE = "retroscope diff bert-base-uncased facebook/contriever --out runs/diff"
 DIRECTIONS = 8
@@ -41,6 +42,7 @@ def run(
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
+    load_libraries()
     from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
     from retroscope.analyses.weights.settings import WeightSettings
     from retroscope.cli.terminal import claimed, emit, note, say

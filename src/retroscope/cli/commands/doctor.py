@@ -7,6 +7,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mean"
@@ -33,6 +34,7 @@ def run(
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
+    load_libraries()
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words

@@ -8,6 +8,7 @@ from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import given, model_values
 
 EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt --out runs/vectors"
@@ -61,6 +62,7 @@ def run(
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
+    load_libraries()
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from retroscope.cli import options as o
 from retroscope.cli.defaults import default_of, option
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import given
 from retroscope.training.pretraining_settings import OBJECTIVES, PretrainingSettings
 
@@ -108,6 +109,7 @@ def run(
     """
     values = {**backbone.values(), "pretraining": training.values()}
 
+    load_libraries()
     from retroscope.cli.resolve import resolve_as
     from retroscope.cli.terminal import emit, note, say
     from retroscope.display import progress_bars

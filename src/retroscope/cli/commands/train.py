@@ -9,6 +9,7 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.training_options import PassOptions, TrainingOptions
 from retroscope.cli.values import split_or_spec
 
@@ -87,6 +88,7 @@ def run(
         "training": passes.values() | training.values(),
     }
 
+    load_libraries()
     from retroscope.cli.resolve import resolve_as
     from retroscope.study.training.fine_tuning import TrainStudySettings, test_split, training_split
 

@@ -1,0 +1,23 @@
+"""Loading of the libraries that run models: the longest part of the start of most commands."""
+
+import gc
+import sys
+
+from retroscope.cli.terminal import note
+
+
+def load_libraries() -> None:
+    """Import torch and transformers, after a line that says so; for commands that will need both.
+
+    The hundreds of thousands of objects that they make live until the end. Looking through them for garbage again and
+    again takes a fifth of the time, so the collector waits, and leaves them out afterwards.
+    """
+    if "transformers.modeling_utils" in sys.modules:
+        return
+    note("loading torch and transformers ...")
+    gc.disable()
+    try:
+        import transformers.modeling_utils  # noqa: F401
+    finally:
+        gc.freeze()
+        gc.enable()
