@@ -54,9 +54,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
         sides: dict[str, _Side] = {}
         for side, retriever in context.models.items():
             stages = context.stages(f"{retriever.name}, {tower} tower")
-            one_plan = plan_on_collection(
-                retriever, context.collection, candidates, asked, context.settings.protocol
-            )
+            one_plan = plan_on_collection(retriever, context.collection, candidates, asked, context.settings.protocol)
             plans.append(one_plan)
             stages.ended("neurons: plan")
             sides[side] = _Side(retriever, one_plan, stages)
