@@ -11,7 +11,7 @@ from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import Example, collection_examples
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.stability import FIRST_STAGE, agreement, random_order, stage_ends
 from retroscope.collection.collection import make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
@@ -21,7 +21,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from toys import TEXTS, save_toy
 
-SETTINGS = NeuronSettings(target="score", tower="passage", quadrature="gauss:2", limit=0)
+SETTINGS = AttributionSettings(target="score", tower="passage", quadrature="gauss:2", limit=0)
 N = 40
 
 
@@ -133,4 +133,4 @@ def test_examples_are_drawn_in_one_order_whatever_the_limit(bert: Encoder) -> No
 @pytest.mark.parametrize("wrong", [0.0, 1.0, -0.5])
 def test_an_agreement_is_a_jaccard_index(wrong: float) -> None:
     with pytest.raises(SettingsError, match=f"agreement is {wrong}"):
-        NeuronSettings(agreement=wrong)
+        AttributionSettings(agreement=wrong)

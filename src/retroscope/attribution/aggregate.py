@@ -16,7 +16,7 @@ from retroscope.attribution import result as r
 from retroscope.attribution.concentration import gini, participation_ratio, top_share
 from retroscope.attribution.integrals.methods import gaps
 from retroscope.attribution.integrals.paths import SiteValues, Values, only
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
 from retroscope.errors import AnalysisError
 from retroscope.files import whole_file
@@ -41,7 +41,7 @@ class Aggregates:
         half: which random half an example belongs to.
     """
 
-    settings: NeuronSettings
+    settings: AttributionSettings
     statistics: tuple[str, ...]
     half: Int[np.ndarray, "example"]
     arrays: Arrays
@@ -53,7 +53,7 @@ class Aggregates:
 
 
 def begin(
-    settings: NeuronSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
+    settings: AttributionSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
 ) -> Aggregates:
     """Make empty aggregates.
 

@@ -22,7 +22,7 @@ from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, g
 from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import ranked_part
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.attribution.stability import agreement, in_stages, stage_ends
 from retroscope.encoders.autocast import TF32_EPS, autocast_type
@@ -40,7 +40,7 @@ SAVE_EVERY = 10.0  # seconds
 def plan_attribution(
     encoder: Encoder,
     examples: Sequence[Example],
-    settings: NeuronSettings,
+    settings: AttributionSettings,
     *,
     cosine: bool = False,
     padding_pooled: bool = False,
@@ -225,7 +225,7 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
     return asked.of_examples(length) * relative
 
 
-def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
+def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
     """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
     dtype = autocast_type(settings.precision)
     eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == TF32 else 0.0

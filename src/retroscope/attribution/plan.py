@@ -14,7 +14,7 @@ from retroscope.attribution.examples import Example, objective
 from retroscope.attribution.integrals.paths import Work
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.published import with_padding_pooled
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
@@ -40,7 +40,7 @@ class AttributionPlan:
 
     encoder: Encoder
     examples: Sequence[Example]
-    settings: NeuronSettings
+    settings: AttributionSettings
     sites: tuple[Site, ...]
     batches: tuple[tuple[int, ...], ...]
     tokens: tuple[tuple[TokenIds, ...], ...]
@@ -111,7 +111,7 @@ def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
 
 
 def make_batches(
-    encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: NeuronSettings, first: int = 0
+    encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: AttributionSettings, first: int = 0
 ) -> list[tuple[int, ...]]:
     """Divide the examples into batches: in their order if a size is set, else by length, longest first.
 

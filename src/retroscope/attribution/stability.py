@@ -13,14 +13,14 @@ from jaxtyping import Float
 
 from retroscope.attribution.overlap import jaccard
 from retroscope.attribution.selection import how_many
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 
 # Shares of the neurons whose top sets are compared: the mean over several is less a matter of luck than one small set.
 STABLE_AT = (0.01, 0.03, 0.1)
 FIRST_STAGE = 16  # examples; with fewer, halves say little
 
 
-def in_stages(examples: int, settings: NeuronSettings) -> bool:
+def in_stages(examples: int, settings: AttributionSettings) -> bool:
     """Return whether an attribution of so many examples may stop before the last.
 
     Batches of a given size are those of the published study, of all examples in their order.
