@@ -19,7 +19,7 @@ from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.attribute import attribute
 from retroscope.analyses.neurons.result import AblationCurves
 from retroscope.analyses.neurons.settings import AblationSettings
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
 
@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     retriever, collection = load_retriever(args.model), load_collection(args.data)
     start = perf_counter()
-    made = attribute(retriever, collection, NeuronSettings(target="margin", limit=args.units), state=args.state)
+    made = attribute(retriever, collection, AttributionSettings(target="margin", limit=args.units), state=args.state)
     print(f"{retriever.name}: {len(made.scores.query_ids)} units attributed in {perf_counter() - start:,.0f} s")
     for ranking in args.rankings.split(","):
         by, parts = ranking.split(":")

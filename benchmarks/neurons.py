@@ -30,7 +30,7 @@ from retroscope.attribution.examples import text_examples
 from retroscope.attribution.integrals.methods import METHODS
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.plan import AttributionPlan, work_of
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.encoders.anatomy import prove_anatomy
 from retroscope.encoders.encoder import Encoder
@@ -242,7 +242,7 @@ def scaling(encoder: Encoder, texts: list[str]) -> None:
 
 
 def _plan(encoder: Encoder, texts: list[str], rule: str, precision: str) -> AttributionPlan:
-    settings = NeuronSettings(target="norm", quadrature=rule, precision=precision)
+    settings = AttributionSettings(target="norm", quadrature=rule, precision=precision)
     return plan_attribution(encoder, text_examples([str(i) for i in range(len(texts))], texts), settings)
 
 

@@ -11,7 +11,7 @@ from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
-from retroscope.inputs.load import compared_like
+from retroscope.inputs.pairing import compared_like
 from retroscope.inputs.provenance import collection_facts, model_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.retrieval.runs import write_run

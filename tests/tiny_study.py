@@ -7,7 +7,7 @@ import torch
 
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.settings import StudySettings
@@ -19,7 +19,7 @@ PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "ran
 ANALYSES = {
     "probes": ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
     "neurons": NeuronsSettings(
-        attribution=NeuronSettings(limit=6, quadrature="gauss:2"), ablation=AblationSettings(draws=2)
+        attribution=AttributionSettings(limit=6, quadrature="gauss:2"), ablation=AblationSettings(draws=2)
     ),
     "transplants": SweepSettings(measures=("RR@10",), shares=()),
 }

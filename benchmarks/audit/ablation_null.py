@@ -23,7 +23,7 @@ from retroscope.analyses.neurons.attribute import attribute
 from retroscope.analyses.neurons.result import AblationCurves
 from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import make_collection
 from retroscope.collection.loading import load_collection
 from retroscope.collection.records import Judgment, Passage, Query
@@ -39,7 +39,7 @@ def main() -> None:
     retriever = load_retriever(args.model, **({"pooling": args.pooling} if args.pooling else {}))
     collection = load_collection(args.data)
     start = perf_counter()
-    made = attribute(retriever, collection, NeuronSettings(limit=args.units), state=args.state)
+    made = attribute(retriever, collection, AttributionSettings(limit=args.units), state=args.state)
     print(f"{retriever.name}: {made.examples} units attributed in {perf_counter() - start:,.0f} s", flush=True)
     settings = AblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
                                 measures=("RR@10",), passages=args.passages)  # fmt: skip

@@ -20,7 +20,7 @@ from retroscope.attribution.examples import Example, collection_examples
 from retroscope.attribution.overlap import jaccard
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import how_many
-from retroscope.attribution.settings import RULES, NeuronSettings
+from retroscope.attribution.settings import RULES, AttributionSettings
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encoder import Retriever
@@ -37,7 +37,7 @@ class Timed:
     seconds: float
 
 
-def attributed(retriever: Retriever, units: list[Example], settings: NeuronSettings, rule: str) -> Timed:
+def attributed(retriever: Retriever, units: list[Example], settings: AttributionSettings, rule: str) -> Timed:
     """Attribute the units with one rule."""
     plan = plan_attribution(
         retriever.tower(settings.scaled),
@@ -81,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     retriever = load_retriever(chosen.model, pooling=chosen.pooling, similarity="cosine", max_length=chosen.max_length)
     collection = load_collection(chosen.data)
-    settings = NeuronSettings(limit=chosen.units, seed=chosen.seed, tower=chosen.tower)
+    settings = AttributionSettings(limit=chosen.units, seed=chosen.seed, tower=chosen.tower)
     units = collection_examples(retriever, collection, hard_negatives(collection, 4).candidates, settings)
     exact, before, now = (attributed(retriever, units, settings, rule) for rule in (chosen.reference, BEFORE, NOW))
     old, new = before.made.recipe, now.made.recipe

@@ -24,7 +24,7 @@ from published_neurons import published_attribution
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.published import published_encoder
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
@@ -72,7 +72,7 @@ def ours(folder: Path, texts: Sequence[str], encoder_type: str, tower: str) -> C
     """Our counts, wrapped as those of a tower."""
     load = LoadSettings(pooling=POOLING[encoder_type], protocol="ielab-2025")
     encoder = published_encoder(load_encoder(folder, load, tower="query"), tower)
-    settings = NeuronSettings(
+    settings = AttributionSettings(
         target="norm", tower="query", quadrature="ielab-20", batch_size=BATCH, thresholds=THRESHOLDS, limit=0
     )
     units = text_examples([str(i) for i in range(len(texts))], texts)

@@ -16,15 +16,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retroscope.analyses.analysis import NoSettings as NoSettings
+    from retroscope.analyses.baselines.settings import BaselineSettings as BaselineSettings
     from retroscope.analyses.neurons.ablation.curves import ablation_curves as ablation_curves
     from retroscope.analyses.neurons.attribute import attribute as attribute
     from retroscope.analyses.neurons.result import AblationCurves as AblationCurves
     from retroscope.analyses.neurons.settings import AblationSettings as AblationSettings
     from retroscope.analyses.neurons.settings import NeuronsSettings as NeuronsSettings
+    from retroscope.analyses.transplants.settings import SweepSettings as SweepSettings
     from retroscope.analyses.weights.diff import diff as diff
     from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
-    from retroscope.attribution.settings import NeuronSettings as NeuronSettings
+    from retroscope.attribution.settings import AttributionSettings as AttributionSettings
     from retroscope.collection.collection import Collection as Collection
     from retroscope.collection.collection import make_collection as make_collection
     from retroscope.collection.loading import load_collection as load_collection
@@ -46,16 +49,23 @@ if TYPE_CHECKING:
     from retroscope.encoders.loading import load_retriever as load_retriever
     from retroscope.encoders.random_weights import with_random_weights as with_random_weights
     from retroscope.encoders.recipe import Recipe as Recipe
+    from retroscope.encoders.settings import LoadSettings as LoadSettings
     from retroscope.errors import RetroscopeError as RetroscopeError
+    from retroscope.inputs.settings import DataSettings as DataSettings
+    from retroscope.inputs.settings import ModelSettings as ModelSettings
+    from retroscope.inputs.settings import NegativesSettings as NegativesSettings
     from retroscope.inputs.settings import StudySettings as StudySettings
     from retroscope.probing.grid import probe as probe
+    from retroscope.probing.options import ConcatTraining as ConcatTraining
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
+    from retroscope.representations.extraction import ExtractionSettings as ExtractionSettings
     from retroscope.representations.represent import represent as represent
     from retroscope.retrieval.retrieve import retrieve as retrieve
     from retroscope.retrieval.retrieve import retrieve_layers as retrieve_layers
     from retroscope.scores import Scores as Scores
     from retroscope.statistics.comparison import compare_scores as compare_scores
     from retroscope.statistics.difference import Difference as Difference
+    from retroscope.statistics.resampling.intervals import IntervalSettings as IntervalSettings
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
     from retroscope.study.doctor import diagnose as diagnose
@@ -66,25 +76,38 @@ if TYPE_CHECKING:
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
     from retroscope.study.training.grid_settings import GridSettings as GridSettings
+    from retroscope.study.training.pretraining import PretrainStudySettings as PretrainStudySettings
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
     from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
+    from retroscope.training.settings import LoraSettings as LoraSettings
     from retroscope.training.settings import TrainingSettings as TrainingSettings
 
 _HOMES = {
     "AblationCurves": "analyses.neurons.result",
     "AblationSettings": "analyses.neurons.settings",
+    "AttributionSettings": "attribution.settings",
+    "BaselineSettings": "analyses.baselines.settings",
     "Candidates": "collection.records",
     "Collection": "collection.collection",
     "ComparisonSettings": "statistics.settings",
+    "ConcatTraining": "probing.options",
+    "DataSettings": "inputs.settings",
     "Difference": "statistics.difference",
     "DriftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
+    "ExtractionSettings": "representations.extraction",
     "GridSettings": "study.training.grid_settings",
+    "IntervalSettings": "statistics.resampling.intervals",
     "Judgment": "collection.records",
+    "LoadSettings": "encoders.settings",
+    "LoraSettings": "training.settings",
+    "ModelSettings": "inputs.settings",
+    "NegativesSettings": "inputs.settings",
     "NeuronAttribution": "attribution.result",
-    "NeuronSettings": "attribution.settings",
     "NeuronsSettings": "analyses.neurons.settings",
+    "NoSettings": "analyses.analysis",
     "Passage": "collection.records",
+    "PretrainStudySettings": "study.training.pretraining",
     "PretrainingSettings": "training.pretraining_settings",
     "ProbeSettings": "probing.settings",
     "Query": "collection.records",
@@ -94,6 +117,7 @@ _HOMES = {
     "Scores": "scores",
     "Study": "study.study",
     "StudySettings": "inputs.settings",
+    "SweepSettings": "analyses.transplants.settings",
     "TrainingSettings": "training.settings",
     "WeightSettings": "analyses.weights.settings",
     "World": "collection.world.world",
@@ -114,7 +138,6 @@ _HOMES = {
     "make_world": "collection.world.world",
     "plan_study": "study.plan",
     "probe": "probing.grid",
-    "with_random_weights": "encoders.random_weights",
     "reinitialise": "surgery.reinitialise",
     "represent": "representations.represent",
     "representation_drift": "drift.representations",
@@ -124,6 +147,7 @@ _HOMES = {
     "measure_study": "study.run",
     "self_test": "encoders.checks.selftest",
     "summarise": "statistics.summaries",
+    "with_random_weights": "encoders.random_weights",
 }
 
 __all__ = sorted(_HOMES)

@@ -49,7 +49,7 @@ def refuse_foreign(path: Path) -> None:
         raise SettingsError(
             "the report would replace files that are not of a report",
             where=str(path),
-            fix="name another --out, or move it away",
+            fix="name another folder",
         )
 
 
@@ -63,7 +63,7 @@ def refuse_other_report(folder: Path, document: str) -> None:
         raise SettingsError(
             "the report.html here belongs to something else and would be replaced",
             where=str(folder),
-            fix="name another --out, or move it away",
+            fix="name another folder",
         )
 
 

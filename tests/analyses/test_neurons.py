@@ -26,7 +26,7 @@ from retroscope.analyses.neurons.stored import attributed, stored
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.examples import collection_examples, with_shared_negatives
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encode import encode_layers
@@ -40,7 +40,8 @@ from tiny_study import Tiny
 SIDES = ("before", "after")
 STUDY = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
 QUICK = NeuronsSettings(
-    attribution=NeuronSettings(limit=6, quadrature="gauss:2"), ablation=AblationSettings(draws=2, fractions=(0.01, 0.1))
+    attribution=AttributionSettings(limit=6, quadrature="gauss:2"),
+    ablation=AblationSettings(draws=2, fractions=(0.01, 0.1)),
 )
 
 
@@ -101,7 +102,7 @@ def test_alone_each_retriever_would_take_another_negative(
     """The control: with each side's own hardest the two differ, so that the agreement above is no accident."""
     candidates = hard_negatives(collection, 4).candidates
     alone = [
-        [u.negative for u in collection_examples(r, collection, candidates, NeuronSettings())]
+        [u.negative for u in collection_examples(r, collection, candidates, AttributionSettings())]
         for r in (backbone, retriever)
     ]
     assert alone[0] != alone[1]
@@ -111,7 +112,7 @@ def test_the_shared_negative_has_the_smallest_mean_rank(
     backbone: Retriever, retriever: Retriever, collection: Collection
 ) -> None:
     candidates = hard_negatives(collection, 4).candidates
-    settings = NeuronSettings(limit=5)
+    settings = AttributionSettings(limit=5)
     for made in with_shared_negatives((backbone, retriever), collection, candidates, settings):
         given = next(c.negatives for c in candidates if c.query_id == made.query_id)
         ranks = np.zeros(len(given))
@@ -281,7 +282,7 @@ def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp
     texts = tmp_path / "texts.txt"
     texts.write_text("ana is a doctor\nbela is a baker\nana is a doctor\n", "utf-8")
     chosen = NeuronsSettings(
-        attribution=NeuronSettings(target="norm", quadrature="gauss:2", thresholds=(0.1,), limit=0)
+        attribution=AttributionSettings(target="norm", quadrature="gauss:2", thresholds=(0.1,), limit=0)
     )
     model = ModelSettings(source=str(tiny.retriever))
     settings = replace(STUDY, after=model, protocol="ielab-2025", analyses={"neurons": chosen})
@@ -307,14 +308,14 @@ def test_a_file_of_texts_has_no_margin(tiny: Tiny, cache: Path, tmp_path: Path) 
 
 
 def test_a_retriever_alone_has_one_tower(retriever: Retriever, collection: Collection) -> None:
-    made = attribute(retriever, collection, NeuronSettings(limit=2, quadrature="gauss:1"))
+    made = attribute(retriever, collection, AttributionSettings(limit=2, quadrature="gauss:1"))
     assert made.recipe["tower"] == "passage"
     with pytest.raises(SettingsError, match=r"an attribution is of one tower(.|\n)*give query or passage"):
-        attribute(retriever, collection, NeuronSettings(limit=2, tower="both"))
+        attribute(retriever, collection, AttributionSettings(limit=2, tower="both"))
 
 
 def test_settings_name_the_towers_of_a_comparison() -> None:
-    assert NeuronsSettings().attribution.towers == NeuronSettings(tower="both").towers == ("passage", "query")
-    assert NeuronSettings(tower="query").towers == ("query",)
+    assert NeuronsSettings().attribution.towers == AttributionSettings(tower="both").towers == ("passage", "query")
+    assert AttributionSettings(tower="query").towers == ("query",)
     with pytest.raises(SettingsError, match="unknown tower"):
-        NeuronSettings(tower="left")
+        AttributionSettings(tower="left")

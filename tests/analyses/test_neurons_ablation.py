@@ -20,7 +20,7 @@ from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, choose, ranked
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encoder import Encoder, Retriever
@@ -210,7 +210,7 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
 def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, collection: Collection) -> None:
     """From attribution to ablation, on the passage tower: nothing but the planted units can carry the margin."""
     candidates = [Candidates(f"q{i:02}", f"p{i:02}", (f"p{(i + 1) % N:02}", f"p{(i + 5) % N:02}")) for i in range(N)]
-    settings = NeuronSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
+    settings = AttributionSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
     units = collection_examples(retriever, collection, candidates, settings)
     assert [unit.positive for unit in units] == [f"p{i:02}" for i in range(N)]
     made = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))

@@ -16,14 +16,14 @@ from retroscope.attribution.integrals.paths import Values, Work
 from retroscope.attribution.memory import graph_memory
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution, active
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
 from toys import TEXTS, save_toy
 
-SETTINGS = NeuronSettings(target="score", quadrature="gauss:4", thresholds=(0.1, 0.5))
+SETTINGS = AttributionSettings(target="score", quadrature="gauss:4", thresholds=(0.1, 0.5))
 SENTENCES = (*TEXTS, "The red book about rivers.", "Who floods the mat?", "Stars.", "A moon is a star is a cat.")
 
 
@@ -358,4 +358,4 @@ def test_lower_precision_says_what_it_costs(bert: Encoder) -> None:
 )
 def test_wrong_settings_say_what_is_right(changes: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        NeuronSettings(**changes)
+        AttributionSettings(**changes)

@@ -8,7 +8,7 @@ import torch
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples, objective
 from retroscope.attribution.result import CHANGE
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encode import encode_layers
@@ -49,7 +49,7 @@ def vector(retriever: Retriever, text: str) -> torch.Tensor:
 
 
 def test_the_margin_takes_the_hardest_of_the_negatives(retriever: Retriever, collection: Collection) -> None:
-    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
+    examples = collection_examples(retriever, collection, CANDIDATES, AttributionSettings(target="margin", negatives=3))
     assert [example.id for example in examples] == ["q0", "q1"]  # q2 has no negative
     for example, candidates in zip(examples, (CANDIDATES[0], CANDIDATES[2]), strict=True):
         query = vector(retriever, QUERIES[example.id])
@@ -60,14 +60,14 @@ def test_the_margin_takes_the_hardest_of_the_negatives(retriever: Retriever, col
 
 
 def test_fewer_negatives_are_looked_at_when_so_told(retriever: Retriever, collection: Collection) -> None:
-    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=1))
+    examples = collection_examples(retriever, collection, CANDIDATES, AttributionSettings(target="margin", negatives=1))
     assert [example.texts[1] for example in examples] == [PASSAGES["p1"], PASSAGES["p0"]]
 
 
 def test_on_the_query_tower_the_margin_is_one_text_and_a_difference(
     retriever: Retriever, collection: Collection
 ) -> None:
-    settings = NeuronSettings(target="margin", tower="query", negatives=1)
+    settings = AttributionSettings(target="margin", tower="query", negatives=1)
     example = collection_examples(retriever, collection, CANDIDATES, settings)[0]
     assert example.texts == (QUERIES["q0"],)
     expected = vector(retriever, PASSAGES["p0"]) - vector(retriever, PASSAGES["p1"])
@@ -75,20 +75,20 @@ def test_on_the_query_tower_the_margin_is_one_text_and_a_difference(
 
 
 def test_the_score_needs_no_negative(retriever: Retriever, collection: Collection) -> None:
-    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="score"))
+    examples = collection_examples(retriever, collection, CANDIDATES, AttributionSettings(target="score"))
     assert [example.id for example in examples] == ["q0", "q1", "q2"]
     assert all(len(example.texts) == 1 for example in examples)
 
 
 def test_the_norm_takes_distinct_texts(retriever: Retriever, collection: Collection) -> None:
-    passages = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="norm"))
+    passages = collection_examples(retriever, collection, CANDIDATES, AttributionSettings(target="norm"))
     assert [example.id for example in passages] == ["p0", "p4", "p1", "p2"]
-    queries = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="norm", tower="query"))
+    queries = collection_examples(retriever, collection, CANDIDATES, AttributionSettings(target="norm", tower="query"))
     assert [example.id for example in queries] == ["q0", "q1", "q2"]
 
 
 def test_a_limit_draws_the_same_examples_for_every_model(retriever: Retriever, collection: Collection) -> None:
-    settings = NeuronSettings(target="score", limit=2, seed=3)
+    settings = AttributionSettings(target="score", limit=2, seed=3)
     drawn = [[u.id for u in collection_examples(retriever, collection, CANDIDATES, settings)] for _ in range(2)]
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 2
@@ -96,11 +96,11 @@ def test_a_limit_draws_the_same_examples_for_every_model(retriever: Retriever, c
 
 def test_without_negatives_there_is_no_margin(retriever: Retriever, collection: Collection) -> None:
     with pytest.raises(AnalysisError, match="no judged query can be attributed by 'margin'"):
-        collection_examples(retriever, collection, CANDIDATES[3:], NeuronSettings(target="margin"))
+        collection_examples(retriever, collection, CANDIDATES[3:], AttributionSettings(target="margin"))
 
 
 def test_the_objective_is_the_margin_of_the_intact_retriever(retriever: Retriever, collection: Collection) -> None:
-    examples = collection_examples(retriever, collection, CANDIDATES, NeuronSettings(target="margin", negatives=3))
+    examples = collection_examples(retriever, collection, CANDIDATES, AttributionSettings(target="margin", negatives=3))
     asked = objective(examples, cosine=False, device=torch.device("cpu"))
     texts = [text for example in examples for text in example.texts]
     pooled = encode_layers(retriever.passage, texts).layers[:, -1]
@@ -121,7 +121,7 @@ def test_queries_whose_passages_were_attributed_share_them(
     retriever: Retriever, collection: Collection, target: str, expected: dict[str, tuple[str, ...]]
 ) -> None:
     """Both margins run p0 and p1: two queries, and fewer than two observations."""
-    settings = NeuronSettings(target=target, negatives=1, quadrature="gauss:2")
+    settings = AttributionSettings(target=target, negatives=1, quadrature="gauss:2")
     examples = collection_examples(retriever, collection, CANDIDATES, settings)
     made = attribute_neurons(plan_attribution(retriever.passage, examples, settings))
     assert made.scores.passages == expected
@@ -129,7 +129,7 @@ def test_queries_whose_passages_were_attributed_share_them(
 
 def test_a_hub_widens_the_intervals_of_the_neurons(retriever: Retriever, collection: Collection) -> None:
     """40 queries attributed with one of four passages that enter all of their scores."""
-    settings = NeuronSettings(target="score", quadrature="gauss:1")
+    settings = AttributionSettings(target="score", quadrature="gauss:1")
     queries = [Query(f"q{i}", f"{QUERIES['q0']} {i}") for i in range(40)]
     candidates = [Candidates(query.id, f"p{i % 4}", ()) for i, query in enumerate(queries)]
     judged = [Judgment(c.query_id, c.positive) for c in candidates]

@@ -16,7 +16,7 @@ from retroscope.attribution.examples import Example
 from retroscope.attribution.integrals.methods import COMPLETE_OVER, METHODS, gaps
 from retroscope.attribution.integrals.paths import Values, relative_gap, together
 from retroscope.attribution.objective import Objective, norms
-from retroscope.attribution.settings import METHOD_NAMES, NeuronSettings
+from retroscope.attribution.settings import METHOD_NAMES, AttributionSettings
 from retroscope.attribution.sites import find_sites
 from retroscope.encoders.capture import rewrite_outputs
 from retroscope.encoders.encode import tokenise
@@ -177,7 +177,7 @@ def test_the_gap_is_of_what_the_method_is_complete_over(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_whole_attribution_by_any_method(method: str) -> None:
     """The driver: statistics, aggregates and recipe, and no alarm about a completeness that is not claimed."""
-    settings = NeuronSettings(method=method, target="score", quadrature="gauss:8")
+    settings = AttributionSettings(method=method, target="score", quadrature="gauss:8")
     others = scores(toy("bert"), 4).other
     examples = [
         Example(str(i), (text,), (1.0,), (other,)) for i, (text, other) in enumerate(zip(TEXTS, others, strict=True))

@@ -18,7 +18,7 @@ from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
@@ -35,7 +35,7 @@ def test_published_counts(shared: Path, case: str) -> None:
     published = json.loads((folder / "neurons.json").read_text("utf-8"))
     load = LoadSettings(pooling=POOLING[published["encoder_type"]], protocol="ielab-2025")
     encoder = published_encoder(load_encoder(str(folder / "model"), load))
-    settings = NeuronSettings(
+    settings = AttributionSettings(
         target="norm",
         quadrature="ielab-20",
         batch_size=published["batch_size"],
@@ -69,7 +69,7 @@ def test_the_batch_is_part_of_the_published_mean(shared: Path) -> None:
     examples = text_examples([str(i) for i in range(len(texts))], texts)
     counts = []
     for size in (4, 1):
-        settings = NeuronSettings(target="norm", quadrature="ielab-20", batch_size=size, thresholds=(0.1,))
+        settings = AttributionSettings(target="norm", quadrature="ielab-20", batch_size=size, thresholds=(0.1,))
         made = attribute_neurons(plan_attribution(encoder, examples, settings, padding_pooled=True))
         counts.append(made.neurons["intermediate"]["count"].values)
     assert not np.array_equal(*counts)
@@ -161,7 +161,7 @@ def different_counts(found: NeuronAttribution, expected: dict[float, dict[str, n
 
 def ours(folder: Path, texts: Sequence[str], tower: str, encoder_type: str, batch_size: int) -> NeuronAttribution:
     retriever = load_retriever(folder, pooling=POOLING[encoder_type], protocol="ielab-2025")
-    settings = NeuronSettings(
+    settings = AttributionSettings(
         target="norm", tower=tower, quadrature="ielab-20", batch_size=batch_size, thresholds=(0.01, 0.1), limit=0
     )
     return attribute_neurons(plan_on_texts(retriever, texts, settings, "ielab-2025"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retroscope.attribution.integrals.quadrature import RULES, Rule, gauss, midpoint, only_rule, quadrature, trapezoid
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.errors import SettingsError
 
 EPS = float(np.finfo(np.float64).eps)
@@ -66,9 +66,9 @@ def test_auto_doubles_gauss_nodes() -> None:
 
 
 def test_each_method_has_a_quadrature_unless_another_is_asked_for() -> None:
-    assert NeuronSettings().rule == "auto:0.01:64"
-    assert NeuronSettings(method="conductance").rule == "gauss:4"
-    assert NeuronSettings(quadrature="ielab-20").rule == "ielab-20"
+    assert AttributionSettings().rule == "auto:0.01:64"
+    assert AttributionSettings(method="conductance").rule == "gauss:4"
+    assert AttributionSettings(quadrature="ielab-20").rule == "ielab-20"
 
 
 @pytest.mark.parametrize(

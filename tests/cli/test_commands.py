@@ -312,6 +312,20 @@ def test_neurons_of_texts_in_the_published_layout(cli: Cli, tiny: Tiny, texts: P
     assert list(published["attributions"])[:2] == ["layer_0_intermediate", "layer_0_output"]
 
 
+def test_neurons_describe_the_model_as_it_is_attributed(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
+    """The published protocol searches texts padded to the maximum, and attributes batches padded to their longest."""
+    line = "--pooling cls --protocol ielab-2025 --thresholds 0.1 --batch-size 2 --examples 4 --max-length 32"
+    towers = []
+    for number, source in enumerate((["--texts", texts], ["--data", tiny.data, "--no-ablation"])):
+        words = ["neurons", tiny.retriever, *source, "--out", tmp_path / f"{number}", "--json"]
+        document(cli(*words, line=line))
+        facts = json.loads((tmp_path / f"{number}" / "study.json").read_text())
+        towers.append(facts["models"]["model"]["towers"])
+    assert towers[0] == towers[1]
+    assert towers[0][0]["recipe"]["pad_to_max"] is False
+    assert towers[0][0]["recipe"]["sources"]["pad_to_max"] == "protocol ielab-2025 (neurons)"
+
+
 def test_neurons_want_one_source(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
     for what in ([], ["--data", tiny.data, "--texts", texts]):
         done = cli("neurons", tiny.retriever, *what, "--out", tmp_path / "out", line="--pooling mean")
@@ -390,7 +404,7 @@ def test_compare_asks_for_interactions_as_transplant_does(cli: Cli, tiny: Tiny, 
         (step,) = [one for one in plan["analyses"] if one["analysis"] == "transplants"]
         assert (plan["settings"]["transplants"]["interactions"], step["subsets"]) == (3, 7)
     refused = cli("compare", *pair, line=f"{line} --no-transplants")
-    assert (refused.code, "fix: drop --no-transplants" in refused.err) == (2, True)
+    assert (refused.code, "fix: drop it, or --no-transplants" in refused.err) == (2, True)
     assert cli("compare", *pair, line="--pooling mean --interactions 7").code == 2
 
 

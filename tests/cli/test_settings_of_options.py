@@ -1,13 +1,14 @@
 """What the options of a command that measures become: settings, and analyses that are left out."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, cast
 
 import pytest
 from command_line import Cli
 
 from retroscope.analyses import analyses
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions
+from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SizeOptions
 
 CAN_BE_LEFT_OUT = [name for name, one in analyses().items() if not (one.required or one.optional_input)]
 PAIR = "compare B A --data beir:x --out o"
@@ -24,14 +25,15 @@ class Taken:
     def __call__(
         self,
         values: dict[str, Any],
-        left_out: Sequence[str],
+        left_out: Mapping[str, str],
         options: RunOptions,
         output: OutputOptions | ReportOptions,
-        asked: Sequence[str] = (),
+        asked: tuple[str, ...] = (),
+        size: SizeOptions | None = None,
     ) -> None:
         self.values = {name: value for name, value in values.items() if value not in (None, {})}
-        self.left_out, self.asked = tuple(left_out), tuple(asked)
-        self.options, self.output = options, output
+        self.left_out, self.asked = tuple(left_out), asked
+        self.options, self.output, self.size = options, output, size
 
 
 @pytest.fixture
@@ -98,13 +100,52 @@ def test_an_analysis_that_is_required_or_needs_an_input_has_none(cli: Cli, taken
         assert (done.code, f"there is no option --no-{name}" in done.err) == (2, True)
 
 
+def settings_of(kind: type, prefix: str) -> list[str]:
+    """Every dotted setting of an analysis, however deep."""
+    names = []
+    for field in fields(kind):
+        name, made_by = f"{prefix}.{field.name}", cast("object", field.default_factory)
+        names.append(name)
+        if isinstance(made_by, type) and is_dataclass(made_by):
+            names += settings_of(made_by, name)
+    return names
+
+
+EVERY_SETTING = [
+    (name, setting) for name in CAN_BE_LEFT_OUT for setting in settings_of(analyses()[name].settings(), name)
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), EVERY_SETTING, ids=[setting for _, setting in EVERY_SETTING])
+def test_a_setting_of_an_analysis_that_is_switched_off_is_refused(cli: Cli, name: str, setting: str) -> None:
+    for switch in (f"--no-{name}", f"--set {name}=null"):
+        done = cli(line=f"{PAIR} {switch} --set {setting}=9")
+        assert done.code == 2
+        assert f"{setting}=9 has no effect with {switch}\n  fix: drop it, or {switch}" in done.err
+
+
 @pytest.mark.parametrize(
-    ("switch", "option"), [("--no-transplants", "--interactions 3"), ("--no-probes", "--probes cosine")]
+    ("switch", "option"),
+    [
+        ("compare B A --out o --no-transplants", "--interactions 3"),
+        ("compare B A --out o --no-probes", "--probes cosine"),
+        ("compare B A --out o --set probes=null", "--seeds 9"),
+        ("compare B A --out o --set neurons.ablation=~", "--set neurons.ablation.draws=2"),
+        ("neurons A --out o --no-ablation", "--fractions .1"),
+        ("neurons A --out o --no-ablation", "--set neurons.ablation.draws=2"),
+    ],
 )
-def test_an_option_of_an_analysis_that_is_left_out_is_refused(cli: Cli, taken: Taken, switch: str, option: str) -> None:
-    done = cli(line=f"{PAIR} {switch} {option}")
-    assert (done.code, taken.values) == (2, {})
-    assert f"fix: drop {switch}" in done.err
+def test_an_option_of_what_is_switched_off_is_refused(cli: Cli, switch: str, option: str) -> None:
+    done = cli(line=f"{switch} --data x {option}")
+    assert done.code == 2
+    assert f"has no effect with {switch.partition(' --out o ')[2]}" in done.err
+
+
+def test_a_setting_of_what_a_command_does_not_measure_is_refused(cli: Cli) -> None:
+    done = cli(line="retrieve A --data x --set probes.seeds=9")
+    assert (done.code, "probes.seeds=9 has no effect: this command does not measure probes" in done.err) == (2, True)
+    done = cli(line="neurons A --texts x --out o --fractions .1")
+    assert (done.code, "neurons.ablation.fractions=[0.1] has no effect with --texts" in done.err) == (2, True)
 
 
 def test_one_model_is_asked_what_its_command_asks(cli: Cli, taken: Taken) -> None:
@@ -145,8 +186,6 @@ def test_the_options_of_neurons_are_settings(cli: Cli, taken: Taken) -> None:
     assert "neurons.ablation" not in taken.left_out
     assert cli(line="neurons A --data x --out o --no-ablation").code == 0
     assert taken.left_out[-1] == "neurons.ablation"
-    done = cli(line="neurons A --data x --out o --no-ablation --fractions .1")
-    assert (done.code, "--fractions has no effect with --no-ablation" in done.err) == (2, True)
     for source in ("", "--data x --texts y"):
         done = cli(line=f"neurons A --out o {source}")
         assert (done.code, "give either --data or --texts" in done.err) == (2, True)

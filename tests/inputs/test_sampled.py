@@ -7,7 +7,7 @@ import pytest
 
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
-from retroscope.inputs.sampled import ENOUGH, sampled, stratified
+from retroscope.inputs.sampled import ENOUGH, FEWEST, HARD, sampled, stratified
 
 MANY = 400  # queries
 JUDGED = (1, 2, 4, 8, 16, 32)  # by turns
@@ -87,20 +87,33 @@ def test_every_beginning_of_the_order_has_every_strata() -> None:
             assert abs(drawn.count(number) - n / len(JUDGED)) <= 1
 
 
-def test_half_is_for_passages_that_compete(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
+@pytest.mark.parametrize("hard", [0.25, HARD, 2.0])
+def test_others_compete_with_each_judged_passage(
+    wide: Collection, rankings: list[dict[str, list[str]]], hard: float
+) -> None:
     for size in (1000, 1500, 2500):
-        found = sampled(wide, list(wide.queries), size, 0, rankings)
+        found = sampled(wide, list(wide.queries), size, 0, rankings, hard=hard)
         judged = {p for query in found.queries for p in wide.qrels[query]}
-        least = len(judged) + size // 2
-        assert len(found.passages) <= max(size, least)
-        assert len(found.passages) - len(judged) >= size // 2 - max(JUDGED)
+        part = hard / (1 + hard)
+        assert len(found.passages) <= max(size, len(judged) + part * size)
+        assert len(found.passages) - len(judged) >= part * size - max(JUDGED)
         assert len(found.queries) >= ENOUGH
+
+
+def test_queries_that_run_out_leave_a_small_sample(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
+    """More passages for the same queries cost time and make no interval narrower (benchmarks/pools.py)."""
+    asked = list(wide.queries)[:60]
+    found = sampled(wide, asked, 2500, 0, rankings)
+    judged = {p for query in asked for p in wide.qrels[query]}
+    assert len(found.queries) == 60
+    assert len(found.passages) == int((1 + HARD) * len(judged)) < 1500
+    assert len(sampled(wide, asked[:6], 2500, 0, rankings).passages) == FEWEST, "but enough to rank"
 
 
 def test_the_rest_is_what_ranks_best(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
     """Rank by rank, a query and a ranking in turn: nobody's rank k is there before everybody's rank k - 1."""
-    found = sampled(wide, list(wide.queries)[:60], 2500, 0, rankings)
-    assert len(found.queries) == 60
+    found = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, rankings, hard=2.5)
+    assert len(found.queries) == ENOUGH
     judged = {p for query in found.queries for p in wide.qrels[query]}
     depths = []
     for ranked in rankings:
@@ -112,7 +125,7 @@ def test_the_rest_is_what_ranks_best(wide: Collection, rankings: list[dict[str, 
     assert min(depths) > 3
     assert {*found.passages} - judged >= ranked_best - judged
     assert {*found.passages} <= judged | deeper
-    blind = sampled(wide, list(wide.queries)[:60], 2500, 0)
+    blind = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, hard=2.5)
     assert not {*blind.passages} - judged <= deeper, "the control: without rankings the rest is random"
 
 
@@ -134,4 +147,4 @@ def test_a_query_with_more_judged_passages_than_the_sample_is_kept_whole() -> No
     passages = [Passage(f"p{i}", f"text {i}") for i in range(10)]
     wide = make_collection("c", passages, [Query("q", "?")], [Judgment("q", f"p{i}") for i in range(6)])
     found = sampled(wide, ["q"], 4, 0, [{"q": ["p9", "p0", "p7", "p8"]}])
-    assert list(found.passages) == [*(f"p{i}" for i in range(6)), "p7", "p9"], "and half of the size competes"
+    assert list(found.passages) == [*(f"p{i}" for i in range(6)), "p9"], "and a third of the size competes"

@@ -2,14 +2,15 @@
 
 import importlib
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from retroscope.analyses import analyses
+from retroscope.analyses import SHARED_SETTINGS, analyses
+from retroscope.cli.commands import compare
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
@@ -32,17 +33,21 @@ OFF = StudySettings(
 )
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The toy analysis as an installed package: its metadata on the path, nothing else."""
-    home = tmp_path / "site"
+def install(home: Path, entries: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a package by its metadata on the path, with these entry points."""
     folder = home / "toy_analysis-1.0.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-analysis\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text(ENTRY)
+    (folder / "entry_points.txt").write_text(entries)
     monkeypatch.setattr(sys, "path", [*sys.path, str(home)])
     importlib.invalidate_caches()
     analyses.cache_clear()
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy analysis as an installed package: its metadata on the path, nothing else."""
+    install(tmp_path / "site", ENTRY, monkeypatch)
     yield
     analyses.cache_clear()
 
@@ -108,3 +113,61 @@ def test_without_its_package_its_settings_are_unknown() -> None:
     analyses.cache_clear()
     with pytest.raises(SettingsError, match="there is no setting 'tokens'"):
         from_values({"tokens": {}})
+
+
+@pytest.fixture
+def unusable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Install an entry point `wrong = MODULE:OBJECT` whose module holds this source."""
+
+    def make(entry: str, source: str) -> None:
+        install(tmp_path / "site", f"[retroscope.analyses]\nwrong = {entry}\n", monkeypatch)
+        (tmp_path / "site" / "wrong_analysis.py").write_text(source)
+
+    monkeypatch.delitem(sys.modules, "wrong_analysis", raising=False)
+    yield make
+    sys.modules.pop("wrong_analysis", None)
+    analyses.cache_clear()
+
+
+NAMED = "from dataclasses import replace\nfrom toy_analysis import ANALYSIS\nONE = replace(ANALYSIS, name={name!r})\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("data", "a setting"),
+        ("random_weights", "a setting"),
+        ("out", "the option --out"),
+        ("json", "the option --json"),
+        ("append_eos", "the option --append-eos"),
+    ],
+)
+def test_an_analysis_that_is_called_like_an_option_is_refused(
+    unusable: Callable[[str, str], None], name: str, taken: str
+) -> None:
+    unusable("wrong_analysis:ONE", NAMED.format(name=name))
+    where = r"entry point wrong = wrong_analysis:ONE \(retroscope\.analyses\)"
+    with pytest.raises(SettingsError, match=f"{where}: '{name}' names an analysis and {taken}\n  fix: rename"):
+        importlib.reload(compare)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import no_such_module", "this analysis cannot be imported: No module named 'no_such_module'"),
+        ("", "this analysis cannot be imported: module 'wrong_analysis' has no attribute 'ONE'"),
+        ("ONE = 3", "this is int, not an Analysis"),
+        (NAMED.format(name="a-b"), "'a-b' cannot name an analysis"),
+        (NAMED.format(name="probes"), "two analyses are called 'probes'"),
+    ],
+)
+def test_an_entry_point_that_cannot_be_used_is_named(
+    unusable: Callable[[str, str], None], source: str, message: str
+) -> None:
+    unusable("wrong_analysis:ONE", source)
+    with pytest.raises(SettingsError, match=f"entry point wrong = wrong_analysis:ONE .*: {message}"):
+        analyses()
+
+
+def test_the_shared_settings_are_those_of_a_study() -> None:
+    assert tuple(one.name for one in fields(StudySettings)) == SHARED_SETTINGS

@@ -24,11 +24,11 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, CollectionError, EncoderError
 from retroscope.inputs.choices import choices_of
-from retroscope.inputs.load import compared_like
-from retroscope.inputs.pairing import recipe_differences
+from retroscope.inputs.pairing import compared_like, recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.run import KEPT, compare
+from retroscope.study.plan import plan_study
+from retroscope.study.run import KEPT, compare, run_study
 from retroscope.study.settings import as_values
 from retroscope.study.study import Study, load_study
 from retroscope.surgery.transplant import OUTSIDE
@@ -329,6 +329,9 @@ def test_the_same_model_twice_is_said(backbone: Retriever, collection: Collectio
     difference = same.summary()["analyses"]["retrieval"][0]["measures"]["RR@10"]["difference"]
     assert (difference["mean"], difference["wins"], difference["losses"]) == (0, 0, 0)
     assert difference["p"] == 1
+    captions = [table.caption for table in same.report_contents.tables.values()]
+    assert any("backbone (before) and backbone (after)" in caption for caption in captions)
+    assert not any("(before) (before)" in caption for caption in captions)
 
 
 def test_different_models_are_not_called_the_same(study: Study) -> None:
@@ -503,16 +506,26 @@ def test_the_family_of_the_published_protocol_is_the_layers(study: Study) -> Non
     assert len(published.method["family_sizes"]) == len(sizes) * len(study["probes"].effect.method["family_sizes"])
 
 
-def test_a_similarity_that_is_not_the_backbones_own_is_said(
+def test_the_backbone_takes_the_similarity_of_the_retriever(
     backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
 ) -> None:
+    """It does so through every door, and the report says so."""
+    dotted = replace(retriever, similarity="dot")
+    study = compare(backbone, dotted, collection, LEAST, cache=cache)
+    assert study.facts["models"]["before"]["similarity"] == "dot"
+    assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
+
+
+def test_a_similarity_that_the_user_gave_stays(backbone: Retriever, retriever: Retriever) -> None:
     assert compared_like(backbone, retriever) is backbone
     dotted = replace(retriever, similarity="dot")
     borrowed = compared_like(backbone, dotted)
-    assert borrowed.similarity == "dot"
+    assert (borrowed.similarity, borrowed.own_similarity) == ("dot", "cosine")
     assert borrowed.query.fingerprint == backbone.query.fingerprint
-    study = compare(borrowed, dotted, collection, LEAST, cache=cache)
-    assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
+    back = compared_like(borrowed, retriever)
+    assert (back.similarity, back.own_similarity) == ("cosine", None)
+    given = replace(backbone, similarity_source="user")
+    assert compared_like(given, dotted) is given
 
 
 def renamed(collection: Collection, name: str) -> Collection:
@@ -554,6 +567,24 @@ def test_every_analysis_that_says_so_is_measured_on_each_collection(elsewhere: S
     for name in several:
         document = elsewhere.summary()["analyses"][name]
         assert [one["collection"] for one in document] == names, name
+
+
+def test_plan_and_progress_name_the_collection(
+    backbone: Retriever, retriever: Retriever, collection: Collection, drifted: StudySettings, tmp_path: Path
+) -> None:
+    collections = [collection, few(renamed(collection, "other"), 60)]
+    settings = but(replace(drifted, random_weights=False), representations=None, layers=None)
+    plan = plan_study({"before": backbone, "after": retriever}, collections, settings, cache=tmp_path)
+    planned = [line for line in plan.lines() if "transplants: " in line]
+    assert [line.partition(": transplants: ")[0] for line in planned] == [collection.name, "other"]
+    reported = set()
+    run_study(plan, lambda what, done, total: reported.add(what))
+    assert {"transplants: passage texts", "other: transplants: passage texts"} <= reported
+    again = plan.context.on(collections[1], first=False).told(lambda what, done, total: reported.add(what))
+    inside = again.stages("backbone").inside("retrieval by layer")
+    assert inside is not None
+    inside(1, 1)
+    assert "other: backbone: retrieval by layer" in reported
 
 
 def test_the_same_texts_again_give_the_same_numbers(elsewhere: Study) -> None:

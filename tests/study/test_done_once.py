@@ -128,6 +128,38 @@ def test_a_plan_and_its_run_make_each_copy_each_ranking_and_each_verdict_once(
     assert len(towers) == len(tests) == 4, "both models and their copies"
 
 
+@pytest.mark.parametrize(
+    ("readers", "roles"),
+    [
+        ((), []),
+        (("representations",), ["random weights"]),
+        (("probes",), ["random weights"]),
+        (("representations", "probes", "baselines"), ["random weights"]),
+    ],
+)
+def test_only_copies_that_an_analysis_reads_are_planned(
+    planned: Callable[[StudySettings], StudyPlan], readers: tuple[str, ...], roles: list[str]
+) -> None:
+    off = [name for name in ("probes", "representations", "baselines", "neurons", "transplants") if name not in readers]
+    probes = (
+        {"probes": replace(QUICK.analyses["probes"], controls=("none", "random_weights"))}
+        if "probes" in readers
+        else {}
+    )
+    plan = planned(replace(QUICK, random_weights=True, analyses={**QUICK.analyses, **dict.fromkeys(off), **probes}))
+    copies = [tower["model"] for tower in plan.towers if "random weights" in tower["model"]]
+    assert sorted(set(copies)) == roles
+    run_study(plan)
+    made = [key for key in plan.context._made if isinstance(key, tuple) and key[0] == "random weights"]
+    assert bool(made) == bool(roles), "what is planned is made, and nothing else"
+
+
+def test_without_the_control_no_probe_plans_a_copy(planned: Callable[[StudySettings], StudyPlan]) -> None:
+    alone = {**QUICK.analyses, **dict.fromkeys(("representations", "baselines", "neurons", "transplants"))}
+    plan = planned(replace(QUICK, analyses={**alone, "probes": replace(QUICK.analyses["probes"], controls=("none",))}))
+    assert {tower["model"] for tower in plan.towers} == {"before", "after"}
+
+
 def test_a_plan_runs_twice_and_measures_once(
     planned: Callable[[StudySettings], StudyPlan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

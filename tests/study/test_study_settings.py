@@ -16,7 +16,7 @@ from retroscope.analyses.baselines.settings import BaselineSettings
 from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.weights.settings import WeightSettings
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings
 from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
@@ -91,7 +91,7 @@ STATISTICS = st.builds(
     family_per=st.lists(TEXTS, max_size=2).map(tuple),
 )
 NEURONS = st.builds(
-    NeuronSettings,
+    AttributionSettings,
     target=st.sampled_from(("norm", "score", "margin")),
     quadrature=st.sampled_from(("gauss:4", "ielab-20", "auto:0.01")),
     parts=some(("intermediate", "output")),
@@ -169,7 +169,7 @@ GROUPS = {
     ("probes",): ProbeSettings,
     ("probes", "concat"): ConcatTraining,
     ("neurons",): NeuronsSettings,
-    ("neurons", "attribution"): NeuronSettings,
+    ("neurons", "attribution"): AttributionSettings,
     ("neurons", "ablation"): AblationSettings,
     ("neurons", "ablation", "intervals"): IntervalSettings,
     ("weights",): WeightSettings,

@@ -13,7 +13,8 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, SettingsError
-from retroscope.surgery.hybrids import ENTANGLED, _Pair, encodings, hybrids, transplanted
+from retroscope.surgery.hybrids import _Pair, hybrids, transplanted
+from retroscope.surgery.ownership import ENTANGLED, encodings
 from retroscope.surgery.random_changes import RandomChanges
 from retroscope.surgery.transplant import named, steps, sweep
 from toys import TEXTS, TOYS, save_toy
@@ -75,9 +76,30 @@ def test_what_a_sweep_costs_is_counted_in_blocks(pair: Callable[[str], tuple[Enc
 
 
 def _by_hand(blocks: int) -> float:
-    """A block alone is run from itself up, a top from its first; a bottom is the other direction's top."""
-    alone = top = sum(blocks - k + 1 for k in range(1, blocks + 1))
+    """A block alone is run from itself up, a top from the block after its first, which is that block alone; a bottom is
+    the other direction's top.
+    """
+    alone = sum(blocks - k + 1 for k in range(1, blocks + 1))
+    top = sum(blocks - k for k in range(1, blocks + 1))
     return 2 * (alone + top) / blocks
+
+
+def test_subsets_of_blocks_share_what_they_begin_with(
+    pair: Callable[[str], tuple[Encoder, Encoder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many blocks are run as are counted: the subsets of two blocks and what lies outside are a tree."""
+    one, two = pair("llama")
+    names = ("none", "set:1", "set:2", "set:1+2", "set:outside", "set:1+outside", "set:2+outside", "all")
+    wanted = [(0, name) for name in names]
+    ran: list[int] = []
+    block = _Pair._block
+    monkeypatch.setattr(_Pair, "_block", lambda self, hybrid, layer: (ran.append(layer), block(self, hybrid, layer))[1])
+    rows = tokenise(one, TEXTS)
+    together = hybrids((one, two), rows, wanted, tokens=10**6)
+    assert sorted(ran) == [1, 1, 2, 2, 2, 2, 2, 2]
+    assert encodings(one.anatomy, wanted) == 2 + len(ran) / 2
+    for receiver, name in wanted:
+        assert torch.equal(together[receiver, name], transplanted(one, two, rows, (name,), tokens=10**6)[name])
 
 
 @pytest.mark.parametrize("name", TOYS)

@@ -1,10 +1,11 @@
-"""What a study asks: one folder a question. `ANALYSES` lists them in reading order.
+"""What a study asks: one folder a question. `analyses()` lists them in reading order.
 
 Another package adds its own by the entry point group `retroscope.analyses`: each entry names an `Analysis`.
 """
 
+from collections.abc import Set
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
@@ -22,7 +23,7 @@ from retroscope.analyses import (
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
-GROUP = "retroscope.analyses"
+GROUP, RENAME = "retroscope.analyses", "rename the analysis"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
@@ -37,6 +38,13 @@ OWN: tuple[Analysis, ...] = (
     transplants.ANALYSIS,
 )
 
+# Shared settings stand beside those of each analysis in a settings file, so none of them can name an analysis.
+# These are the fields of `StudySettings`, written out since that class takes torch to import; a test compares them.
+SHARED_SETTINGS = (
+    "before", "after", "trainings", "data", "also", "protocol", "measures", "random_weights", "extraction",
+    "negatives", "statistics", "analyses",
+)  # fmt: skip
+
 
 @cache
 def analyses() -> dict[str, Analysis]:
@@ -47,18 +55,53 @@ def analyses() -> dict[str, Analysis]:
     """
     known = {one.name: one for one in OWN}
     for entry in entry_points(group=GROUP):
-        one = entry.load()
-        if not isinstance(one, Analysis):
-            raise SettingsError(
-                f"the entry point {entry.value!r} is {type(one).__name__}, not an Analysis",
-                where=entry.name,
-                fix="mend or remove the package that declares it",
-            )
-        if not one.name.isidentifier():
-            raise SettingsError(
-                f"{one.name!r} cannot name an analysis", where=entry.value, fix="use letters and _ only"
-            )
+        one = _loaded(entry)
         if one.name in known:
-            raise SettingsError(f"two analyses are called {one.name!r}", where=entry.value, fix="rename one of them")
+            raise SettingsError(f"two analyses are called {one.name!r}", where=declared_by(entry), fix=RENAME)
         known[one.name] = one
     return known
+
+
+def refuse_option_names(options: Set[str]) -> None:
+    """Refuse an analysis of another package that is called like an option, so that `--no-NAME` would mislead.
+
+    Args:
+        options: as they are typed, e.g. "--out" or "--no-random-weights".
+
+    Raises:
+        SettingsError: that names the entry point.
+    """
+    for entry in entry_points(group=GROUP):
+        name = _loaded(entry).name
+        alike = name.replace("_", "-")
+        for option in sorted(options & {f"--{alike}", f"--no-{alike}"}):
+            raise SettingsError(
+                f"{name!r} names an analysis and the option {option}", where=declared_by(entry), fix=RENAME
+            )
+
+
+def declared_by(entry: EntryPoint) -> str:
+    """Return an entry point as its package declares it."""
+    return f"entry point {entry.name} = {entry.value} ({GROUP})"
+
+
+def _loaded(entry: EntryPoint) -> Analysis:
+    """Import the analysis of an entry point.
+
+    Raises:
+        SettingsError: if there is none, or its name cannot be used.
+    """
+    mend = "mend or remove the package that declares it"
+    try:
+        one = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"this analysis cannot be imported: {error}", where=declared_by(entry), fix=mend) from error
+    if not isinstance(one, Analysis):
+        raise SettingsError(f"this is {type(one).__name__}, not an Analysis", where=declared_by(entry), fix=mend)
+    if not one.name.isidentifier():
+        raise SettingsError(
+            f"{one.name!r} cannot name an analysis", where=declared_by(entry), fix="use letters and _ only"
+        )
+    if one.name in SHARED_SETTINGS:
+        raise SettingsError(f"{one.name!r} names an analysis and a setting", where=declared_by(entry), fix=RENAME)
+    return one

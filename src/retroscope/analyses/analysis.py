@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.context import Context
     from retroscope.analyses.measurement import Measurement
     from retroscope.analyses.section import Reading, Section
+    from retroscope.encoders.encoder import Retriever
 
 
 class Phase(IntEnum):
@@ -48,6 +49,7 @@ class Planned:
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the same as JSON-like values.
         towers: texts that are encoded for this analysis alone, as `Context.tower_document` gives them.
+        random_weights: models whose copies with random weights it reads, where the settings allow that control.
         work: what `Instrument.measure` consumes, so that nothing is computed twice.
     """
 
@@ -55,6 +57,7 @@ class Planned:
     seconds: float = 0.0
     document: Mapping[str, Any] = field(default_factory=dict)
     towers: tuple[Mapping[str, Any], ...] = ()
+    random_weights: tuple[str, ...] = ()
     work: Any = None
 
 
@@ -67,11 +70,14 @@ class Instrument:
             A user's mistake is raised instead.
         plan: (context, settings) -> what it takes.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
+        as_measured: (context, model) -> the model under the recipe that it is measured with, None where that is its
+            own. A study of this analysis alone describes its models so.
     """
 
     refusal: Callable[["Context", Any], str]
     plan: Callable[["Context", Any], Planned]
     measure: Callable[["Context", Any, Planned], "Measurement"]
+    as_measured: "Callable[[Context, Retriever], Retriever] | None" = None
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,15 @@ class Context:
 
     def stages(self, name: str) -> Stages:
         """Return a keeper of times, whose stages are shown under a name."""
-        return Stages(name, self.progress)
+        return Stages(name, self.named_progress)
+
+    @property
+    def named_progress(self) -> Progress | None:
+        """Return the callback, told of which collection the work is unless that is the first."""
+        report, name = self.progress, self.collection.name
+        if report is None or self.first:
+            return report
+        return lambda what, done, total: report(f"{name}: {what}", done, total)
 
     def towers(self, retriever: Retriever) -> Towers:
         """Return the plans of both towers: every text is tokenised once a recipe."""

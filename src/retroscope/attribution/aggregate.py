@@ -16,7 +16,7 @@ from retroscope.attribution import result as r
 from retroscope.attribution.concentration import gini, participation_ratio, top_share
 from retroscope.attribution.integrals.methods import gaps
 from retroscope.attribution.integrals.paths import SiteValues, Values, only
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
 from retroscope.errors import AnalysisError
 from retroscope.files import whole_file
@@ -40,7 +40,7 @@ class Aggregates:
         half: which random half an example belongs to.
     """
 
-    settings: NeuronSettings
+    settings: AttributionSettings
     statistics: tuple[str, ...]
     half: Int[np.ndarray, "example"]
     arrays: Arrays
@@ -51,7 +51,7 @@ class Aggregates:
         return self.settings.parts
 
 
-def begin(settings: NeuronSettings, widths: dict[str, int], layers: int, examples: int) -> Aggregates:
+def begin(settings: AttributionSettings, widths: dict[str, int], layers: int, examples: int) -> Aggregates:
     """Make empty aggregates; `widths` has the number of neurons of each part."""
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
     arrays: Arrays = {

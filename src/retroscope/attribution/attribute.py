@@ -20,7 +20,7 @@ from retroscope.attribution.integrals.trace import recorded_tensors, trace
 from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
 from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import forward, tokenise
@@ -35,7 +35,7 @@ SAVE_EVERY = 10.0  # seconds
 def plan_attribution(
     encoder: Encoder,
     examples: Sequence[Example],
-    settings: NeuronSettings,
+    settings: AttributionSettings,
     *,
     cosine: bool = False,
     padding_pooled: bool = False,
@@ -171,7 +171,7 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
     return asked.of_examples(length) * relative
 
 
-def rounding(encoder: Encoder, settings: NeuronSettings) -> float:
+def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
     """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
     dtype = PRECISIONS[settings.precision]
     eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == "tf32" else 0.0

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from retroscope.attribution.objective import Objective
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encode import final_vectors, tokenise
@@ -52,7 +52,7 @@ def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
 
 
 def collection_examples(
-    retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings
+    retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
     """Return the examples of a collection: its judged queries, or their texts if the target is `norm`.
 
@@ -78,7 +78,7 @@ def with_shared_negatives(
     retrievers: Sequence[Retriever],
     collection: Collection,
     candidates: Sequence[Candidates],
-    settings: NeuronSettings,
+    settings: AttributionSettings,
 ) -> list[Candidates]:
     """Return the queries of a margin, each with one negative, which is the same for all retrievers.
 
@@ -95,7 +95,9 @@ def with_shared_negatives(
     return [replace(c, negatives=(c.negatives[int(rank.argmin())],)) for c, rank in zip(chosen, ranks, strict=True)]
 
 
-def _attributed(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[Candidates]:
+def _attributed(
+    collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
+) -> list[Candidates]:
     """Return the first candidates of every judged query that can be attributed, up to the limit."""
     first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
     return _drawn([first[query] for query in collection.judged_queries if query in first], settings)
@@ -110,7 +112,7 @@ def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str)
     return text_examples(ids, [collection.passage_text(i) for i in ids])
 
 
-def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
+def _drawn(items: list[Item], settings: AttributionSettings) -> list[Item]:
     if not settings.limit or settings.limit >= len(items):
         return items
     generator = torch.Generator().manual_seed(settings.seed)
@@ -118,7 +120,7 @@ def _drawn(items: list[Item], settings: NeuronSettings) -> list[Item]:
     return [items[i] for i in kept.tolist()]
 
 
-def left_out(collection: Collection, candidates: Sequence[Candidates], settings: NeuronSettings) -> list[str]:
+def left_out(collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings) -> list[str]:
     """Describe what is not attributed: queries without a negative, and those that the sample left out."""
     if settings.target == "norm":
         total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
@@ -132,7 +134,7 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
 
 
 def _compared(
-    retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: NeuronSettings
+    retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
     """Return the examples of `score` and `margin`."""
     negatives = settings.negatives if settings.target == "margin" else 0

@@ -11,7 +11,7 @@ from retroscope.attribution.examples import Example, objective
 from retroscope.attribution.integrals.paths import Work
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.published import with_padding_pooled
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
@@ -36,7 +36,7 @@ class AttributionPlan:
 
     encoder: Encoder
     examples: Sequence[Example]
-    settings: NeuronSettings
+    settings: AttributionSettings
     sites: tuple[Site, ...]
     batches: tuple[tuple[int, ...], ...]
     tokens: tuple[tuple[TokenIds, ...], ...]
@@ -87,7 +87,9 @@ def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
     return with_padding_pooled(plan.encoder, padded) if plan.padding_pooled else padded
 
 
-def make_batches(encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: NeuronSettings) -> list[list[int]]:
+def make_batches(
+    encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: AttributionSettings
+) -> list[list[int]]:
     """Divide the examples into batches: in their order if a size is set, else by length, longest first.
 
     They do not depend on the memory at hand, so that an interrupted run goes on with the same ones.

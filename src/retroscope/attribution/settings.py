@@ -21,7 +21,7 @@ RULES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuronSettings:
+class AttributionSettings:
     """Settings of neuron attribution.
 
     Attributes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.attribution.integrals.quadrature import FIRST_GAUSS, quadrature
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Encoder
 
 # Nodes that `auto` runs in the mean, over those it begins with. Measured by `benchmarks/plan.py`: 1.0 to 1.3 with
@@ -29,7 +29,7 @@ class AttributionSize:
     passes: float
 
 
-def attribution_size(encoder: Encoder, settings: NeuronSettings, available: int) -> AttributionSize:
+def attribution_size(encoder: Encoder, settings: AttributionSettings, available: int) -> AttributionSize:
     """Count what an attribution runs.
 
     Args:
@@ -40,7 +40,7 @@ def attribution_size(encoder: Encoder, settings: NeuronSettings, available: int)
     return AttributionSize(examples, examples * (2 if pairs else 1), _passes(encoder, settings))
 
 
-def _passes(encoder: Encoder, settings: NeuronSettings) -> float:
+def _passes(encoder: Encoder, settings: AttributionSettings) -> float:
     """Count the passes of the whole network for one text, a backward pass as one; the recorded pass is one of them."""
     rule = quadrature(settings.rule)
     nodes = FIRST_GAUSS * REFINED if rule.tolerance is not None else len(rule.rules[0].nodes)

@@ -44,6 +44,13 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
     return decorator
 
 
+def spellings(group: type) -> set[str]:
+    """Return the names of a group's options as they are typed."""
+    kinds = get_type_hints(group, include_extras=True)
+    infos = [info for one in fields(group) for info in get_args(kinds[one.name])[1:] if isinstance(info, OptionInfo)]
+    return {name for info in infos for name in _spellings(info)}
+
+
 def _annotations(run: CommandFunction) -> dict[str, Any]:
     """Return the annotation of every parameter, with its `Annotated`."""
     return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}

@@ -22,7 +22,7 @@ class NeuronOutcome:
 
     def write(self, folder: Path) -> Path:
         """Write report, tables, figures and the aggregates of every neuron."""
-        return self.study.report(folder)
+        return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
         """Return nothing: the outcome is the first and the last."""

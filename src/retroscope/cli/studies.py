@@ -1,10 +1,11 @@
 """Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues, SizeOptions
+from retroscope.cli.switches import refuse_without_effect
 
 if TYPE_CHECKING:
     from retroscope.cli.running import Plan
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def carry_out_study(
     values: SettingValues,
-    left_out: Sequence[str],
+    left_out: Mapping[str, str],
     options: RunOptions,
     output: OutputOptions | ReportOptions,
     asked: Sequence[str] = (),
@@ -24,10 +25,14 @@ def carry_out_study(
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given. A study of a pair has
             "before", a study of one model has not.
-        left_out: analyses that are not measured.
+        left_out: analysis, or part of one, that is not measured -> the option that leaves it out, or "".
         asked: analyses that the command is for; if one cannot be measured, that is an error.
         size: how large the study is; None: the defaults.
+
+    Raises:
+        SettingsError: for a setting of what is left out.
     """
+    refuse_without_effect(values, options.assignments, left_out)
     size = size or SizeOptions()
     seconds = size.seconds()
     load_libraries()
@@ -35,13 +40,13 @@ def carry_out_study(
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
-    from retroscope.study.settings import refuse_other
+    from retroscope.study.settings import refuse_other_settings
 
-    given = (values, options.settings, options.assignments)
-    settings = resolve(*given, left_out=left_out, depth=size.depth or "standard")
+    given, off = (values, options.settings, options.assignments), tuple(left_out)
+    settings = resolve(*given, left_out=off, depth=size.depth or "standard")
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:
-        refuse_other(guarded, settings)
+        refuse_other_settings(guarded, settings)
     cache = options.cache or default_cache()
 
     def prepare(progress: "Progress") -> "Plan":
@@ -50,9 +55,9 @@ def carry_out_study(
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
         plan = planned(settings, cache, asked, progress)
         if seconds is not None:
-            plan = plan.within(seconds, resolved(*given, left_out=left_out).keys(), guarded, asked)
+            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), guarded, asked)
             if guarded is not None:
-                refuse_other(guarded, plan.plan.settings)
+                refuse_other_settings(guarded, plan.plan.settings)
         return plan
 
     carry_out(

@@ -1,15 +1,17 @@
 """`--no-NAME` for every analysis that can be left out, from the table of analyses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from typing import Annotated, ClassVar
 
-from retroscope.analyses import analyses
+from retroscope.analyses import analyses, refuse_option_names
 from retroscope.analyses.analysis import Analysis
 from retroscope.cli.defaults import option
+from retroscope.cli.groups import spellings
 from retroscope.errors import SettingsError
 
 PREFIX = "no_"
+NULLS = ("", "~", "null", "Null", "NULL")  # of YAML
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,22 @@ class SwitchedOff:
     HEADING: ClassVar[str] = "Analyses"
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the analyses that are switched off."""
-        return tuple(one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name))
+    def options(self) -> dict[str, str]:
+        """Map the analyses that are switched off to the options that do so."""
+        names = [one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name)]
+        return {name: f"--no-{name}" for name in names}
 
 
-def switches() -> type[SwitchedOff]:
-    """Return the group of options `--no-NAME`; analyses of other packages have theirs, too."""
+def switches(*groups: type) -> type[SwitchedOff]:
+    """Return the group of options `--no-NAME`; analyses of other packages have theirs, too.
+
+    Args:
+        groups: the other options of the command.
+
+    Raises:
+        SettingsError: if another package calls an analysis like one of these.
+    """
+    refuse_option_names({name for group in groups for name in spellings(group)})
     options = [
         (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
         for name, analysis in _optional().items()
@@ -33,24 +44,40 @@ def switches() -> type[SwitchedOff]:
     return make_dataclass("Switches", options, bases=(SwitchedOff,), frozen=True)
 
 
-def refuse_options_of(left_out: SwitchedOff, values: Mapping[str, object]) -> None:
-    """Refuse options of an analysis that is left out.
+def refuse_without_effect(
+    values: Mapping[str, object], assignments: Sequence[str] | None, left_out: Mapping[str, str]
+) -> None:
+    """Refuse a setting of an analysis, or of a part of one, that is left out.
+
+    Args:
+        values: dotted name of a setting -> value of its option; None where it was not given.
+        assignments: of `--set`.
+        left_out: analysis, or part of one -> the option that leaves it out; empty where the command does.
 
     Raises:
         SettingsError: for the first of them.
     """
-    for setting, value in values.items():
-        analysis, dot, name = setting.partition(".")
-        if dot and value is not None and analysis in left_out.names:
-            raise SettingsError(f"{name}={value} has no effect with --no-{analysis}", fix=f"drop --no-{analysis}")
+    assigned = [text.partition("=")[::2] for text in assignments or ()]
+    nulls = {name: f"--set {name}={value}" for name, value in assigned if value.strip() in NULLS}
+    off = {**nulls, **left_out}
+    options = [(name, value) for name, value in values.items() if value is not None]
+    for name, value in (*options, *((name, value) for name, value in assigned if name not in nulls)):
+        part = next((part for part in off if name.startswith(f"{part}.")), None)
+        if part is not None and off[part]:
+            raise SettingsError(f"{name}={value} has no effect with {off[part]}", fix=f"drop it, or {off[part]}")
+        if part is not None:
+            raise SettingsError(f"{name}={value} has no effect: this command does not measure {part}", fix="drop it")
 
 
-def all_but(*names: str, pair: bool = False) -> tuple[str, ...]:
-    """Return the analyses to leave out so that only these remain; of a pair those that are required do, too."""
+def all_but(*names: str, pair: bool = False) -> dict[str, str]:
+    """Map the analyses that a command leaves out, so that only these remain, to "": no option leaves them out.
+
+    Of a pair those that are required remain, too.
+    """
     if pair:
-        return tuple(name for name in _optional() if name not in names)
+        return {name: "" for name in _optional() if name not in names}
     measured = {name: one for name, one in analyses().items() if one.instrument and not one.optional_input}
-    return tuple(name for name in measured if name not in names)
+    return {name: "" for name in measured if name not in names}
 
 
 def _optional() -> dict[str, Analysis]:

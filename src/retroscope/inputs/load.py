@@ -20,28 +20,12 @@ def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriev
 
 
 def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[Retriever, Retriever]:
-    """Load both models; the backbone takes the retriever's similarity unless its own is set.
-
-    Models whose folders have the same name are named by the shortest ends of their paths that differ.
-    """
+    """Load both models; two folders of one name are named by the shortest ends of their paths that differ."""
     one, two = retriever_of(before, "backbone"), retriever_of(after, "retriever")
-    if before is not None and before.load.similarity is None:
-        one = compared_like(one, two)
     if before is None or after is None or one.name != two.name or before.load.name or after.load.name:
         return one, two
     names = distinct_ends(before.source or "", after.source or "")
     return (one, two) if names is None else (replace(one, name=names[0]), replace(two, name=names[1]))
-
-
-def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
-    """Return the backbone with the retriever's similarity, so that an effect is of the weights alone.
-
-    `own_similarity` keeps the similarity of its own checkpoint where that differs.
-    """
-    if backbone.similarity == retriever.similarity:
-        return backbone
-    own, source = backbone.similarity, f"as {retriever.name} is"
-    return replace(backbone, similarity=retriever.similarity, similarity_source=source, own_similarity=own)
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError
 
+USER = "user"  # `Retriever.similarity_source` of a similarity that the user gave
 TOKENS_ONLY = ("prompt", "suffix", "append_eos")  # of a recipe: nothing but the tokens of a text
 
 
@@ -21,6 +22,18 @@ def check_pair(before: Retriever, after: Retriever) -> None:
             f"{before.name} has {depths['before']} blocks, {after.name} {depths['after']}: layers cannot be paired",
             fix="compare a retriever with the backbone that it was fine-tuned from",
         )
+
+
+def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
+    """Return the backbone with the retriever's similarity, so that an effect is of the weights alone.
+
+    One that the user gave stays. `own_similarity` keeps that of its checkpoint where it differs.
+    """
+    if backbone.similarity == retriever.similarity or backbone.similarity_source == USER:
+        return backbone
+    own, new = backbone.own_similarity or backbone.similarity, retriever.similarity
+    source, kept = f"as {retriever.name} is", None if own == new else own
+    return replace(backbone, similarity=new, similarity_source=source, own_similarity=kept)
 
 
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:

@@ -15,6 +15,10 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import Passage
 
 ENOUGH = 50  # queries drawn whatever their judged passages take; with fewer there is little to test
+# Passages that compete, for each judged passage. Chosen on Natural Questions with MiniLM (benchmarks/pools.py): more of
+# them make the interval of an effect, in parts of the effect, at most 5 % narrower.
+HARD = 0.5
+FEWEST = 200  # passages of a sample, where few queries have few judged ones
 STRATA = 25  # of queries by their number of judged passages: of the first `ENOUGH`, two of each
 Ranked = Mapping[str, Sequence[str]]  # query id -> passage ids, best first
 
@@ -25,14 +29,21 @@ def is_sampled(collection: Collection, passages: int) -> bool:
 
 
 def sampled(
-    collection: Collection, queries: Sequence[str], passages: int, seed: int, rankings: Sequence[Ranked] = ()
+    collection: Collection,
+    queries: Sequence[str],
+    passages: int,
+    seed: int,
+    rankings: Sequence[Ranked] = (),
+    *,
+    hard: float = HARD,
 ) -> Collection:
     """Return these queries and the whole corpus where it is no larger than `passages`, else a sample of both.
 
-    Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped: judged
-    passages take up to half of the sample. The first `ENOUGH` queries are drawn even where their judged passages take
-    more; the sample then has those and half of `passages` besides. The other half are the best ranked passages, one of
-    each query and ranking in turn, rank by rank; passages that nobody ranks come last, at random.
+    Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped. For each
+    judged passage there are `hard` others: the best ranked passages, one of each query and ranking in turn, rank by
+    rank; passages that nobody ranks come last, at random. The first `ENOUGH` queries are drawn even where their judged
+    passages leave no room for that; the sample then has those and the same part of `passages` besides. Where the
+    queries run out, the sample is smaller than `passages`, but has `FEWEST` at least.
 
     A larger sample of the same seed and rankings contains a smaller one.
 
@@ -41,6 +52,7 @@ def sampled(
         passages: of the sample, at most, but for the first queries; 0: the whole corpus.
         seed: of the order of queries, and of passages that nobody ranks.
         rankings: over the whole corpus; a query that one does not rank has none there.
+        hard: passages that compete, for each judged passage.
     """
     if not is_sampled(collection, passages):
         return _narrowed(collection, queries, collection.passages)
@@ -49,15 +61,15 @@ def sampled(
     drawn = _Sample(collection, rankings, rng)
     for query in order[:ENOUGH]:
         drawn.add(query)
-    limit = max(passages, len(drawn.judged) + passages // 2)
+    limit = max(passages, len(drawn.judged) + int(passages * hard / (1 + hard)))
     for query in order[ENOUGH:]:
         new = len({*collection.qrels[query]} - drawn.judged)
-        drawn.fill(min(limit, 2 * len(drawn.judged) + new))  # half is for passages that compete
+        drawn.fill(min(limit, len(drawn.judged) + int(hard * (len(drawn.judged) + new))))
         if len(drawn.passages | {*collection.qrels[query]}) > limit:
             break  # not filled up: a larger sample draws this query next
         drawn.add(query)
     else:
-        drawn.fill(limit)
+        drawn.fill(min(limit, max(FEWEST, len(drawn.judged) + int(hard * len(drawn.judged)))))
     held = {p: passage for p, passage in collection.passages.items() if p in drawn.passages}
     return _narrowed(collection, [query for query in queries if query in drawn.queries], held)
 

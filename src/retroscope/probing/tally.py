@@ -1,6 +1,7 @@
 """Tally: accuracies of a running grid, summed by label."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -40,7 +41,7 @@ class ProbePlan:
         return MDL in self.settings.chosen_probes
 
     @property
-    def coords(self) -> dict[str, object]:
+    def coords(self) -> dict[str, Any]:
         """Return the labels of each axis."""
         return {
             "query": np.array(self.task.query_ids, dtype=object),
@@ -55,7 +56,7 @@ class ProbePlan:
         """Return an array of zeros with these labelled axes."""
         labels = self.coords
         coords = {dim: labels[dim] for dim in dims}
-        return xr.DataArray(np.zeros([len(one) for one in coords.values()]), coords, dims)  # type: ignore[arg-type]
+        return xr.DataArray(np.zeros([len(one) for one in coords.values()]), coords, dims)
 
 
 class ProbeTally:
@@ -85,14 +86,10 @@ class ProbeTally:
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
-        seed = self._places["seed"][split.seed]
+        places = self._places
+        seed, at_probe, at_layer = places["seed"][split.seed], places["probe"][probe], places["layer"][layer]
         for at, control in enumerate(controls):
-            cell = (
-                self._places["probe"][probe],
-                self._places["control"][control],
-                slice(None),
-                self._places["layer"][layer],
-            )
+            cell = at_probe, places["control"][control], slice(None), at_layer
             self.credit.values[:, *cell] += sums[:, at]
             self.by_seed.values[seed, *cell] = means[at]
             for name, table in self.fits.items():

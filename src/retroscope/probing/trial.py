@@ -17,15 +17,15 @@ from retroscope.probing.splits import Choices
 from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 Features = Float[Tensor, "choice candidate feature"]
-Vectors = Float[Tensor, "text dim"]
+TextVectors = Float[Tensor, "text dim"]
 
 
-def _unit_length(vectors: Vectors) -> Vectors:
+def _unit_length(vectors: TextVectors) -> TextVectors:
     return normalize(vectors, dim=1)
 
 
 # What happens to double vectors before their products are the similarity.
-SIMILARITIES: dict[str, Callable[[Vectors], Vectors]] = {"dot": lambda vectors: vectors, "cosine": _unit_length}
+SIMILARITIES: dict[str, Callable[[TextVectors], TextVectors]] = {"dot": lambda vectors: vectors, "cosine": _unit_length}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class ProbeTrial:
         texts: number of the distinct text of each query; those of one text are one observation.
     """
 
-    queries: Vectors
-    passages: Vectors
+    queries: TextVectors
+    passages: TextVectors
     view: View
     options: Options
     similarity: str

@@ -38,7 +38,7 @@ def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Cert
 
 
 def _certainty(difference: Difference, measure: str) -> Certainty | None:
-    """Return the median over the cells of a difference; None where no cell has an interval."""
+    """Return the widest interval of the cells of a difference; None where no cell has one."""
     table = difference.table
     if MEASURE in table.dims:
         if measure not in table[MEASURE].values:
@@ -48,5 +48,5 @@ def _certainty(difference: Difference, measure: str) -> Certainty | None:
     known = np.isfinite(half)
     if not known.any():
         return None
-    queries = np.asarray(table["n"], dtype=np.float64).ravel()[known]
-    return Certainty(float(np.median(half[known])), int(np.median(queries)))
+    widest = int(np.nanargmax(half))
+    return Certainty(float(half[widest]), int(np.asarray(table["n"]).ravel()[widest]))

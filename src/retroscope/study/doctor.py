@@ -12,8 +12,8 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checks.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
-from retroscope.inputs.load import compared_like, retriever_of
-from retroscope.inputs.pairing import recipe_differences, same_tokens
+from retroscope.inputs.load import retriever_of
+from retroscope.inputs.pairing import compared_like, recipe_differences, same_tokens
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.similarities import similarities
 from retroscope.typesetting.documents import Record
@@ -61,8 +61,7 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
         if retriever is not None:
             loaded[role] = retriever
     if {"before", "after"} <= loaded.keys():
-        if models["before"].load.similarity is None:  # as compare does
-            loaded["before"] = compared_like(loaded["before"], loaded["after"])
+        loaded["before"] = compared_like(loaded["before"], loaded["after"])  # as compare does
         of_pair = [f for check in PAIR_CHECKS for f in check(loaded["before"], loaded["after"])]
         findings += [("pair", finding) for finding in _worst_first(of_pair)]
     return Diagnosis(loaded, tuple(findings))

@@ -7,16 +7,16 @@ from retroscope.analyses.context import Context
 from retroscope.encoders.encoder import Retriever
 
 
-def encoded_towers(contexts: Sequence[Context]) -> list[dict[str, Any]]:
-    """Return the facts of every tower whose texts are encoded for all analyses, each tower of each model once.
+def encoded_towers(context: Context, random_weights: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the facts of every tower whose texts of a collection are encoded for all analyses, each once.
 
     Args:
-        contexts: one for each collection, the first collection's first.
+        context: of the collection.
+        random_weights: models whose copies with random weights are read.
     """
     return [
         context.tower_document(role, tower)
-        for context in contexts
-        for role, retriever in encoded_retrievers(context).items()
+        for role, retriever in encoded_retrievers(context, random_weights).items()
         for tower in context.towers(retriever)
     ]
 
@@ -27,17 +27,16 @@ def named_retrievers(context: Context) -> dict[str, Retriever]:
     return {**context.models, **others}
 
 
-def encoded_retrievers(context: Context) -> dict[str, Retriever]:
+def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
     """Map roles to the retrievers whose vectors are computed; equal copies are one."""
-    if not context.first:
-        return dict(context.models)
-    return named_retrievers(context) | dict(_copies(context))
+    models = named_retrievers(context) if context.first else dict(context.models)
+    return models | dict(_copies(context, random_weights))
 
 
-def _copies(context: Context) -> Iterator[tuple[str, Retriever]]:
-    """Return the distinct copies with random weights, by role."""
+def _copies(context: Context, models: Sequence[str]) -> Iterator[tuple[str, Retriever]]:
+    """Return the distinct copies of these models with random weights, by role."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
-    for role in context.models:
+    for role in models:
         copy = context.with_random_weights(role)
         if copy is not None:
             copies.setdefault((copy.query.fingerprint, copy.passage.fingerprint), (role, copy))

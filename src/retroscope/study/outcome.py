@@ -33,7 +33,7 @@ class StudyOutcome:
 
     def write(self, folder: Path) -> Path:
         """Write the study into a folder and return the path of the page."""
-        return self.study.report(folder, self.written)
+        return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
         """Return the first conclusion of the analysis that was run last, or "" where it has none of its own."""

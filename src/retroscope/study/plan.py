@@ -17,12 +17,12 @@ from retroscope.encoders.token_memory import TOKENS, TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
-from retroscope.inputs.pairing import check_pair, distinct_names
+from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.encoded import encoded_towers, named_retrievers
 from retroscope.study.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
-from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
 
 # Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
 # for each query that is resampled.
@@ -127,9 +127,14 @@ class StudyPlan:
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
-        lines += [line for step in self.steps if step.planned for line in step.planned.lines]
+        lines += [f"{self._on(step)}{line}" for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         return [*lines, *time_lines(plan)]
+
+    def _on(self, step: Step) -> str:
+        """Return what names the collection of a step where it is measured on several."""
+        several = len(self.collections) > 1 and step.analysis.every_collection
+        return f"{step.context.collection.name}: " if several else ""
 
 
 def plan_study(
@@ -205,8 +210,15 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
     contexts: list[Context] = []
     if any(step.analysis.reads_vectors for step in planned):
         contexts = [context, *(context.on(other, first=False) for other in collections[1:])]
+    shared = [tower for one in contexts for tower in encoded_towers(one, _random_weights(planned, one))]
     own = [tower for step in planned for tower in (step.planned or Planned()).towers]
-    return StudyPlan(context, collections, context.settings, final, (*encoded_towers(contexts), *own))
+    return StudyPlan(context, collections, context.settings, final, (*shared, *own))
+
+
+def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
+    """Return the models whose copies with random weights any of these steps reads on the collection of a context."""
+    planned = [step.planned for step in steps if step.planned and step.reads(context)]
+    return list(dict.fromkeys(side for one in planned for side in one.random_weights))
 
 
 def measured_analyses(settings: StudySettings) -> list[Analysis]:
@@ -254,9 +266,9 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
     check_pair(models[BEFORE], models[AFTER])
     for training in trainings:
         check_pair(models[AFTER], training)
-    before, after = models.values()
+    before, after = compared_like(models[BEFORE], models[AFTER]), models[AFTER]
     if before.name == after.name:
-        before, after = replace(before, name=f"{before.name} (before)"), replace(after, name=f"{after.name} (after)")
+        before, after = (replace(m, name=with_side(m.name, side)) for side, m in ((BEFORE, before), (AFTER, after)))
     return {BEFORE: before, AFTER: after}
 
 

@@ -7,6 +7,7 @@ from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.documents import SCHEMA, clean
+from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
 from retroscope.inputs.provenance import (
@@ -28,7 +29,7 @@ def recorded_facts(
     """Record the facts of a study besides its measurements, as JSON-like values."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in context.models.items()}
+    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
     on = " and ".join(names)
     return {
         key: clean(value)
@@ -44,6 +45,15 @@ def recorded_facts(
             "timings": _timings(context, measured),
         }.items()
     }
+
+
+def _described(plan: StudyPlan) -> dict[str, Retriever]:
+    """Return the models under the recipe that they are measured with: their own, if several analyses measure them."""
+    instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
+    as_measured = [one.as_measured for one in instruments.values()]
+    if len(as_measured) != 1 or as_measured[0] is None:
+        return dict(plan.context.models)
+    return {side: as_measured[0](plan.context, one) for side, one in plan.context.models.items()}
 
 
 def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
@@ -79,7 +89,7 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats += recipe_differences(*context.models.values())
     for number, collection in enumerate(plan.collections):
         caveats += _cut_texts(plan, context.on(collection, first=number == 0))
-    for side, one in context.models.items():
+    for side, one in _described(plan).items():
         if one.own_similarity:
             caveats.append(
                 f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"

@@ -12,6 +12,7 @@ from retroscope.errors import SettingsError, listed
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import as_yaml, from_yaml, plain, read_as, unknown_setting
 from retroscope.study.folder import FACTS, SETTINGS
+from retroscope.study.replacing import replaced
 
 ANALYSES = "analyses"
 SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES)
@@ -32,9 +33,6 @@ def check(settings: StudySettings) -> None:
     for name in settings.analyses:
         if name not in known:
             raise unknown_setting(name, "settings", known)
-    taken = sorted(set(SHARED) & set(known))
-    if taken:
-        raise SettingsError(f"the name {taken[0]!r} is both an analysis's and a setting's", fix="rename the analysis")
     for analysis in known.values():
         settings_of(settings, analysis)
 
@@ -98,20 +96,16 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
     return read_as(analysis.settings(), value, f"{where}.{analysis.name}")
 
 
-def refuse_other(folder: Path, settings: StudySettings) -> None:
-    """Refuse to replace a study of something else; the same one may be made again, or go on.
+def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
+    """Refuse to replace a study with other settings; the same one may be made again, or go on.
 
     Raises:
-        SettingsError: if `folder` holds a study with other settings.
+        SettingsError: if `folder` holds one.
         AnalysisError: if it holds one of another schema.
     """
     if not (folder / FACTS).exists():
         return
-    title, file = read_document(folder / FACTS)["title"], folder / SETTINGS
-    if from_values(from_yaml(file), where=str(file)) == settings:
-        return
-    raise SettingsError(
-        f"this folder holds a study with other settings ({title})",
-        where=str(folder),
-        fix="name another --out, or replace it with --overwrite",
-    )
+    read_document(folder / FACTS)
+    file = folder / SETTINGS
+    if from_values(from_yaml(file), where=str(file)) != settings:
+        raise replaced(folder, "other settings")

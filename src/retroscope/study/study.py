@@ -17,6 +17,7 @@ from retroscope.inputs.settings_files import from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, PAGE, SETTINGS
+from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
 from retroscope.study.report import Report, write_report
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
 from retroscope.typesetting.subject import Pending, Subject
@@ -158,12 +159,13 @@ class Study:
         result = reporter.infer(measurements, reading)
         return result, None if result is None else reporter.report(result, reading)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
         """
+        self._refuse_replacing(folder, overwrite)
         self._save_measured(folder, set())
         write_facts(folder, self.measured, self.facts)
 
@@ -178,19 +180,29 @@ class Study:
 
         write_measured(folder, self.measured, self.settings, named_run, written)
 
-    def report(self, folder: str | Path, written: set[MeasurementPlace] | None = None) -> Path:
+    def _refuse_replacing(self, folder: Path, overwrite: bool) -> None:
+        refuse_foreign_files(folder)
+        if not overwrite:
+            refuse_other_study(folder, self.settings, self.facts)
+
+    def report(
+        self, folder: str | Path, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
+    ) -> Path:
         """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path.
 
         Where analyses are still to be run, tables and figures are left to the end, and a folder that already holds more
         of the same study is left as it is.
 
         Args:
+            folder: to write to; what was written there of this study is replaced.
             written: measurements that this process has already written there and that are left; completed.
+            overwrite: replace another study, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
         """
         target = Path(folder)
+        self._refuse_replacing(target, overwrite)
         if is_ahead(target, self.measured, self.settings):
             return target / PAGE
         self._save_measured(target, set() if written is None else written)

@@ -1,12 +1,11 @@
 """Hybrids of two models, run together: layers that several hybrids share are run once.
 
-Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, so that
-only what lies above is run; the backbone with the retriever's top is the retriever with the backbone's bottom, and is
-one hybrid.
+Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, or at
+the last state that it shares with the hybrid before, so that only what lies above is run; the backbone with the
+retriever's top is the retriever with the backbone's bottom, and is one hybrid.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,56 +20,9 @@ from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finis
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
+from retroscope.surgery.ownership import CHANGED, Hybrid, Path, Wanted, grouped, own_layers
 from retroscope.surgery.pairs import check_transplantable
 from retroscope.surgery.random_changes import RandomChanges
-from retroscope.surgery.transplant import Transplant, named
-
-# Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
-ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
-OUTSIDE = ((0, "embedding"), (None, "final_norm"), (None, "other"))  # of the blocks; None: the last layer
-
-CHANGED = 2  # the owner of what is changed at random
-Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transplant's name
-
-
-@dataclass(frozen=True)
-class _Hybrid:
-    """The owner of each weight of a hybrid.
-
-    Attributes:
-        owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
-        share: of the second model in an interpolation; else None.
-        draw: of a random change; else None.
-        base: whose weights are changed at random.
-    """
-
-    owner: Callable[[int, str], int]
-    share: float | None
-    draw: int | None = None
-    base: int = 0
-
-    def signature(self, places: Sequence[tuple[int, str]]) -> object:
-        """Return a value that is equal for two names of one model."""
-        if self.share is not None:
-            return self.share
-        owners = tuple(self.owner(*place) for place in places)
-        return owners if self.draw is None else (self.draw, self.base, owners)
-
-    def is_whole(self, anatomy: Anatomy) -> bool:
-        """Return whether it must be run from its embeddings."""
-        outside = any(self.owner(anatomy.n_blocks if at is None else at, part) == CHANGED for at, part in OUTSIDE)
-        return self.share is not None or anatomy.family in ENTANGLED or outside
-
-
-def _hybrid(receiver: int, transplant: Transplant) -> _Hybrid:
-    share, draw = transplant.share, transplant.draw
-    if draw is not None:
-        return _Hybrid(
-            lambda layer, part: CHANGED if transplant.donates(layer, part) else receiver, None, draw, receiver
-        )
-    if share is not None and receiver == 1:
-        share = 1 - share
-    return _Hybrid(lambda layer, part: receiver ^ int(transplant.donates(layer, part)), share)
 
 
 def transplanted(
@@ -112,69 +64,31 @@ def hybrids(
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)
+    hybrid_names = grouped(wanted, pair[0].anatomy)
     vectors: dict[Wanted, Tensor] = {}
     recipe = pair[0].recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
     for indices in batches_by_length(lengths, tokens):
         batch = pad(pair[0], [rows[i] for i in indices])
         with torch.inference_mode():
-            for key, part in _of_batch(_Pair(pair, batch, random), wanted, batch):
+            for key, part in _of_batch(_Pair(pair, batch, random), hybrid_names, batch):
                 if key not in vectors:
                     vectors[key] = torch.empty(len(rows), *part.shape[1:])
                 vectors[key][indices] = part.cpu()
         if on_batch:
             on_batch(len(indices))
-    return vectors
+    return {key: vectors[key] for key in wanted if key in vectors}
 
 
-def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
-    """Return how many whole encodings of a text `hybrids` costs, both models' own among them, counted in blocks."""
-    run: dict[object, float] = {}
-    for receiver, name in wanted:
-        hybrid = _hybrid(receiver, named(name, anatomy.n_blocks))
-        whole = hybrid.is_whole(anatomy)
-        above = anatomy.n_blocks + 1 - _prefix(hybrid, anatomy)[0]
-        run[hybrid.signature(_places(anatomy))] = 1 if whole else above / anatomy.n_blocks
-    return 2 + sum(run.values())
-
-
-def _parts(anatomy: Anatomy) -> list[str]:
-    return sorted({name.partition(".")[0] for name in anatomy.layout.in_block()})
-
-
-def _places(anatomy: Anatomy) -> list[tuple[int, str]]:
-    """Return layer and part of every weight that has an owner."""
-    last = anatomy.n_blocks
-    inside = [(layer, part) for layer in range(1, last + 1) for part in _parts(anatomy)]
-    return [*inside, *((last if layer is None else layer, part) for layer, part in OUTSIDE)]
-
-
-def _prefix(hybrid: _Hybrid, anatomy: Anatomy) -> tuple[int, int]:
-    """Return the first layer that must be run, and whose states it begins with.
-
-    As many blocks as are one model's alone, its embeddings below them, were run already.
-    """
-    side = hybrid.owner(0, "embedding")
-    layer = 1
-    while layer <= anatomy.n_blocks and _owners(hybrid, layer, anatomy) == {side}:
-        layer += 1
-    return layer, side
-
-
-def _owners(hybrid: _Hybrid, layer: int, anatomy: Anatomy) -> set[int]:
-    return {hybrid.owner(layer, part) for part in _parts(anatomy)}
-
-
-def _of_batch(recorded: "_Pair", wanted: Sequence[Wanted], batch: Batch) -> Iterator[tuple[Wanted, Tensor]]:
+def _of_batch(
+    recorded: "_Pair", hybrid_names: Sequence[tuple[Hybrid, list[Wanted]]], batch: Batch
+) -> Iterator[tuple[Wanted, Tensor]]:
     pair = recorded.encoders
-    done: dict[object, Tensor] = {}
-    for receiver, name in wanted:
-        hybrid = _hybrid(receiver, named(name, recorded.anatomy.n_blocks))
-        signature = hybrid.signature(recorded.places)
-        if signature not in done:
-            hidden = recorded.whole(hybrid) if hybrid.is_whole(recorded.anatomy) else recorded.above(hybrid)
-            done[signature] = pooling(pair[0].recipe.pooling)(hidden.float(), batch.pooled)
-        yield (receiver, name), finish(pair[receiver], done[signature])
+    for hybrid, names in hybrid_names:
+        hidden = recorded.whole(hybrid) if hybrid.is_whole(recorded.anatomy) else recorded.above(hybrid)
+        pooled = pooling(pair[0].recipe.pooling)(hidden.float(), batch.pooled)
+        for receiver, name in names:
+            yield (receiver, name), finish(pair[receiver], pooled)
 
 
 class _Pair:
@@ -188,7 +102,7 @@ class _Pair:
         self._calls: dict[int, Calls] = {}
         n, width = batch.ids.shape
         self.rows = Rows(torch.arange(n, device=batch.ids.device), n, width)
-        self.places = _places(self.anatomy)
+        self._states: list[tuple[Path, Tensor]] = []  # of the latest hybrid, from below
 
     def calls(self, side: int) -> Calls:
         """Return the recorded calls of one of the models."""
@@ -202,18 +116,16 @@ class _Pair:
             encoder.backbone(**self.inputs)
         return calls
 
-    def above(self, hybrid: _Hybrid) -> Tensor:
-        """Return the last hidden states; what lies below the first change of owner is not run again."""
-        start, side = _prefix(hybrid, self.anatomy)
-        last = self.anatomy.n_blocks
-        if start > last:
-            hidden = self.calls(side).only(str(last)).value
-        else:
-            hidden = self.calls(side).only(str(start)).input
-        arguments = self.calls(side)  # what a block is given besides states is the same for both
-        for layer in range(start, last + 1):
+    def above(self, hybrid: Hybrid) -> Tensor:
+        """Return the last hidden states; layers that the models, or the hybrid before, ran alike are not run again."""
+        path, last = hybrid.path(self.anatomy), self.anatomy.n_blocks
+        self._states = [(known, states) for known, states in self._states if path[: len(known)] == known]
+        first, hidden = self._begin(path)
+        arguments = self.calls(path[0][0])  # what a block is given besides states is the same for both
+        for layer in range(first, last + 1):
             block = self._block(hybrid, layer)
             hidden = call_again(block, arguments.only(str(layer)), hidden, self.rows)
+            self._states.append((path[: layer + 1], hidden))
         norm = self.anatomy.layout.final_norm
         if norm is None:
             return hidden
@@ -221,10 +133,21 @@ class _Pair:
         normed: Tensor = source.backbone.get_submodule(norm)(hidden)
         return normed
 
-    def _block(self, hybrid: _Hybrid, layer: int) -> nn.Module:
+    def _begin(self, path: Path) -> tuple[int, Tensor]:
+        """Return the first layer that must be run, and the states that it is given."""
+        if self._states:
+            known, states = self._states[-1]
+            return len(known), states
+        own = max(1, own_layers(path))
+        calls = self.calls(path[0][0])
+        if own == len(path):
+            return own, calls.only(str(own - 1)).value
+        return own, calls.only(str(own)).input
+
+    def _block(self, hybrid: Hybrid, layer: int) -> nn.Module:
         """Return a block of either model, or the first's with some of the second's parameters."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
-        owners = _owners(hybrid, layer, self.anatomy)
+        owners = hybrid.owners(layer, self.anatomy)
         if owners in ({0}, {1}):
             return theirs if owners == {1} else mine
         prefix = f"{self.anatomy.layout.blocks}.{layer - 1}."
@@ -237,7 +160,7 @@ class _Pair:
         }
         return _With(mine, foreign)
 
-    def _changed(self, hybrid: _Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
+    def _changed(self, hybrid: Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
         """Return the base's block with random changes in what the hybrid names."""
         changed = {
             name: value + self.random.of(hybrid.draw or 0, prefix + name)
@@ -246,7 +169,7 @@ class _Pair:
         }
         return _With(block, changed)
 
-    def whole(self, hybrid: _Hybrid) -> Tensor:
+    def whole(self, hybrid: Hybrid) -> Tensor:
         """Return the last hidden states of a hybrid that is run from its embeddings."""
         mine, theirs = (dict(e.backbone.named_parameters()) for e in self.encoders)
         share = hybrid.share
@@ -262,7 +185,7 @@ class _Pair:
         hidden: Tensor = output.last_hidden_state
         return hidden
 
-    def _owner(self, hybrid: _Hybrid, name: str) -> int:
+    def _owner(self, hybrid: Hybrid, name: str) -> int:
         """Return the model that a parameter is taken from."""
         block, part = self.anatomy.part_of(name)
         outside = 0 if part == "embedding" else self.anatomy.n_blocks

@@ -38,7 +38,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
     raise TrainingError(
         "another training wrote this folder: with other texts, settings, weights or software",
         where=str(folder),
-        fix="name another folder, or remove this one",
+        fix="name another folder",
     )
 
 
@@ -56,7 +56,7 @@ def claim(folder: Path, key: str) -> Path:
         raise TrainingError(
             "the checkpoints here are of another training: of other texts, settings, weights or software",
             where=str(checkpoints),
-            fix="name another folder, or remove them",
+            fix="name another folder",
         )
     if folder.exists() and any(folder.iterdir()):
         raise TrainingError("this folder is in use", where=str(folder), fix="name another one")

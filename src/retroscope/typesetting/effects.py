@@ -8,7 +8,7 @@ from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import marks, p_value, score, signed
-from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject, with_side
 from retroscope.typesetting.words import effect_limits, is_equivalent
 
 EQUAL_MARK = "="
@@ -66,7 +66,7 @@ def effects_by_layer(subject: Subject, difference: Difference, frame: pd.DataFra
 def pair(subject: Subject, collection: str = "") -> str:
     """Return the names of both models and of the collection, for a caption."""
     on = collection or subject.collection.name
-    return f"{subject.before.name} (before) and {subject.after.name} (after) on {on}"
+    return f"{with_side(subject.before.name, BEFORE)} and {with_side(subject.after.name, AFTER)} on {on}"
 
 
 def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,12 @@ AFTER = "after"
 MODEL = "model"  # the only one, where nothing is compared
 
 
+def with_side(name: str, side: str) -> str:
+    """Return the name of a model with its side, "e5 (before)"; models of one name have it already."""
+    mark = f" ({side})"
+    return name if name.endswith(mark) else f"{name}{mark}"
+
+
 @dataclass(frozen=True)
 class Tower:
     """Facts about one tower: recipe, loading proof, layers, self-tests.

@@ -77,6 +77,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
         seconds=seconds,
         document={"views": views, "head": task.head},
         towers=() if others is None else tuple(context.tower_document(role, tower) for tower in context.towers(others)),
+        random_weights=("before",),
         work=BaselineWork(task, poolings, left_out, others),
     )
 

@@ -9,7 +9,7 @@ from retroscope.attribution.examples import collection_examples, with_shared_neg
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.published import published_encoder
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
@@ -30,7 +30,7 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 def attribute(
     retriever: Retriever,
     collection: Collection,
-    settings: NeuronSettings | None = None,
+    settings: AttributionSettings | None = None,
     *,
     state: str | Path | None = None,
     progress: Count | None = None,
@@ -42,7 +42,7 @@ def attribute(
         state: folder in which an interrupted run is kept, so that the same call goes on from there.
         progress: told (examples done, examples in all).
     """
-    settings = settings or NeuronSettings()
+    settings = settings or AttributionSettings()
     candidates = hard_negatives(collection, settings.negatives).candidates
     plan = plan_on_collection(retriever, collection, candidates, settings)
     return attribute_neurons(plan, Path(state) if state else None, progress)
@@ -52,7 +52,7 @@ def shared_negatives(
     pair: Sequence[Retriever],
     collection: Collection,
     candidates: Sequence[Candidates],
-    settings: NeuronSettings,
+    settings: AttributionSettings,
     protocol: str = "default",
 ) -> Sequence[Candidates]:
     """Return the candidates of a comparison: under `margin` with one negative a query, the same for both retrievers."""
@@ -65,7 +65,7 @@ def plan_on_collection(
     retriever: Retriever,
     collection: Collection,
     candidates: Sequence[Candidates],
-    settings: NeuronSettings,
+    settings: AttributionSettings,
     protocol: str = "default",
 ) -> AttributionPlan:
     """Plan the attribution over the judged queries of a collection, or over their texts."""

@@ -9,7 +9,7 @@ from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
-from retroscope.analyses.neurons.attribute import plan_on_collection, shared_negatives
+from retroscope.analyses.neurons.attribute import as_measured, plan_on_collection, shared_negatives
 from retroscope.analyses.neurons.one_model import caveats_of_one
 from retroscope.analyses.neurons.plan import plan_neurons, towers_of
 from retroscope.analyses.neurons.result import AttributedModel
@@ -125,4 +125,9 @@ def _left_out(context: Context, settings: NeuronsSettings) -> Iterator[str]:
         yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower))
 
 
-INSTRUMENT = Instrument(refusal, plan, measure)
+def _described(context: Context, retriever: Retriever) -> Retriever:
+    """Return a model under the recipe that the protocol attributes its neurons with."""
+    return as_measured(retriever, context.settings.protocol)
+
+
+INSTRUMENT = Instrument(refusal, plan, measure, _described)

@@ -16,7 +16,7 @@ from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.plan import AttributionPlan, facts
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import read_lines, retriever_of
@@ -106,7 +106,7 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
 
 
 def plan_on_texts(
-    retriever: Retriever, texts: Sequence[str], settings: NeuronSettings, protocol: str = "default"
+    retriever: Retriever, texts: Sequence[str], settings: AttributionSettings, protocol: str = "default"
 ) -> AttributionPlan:
     """Plan the attribution over texts, which have no query: target `norm` only.
 
@@ -120,7 +120,7 @@ def plan_on_texts(
     return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED)
 
 
-def _check_target(settings: NeuronSettings) -> None:
+def _check_target(settings: AttributionSettings) -> None:
     if settings.target != "norm":
         raise SettingsError(
             f"the target {settings.target!r} compares a query with passages, and a file of texts has neither",

@@ -8,7 +8,7 @@ from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.neurons.settings import TOWERS, AblationSettings, NeuronsSettings
 from retroscope.attribution.plan import AttributionPlan, facts
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.work import RELATIVE_RATE, attribution_size
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.work import measured_rate, operations
@@ -64,7 +64,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
     }
 
 
-def _compared_seconds(context: Context, retriever: Retriever, attribution: NeuronSettings) -> float:
+def _compared_seconds(context: Context, retriever: Retriever, attribution: AttributionSettings) -> float:
     """Estimate the seconds of encoding one query, its relevant passage and its negatives, to find the hardest.
 
     A pair ranks the negatives by both models first; then every model's vectors are made again.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from retroscope.attribution.selection import BY
-from retroscope.attribution.settings import NeuronSettings
+from retroscope.attribution.settings import AttributionSettings
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
@@ -96,5 +96,5 @@ class NeuronsSettings:
         ablation: which of them are ablated, and how; None leaves the ablation out.
     """
 
-    attribution: NeuronSettings = field(default_factory=NeuronSettings)
+    attribution: AttributionSettings = field(default_factory=AttributionSettings)
     ablation: AblationSettings | None = field(default_factory=AblationSettings)

@@ -24,7 +24,7 @@ from retroscope.typesetting.effects import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import MISSING, interval, p_value, score
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, with_side
 
 NOTHING = PaperTable(pd.DataFrame(), "")
 PRINTED = {
@@ -221,7 +221,7 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
 
 def _models(tower: TowerNeurons) -> str:
     if set(tower.sides) == {BEFORE, AFTER}:
-        return f"{tower.sides[BEFORE].name} (before) and {tower.sides[AFTER].name} (after)"
+        return " and ".join(with_side(tower.sides[side].name, side) for side in (BEFORE, AFTER))
     return ", ".join(side.name for side in tower.sides.values())
 
 

@@ -55,7 +55,8 @@ def plan(context: Context, settings: ProbeSettings) -> Planned:
     choices = choices_of(context.negatives(), settings, context.settings.protocol)
     check_splits(choices, context.collection.query_texts, settings)
     seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
-    return Planned(seconds=seconds, work=choices)
+    random = tuple(context.models) if RANDOM_WEIGHTS in settings.chosen_controls else ()
+    return Planned(seconds=seconds, random_weights=random, work=choices)
 
 
 def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, choices: int) -> float:

@@ -43,7 +43,7 @@ def plan(context: Context, settings: DriftSettings) -> Planned:
         seconds *= 2 if passage.anatomy.post_norm else 1  # once more without the final norm
         whitening = whitening_seconds(counts[1], passage.width, rate)
         seconds += sum(whitening + context.search_seconds(one) for one in context.models.values())
-    return Planned(seconds=seconds)
+    return Planned(seconds=seconds, random_weights=("before",) if context.first else ())
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:

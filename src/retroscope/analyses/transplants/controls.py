@@ -1,15 +1,17 @@
 """Transplants against random changes of equal size: does a part matter because of what was learned in it?
 
 Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
-claimed must do more than that, by queries and by draws.
+claimed must do more than that, by queries and by draws. Half of the draws are made first; the rest only of places whose
+answer is open then (`statistics.testing.sequential`). Draws that were not made are NaN.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from retroscope.analyses.transplants.result import CONTROL_COLUMNS
 from retroscope.scores import Scores
@@ -19,6 +21,7 @@ from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.testing.prediction import prediction_p
+from retroscope.statistics.testing.sequential import looks, sequential_p
 from retroscope.surgery.transplant import PARTS
 from retroscope.typesetting.frames import alpha, rows
 
@@ -44,41 +47,89 @@ def control_table(
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
     `p_draws` is that of the place being one more draw (Student's prediction). A claim needs both tests, so its p is the
-    larger of theirs, 1 where the place does less in the direction of its own effect; `p_corrected` is that after Holm
-    over the places of a direction and measure, and `beats` that it is below alpha.
+    larger of theirs, 1 where the place does less in the direction of its own effect, and that of all looks at the
+    draws; `p_corrected` is that after Holm over the places of a direction and measure, and `beats` that it is below
+    alpha.
     """
     records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))
 
 
+def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
+    """Return the places that more draws may still decide, by the first measure.
+
+    Decided are those that beat their draws, and those of which a draw does as much (Besag and Clifford 1991 stop there,
+    too): its rank alone is no evidence any more.
+    """
+    rows_of = pd.DataFrame(_rows(difference, scores, statistics))
+    first = rows_of[rows_of["measure"] == str(scores.values["measure"].values[0])]
+    sign = np.sign(first["effect"])
+    largest = np.where(sign > 0, first["random_highest"], -first["random_lowest"])
+    return [str(name) for name in first.loc[~first["beats"] & (largest < first["effect"].abs()), "transplant"]]
+
+
 def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[dict[str, Any]]:
-    values = scores.values
-    places = [str(name) for name in values["transplant"].values]
-    hybrids = difference.after.values.sel(transplant=places)
-    intact = difference.before.values.sel(transplant=places)
-    chosen = replace(statistics, family_per=(), correction="none", margin=None)
-    beyond = compare_scores(
-        replace(scores, values=values.mean("draw")), replace(difference.after, values=hybrids), chosen
-    )
-    means = (values - intact).mean("query")
-    records = []
-    for row in rows(beyond).to_dict(orient="records"):
-        at = {"transplant": row["transplant"], "measure": row["measure"]}
-        effect = float((hybrids - intact).sel(at).mean())
-        draws = means.sel(at).values
-        sign = float(np.sign(effect))
-        p_draws = prediction_p(-sign * effect, -sign * draws)
-        p = max(row["p"], p_draws) if sign * row["effect"] > 0 else 1.0
-        records.append(
-            {"direction": scores.recipe["direction"], **at, "effect": effect, "random": float(draws.mean()),
-             "random_lowest": float(draws.min()), "random_highest": float(draws.max()), "draws": len(draws),
-             "extra": row["effect"], "extra_low": row["ci_low"], "extra_high": row["ci_high"],
-             "p_queries": row["p"], "p_draws": p_draws, "p_corrected": p}
-        )  # fmt: skip
-    frame = pd.DataFrame(records)
+    tested = _Tested(difference, scores, statistics)
+    planned = looks(scores.values.sizes["draw"])
+    by_look = [(look, tested.first_draws(look.draws)) for look in planned]
+    frame = by_look[-1][1]
+    looked = zip(*(list(at["p"]) for _, at in by_look), strict=True)
+    frame["p_corrected"] = [sequential_p(list(zip(planned, values, strict=True))) for values in looked]
     frame["p_corrected"] = frame.groupby("measure", sort=False)["p_corrected"].transform(_holm)
-    claimed: list[dict[str, Any]] = frame.assign(beats=frame["p_corrected"] < alpha(beyond)).to_dict(orient="records")
-    return claimed
+    beats = frame["p_corrected"] < alpha(difference)
+    records: list[dict[str, Any]] = frame.drop(columns="p").assign(beats=beats).to_dict(orient="records")
+    return records
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """Places against their first random changes."""
+
+    difference: Difference
+    scores: Scores
+    statistics: ComparisonSettings
+
+    def first_draws(self, n: int) -> pd.DataFrame:
+        """Return a row a place and measure against its first `n` draws, or as many as were made."""
+        values = self.scores.values.isel(draw=slice(n))
+        places = [str(name) for name in values["transplant"].values]
+        hybrids = self.difference.after.values.sel(transplant=places)
+        intact = self.difference.before.values.sel(transplant=places)
+        chosen = replace(self.statistics, family_per=(), correction="none", margin=None)
+        beyond = compare_scores(
+            replace(self.scores, values=values.mean("draw")), replace(self.difference.after, values=hybrids), chosen
+        )
+        effects, means = (hybrids - intact).mean("query"), (values - intact).mean("query")
+        records = []
+        for row in rows(beyond).to_dict(orient="records"):
+            at = {"transplant": row["transplant"], "measure": row["measure"]}
+            draws = means.sel(at).values
+            records.append(
+                {"direction": self.scores.recipe["direction"], **at}
+                | _against_draws(row, float(effects.sel(at)), draws[np.isfinite(draws)], n)
+            )
+        return pd.DataFrame(records)
+
+
+def _against_draws(
+    beyond: Mapping[str, Any], effect: float, draws: Float[np.ndarray, "draw"], planned: int
+) -> dict[str, float]:
+    """Return a place's effect beside those of its draws, with both tests.
+
+    Args:
+        beyond: the comparison of the place with the mean of its draws, by query.
+        planned: draws of the look; with fewer it was not made, and p is 1.
+    """
+    sign = float(np.sign(effect))
+    does_more = sign * beyond["effect"] > 0 and len(draws) == planned
+    p_draws = prediction_p(-sign * effect, -sign * draws)
+    return {
+        "effect": effect, "random": float(draws.mean()), "random_lowest": float(draws.min()),
+        "random_highest": float(draws.max()), "draws": len(draws),
+        "extra": beyond["effect"], "extra_low": beyond["ci_low"], "extra_high": beyond["ci_high"],
+        "p_queries": beyond["p"], "p_draws": p_draws,
+        "p": max(beyond["p"], p_draws) if does_more else 1.0,
+    }  # fmt: skip
 
 
 def _holm(p: "pd.Series[float]") -> "pd.Series[float]":

@@ -16,7 +16,7 @@ from retroscope.progress import Progress
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
-from retroscope.surgery.hybrids import Wanted
+from retroscope.surgery.ownership import Wanted
 from retroscope.surgery.transplant import DIRECTIONS
 
 TOWERS = ("query", "passage")

@@ -76,10 +76,11 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed, rankings)
     refuse_large(searched, held_together(work, settings), pair[1])
     stages.ended("sample")
-    sweep = tokenised(Sweep(pair, searched, work.names, measures, settings, context.cache, context.progress))
+    sweep = tokenised(Sweep(pair, searched, work.names, measures, settings, context.cache, context.named_progress))
     hybrids = hybrid_scores(sweep)
     stages.ended("hybrids")
-    random = random_scores(sweep, differences(hybrids, context.settings.statistics.paired))
+    statistics = context.settings.statistics.paired
+    random = random_scores(sweep, differences(hybrids, statistics), statistics)
     stages.ended("random changes")
     subsets = _subsets(sweep, work)
     stages.ended("subsets")

@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
 from retroscope.retrieval.work import search_seconds
-from retroscope.surgery.hybrids import Wanted, encodings
+from retroscope.surgery.ownership import Wanted, encodings
 from retroscope.surgery.transplant import RANDOM, named, sweep
 from retroscope.typesetting.numbers import estimate
 from retroscope.typesetting.subject import AFTER, BEFORE

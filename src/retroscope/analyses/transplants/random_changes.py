@@ -6,25 +6,60 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from retroscope.analyses.transplants.controls import claimed_places
+from retroscope.analyses.transplants.controls import claimed_places, open_places
 from retroscope.analyses.transplants.hybrid_scores import Sweep, hybrid_scores
 from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import RANDOM
 
+ORDER = ("query", "transplant", "draw", "measure")
 
-def random_scores(sweep: Sweep, differences: Mapping[str, Difference]) -> dict[str, Scores]:
-    """Return, for each direction, the claimed places changed at random, by (query, transplant, draw, measure)."""
+
+def random_scores(
+    sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
+) -> dict[str, Scores]:
+    """Return, for each direction, the claimed places changed at random, by (query, transplant, draw, measure).
+
+    Half of the draws are made of all of them, the rest of those that are open then; what was not drawn is NaN.
+    """
     scores = {}
     for direction, difference in differences.items():
         places = claimed_places(difference)
         if places and sweep.settings.draws:
-            scores[direction] = _drawn(sweep, direction, places)
+            scores[direction] = _sequential(sweep, difference, direction, places, statistics)
     return scores
 
 
-def _drawn(sweep: Sweep, direction: str, places: Sequence[str]) -> Scores:
+def _sequential(
+    sweep: Sweep, difference: Difference, direction: str, places: Sequence[str], statistics: ComparisonSettings
+) -> Scores:
+    """Return the draws of some places, look by look, each of the places that are open at it."""
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
+    first, *later = looks(len(numbers))
+    made = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
+    done = first.draws
+    for look in later:
+        still_open = open_places(difference, made, statistics)
+        if not still_open:
+            break
+        more = _among(places, numbers, _drawn(sweep, direction, still_open, numbers[done : look.draws]))
+        done = look.draws
+        made = replace(made, values=made.values.fillna(more.values))
+    return made
+
+
+def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scores:
+    """Return some draws of some places among all of all places; the others are NaN."""
+    values = drawn.values.reindex(transplant=list(places), draw=list(numbers))
+    ordered = values.transpose(*ORDER)
+    kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
+    return replace(drawn, values=kept)
+
+
+def _drawn(sweep: Sweep, direction: str, places: Sequence[str], numbers: Sequence[int]) -> Scores:
+    """Return these draws of these places."""
     settings = replace(sweep.settings, directions=(direction,))
     draws = []
     for number in numbers:
@@ -32,7 +67,5 @@ def _drawn(sweep: Sweep, direction: str, places: Sequence[str]) -> Scores:
         stage = f"random change {number} ({direction})"
         _, scores = hybrid_scores(replace(sweep, names=("none", *names), settings=settings, stage=stage))[direction]
         draws.append(scores.values.assign_coords(transplant=list(places)))
-    values = xr.concat(draws, dim=xr.Variable("draw", numbers))
-    ordered = values.transpose("query", "transplant", "draw", "measure")
-    kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
-    return replace(scores, name="random changes", values=kept, recipe={"direction": direction})
+    values = xr.concat(draws, dim=xr.Variable("draw", list(numbers))).transpose(*ORDER)
+    return replace(scores, name="random changes", values=values, recipe={"direction": direction})

@@ -34,7 +34,7 @@ class SweepSettings:
     groups: int = 12
     shares: tuple[float, ...] = (0.25, 0.5, 0.75)
     measures: tuple[str, ...] | None = None
-    passages: int = 1000
+    passages: int = 750
     draws: int = 8
     interactions: int = 0
     seed: int = 0

@@ -13,7 +13,8 @@ from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.files import write_whole
 from retroscope.inputs.texts import TowerTexts
-from retroscope.surgery.hybrids import Wanted, hybrids
+from retroscope.surgery.hybrids import hybrids
+from retroscope.surgery.ownership import Wanted
 from retroscope.surgery.random_changes import RandomChanges
 
 WINDOW = 64  # texts between two writes

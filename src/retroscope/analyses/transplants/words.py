@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
+from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
@@ -115,7 +116,8 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     if found.empty:
         return
     beats = found[found["beats"]]
-    draws = int(found["draws"].iloc[0])
+    fewest, most = int(found["draws"].min()), int(found["draws"].max())
+    draws = str(most) if fewest == most else f"{fewest} to {most}"
     text = (
         f"{len(beats)} of {count(len(found), 'place')} with a significant effect do more "
         f"than {draws} random changes of equal size in {WEIGHTS[direction][1]} (tensor by tensor): "
@@ -127,8 +129,9 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 def _without_spread(found: pd.DataFrame, level: float) -> str:
     """Name the places whose random changes are too few for a test, and state how many draws a test needs."""
-    draws = int(found["draws"].iloc[0])
-    least = math.floor(round(len(found) / level, 9))  # Holm: places / (draws + 1) < level
+    draws = int(found["draws"].max())
+    last = looks(draws)[-1].weight
+    least = math.floor(round(len(found) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
     equal = found[found["random_lowest"] == found["random_highest"]]
     if equal.empty or draws >= least:
         return ""

@@ -20,6 +20,7 @@ from retroscope.progress import Count
 from retroscope.typesetting import console
 from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.page import SectionPage, fill
+from retroscope.typesetting.subject import AFTER, BEFORE, with_side
 from retroscope.typesetting.tables import write_frames
 
 
@@ -50,7 +51,7 @@ def diff(
     )
     names = [Path(str(source)).name or str(source) for source in (before, after)]
     if names[0] == names[1]:
-        names = [f"{names[0]} (before)", f"{names[1]} (after)"]
+        names = [with_side(names[0], BEFORE), with_side(names[1], AFTER)]
     return replace(drift, before=names[0], after=names[1])
 
 

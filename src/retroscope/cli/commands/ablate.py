@@ -132,7 +132,7 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     from retroscope.display import progress_bars
     from retroscope.documents import as_json as in_json
     from retroscope.documents import write_text
-    from retroscope.files import refuse_foreign
+    from retroscope.files import refuse_foreign, refuse_other_report
     from retroscope.study.folder import GRID as SUMMARY
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
     from retroscope.study.training.grid_report import write_grid_report
@@ -143,6 +143,7 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
         say(describe_grid(grid, out))
         return
     note(describe_grid(grid, out))
+    refuse_other_report(out, SUMMARY)
     with claimed(out), progress_bars() as progress:
         for name in ("tables", "figures"):
             refuse_foreign(out / name)

@@ -7,7 +7,7 @@ from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
-from retroscope.cli.switches import SwitchedOff, refuse_options_of, switches
+from retroscope.cli.switches import SwitchedOff, switches
 from retroscope.cli.values import given, measures, model_values
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
@@ -72,7 +72,12 @@ class StudyOptions:
         }
 
 
-@flat(left_out=switches())
+GROUPS = (
+    o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, o.RunOptions, o.ReportOptions
+)  # fmt: skip
+
+
+@flat(left_out=switches(*GROUPS))
 def run(
     pair: o.Pair,
     data: o.DataOptions,
@@ -89,5 +94,4 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     values = study.values(pair, models) | data.values() | probes.values()
-    refuse_options_of(left_out, values)
-    carry_out_study(values, left_out.names, options, output, size=size)
+    carry_out_study(values, left_out.options, options, output, size=size)

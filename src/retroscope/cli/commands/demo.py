@@ -11,7 +11,7 @@ from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope demo"
-OUT = Path("runs/demo")
+OUT, EXPOSURES = Path("runs/demo"), "exposures.json"
 
 
 @flat()
@@ -31,11 +31,15 @@ def run(
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.collection.world.files import NEGATIVES_RUN
     from retroscope.display import progress_bars
+    from retroscope.files import refuse_other_report
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
     from retroscope.study.console import console_text
+    from retroscope.study.replacing import refuse_foreign_files
     from retroscope.study.run import compare
 
+    refuse_other_report(out, EXPOSURES)
+    refuse_foreign_files(out)
     with claimed(out), progress_bars() as progress:
         world, cache = demo.write_demo_world(out / "world"), out / "vectors"
         models = demo.retrain(out / "models", progress) if retrain else demo.shipped()
@@ -57,7 +61,7 @@ def run(
     facts = {**study.facts, "title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
     study = replace(study, facts=facts)
     note("statistics, tables and figures ...")
-    page = study.report(out)
-    documents.write_text(out / "exposures.json", documents.as_json(rows))
+    page = study.report(out, overwrite=True)
+    documents.write_text(out / EXPOSURES, documents.as_json(rows))
     emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")

@@ -9,7 +9,7 @@ from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import carry_out_study
-from retroscope.cli.switches import all_but
+from retroscope.cli.switches import all_but, refuse_without_effect
 from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares
 from retroscope.errors import SettingsError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from retroscope.progress import Progress
 
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
-ATTRIBUTION = "attribution.settings:NeuronSettings"
+ATTRIBUTION = "attribution.settings:AttributionSettings"
 OF_TEXTS = {"neurons.attribution.limit": 0, "neurons.attribution.target": "norm"}  # a file of texts has no queries
 ABLATION = "analyses.neurons.settings:AblationSettings"
 
@@ -141,13 +141,7 @@ class AblationOptions:
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the settings of the ablation.
-
-        Raises:
-            SettingsError: for shares of what is left out.
-        """
-        if self.no_ablation and self.fractions:
-            raise SettingsError("--fractions has no effect with --no-ablation", fix="drop one of them")
+        """Return the settings of the ablation."""
         return {"neurons.ablation.fractions": shares(self.fractions, "--fractions")}
 
 
@@ -175,7 +169,7 @@ def run(
         **attribution.values(),
         **ablation.values(),
     }
-    left_out = (*all_but("neurons"), *(("neurons.ablation",) if ablation.no_ablation else ()))
+    left_out = all_but("neurons") | ({"neurons.ablation": "--no-ablation"} if ablation.no_ablation else {})
     if source.texts is None:
         carry_out_study(values, left_out, options, output, asked=("neurons",))
         return
@@ -185,10 +179,10 @@ def run(
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
 
+    left_out = {"neurons.ablation": "--texts", **left_out}
+    refuse_without_effect(values, options.assignments, left_out)
     texts, cache = source.texts, options.cache or default_cache()
-    settings = resolve(
-        values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=(*left_out, "neurons.ablation")
-    )
+    settings = resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=tuple(left_out))
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans_of_texts import plan_neurons_of_texts

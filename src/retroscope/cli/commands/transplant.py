@@ -45,7 +45,7 @@ class TransplantOptions:
             "--passages",
             help="Size of the sample of passages to search; 0: all passages",
             metavar="N",
-            default=written(f"{SWEEP}.passages", "1000"),
+            default=written(f"{SWEEP}.passages", "750"),
         ),
     ] = None
     interactions: o.InteractionsOption = None

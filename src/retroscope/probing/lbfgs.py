@@ -1,0 +1,169 @@
+"""Limited-memory BFGS (Nocedal 1980) for many logits over the same features at once.
+
+It is preconditioned by the Hessian at w = 0, which all columns share up to their ridge: one Cholesky factor
+serves all columns of a ridge. Scores move along a step without a new product, so the line search costs none.
+Near the optimum the loss is flat below float32 rounding; the search therefore looks at derivatives only (the
+approximate Wolfe conditions of Hager & Zhang 2005).
+
+Here the column comes first and the choices last: products with the few columns that are left near the end
+are 3 to 5 times as fast, and a softmax over candidates is vectorised.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+MEMORY = 8  # pairs of steps and gradient changes kept
+SLOPE_LEFT = 0.8  # the line search ends once the slope has fallen to this share (or its negative)
+SEARCHES = 12
+LEAST_SHIFT = 10  # rounding errors of the Hessian's trace: added at least, so that the Cholesky factor exists
+PerColumn = Float[Tensor, "column"]
+CandidateRows = Float[Tensor, "row feature"]  # a row for every candidate of every choice, candidate by candidate
+ColumnWeights = Float[Tensor, "column feature"]
+ScoreTable = Float[Tensor, "column candidate choice"]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The state of the optimiser; finished columns leave it.
+
+    `scores` are -inf beyond a column's size; `pull` is the mean feature of
+    the right candidates, the linear part of the loss; `newton` is the preconditioned gradient.
+    """
+
+    column: Int[Tensor, "column"]
+    ridge: PerColumn
+    pull: ColumnWeights
+    weights: ColumnWeights
+    scores: ScoreTable
+    gradient: ColumnWeights
+    newton: ColumnWeights
+
+    def keep(self, which: Bool[Tensor, "column"]) -> "State":
+        """Return some of the columns."""
+        return replace(self, **{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class RememberedStep:
+    """One remembered step: the change of weights, gradient and `newton`, and 1 / (step . change) (0 where useless)."""
+
+    step: ColumnWeights
+    change: ColumnWeights
+    newton: ColumnWeights
+    inverse: Float[Tensor, "column 1"]
+
+    def keep(self, which: Bool[Tensor, "column"]) -> "RememberedStep":
+        """Return some of the columns."""
+        return RememberedStep(self.step[which], self.change[which], self.newton[which], self.inverse[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioner:
+    """(H + ridge)^-1 for every distinct ridge, with H the Hessian at w = 0 where all candidates take part."""
+
+    factors: dict[float, Float[Tensor, "feature feature"]]
+
+    def apply(self, vectors: ColumnWeights, ridge: PerColumn) -> ColumnWeights:
+        """Return every column's vector times the inverse of its ridge."""
+        result = torch.empty_like(vectors)
+        for value in set(ridge.tolist()):
+            which = ridge == value
+            result[which] = torch.cholesky_solve(vectors[which].T, self.factors[value]).T
+        return result
+
+
+def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
+    """Return the preconditioner of these features: one Cholesky factor for each distinct ridge."""
+    hessian = rows.T @ rows / len(rows)
+    least = LEAST_SHIFT * torch.finfo(rows.dtype).eps * float(hessian.trace())
+    unit = torch.eye(len(hessian), dtype=rows.dtype)
+    return Preconditioner({r: torch.linalg.cholesky(hessian + max(r, least) * unit) for r in set(ridge.tolist())})
+
+
+def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
+    """Return the mean feature of the candidates that are chosen with these chances."""
+    mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
+    return mean
+
+
+def _length(vectors: ColumnWeights) -> PerColumn:
+    lengths: PerColumn = torch.linalg.vector_norm(vectors, dim=1)
+    return lengths
+
+
+def _dots(one: ColumnWeights, other: ColumnWeights) -> Float[Tensor, "column 1"]:
+    return (one * other).sum(dim=1, keepdim=True)
+
+
+def lbfgs_step(
+    rows: CandidateRows, state: State, memory: list[RememberedStep], metric: Preconditioner
+) -> tuple[State, RememberedStep]:
+    """Take one L-BFGS step of every column: two products with the features."""
+    direction = -_inverse_hessian(state, memory)
+    along = (direction @ rows.T).reshape(state.scores.shape)
+    length, scores, chances = _search(state, direction, along)
+    weights = state.weights + length[:, None] * direction
+    gradient = expected_features(chances, rows) - state.pull + state.ridge[:, None] * weights
+    newton = metric.apply(gradient, state.ridge)
+    moved = replace(state, weights=weights, scores=scores, gradient=gradient, newton=newton)
+    return moved, _pair(state, moved)
+
+
+def _pair(before: State, after: State) -> RememberedStep:
+    step, change = after.weights - before.weights, after.gradient - before.gradient
+    product = _dots(step, change)
+    rounding = torch.finfo(step.dtype).eps * (_length(step) * _length(change))[:, None]
+    return RememberedStep(step, change, after.newton - before.newton, torch.where(product > rounding, 1 / product, 0.0))
+
+
+def _inverse_hessian(state: State, memory: list[RememberedStep]) -> ColumnWeights:
+    """Return the L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4).
+
+    The preconditioner is linear. So it is applied to each new gradient once, and the results are combined here.
+    """
+    vector, newton, shares = state.gradient, state.newton, []
+    for pair in reversed(memory):
+        share = pair.inverse * _dots(pair.step, vector)
+        vector, newton = vector - share * pair.change, newton - share * pair.newton
+        shares.append(share)
+    if memory:
+        newton = newton * _scale(memory[-1])
+    for pair, share in zip(memory, reversed(shares), strict=True):
+        newton = newton + (share - pair.inverse * _dots(pair.change, newton)) * pair.step
+    return newton
+
+
+def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
+    """Return how much flatter the loss is now than at w = 0, along the last step."""
+    expected = pair.inverse * _dots(pair.change, pair.newton)
+    return torch.where(expected > 0, 1 / expected, 1.0)
+
+
+def _search(state: State, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
+    """Return step lengths where the slope has fallen enough, and the scores and chances there.
+
+    Newton on the slope, kept inside its bracket.
+    """
+    linear = (direction * (state.ridge[:, None] * state.weights - state.pull)).sum(dim=1)
+    square = state.ridge * direction.square().sum(dim=1)
+    target = SLOPE_LEFT * (direction * state.gradient).sum(dim=1).abs()
+    low, high = torch.zeros_like(linear), torch.full_like(linear, torch.inf)
+    length = torch.ones_like(linear)
+    for left in reversed(range(SEARCHES + 1)):
+        scores = state.scores + length[:, None, None] * along
+        chances = scores.softmax(dim=1)
+        mean = (chances * along).sum(dim=1)
+        slope = mean.mean(dim=1) + linear + length * square
+        open_ = slope.abs() > target
+        if not left or not bool(open_.any()):
+            break
+        bend = ((chances * along.square()).sum(dim=1) - mean.square()).mean(dim=1) + square
+        low, high = torch.where(slope < 0, length, low), torch.where(slope < 0, high, length)
+        newton = length - slope / bend
+        fallback = torch.where(high.isinf(), 4 * length, (low + high) / 2)
+        inside = (newton > low) & (newton < torch.minimum(high, 10 * length))
+        length = torch.where(open_, torch.where(inside, newton, fallback), length)
+    return length, scores, chances

@@ -1,0 +1,43 @@
+"""Tests that look more than once, so that draws can stop where the answer is clear.
+
+A test of level alpha at every look has a larger level in all. Each look k therefore has a weight w_k, and the p of all
+looks is the least p_k / w_k (weighted Bonferroni; the weights sum to 1). By the union bound it is a valid p-value
+wherever the draws were stopped, for whatever reason, and whatever depends on what: stopping early leaves out looks, so
+that p is larger at most.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+EARLY = 0.25  # weight of the early look; the last one has the rest
+FEWEST = 3  # draws of an early look: fewer have too wide a prediction interval to show anything
+
+
+@dataclass(frozen=True)
+class Look:
+    """A test of the first draws.
+
+    Attributes:
+        draws: number of draws that it tests.
+        weight: its part of alpha.
+    """
+
+    draws: int
+    weight: float
+
+
+def looks(draws: int) -> tuple[Look, ...]:
+    """Return the looks at up to `draws` draws: at half of them, and at all; at all alone where half are too few."""
+    half = draws // 2
+    if half < FEWEST:
+        return (Look(draws, 1.0),)
+    return Look(half, EARLY), Look(draws, 1 - EARLY)
+
+
+def sequential_p(looked: Sequence[tuple[Look, float]]) -> float:
+    """Return the p of all looks that were made: the least p over its weight, at most 1.
+
+    Args:
+        looked: each look with the p of its draws.
+    """
+    return min([1.0, *(p / look.weight for look, p in looked)])

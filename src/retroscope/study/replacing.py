@@ -1,0 +1,63 @@
+"""What a study never replaces: files that no study wrote, and another study. No torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retroscope.documents import read_document
+from retroscope.errors import SettingsError
+from retroscope.files import refuse_foreign, refuse_other_report
+from retroscope.inputs.settings_files import from_yaml
+from retroscope.study.folder import FACTS, SETTINGS, WRITTEN
+
+
+def refuse_foreign_files(folder: Path) -> None:
+    """Refuse to replace files of a study's names that no study wrote.
+
+    Raises:
+        SettingsError: that names the file or folder.
+    """
+    refuse_other_report(folder, SETTINGS)
+    for name in WRITTEN:
+        refuse_foreign(folder / name)
+
+
+def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Refuse to replace a study of other models, collections or settings.
+
+    Args:
+        folder: that a study is to be written to.
+        settings, facts: of that study, JSON-like.
+
+    Raises:
+        SettingsError: if `folder` holds one.
+        AnalysisError: if it holds one of another schema.
+    """
+    if not (folder / FACTS).exists():
+        return
+    there = read_document(folder / FACTS)
+    for kind in ("models", "collections"):
+        if _made_of(there, kind) != _made_of(facts, kind):
+            raise replaced(folder, f"other {kind}")
+    if from_yaml(folder / SETTINGS) != settings:
+        raise replaced(folder, "other settings")
+
+
+def _made_of(facts: Mapping[str, Any], kind: str) -> object:
+    """Return names and fingerprints of the models or collections of a study."""
+    if kind == "collections":
+        return [(one["name"], one.get("fingerprint", "")) for one in facts[kind]]
+    return {
+        side: (one["name"], one["similarity"], [tower["fingerprint"] for tower in one["towers"]])
+        for side, one in facts[kind].items()
+    }
+
+
+def replaced(folder: Path, what: str) -> SettingsError:
+    """Return the error for a folder whose study would be replaced; `what` tells that study from the new one."""
+    title = read_document(folder / FACTS)["title"]
+    return SettingsError(
+        f"this folder holds a study with {what} ({title})",
+        where=str(folder),
+        fix="name another folder, or overwrite it (--overwrite, overwrite=True)",
+    )

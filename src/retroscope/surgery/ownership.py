@@ -1,0 +1,110 @@
+"""Owners of a hybrid's weights, layer by layer, and what hybrids share: layers that begin alike are run once. No torch.
+
+A hybrid's path lists its owners from the embeddings up. Two hybrids whose paths begin alike have the same states there;
+as long as a path is one model's alone, that model's own forward pass has them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retroscope.encoders.anatomy import Anatomy
+from retroscope.surgery.transplant import Transplant, named
+
+# Families whose blocks hand one another more than hidden states, made from weights: they are run whole.
+ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
+ABOVE = ("final_norm", "other")  # parts that follow the blocks; their layer is the last
+
+CHANGED = 2  # the owner of what is changed at random
+Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transplant's name
+Path = tuple[tuple[int, ...], ...]  # owners of the embeddings, and of every part of each block
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """The owner of each weight of a hybrid.
+
+    Attributes:
+        owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
+        share: of the second model in an interpolation; else None.
+        draw: of a random change; else None.
+        base: whose weights are changed at random.
+    """
+
+    owner: Callable[[int, str], int]
+    share: float | None
+    draw: int | None = None
+    base: int = 0
+
+    def signature(self, anatomy: Anatomy) -> object:
+        """Return a value that is equal for two names of one model."""
+        if self.share is not None:
+            return self.share
+        above = [part for part in ABOVE if part != "final_norm" or anatomy.layout.final_norm]
+        return self.path(anatomy), tuple(self._label(anatomy.n_blocks, part) for part in above)
+
+    def path(self, anatomy: Anatomy) -> Path:
+        """Return the owners of the embeddings and of each block's parts, from below; two draws are two owners."""
+        blocks = range(1, anatomy.n_blocks + 1)
+        return (self._label(0, "embedding"),), *(
+            tuple(self._label(layer, part) for part in parts_of(anatomy)) for layer in blocks
+        )
+
+    def owners(self, layer: int, anatomy: Anatomy) -> set[int]:
+        """Return all owners of a block's parts."""
+        return {self.owner(layer, part) for part in parts_of(anatomy)}
+
+    def is_whole(self, anatomy: Anatomy) -> bool:
+        """Return whether it must be run from its embeddings."""
+        above = [self.owner(anatomy.n_blocks, part) for part in ABOVE]
+        outside_changed = CHANGED in (self.owner(0, "embedding"), *above)
+        return self.share is not None or anatomy.family in ENTANGLED or outside_changed
+
+    def _label(self, layer: int, part: str) -> int:
+        owner = self.owner(layer, part)
+        return owner if owner != CHANGED else CHANGED + 2 * (self.draw or 0) + self.base
+
+
+def hybrid_of(receiver: int, transplant: Transplant) -> Hybrid:
+    """Return the owners under a transplant into one of two models (0 or 1)."""
+    share, draw = transplant.share, transplant.draw
+    if draw is not None:
+        return Hybrid(
+            lambda layer, part: CHANGED if transplant.donates(layer, part) else receiver, None, draw, receiver
+        )
+    if share is not None and receiver == 1:
+        share = 1 - share
+    return Hybrid(lambda layer, part: receiver ^ int(transplant.donates(layer, part)), share)
+
+
+def parts_of(anatomy: Anatomy) -> list[str]:
+    """Return the parts that a block has."""
+    return sorted({name.partition(".")[0] for name in anatomy.layout.in_block()})
+
+
+def own_layers(path: Path) -> int:
+    """Return how many layers of a path, the embeddings among them, are one model's alone."""
+    side = path[0][0]
+    return next((k for k, owners in enumerate(path) if {*owners} != {side}), len(path))
+
+
+def grouped(wanted: Sequence[Wanted], anatomy: Anatomy) -> list[tuple[Hybrid, list[Wanted]]]:
+    """Return each distinct hybrid with all its names: those that are run whole first, then the others in the order of
+    their paths, so that those that begin alike are neighbours.
+    """
+    names: dict[object, tuple[Hybrid, list[Wanted]]] = {}
+    for receiver, name in wanted:
+        hybrid = hybrid_of(receiver, named(name, anatomy.n_blocks))
+        names.setdefault(hybrid.signature(anatomy), (hybrid, []))[1].append((receiver, name))
+    return sorted(names.values(), key=lambda one: () if one[0].is_whole(anatomy) else one[0].path(anatomy))
+
+
+def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
+    """Return how many whole encodings of a text all hybrids cost, both models' own among them, counted in blocks."""
+    whole, run = 0, set[Path]()
+    for hybrid, _ in grouped(wanted, anatomy):
+        if hybrid.is_whole(anatomy):
+            whole += 1
+        else:
+            path = hybrid.path(anatomy)
+            run |= {path[: k + 1] for k in range(max(1, own_layers(path)), len(path))}
+    return 2 + whole + len(run) / anatomy.n_blocks

@@ -1,0 +1,71 @@
+"""Nothing is replaced that is not ours: files that no study wrote, and another finished study."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError
+from retroscope.inputs.settings import StudySettings
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.run import compare
+from retroscope.study.study import Study, load_study
+
+OFF = ("layers", "probes", "weights", "representations", "neurons", "transplants", "baselines")
+SEARCH = StudySettings(
+    measures=("RR@10",),
+    random_weights=False,
+    statistics=ComparisonSettings(resamples=200, permutations=200),
+    analyses=dict.fromkeys(OFF),
+)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def searched(backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path) -> Study:
+    return compare(backbone, retriever, collection, SEARCH, cache=cache)
+
+
+@pytest.mark.parametrize("write", [Study.report, Study.save], ids=["report", "save"])
+@pytest.mark.parametrize("other", ["models", "collections", "settings"])
+def test_another_finished_study_is_not_replaced(
+    backbone: Retriever, retriever: Retriever, collection: Collection, searched: Study, cache: Path, tmp_path: Path,
+    other: str, write: Callable[..., object],
+) -> None:  # fmt: skip
+    changed = {
+        "models": lambda: compare(backbone, backbone, collection, SEARCH, cache=cache),
+        "collections": lambda: compare(backbone, retriever, replace(collection, name="x"), SEARCH, cache=cache),
+        "settings": lambda: compare(backbone, retriever, collection, replace(SEARCH, measures=("R@10",)), cache=cache),
+    }[other]()
+    searched.report(tmp_path)
+    before = contents(tmp_path)
+    message = rf"a finished study with other {other} \(.*\)\n  fix: name another folder, or overwrite it"
+    with pytest.raises(SettingsError, match=message):
+        write(changed, tmp_path)
+    assert contents(tmp_path) == before
+    write(changed, tmp_path, overwrite=True)
+    assert load_study(tmp_path).facts["models"] == changed.facts["models"]
+
+
+def test_the_same_study_is_written_again(searched: Study, tmp_path: Path) -> None:
+    searched.report(tmp_path)
+    searched.report(tmp_path)
+    load_study(tmp_path).report(tmp_path)
+    assert load_study(tmp_path).summary() == searched.summary()
+
+
+@pytest.mark.parametrize("file", ["tables/mine.csv", "figures/mine.pdf", "measured/mine", "report.html"])
+def test_files_of_others_are_not_replaced(searched: Study, tmp_path: Path, file: str) -> None:
+    mine = tmp_path / file
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(SettingsError, match=r"would (be )?replace") as refusal:
+        searched.report(tmp_path, overwrite=True)
+    assert contents(tmp_path) == {file: b"mine"}
+    assert refusal.value.fix == "name another folder", "no advice to remove what is not ours"
