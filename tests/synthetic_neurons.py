@@ -128,7 +128,8 @@ def ablation_table(values: np.ndarray, intact: np.ndarray) -> pd.DataFrame:
              "p_largest": stats.ttest_rel(largest, top).pvalue}  # fmt: skip
         over = max(p["p_queries"], p["p_draws"]) if below and random.mean() > top.mean() else 1.0
         row = {"fraction": fraction, "measure": "RR@10", "neurons": max(1, round(420 * fraction)), "layers": 1,
-               "n": len(top), "intact": intact.mean(), "top": top.mean(), "signed": signed.mean(),
+               "n": len(top), "draws": random.shape[1], "intact": intact.mean(), "top": top.mean(),
+               "signed": signed.mean(),
                "largest": largest.mean(), "bottom": bottom.mean(), "random": random.mean(),
                "below_every_draw": below, "shared_by_chance": 0.05, "shared_with_largest": 0.25, **p,
                "p_over_random": over,

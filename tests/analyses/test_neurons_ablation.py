@@ -473,3 +473,54 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
 def test_wrong_settings_say_what_to_do(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         AblationSettings(**changes)
+
+
+@pytest.fixture
+def grouped(monkeypatch: pytest.MonkeyPatch) -> AblationSettings:
+    """Settings under which the 14 queries make two groups: a sample of 13 of the passages, groups of two at least."""
+    monkeypatch.setattr("retroscope.analyses.neurons.ablation.pools.ENOUGH", 2)
+    return replace(QUICK, groups=2, passages=13, held_out=False, fixed_at="zero")
+
+
+def test_groups_of_queries_are_searched_in_pools_of_their_own(
+    retriever: Retriever, collection: Collection, grouped: AblationSettings
+) -> None:
+    """Every query has the scores that its pool alone gives it; the neurons of all are fixed alike."""
+    found = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), grouped)
+    values = found.scores.values
+    assert sum(found.recipe["groups"]) == len(values["query"]) <= N
+    assert found.recipe["of_passages"] == N
+    assert set(values["group"].values.tolist()) == {0, 1}
+    assert (found.intact.values == 1).all()
+    rows = found.table.set_index("fraction")
+    assert rows.loc[0.02, "n"] == len(values["query"])  # nearest to 1 %: it is reported where nothing is confirmed
+    assert any("groups of queries, each searched in passages of its own" in warning for warning in found.warnings)
+    again = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), grouped)
+    xr.testing.assert_identical(values, again.scores.values)
+
+
+def test_a_lower_precision_is_measured_before_it_is_used(retriever: Retriever, collection: Collection) -> None:
+    chosen = naming(*((2, i) for i in PLANTED))
+    exact = ablation_curves(retriever, collection, chosen, QUICK)
+    assert exact.recipe["precision_effect"] is None
+    settings = replace(QUICK, precision="bfloat16", fixed_at="zero")
+    found = ablation_curves(retriever, collection, chosen, settings)
+    effect = found.recipe["precision_effect"]
+    assert effect["precision"] == "bfloat16"
+    assert effect["queries"] == N
+    assert abs(effect["difference"]) <= 0.01
+    assert any("in bfloat16, the harm of the top 2 % over a random draw (RR@10)" in text for text in found.warnings)
+
+
+def test_a_precision_that_moves_the_harm_is_refused(
+    retriever: Retriever, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed at their mean, all vectors are equal but for rounding: the ranking is that of the precision."""
+    settings = replace(QUICK, fractions=(ALL_PLANTED,), precision="bfloat16")
+    with pytest.raises(SettingsError, match=r"planted: in bfloat16, the harm(.|\n)*0\.01 is allowed(.|\n)*float32"):
+        ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), settings)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(SettingsError, match="unknown precision 'half'"):
+        AblationSettings(precision="half")

@@ -79,11 +79,10 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".lock", ".npz"]
     resumed: list[int] = []
     again = attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done))
-    assert resumed == [4, 5, 6, 7, 8]
+    assert resumed == [3, 4, 5, 6, 7, 8]
     assert_same_bits(whole, again)
     assert_same_bits(whole, attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done)))
-    assert resumed[-1] == 8  # the finished state was taken, and nothing ran
-    assert len(resumed) == 5
+    assert resumed[6:] == [8]  # the finished state was taken, and nothing ran
 
 
 def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +97,7 @@ def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, m
     attribute_neurons(
         planned(bert, batch_size=1, quadrature="gauss:5"), tmp_path, lambda done, total: resumed.append(done)
     )
-    assert resumed[0] == 1
+    assert resumed[:2] == [0, 1]
 
 
 def test_a_damaged_state_is_an_error(bert: Encoder, tmp_path: Path) -> None:

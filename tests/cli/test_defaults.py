@@ -50,7 +50,7 @@ TABLES = {
     "TARGETS": "attribution.settings:TARGETS",
     "METHODS": "attribution.settings:METHOD_NAMES",
     "PARTS": "attribution.settings:PARTS",
-    "ATTRIBUTION_PRECISIONS": "attribution.settings:PRECISION_NAMES",
+    "ATTRIBUTION_PRECISIONS": "encoders.precision:PRECISION_NAMES",
     "PROBES": "probing.settings:KNOWN_PROBES",
     "CONTROLS": "probing.controls:CONTROLS",
 }

@@ -3,7 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from retroscope.files import whole_file
 BINS = 128
 SMALLEST = 1e-4
 
+PER_EXAMPLE = ("stats", "value", "noise", "lost")  # arrays with a row for every example
 Arrays = dict[str, np.ndarray]
 
 
@@ -51,8 +52,16 @@ class Aggregates:
         return self.settings.parts
 
 
-def begin(settings: AttributionSettings, widths: dict[str, int], layers: int, examples: int) -> Aggregates:
-    """Make empty aggregates; `widths` has the number of neurons of each part."""
+def begin(
+    settings: AttributionSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
+) -> Aggregates:
+    """Make empty aggregates.
+
+    Args:
+        widths: the number of neurons of each part.
+        half: which random half every example belongs to.
+    """
+    examples = len(half)
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
     arrays: Arrays = {
         "stats": np.full((examples, len(statistics), len(settings.parts), layers), np.nan),
@@ -60,15 +69,22 @@ def begin(settings: AttributionSettings, widths: dict[str, int], layers: int, ex
         "noise": np.zeros(examples, dtype=bool),
         "lost": np.zeros(examples, dtype=bool),
     }
-    for part in settings.parts:
-        shape = (layers, widths[part])
+    for part, width in widths.items():
+        shape = (layers, width)
         arrays |= {f"{part}/{name}": np.zeros(shape) for name in ("mean", "signed", "share")}
         arrays |= {f"{part}/{name}": np.zeros((2, *shape)) for name in ("half", "half_share")}
         arrays[f"{part}/count"] = np.zeros((len(settings.thresholds), *shape), dtype=np.int64)
         if settings.quantiles:
             arrays[f"{part}/bins"] = np.zeros((*shape, BINS + 1), dtype=np.int32)
-    half = np.random.default_rng(settings.seed).permutation(examples) % 2
     return Aggregates(settings, statistics, half, arrays)
+
+
+def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
+    """Return the aggregates with room for more examples, the first of which are those that were added."""
+    more = begin(sums.settings, {}, sums.arrays["stats"].shape[-1], half).arrays
+    for name in PER_EXAMPLE:
+        more[name][: len(sums.half)] = sums.arrays[name]
+    return replace(sums, half=half, arrays={**sums.arrays, **{name: more[name] for name in PER_EXAMPLE}})
 
 
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:

@@ -1,8 +1,9 @@
 """Attribution of every neuron over many examples: planned, streamed, resumable."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -10,21 +11,25 @@ from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.aggregate import Aggregates, add, begin, load_state, save_state
+from retroscope.attribution.aggregate import Aggregates, add, begin, grown, load_state, save_state
 from retroscope.attribution.examples import Example
 from retroscope.attribution.finish import finished
 from retroscope.attribution.integrals.methods import METHODS
-from retroscope.attribution.integrals.paths import PRECISIONS, TF32_EPS, Values, Work, joined
+from retroscope.attribution.integrals.paths import Values, Work, joined
 from retroscope.attribution.integrals.quadrature import gauss
 from retroscope.attribution.integrals.trace import recorded_tensors, trace
 from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
 from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.selection import ranked_part
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
+from retroscope.attribution.stability import agreement, in_stages, stage_ends
+from retroscope.encoders.autocast import TF32_EPS, autocast_type
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.precision import EXACT, TF32
 from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError
 from retroscope.progress import Count
@@ -53,56 +58,104 @@ def plan_attribution(
         raise AnalysisError("there is nothing to attribute", where=encoder.name, fix="give at least one text or query")
     flat = iter(tokenise(encoder, [text for example in examples for text in example.texts]))
     tokens = tuple(tuple(next(flat) for _ in example.texts) for example in examples)
-    batches = tuple(map(tuple, make_batches(encoder, tokens, settings)))
-    sites = find_sites(encoder, settings.parts)
+    stages = tuple(stage_ends(len(examples)) if in_stages(len(examples), settings) else [len(examples)])
+    batches = [make_batches(encoder, tokens[start:end], settings, start) for start, end in pairwise((0, *stages))]
     plan = AttributionPlan(
-        encoder, examples, settings, sites, batches, tokens, padding_pooled=padding_pooled, cosine=cosine
+        encoder,
+        examples,
+        settings,
+        find_sites(encoder, settings.parts),
+        tuple(batch for stage in batches for batch in stage),
+        tokens,
+        padding_pooled=padding_pooled,
+        cosine=cosine,
+        stages=stages,
     )
     return _measured(plan)
 
 
 def attribute_neurons(
-    plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None
+    plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None, *, stop_at: int = 0
 ) -> NeuronAttribution:
-    """Attribute every neuron of a plan.
+    """Attribute every neuron of a plan, stage by stage until halves of the examples agree as far as was asked for.
 
     Args:
-        folder: where the state is kept, made if it is not there; after an interruption the same plan goes on from
-            its last batch and ends with the same numbers, to the last bit.
-        progress: told (examples done, examples in all).
+        folder: where the state of every stage is kept, made if it is not there; after an interruption the same plan
+            goes on from its last batch and ends with the same numbers, to the last bit. Plans of more examples, or of
+            a higher agreement, go on from there, too.
+        progress: told (examples done, examples at most).
+        stop_at: the end of a stage at which to stop whatever the agreement: that of a model that this one is compared
+            with, which must have the same examples.
 
     Raises:
         AnalysisError: if the memory does not suffice for a single example, or a state is damaged.
     """
+    stage = plan.until(plan.stages[0])
+    effect = _precision_effect(stage) if plan.settings.precision != EXACT else None
+    sums, done, row_tokens, agreed = _begin(stage), 0, plan.row_tokens, None
+    for end in plan.stages:
+        stage = plan.until(end)
+        sums = grown(sums, stage.half)
+        row_tokens = _add_stage(stage, folder, sums, (done, row_tokens), _of(progress, len(plan.examples)))
+        done = len(stage.batches)
+        if len(plan.stages) > 1:
+            agreed = agreement(sums.arrays[f"{ranked_part(plan.settings.parts)}/half_share"])
+            if end == stop_at or (not stop_at and agreed >= (plan.settings.agreement or 0.0)):
+                break
+    return finished(stage, sums, row_tokens, {"precision_effect": effect, "agreement_reached": agreed})
+
+
+def _of(progress: Count | None, examples: int) -> Callable[[int], None]:
+    return lambda done: progress(done, examples) if progress else None
+
+
+def _add_stage(
+    plan: AttributionPlan,
+    folder: Path | None,
+    sums: Aggregates,
+    start: tuple[int, int],
+    report: Callable[[int], None],
+) -> int:
+    """Add the batches of a stage that its state does not hold; return how many tokens are run at once.
+
+    Args:
+        folder: the finished state stays there, so that the same stage is only read.
+        start: batches that are in the sums, and tokens that are run at once.
+    """
     if folder is None:
-        return _run(plan, None, progress)
+        return _add_batches(plan, sums, start, report, lambda done, row_tokens: None)
     folder.mkdir(parents=True, exist_ok=True)
-    state = folder / f"neurons-{plan.key[:32]}.npz"
+    state, saved = folder / f"neurons-{plan.key[:32]}.npz", [time.monotonic()]
+
+    def save(done: int, row_tokens: int) -> None:
+        if done == len(plan.batches) or time.monotonic() - saved[0] > SAVE_EVERY:
+            save_state(state, sums, done=done, row_tokens=row_tokens)
+            saved[0] = time.monotonic()
+
     with FileLock(state.with_suffix(".lock")):  # two runs of one plan: the second takes what the first made
-        return _run(plan, state, progress)
+        return _add_batches(plan, sums, load_state(state, sums) if state.exists() else start, report, save)
 
 
-def _run(plan: AttributionPlan, state: Path | None, progress: Count | None) -> NeuronAttribution:
-    """Continue from the saved state to the end; the finished state stays, so that the same plan is only read."""
-    sums = _begin(plan)
-    done, row_tokens = load_state(state, sums) if state and state.exists() else (0, plan.row_tokens)
-    saved, effect = time.monotonic(), _precision_effect(plan) if plan.settings.precision != "float32" else None
-    report = progress or (lambda done, total: None)
-    report(0, len(plan.examples))
-    report(sum(map(len, plan.batches[:done])), len(plan.examples))
-    for number, batch in enumerate(plan.batches[done:], start=done + 1):
+def _add_batches(
+    plan: AttributionPlan,
+    sums: Aggregates,
+    start: tuple[int, int],
+    report: Callable[[int], None],
+    save: Callable[[int, int], None],
+) -> int:
+    first, row_tokens = start
+    report(sum(map(len, plan.batches[:first])))
+    for done, batch in enumerate(plan.batches[first:], start=first + 1):
         values, level, row_tokens = _fitting(plan, batch, row_tokens)
         add(sums, batch, values, level)
-        if state and (number == len(plan.batches) or time.monotonic() - saved > SAVE_EVERY):
-            save_state(state, sums, done=number, row_tokens=row_tokens)
-            saved = time.monotonic()
-        report(sum(map(len, plan.batches[:number])), len(plan.examples))
-    return finished(plan, sums, row_tokens, effect)
+        save(done, row_tokens)
+        report(sum(map(len, plan.batches[:done])))
+    return row_tokens
 
 
 def _begin(plan: AttributionPlan) -> Aggregates:
     widths = {site.part: site.weight(plan.encoder).shape[0] for site in plan.sites}
-    return begin(plan.settings, widths, plan.encoder.anatomy.n_blocks, len(plan.examples))
+    return begin(plan.settings, widths, plan.encoder.anatomy.n_blocks, plan.half)
 
 
 def _fitting(
@@ -138,7 +191,8 @@ def _fitting(
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
     """Measure the memory of the plan: one node of the longest batch's first example."""
-    work = replace(work_of(plan, plan.batches[0][:1], 1), sites=_largest_sites(plan))
+    longest = max(plan.batches, key=lambda batch: max(len(row) for row in plan.tokens[batch[0]]))
+    work = replace(work_of(plan, longest[:1], 1), sites=_largest_sites(plan))
     with graph_memory(plan.encoder.backbone) as tally:
         METHODS[plan.settings.method](replace(work, quadrature=replace(work.quadrature, rules=(gauss(1),))))
     width = work.batch.ids.shape[1]
@@ -173,8 +227,8 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
 
 def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
     """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
-    dtype = PRECISIONS[settings.precision]
-    eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == "tf32" else 0.0
+    dtype = autocast_type(settings.precision)
+    eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == TF32 else 0.0
     cast = 4 * eps * (encoder.anatomy.n_blocks + 1) ** 0.5
     return float(tolerance(encoder) + cast)
 
@@ -183,6 +237,6 @@ def _precision_effect(plan: AttributionPlan) -> float:
     """Return the mean relative difference of the magnitudes to float32, on the typical batch."""
     batch = plan.batches[len(plan.batches) // 2]
     fast, *_ = _fitting(plan, batch, plan.row_tokens)
-    exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision="float32")), batch, plan.row_tokens)
+    exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision=EXACT)), batch, plan.row_tokens)
     errors = [(fast[s].magnitude - exact[s].magnitude).abs().sum(1) / exact[s].magnitude.sum(1) for s in plan.sites]
     return float(torch.stack(errors).nan_to_num(0.0).mean())

@@ -1,6 +1,6 @@
 """Examples: the text or query of one row of an attribution, with the texts and vectors that define its F."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from retroscope.attribution.objective import Objective
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.attribution.stability import in_stages, random_order
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encode import final_vectors, tokenise
@@ -57,13 +58,15 @@ def collection_examples(
     """Return the examples of a collection: its judged queries, or their texts if the target is `norm`.
 
     A query with several relevant passages is attributed for the first. On the passage tower, `norm` takes the
-    distinct relevant passages. `settings.limit` draws examples without replacement, the same whatever the model.
+    distinct relevant passages. `settings.limit` draws examples without replacement, the same whatever the model. Where
+    the attribution may stop before all are attributed, they come in random order.
 
     Raises:
         AnalysisError: if no example is left, e.g. because no query has a hard negative.
     """
     if settings.target == "norm":
-        return _drawn(_texts(collection, candidates, settings.scaled), settings)
+        texts = {example.id: example for example in _texts(collection, candidates, settings.scaled)}
+        return _drawn(texts, list(texts), settings)
     chosen = _attributed(collection, candidates, settings)
     if not chosen:
         raise AnalysisError(
@@ -100,7 +103,8 @@ def _attributed(
 ) -> list[Candidates]:
     """Return the first candidates of every judged query that can be attributed, up to the limit."""
     first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
-    return _drawn([first[query] for query in collection.judged_queries if query in first], settings)
+    able = {query: first[query] for query in collection.judged_queries if query in first}
+    return _drawn(able, collection.judged_queries, settings)
 
 
 def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Example]:
@@ -112,12 +116,20 @@ def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str)
     return text_examples(ids, [collection.passage_text(i) for i in ids])
 
 
-def _drawn(items: list[Item], settings: AttributionSettings) -> list[Item]:
-    if not settings.limit or settings.limit >= len(items):
-        return items
+def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionSettings) -> list[Item]:
+    """Draw items up to the limit: in random order where the attribution may stop before, else in their own.
+
+    Args:
+        ids: all that there might be, so that the order of those that are does not depend on which those are.
+    """
+    n = min(settings.limit or len(items), len(items))
+    if in_stages(n, settings):
+        return [items[i] for i in random_order(ids, settings.seed) if i in items][:n]
+    if n == len(items):
+        return list(items.values())
     generator = torch.Generator().manual_seed(settings.seed)
-    kept = torch.randperm(len(items), generator=generator)[: settings.limit].sort().values
-    return [items[i] for i in kept.tolist()]
+    kept = torch.randperm(len(items), generator=generator)[:n].sort().values
+    return [list(items.values())[i] for i in kept.tolist()]
 
 
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings) -> list[str]:

@@ -1,6 +1,6 @@
 """Results of an attribution from sums over examples, with the reasons to doubt them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,15 @@ CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all 
 
 
 def finished(
-    plan: AttributionPlan, sums: Aggregates, row_tokens: int, precision_effect: float | None
+    plan: AttributionPlan, sums: Aggregates, row_tokens: int, reached: Mapping[str, float | None]
 ) -> r.NeuronAttribution:
-    """Compute means, quantiles and scores from the complete sums."""
+    """Compute means, quantiles and scores from the complete sums.
+
+    Args:
+        reached: `precision_effect` and `agreement_reached`, for the recipe.
+    """
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
-    told = {"row_tokens": row_tokens, "precision_effect": precision_effect, "lost": lost}
+    told = {"row_tokens": row_tokens, **reached, "lost": lost}
     facts = _facts(sums)
     recipe = {**_recipe(plan), **facts, **told}
     warnings = tuple(_warnings(plan, sums, facts))
@@ -110,6 +114,7 @@ def _recipe(plan: AttributionPlan) -> dict[str, Any]:
         "padding_pooled": plan.padding_pooled,
         "precision": settings.precision,
         "seed": settings.seed,
+        "agreement": settings.agreement,
         "examples": len(plan.examples),
         "device": str(plan.encoder.device),
     }

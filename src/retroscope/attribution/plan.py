@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from retroscope.attribution.examples import Example, objective
 from retroscope.attribution.integrals.paths import Work
 from retroscope.attribution.integrals.quadrature import quadrature
@@ -17,7 +20,7 @@ from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import ATTRIBUTION
 
-FORMAT = 2  # of states; raised when the same plan would give other numbers or other arrays
+FORMAT = 3  # of states; raised when the same plan would give other numbers or other arrays
 PADDING = 0.1  # share of a batch that may be padding
 
 
@@ -26,12 +29,13 @@ class AttributionPlan:
     """The plan of an attribution, with its size.
 
     Attributes:
-        batches: the examples of each batch.
+        batches: the examples of each batch; none reaches over the end of a stage.
         tokens: the token ids of each example's texts.
         row_tokens: padded tokens of the scaled network that run at once.
         bytes_per_token: that they take, measured on the longest text.
         record_bytes: that the recorded pass of the largest batch takes, measured likewise.
         padding_pooled: mean pooling reads padding, as published.
+        stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.
     """
 
     encoder: Encoder
@@ -45,6 +49,19 @@ class AttributionPlan:
     record_bytes: int = 0
     padding_pooled: bool = False
     cosine: bool = False
+    stages: tuple[int, ...] = ()
+
+    @property
+    def half(self) -> Int[np.ndarray, "example"]:
+        """Return the random half of every example: in stages every other one, since their order is random."""
+        if len(self.stages) > 1:
+            return np.arange(len(self.examples)) % 2
+        return np.random.default_rng(self.settings.seed).permutation(len(self.examples)) % 2
+
+    def until(self, examples: int) -> "AttributionPlan":
+        """Return the plan of the first stages only, which end with so many examples."""
+        batches = tuple(batch for batch in self.batches if max(batch) < examples)
+        return replace(self, examples=self.examples[:examples], tokens=self.tokens[:examples], batches=batches)
 
     @property
     def bytes(self) -> int:
@@ -53,13 +70,19 @@ class AttributionPlan:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of all that determines the result: encoder, examples, settings, batches."""
+        """Return the SHA-256 of all that determines the sums: encoder, examples, settings, batches.
+
+        Not of how many examples there might be, so that plans of more examples share the states of their first stages.
+        """
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
-        told = {**asdict(replace(self.settings, memory=None)), "padding_pooled": self.padding_pooled}
+        told = {
+            **asdict(replace(self.settings, memory=None, limit=0, agreement=None)),
+            "padding_pooled": self.padding_pooled,
+        }
         told["format"] = FORMAT
         told["versions"] = {name: version(name) for name in ("retroscope", "torch", "transformers")}
         batches = [list(batch) for batch in self.batches]
-        digest.update(json.dumps([told, batches, self.cosine, str(self.encoder.device)]).encode())
+        digest.update(json.dumps([told, batches, self.half.tolist(), self.cosine, str(self.encoder.device)]).encode())
         for example in self.examples:
             digest.update(json.dumps([example.id, example.texts, example.signs]).encode())
             for other in example.others:
@@ -88,20 +111,22 @@ def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
 
 
 def make_batches(
-    encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: AttributionSettings
-) -> list[list[int]]:
+    encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: AttributionSettings, first: int = 0
+) -> list[tuple[int, ...]]:
     """Divide the examples into batches: in their order if a size is set, else by length, longest first.
 
     They do not depend on the memory at hand, so that an interrupted run goes on with the same ones.
+
+    Args:
+        first: number of the first of these examples.
     """
+    numbers = range(first, first + len(tokens))
     if settings.batch_size:
-        return [
-            list(range(len(tokens)))[i : i + settings.batch_size] for i in range(0, len(tokens), settings.batch_size)
-        ]
+        return [tuple(numbers[i : i + settings.batch_size]) for i in range(0, len(tokens), settings.batch_size)]
     limit = ATTRIBUTION[encoder.device.type]
-    lengths = [[len(row) for row in rows] for rows in tokens]
+    lengths = {i: [len(row) for row in rows] for i, rows in zip(numbers, tokens, strict=True)}
     batches: list[list[int]] = []
-    for i in sorted(range(len(tokens)), key=lambda i: (-max(lengths[i]), i)):
+    for i in sorted(numbers, key=lambda i: (-max(lengths[i]), i)):
         together = [*batches[-1], i] if batches else [i]
         texts = [length for j in together for length in lengths[j]]
         padded = max(texts) * len(texts)
@@ -109,7 +134,7 @@ def make_batches(
             batches[-1].append(i)
         else:
             batches.append([i])
-    return batches
+    return [tuple(batch) for batch in batches]
 
 
 def facts(plan: AttributionPlan) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
-    chosen = tuple(parts) if parts is not None else _default_parts(attribution)
+    chosen = tuple(parts) if parts is not None else (ranked_part(attribution.parts),)
     for part in chosen:
         if part not in attribution.neurons:
             raise unknown_name("attributed part", part, attribution.parts)
@@ -93,8 +93,9 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
     return Ranking(by, tuple(sites), tuple(values))
 
 
-def _default_parts(attribution: NeuronAttribution) -> tuple[str, ...]:
-    return next((part,) for part in PARTS if part in attribution.parts)
+def ranked_part(parts: Sequence[str]) -> str:
+    """Return the part whose neurons are ranked where none is named: the hidden units, where they were attributed."""
+    return next(part for part in PARTS if part in parts)
 
 
 def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> None:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from retroscope.attribution.integrals.quadrature import quadrature
+from retroscope.encoders.precision import EXACT, PRECISION_NAMES
 from retroscope.errors import SettingsError, unknown_name
 
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
-PRECISION_NAMES = ("float32", "tf32", "bfloat16", "float16")
 METHOD_NAMES = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
 TOWERS = ("query", "passage", "both")
+STABLE = 0.5  # two in three of the top neurons of one half are among those of the other
 # Method -> its quadrature, unless another is asked for. The tolerance was chosen after looking at 16 and 12 queries of
 # nq-open-gold, with stories260K's retriever and all-MiniLM-L6-v2: the largest that keeps both top 1 % (docs).
 RULES = {
@@ -35,11 +36,13 @@ class AttributionSettings:
         quantiles: of the neurons' shares, over examples.
         negatives: hard negatives among which `margin` finds the hardest.
         limit: at most so many examples, drawn with `seed`; 0 takes all.
+        agreement: of the top neurons of two halves of the examples (mean Jaccard index, see `attribution.stability`)
+            at which no more are attributed; None attributes up to the limit, whatever it is.
         seed: of that draw and of the halves that overlap is measured against.
         batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
         memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
-        precision: of those passes, a name in `PRECISION_NAMES`.
+        precision: of those passes, a name in `encoders.precision.PRECISION_NAMES`.
     """
 
     method: str = "weight_path"
@@ -51,10 +54,11 @@ class AttributionSettings:
     quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
     negatives: int = 4
     limit: int = 64
+    agreement: float | None = STABLE
     seed: int = 0
     batch_size: int | None = None
     memory: int | None = None
-    precision: str = "float32"
+    precision: str = EXACT
 
     def __post_init__(self) -> None:
         known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
@@ -65,6 +69,8 @@ class AttributionSettings:
                 raise unknown_name(field, value, names)
         quadrature(self.rule)
         self._check_lists()
+        if self.agreement is not None and not 0 < self.agreement < 1:
+            raise SettingsError(f"agreement is {self.agreement}", fix="give a Jaccard index between 0 and 1, e.g. 0.5")
         least = {"limit": 0, "negatives": 1, "batch_size": 1, "memory": 1}
         for field, smallest in least.items():
             value = getattr(self, field)

@@ -47,7 +47,7 @@ def no_hits(queries: int) -> Keys:
 def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
     """Return the key of each hit from its float32 score and the place of its id; -0.0 counts as 0.0.
 
-    The bits of a float32, read as an integer, sort as the float does, once the magnitude of negative ones is flipped.
+    The bits of a float32, read as an integer, sort as the float does; of a negative one, the magnitude is flipped.
     """
     bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
     return np.asarray((_flipped(bits) << HALF) | (LOW - places))

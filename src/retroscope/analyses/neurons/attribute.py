@@ -27,6 +27,11 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
     return replace(retriever, query=query, passage=passage)
 
 
+def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
+    """Return the settings under a protocol: the published one attributes all examples, in their order."""
+    return replace(settings, agreement=None) if protocol == PUBLISHED else settings
+
+
 def attribute(
     retriever: Retriever,
     collection: Collection,
@@ -58,6 +63,7 @@ def shared_negatives(
     """Return the candidates of a comparison: under `margin` with one negative a query, the same for both retrievers."""
     if settings.target != "margin":
         return candidates
+    settings = as_asked(settings, protocol)
     return with_shared_negatives([as_measured(r, protocol) for r in pair], collection, candidates, settings)
 
 
@@ -69,7 +75,7 @@ def plan_on_collection(
     protocol: str = "default",
 ) -> AttributionPlan:
     """Plan the attribution over the judged queries of a collection, or over their texts."""
-    measured = as_measured(retriever, protocol)
+    measured, settings = as_measured(retriever, protocol), as_asked(settings, protocol)
     return plan_attribution(
         measured.tower(settings.scaled),
         collection_examples(measured, collection, candidates, settings),

@@ -1,7 +1,7 @@
 """Attribute and ablate the neurons of one model, or of two in the same way."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -50,18 +50,20 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
     plans: list[AttributionPlan] = []
     seconds: dict[str, float] = {}
     for tower in towers_of(context, settings):
-        asked = replace(settings, attribution=replace(settings.attribution, tower=tower))
+        asked = replace(settings.attribution, tower=tower)
+        sides: dict[str, _Side] = {}
         for side, retriever in context.models.items():
             stages = context.stages(f"{retriever.name}, {tower} tower")
-            one_plan = plan_on_collection(
-                retriever, context.collection, candidates, asked.attribution, context.settings.protocol
-            )
+            one_plan = plan_on_collection(retriever, context.collection, candidates, asked, context.settings.protocol)
             plans.append(one_plan)
             stages.ended("neurons: plan")
-            towers.setdefault(tower, {})[side] = _measured(context, retriever, one_plan, asked.ablation, stages)
+            sides[side] = _Side(retriever, one_plan, stages)
+        attributions = _attributions(context, sides)
+        for side, one in sides.items():
+            towers.setdefault(tower, {})[side] = _measured(context, one, attributions[side], settings.ablation)
             of = f"{side}, {tower} tower: " if context.is_pair else ""
-            seconds |= {f"{of}{stage}": taken for stage, taken in stages.seconds.items()}
-    caveats = list(dict.fromkeys(_left_out(context, settings)))
+            seconds |= {f"{of}{stage}": taken for stage, taken in one.stages.seconds.items()}
+    caveats = list(dict.fromkeys(_left_out(context, settings, towers)))
     if not context.is_pair:
         caveats += caveats_of_one(context, settings, plans[0], towers)
     size = {} if context.is_pair else facts(plans[0])
@@ -77,14 +79,35 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
     return shared_negatives(pair, context.collection, mined, settings.attribution, context.settings.protocol)
 
 
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One model of a tower: what is attributed of it, and the times of that."""
+
+    retriever: Retriever
+    plan: AttributionPlan
+    stages: Stages
+
+
+def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
+    """Attribute every side; where one needs more examples than the other, both have as many."""
+
+    def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
+        made = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
+        side.stages.ended("neurons")
+        return made
+
+    made = {name: attributed(side) for name, side in sides.items()}
+    most = max(one.examples for one in made.values())
+    return {name: one if one.examples == most else attributed(sides[name], most) for name, one in made.items()}
+
+
 def _measured(
-    context: Context, retriever: Retriever, one_plan: AttributionPlan, ablation: AblationSettings | None, stages: Stages
+    context: Context, side: _Side, attribution: NeuronAttribution, ablation: AblationSettings | None
 ) -> AttributedModel:
-    """Attribute the neurons of one model and tower, and ablate them if the settings ask for it."""
-    attribution = attribute_neurons(one_plan, context.cache, stages.inside("neurons"))
+    """Ablate the attributed neurons of one model and tower if the settings ask for it."""
+    retriever, one_plan, stages = side.retriever, side.plan, side.stages
     if one_plan.settings.target != "norm":  # whose examples are distinct texts
         attribution = replace(attribution, scores=attribution.scores.with_texts(context.collection.query_texts))
-    stages.ended("neurons")
     curves, unranked = None, ""
     if ablation is not None:
         unranked = _unranked(attribution)
@@ -118,11 +141,19 @@ def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
             yield tower, overlap(*attributions).table
 
 
-def _left_out(context: Context, settings: NeuronsSettings) -> Iterator[str]:
-    """Describe what of the collection is not attributed."""
+def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTowers) -> Iterator[str]:
+    """Describe what of the collection is not attributed, and how stable that leaves the ranking."""
     mined = context.negatives().candidates
-    for tower in towers_of(context, settings):
-        yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower))
+    for tower, sides in towers.items():
+        used = max(one.attribution.examples for one in sides.values())
+        yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower, limit=used))
+        for one in sides.values():
+            agreement, target = (one.attribution.recipe[name] for name in ("agreement_reached", "agreement"))
+            if agreement is not None:
+                yield (
+                    f"neurons of {one.name}, {tower} tower: random halves of {used} examples agree on the top neurons "
+                    f"to a Jaccard index of {agreement:.2f} (asked for: {target:g})"
+                )
 
 
 def _described(context: Context, retriever: Retriever) -> Retriever:

@@ -1,7 +1,7 @@
 """Neurons of one model alone: their caveats, and attribution over a file of texts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,7 @@ def plan_on_texts(
     """
     _check_target(settings)
     kept = texts[: settings.limit] if settings.limit else texts
+    settings = replace(settings, agreement=None)  # a file of texts is read in its order, and to its end
     examples = text_examples([str(i) for i in range(len(kept))], kept)
     encoder = as_measured(retriever, protocol).tower(settings.scaled)
     return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED)

@@ -17,10 +17,12 @@ SHARE, COUNT, THRESHOLD = "share", "count", "threshold"  # of the data sets of n
 ABLATED = (QUERY, "how", "draw", "fraction", "measure")
 TOP, BOTTOM, RANDOM = "top", "bottom", "random"  # sets of neurons, by how they are chosen
 LARGEST = "largest"  # the control that knows neither gradient nor query
-TABLE_COLUMNS = ("fraction", "measure", "neurons", "layers", "n", "intact", "top", LARGEST, "bottom", "random", "harm",
-                 "harm_low", "harm_high", "harm_over_largest", "harm_over_largest_low", "harm_over_largest_high",
-                 "below_every_draw", "p", "p_queries", "p_draws", "p_largest", "p_over_random", "p_confirmed",
-                 "over_random", "confirmed", "shared_by_chance", "shared_with_largest")  # fmt: skip
+REFERENCE = 0.01  # where nothing is confirmed the report shows the ablated share nearest to this one
+TABLE_COLUMNS = ("fraction", "measure", "neurons", "layers", "n", "draws", "intact", "top", LARGEST, "bottom", "random",
+                 "harm", "harm_low", "harm_high", "harm_over_largest", "harm_over_largest_low",
+                 "harm_over_largest_high", "below_every_draw", "p", "p_queries", "p_draws", "p_largest",
+                 "p_over_random", "p_confirmed", "over_random", "confirmed", "shared_by_chance",
+                 "shared_with_largest")  # fmt: skip
 AREA_COLUMNS = ("how", "measure", "area", "area_low", "area_high")
 OVERLAP_COLUMNS = ("part", "layer", "measure", "neurons", "between", "before_halves", "after_halves", "whole", "chance")
 WITHIN = ("mean", "max")

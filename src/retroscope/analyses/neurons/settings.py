@@ -6,6 +6,7 @@ import numpy as np
 
 from retroscope.attribution.selection import BY
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
@@ -23,7 +24,7 @@ class AblationSettings:
 
     Attributes:
         fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
-            number of neurons, one at least. Six by default, each about three times the last: each costs
+            number of neurons, one at least. Six by default, each about three times the last: each costs up to
             `4 + draws` encodings of what is searched.
         by: what "top" is: "share" (the published quantity, every example counting alike), "magnitude" or "signed" (see
             `attribution.selection.ranked`).
@@ -31,12 +32,17 @@ class AblationSettings:
             parts are no one scale).
         fixed_at: value of an ablated neuron: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
-        draws: random sets of each size; those of one draw grow with the fraction.
+        draws: random sets of each size, at most; those of one draw grow with the fraction.
+        groups: of the queries, each with its own pool of passages, where the corpus is sampled and each has `ENOUGH`
+            queries; a fraction whose answer is clear after the first is measured no further (see `ablation.looks`).
+            1 measures everything at once.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
-        passages: size of the sample that is searched of a larger corpus (see `inputs.sampled`), for every set of
-            neurons costs an encoding of all of them; 0 searches the whole corpus.
+        passages: size of the sample that is searched of a larger corpus (see `ablation.pools`), at most, for every set
+            of neurons costs an encoding of all of them; 0 searches the whole corpus.
         seed: of the random sets, and of the sample.
+        precision: of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its effect on the
+            harm of the top is measured first, and the ablation is refused where it is too large.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
         intervals: over queries.
     """
@@ -47,10 +53,12 @@ class AblationSettings:
     fixed_at: str = "mean"
     tower: str | None = None
     draws: int = 5
+    groups: int = 3
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
     held_out: bool | None = None
     passages: int = 1000
     seed: int = 0
+    precision: str = EXACT
     batch_tokens: int | None = None
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
 
@@ -67,10 +75,13 @@ class AblationSettings:
         ):
             if word not in known:
                 raise unknown_name(kind, word, known)
+        check_precision(self.precision)
         if self.passages < 0 or self.passages == 1:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
         if self.draws < 1:
             raise SettingsError(f"draws is {self.draws}", fix="give at least 1; p cannot fall below 1 / (draws + 1)")
+        if self.groups < 1:
+            raise SettingsError(f"groups is {self.groups}", fix="give at least 1, which measures everything at once")
         if not self.measures or len({*self.measures}) < len(self.measures):
             raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
         for name in self.measures:
@@ -78,7 +89,7 @@ class AblationSettings:
 
     @property
     def ablations(self) -> int:
-        """Return how many sets of neurons are ablated one after the other: of each size four sets and the draws."""
+        """Return how many sets of neurons are ablated at most: of each size four sets and the draws."""
         return len(self.fractions) * (4 + self.draws)
 
     @property

@@ -1,7 +1,7 @@
 """Types and steps that all attribution methods share: their input (`Work`) and output (`SiteValues`)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,17 +11,10 @@ from torch import Tensor
 from retroscope.attribution.integrals.quadrature import Quadrature, Rule
 from retroscope.attribution.objective import Objective
 from retroscope.attribution.sites import Site
+from retroscope.encoders.autocast import autocast_type, in_precision
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
 
-# Name -> type of autocast. "tf32" keeps float32 numbers and multiplies them in tensor cores with 10 bits of mantissa.
-PRECISIONS: dict[str, torch.dtype | None] = {
-    "float32": None,
-    "tf32": None,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-TF32_EPS = 2.0**-10
 RESOLUTION = 8  # in rounding errors of one operation: two values of F that are nearer cannot be told apart
 
 
@@ -31,8 +24,8 @@ class Work:
 
     Attributes:
         rows: how many (text, node) pairs are run at a time; changes memory and speed, not the result.
-        precision: of the passes of the scaled network ("float32", or a name in `PRECISIONS` for autocast);
-            gradients are summed in float32 whatever it is.
+        precision: of the passes of the scaled network (see `encoders.precision`); gradients are summed in
+            float32 whatever it is.
     """
 
     encoder: Encoder
@@ -45,23 +38,7 @@ class Work:
 
     def cast(self) -> AbstractContextManager[object]:
         """Return the context in which the scaled network runs: its precision."""
-        dtype = PRECISIONS[self.precision]
-        if self.precision == "tf32":
-            return _tensor_cores()
-        if dtype is None:
-            return nullcontext()
-        return torch.autocast(self.encoder.device.type, dtype)
-
-
-@contextmanager
-def _tensor_cores() -> Iterator[None]:
-    """Compute float32 matrix products in TF32 while the context is open."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+        return in_precision(self.precision, self.encoder.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +106,7 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
 def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
     """Return the examples whose gap exceeds the tolerance and the precision of F."""
-    told = _told(values, PRECISIONS[work.precision] or torch.float32)
+    told = _told(values, autocast_type(work.precision) or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
 

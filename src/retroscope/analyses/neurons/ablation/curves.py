@@ -5,7 +5,7 @@ where that does more harm than pruning others: random ones, and the largest ones
 query. All sets have the layer histogram of the top.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,16 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.analyses.neurons.ablation.held_out import Evaluated, evaluated_queries
-from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
-from retroscope.analyses.neurons.ablation.trial import AblationTrial, check_towers, make_trial
+from retroscope.analyses.neurons.ablation.looks import Chosen, measure_in_looks
+from retroscope.analyses.neurons.ablation.pools import pools_of, relevant_in, searched
+from retroscope.analyses.neurons.ablation.table import (
+    GROUP,
+    area_table,
+    curve_table,
+    nearest_to_reference,
+    shared_by_chance,
+)
+from retroscope.analyses.neurons.ablation.trial import AblationTrial, Trials, check_towers
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves
 from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, AblationSettings
 from retroscope.attribution.result import NeuronAttribution
@@ -23,12 +31,11 @@ from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_man
 from retroscope.attribution.size import size_ranking
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
+from retroscope.inputs.sampled import is_sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search
 from retroscope.progress import Progress
 from retroscope.scores import QUERY, TEXT, Scores
-
-Chosen = tuple[str, int, float]  # how, draw, fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +58,9 @@ def ablation_curves(
 ) -> AblationCurves:
     """Retrieve with the top, the largest, the bottom and random neurons fixed, for each fraction, and with none.
 
-    The ablated tower's texts are encoded `settings.ablations` + 2 times (56 by default), the other's once; the rest
-    costs little. A corpus of more than `settings.passages` is sampled. Token ids and final vectors are held in memory.
+    The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), the other's once; the
+    rest costs little. A corpus of more than `settings.passages` is sampled, in groups of queries of which the first
+    decides what is measured of the others (see `looks`). Token ids and final vectors are held in memory.
 
     Args:
         progress: told (what, texts encoded, texts to encode).
@@ -70,23 +78,31 @@ def ablation_curves(
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
     if whole is None and is_sampled(collection, settings.passages):
         whole = whole_search(collection, {})
-    searched = sampled(collection, queries.ids, settings.passages, settings.seed, whole.rankings if whole else ())
-    trial = make_trial(retriever, searched, towers, settings, progress)
-    size = _size(trial, ranking, attribution.recipe["tower"])
+    pools = pools_of(collection, queries.ids, settings, whole.rankings if whole else ())
+    trials = Trials(retriever, pools, towers, settings, progress)
+    size = _size(trials.of(0), ranking, attribution.recipe["tower"])
     sets = dict(_sets(Rankings(ranking, beside, size), settings))
-    values = _values(trial, sets, settings)
+    relevant = relevant_in(pools)
+    effect = _precision_effect(trials.of(0), sets, settings)
+    values = _values(trials, sets, settings, relevant)
     recipe = {
         **_recipe(attribution, settings, ranking),
-        **_searched(searched, collection, queries),
+        **_searched(pools, collection, queries),
         "sample": whole.compared(retriever.name, values["intact"]) if whole else [],
         "towers": list(towers),
+        "precision_effect": None if effect is None else effect.document(),
     }
-    warnings = (*attribution.warnings, *_warnings(retriever, attribution, settings, ranking), *_left_out(recipe))
+    warnings = (
+        *attribution.warnings,
+        *_warnings(retriever, attribution, settings, ranking),
+        *_left_out(recipe),
+        *([f"ablation: {effect.words()}"] if effect else []),
+    )
     return AblationCurves(
-        Scores("ablation", values["ablated"], recipe, warnings, searched.relevant),
-        Scores("intact retrieval", values["intact"], recipe, warnings, searched.relevant),
-        _table(values, sets, ranking, settings, searched.relevant),
-        area_table(values["ablated"], settings.intervals, searched.relevant),
+        Scores("ablation", values["ablated"], recipe, warnings, relevant),
+        Scores("intact retrieval", values["intact"], recipe, warnings, relevant),
+        _table(values, sets, ranking, settings, relevant),
+        area_table(values["ablated"], settings.intervals, relevant),
         recipe,
         warnings,
     )
@@ -98,22 +114,28 @@ def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
     return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, at_mean=trial.at_mean)
 
 
-def _values(trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: AblationSettings) -> xr.Dataset:
+def _values(
+    trials: Trials,
+    sets: Mapping[Chosen, NeuronSet],
+    settings: AblationSettings,
+    relevant: Mapping[str, tuple[str, ...]],
+) -> xr.Dataset:
     """Return the scores `ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
+    groups = [list(pool.queries) for pool in trials.pools]
     labels: dict[str, list[Any]] = {
-        QUERY: list(trial.collection.queries),
+        QUERY: [query for group in groups for query in group],
         "how": list(dict.fromkeys(how for how, _, _ in sets)),
         "draw": list(range(settings.draws)),
         "fraction": list(settings.fractions),
         "measure": list(settings.measures),
     }
-    intact = trial.values(None)
-    ablated = np.full([len(names) for names in labels.values()], np.nan)
-    for (how, draw, fraction), neurons in sets.items():
-        ablated[:, labels["how"].index(how), draw, labels["fraction"].index(fraction)] = trial.values(neurons)
-    numbers = trial.collection.query_texts
-    coords = {**labels, TEXT: (QUERY, [numbers[query] for query in labels[QUERY]])}
-    return xr.Dataset({"ablated": (tuple(labels), ablated), "intact": ((QUERY, "measure"), intact)}, coords)
+    coords: dict[str, Any] = {**labels, TEXT: (QUERY, trials.query_texts)}
+    if len(groups) > 1:
+        coords[GROUP] = (QUERY, [number for number, group in enumerate(groups) for _ in group])
+    ablated = xr.DataArray(np.full([len(names) for names in labels.values()], np.nan), coords, tuple(labels))
+    measure_in_looks(ablated, lambda group, chosen: trials.of(group).values(sets[chosen]), settings, relevant)
+    intact = np.concatenate([trials.of(group).values(None) for group in range(len(groups))])
+    return xr.Dataset({"ablated": ablated, "intact": ((QUERY, "measure"), intact)})
 
 
 def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
@@ -126,6 +148,28 @@ def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chos
         yield (BOTTOM, 0, fraction), choose(rankings.chosen, fraction, BOTTOM)
         for draw in range(settings.draws):
             yield (RANDOM, draw, fraction), choose(rankings.chosen, fraction, RANDOM, settings.seed + draw)
+
+
+def _precision_effect(
+    trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: AblationSettings
+) -> PrecisionEffect | None:
+    """Measure the effect of the precision on the harm of the top at the reference fraction; None in float32.
+
+    On the first group of queries, over one random draw.
+
+    Raises:
+        SettingsError: if it is too large.
+    """
+    if settings.precision == EXACT:
+        return None
+    fraction = nearest_to_reference(settings.fractions)
+    exact, reduced = (
+        trial.values(sets[RANDOM, 0, fraction], precision) - trial.values(sets[TOP, 0, fraction], precision)
+        for precision in (EXACT, settings.precision)
+    )
+    quantity = f"harm of the top {100 * fraction:g} % over a random draw ({settings.measures[0]})"
+    where = trial.retriever.name
+    return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
 
 
 def _table(
@@ -156,28 +200,31 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
         "layers": len({layer for _, layer in ranking.sites}),
         "fractions": list(settings.fractions),
         "fixed_at": settings.fixed_at,
+        "precision": settings.precision,
         "draws": settings.draws,
         "seed": settings.seed,
         "level": settings.intervals.level,
     }
 
 
-def _searched(searched: Collection, whole: Collection, queries: Evaluated) -> dict[str, Any]:
+def _searched(pools: Sequence[Collection], whole: Collection, queries: Evaluated) -> dict[str, Any]:
+    measured = {query for pool in pools for query in pool.queries}
     return {
         "collection": whole.name,
-        "queries": len(searched.queries),
+        "queries": len(measured),
         "of_queries": len(queries.ids),
         "held_out": not queries.attributed,
-        "attributed_queries": len(queries.attributed & searched.queries.keys()),
-        "passages": len(searched.passages),
-        "of_passages": len(whole.passages),
+        "attributed_queries": len(queries.attributed & measured),
+        **searched(pools, whole),
     }
 
 
 def _left_out(recipe: Mapping[str, Any]) -> list[str]:
-    if recipe["passages"] == recipe["of_passages"]:
+    if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return []
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
+    if len(recipe["pools"]) > 1:
+        sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
     said = f"ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries, a sample"
     return [said, *(f"ablation: {text}" for text in [*sample_words(recipe["sample"]), *few_queries(recipe["queries"])])]
 

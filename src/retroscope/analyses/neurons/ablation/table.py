@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from retroscope.analyses.neurons.result import LARGEST, RANDOM, TOP
+from retroscope.analyses.neurons.result import LARGEST, RANDOM, REFERENCE, TOP
 from retroscope.attribution.selection import NeuronSet, Ranking
-from retroscope.scores import Scores
+from retroscope.scores import QUERY, Scores
 from retroscope.statistics.area import mean_area_between
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
@@ -21,6 +21,9 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.testing.prediction import prediction_p
 
+GROUP = "group"  # coordinate of queries where there are several: 0 for those of the first look
+SPENT = (0.1, 0.9)  # of alpha, by the first look and by the second
+
 
 def curve_table(
     values: xr.DataArray,
@@ -28,23 +31,56 @@ def curve_table(
     settings: IntervalSettings,
     passages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure, means over queries.
+    """Return a row for each fraction and measure, means over the queries that were measured there.
 
-    Columns: `fraction`, `measure`, `n` queries, `intact`, one for each label of `how` (`random`: mean of the draws),
-    `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with `_low`
-    and `_high`, paired by query, the draws taken as they are; `below_every_draw`: top is lower than each draw;
+    Columns: `fraction`, `measure`, `n` queries, `draws`, `intact`, one for each label of `how` (`random`: mean of the
+    draws), `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with
+    `_low` and `_high`, paired by query, the draws taken as they are; `below_every_draw`: top is lower than each draw;
     `p`: (1 + draws not above top) / (1 + draws), the exact probability of a rank as low as this if the ranking within
     layers said nothing (Phipson and Smyth 2010).
 
     Three tests, none corrected: `p_queries` (top against the mean draw) and `p_largest` (top against the largest),
     paired by query and two-sided; `p_draws`: of a top drawn like the random sets (see `prediction_p`). A claim needs
     all of its tests, so that its p is the largest of theirs (intersection-union; Berger 1982), 1 where a mean points
-    the other way or a draw lies as low; then Holm over the fractions of a measure: `p_over_random` (the first and
-    the last), `p_confirmed` (all three). `over_random` and `confirmed`: those are at most 1 - level.
+    the other way or a draw lies as low. With two looks (see `looks`) it is the smaller of both looks', each over its
+    share of alpha. Then Holm over the fractions of a measure: `p_over_random` (the first and the last), `p_confirmed`
+    (all three). `over_random` and `confirmed`: those are at most 1 - level.
 
     Args:
+        values: NaN where a set was not measured; the coordinate `group` of queries says which were looked at first.
         passages: query id -> its relevant passages; queries that share some are not independent.
     """
+    table = claim_rows(values, settings, passages)
+    means = [_intact(values, intact, row["fraction"], row["measure"]) for _, row in table.iterrows()]
+    table.insert(2, "intact", means)
+    by_fraction = table.sort_values("fraction", kind="stable")
+    return by_fraction.reset_index(drop=True)
+
+
+def claim_rows(
+    values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
+) -> pd.DataFrame:
+    """Return the rows of a table without the intact measure; p of claims over both looks and all fractions."""
+    table = look_rows(values, settings, passages)
+    first = look_rows(first_group(values), settings, passages) if groups_of(values).any() else None
+    for claim, p in (("over_random", "p_over_random"), ("confirmed", "p_confirmed")):
+        if first is not None:
+            table[p] = _over_looks(first, table, p)
+        table[p] = table.groupby("measure", sort=False)[p].transform(lambda some: _holm(some.to_numpy()))
+        table[claim] = table[p] <= round(1 - settings.level, 12)
+    return table
+
+
+def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
+    """Return the p of a claim that may be made at either look; rows that the second left out have the first's."""
+    second = (table[p] / SPENT[1]).where(table["n"] > first["n"], 1.0)
+    return np.minimum(first[p] / SPENT[0], second).clip(upper=1.0)
+
+
+def look_rows(
+    values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
+) -> pd.DataFrame:
+    """Return the rows of one look; nothing is corrected."""
     random = values.sel(how=RANDOM, drop=True)
     top, largest = (values.sel(how=how, drop=True).isel(draw=0, drop=True) for how in (TOP, LARGEST))
     over_random = _paired(random.mean("draw"), top, settings, passages or {})
@@ -54,13 +90,42 @@ def curve_table(
         for fraction in values["fraction"].values.tolist():
             at = {"fraction": fraction, "measure": measure}
             tests = (over_random.table.sel(at), over_largest.table.sel(at))
-            rows.append({**at, "intact": float(intact.sel(measure=measure).mean()), **_cell(values.sel(at), *tests)})
-    table = pd.DataFrame(rows)
-    for claim, p in (("over_random", "p_over_random"), ("confirmed", "p_confirmed")):
-        table[p] = table.groupby("measure", sort=False)[p].transform(lambda some: _holm(some.to_numpy()))
-        table[claim] = table[p] <= round(1 - settings.level, 12)
-    by_fraction = table.sort_values("fraction", kind="stable")
-    return by_fraction.reset_index(drop=True)
+            rows.append({**at, **_cell(values.sel(at), *tests)})
+    return pd.DataFrame(rows)
+
+
+def reported_fraction(rows: pd.DataFrame) -> float:
+    """Return the fraction that is reported in numbers, of the rows of one measure.
+
+    The smallest that is confirmed; else the smallest at which the top beats random neurons; else the one nearest to
+    1 %.
+    """
+    for claim in ("confirmed", "over_random"):
+        claimed = rows.loc[rows[claim].astype(bool), "fraction"]
+        if len(claimed):
+            return float(claimed.min())
+    return nearest_to_reference(rows["fraction"].tolist())
+
+
+def nearest_to_reference(fractions: Sequence[float]) -> float:
+    """Return the fraction that is reported where nothing is claimed."""
+    return min(fractions, key=lambda fraction: abs(math.log(fraction / REFERENCE)))
+
+
+def first_group(values: xr.DataArray) -> xr.DataArray:
+    """Return the scores of the queries that were looked at first."""
+    return values.isel({QUERY: groups_of(values) == 0})
+
+
+def groups_of(values: xr.DataArray) -> Int[np.ndarray, "query"]:
+    """Return the group of every query; scores without the coordinate have one."""
+    return values[GROUP].values if GROUP in values.coords else np.zeros(values.sizes[QUERY], dtype=int)
+
+
+def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure: str) -> float:
+    """Return the mean of the intact model over the queries that were measured at a fraction."""
+    top = values.sel(how=TOP, fraction=fraction, measure=measure).isel(draw=0)
+    return float(intact.sel(measure=measure).where(top.notnull()).mean())
 
 
 def _paired(
@@ -83,12 +148,13 @@ def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
 def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
     """Return one cell as scores (query, how, draw)."""
     means = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
-    draws = cell.sel(how=RANDOM).transpose("query", "draw").values.mean(axis=0)
+    draws = cell.sel(how=RANDOM).dropna("draw", how="all").mean(QUERY).values
     not_above = int((draws <= means[TOP]).sum())
     p_draws = prediction_p(means[TOP], draws)
     p_over_random = _all_of([_harmful(by_query), p_draws, 1.0 if not_above else 0.0])
     return {
         "n": int(by_query["n"]),
+        "draws": len(draws),
         **means,
         RANDOM: float(draws.mean()),
         "random_lowest": float(draws.min()),
@@ -124,6 +190,7 @@ def area_table(
 ) -> pd.DataFrame:
     """Return by how much the curves of the chosen sets lie below the mean of the random ones.
 
+    Over the queries that were measured at every fraction.
     Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
     `area_low`, `area_high` (interval over queries, the draws taken as they are), `n` queries.
 
@@ -131,7 +198,8 @@ def area_table(
         passages: query id -> its relevant passages; queries that share some are not independent.
     """
     fractions = values["fraction"].values
-    ordered = values.transpose("query", "how", "draw", "measure", "fraction")
+    complete = values.sel(how=TOP).isel(draw=0).notnull().all(("fraction", "measure"))
+    ordered = values.isel({QUERY: complete.values}).transpose("query", "how", "draw", "measure", "fraction")
     clusters = clusters_by_row(Scores("ablation", ordered, passages=passages or {}))
     random = ordered.sel(how="random").mean("draw").values
     rows = []

@@ -1,7 +1,7 @@
 """Ablations in sequence on the same texts: tokenised once; the tower that is not ablated is encoded once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -10,8 +10,11 @@ from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import folded
+from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.precision import EXACT
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_weights
 from retroscope.inputs.texts import TowerTexts, texts_of
@@ -48,13 +51,18 @@ class AblationTrial:
         """Return whether neurons are fixed at their means, else at zero."""
         return self.settings.fixed_at == "mean"
 
-    def values(self, neurons: NeuronSet | None) -> Float[np.ndarray, "query measure"]:
-        """Return the measures of every query with these neurons fixed; None ablates nothing."""
+    def values(self, neurons: NeuronSet | None, precision: str | None = None) -> Float[np.ndarray, "query measure"]:
+        """Return the measures of every query with these neurons fixed; None ablates nothing.
+
+        Args:
+            precision: of the passes; None: that of the settings.
+        """
         vectors = dict(self.intact)
         if neurons is not None:
             for tower, moments in self.moments.items():
-                with ablated(self.texts[tower].encoder, neurons, moments if self.at_mean else None):
-                    vectors[tower] = encoded(self.texts[tower], self.counter)
+                texts = self.texts[tower]
+                with ablated(texts.encoder, neurons, moments if self.at_mean else None):
+                    vectors[tower] = encoded(texts, self.counter, precision or self.settings.precision)
         made = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}
         )
@@ -63,17 +71,19 @@ class AblationTrial:
 
 @dataclass
 class Counter:
-    """Add up the texts that were encoded and report them."""
+    """Add up the texts of a group of queries that were encoded, of those that may be, and report them."""
 
     progress: Progress | None
-    total: int
+    group: int = 0
+    total: int = 0
     done: int = 0
 
     def add(self, texts: int) -> None:
         """Count so many more."""
         self.done += texts
         if self.progress:
-            self.progress("encoding under ablation", self.done, self.total)
+            of = f", group {self.group + 1} of queries" if self.group else ""
+            self.progress(f"encoding under ablation{of}", self.done, self.total)
 
 
 def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...]) -> None:
@@ -88,19 +98,60 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The trials of all groups of queries, each made when it is first asked for.
+
+    Attributes:
+        pools: what is searched for the queries of each group.
+        towers: those that are ablated.
+        made: group -> its trial.
+    """
+
+    retriever: Retriever
+    pools: Sequence[Collection]
+    towers: tuple[str, ...]
+    settings: AblationSettings
+    progress: Progress | None
+    made: dict[int, AblationTrial] = field(default_factory=dict)
+
+    @property
+    def query_texts(self) -> list[int]:
+        """Return the number of the distinct text of every query, group by group."""
+        numbers: dict[str, int] = {}
+        queries = [query for pool in self.pools for query in pool.queries.values()]
+        return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
+
+    def of(self, group: int) -> AblationTrial:
+        """Return the trial of a group; neurons are fixed at their means over the texts of the first."""
+        if group not in self.made:
+            moments = self.of(0).moments if group else None
+            counter = Counter(self.progress, group)
+            self.made[group] = make_trial(
+                self.retriever, self.pools[group], self.towers, self.settings, counter, moments
+            )
+        return self.made[group]
+
+
 def make_trial(
     retriever: Retriever,
     collection: Collection,
     towers: tuple[str, ...],
     settings: AblationSettings,
-    progress: Progress | None,
+    counter: "Counter",
+    moments: Mapping[str, NeuronMoments] | None = None,
 ) -> AblationTrial:
-    """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated."""
+    """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated.
+
+    Args:
+        moments: of these neurons, where they were measured on other texts.
+    """
     texts = {tower: texts_of(retriever, collection, tower, settings.batch_tokens) for tower in BOTH}
     sizes = {tower: len(some.rows) for tower, some in texts.items()}
-    counter = Counter(progress, sum(sizes.values()) + settings.ablations * sum(sizes[tower] for tower in towers))
-    intact = {tower: encoded(some, counter) for tower, some in texts.items()}
-    moments = {tower: _moments(texts[tower]) for tower in towers}
+    counter.total = sum(sizes.values()) + settings.ablations * sum(sizes[tower] for tower in towers)
+    used = {tower: settings.precision if tower in towers else EXACT for tower in BOTH}
+    intact = {tower: encoded(some, counter, used[tower]) for tower, some in texts.items()}
+    moments = moments or {tower: _moments(texts[tower]) for tower in towers}
     return AblationTrial(retriever, collection, texts, moments, intact, settings, counter)
 
 
@@ -108,7 +159,8 @@ def _moments(texts: TowerTexts) -> NeuronMoments:
     return moments_of_rows(texts.encoder, texts.rows, texts.tokens)
 
 
-def encoded(texts: TowerTexts, counter: Counter) -> Representations:
+def encoded(texts: TowerTexts, counter: Counter, precision: str) -> Representations:
     """Return the final vectors."""
-    final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add)
+    with in_precision(precision, texts.encoder.device):
+        final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add).float()
     return representations_in_memory(texts.ids, final[:, None].numpy())

@@ -6,16 +6,15 @@ random neurons, and the largest ones, which are found without gradient or query.
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from retroscope.analyses.neurons.ablation.table import reported_fraction
 from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import CAUTION, SHOWN, Statement
 from retroscope.typesetting.subject import MODEL
 
 TOPIC = "neurons"
-REFERENCE = 0.01  # where nothing is confirmed the report shows the ablated share nearest to this one
 VALUES = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
@@ -55,17 +54,9 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
-    """Return the row that is reported in numbers.
-
-    The smallest share that is confirmed; else the smallest at which the top beats random neurons; else the one nearest
-    to 1 %.
-    """
+    """Return the row that is reported in numbers (see `ablation.table.reported_fraction`)."""
     table = ablation.of_headline
-    for claim in ("confirmed", "over_random"):
-        fractions = ablation.fractions_where(claim)
-        if fractions:
-            return table.loc[(table["fraction"] - fractions[0]).abs().idxmin()]
-    return table.loc[np.abs(np.log(table["fraction"].astype(float) / REFERENCE)).idxmin()]
+    return table.loc[(table["fraction"] - reported_fraction(table)).abs().idxmin()]
 
 
 def _where(ablation: AblationCurves) -> str:

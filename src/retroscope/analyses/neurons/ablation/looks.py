@@ -1,0 +1,145 @@
+"""Ablations in two looks: at the first group of queries, then at the others where the first leaves a question.
+
+Each fraction of the neurons is its own question: does the top cost more than random neurons and than the largest? After
+the first group it is measured no further if the answer is clear: it is yes at the level of the first look, or the
+whole of the queries would hardly bring a yes. The reported fraction is measured with all queries whatever its answer.
+
+A claim has a p at each look, and its p is the smaller of both, each divided by the share of alpha that its look may
+spend (`SPENT`). By the union bound this is valid whatever decides between the looks and however the looks depend on
+each other; Holm then corrects over the fractions as if there were one look.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from retroscope.analyses.neurons.ablation.table import (
+    SPENT,
+    claim_rows,
+    first_group,
+    groups_of,
+    look_rows,
+    nearest_to_reference,
+    reported_fraction,
+)
+from retroscope.analyses.neurons.result import RANDOM
+from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.scores import QUERY
+
+Chosen = tuple[str, int, float]  # how, draw, fraction
+Values = Callable[[int, Chosen], Float[np.ndarray, "query measure"]]  # of the queries of a group, with a set fixed
+
+FEW = 2  # draws of a fraction at which nothing can be confirmed
+FUTILE = 0.05  # predictive probability of a significant end below which a fraction is measured no further
+
+
+def measure_in_looks(
+    values: xr.DataArray, value_of: Values, settings: AblationSettings, passages: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Fill the scores (query, how, draw, fraction, measure) with all that is measured; the others stay NaN.
+
+    Args:
+        values: NaN, with the coordinate `group` of queries.
+        value_of: measures one set of neurons on one group.
+        passages: query id -> its relevant passages.
+    """
+    looks = _Looks(values, value_of, settings, passages)
+    reference = nearest_to_reference(settings.fractions)
+    for fraction in settings.fractions:
+        looks.first(fraction, every_draw=looks.groups == 1 or fraction == reference)
+    if looks.groups == 1:
+        return
+    rows = looks.rows(look_rows, first_group(values))
+    for fraction in settings.fractions:
+        if _is_open(rows.loc[fraction], looks.groups, settings):
+            looks.second(fraction)
+    while (unfinished := looks.reported()) is not None:
+        looks.second(unfinished)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """The scores so far, and how more of them are measured."""
+
+    values: xr.DataArray
+    value_of: Values
+    settings: AblationSettings
+    passages: Mapping[str, tuple[str, ...]]
+
+    @property
+    def groups(self) -> int:
+        """Return the number of groups of queries."""
+        return int(groups_of(self.values).max()) + 1
+
+    def rows(self, table: Callable[..., pd.DataFrame], values: xr.DataArray) -> pd.DataFrame:
+        """Return the rows of the headline measure, by fraction."""
+        headline = values.isel(measure=[0])
+        return table(headline, self.settings.intervals, self.passages).set_index("fraction")
+
+    def first(self, fraction: float, *, every_draw: bool) -> None:
+        """Measure a fraction on the first group; where nothing can be confirmed after `FEW` draws, with these only."""
+        for how in self.values["how"].values.tolist():
+            if how != RANDOM:
+                self._fill(0, (how, 0, fraction))
+        for draw in range(self.settings.draws):
+            if draw == FEW and not every_draw:
+                row = self.rows(look_rows, first_group(self.values).sel(fraction=[fraction])).loc[fraction]
+                if is_futile(row, self.settings, self.groups):
+                    return
+            self._fill(0, (RANDOM, draw, fraction))
+
+    def second(self, fraction: float) -> None:
+        """Measure the sets of a fraction that the first look measured on all other groups."""
+        first = first_group(self.values).sel(fraction=fraction).isel(query=0, measure=0)
+        for how, draw in product(first["how"].values.tolist(), first["draw"].values.tolist()):
+            if not np.isnan(first.sel(how=how, draw=draw)):
+                for group in range(1, self.groups):
+                    self._fill(group, (how, draw, fraction))
+
+    def reported(self) -> float | None:
+        """Return the fraction that would be reported now, unless all its queries are measured."""
+        rows = self.rows(claim_rows, self.values)
+        fraction = reported_fraction(rows.reset_index())
+        return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction
+
+    def _fill(self, group: int, chosen: Chosen) -> None:
+        how, draw, fraction = chosen
+        at = [self.values.indexes[name].get_loc(label) for name, label in (("how", how), ("fraction", fraction))]
+        members = groups_of(self.values) == group
+        self.values.values[members, at[0], draw, at[1]] = self.value_of(group, chosen)
+
+
+def _is_open(row: "pd.Series[Any]", groups: int, settings: AblationSettings) -> bool:
+    """Return whether the first look leaves the question of a fraction open."""
+    alpha = 1 - settings.intervals.level
+    confirmed = row["p_confirmed"] / SPENT[0] * len(settings.fractions) <= alpha  # whatever Holm says of the others
+    return not confirmed and not is_futile(row, settings, groups)
+
+
+def is_futile(row: "pd.Series[Any]", settings: AblationSettings, groups: int) -> bool:
+    """Return whether a fraction that was measured on one group will hardly be confirmed with all.
+
+    For each control the paired test at the end is predicted from the effect so far, with a flat prior: with z at the
+    share s of the queries, P(z at the end > c) = Phi((z - sqrt(s) c) / sqrt(1 - s)) (Spiegelhalter et al. 1986,
+    Controlled Clinical Trials 7), c being that of the first step of Holm. The prediction test against the draws is
+    futile if it would not be significant by itself even if all spread of the draws were luck of the queries.
+    """
+    alpha, share = 1 - settings.intervals.level, 1 / groups
+    critical = norm.isf(alpha / 2 / len(settings.fractions))
+    for effect in ("harm", "harm_over_largest"):
+        width = (row[f"{effect}_high"] - row[f"{effect}_low"]) / 2 / norm.isf(alpha / 2)
+        z = row[effect] / width if width > 0 else math.copysign(math.inf, row[effect] or -1.0)
+        if norm.cdf((z - math.sqrt(share) * critical) / math.sqrt(1 - share)) < FUTILE:
+            return True
+    draws = int(row["draws"])
+    among_draws = student.isf(row["p_draws"], draws - 1) / math.sqrt(share) if draws > 1 else math.inf
+    return bool(among_draws < student.isf(alpha, max(1, settings.draws - 1)))

@@ -1,0 +1,56 @@
+"""Groups of queries, each with its own pool of passages, so that sets of neurons can be measured on one group first.
+
+Passages are what an ablation of the passage tower encodes, so a look at a third of the queries saves time only if they
+are searched among a third of the passages. Groups are equal parts, and a query's scores do not depend on how many
+groups are measured.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from retroscope.analyses.neurons.settings import ENOUGH, AblationSettings
+from retroscope.collection.collection import Collection
+from retroscope.inputs.sampled import Ranked, is_sampled, sampled, stratified
+
+PER_JUDGED = 2  # passages of a pool for each judged one: as many compete
+
+
+def pools_of(
+    collection: Collection, queries: Sequence[str], settings: AblationSettings, rankings: Sequence[Ranked]
+) -> tuple[Collection, ...]:
+    """Return the collections that are searched, one a group of queries.
+
+    A corpus that is not sampled, or fewer than `ENOUGH` queries a group, make one group.
+
+    Args:
+        queries: those that may be measured.
+        rankings: what the pools are filled from (see `inputs.sampled`).
+    """
+    if not is_sampled(collection, settings.passages):
+        return (sampled(collection, queries, settings.passages, settings.seed, rankings),)
+    number = settings.groups if len(queries) >= settings.groups * ENOUGH else 1
+    judged = [len(collection.qrels[query]) for query in queries]
+    order = stratified(queries, judged, np.random.default_rng(settings.seed))
+    pools = []
+    for group in range(number):
+        members = {*order[group::number]}
+        some = [query for query in queries if query in members]
+        size = min(settings.passages // number, PER_JUDGED * len({p for q in some for p in collection.qrels[q]}))
+        pools.append(sampled(collection, some, size, settings.seed, rankings))
+    return tuple(pools)
+
+
+def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
+    """Return query id -> its relevant passages, of every group."""
+    return {query: passages for pool in pools for query, passages in pool.relevant.items()}
+
+
+def searched(pools: Sequence[Collection], collection: Collection) -> dict[str, int | list[int]]:
+    """Count what is searched, JSON-like: passages of all pools together, and of each."""
+    return {
+        "passages": len({p for pool in pools for p in pool.passages}),
+        "of_passages": len(collection.passages),
+        "pools": [len(pool.passages) for pool in pools],
+        "groups": [len(pool.queries) for pool in pools],
+    }

@@ -1,0 +1,54 @@
+"""Stability of a ranking: how many examples it takes until random halves of them name the same top neurons.
+
+Examples are attributed in a random order, stage by stage. After each stage the top sets of two halves are compared, the
+halves being every other example; the attribution stops where they agree as far as was asked for. It depends on data and
+settings only, and a longer attribution begins with the examples of a shorter one.
+"""
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+from jaxtyping import Float
+
+from retroscope.attribution.overlap import jaccard
+from retroscope.attribution.selection import how_many
+from retroscope.attribution.settings import AttributionSettings
+
+# Shares of the neurons whose top sets are compared: the mean over several is less a matter of luck than one small set.
+STABLE_AT = (0.01, 0.03, 0.1)
+FIRST_STAGE = 16  # examples; with fewer, halves say little
+
+
+def in_stages(examples: int, settings: AttributionSettings) -> bool:
+    """Return whether an attribution of so many examples may stop before the last.
+
+    Batches of a given size are those of the published study, of all examples in their order.
+    """
+    return settings.agreement is not None and settings.batch_size is None and examples > FIRST_STAGE
+
+
+def stage_ends(examples: int) -> list[int]:
+    """Return the numbers of examples after which halves are compared: 16, 24, 32, 48, 64, 96 ... and all."""
+    ends: list[int] = []
+    for power in count():
+        for end in (FIRST_STAGE * 2**power, FIRST_STAGE * 2**power * 3 // 2):
+            if end >= examples:
+                return [*ends, examples]
+            ends.append(end)
+    return ends
+
+
+def agreement(halves: Float[np.ndarray, "half *neuron"]) -> float:
+    """Return the mean Jaccard index of the top sets of both halves over `STABLE_AT`; NaN where one is not defined.
+
+    Args:
+        halves: sums or means of the neurons' shares.
+    """
+    one, two = (half.reshape(-1) for half in halves)
+    return float(np.mean([jaccard(one, two, how_many(share, len(one))) for share in STABLE_AT]))
+
+
+def random_order(ids: Sequence[str], seed: int) -> list[str]:
+    """Return the ids in the order in which they are attributed."""
+    return [ids[at] for at in np.random.default_rng(seed).permutation(len(ids))]

@@ -1,0 +1,88 @@
+"""Precision of forward passes whose vectors are not stored: its names, and what it does to a result. No torch.
+
+`autocast.in_precision` is the context in which they run.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from retroscope.errors import SettingsError, unknown_name
+
+EXACT = "float32"
+TF32 = "tf32"  # float32 numbers, multiplied in tensor cores with 10 bits of mantissa
+AUTOCAST = ("bfloat16", "float16")  # number formats of torch's autocast
+PRECISION_NAMES = (EXACT, TF32, *AUTOCAST)
+# Difference of a mean of a retrieval measure (RR@10, nDCG@10) that a lower precision may make. Half-widths of such
+# means over 300 queries are .03 to .04; a third of that would be seen.
+TOLERANCE = 0.01
+
+
+def check_precision(name: str) -> None:
+    """Raise a SettingsError for a precision that is not in `PRECISION_NAMES`."""
+    if name not in PRECISION_NAMES:
+        raise unknown_name("precision", name, PRECISION_NAMES)
+
+
+@dataclass(frozen=True)
+class PrecisionEffect:
+    """The difference that a precision makes to a mean over queries, measured on some of them (a pilot).
+
+    Attributes:
+        precision: its name.
+        quantity: what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
+        queries: of the pilot.
+        exact: the mean in float32.
+        reduced: the mean in this precision.
+        standard_error: of their difference, paired by query.
+    """
+
+    precision: str
+    quantity: str
+    queries: int
+    exact: float
+    reduced: float
+    standard_error: float
+
+    @property
+    def difference(self) -> float:
+        """Return the mean in this precision less that in float32."""
+        return self.reduced - self.exact
+
+    def document(self) -> dict[str, Any]:
+        """Return the effect as JSON-like values."""
+        return {**asdict(self), "difference": self.difference}
+
+    def words(self) -> str:
+        """Return the effect in a sentence without its full stop."""
+        return (
+            f"in {self.precision}, the {self.quantity} of {self.queries:,} queries is {self.reduced:.4f}, in {EXACT} "
+            f"{self.exact:.4f}: a difference of {self.difference:+.4f} (standard error {self.standard_error:.4f})"
+        )
+
+
+def precision_effect(
+    precision: str,
+    quantity: str,
+    exact: Float[np.ndarray, "query"],
+    reduced: Float[np.ndarray, "query"],
+    *,
+    where: str = "",
+) -> PrecisionEffect:
+    """Compare a quantity of the same queries in float32 and in a lower precision.
+
+    Args:
+        where: the model, for the error.
+
+    Raises:
+        SettingsError: if the means differ by more than `TOLERANCE`, or are not finite.
+    """
+    change = np.asarray(reduced) - np.asarray(exact)
+    many = len(change) > 1 and bool(np.isfinite(change).all())
+    error = float(change.std(ddof=1) / np.sqrt(len(change))) if many else float("nan")
+    effect = PrecisionEffect(precision, quantity, len(change), float(np.mean(exact)), float(np.mean(reduced)), error)
+    if not abs(effect.difference) <= TOLERANCE:  # not finite: refused, too
+        raise SettingsError(f"{effect.words()}; {TOLERANCE:g} is allowed", where=where, fix=f"use precision {EXACT}")
+    return effect
