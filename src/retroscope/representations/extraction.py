@@ -196,7 +196,8 @@ def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progre
     total, done, stop = len(plan.inventory.first), store.done, 0
     report = progress or (lambda done, total: None)
     report(0, total)
-    report(done, total)
+    if done:
+        report(done, total)
     for window in windows(texts, plan.window):
         start, stop = stop, stop + len(window)
         if stop > total:
