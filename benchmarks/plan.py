@@ -33,7 +33,7 @@ from retroscope.inputs.load import collection_of, pair_of
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 from retroscope.study import demo
-from retroscope.study.plan import Step, StudyPlan, plan_study
+from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.run import run_study
 from retroscope.study.settings import from_values
 from retroscope.typesetting.subject import AFTER, BEFORE

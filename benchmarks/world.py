@@ -24,7 +24,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.scores import Scores
 from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import run_study
 from retroscope.study.training.grid import Grid, prepare_grid, run_grid
 from retroscope.study.training.grid_settings import GridSettings

@@ -107,7 +107,7 @@ def _in_memory(
     sweep: Sweep,
     report: Callable[[int], None],
 ) -> dict[Wanted, Representations]:
-    vectors = hybrid_vectors(encoders, texts, wanted, sweep.cache, report)
+    vectors = hybrid_vectors(encoders, texts, wanted, sweep.cache, report, sweep.settings.precision)
     return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in vectors.items()}
 
 

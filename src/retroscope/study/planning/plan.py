@@ -20,7 +20,7 @@ from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.inputs.settings import StudySettings
-from retroscope.study.plan_text import collection_document, collection_lines, time_lines, tower_lines
+from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
 
