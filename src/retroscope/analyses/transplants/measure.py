@@ -19,7 +19,7 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError
 from retroscope.inputs.pairing import recipe_differences, same_weights
-from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.inputs.sampled import SampleRow, is_sampled, sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
@@ -113,7 +113,7 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
     return {direction: replace(hybrids, name="subsets", values=kept)}
 
 
-def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
+def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow]:
     """Compare the measures on the sample and on the whole corpus, for every intact model; empty without a sample."""
     if whole is None:
         return []
@@ -127,7 +127,7 @@ class _Sample:
 
     whole: Collection
     searched: Collection
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[SampleRow]
 
     def facts(self, pair: tuple[Retriever, Retriever]) -> dict[str, Any]:
         return {
