@@ -25,7 +25,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs import texts
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.verdict import verdict
+from retroscope.study.reporting.verdict import verdict
 from retroscope.surgery import hybrids
 from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
 from synthetic_subject import subject
