@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from retroscope.analyses import analyses
-from retroscope.cli.terminal import progress_bars
 from retroscope.collection.collection import Collection
 from retroscope.collection.world.files import NEGATIVES_RUN, PRETRAINING
+from retroscope.display import progress_bars
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.settings import DataSettings, NegativesSettings, StudySettings
@@ -24,7 +24,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.scores import Scores
 from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.study.demo import LOAD, PRETRAINED, SHAPE, STRATA, TRAINED, write_demo_world
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import run_study
 from retroscope.study.training.grid import Grid, prepare_grid, run_grid
 from retroscope.study.training.grid_settings import GridSettings

@@ -15,7 +15,7 @@ from retroscope.inputs.pairing import compared_like
 from retroscope.inputs.provenance import collection_facts, model_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.retrieval.runs import write_run
-from retroscope.study.facts import collection_from_facts, model_from_facts
+from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny
 

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
     from retroscope.study.doctor import diagnose as diagnose
-    from retroscope.study.plan import plan_study as plan_study
+    from retroscope.study.planning.plan import plan_study as plan_study
     from retroscope.study.run import compare as compare
     from retroscope.study.run import measure_study as measure_study
     from retroscope.study.run import run_study as run_study
@@ -136,7 +136,7 @@ _HOMES = {
     "load_study": "study.study",
     "make_collection": "collection.collection",
     "make_world": "collection.world.world",
-    "plan_study": "study.plan",
+    "plan_study": "study.planning.plan",
     "probe": "probing.grid",
     "reinitialise": "surgery.reinitialise",
     "represent": "representations.represent",

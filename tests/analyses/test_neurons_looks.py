@@ -11,7 +11,7 @@ import pytest
 from retroscope.analyses.neurons.ablation import pools
 from retroscope.analyses.neurons.ablation.looks import FEW as FEW_DRAWS
 from retroscope.analyses.neurons.ablation.looks import is_futile, is_open
-from retroscope.analyses.neurons.ablation.pools import PER_JUDGED, pools_of, searched
+from retroscope.analyses.neurons.ablation.pools import PER_JUDGED, pool_counts, pools_of
 from retroscope.analyses.neurons.ablation.table import SPENT, _over_looks, area_table, curve_table
 from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.collection.collection import Collection, make_collection
@@ -170,7 +170,7 @@ def test_every_group_has_its_own_queries_and_a_pool_of_twice_their_passages() ->
     for pool in made:
         assert {p for q in pool.queries for p in pool.qrels[q]} <= set(pool.passages)
         assert len(pool.passages) == PER_JUDGED * len(pool.queries)
-    counted = searched(made, whole)
+    counted = pool_counts(made, whole)
     assert counted["groups"] == [54, 53, 53]
     assert counted["passages"] == len({passage for pool in made for passage in pool.passages})
     assert counted["pools"] == [PER_JUDGED * len(pool.queries) for pool in made]

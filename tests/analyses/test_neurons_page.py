@@ -26,9 +26,9 @@ from retroscope.analyses.neurons.tables import (
 )
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.analyses.section import Reading, Section
-from retroscope.study.console import console_text
-from retroscope.study.report import Report, render, write_report
-from retroscope.study.verdict import verdict
+from retroscope.study.reporting.console import console_text
+from retroscope.study.reporting.report import Report, render, write_report
+from retroscope.study.reporting.verdict import verdict
 from retroscope.typesetting.latex import booktabs
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.tables import write_frames

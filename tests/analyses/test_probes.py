@@ -1,5 +1,6 @@
 """Probes: planned, measured with their controls, kept, compared."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from retroscope.analyses.probes.measure import INSTRUMENT
 from retroscope.analyses.section import Reading
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
-from retroscope.errors import AnalysisError, SettingsError
+from retroscope.errors import SettingsError
 from retroscope.inputs.choices import choices_of
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
@@ -113,24 +114,30 @@ def few(collection: Collection, n: int) -> Collection:
     )
 
 
-def test_too_few_queries_are_an_error_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
+def test_too_few_queries_are_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     small = replace(context, collection=few(context.collection, 12), cache=tmp_path / "cache")
-    with pytest.raises(AnalysisError, match=r"too few choices remain .*at least 20.*\n  fix: use more queries"):
-        INSTRUMENT.plan(small, QUICK)
+    reason = INSTRUMENT.refusal(small, QUICK)
+    assert re.search(r"too few choices remain .*at least 20.*; more queries \(--limit-queries\)", reason)
+    assert INSTRUMENT.refusal(context, QUICK) == ""
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_collection_without_negatives_is_an_error_before_anything_is_encoded(
-    context: Context, tmp_path: Path
-) -> None:
+def test_one_choice_is_refused_under_the_published_protocol(context: Context) -> None:
+    published = replace(context, settings=replace(STUDY, protocol="ielab-2025"))
+    one = replace(published, collection=few(context.collection, 1))
+    settings = ProbeSettings(protocol="ielab-2025", passages=(2,), seeds=1)
+    assert "one choice cannot be split; more queries (--limit-queries)" in INSTRUMENT.refusal(one, settings)
+
+
+def test_a_collection_without_negatives_is_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     apart = make_collection(
         name="apart",
         passages=[Passage("p1", "", "arlen"), Passage("p2", "", "boscal")],
         queries=[Query("q1", "arlen"), Query("q2", "boscal")],
         judgments=[Judgment("q1", "p1", 1), Judgment("q2", "p2", 1)],
     )
-    with pytest.raises(AnalysisError, match="no query has the 2 negatives that a choice among 3 needs"):
-        INSTRUMENT.plan(replace(context, collection=apart, cache=tmp_path / "cache"), QUICK)
+    reason = INSTRUMENT.refusal(replace(context, collection=apart, cache=tmp_path / "cache"), QUICK)
+    assert "no query has the 2 negatives that a choice among 3 needs" in reason
     assert not (tmp_path / "cache").exists()
 
 

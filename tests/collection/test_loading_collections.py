@@ -2,8 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from retroscope.collection.loading import load_collection, split_prefix
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.loading import drawn_queries, load_collection, split_prefix
+from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, SettingsError
 
 ROWS = [
@@ -32,17 +36,37 @@ def test_what_is_given_wins(path):
     assert (c.name, c.title_separator, c.ignore_identical_ids) == ("mine", " [SEP] ", True)
 
 
-def test_limit_keeps_the_first_judged_queries_and_the_whole_corpus(path):
+def test_limit_draws_judged_queries_and_keeps_the_whole_corpus(path):
     whole, two = load_collection(path), load_collection(path, limit_queries=2)
-    assert [q.text for q in two.queries.values()] == ["who", "what"]
+    assert len(two.queries) == 2
     assert two.passages == whole.passages
-    assert {j.query_id for j in two.judgments} == {c.query_id for c in two.candidates} == {"q0", "q1"}
-    assert two.judged_queries == ("q0", "q1")
-    assert two.notes == ("the first 2 of 3 judged queries kept",)
+    assert {j.query_id for j in two.judgments} == {c.query_id for c in two.candidates} == {*two.judged_queries}
+    assert [i for i in whole.judged_queries if i in two.queries] == list(two.judged_queries), "in their order"
+    assert two.notes == ("2 of 3 judged queries kept, drawn at random (seed 0)",)
     assert two.fingerprint != whole.fingerprint
     assert load_collection(path, limit_queries=99).fingerprint == whole.fingerprint
     with pytest.raises(SettingsError, match=r"limit_queries must be at least 1, got 0\n  fix: leave it out"):
         load_collection(path, limit_queries=0)
+
+
+def numbered(n: int) -> Collection:
+    """Queries q0, q1 ... each with a passage of its own."""
+    passages = [Passage(f"p{i}", f"text {i}") for i in range(n)]
+    queries = [Query(f"q{i}", f"who {i}") for i in range(n)]
+    return make_collection("x", passages, queries, [Judgment(f"q{i}", f"p{i}", 1) for i in range(n)])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5))
+def test_a_larger_draw_contains_a_smaller_one(one: int, two: int, seed: int) -> None:
+    few, more = (set(drawn_queries(numbered(40), n, seed).queries) for n in sorted((one, two)))
+    assert few <= more
+    assert len(more) == max(one, two)
+
+
+def test_queries_are_drawn_from_the_whole_length_by_the_seed() -> None:
+    places = [[int(i[1:]) for i in drawn_queries(numbered(400), 60, seed).queries] for seed in (0, 1)]
+    assert places[0] != places[1]
+    assert all(120 < sum(one) / 60 < 280 for one in places)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.store import Representations, representations_in_memory
 from retroscope.retrieval import search as module
-from retroscope.retrieval.ranking import id_order, keys_of, scores_of
+from retroscope.retrieval.ranking import id_order, key_scores, keys_of
 from retroscope.retrieval.search import as_run, search, search_layers
 
 
@@ -221,7 +221,7 @@ def test_keys_sort_as_scores_and_then_as_ids(values: list[float]) -> None:
     keys = keys_of(scores, places)
     expected = sorted(range(len(scores)), key=lambda i: (-scores[i], places[i]))
     assert np.argsort(-keys).tolist() == expected
-    np.testing.assert_array_equal(scores_of(keys), scores)
+    np.testing.assert_array_equal(key_scores(keys), scores)
 
 
 def test_mistakes_are_named() -> None:

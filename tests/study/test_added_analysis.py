@@ -16,9 +16,9 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.console import console_text
 from retroscope.study.outcome import Runnable
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
+from retroscope.study.reporting.console import console_text
 from retroscope.study.run import KEPT, run_study
 from retroscope.study.settings import from_values, to_yaml
 from retroscope.study.study import load_study

@@ -14,7 +14,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.outcome import Runnable, StudyOutcome
-from retroscope.study.plan import StudyPlan, plan_study
+from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.run import measure_study, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK

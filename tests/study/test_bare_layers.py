@@ -15,7 +15,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.study.embed import plan_embedding
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import compare, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK

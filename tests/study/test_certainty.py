@@ -5,7 +5,7 @@ import pytest
 
 from retroscope.analyses.section import Section
 from retroscope.statistics import compare_scores
-from retroscope.study.certainty import Certainty, certainties
+from retroscope.study.reporting.certainty import Certainty, certainties
 from synthetic_retrieval import layer_scores, retrieval_scores
 
 

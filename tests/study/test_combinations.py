@@ -12,7 +12,7 @@ import vl_convert
 from retroscope.analyses import analyses
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
 from retroscope.collection.collection import Collection
-from retroscope.collection.loading import first_queries
+from retroscope.collection.loading import drawn_queries
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
@@ -66,7 +66,7 @@ def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def few(collection: Collection) -> Collection:
-    return first_queries(collection, 70)
+    return drawn_queries(collection, 70)
 
 
 def settings_of(protocol: str, *changes: Mapping[str, Any]) -> StudySettings:

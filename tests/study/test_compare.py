@@ -27,7 +27,7 @@ from retroscope.inputs.choices import choices_of
 from retroscope.inputs.pairing import compared_like, recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import KEPT, compare, run_study
 from retroscope.study.settings import as_values
 from retroscope.study.study import Study, load_study
@@ -357,26 +357,20 @@ def few(collection: Collection, n: int) -> Collection:
     )
 
 
-def test_too_few_queries_are_an_error_before_anything_is_encoded(
+def test_too_few_queries_for_the_probes_are_known_from_the_plan_and_the_rest_is_measured(
     backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
 ) -> None:
-    with pytest.raises(AnalysisError, match=r"too few choices remain .*at least 20.*\n  fix: use more queries"):
-        compare(backbone, retriever, few(collection, 12), QUICK, cache=tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_collection_without_negatives_is_an_error_before_anything_is_encoded(
-    backbone: Retriever, retriever: Retriever, tmp_path: Path
-) -> None:
-    apart = make_collection(
-        name="apart",
-        passages=[Passage("p1", "", "arlen"), Passage("p2", "", "boscal")],
-        queries=[Query("q1", "arlen"), Query("q2", "boscal")],
-        judgments=[Judgment("q1", "p1", 1), Judgment("q2", "p2", 1)],
-    )
-    with pytest.raises(AnalysisError, match="no query has the 2 negatives that a choice among 3 needs"):
-        compare(backbone, retriever, apart, QUICK, cache=tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
+    models, again = {"before": backbone, "after": retriever}, replace(retriever, name="again")
+    plan = plan_study(models, [few(collection, 12)], LEAST, trainings=[again], cache=tmp_path / "cache")
+    (refused,) = [step.refused for step in plan.refused if step.analysis.name == "probes"]
+    assert "too few choices remain" in refused
+    assert "more queries (--limit-queries)" in refused
+    study = run_study(plan)
+    assert "probes" not in study.measured
+    assert set(study.measured["training_runs"][0].scores) == {"2/retrieval"}
+    assert any(caveat.startswith("not measured: probes, since too few choices") for caveat in study.facts["caveats"])
+    with pytest.raises(AnalysisError, match=r"probes: too few choices remain"):
+        plan_study(models, [few(collection, 12)], LEAST, asked=["probes"], cache=tmp_path / "cache")
 
 
 def test_negatives_come_from_where_the_settings_say(collection: Collection, tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import NegativesSettings, StudySettings
-from retroscope.study import report
 from retroscope.study.outcome import StudyOutcome
-from retroscope.study.plan import StudyPlan, plan_study
-from retroscope.study.report import Report, render
+from retroscope.study.planning.plan import StudyPlan, plan_study
+from retroscope.study.reporting import report
+from retroscope.study.reporting.report import Report, render
 from retroscope.study.run import KEPT, forget, run_study
 from retroscope.study.study import Study
 from synthetic_subject import subject

@@ -12,7 +12,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError
 from retroscope.probing.settings import ProbeSettings
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import compare, forget, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny, further_trainings

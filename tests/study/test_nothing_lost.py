@@ -17,10 +17,10 @@ from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.plan import plan_study
+from retroscope.study.planning.plan import plan_study
+from retroscope.study.reporting.verdict import verdict
 from retroscope.study.run import KEPT, compare, forget, run_study
 from retroscope.study.study import load_study
-from retroscope.study.verdict import verdict
 from retroscope.typesetting.statements import NOTE, Statement
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny

@@ -45,7 +45,7 @@ def test_another_finished_study_is_not_replaced(
     }[other]()
     searched.report(tmp_path)
     before = contents(tmp_path)
-    message = rf"a finished study with other {other} \(.*\)\n  fix: name another folder, or overwrite it"
+    message = rf"a study with other {other} \(.*\)\n  fix: name another folder, or overwrite it"
     with pytest.raises(SettingsError, match=message):
         write(changed, tmp_path)
     assert contents(tmp_path) == before

@@ -18,8 +18,8 @@ from retroscope.analyses.probes.report import REPORTER as PROBES
 from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
 from retroscope.analyses.section import Reading
 from retroscope.statistics import Difference
-from retroscope.study.console import console_text
-from retroscope.study.report import Report, render, write_report
+from retroscope.study.reporting.console import console_text
+from retroscope.study.reporting.report import Report, render, write_report
 from retroscope.typesetting.drawing import svg, write_figures
 from retroscope.typesetting.page import json_for_script
 from retroscope.typesetting.palette import LOOKS

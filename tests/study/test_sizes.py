@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import DEPTHS, STANDARD, Size
+from retroscope.analyses.analysis import DEPTHS, STANDARD, AnalysisSize
 from retroscope.cli.resolve import resolve
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.outcome import Runnable
-from retroscope.study.plan import StudyPlan, plan_study
-from retroscope.study.sizes import Bought, as_begun, depth_values, fit
+from retroscope.study.planning.plan import StudyPlan, plan_study
+from retroscope.study.planning.sizes import Bought, as_begun, depth_values, fit
 from tiny_study import QUICK
 
 SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1]
@@ -88,7 +88,7 @@ def test_the_choice_is_said_and_its_settings_are_of_the_plan(planned: Planner) -
     runnable = Runnable(planned(QUICK)).within(math.inf, (), None)
     assert "the largest sizes:" in runnable.lines()
     assert runnable.plan.settings == fit(planned(QUICK), math.inf).settings
-    assert Bought("probes", Size(None), 0.0).line() == "  probes: left out, since no size of it fits"
+    assert Bought("probes", AnalysisSize(None), 0.0).line() == "  probes: left out, since no size of it fits"
 
 
 def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp_path: Path) -> None:

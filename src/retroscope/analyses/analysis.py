@@ -22,7 +22,7 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
-class Size:
+class AnalysisSize:
     """One size of an analysis: `--depth` takes the first, the defaults' or the last, `--time` the best that fits.
 
     Attributes:
@@ -35,7 +35,7 @@ class Size:
     half_width: float = 1.0
 
 
-STANDARD = Size({})
+STANDARD = AnalysisSize({})
 LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of the defaults': any size is better
 DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
 
@@ -128,7 +128,7 @@ class Analysis:
     settings: Callable[[], type]
     reporter: Callable[[], Reporter]
     instrument: Callable[[], Instrument] | None = None
-    sizes: tuple[Size, ...] = (STANDARD,)
+    sizes: tuple[AnalysisSize, ...] = (STANDARD,)
     phase: Phase = Phase.VECTORS
     needs: tuple[str, ...] = ()
     every_collection: bool = False

@@ -175,8 +175,10 @@ class DataOptions:
         str | None, option("--split", help="Qrels split to use", metavar="NAME", default="test, else the only one")
     ] = None
     limit_queries: Annotated[
-        int | None, option("--limit-queries", help="Keep the first N judged queries", metavar="N", default="all")
-    ] = None
+        int | None,
+        option("--limit-queries", help="Number of judged queries to keep, drawn at random by --set data.seed",
+               metavar="N", default="all"),
+    ] = None  # fmt: skip
 
     def values(self) -> SettingValues:
         """Return the settings of the collection."""

@@ -9,8 +9,8 @@ from retroscope.inputs.load import collection_of, pair_of, retriever_of
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.outcome import Runnable
-from retroscope.study.plan import measured_analyses, plan_study
-from retroscope.study.plan_text import counts
+from retroscope.study.planning.plan import measured_analyses, plan_study
+from retroscope.study.planning.plan_text import counts
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 

@@ -8,7 +8,7 @@ from retroscope.analyses.neurons.one_model import TextsPlan, plan_texts
 from retroscope.cli.running import Document, Outcome, Plan
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
-from retroscope.study.console import console_text
+from retroscope.study.reporting.console import console_text
 from retroscope.study.study import Study
 from retroscope.study.texts import study_of_texts
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
+from retroscope.study.planning.sizes import depth_values
 from retroscope.study.protocols import under_protocol
 from retroscope.study.settings import from_values
-from retroscope.study.sizes import depth_values
 
 
 def resolve(

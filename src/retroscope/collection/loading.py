@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers import READERS, Reader
 from retroscope.collection.readers.beir import qrels_files
@@ -21,6 +23,7 @@ def load_collection(
     columns: Mapping[str, str] | None = None,
     title_separator: str | None = None,
     limit_queries: int | None = None,
+    seed: int = 0,
     ignore_identical_ids: bool | None = None,
     name: str | None = None,
 ) -> Collection:
@@ -31,7 +34,8 @@ def load_collection(
         split: the split whose judgments are read; by default "test", else the only one.
         columns: field -> the file's column, where it differs from the format's own.
         title_separator: joins title and text; a space unless given, as BEIR and the ielab set do.
-        limit_queries: keep the first so many queries with a relevant passage; the corpus stays whole.
+        limit_queries: keep so many queries with a relevant passage, drawn at random; the corpus stays whole.
+        seed: of that draw.
         ignore_identical_ids: drop a passage whose id is the query's; by default for arguana and quora only.
         name: the collection's name in tables; by default that of the file or folder.
 
@@ -47,7 +51,7 @@ def load_collection(
         "ignore_identical_ids": ignore_identical_ids,
     }
     collection = replace(collection, **{key: value for key, value in given.items() if value is not None})
-    return collection if limit_queries is None else first_queries(collection, limit_queries)
+    return collection if limit_queries is None else drawn_queries(collection, limit_queries, seed)
 
 
 def splits_of(spec: str | Path) -> tuple[str, ...]:
@@ -58,12 +62,17 @@ def splits_of(spec: str | Path) -> tuple[str, ...]:
     return tuple(sorted(qrels_files(path)))
 
 
-def first_queries(collection: Collection, n: int) -> Collection:
-    """Return the collection with its first `n` judged queries and the whole corpus."""
+def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
+    """Return the collection with `n` of its judged queries, drawn at random, and the whole corpus.
+
+    The first queries of a file may belong to few documents. A larger draw of the same seed contains a smaller one.
+    """
     if n < 1:
         raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
-    kept = set(collection.judged_queries[:n])
-    note = f"the first {len(kept)} of {len(collection.judged_queries)} judged queries kept"
+    judged = collection.judged_queries
+    order = np.random.default_rng(seed).permutation(len(judged))
+    kept = {judged[place] for place in order[:n]}
+    note = f"{len(kept)} of {len(judged)} judged queries kept, drawn at random (seed {seed})"
     return with_queries(collection, kept, note)
 
 

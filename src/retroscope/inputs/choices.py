@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from retroscope.collection.negatives import GIVEN, MinedNegatives
 from retroscope.collection.records import Candidates
+from retroscope.errors import AnalysisError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.tasks import build_task, repeated
 
@@ -18,15 +19,19 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
     return negatives.candidates
 
 
-def check_splits(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> None:
-    """Split the choices with every seed.
+def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:
+    """Return why the choices cannot be split by every seed, and which options help; empty where they can.
 
     Args:
         texts: query id -> number of its distinct text.
-
-    Raises:
-        AnalysisError: if there are too few for the probes.
     """
-    task = build_task(choices, max(settings.passages), texts)
-    for seed in settings.seed_values:
-        settings.rules.split(task, seed)
+    try:
+        task = build_task(choices, max(settings.passages), texts)
+        for seed in settings.seed_values:
+            settings.rules.split(task, seed)
+    except AnalysisError as error:
+        more = (
+            "more queries (--limit-queries), fewer passages a choice (--passages) or a larger negatives.pool may help"
+        )
+        return f"{error.what}; {more}"
+    return ""

@@ -38,7 +38,8 @@ class DataSettings:
         split: of the judgments, where the source has several.
         columns: our name -> the source's, where they are not detected.
         title_separator: between title and text; None: the source's custom.
-        limit_queries: keep only the first so many judged queries.
+        limit_queries: keep only so many judged queries, drawn at random; a larger draw contains a smaller one.
+        seed: of that draw.
         ignore_identical_ids: drop a passage with the query's id; None: the data set's custom.
     """
 
@@ -47,6 +48,7 @@ class DataSettings:
     columns: dict[str, str] | None = None
     title_separator: str | None = None
     limit_queries: int | None = None
+    seed: int = 0
     ignore_identical_ids: bool | None = None
 
 

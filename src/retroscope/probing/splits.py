@@ -127,7 +127,13 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the *choices* trains; the rest selects the epoch and is reported."""
+    """Split as ielab-2025 did: a random share of the *choices* trains; the rest selects the epoch and is reported.
+
+    Raises:
+        AnalysisError: for a single choice, which leaves none to train on.
+    """
+    if len(task.query) < 2:
+        raise AnalysisError("one choice cannot be split", where=f"split of seed {seed}", fix="use more queries")
     order = np.random.default_rng(seed).permutation(len(task.query))
     cut = min(round(train_share * len(order)), len(order) - 1)
     train, rest = (Choices(task.query[rows], task.passages[rows, : task.size]) for rows in (order[:cut], order[cut:]))

@@ -1,7 +1,7 @@
 """Rankings as matrices of keys: one integer a hit, the greater the better.
 
 The upper half of a key is the score, the lower half the place of the id. Sorting keys therefore sorts by score and
-then by id, and rankings of two blocks are merged by sorting the keys of both.
+then by id, and rankings of two blocks are merged_keys by sorting the keys of both.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape
     return np.asarray((_flipped(bits) << HALF) | (LOW - places))
 
 
-def scores_of(keys: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def key_scores(keys: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Return the float32 score of each key."""
     return np.asarray(_flipped(keys >> HALF).astype(np.int32).view(np.float32))
 
@@ -62,7 +62,7 @@ def _flipped(bits: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
     return np.where(bits < 0, bits ^ MAGNITUDE, bits)
 
 
-def merged(best: Keys, other: Keys, k: int) -> Keys:
+def merged_keys(best: Keys, other: Keys, k: int) -> Keys:
     """Return the k best hits of both rankings."""
     return np.sort(np.concatenate([best, other], axis=1), axis=1)[:, -k:]
 
@@ -71,12 +71,12 @@ def least_scores(best: Keys, k: int) -> Float[np.ndarray, "query"]:
     """Return the score of each query's k-th hit; minus infinity where there are fewer."""
     if best.shape[1] < k:
         return np.full(len(best), -np.inf, dtype=np.float32)
-    return scores_of(np.ascontiguousarray(best[:, -k]))
+    return key_scores(np.ascontiguousarray(best[:, -k]))
 
 
-def ranked(best: Keys, order: Int[np.ndarray, "passage"]) -> RankedPassages:
+def ranked_passages(best: Keys, order: Int[np.ndarray, "passage"]) -> RankedPassages:
     """Return the rows and scores that the keys stand for, best first."""
     keys = np.ascontiguousarray(best[:, ::-1])
     row_at = np.empty(len(order), dtype=np.int64)
     row_at[order] = np.arange(len(order))
-    return RankedPassages(row_at[LOW - (keys & LOW)], scores_of(keys))
+    return RankedPassages(row_at[LOW - (keys & LOW)], key_scores(keys))

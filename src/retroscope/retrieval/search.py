@@ -23,9 +23,9 @@ from retroscope.retrieval.ranking import (
     id_order,
     keys_of,
     least_scores,
-    merged,
+    merged_keys,
     no_hits,
-    ranked,
+    ranked_passages,
 )
 
 Similarity = Literal["dot", "cosine"]
@@ -103,7 +103,7 @@ def _search(
         start = stop
         if progress:
             progress(stop, len(ids))
-    return [ranked(keys, order) for keys in best]
+    return [ranked_passages(keys, order) for keys in best]
 
 
 def _check_sizes(queries: Vectors, passages: Vectors) -> None:
@@ -138,12 +138,12 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
     near = np.nonzero(rough + noise[:, None] >= least_scores(best, k)[:, None])
     keys = np.full(rough.shape, NO_HIT)
     keys[near] = keys_of(_exact(queries, block, near[0], rows[near]), order[rows[near]])
-    after = merged(best, keys, k)
+    after = merged_keys(best, keys, k)
     if wanted < len(block):
         # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
         unsure = np.flatnonzero(rough[:, -1] + noise >= least_scores(after, k))
         if len(unsure):
-            after[unsure] = merged(best[unsure], _settled(queries[unsure], block, k, order), k)
+            after[unsure] = merged_keys(best[unsure], _settled(queries[unsure], block, k, order), k)
     return after
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.progress import Progress
-from retroscope.study.console import console_text
-from retroscope.study.plan import StudyPlan, replanned
+from retroscope.study.planning.plan import StudyPlan, replanned
+from retroscope.study.planning.sizes import as_begun, fit
+from retroscope.study.reporting.console import console_text
 from retroscope.study.run import forget, measure_study
-from retroscope.study.sizes import as_begun, fit
 from retroscope.study.stored import MeasurementPlace
 from retroscope.study.study import Study
 

@@ -19,7 +19,7 @@ from retroscope.inputs.provenance import (
     truncation_caveats,
 )
 from retroscope.progress import Progress
-from retroscope.study.plan import StudyPlan
+from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.protocols import departures
 
 

@@ -23,7 +23,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.retrieval.runs import write_run, written_run
-from retroscope.study.plan import Step, StudyPlan, plan_study
+from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
 from retroscope.study.study import Reported, Study

@@ -15,10 +15,10 @@ from retroscope.documents import read_document
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.inputs.settings_files import from_yaml, read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.facts import collection_from_facts, model_from_facts
 from retroscope.study.folder import FACTS, MEASURED, PAGE, SETTINGS
 from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
-from retroscope.study.report import Report, write_report
+from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
+from retroscope.study.reporting.report import Report, write_report
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
 from retroscope.typesetting.subject import Pending, Subject
 

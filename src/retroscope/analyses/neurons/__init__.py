@@ -1,6 +1,6 @@
 """Which neurons matter? Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones."""
 
-from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, Instrument, Phase, Reporter, Size
+from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 
 
 def _settings() -> type:
@@ -29,12 +29,12 @@ ANALYSIS = Analysis(
     settings=_settings,
     instrument=_instrument,
     sizes=(  # of the ablation's sample; a sample twice as large has about twice the queries
-        Size(None, LEFT_OUT),
-        Size({"attribution": {"limit": 16}, "ablation": {"passages": 250}}, 2.0),
-        Size({"attribution": {"limit": 32}, "ablation": {"passages": 500}}, 1.41),
+        AnalysisSize(None, LEFT_OUT),
+        AnalysisSize({"attribution": {"limit": 16}, "ablation": {"passages": 250}}, 2.0),
+        AnalysisSize({"attribution": {"limit": 32}, "ablation": {"passages": 500}}, 1.41),
         STANDARD,
-        Size({"attribution": {"limit": 128}, "ablation": {"passages": 2000}}, 0.71),
-        Size({"attribution": {"limit": 256}, "ablation": {"passages": 4000}}, 0.5),
+        AnalysisSize({"attribution": {"limit": 128}, "ablation": {"passages": 2000}}, 0.71),
+        AnalysisSize({"attribution": {"limit": 256}, "ablation": {"passages": 4000}}, 0.5),
     ),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,

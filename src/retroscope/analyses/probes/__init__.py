@@ -1,6 +1,6 @@
 """Is relevance readable, and at which layer? Probes choose the relevant passage from one layer's vectors."""
 
-from retroscope.analyses.analysis import STANDARD, Analysis, Instrument, Reporter, Size
+from retroscope.analyses.analysis import STANDARD, Analysis, AnalysisSize, Instrument, Reporter
 
 
 def _settings() -> type:
@@ -29,8 +29,8 @@ ANALYSIS = Analysis(
     settings=_settings,
     instrument=_instrument,
     sizes=(  # each split tests a fifth of the queries
-        Size({"seeds": 1, "passages": [5]}, 2.24),
-        Size({"seeds": 2}, 1.58),
+        AnalysisSize({"seeds": 1, "passages": [5]}, 2.24),
+        AnalysisSize({"seeds": 2}, 1.58),
         STANDARD,
     ),
     reporter=_reporter,

@@ -11,7 +11,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
-from retroscope.inputs.choices import check_splits, choices_of
+from retroscope.inputs.choices import choices_of, too_few_choices
 from retroscope.inputs.provenance import negative_notes
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
@@ -41,19 +41,19 @@ class Side:
 
 
 def refusal(context: Context, settings: ProbeSettings) -> str:
-    """Return nothing: what cannot be probed is an error."""
-    return ""
+    """Return why there are too few choices for the probes; nothing where there are enough."""
+    settings = _with_controls(context, settings)
+    return too_few_choices(_choices(context, settings), context.collection.query_texts, settings)
+
+
+def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...]:
+    return choices_of(context.negatives(), settings, context.settings.protocol)
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Return the choices that the probes are given, and how long they take.
-
-    Raises:
-        AnalysisError: if there are too few to split them.
-    """
+    """Return the choices that the probes are given, and how long they take."""
     settings = _with_controls(context, settings)
-    choices = choices_of(context.negatives(), settings, context.settings.protocol)
-    check_splits(choices, context.collection.query_texts, settings)
+    choices = _choices(context, settings)
     seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
     random = tuple(context.models) if RANDOM_WEIGHTS in settings.chosen_controls else ()
     return Planned(seconds=seconds, random_weights=random, work=choices)

@@ -8,7 +8,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
-from retroscope.inputs.choices import choices_of
+from retroscope.inputs.choices import choices_of, too_few_choices
 from retroscope.inputs.encoding import doubts, refuse_blind
 from retroscope.inputs.pairing import recipe_differences, same_weights
 from retroscope.inputs.provenance import truncation_caveats
@@ -48,6 +48,8 @@ def plan(context: Context, settings: NoSettings) -> Planned:
     if of_each is None:
         return Planned(seconds=seconds)
     choices = choices_of(context.negatives(), of_each, context.settings.protocol)
+    if too_few_choices(choices, context.collection.query_texts, of_each):
+        return Planned(seconds=seconds)  # as both sides, which say so
     for one in context.trainings:
         layers = len(of_each.layers or one.passage.layer_names)
         seconds += probes_seconds(of_each, len(choices), one.passage.width, layers, context.product_rate)

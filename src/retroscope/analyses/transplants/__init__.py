@@ -1,6 +1,6 @@
 """Which fine-tuned weights does retrieval need? Weights of one model are transplanted into the other."""
 
-from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, Instrument, Phase, Reporter, Size
+from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 
 
 def _settings() -> type:
@@ -29,12 +29,12 @@ ANALYSIS = Analysis(
     settings=_settings,
     instrument=_instrument,
     sizes=(  # a sample twice as large has about twice the queries
-        Size(None, LEFT_OUT),
-        Size({"passages": 190, "groups": 4, "shares": []}, 2.0),
-        Size({"passages": 375}, 1.41),
+        AnalysisSize(None, LEFT_OUT),
+        AnalysisSize({"passages": 190, "groups": 4, "shares": []}, 2.0),
+        AnalysisSize({"passages": 375}, 1.41),
         STANDARD,
-        Size({"passages": 1500, "interactions": 4}, 0.71),
-        Size({"passages": 3000, "interactions": 4}, 0.5),
+        AnalysisSize({"passages": 1500, "interactions": 4}, 0.71),
+        AnalysisSize({"passages": 3000, "interactions": 4}, 0.5),
     ),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,

@@ -14,7 +14,7 @@ EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling me
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions:
+class StudyOptions(o.SizeOptions):
     """Options of a study besides its pair and first collection."""
 
     HEADING: ClassVar[str] = "Study"
@@ -83,7 +83,6 @@ def run(
     data: o.DataOptions,
     models: o.ModelOptions,
     study: StudyOptions,
-    size: o.SizeOptions,
     probes: o.ProbeOptions,
     left_out: SwitchedOff,
     options: o.RunOptions,
@@ -94,4 +93,4 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     values = study.values(pair, models) | data.values() | probes.values()
-    carry_out_study(values, left_out.options, options, output, size=size)
+    carry_out_study(values, left_out.options, options, output, size=study)

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import model_values
+
+if TYPE_CHECKING:
+    from retroscope.inputs.settings import StudySettings
+    from retroscope.study.demo import Shipped
 
 EXAMPLE = "retroscope demo"
 OUT, EXPOSURES = Path("runs/demo"), "exposures.json"
@@ -26,16 +30,15 @@ def run(
     without a network.
     """
     load_libraries()
-    from retroscope import documents
-    from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
-    from retroscope.collection.world.files import NEGATIVES_RUN
     from retroscope.display import progress_bars
+    from retroscope.documents import as_json as in_json
+    from retroscope.documents import write_text
     from retroscope.files import refuse_other_report
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
-    from retroscope.study.console import console_text
     from retroscope.study.replacing import refuse_foreign_files
+    from retroscope.study.reporting.console import console_text
     from retroscope.study.run import compare
 
     refuse_other_report(out, EXPOSURES)
@@ -43,25 +46,31 @@ def run(
     with claimed(out), progress_bars() as progress:
         world, cache = demo.write_demo_world(out / "world"), out / "vectors"
         models = demo.retrain(out / "models", progress) if retrain else demo.shipped()
-        load = {"pooling": "mean", "max_length": 64, "similarity": "cosine"}
-        chosen = resolve(
-            {
-                "before": model_values(str(models.backbone), load),
-                "after": model_values(str(models.retriever), {}),
-                "data": {"source": f"beir:{world}", "split": "test"},
-                "negatives": {"how": "run", "run": str(world / NEGATIVES_RUN)},
-                **demo.SMALLER,
-            },
-            None,
-            None,
-        )
-        before, after = pair_of(chosen.before, chosen.after)
-        study = compare(before, after, collection_of(chosen.data), chosen, cache=cache, progress=progress)
+        settings = _settings(models, world)
+        before, after = pair_of(settings.before, settings.after)
+        study = compare(before, after, collection_of(settings.data), settings, cache=cache, progress=progress)
         rows = demo.exposures(models, world, cache, progress)
-    facts = {**study.facts, "title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
-    study = replace(study, facts=facts)
+    named = {"title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
+    study = replace(study, facts={**study.facts, **named})
     note("statistics, tables and figures ...")
     page = study.report(out, overwrite=True)
-    documents.write_text(out / EXPOSURES, documents.as_json(rows))
+    write_text(out / EXPOSURES, in_json(rows))
     emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")
+
+
+def _settings(models: "Shipped", world: Path) -> "StudySettings":
+    """Return the settings of the demo's study."""
+    from retroscope.cli.resolve import resolve
+    from retroscope.collection.world.files import NEGATIVES_RUN
+    from retroscope.study.demo import SMALLER
+
+    load = {"pooling": "mean", "max_length": 64, "similarity": "cosine"}
+    values = {
+        "before": model_values(str(models.backbone), load),
+        "after": model_values(str(models.retriever), {}),
+        "data": {"source": f"beir:{world}", "split": "test"},
+        "negatives": {"how": "run", "run": str(world / NEGATIVES_RUN)},
+        **SMALLER,
+    }
+    return resolve(values, None, None)

@@ -28,7 +28,7 @@ def run(
     from retroscope.files import refuse_other_report
     from retroscope.study.folder import SUMMARY
     from retroscope.study.replacing import refuse_other_study
-    from retroscope.study.report import write_report
+    from retroscope.study.reporting.report import write_report
     from retroscope.study.study import load_study
 
     study = load_study(folder)

@@ -31,7 +31,7 @@ def run(
             say("\n\n".join("\n".join(lines) for lines in texts))
         return
 
-    from retroscope.study.console import console_text
+    from retroscope.study.reporting.console import console_text
     from retroscope.study.study import load_study
 
     study = load_study(folder)

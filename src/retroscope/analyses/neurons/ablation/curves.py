@@ -15,7 +15,7 @@ import xarray as xr
 
 from retroscope.analyses.neurons.ablation.held_out import Evaluated, evaluated_queries
 from retroscope.analyses.neurons.ablation.looks import Chosen, measure_in_looks
-from retroscope.analyses.neurons.ablation.pools import pools_of, relevant_in, searched
+from retroscope.analyses.neurons.ablation.pools import pool_counts, pools_of, relevant_in
 from retroscope.analyses.neurons.ablation.table import (
     GROUP,
     area_table,
@@ -76,8 +76,7 @@ def ablation_curves(
     ranking = ranked(attribution, settings.by, settings.parts)
     beside = ranked(attribution, settings.beside, settings.parts)
     queries = evaluated_queries(collection, attribution, held_out=settings.held_out, enough=ENOUGH)
-    if whole is None and is_sampled(collection, settings.passages):
-        whole = whole_search(collection, {})
+    whole = whole or (whole_search(collection, {}) if is_sampled(collection, settings.passages) else None)
     pools = pools_of(collection, queries.ids, settings, whole.rankings if whole else ())
     trials = Trials(retriever, pools, towers, settings, progress)
     size = _size(trials.of(0), ranking, attribution.recipe["tower"])
@@ -87,7 +86,7 @@ def ablation_curves(
     values = _values(trials, sets, settings, relevant)
     recipe = {
         **_recipe(attribution, settings, ranking),
-        **_searched(pools, collection, queries),
+        **_sample_facts(pools, collection, queries),
         "sample": whole.compared(retriever.name, values["intact"]) if whole else [],
         "towers": list(towers),
         "precision_effect": None if effect is None else effect.document(),
@@ -207,7 +206,7 @@ def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking:
     }
 
 
-def _searched(pools: Sequence[Collection], whole: Collection, queries: Evaluated) -> dict[str, Any]:
+def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evaluated) -> dict[str, Any]:
     measured = {query for pool in pools for query in pool.queries}
     return {
         "collection": whole.name,
@@ -215,7 +214,7 @@ def _searched(pools: Sequence[Collection], whole: Collection, queries: Evaluated
         "of_queries": len(queries.ids),
         "held_out": not queries.attributed,
         "attributed_queries": len(queries.attributed & measured),
-        **searched(pools, whole),
+        **pool_counts(pools, whole),
     }
 
 

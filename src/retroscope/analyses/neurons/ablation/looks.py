@@ -27,9 +27,9 @@ from retroscope.analyses.neurons.ablation.table import (
     SPENT,
     claim_rows,
     first_group,
-    groups_of,
     look_rows,
     nearest_to_reference,
+    query_groups,
     reported_fraction,
 )
 from retroscope.analyses.neurons.result import RANDOM
@@ -37,14 +37,14 @@ from retroscope.analyses.neurons.settings import AblationSettings
 from retroscope.scores import QUERY
 
 Chosen = tuple[str, int, float]  # how, draw, fraction
-Values = Callable[[int, Chosen], Float[np.ndarray, "query measure"]]  # of the queries of a group, with a set fixed
+ValuesOfSet = Callable[[int, Chosen], Float[np.ndarray, "query measure"]]  # of the queries of a group, with a set fixed
 
 FEW = 2  # draws of a fraction at which no harm can be claimed
 FUTILE = 0.05  # predictive probability of a significant end below which a fraction is measured no further
 
 
 def measure_in_looks(
-    values: xr.DataArray, value_of: Values, settings: AblationSettings, passages: Mapping[str, tuple[str, ...]]
+    values: xr.DataArray, value_of: ValuesOfSet, settings: AblationSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> None:
     """Fill the scores (query, how, draw, fraction, measure) with all that is measured; the others stay NaN.
 
@@ -72,14 +72,14 @@ class _Looks:
     """The scores so far, and how more of them are measured."""
 
     values: xr.DataArray
-    value_of: Values
+    value_of: ValuesOfSet
     settings: AblationSettings
     passages: Mapping[str, tuple[str, ...]]
 
     @property
     def groups(self) -> int:
         """Return the number of groups of queries."""
-        return int(groups_of(self.values).max()) + 1
+        return int(query_groups(self.values).max()) + 1
 
     def rows(self, table: Callable[..., pd.DataFrame], values: xr.DataArray) -> pd.DataFrame:
         """Return the rows of the headline measure, by fraction."""
@@ -115,7 +115,7 @@ class _Looks:
     def _fill(self, group: int, chosen: Chosen) -> None:
         how, draw, fraction = chosen
         at = [self.values.indexes[name].get_loc(label) for name, label in (("how", how), ("fraction", fraction))]
-        members = groups_of(self.values) == group
+        members = query_groups(self.values) == group
         self.values.values[members, at[0], draw, at[1]] = self.value_of(group, chosen)
 
 

@@ -37,7 +37,7 @@ def pools_of(
         members = {*order[group::number]}
         some = [query for query in queries if query in members]
         size = min(settings.passages // number, PER_JUDGED * len({p for q in some for p in collection.qrels[q]}))
-        pools.append(sampled(collection, some, size, settings.seed, rankings))
+        pools.append(sampled(collection, some, size, settings.seed, rankings, hard=PER_JUDGED - 1))
     return tuple(pools)
 
 
@@ -46,7 +46,7 @@ def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
     return {query: passages for pool in pools for query, passages in pool.relevant.items()}
 
 
-def searched(pools: Sequence[Collection], collection: Collection) -> dict[str, int | list[int]]:
+def pool_counts(pools: Sequence[Collection], collection: Collection) -> dict[str, int | list[int]]:
     """Count what is searched, JSON-like: passages of all pools together, and of each."""
     return {
         "passages": len({p for pool in pools for p in pool.passages}),

@@ -62,7 +62,7 @@ def claim_rows(
 ) -> pd.DataFrame:
     """Return the rows of a table without the intact measure; p of claims over both looks and all fractions."""
     table = look_rows(values, settings, passages)
-    first = look_rows(first_group(values), settings, passages) if groups_of(values).any() else None
+    first = look_rows(first_group(values), settings, passages) if query_groups(values).any() else None
     for claim, p in (("over_random", "p_over_random"), ("confirmed", "p_confirmed")):
         if first is not None:
             table[p] = _over_looks(first, table, p)
@@ -114,10 +114,10 @@ def nearest_to_reference(fractions: Sequence[float]) -> float:
 
 def first_group(values: xr.DataArray) -> xr.DataArray:
     """Return the scores of the queries that were looked at first."""
-    return values.isel({QUERY: groups_of(values) == 0})
+    return values.isel({QUERY: query_groups(values) == 0})
 
 
-def groups_of(values: xr.DataArray) -> Int[np.ndarray, "query"]:
+def query_groups(values: xr.DataArray) -> Int[np.ndarray, "query"]:
     """Return the group of every query; scores without the coordinate have one."""
     return values[GROUP].values if GROUP in values.coords else np.zeros(values.sizes[QUERY], dtype=int)
 

@@ -1,6 +1,6 @@
 """A report as a page of plain text for the terminal."""
 
-from retroscope.study.report import Report
+from retroscope.study.reporting.report import Report
 from retroscope.typesetting.console import bullet_list, page, statement_list, table
 
 

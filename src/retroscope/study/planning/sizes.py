@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import DEPTHS, LEFT_OUT, STANDARD, Analysis, Size
+from retroscope.analyses.analysis import DEPTHS, LEFT_OUT, STANDARD, Analysis, AnalysisSize
 from retroscope.documents import read_document
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import from_yaml, merged, plain, read_as
 from retroscope.study.folder import FACTS, SETTINGS
-from retroscope.study.plan import StudyPlan
+from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of
 from retroscope.typesetting.numbers import estimate
 
@@ -44,7 +44,7 @@ class Bought:
     """
 
     analysis: str
-    size: Size
+    size: AnalysisSize
     seconds: float
 
     def line(self) -> str:
@@ -116,7 +116,7 @@ def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
     """Return every size of an analysis with its estimated time, left out where there is no smaller one."""
-    sizes = analysis.sizes if analysis.sizes[0].values is None else (Size(None, LEFT_OUT), *analysis.sizes)
+    sizes = analysis.sizes if analysis.sizes[0].values is None else (AnalysisSize(None, LEFT_OUT), *analysis.sizes)
     return [Bought(analysis.name, size, _seconds_of(plan, analysis, size)) for size in sizes]
 
 
@@ -148,7 +148,7 @@ def _seconds(plan: StudyPlan, name: str) -> float | None:
     return sum(planned) if planned else None
 
 
-def _seconds_of(plan: StudyPlan, analysis: Analysis, size: Size) -> float:
+def _seconds_of(plan: StudyPlan, analysis: Analysis, size: AnalysisSize) -> float:
     """Return what a size of an analysis takes on all collections, by its cost model."""
     if size.values is None:
         return 0.0
@@ -157,7 +157,7 @@ def _seconds_of(plan: StudyPlan, analysis: Analysis, size: Size) -> float:
     return sum(step.instrument.plan(step.context, settings).seconds for step in steps)
 
 
-def _resized(settings: StudySettings, analysis: Analysis, size: Size) -> Any:
+def _resized(settings: StudySettings, analysis: Analysis, size: AnalysisSize) -> Any:
     """Return the settings of an analysis at a size; None where it is left out."""
     if size.values is None:
         return None

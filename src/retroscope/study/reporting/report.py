@@ -13,9 +13,9 @@ from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.section import Section
 from retroscope.documents import SCHEMA, as_json, clean, write_text
 from retroscope.files import write_whole
-from retroscope.study.certainty import Certainty, certainties
 from retroscope.study.folder import PAGE, SUMMARY
-from retroscope.study.verdict import Verdict, verdict
+from retroscope.study.reporting.certainty import Certainty, certainties
+from retroscope.study.reporting.verdict import Verdict, verdict
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.latex import PaperTable
