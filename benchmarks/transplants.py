@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
+from typing import Any
 
 import torch
 
@@ -27,8 +28,9 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(1)
     pair = [load_retriever(name, pooling=args.pooling) for name in (args.before, args.after)]
-    given = dict(one.split("=") for one in args.set)
-    settings = SweepSettings(measures=(args.measure,), **{k: int(v) if v.isdecimal() else v for k, v in given.items()})
+    given: dict[str, str] = dict(one.split("=") for one in args.set)
+    values: dict[str, Any] = {name: int(value) if value.isdecimal() else value for name, value in given.items()}
+    settings = SweepSettings(measures=(args.measure,), **values)
     with TemporaryDirectory() as cache:
         models = dict(zip(("before", "after"), pair, strict=True))
         context = Context(models, load_collection(args.data), StudySettings(), Path(cache))

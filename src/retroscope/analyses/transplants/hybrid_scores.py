@@ -55,7 +55,10 @@ class Sweep:
 def tokenised(sweep: Sweep) -> Sweep:
     """Return the sweep with its texts tokenised as each receiver does, for it and for all made from it."""
     texts = {
-        (side, tower): texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens)
+        (side, tower): replace(
+            texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens),
+            precision=sweep.settings.precision,
+        )
         for tower in TOWERS
         for side in sweep.receivers
     }
@@ -107,7 +110,7 @@ def _in_memory(
     sweep: Sweep,
     report: Callable[[int], None],
 ) -> dict[Wanted, Representations]:
-    vectors = hybrid_vectors(encoders, texts, wanted, sweep.cache, report, sweep.settings.precision)
+    vectors = hybrid_vectors(encoders, texts, wanted, sweep.cache, report)
     return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in vectors.items()}
 
 

@@ -19,7 +19,7 @@ def pilot(sweep: Sweep) -> PrecisionEffect | None:
     if sweep.settings.precision == EXACT:
         return None
     collection = sampled(sweep.collection, sweep.collection.judged_queries, FEWEST, sweep.settings.seed)
-    few = tokenised(replace(sweep, collection=collection, names=("none", "all"), stage="transplants: pilot"))
+    few = replace(sweep, collection=collection, names=("none", "all"), stage="transplants: pilot")
     quantity = f"effect of all weights on {sweep.measures[0]}"
     exact, reduced = (_effect(few, precision) for precision in (EXACT, sweep.settings.precision))
     return precision_effect(sweep.settings.precision, quantity, exact, reduced, where=sweep.pair[1].name)
@@ -29,6 +29,6 @@ def _effect(sweep: Sweep, precision: str) -> Float[np.ndarray, "query"]:
     """Return what all weights change of every query, in the first direction."""
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, precision=precision, directions=(direction,))
-    intact, hybrids = hybrid_scores(replace(sweep, settings=settings))[direction]
+    intact, hybrids = hybrid_scores(tokenised(replace(sweep, settings=settings)))[direction]
     change = (hybrids.values - intact.values).sel(transplant="all", measure=sweep.measures[0])
     return np.asarray(change.values, dtype=np.float64)

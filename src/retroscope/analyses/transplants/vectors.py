@@ -29,7 +29,6 @@ def hybrid_vectors(
     wanted: Sequence[Wanted],
     cache: Path,
     report: Callable[[int], None],
-    precision: str = EXACT,
 ) -> dict[Wanted, Float[np.ndarray, "text out"]]:
     """Return the vectors of every hybrid, texts in the order given.
 
@@ -39,16 +38,15 @@ def hybrid_vectors(
         wanted: see `surgery.hybrids.hybrids`.
         cache: what was made earlier of the same models, texts and hybrids is read from it.
         report: called with the number of texts that were done since.
-        precision: of the passes (see `encoders.precision`).
     """
-    folder = cache / FOLDER / _key(pair, texts, wanted, precision)
+    folder = cache / FOLDER / _key(pair, texts, wanted)
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
     random = RandomChanges(pair)
     made: np.ndarray | None = None
     for at in range(0, len(order), WINDOW):
         chosen = order[at : at + WINDOW]
         rows = [texts.rows[i] for i in chosen]
-        make = partial(hybrids, pair, rows, wanted, tokens=texts.tokens, random=random, precision=precision)
+        make = partial(hybrids, pair, rows, wanted, tokens=texts.tokens, random=random, precision=texts.precision)
         part = _window(folder / f"{at // WINDOW:05d}.npy", wanted, make)
         if made is None:
             made = np.empty((len(wanted), len(order), part.shape[-1]), np.float32)
@@ -71,8 +69,8 @@ def _window(
     return stacked
 
 
-def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted], precision: str) -> str:
+def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
     """Hash everything that determines the vectors."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
-    made_of += [precision] if precision != EXACT else []
+    made_of += [texts.precision] if texts.precision != EXACT else []
     return fingerprint(made_of)[:32]
