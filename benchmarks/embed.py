@@ -1,4 +1,4 @@
-"""Layer vectors beside the published way of making them, beside sentence-transformers, and their memory.
+"""Layer vectors beside the published way of making them, beside sentence-transformers, and their memory and rate.
 
     python benchmarks/embed.py --model MODEL --data beir:FOLDER
 
@@ -27,13 +27,18 @@ from sentence_transformers import SentenceTransformer
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
+from retroscope.encoders.encode import encode_rows
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.pooling import pooling
+from retroscope.encoders.token_budgets import encoding_budget
+from retroscope.encoders.work import operations
 from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
 
 BATCH = 32  # of the published code
 LENGTHS = {"query": 128, "passage": 512}  # every text is padded to these
+RATED = (16, 32, 64, 128, 256)  # tokens of a text whose rate is compared with matrix products
+RATED_TOKENS = 16_384  # of all texts of one length
 SIZES = (2, 3, 4, 5)  # passages of a choice; each size is encoded anew
 
 # glibc keeps freed memory in an arena for each thread, which grows by some 5 % over the first 20 windows and then
@@ -64,6 +69,9 @@ def main() -> None:
     if args.peak_of:
         print(peak_megabytes(args.model, args.peak_of))
         return
+    if args.rates:
+        compare_products(load_retriever(args.model).passage)
+        return
     data, retriever = load_collection(args.data), load_retriever(args.model)
     compare_published(retriever, data, args.queries, args.candidates)
     compare_library(retriever, data, args)
@@ -80,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--corpora", type=int, nargs=2, default=(2_000, 20_000), help="passages, for the memory")
+    parser.add_argument("--rates", action="store_true", help="only compare with the rate of matrix products")
     parser.add_argument("--peak-of", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -171,6 +180,36 @@ def compare_library(retriever: Retriever, data: Collection, args: argparse.Names
 
 def plan_tokens(encoder: Encoder, texts: Sequence[str]) -> int:
     return plan_extraction(encoder, texts[:1], ExtractionSettings()).tokens
+
+
+# ---- against the processor
+
+
+def compare_products(encoder: Encoder) -> None:
+    """Operations of encoding a second, as a share of those of float32 products that are timed before and after."""
+    draw = torch.Generator().manual_seed(0)
+    print(f"\n{encoder.name}: share of the rate of float32 matrix products, {torch.get_num_threads()} threads")
+    for length in RATED:
+        rows = torch.randint(len(encoder.tokenizer), (max(1, RATED_TOKENS // length), length), generator=draw).tolist()
+        encode_rows(encoder, rows[:1], encoding_budget(encoder.device))
+        shares = [_share(encoder, rows) for _ in range(3)]
+        print(f"  {length:4} tokens a text: {median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})", flush=True)
+
+
+def _share(encoder: Encoder, rows: list[list[int]]) -> float:
+    before, start = product_rate(), process_time()
+    encode_rows(encoder, rows, encoding_budget(encoder.device))
+    rate = operations(encoder, [len(row) for row in rows]) / (process_time() - start)
+    return 2 * rate / (before + product_rate())
+
+
+def product_rate(size: int = 1024, times: int = 20) -> float:
+    """Operations of a float32 product of square matrices per second of processor time."""
+    one, two = torch.randn(2, size, size)
+    start = process_time()
+    for _ in range(times):
+        one @ two
+    return 2 * size**3 * times / (process_time() - start)
 
 
 # ---- memory

@@ -24,6 +24,7 @@ import torch
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
+from retroscope.analyses.encoded import encoded_retrievers
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.collection import Collection
 from retroscope.encoders import work
@@ -32,7 +33,6 @@ from retroscope.inputs.load import collection_of, pair_of
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 from retroscope.study import demo
-from retroscope.study.planning.encoded import encoded_retrievers
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.run import run_study
 from retroscope.study.settings import from_values
@@ -89,7 +89,8 @@ def _measured(
     spent: Spent = {}
     with _spent(spent, "plan"):
         plan = plan_study(models, [collection], settings, cache=cache, progress=False)
-    for role, retriever in encoded_retrievers(plan.context).items():
+    read = dict.fromkeys(side for step in plan.steps if step.planned for side in step.planned.random_weights)
+    for role, retriever in encoded_retrievers(plan.context, [*read]).items():
         with _spent(spent, f"encoding of {role}"):
             plan.context.encoded(retriever)
     timed = replace(plan, steps=tuple(_timed(step, spent) for step in plan.steps))

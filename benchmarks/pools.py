@@ -72,12 +72,12 @@ def ndcg(similarity: Float[np.ndarray, "query passage"], gains: Float[np.ndarray
     """Return nDCG@10 of every query, ties broken by position."""
     discount = 1 / np.log2(np.arange(2, TOP + 2))[: gains.shape[1]]
     ideal = -np.sort(-gains, axis=1)[:, :TOP]
-    return (_top(similarity, gains) * discount).sum(1) / (ideal * discount).sum(1)
+    return np.asarray((_top(similarity, gains) * discount).sum(1) / (ideal * discount).sum(1))
 
 
 def reciprocal_rank(similarity: Float[np.ndarray, "query passage"], gains: np.ndarray) -> np.ndarray:
     """Return RR@10 of every query, ties broken by position."""
-    return ((_top(similarity, gains) > 0) / np.arange(1, TOP + 1)).max(1)
+    return np.asarray(((_top(similarity, gains) > 0) / np.arange(1, TOP + 1)).max(1))
 
 
 def _top(similarity: Float[np.ndarray, "query passage"], gains: np.ndarray) -> np.ndarray:
@@ -180,7 +180,7 @@ def _material(args: argparse.Namespace) -> Material:
 def _compared(queries: np.ndarray, passages: np.ndarray, similarity: str) -> Float[np.ndarray, "query passage"]:
     if similarity == "cosine":
         queries, passages = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (queries, passages))
-    return queries @ passages.T
+    return np.asarray(queries @ passages.T)
 
 
 def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from retroscope.analyses import analyses
-from retroscope.cli.terminal import progress_bars
 from retroscope.collection.collection import Collection
 from retroscope.collection.world.files import NEGATIVES_RUN, PRETRAINING
+from retroscope.display import progress_bars
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.settings import DataSettings, NegativesSettings, StudySettings

@@ -220,6 +220,25 @@ def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collect
     assert swept(pair, collection, cache, transplants=("block:1",)).effects.sample == ()
 
 
+def test_a_lower_precision_is_measured_first(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Toy vectors are so near to one another that bfloat16 moves ranks: it is refused. Else its effect is stated."""
+    wanted = {"precision": "bfloat16", "transplants": ("block:1",)}
+    with pytest.raises(SettingsError, match=r"in bfloat16, the effect of all weights on RR@10(.|\n)*precision float32"):
+        swept(pair, collection, cache / "refused", **wanted)
+    assert len(list((cache / "refused").glob("vectors/transplants/*"))) == 4, (
+        "two towers of the pilot in each precision"
+    )
+    monkeypatch.setattr("retroscope.encoders.precision.TOLERANCE", 1.0)
+    rounded = swept(pair, collection, cache, **wanted).measurement
+    effect = rounded.facts["precision_effect"]
+    assert effect["exact"] == pytest.approx(effect["reduced"] - effect["difference"])
+    assert any("in bfloat16, the effect of all weights on RR@10 of" in caveat for caveat in rounded.caveats)
+    exact = swept(pair, collection, cache, transplants=("block:1",)).measurement
+    assert exact.facts["precision_effect"] is None
+
+
 def test_a_sweep_that_was_stopped_goes_on(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,7 @@ def test_stored_vectors_are_reused(retriever: Retriever, tmp_path: Path, monkeyp
     def no_window(*args: object) -> None:
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(extraction, "_window_vectors", no_window)
+    monkeypatch.setattr(extraction, "_fresh_vectors", no_window)
     again = represent(retriever, collection(), tmp_path / "cache")
     np.testing.assert_array_equal(again.passage.final(), first.passage.final())
 

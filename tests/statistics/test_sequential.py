@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from retroscope.statistics.testing.prediction import prediction_p
-from retroscope.statistics.testing.sequential import EARLY, InterimTest, looks, sequential_p
+from retroscope.statistics.testing.sequential import EARLY, InterimLook, looks, sequential_p
 
 STUDIES = 4000
 
@@ -19,9 +19,9 @@ def test_half_of_the_draws_are_looked_at_first(draws: int, expected: list[int]) 
 
 def test_a_p_of_all_looks_is_never_0_nor_above_1() -> None:
     assert sequential_p([]) == 1, "no look was made"
-    assert sequential_p([(InterimTest(4, EARLY), 0.9)]) == 1
-    assert 0 < sequential_p([(InterimTest(4, EARLY), 1e-300)]) < 1e-299
-    assert sequential_p([(InterimTest(4, EARLY), 0.01), (InterimTest(8, 0.75), 0.003)]) == pytest.approx(0.004)
+    assert sequential_p([(InterimLook(4, EARLY), 0.9)]) == 1
+    assert 0 < sequential_p([(InterimLook(4, EARLY), 1e-300)]) < 1e-299
+    assert sequential_p([(InterimLook(4, EARLY), 0.01), (InterimLook(8, 0.75), 0.003)]) == pytest.approx(0.004)
 
 
 def rejected(weighted: bool, seed: int) -> int:

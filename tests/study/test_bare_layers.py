@@ -108,7 +108,7 @@ def test_it_can_be_left_out(
     one, two = (study.measured["layers"][0].scores for study in (found, decoders))
     np.testing.assert_array_equal(one["after"].values, two["after/bare"].values)
     decoders.save(tmp_path)
-    found.save(tmp_path)
+    found.save(tmp_path, overwrite=True)
     assert bare_scores(load_study(tmp_path)) == [], "nothing of the earlier study is left"
 
 

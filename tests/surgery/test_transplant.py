@@ -205,6 +205,18 @@ def test_batches_change_nothing(pair: Callable[[str], tuple[Encoder, Encoder]]) 
         torch.testing.assert_close(together[name], alone[name], rtol=1e-5, atol=1e-5)
 
 
+def test_a_lower_precision_rounds_the_passes(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
+    """Every hybrid in bfloat16 is near to the exact one, and of its type; products were rounded in every one."""
+    receiver, donor = pair("bert")
+    rows, wanted = tokenise(receiver, TEXTS), [(0, name) for name in SOME]
+    exact = hybrids((receiver, donor), rows, wanted)
+    rounded = hybrids((receiver, donor), rows, wanted, precision="bfloat16")
+    for key, vectors in rounded.items():
+        assert vectors.dtype == torch.float32
+        assert not torch.equal(vectors, exact[key])
+        assert torch.nn.functional.cosine_similarity(vectors, exact[key]).min() > 0.999
+
+
 def test_a_planted_block_is_what_matters(tmp_path: Path) -> None:
     """Where one block alone differs, giving it back gives the vectors back, and giving others back does nothing."""
     receiver, donor = (

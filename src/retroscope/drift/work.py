@@ -6,6 +6,7 @@ from retroscope.drift.settings import DriftSettings
 
 # Operations, and seconds, by benchmarks/plan.py on one core of 1.2e11 operations a second.
 SPECTRUM = 60.0  # operations for each rows x columns x shorter side of a matrix whose spectra are computed
+TENSOR = 2e-3  # seconds for each tensor, however small
 READ = 1e-8  # seconds for each number of a tensor that is read twice, compared and summed
 WHITENING = 60.0  # operations for each width^3, beside two for each passage and width^2
 PAIR = 2.8e-6  # seconds for each pair of texts: distances are ranked, for every group that the jackknife leaves out
@@ -19,7 +20,7 @@ def weights_seconds(shapes: Iterable[Sequence[int]], product_rate: float, *, spe
         numbers = 1
         for side in shape:
             numbers *= side
-        seconds += READ * numbers
+        seconds += TENSOR + READ * numbers
         if spectra and len(shape) > 1:
             rows = numbers // shape[-1]
             seconds += SPECTRUM * numbers * min(rows, shape[-1]) / product_rate

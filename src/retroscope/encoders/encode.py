@@ -97,7 +97,12 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
             where=encoder.name,
             fix="raise max_length, or shorten the prompt",
         )
-    return Batch(*(t.to(encoder.device) for t in (ids, mask, pooled)))
+    return Batch(*(_sent(tensor, encoder.device) for tensor in (ids, mask, pooled)))
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; to a GPU without waiting for it, which needs memory that stays in place."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def prompt_length(encoder: Encoder) -> int:
@@ -194,11 +199,11 @@ def encode_rows(
         with torch.inference_mode():
             part = forward(encoder, pad(encoder, [rows[i] for i in indices]), norm_each_layer=norm_each_layer)
         vectors = vectors or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
-        vectors.layers[indices] = part.layers.cpu()
-        vectors.final[indices] = part.final.cpu()
+        vectors.layers[indices] = part.layers
+        vectors.final[indices] = part.final
     if vectors is None:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return vectors
+    return LayerVectors(vectors.layers.cpu(), vectors.final.cpu())  # a GPU is waited for once, not at every batch
 
 
 def final_vectors(
@@ -231,8 +236,9 @@ def final_vectors(
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
-    """Allocate the vectors of `n` texts on the CPU, as ordinary tensors for autograd and not as inference tensors."""
-    return LayerVectors(torch.empty(n, *part.layers.shape[1:]), torch.empty(n, *part.final.shape[1:]))
+    """Allocate the vectors of `n` texts on the same device, as ordinary tensors for autograd, not inference tensors."""
+    layers, final = (torch.empty(n, *one.shape[1:], device=one.device) for one in (part.layers, part.final))
+    return LayerVectors(layers, final)
 
 
 def encode_layers(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT_BUDGET) -> LayerVectors:

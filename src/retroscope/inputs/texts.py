@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import TokenIds, tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import encoding_budget
 
 
@@ -16,12 +17,14 @@ class TowerTexts:
         ids: of the texts.
         rows: token ids of each text.
         tokens: padded tokens of a batch, at most.
+        precision: of the passes (see `encoders.precision`).
     """
 
     encoder: Encoder
     ids: tuple[str, ...]
     rows: list[TokenIds]
     tokens: int
+    precision: str = EXACT
 
 
 def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tokens: int | None) -> TowerTexts:

@@ -2,11 +2,12 @@
 
 Texts are taken in windows of consecutive texts; inside a window they are batched by length.
 A window is one shard of the store, written whole and atomically, so a run that is stopped
-resumes at its last window and ends with the same bytes. Memory holds one window, whatever
-the size of the corpus.
+resumes at its last window and ends with the same bytes. Memory holds two windows, whatever the size of the corpus: one
+is written while the model runs on the next.
 """
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,7 @@ from retroscope.representations.store import Representations, VectorStore, creat
 VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
+ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,8 @@ def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionS
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
     tokens = settings.batch_tokens or encoding_budget(encoder.device)
-    window = min(int(np.clip(WINDOW_BYTES // row, *WINDOW_TEXTS)), n)
+    most = WINDOW_TEXTS[1] * (1 if encoder.device.type == "cpu" else ON_ACCELERATOR)
+    window = min(int(np.clip(WINDOW_BYTES // row, WINDOW_TEXTS[0], most)), n)
     made_of: dict[str, object] = {
         "encoder": encoder.fingerprint,
         "texts": inventory.fingerprint,
@@ -197,17 +200,20 @@ def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progre
     report = progress or (lambda done, total: None)
     report(0, total)
     report(done, total)
-    for window in windows(texts, plan.window):
-        start, stop = stop, stop + len(window)
-        if stop > total:
-            break
-        if stop <= done:
-            continue
-        layers, final = _window_vectors(plan, window, start, store)
-        store.vectors[start:stop] = layers
-        store.final[start:stop] = final
-        store.group.attrs["done"] = stop
-        report(stop, total)
+    written: Future[int] | None = None  # the last window: it is written while the model runs on the next one
+    with ThreadPoolExecutor(1, "vectors") as writer:
+        for window in windows(texts, plan.window):
+            start, stop = stop, stop + len(window)
+            if stop > total:
+                break
+            if stop <= done:
+                continue
+            vectors = _fresh_vectors(plan, window, start, store)
+            if written is not None:
+                report(written.result(), total)
+            written = writer.submit(_write, plan, vectors, start, store)
+        if written is not None:
+            report(written.result(), total)
     if stop != total:
         raise _other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", store)
 
@@ -218,13 +224,11 @@ def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
     return RepresentationError(f"these are not the texts that were planned: {what}", where=where, fix=fix)
 
 
-def _window_vectors(
+def _fresh_vectors(
     plan: ExtractionPlan, window: Sequence[str], start: int, store: VectorStore
 ) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
-    """Return the vectors of one window: new inputs run through the model, repeated ones are copied."""
-    first = plan.inventory.first[start : start + len(window)]
-    position = np.arange(start, start + len(window))
-    fresh = np.flatnonzero(first == position)
+    """Return the vectors of one window, those of inputs that occurred before left empty."""
+    fresh = np.flatnonzero(plan.inventory.first[start : start + len(window)] == np.arange(start, start + len(window)))
     depth, dim, out = plan.shape
     layers = np.empty((len(window), depth, dim), dtype=plan.settings.dtype)
     final = np.empty((len(window), out), dtype=plan.settings.dtype)
@@ -233,6 +237,14 @@ def _window_vectors(
         if not np.array_equal(list(map(len, rows)), plan.inventory.lengths[start + fresh]):
             raise _other_texts(f"lengths differ between texts {start} and {start + len(window)}", store)
         layers[fresh], final[fresh] = _checked(_encode(plan, rows), plan)
+    return layers, final
+
+
+def _write(plan: ExtractionPlan, vectors: tuple[np.ndarray, np.ndarray], start: int, store: VectorStore) -> int:
+    """Copy the vectors of repeated inputs, write a window, and return the number of texts that are written."""
+    layers, final = vectors
+    stop = start + len(final)
+    first, position = plan.inventory.first[start:stop], np.arange(start, stop)
     earlier = np.flatnonzero(first < start)
     if len(earlier):
         sources, place = np.unique(first[earlier], return_inverse=True)
@@ -240,7 +252,9 @@ def _window_vectors(
         layers[earlier], final[earlier] = before[0][place], before[1][place]
     here = np.flatnonzero((first >= start) & (first < position))
     layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
-    return layers, final
+    store.vectors[start:stop], store.final[start:stop] = layers, final
+    store.group.attrs["done"] = stop
+    return stop
 
 
 def _checked(vectors: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:

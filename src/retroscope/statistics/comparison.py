@@ -1,6 +1,7 @@
 """Compare two sets of scores: the one entry to every test, interval and correction of this room."""
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -172,8 +173,14 @@ def _method(
         "equivalence_correction": _equivalence_correction(settings) if settings.margin is not None else None,
         "interval": "expanded percentile bootstrap over query texts",
         "queries": len(scores.query_ids),
-        "versions": {name: version(name) for name in ("retroscope", "numpy", "scipy", "statsmodels")},
+        "versions": dict(_versions()),
     }
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Return the versions of the libraries that compute the numbers; reading their metadata takes milliseconds."""
+    return tuple((name, version(name)) for name in ("retroscope", "numpy", "scipy", "statsmodels"))
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
+from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.surgery.ownership import CHANGED, Hybrid, Path, Wanted, grouped, own_layers
 from retroscope.surgery.pairs import check_transplantable
@@ -54,6 +56,7 @@ def hybrids(
     tokens: int = DEFAULT_BUDGET,
     on_batch: Callable[[int], None] | None = None,
     random: RandomChanges | None = None,
+    precision: str = EXACT,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
     """Return what `transplanted` does, for hybrids in either direction: two names of one model are run once.
 
@@ -61,6 +64,7 @@ def hybrids(
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
         wanted: for each hybrid, which of the two receives, and the name of its transplant.
         random: the random changes of the pair, to keep them from call to call.
+        precision: of the passes through the backbone (see `encoders.precision`).
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)
@@ -71,7 +75,7 @@ def hybrids(
     for indices in batches_by_length(lengths, tokens):
         batch = pad(pair[0], [rows[i] for i in indices])
         with torch.inference_mode():
-            for key, part in _of_batch(_Pair(pair, batch, random), hybrid_names, batch):
+            for key, part in _of_batch(_Pair(pair, batch, random, precision), hybrid_names, batch):
                 if key not in vectors:
                     vectors[key] = torch.empty(len(rows), *part.shape[1:])
                 vectors[key][indices] = part.cpu()
@@ -85,7 +89,8 @@ def _of_batch(
 ) -> Iterator[tuple[Wanted, Tensor]]:
     pair = recorded.encoders
     for hybrid, names in hybrid_names:
-        hidden = recorded.whole(hybrid) if hybrid.is_whole(recorded.anatomy) else recorded.above(hybrid)
+        with in_precision(recorded.precision, batch.ids.device):
+            hidden = recorded.whole(hybrid) if hybrid.is_whole(recorded.anatomy) else recorded.above(hybrid)
         pooled = pooling(pair[0].recipe.pooling)(hidden.float(), batch.pooled)
         for receiver, name in names:
             yield (receiver, name), finish(pair[receiver], pooled)
@@ -94,8 +99,11 @@ def _of_batch(
 class _Pair:
     """Both models on one batch, recorded on first use."""
 
-    def __init__(self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges) -> None:
+    def __init__(
+        self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges, precision: str = EXACT
+    ) -> None:
         self.encoders = encoders
+        self.precision = precision
         self.random = random
         self.anatomy: Anatomy = encoders[0].anatomy
         self.inputs: dict[str, Any] = model_inputs(encoders[0], batch)

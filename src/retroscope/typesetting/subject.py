@@ -182,9 +182,8 @@ class Subject:
     @property
     def pending(self) -> tuple[str, ...]:
         """Return the names of the analyses that are not run yet, with their collection unless it is the first."""
-        first = self.collection.name
         return tuple(
-            one.analysis if one.collection == first else f"{one.analysis} on {one.collection}"
+            one.analysis if one.collection == self.collection.name else f"{one.analysis} on {one.collection}"
             for one in self.not_yet_run
         )
 

@@ -69,7 +69,8 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
     task = _task(context, settings)
     models = 3 if context.settings.random_weights else 2
     views = (models + len(poolings)) * (before.passage.anatomy.n_blocks + 1)
-    seconds = round(views * view_seconds(task, before.passage.width, context.product_rate), 1)
+    searched = views + (1 if task.head else 0)  # once more with shuffled judgments
+    seconds = round(searched * view_seconds(task, before.passage.width, context.product_rate), 1)
     how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
     role = f"before, pooled by {', '.join(poolings)}"
     return Planned(

@@ -33,7 +33,8 @@ from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 RAW, UNIT, WHITENED, HEAD = "raw", "unit length", "whitened", "linear head"
 BEST = {UNTRAINED: (RAW, UNIT, WHITENED), TRAINED: (RAW, UNIT, WHITENED, HEAD)}
-HEAD_WORK = 450.0  # operations for each width^3 of all folds, penalties and spaces, by benchmarks/plan.py
+# Of the heads of all folds, penalties and spaces, by benchmarks/plan.py: operations for each width^3, and seconds.
+HEAD_WORK, HEAD_SECONDS = 450.0, 0.08
 DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 
@@ -244,4 +245,4 @@ def view_seconds(task: BaselineTask, width: int, product_rate: float) -> float:
     searches = len(task.kinds) + (1 if task.head else 0)  # heads of both spaces, where folds choose differently
     seconds = searches * search_seconds(queries, passages, width, task.measures, product_rate)
     seconds += whitening_seconds(passages, width, product_rate)
-    return seconds + (HEAD_WORK * width**3 / product_rate if task.head else 0.0)
+    return seconds + (HEAD_SECONDS + HEAD_WORK * width**3 / product_rate if task.head else 0.0)

@@ -6,15 +6,17 @@ from typing import Any
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
-from retroscope.analyses.neurons.settings import TOWERS, AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.ablation.pools import pools_of
+from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, AblationSettings, NeuronsSettings
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.work import RELATIVE_RATE, attribution_size
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.work import measured_rate, operations
-from retroscope.inputs.sampled import sampled
 from retroscope.retrieval.work import search_seconds
 from retroscope.typesetting.numbers import count, estimate
+
+OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyond the first group of queries
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
@@ -43,10 +45,10 @@ def plan_neurons(context: Context, settings: NeuronsSettings) -> Planned:
 
 def _line(size: Mapping[str, Any]) -> str:
     again = (
-        f"; ablation: {count(size['ablation_texts'], 'text')} encoded {size['ablations']} times more, "
+        f"; ablation: {count(size['ablation_texts'], 'text')} encoded up to {size['ablations']} times more, "
         f"about {estimate(size['ablation_seconds'])}"
     )
-    attributed = f"{count(size['examples'], 'example')}, about {estimate(size['seconds'])}"
+    attributed = f"{count(size['examples'], 'example')} at most, about {estimate(size['seconds'])}"
     return f"{attributed}{again if size['ablations'] else ''}"
 
 
@@ -54,13 +56,13 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
     """Count the examples of one attribution and the texts of its ablation, and estimate the seconds of both."""
     attribution, collection = replace(settings.attribution, tower=tower), context.collection
     size = attribution_size(retriever.tower(tower), attribution, len(collection.judged_queries))
-    seconds = size.texts * size.passes * context.seconds_each(retriever, tower) / RELATIVE_RATE
+    seconds = size.expected * size.texts * size.passes * context.seconds_each(retriever, tower) / RELATIVE_RATE
     if attribution.target != "norm":
         seconds += size.examples * _compared_seconds(context, retriever, attribution)
     return {
         "examples": size.examples,
         "seconds": round(seconds, 1),
-        **ablation_size(context, retriever, settings.ablation, tower),
+        **ablation_size(context, retriever, settings.ablation, tower, size.expected),
     }
 
 
@@ -77,20 +79,31 @@ def _compared_seconds(context: Context, retriever: Retriever, attribution: Attri
 
 
 def ablation_size(
-    context: Context, retriever: Retriever, settings: AblationSettings | None, tower: str
+    context: Context, retriever: Retriever, settings: AblationSettings | None, tower: str, attributed: int
 ) -> dict[str, Any]:
-    """Return how often how many texts are encoded under ablation, and how long that takes."""
+    """Return how often how many texts are encoded under ablation at most, and how long that is expected to take.
+
+    Args:
+        attributed: examples, which are held out if enough queries remain.
+    """
     if settings is None:
         return {"ablations": 0, "ablation_texts": 0, "ablation_seconds": 0.0}
     collection, runs = context.collection, settings.ablations + 2
-    searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
-    numbers = {"passage": len(searched.passages), "query": len(searched.judged_queries)}
+    queries = collection.judged_queries
+    if settings.held_out is not False and len(queries) - attributed >= ENOUGH:
+        queries = queries[attributed:]
+    pools = pools_of(collection, queries, settings, ())
+    numbers = {
+        "passage": sum(len(pool.passages) for pool in pools),
+        "query": sum(len(pool.judged_queries) for pool in pools),
+    }
     towers = TOWERS[settings.tower or tower]
     once = sum(numbers[one] * context.seconds_each(retriever, one) for one in towers)
     width = retriever.passage.width
     once += search_seconds(numbers["query"], numbers["passage"], width, settings.measures, context.product_rate)
     texts = sum(numbers[one] for one in towers)
-    return {"ablations": runs, "ablation_texts": texts, "ablation_seconds": round(runs * once, 1)}
+    share = 1 / len(pools) + OPEN * (1 - 1 / len(pools))
+    return {"ablations": runs, "ablation_texts": texts, "ablation_seconds": round(share * runs * once, 1)}
 
 
 def planned(work: AttributionPlan) -> Planned:

@@ -55,7 +55,10 @@ class Sweep:
 def tokenised(sweep: Sweep) -> Sweep:
     """Return the sweep with its texts tokenised as each receiver does, for it and for all made from it."""
     texts = {
-        (side, tower): texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens)
+        (side, tower): replace(
+            texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens),
+            precision=sweep.settings.precision,
+        )
         for tower in TOWERS
         for side in sweep.receivers
     }

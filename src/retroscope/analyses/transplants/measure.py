@@ -12,11 +12,13 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.transplants.hybrid_scores import TOWERS, Measured, Sweep, hybrid_scores, tokenised
 from retroscope.analyses.transplants.infer import HYBRIDS, INTACT, RANDOM_CHANGES, SUBSETS, differences
+from retroscope.analyses.transplants.pilot import pilot
 from retroscope.analyses.transplants.plan import SweepWork, check_names, held_together, plan, refuse_large
 from retroscope.analyses.transplants.random_changes import random_scores
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.precision import PrecisionEffect
 from retroscope.errors import EncoderError
 from retroscope.inputs.pairing import recipe_differences, same_weights
 from retroscope.inputs.sampled import SampleRow, is_sampled, sampled
@@ -77,6 +79,7 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     refuse_large(searched, held_together(work, settings), pair[1])
     stages.ended("sample")
     sweep = tokenised(Sweep(pair, searched, work.names, measures, settings, context.cache, context.named_progress))
+    effect = pilot(sweep)
     hybrids = hybrid_scores(sweep)
     stages.ended("hybrids")
     statistics = context.settings.statistics.paired
@@ -84,7 +87,7 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     stages.ended("random changes")
     subsets = _subsets(sweep, work)
     stages.ended("subsets")
-    facts = _Sample(collection, searched, _sample_rows(hybrids, whole)).facts(pair)
+    facts = _Sample(collection, searched, _sample_rows(hybrids, whole), effect).facts(pair)
     return Measurement(
         scores=_named(hybrids, random, subsets),
         facts=facts,
@@ -128,6 +131,7 @@ class _Sample:
     whole: Collection
     searched: Collection
     rows: Sequence[SampleRow]
+    precision_effect: PrecisionEffect | None = None
 
     def facts(self, pair: tuple[Retriever, Retriever]) -> dict[str, Any]:
         return {
@@ -135,6 +139,7 @@ class _Sample:
             "queries": len(self.searched.judged_queries),
             "passages": len(self.searched.passages),
             "sample": list(self.rows),
+            "precision_effect": None if self.precision_effect is None else self.precision_effect.document(),
         }
 
     def _notes(self, pair: tuple[Retriever, Retriever]) -> list[str]:
@@ -147,6 +152,8 @@ class _Sample:
                 f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries: fewer passages compete"
             )
             notes += sample_words(self.rows)
+        if self.precision_effect is not None:
+            notes.append(self.precision_effect.words())
         return notes
 
 

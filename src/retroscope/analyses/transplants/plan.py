@@ -16,6 +16,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
 from retroscope.retrieval.work import search_seconds
+from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import Wanted, encodings
 from retroscope.surgery.transplant import RANDOM, named, sweep
 from retroscope.typesetting.numbers import estimate
@@ -60,7 +61,7 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 def plan(context: Context, settings: SweepSettings) -> Planned:
     """Return hybrids, passages, queries, bytes of vectors, and estimated seconds.
 
-    The seconds include random changes for `SIGNIFICANT` of the places.
+    The seconds include the first look's random changes for `SIGNIFICANT` of the places.
 
     Raises:
         SettingsError: for a name that is none, or more vectors than are held in memory.
@@ -92,8 +93,13 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         "control_seconds": round(control_seconds, 3),
         "subsets": len(work.subsets) - 1 if work.subsets else 0,
     }
-    total = seconds + SIGNIFICANT * control_seconds
+    total = seconds + SIGNIFICANT * control_seconds * _drawn_share(settings)
     return Planned((transplants_line(document),), total, document, work=work)
+
+
+def _drawn_share(settings: SweepSettings) -> float:
+    """Return the share of the draws that the first look takes, after which most places are decided."""
+    return looks(settings.draws)[0].draws / settings.draws if settings.draws else 0.0
 
 
 def _search_seconds(context: Context, searched: Collection, settings: SweepSettings) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError
 from retroscope.retrieval.measures import parse_measure
 from retroscope.surgery.transplant import DIRECTIONS
@@ -27,6 +28,7 @@ class SweepSettings:
             group less, and what lies outside them; 0: none. At most `MOST_GROUPS`.
         seed: of the sample, and of the random changes.
         batch_tokens: padded tokens of a batch; None takes what suits the device.
+        precision: of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is measured first.
     """
 
     directions: tuple[str, ...] = ("restored", "grafted")
@@ -39,8 +41,10 @@ class SweepSettings:
     interactions: int = 0
     seed: int = 0
     batch_tokens: int | None = None
+    precision: str = EXACT
 
     def __post_init__(self) -> None:
+        check_precision(self.precision)
         for name in self.directions:
             if name not in DIRECTIONS:
                 raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")

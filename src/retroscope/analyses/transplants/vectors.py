@@ -11,6 +11,7 @@ from torch import Tensor
 
 from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.precision import EXACT
 from retroscope.files import write_whole
 from retroscope.inputs.texts import TowerTexts
 from retroscope.surgery.hybrids import hybrids
@@ -45,7 +46,7 @@ def hybrid_vectors(
     for at in range(0, len(order), WINDOW):
         chosen = order[at : at + WINDOW]
         rows = [texts.rows[i] for i in chosen]
-        make = partial(hybrids, pair, rows, wanted, tokens=texts.tokens, random=random)
+        make = partial(hybrids, pair, rows, wanted, tokens=texts.tokens, random=random, precision=texts.precision)
         part = _window(folder / f"{at // WINDOW:05d}.npy", wanted, make)
         if made is None:
             made = np.empty((len(wanted), len(order), part.shape[-1]), np.float32)
@@ -71,4 +72,5 @@ def _window(
 def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
     """Hash everything that determines the vectors."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
+    made_of += [texts.precision] if texts.precision != EXACT else []
     return fingerprint(made_of)[:32]

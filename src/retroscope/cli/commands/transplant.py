@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
@@ -49,6 +50,12 @@ class TransplantOptions:
         ),
     ] = None
     interactions: o.InteractionsOption = None
+    precision: Annotated[
+        str | None,
+        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report says how much it changes",
+               metavar="NAME", default=written(f"{SWEEP}.precision", "float32"),
+               known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
+    ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
         """Return the settings of the transplants."""
@@ -58,6 +65,7 @@ class TransplantOptions:
             "transplants.groups": self.groups,
             "transplants.passages": self.passages,
             "transplants.interactions": self.interactions,
+            "transplants.precision": self.precision,
         }
 
 

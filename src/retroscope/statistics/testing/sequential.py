@@ -14,7 +14,7 @@ FEWEST = 3  # draws of an early look: fewer have too wide a prediction interval 
 
 
 @dataclass(frozen=True)
-class InterimTest:
+class InterimLook:
     """A test of the first draws.
 
     Attributes:
@@ -26,15 +26,15 @@ class InterimTest:
     weight: float
 
 
-def looks(draws: int) -> tuple[InterimTest, ...]:
+def looks(draws: int) -> tuple[InterimLook, ...]:
     """Return the looks at up to `draws` draws: at half of them, and at all; at all alone where half are too few."""
     half = draws // 2
     if half < FEWEST:
-        return (InterimTest(draws, 1.0),)
-    return InterimTest(half, EARLY), InterimTest(draws, 1 - EARLY)
+        return (InterimLook(draws, 1.0),)
+    return InterimLook(half, EARLY), InterimLook(draws, 1 - EARLY)
 
 
-def sequential_p(looked: Sequence[tuple[InterimTest, float]]) -> float:
+def sequential_p(looked: Sequence[tuple[InterimLook, float]]) -> float:
     """Return the p of all looks that were made: the least p over its weight, at most 1.
 
     Args:

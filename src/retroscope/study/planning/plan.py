@@ -9,6 +9,7 @@ from typing import Any
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis, Instrument, Planned, TowerWork
 from retroscope.analyses.context import Context
+from retroscope.analyses.encoded import encoded_towers, named_retrievers
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA
@@ -19,7 +20,6 @@ from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.inputs.settings import StudySettings
-from retroscope.study.planning.encoded import encoded_towers, named_retrievers
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
@@ -101,7 +101,7 @@ class StudyPlan:
             "towers": [dict(tower) for tower in self.towers],
             "bytes": sum(tower["bytes"] for tower in self.towers if not tower["stored"]),
             "seconds": round(sum(self.seconds.values()), 1),
-            "stages": {name: round(seconds, 1) for name, seconds in self.seconds.items()},
+            "stages": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "cache": str(self.context.cache),
             "analyses": [_step(step) for step in self.steps if step.planned],
             "not_measured": [_refusal(step) for step in self.refused],

@@ -1,0 +1,34 @@
+"""What a lower precision does to the effect of all weights, measured on a few queries before the sweep."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from retroscope.analyses.transplants.hybrid_scores import Sweep, hybrid_scores, tokenised
+from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
+from retroscope.inputs.sampled import FEWEST, sampled
+
+
+def pilot(sweep: Sweep) -> PrecisionEffect | None:
+    """Return the effect of the precision on the headline measure's change by all weights; None in float32.
+
+    Raises:
+        SettingsError: if it is larger than is allowed.
+    """
+    if sweep.settings.precision == EXACT:
+        return None
+    collection = sampled(sweep.collection, sweep.collection.judged_queries, FEWEST, sweep.settings.seed)
+    few = replace(sweep, collection=collection, names=("none", "all"), stage="transplants: pilot")
+    quantity = f"effect of all weights on {sweep.measures[0]}"
+    exact, reduced = (_effect(few, precision) for precision in (EXACT, sweep.settings.precision))
+    return precision_effect(sweep.settings.precision, quantity, exact, reduced, where=sweep.pair[1].name)
+
+
+def _effect(sweep: Sweep, precision: str) -> Float[np.ndarray, "query"]:
+    """Return what all weights change of every query, in the first direction."""
+    direction = sweep.settings.directions[0]
+    settings = replace(sweep.settings, precision=precision, directions=(direction,))
+    intact, hybrids = hybrid_scores(tokenised(replace(sweep, settings=settings)))[direction]
+    change = (hybrids.values - intact.values).sel(transplant="all", measure=sweep.measures[0])
+    return np.asarray(change.values, dtype=np.float64)
