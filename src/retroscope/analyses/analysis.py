@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from retroscope.analyses.context import Context
     from retroscope.analyses.measurement import Measurement
     from retroscope.analyses.section import Reading, Section
     from retroscope.encoders.encoder import Retriever
+    from retroscope.encoders.recipe import RecipeFacts
 
 
 class Phase(IntEnum):
@@ -40,6 +41,25 @@ LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of t
 DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
 
 
+class TowerWork(TypedDict):
+    """The encoding of the texts of one tower of one model on one collection, as a plan has it.
+
+    "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after".
+    """
+
+    model: str
+    tower: str
+    collection: str
+    texts: int
+    distinct: int
+    tokens: int
+    at_max_length: int
+    bytes: int
+    seconds: float
+    stored: bool
+    recipe: "RecipeFacts"
+
+
 @dataclass(frozen=True)
 class Planned:
     """Plan of one analysis on one collection: its lines, time, and prepared work.
@@ -56,7 +76,7 @@ class Planned:
     lines: tuple[str, ...] = ()
     seconds: float = 0.0
     document: Mapping[str, Any] = field(default_factory=dict)
-    towers: tuple[Mapping[str, Any], ...] = ()
+    towers: tuple[TowerWork, ...] = ()
     random_weights: tuple[str, ...] = ()
     work: Any = None
 

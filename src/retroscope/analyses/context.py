@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from jaxtyping import Int
 
+from retroscope.analyses.analysis import TowerWork
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.encoders.checks.proofs import SelfTest
@@ -106,7 +107,7 @@ class Context:
             ),
         )
 
-    def tower_document(self, role: str, tower: TowerPlan) -> dict[str, Any]:
+    def tower_document(self, role: str, tower: TowerPlan) -> TowerWork:
         """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe."""
         inventory, encoder = tower.plan.inventory, tower.plan.encoder
         return {
@@ -118,7 +119,7 @@ class Context:
             "tokens": inventory.tokens,
             "at_max_length": inventory.truncated,
             "bytes": tower.plan.n_bytes,
-            "seconds": round(self.seconds_of(encoder, tower.operations), 1),
+            "seconds": round(self.seconds_of(encoder, tower.operations), 3),
             "stored": tower.is_stored,
             "recipe": encoder.recipe.as_dict(),
         }

@@ -1,13 +1,13 @@
 """The retrievers whose vectors a study makes: models, further trainings, and copies with random weights."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from retroscope.analyses.analysis import TowerWork
 from retroscope.analyses.context import Context
 from retroscope.encoders.encoder import Retriever
 
 
-def encoded_towers(context: Context, random_weights: Sequence[str]) -> list[dict[str, Any]]:
+def encoded_towers(context: Context, random_weights: Sequence[str]) -> list[TowerWork]:
     """Return the facts of every tower whose texts of a collection are encoded for all analyses, each once.
 
     Args:

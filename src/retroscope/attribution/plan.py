@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -14,6 +13,7 @@ from retroscope.attribution.examples import Example, objective
 from retroscope.attribution.integrals.paths import Work
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.published import with_padding_pooled
+from retroscope.attribution.result import AttributionCounts
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch, TokenIds, pad
@@ -137,7 +137,7 @@ def make_batches(
     return [tuple(batch) for batch in batches]
 
 
-def facts(plan: AttributionPlan) -> dict[str, Any]:
+def facts(plan: AttributionPlan) -> AttributionCounts:
     """Return the plan as JSON-like values."""
     return {
         "examples": len(plan.examples),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import xarray as xr
 
@@ -30,6 +30,17 @@ AGGREGATES = ("mean", "signed", "share", "count", "half_signed", "half_share", "
 def active(threshold: float) -> str:
     """Return the name of the statistic "share of a site's neurons that are active at this threshold"."""
     return f"{ACTIVE}{threshold:g}"
+
+
+class AttributionCounts(TypedDict):
+    """How large an attribution is."""
+
+    examples: int
+    texts: int
+    tokens: int
+    batches: int
+    rows_at_once_tokens: int
+    bytes: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,27 @@ of its fields came from, is printed, and is stored with every result.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from retroscope.errors import SettingsError, did_you_mean
+
+
+class RecipeFacts(TypedDict):
+    """A `Recipe` as JSON-like values, as files store it."""
+
+    pooling: str
+    max_length: int
+    prompt: str
+    suffix: str
+    append_eos: bool
+    padding_side: str
+    pad_to_max: bool
+    pool_prompt: bool
+    causal: bool | None
+    head: list[str]
+    normalize_layers: bool
+    truncate_dim: int | None
+    sources: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -53,10 +71,12 @@ class Recipe:
                 raise SettingsError(f"a recipe has no field {name!r}", fix=did_you_mean(name, fields))
         return replace(self, **changes, sources={**self.sources, **dict.fromkeys(changes, source)})
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> RecipeFacts:
         """Return the recipe as JSON-like values, for stored files."""
-        return {**asdict(self), "head": list(self.head), "sources": dict(self.sources)}
+        values: Any = {**asdict(self), "head": list(self.head), "sources": dict(self.sources)}
+        facts: RecipeFacts = values
+        return facts
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Return what changes a vector: every field, without where it came from. Caches are keyed by it."""
         return {k: v for k, v in self.as_dict().items() if k != "sources"}

@@ -41,7 +41,7 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
 
     One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
     """
-    pairs = {"similarity": (before.similarity, after.similarity)}
+    pairs: dict[str, tuple[object, object]] = {"similarity": (before.similarity, after.similarity)}
     for tower in ("query", "passage"):
         one, two = (retriever.tower(tower).recipe.identity() for retriever in (before, after))
         alike = TOKENS_ONLY if same_tokens(before.tower(tower), after.tower(tower)) else ()

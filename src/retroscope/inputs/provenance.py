@@ -3,27 +3,37 @@
 import platform
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
-from retroscope.encoders.checks.proofs import SelfTest
+from retroscope.encoders.checks.proofs import LoadingProof, SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.recipe import RecipeFacts
 from retroscope.representations.represent import TowerPlan
+from retroscope.typesetting.subject import CollectionRecord, ModelFacts, ProofFacts, SelfTestFacts, TowerFacts
 
 LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-transformers", "peft", "faiss-cpu", "bm25s",
              "ir-measures", "numpy", "scipy", "statsmodels", "xarray", "zarr")  # fmt: skip
 
-Facts = dict[str, Any]
+
+class TextCounts(TypedDict):
+    """How many texts of a tower are read, are distinct and fill the maximum length of its recipe."""
+
+    texts: int
+    distinct: int
+    at_max_length: int
+    recipe: RecipeFacts
 
 
-def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> Facts:
+def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> ModelFacts:
     """Name, similarity, and what made the vectors of each tower."""
     if retriever.query.fingerprint == retriever.passage.fingerprint:
         towers = [tower_facts("query and passage", retriever.query, self_tests["query"])]
@@ -32,21 +42,42 @@ def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> 
     return {"name": retriever.name, "similarity": retriever.similarity, "towers": towers}
 
 
-def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> Facts:
+def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> TowerFacts:
     """Record the recipe, loading proof, layers and self-tests of one tower."""
     return {
         "role": role,
         "recipe": encoder.recipe.as_dict(),
-        "proof": asdict(encoder.proof),
+        "proof": proof_facts(encoder.proof),
         "layer_names": list(encoder.layer_names),
         "fingerprint": encoder.fingerprint,
-        "self_tests": [asdict(test) for test in self_tests],
+        "self_tests": [self_test_facts(test) for test in self_tests],
     }
 
 
-def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> Facts:
+def proof_facts(proof: LoadingProof) -> ProofFacts:
+    """Return a proof as JSON-like values."""
+    return {
+        "source": proof.source,
+        "loaded": proof.loaded,
+        "missing": list(proof.missing),
+        "unexpected": list(proof.unexpected),
+        "counted": proof.counted,
+        "wrapper": proof.wrapper,
+        "notes": list(proof.notes),
+    }
+
+
+def self_test_facts(test: SelfTest) -> SelfTestFacts:
+    """Return a self-test as JSON-like values; None stands for a distance that is not finite."""
+    value = test.value if isfinite(test.value) else None
+    return {
+        "name": test.name, "passed": test.passed, "value": value, "tolerance": test.tolerance, "detail": test.detail
+    }  # fmt: skip
+
+
+def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> CollectionRecord:
     """Record what was searched, and how the hard negatives of the probes were found."""
-    mined: Facts = {}
+    mined: dict[str, Any] = {}
     if negatives is not None:
         mined = {
             **negatives.recipe,
@@ -108,7 +139,7 @@ def command_line() -> str:
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
 
 
-def tower_counts(towers: Iterable[TowerPlan]) -> Facts:
+def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
     """Return, of each tower, its recipe and how many texts it reads, are distinct and fill the maximum length."""
     return {
         tower.tower: {
@@ -121,17 +152,17 @@ def tower_counts(towers: Iterable[TowerPlan]) -> Facts:
     }
 
 
-def truncation_caveats(side: str, recipe: Facts) -> list[str]:
+def truncation_caveats(side: str, towers: Mapping[str, TextCounts]) -> list[str]:
     """Return warnings about texts that fill the maximum length, so may be cut, and about texts with equal tokens."""
-    same = {tower: recipe[tower]["texts"] - recipe[tower]["distinct"] for tower in ("query", "passage")}
+    same = {tower: towers[tower]["texts"] - towers[tower]["distinct"] for tower in ("query", "passage")}
     said = [
         f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"
         for tower, n in same.items()
         if n
     ]
     return said + [
-        f"{side}: {recipe[tower]['at_max_length']} of {recipe[tower]['texts']} {tower} texts fill the maximum of "
-        f"{recipe[tower]['recipe']['max_length']} tokens, so their ends may be cut"
+        f"{side}: {towers[tower]['at_max_length']} of {towers[tower]['texts']} {tower} texts fill the maximum of "
+        f"{towers[tower]['recipe']['max_length']} tokens, so their ends may be cut"
         for tower in ("query", "passage")
-        if recipe[tower]["at_max_length"]
+        if towers[tower]["at_max_length"]
     ]

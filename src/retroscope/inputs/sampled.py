@@ -7,6 +7,7 @@ are the passages that compete for these queries, by the rankings that are given 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Int
@@ -21,6 +22,16 @@ HARD = 0.5
 FEWEST = 200  # passages of a sample, where few queries have few judged ones
 STRATA = 25  # of queries by their number of judged passages: of the first `ENOUGH`, two of each
 Ranked = Mapping[str, Sequence[str]]  # query id -> passage ids, best first
+
+
+class SampleRow(TypedDict):
+    """The mean of a measure over a sample and over the whole corpus, by one intact model, of the same queries."""
+
+    model: str
+    measure: str
+    sample: float
+    whole: float
+    queries: int
 
 
 def is_sampled(collection: Collection, passages: int) -> bool:

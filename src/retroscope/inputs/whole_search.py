@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import xarray as xr
 
 from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
-from retroscope.inputs.sampled import ENOUGH, Ranked
+from retroscope.inputs.sampled import ENOUGH, Ranked, SampleRow
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.search import as_run, search
@@ -34,7 +33,7 @@ class WholeSearch:
     qrels: Mapping[str, dict[str, int]]
     depth: int = DEPTH
 
-    def compared(self, model: str, sample: xr.DataArray) -> list[dict[str, Any]]:
+    def compared(self, model: str, sample: xr.DataArray) -> list[SampleRow]:
         """Return a row a measure: its mean over the sample and over the whole corpus, of the same queries.
 
         Args:
@@ -87,7 +86,7 @@ def whole_search(
     return WholeSearch((*rankings, {query: words(query, DEPTH) for query in queries}), runs, qrels, k)
 
 
-def sample_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def sample_words(rows: Sequence[SampleRow]) -> list[str]:
     """Return what a sample does to the measures of each intact model, a sentence a model."""
     by_model: dict[str, list[str]] = {}
     for row in rows:

@@ -21,6 +21,7 @@ from retroscope.inputs.provenance import (
 from retroscope.progress import Progress
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.protocols import departures
+from retroscope.typesetting.subject import CollectionRecord
 
 
 def recorded_facts(
@@ -56,7 +57,7 @@ def _described(plan: StudyPlan) -> dict[str, Retriever]:
     return {side: as_measured[0](plan.context, one) for side, one in plan.context.models.items()}
 
 
-def _collection(plan: StudyPlan, number: int) -> dict[str, Any]:
+def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
     """Describe a collection; the first with its hard negatives, if an analysis reads them."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)

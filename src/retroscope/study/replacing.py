@@ -1,6 +1,6 @@
 """What a study never replaces: files that no study wrote, and another study. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from retroscope.errors import SettingsError
 from retroscope.files import refuse_foreign, refuse_other_report
 from retroscope.inputs.settings_files import from_yaml
 from retroscope.study.folder import FACTS, SETTINGS, WRITTEN
+from retroscope.typesetting.subject import CollectionRecord, ModelFacts
 
 
 def refuse_foreign_files(folder: Path) -> None:
@@ -35,21 +36,24 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping
     """
     if not (folder / FACTS).exists():
         return
-    there = read_document(folder / FACTS)
-    for kind in ("models", "collections"):
-        if _made_of(there, kind) != _made_of(facts, kind):
+    there, here = _made_of(read_document(folder / FACTS)), _made_of(facts)
+    for kind in there:
+        if there[kind] != here[kind]:
             raise replaced(folder, f"other {kind}")
     if from_yaml(folder / SETTINGS) != settings:
         raise replaced(folder, "other settings")
 
 
-def _made_of(facts: Mapping[str, Any], kind: str) -> object:
-    """Return names and fingerprints of the models or collections of a study."""
-    if kind == "collections":
-        return [(one["name"], one.get("fingerprint", "")) for one in facts[kind]]
+def _made_of(facts: Mapping[str, Any]) -> dict[str, object]:
+    """Return names and fingerprints of the models and of the collections of a study."""
+    models: Mapping[str, ModelFacts] = facts["models"]
+    collections: Sequence[CollectionRecord] = facts["collections"]
     return {
-        side: (one["name"], one["similarity"], [tower["fingerprint"] for tower in one["towers"]])
-        for side, one in facts[kind].items()
+        "models": {
+            side: (one["name"], one["similarity"], [tower["fingerprint"] for tower in one["towers"]])
+            for side, one in models.items()
+        },
+        "collections": [(one["name"], one.get("fingerprint", "")) for one in collections],
     }
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from retroscope.encoders.checks.proofs import SelfTest
+from retroscope.encoders.recipe import RecipeFacts
 from retroscope.statistics.settings import ComparisonSettings
 
 BEFORE = "before"
@@ -18,22 +19,74 @@ def with_side(name: str, side: str) -> str:
     return name if name.endswith(mark) else f"{name}{mark}"
 
 
+class ProofFacts(TypedDict):
+    """A `LoadingProof` as JSON-like values, as a study's folder stores it."""
+
+    source: str
+    loaded: int
+    missing: list[str]
+    unexpected: list[str]
+    counted: bool
+    wrapper: str
+    notes: list[str]
+
+
+class SelfTestFacts(TypedDict):
+    """A `SelfTest` likewise; null stands for a distance that is not finite."""
+
+    name: str
+    passed: bool
+    value: float | None
+    tolerance: float
+    detail: str
+
+
+class TowerFacts(TypedDict):
+    """A `Tower` likewise."""
+
+    role: str
+    recipe: RecipeFacts
+    proof: ProofFacts
+    layer_names: list[str]
+    fingerprint: str
+    self_tests: list[SelfTestFacts]
+
+
+class ModelFacts(TypedDict):
+    """A `Model` likewise."""
+
+    name: str
+    similarity: str
+    towers: list[TowerFacts]
+
+
+class CollectionRecord(TypedDict):
+    """A `CollectionFacts` likewise; a file of texts has neither mapping nor fingerprint."""
+
+    name: str
+    source: str
+    counts: dict[str, int]
+    mapping: NotRequired[dict[str, str]]
+    negatives: NotRequired[dict[str, Any]]
+    fingerprint: NotRequired[str]
+
+
 @dataclass(frozen=True)
 class Tower:
     """Facts about one tower: recipe, loading proof, layers, self-tests.
 
     Attributes:
         role: "query", "passage", or "query and passage" when one encoder serves both.
-        recipe: `Recipe.as_dict()`, with its `sources`.
-        proof: `LoadingProof` as a mapping: source, loaded, missing, unexpected, notes.
+        recipe: with the source of each field.
+        proof: that its weights are the checkpoint's.
         layer_names: labels of layers 0..L, e.g. "6 (post-norm)".
         fingerprint: SHA-256 of weights, tokenizer and recipe.
         self_tests: the checks of this tower.
     """
 
     role: str
-    recipe: Mapping[str, Any]
-    proof: Mapping[str, Any]
+    recipe: RecipeFacts
+    proof: ProofFacts
     layer_names: tuple[str, ...]
     fingerprint: str
     self_tests: tuple[SelfTest, ...] = ()

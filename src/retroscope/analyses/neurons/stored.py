@@ -9,7 +9,7 @@ import xarray as xr
 
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
-from retroscope.attribution.result import AGGREGATES, NeuronAttribution
+from retroscope.attribution.result import AGGREGATES, AttributionCounts, NeuronAttribution
 from retroscope.scores import Scores
 
 TOWERS, OVERLAP, PLAN = "towers", "overlap", "plan"
@@ -21,7 +21,7 @@ def stored(
     towers: AttributedTowers,
     overlaps: Mapping[str, pd.DataFrame],
     *,
-    plan: Mapping[str, Any] | None = None,
+    plan: AttributionCounts | None = None,
     caveats: tuple[str, ...] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Measurement:

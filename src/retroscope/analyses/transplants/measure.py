@@ -21,7 +21,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import PrecisionEffect
 from retroscope.errors import EncoderError
 from retroscope.inputs.pairing import recipe_differences, same_weights
-from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.inputs.sampled import SampleRow, is_sampled, sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
@@ -116,7 +116,7 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
     return {direction: replace(hybrids, name="subsets", values=kept)}
 
 
-def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[dict[str, Any]]:
+def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow]:
     """Compare the measures on the sample and on the whole corpus, for every intact model; empty without a sample."""
     if whole is None:
         return []
@@ -130,7 +130,7 @@ class _Sample:
 
     whole: Collection
     searched: Collection
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[SampleRow]
     precision_effect: PrecisionEffect | None = None
 
     def facts(self, pair: tuple[Retriever, Retriever]) -> dict[str, Any]:

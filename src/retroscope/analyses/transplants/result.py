@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.inputs.sampled import SampleRow
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 
@@ -73,7 +74,7 @@ class TransplantEffects:
     queries: int = 0
     passages: int = 0
     notes: tuple[str, ...] = ()
-    sample: tuple[Mapping[str, Any], ...] = ()
+    sample: tuple[SampleRow, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Return a row a direction, transplant and measure, columns `TABLE_COLUMNS`.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import Analysis, Instrument, Planned
+from retroscope.analyses.analysis import Analysis, Instrument, Planned, TowerWork
 from retroscope.analyses.context import Context
 from retroscope.analyses.encoded import encoded_towers, named_retrievers
 from retroscope.collection.collection import Collection
@@ -73,7 +73,7 @@ class StudyPlan:
     collections: tuple[Collection, ...]
     settings: StudySettings
     steps: tuple[Step, ...]
-    towers: tuple[Mapping[str, Any], ...]
+    towers: tuple[TowerWork, ...]
 
     @cached_property
     def seconds(self) -> Mapping[str, float]:

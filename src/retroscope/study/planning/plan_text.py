@@ -1,12 +1,15 @@
 """The plan of a study in words: collections, the towers to encode, and their recipes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
+from retroscope.analyses.analysis import TowerWork
 from retroscope.collection.collection import Collection
+from retroscope.encoders.recipe import RecipeFacts
 from retroscope.typesetting.numbers import count, estimate
 
 MIB = 2**20
+PRINTED = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")  # of a recipe
 
 
 def counts(collections: Sequence[Collection], analyses: Sequence[str]) -> str:
@@ -19,7 +22,16 @@ def counts(collections: Sequence[Collection], analyses: Sequence[str]) -> str:
     return "\n".join([*sizes, f"to measure: {', '.join(analyses)}"])
 
 
-def collection_document(collection: Collection) -> dict[str, Any]:
+class PlannedCollection(TypedDict):
+    """A collection as a plan names it: which field of its source became what, and what a reader must know."""
+
+    name: str
+    source: str
+    mapping: dict[str, str]
+    notes: list[str]
+
+
+def collection_document(collection: Collection) -> PlannedCollection:
     """Return name, source, field mapping and notes of a collection, JSON-like."""
     return {
         "name": collection.name,
@@ -29,19 +41,19 @@ def collection_document(collection: Collection) -> dict[str, Any]:
     }
 
 
-def collection_lines(collection: Mapping[str, Any]) -> list[str]:
+def collection_lines(collection: PlannedCollection) -> list[str]:
     """Return a collection in words, a line a field and a note."""
     columns = [f"  {ours} <- {theirs}" for ours, theirs in collection["mapping"].items()]
     notes = [f"  note: {note}" for note in collection["notes"]]
     return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
 
 
-def tower_lines(tower: Mapping[str, Any], *, several: bool) -> Sequence[str]:
+def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
     """Return what encoding one tower takes, and its recipe; the collection is named if there are several."""
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
-    on = f", {tower['collection']}" if several and "collection" in tower else ""
+    on = f", {tower['collection']}" if several else ""
     return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}", f"  recipe: {_recipe(tower['recipe'])}"
 
 
@@ -54,8 +66,7 @@ def time_lines(plan: Mapping[str, Any]) -> list[str]:
     return ["estimated time:", *rows, total]
 
 
-def _recipe(recipe: Mapping[str, Any]) -> str:
+def _recipe(recipe: RecipeFacts) -> str:
     """Print the fields of a recipe that are set, with their sources."""
-    names = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")
-    sources = recipe["sources"]
-    return ", ".join(f"{name}={recipe[name]!r} ({sources.get(name, 'default')})" for name in names if recipe[name])
+    sources, values = recipe["sources"], dict(recipe)
+    return ", ".join(f"{name}={values[name]!r} ({sources.get(name, 'default')})" for name in PRINTED if values[name])

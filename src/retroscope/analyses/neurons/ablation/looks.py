@@ -87,7 +87,7 @@ class _Looks:
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure a fraction on the first group, with `FEW` draws only where they show no harm that could be claimed."""
+        """Measure a fraction on the first group; only `FEW` draws where they show no harm that could be claimed."""
         for how in self.values["how"].values.tolist():
             if how != RANDOM:
                 self._fill(0, (how, 0, fraction))
