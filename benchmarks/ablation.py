@@ -18,7 +18,7 @@ import torch
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.attribute import attribute
 from retroscope.analyses.neurons.result import AblationCurves
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
@@ -52,7 +52,7 @@ def main() -> None:
     print(f"{retriever.name}: {len(made.scores.query_ids)} units attributed in {perf_counter() - start:,.0f} s")
     for ranking in args.rankings.split(","):
         by, parts = ranking.split(":")
-        settings = AblationSettings(
+        settings = NeuronAblationSettings(
             fractions=tuple(map(float, args.fractions.split(","))),
             by=by,
             parts=tuple(parts.split("+")),

@@ -21,7 +21,7 @@ from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.attribute import attribute
 from retroscope.analyses.neurons.result import AblationCurves
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import make_collection
@@ -41,7 +41,7 @@ def main() -> None:
     start = perf_counter()
     made = attribute(retriever, collection, AttributionSettings(limit=args.units), state=args.state)
     print(f"{retriever.name}: {made.examples} units attributed in {perf_counter() - start:,.0f} s", flush=True)
-    settings = AblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
+    settings = NeuronAblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
                                 measures=("RR@10",), passages=args.passages)  # fmt: skip
     start = perf_counter()
     curves = ablation_curves(retriever, collection, made, settings)

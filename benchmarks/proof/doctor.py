@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from proof.proof import Proof, rate, short
 from retroscope.encoders import pooling
-from retroscope.encoders.checks.checkup import ERROR, WARNING
+from retroscope.encoders.checks.findings import ERROR, WARNING
 from retroscope.encoders.checks.unrelated import RISE, UNRELATED
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs import similarities as check_of_pair

@@ -21,7 +21,7 @@ from retroscope.analyses.neurons.measure import INSTRUMENT
 from retroscope.analyses.neurons.one_model import plan_texts
 from retroscope.analyses.neurons.report import published_files
 from retroscope.analyses.neurons.result import AblationCurves, NeuronResult
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import attributed, stored
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.examples import collection_examples, with_shared_negatives
@@ -41,7 +41,7 @@ SIDES = ("before", "after")
 STUDY = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
 QUICK = NeuronsSettings(
     attribution=AttributionSettings(limit=6, quadrature="gauss:2"),
-    ablation=AblationSettings(draws=2, fractions=(0.01, 0.1)),
+    ablation=NeuronAblationSettings(draws=2, fractions=(0.01, 0.1)),
 )
 
 

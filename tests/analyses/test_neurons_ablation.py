@@ -15,7 +15,7 @@ from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
 from retroscope.analyses.neurons.ablation.words import ablation_statements
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples
 from retroscope.attribution.result import NeuronAttribution
@@ -52,7 +52,7 @@ WORDS = (
 N = 14  # passages; more than the 10 that a measure looks at
 PLANTED = (3, 9, 17, 20)
 ALL_PLANTED = len(PLANTED) / 48  # of the 24 hidden units of either block
-QUICK = AblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
+QUICK = NeuronAblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,9 @@ def test_neurons_that_do_not_matter_harm_nothing(retriever: Retriever, collectio
     assert (found.areas.set_index("how").loc["top", "area"]) <= 0
 
 
-MANY = AblationSettings(fractions=(ALL_PLANTED,), draws=24, measures=("RR@10",))  # 1 / 25 where all draws are equal
+MANY = NeuronAblationSettings(
+    fractions=(ALL_PLANTED,), draws=24, measures=("RR@10",)
+)  # 1 / 25 where all draws are equal
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +384,7 @@ def test_an_attribution_that_does_not_record_its_negatives_is_refused() -> None:
 
 
 def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> None:
-    settings = AblationSettings()
+    settings = NeuronAblationSettings()
     assert len(settings.fractions) == 6
     assert settings.ablations == 6 * (4 + settings.draws)
     assert [replace(settings, by=by).beside for by in ("share", "magnitude", "signed")] == [
@@ -472,18 +474,18 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
 )
 def test_wrong_settings_say_what_to_do(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        AblationSettings(**changes)
+        NeuronAblationSettings(**changes)
 
 
 @pytest.fixture
-def grouped(monkeypatch: pytest.MonkeyPatch) -> AblationSettings:
+def grouped(monkeypatch: pytest.MonkeyPatch) -> NeuronAblationSettings:
     """Settings under which the 14 queries make two groups: a sample of 13 of the passages, groups of two at least."""
     monkeypatch.setattr("retroscope.analyses.neurons.ablation.pools.ENOUGH", 2)
     return replace(QUICK, groups=2, passages=13, held_out=False, fixed_at="zero")
 
 
 def test_groups_of_queries_are_searched_in_pools_of_their_own(
-    retriever: Retriever, collection: Collection, grouped: AblationSettings
+    retriever: Retriever, collection: Collection, grouped: NeuronAblationSettings
 ) -> None:
     """Every query has the scores that its pool alone gives it; the neurons of all are fixed alike."""
     found = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), grouped)
@@ -523,4 +525,4 @@ def test_a_precision_that_moves_the_harm_is_refused(
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(SettingsError, match="unknown precision 'half'"):
-        AblationSettings(precision="half")
+        NeuronAblationSettings(precision="half")

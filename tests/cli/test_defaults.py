@@ -43,7 +43,7 @@ def test_a_default_that_nobody_could_type_is_described() -> None:
 
 TABLES = {
     "POOLINGS": "encoders.pooling:POOLINGS",
-    "SIMILARITIES": "encoders.settings:SIMILARITIES",
+    "SIMILARITIES": "encoders.similarity:SIMILARITIES",
     "PROTOCOLS": "encoders.settings:PROTOCOLS",
     "TOWERS": "study.embed:TOWERS",
     "ATTRIBUTED_TOWERS": "attribution.settings:TOWERS",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.baselines.settings import BaselineSettings
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.attribution.settings import AttributionSettings
@@ -100,7 +100,7 @@ NEURONS = st.builds(
     memory=st.none() | COUNTS,
 )
 ABLATION = st.builds(
-    AblationSettings,
+    NeuronAblationSettings,
     fractions=st.sampled_from(((0.01, 0.1), (0.001, 0.5, 1.0))),
     by=st.sampled_from(("signed", "share")),
     fixed_at=st.sampled_from(("mean", "zero")),
@@ -170,7 +170,7 @@ GROUPS = {
     ("probes", "concat"): ConcatTraining,
     ("neurons",): NeuronsSettings,
     ("neurons", "attribution"): AttributionSettings,
-    ("neurons", "ablation"): AblationSettings,
+    ("neurons", "ablation"): NeuronAblationSettings,
     ("neurons", "ablation", "intervals"): IntervalSettings,
     ("weights",): WeightSettings,
     ("representations",): DriftSettings,

@@ -32,7 +32,7 @@ from retroscope.analyses.neurons.ablation.table import (
     reported_fraction,
 )
 from retroscope.analyses.neurons.result import RANDOM
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.scores import QUERY
 
 Chosen = tuple[str, int, float]  # how, draw, fraction
@@ -43,7 +43,10 @@ FUTILE = 0.05  # predictive probability of a significant end below which a fract
 
 
 def measure_in_looks(
-    values: xr.DataArray, value_of: ValuesOfSet, settings: AblationSettings, passages: Mapping[str, tuple[str, ...]]
+    values: xr.DataArray,
+    value_of: ValuesOfSet,
+    settings: NeuronAblationSettings,
+    passages: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Fill the scores (query, how, draw, fraction, measure) with all that is measured; the others stay NaN.
 
@@ -72,7 +75,7 @@ class _Looks:
 
     values: xr.DataArray
     value_of: ValuesOfSet
-    settings: AblationSettings
+    settings: NeuronAblationSettings
     passages: Mapping[str, tuple[str, ...]]
 
     @property
@@ -118,14 +121,14 @@ class _Looks:
         self.values.values[members, at[0], draw, at[1]] = self.value_of(group, chosen)
 
 
-def _is_open(row: "pd.Series[Any]", groups: int, settings: AblationSettings) -> bool:
+def _is_open(row: "pd.Series[Any]", groups: int, settings: NeuronAblationSettings) -> bool:
     """Return whether the first look leaves the question of a fraction open."""
     alpha = 1 - settings.intervals.level
     confirmed = row["p_confirmed"] / SPENT[0] * len(settings.fractions) <= alpha  # whatever Holm says of the others
     return not confirmed and not is_futile(row, settings, groups)
 
 
-def is_futile(row: "pd.Series[Any]", settings: AblationSettings, groups: int) -> bool:
+def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether a fraction that was measured on one group will hardly be confirmed with all.
 
     For each control the paired test at the end is predicted from the effect so far, with a flat prior: with z at the
