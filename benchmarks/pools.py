@@ -12,6 +12,8 @@ rankings of both intact models and of BM25. A row is a number of queries and a `
     effect      of all weights, against the whole corpus with the same queries
     share       largest error of a place's share of the effect of all weights, against the whole corpus and all queries
     today       half-width in parts of the effect of all weights, against the sample before: 1,000 passages, half judged
+
+The row of 0 queries is the default sample of transplants, all of it against the sample before.
 """
 
 import argparse
@@ -25,12 +27,13 @@ import torch
 from jaxtyping import Float
 from scipy.stats import t as student
 
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.transplants.vectors import hybrid_vectors
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.inputs.sampled import sampled
+from retroscope.inputs.sampled import HARD, sampled
 from retroscope.inputs.texts import texts_of
 from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
@@ -100,6 +103,10 @@ def main() -> None:
     rows = []
     for seed in range(args.seeds):
         before = material.effects(drawn(material, None, *BEFORE, seed), args.measure)
+        today = drawn(material, None, SweepSettings().passages, HARD, seed)
+        against = (before, everywhere, before)
+        effects_today = material.effects(today, args.measure)
+        rows.append({"queries": 0, "hard": HARD, **_row(collection, today, effects_today, against)})
         for n in [n for n in QUERIES if n <= len(collection.judged_queries)]:
             pools = {hard: drawn(material, n, len(collection.passages) - 1, hard, seed) for hard in HARDS}
             effects = {hard: material.effects(pool, args.measure) for hard, pool in pools.items()}

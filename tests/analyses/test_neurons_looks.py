@@ -10,7 +10,7 @@ import pytest
 
 from retroscope.analyses.neurons.ablation import pools
 from retroscope.analyses.neurons.ablation.looks import FEW as FEW_DRAWS
-from retroscope.analyses.neurons.ablation.looks import is_futile
+from retroscope.analyses.neurons.ablation.looks import is_futile, is_open
 from retroscope.analyses.neurons.ablation.pools import PER_JUDGED, pool_counts, pools_of
 from retroscope.analyses.neurons.ablation.table import SPENT, _over_looks, area_table, curve_table
 from retroscope.analyses.neurons.settings import NeuronAblationSettings
@@ -102,19 +102,40 @@ def test_a_study_of_nothing_is_confirmed_no_more_often_than_alpha(harms: dict[st
     assert np.mean(claims) <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / n)
 
 
-def test_futility_is_predicted_from_both_controls_and_the_draws() -> None:
-    settings = asked(0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-    hopeful = pd.Series({
-        "harm": 0.1, "harm_low": 0.02, "harm_high": 0.18, "harm_over_largest": 0.1, "harm_over_largest_low": 0.02,
-        "harm_over_largest_high": 0.18, "draws": 5, "p_draws": 0.01,
-    })  # fmt: skip
-    assert not is_futile(hopeful, settings, 3)
-    for effect in ("harm", "harm_over_largest"):
-        none = {effect: 0.0, f"{effect}_low": -0.08, f"{effect}_high": 0.08}
-        assert is_futile(pd.Series({**hopeful, **none}), settings, 3)
-        no_width = {effect: 0.0, f"{effect}_low": 0.0, f"{effect}_high": 0.0}
-        assert is_futile(pd.Series({**hopeful, **no_width}), settings, 3)
-    assert is_futile(pd.Series({**hopeful, "p_draws": 0.4}), settings, 3)
+ROW = pd.Series({
+    "harm": 0.1, "harm_low": 0.02, "harm_high": 0.18, "harm_over_largest": 0.1, "harm_over_largest_low": 0.02,
+    "harm_over_largest_high": 0.18, "draws": 5, "random_lowest": 0.4, "random_highest": 0.5, "p_draws": 0.01,
+    "p_over_random": 0.02, "p_confirmed": 0.02,
+})  # fmt: skip
+SIX = asked(0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+
+
+def row(**changes: float) -> "pd.Series[float]":
+    return pd.Series({**ROW, **changes})
+
+
+def none(effect: str, width: float = 0.08) -> dict[str, float]:
+    return {effect: 0.0, f"{effect}_low": -width, f"{effect}_high": width}
+
+
+def test_futility_is_predicted_from_the_harm_and_the_draws() -> None:
+    assert not is_futile(row(), SIX, 3)
+    assert is_futile(row(**none("harm")), SIX, 3)
+    assert is_futile(row(**none("harm", 0.0)), SIX, 3)
+    assert is_futile(row(p_draws=0.4), SIX, 3)
+    assert not is_futile(row(p_draws=0.4, random_lowest=0.5), SIX, 3)  # equal draws say nothing yet
+    assert not is_futile(row(**none("harm_over_largest")), SIX, 3)
+
+
+def test_a_fraction_is_open_until_both_questions_are_closed() -> None:
+    """Beyond doubt over random neurons, it is still open whether the largest are beaten, unless that is futile, too."""
+    beyond_doubt = 0.05 * SPENT[0] / 6 / 2
+    assert is_open(row(), SIX, 3)
+    assert is_open(row(p_over_random=beyond_doubt), SIX, 3)
+    assert not is_open(row(p_over_random=beyond_doubt, p_confirmed=beyond_doubt), SIX, 3)
+    assert not is_open(row(p_over_random=beyond_doubt, **none("harm_over_largest")), SIX, 3)
+    assert is_open(row(**none("harm_over_largest")), SIX, 3)  # over random neurons is a claim of its own
+    assert not is_open(row(**none("harm")), SIX, 3)
 
 
 def test_areas_are_of_the_queries_that_have_every_fraction() -> None:
@@ -141,18 +162,18 @@ def corpus(queries: int, passages: int) -> Collection:
     )
 
 
-def test_every_group_has_its_own_queries_and_a_pool_of_twice_their_passages() -> None:
+def test_every_group_has_its_own_queries_and_a_pool_of_half_as_many_passages_more() -> None:
     whole = corpus(160, 2000)
     made = pools_of(whole, whole.judged_queries, NeuronAblationSettings(), ())
     queries = [query for pool in made for query in pool.queries]
     assert sorted(queries) == sorted(whole.judged_queries)
     for pool in made:
         assert {p for q in pool.queries for p in pool.qrels[q]} <= set(pool.passages)
-        assert len(pool.passages) == PER_JUDGED * len(pool.queries)
+        assert len(pool.passages) == round(PER_JUDGED * len(pool.queries))
     counted = pool_counts(made, whole)
     assert counted["groups"] == [54, 53, 53]
     assert counted["passages"] == len({passage for pool in made for passage in pool.passages})
-    assert counted["pools"] == [PER_JUDGED * len(pool.queries) for pool in made]
+    assert counted["pools"] == [len(pool.passages) for pool in made]
     assert counted["of_passages"] == 2000
 
 
@@ -160,7 +181,7 @@ def test_every_group_has_its_own_queries_and_a_pool_of_twice_their_passages() ->
 def test_few_queries_or_a_small_corpus_make_one_group(queries: int, passages: int) -> None:
     whole = corpus(queries, passages)
     (pool,) = pools_of(whole, whole.judged_queries, NeuronAblationSettings(), ())
-    assert len(pool.passages) == (PER_JUDGED * queries if passages > 1000 else passages)
+    assert len(pool.passages) == (223 if passages > 1000 else passages)
     assert list(pool.queries) == list(whole.judged_queries)
 
 

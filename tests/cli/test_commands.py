@@ -114,7 +114,7 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     other = QUICK.replace("--seeds 1", "--seeds 2")
     done = cli(*words, line=other)
     assert done.code == 2
-    assert "finished study with other settings" in done.err
+    assert "this folder holds a study with other settings" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == said
     assert cli(*words, line=f"{other} --overwrite").code == 0
@@ -360,10 +360,7 @@ def test_a_dry_run_writes_nothing_but_token_ids(
     words = [command, *models, *what, "--out", tmp_path / "out", "--dry-run", *(["--json"] if as_json else [])]
     done = cli(*words, line="--pooling mean")
     assert done.code == 0
-    first = (
-        "" if command == "embed" else "loading models and data ...\ncollection: 180 passages, 90 queries (90 judged)\n"
-    )
-    assert done.err.startswith(first)
+    assert ("collection: 180 passages, 90 queries (90 judged)\n" in done.err) == (command != "embed")
     written = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*")}
     assert written <= {("cache",), ("cache", "tokens")}
     if as_json:

@@ -42,9 +42,9 @@ def test_sizes_rise_and_hold_the_defaults(name: str) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_depth_changes_defaults_and_nothing_that_was_given(depth: str) -> None:
-    whole = resolve({}, None, None, depth=depth)
+    whole = resolve({}, None, None, unless_given=depth_values(depth))
     assert (whole == resolve({}, None, None)) == (depth == "standard")
-    given = resolve({}, None, ["probes.seeds=4", "transplants.passages=77"], depth=depth)
+    given = resolve({}, None, ["probes.seeds=4", "transplants.passages=77"], unless_given=depth_values(depth))
     assert given.analyses["probes"].seeds == 4
     assert given.analyses["transplants"].passages == 77
 

@@ -119,7 +119,7 @@ class Context:
             "tokens": inventory.tokens,
             "at_max_length": inventory.truncated,
             "bytes": tower.plan.n_bytes,
-            "seconds": round(self.seconds_of(encoder, tower.operations), 1),
+            "seconds": round(self.seconds_of(encoder, tower.operations), 3),
             "stored": tower.is_stored,
             "recipe": encoder.recipe.as_dict(),
         }

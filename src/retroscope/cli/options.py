@@ -269,7 +269,12 @@ class SizeOptions:
     ] = None  # fmt: skip
     time: Annotated[
         str | None,
-        option("--time", help="Choose the sizes that fit into this time, e.g. 10m; all takes the largest", metavar="T"),
+        option(
+            "--time",
+            help="Choose the sizes that fit into this time, e.g. 10m; all takes the largest",
+            metavar="T",
+            default="the sizes of --depth",
+        ),
     ] = None
 
     def seconds(self) -> float | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
-from retroscope.study.planning.sizes import depth_values
 from retroscope.study.protocols import under_protocol
 from retroscope.study.settings import from_values
 
@@ -18,17 +17,13 @@ def resolve(
     *,
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
-    depth: str = "standard",
 ) -> StudySettings:
-    """Return the settings of a study, for which everything that was not given has the protocol's or depth's default.
+    """Return the settings of a study, for which everything that was not given has the protocol's default.
 
-    The other arguments are those of `resolved`.
-
-    Args:
-        depth: name of the sizes of all analyses.
+    The arguments are those of `resolved`.
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
-    return from_values(under_protocol(merged(depth_values(depth), values)), where=_where(settings_file))
+    return from_values(under_protocol(values), where=_where(settings_file))
 
 
 def resolved(
@@ -45,10 +40,12 @@ def resolved(
         given: dotted setting -> value of its option; None where the option was not given.
         settings_file: YAML.
         assignments: of `--set`.
-        unless_given: dotted setting -> the command's own default, below the file.
+        unless_given: dotted setting -> the command's own default, below the file; None leaves an analysis out.
         left_out: analyses, or parts of one ("neurons.ablation"), that are left out, whatever else was given.
     """
-    values = _assigned({}, unless_given or {})
+    values: dict[str, Any] = {}
+    for name, value in (unless_given or {}).items():
+        values = assigned(values, name.split("."), value)
     values = merged(values, from_yaml(settings_file) if settings_file else {})
     values = changed(_assigned(values, given), assignments or ())
     for name in left_out:

@@ -40,10 +40,11 @@ def carry_out_study(
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
+    from retroscope.study.planning.sizes import depth_values
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
-    settings = resolve(*given, left_out=off, depth=size.depth or "standard")
+    settings = resolve(*given, left_out=off, unless_given=depth_values(size.depth or "standard"))
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)

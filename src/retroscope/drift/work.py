@@ -9,6 +9,7 @@ SPECTRUM = 60.0  # operations for each rows x columns x shorter side of a matrix
 TENSOR = 2e-3  # seconds for each tensor, however small
 READ = 1e-8  # seconds for each number of a tensor that is read twice, compared and summed
 WHITENING = 60.0  # operations for each width^3, beside two for each passage and width^2
+LAYER = 0.05  # seconds for each layer of a tower, however few its texts
 PAIR = 2.8e-6  # seconds for each pair of texts: distances are ranked, for every group that the jackknife leaves out
 GRAM = 500.0  # operations for each pair of texts and number of their vectors: similarities, likewise
 
@@ -36,7 +37,7 @@ def representations_seconds(
         texts: of each tower; those beyond the settings' sample are not compared.
     """
     pairs = sum(min(number, settings.texts) ** 2 for number in texts)
-    return layers * pairs * (PAIR + GRAM * width / product_rate)
+    return layers * (LAYER * len(texts) + pairs * (PAIR + GRAM * width / product_rate))
 
 
 def whitening_seconds(passages: int, width: int, product_rate: float) -> float:

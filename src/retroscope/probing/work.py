@@ -3,15 +3,15 @@
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.mdl import BLOCKS
 from retroscope.probing.settings import ProbeSettings
-from retroscope.probing.splits import FOLDS
 from retroscope.probing.tally import MDL
 
-# By benchmarks/plan.py on one core of 1.2e11 operations a second.
-ITERATIONS = 40.0  # of a fit until the slowest ridge has converged, each two products with the features
+# By benchmarks/probe_grid.py (MiniLM) and benchmarks/plan.py (the demo) on one core of 1.2e11 operations a second.
+FIT = 0.01  # seconds of a fit, however small
+ITERATIONS = 9.0  # of a fit, each two products with the features: the mean over ridges, most of which converge early
 NARROW = 3.0  # times that a product with few columns takes longer than a square one of as many operations
 SOFTMAX = 2e-8  # seconds for each score of a candidate in an iteration: softmax and line search
-EIGEN = 90.0  # operations for each features^3: the eigenbasis of the Hessian at 0
-TRAIN = (FOLDS - 2) / FOLDS  # share of the choices that a split trains on
+EIGEN = 20.0  # operations for each features^3: the eigenbasis of the Hessian at 0
+TRAIN = 0.31  # share of the choices that a split trains on: the others' passages are in another part
 CODED = sum(BLOCKS[:-1])  # choices that the fits of the code length train on, of all
 
 
@@ -32,7 +32,7 @@ def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: in
             if name in features:
                 seconds += _fit(TRAIN * choices, max(settings.passages), features[name], columns, product_rate)
             elif name == MDL:
-                seconds += len(BLOCKS[:-1]) * EIGEN * width**3 / product_rate
+                seconds += (len(BLOCKS) - 2) * (FIT + EIGEN * width**3 / product_rate)
                 seconds += _fit(CODED * choices, max(settings.passages), width, columns, product_rate)
     return layers * len(settings.seed_values) * seconds
 
@@ -41,7 +41,7 @@ def _fit(choices: float, candidates: int, features: int, columns: int, product_r
     """Estimate the seconds of one fit of all columns."""
     rows = choices * candidates
     operations = EIGEN * features**3 + 2 * rows * features**2 + ITERATIONS * 4 * NARROW * rows * features * columns
-    return operations / product_rate + ITERATIONS * SOFTMAX * rows * columns
+    return FIT + operations / product_rate + ITERATIONS * SOFTMAX * rows * columns
 
 
 def _views(settings: ProbeSettings) -> list[int]:

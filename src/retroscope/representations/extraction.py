@@ -199,7 +199,8 @@ def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progre
     total, done, stop = len(plan.inventory.first), store.done, 0
     report = progress or (lambda done, total: None)
     report(0, total)
-    report(done, total)
+    if done:
+        report(done, total)
     written: Future[int] | None = None  # the last window: it is written while the model runs on the next one
     with ThreadPoolExecutor(1, "vectors") as writer:
         for window in windows(texts, plan.window):

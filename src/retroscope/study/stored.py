@@ -40,7 +40,7 @@ def write_measured(
     for name in WRITTEN:
         refuse_foreign(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
-    if not _continues(folder, measured, settings):
+    if not (_continues(folder, measured, settings) and _stored_keys(folder).keys() <= _places(measured).keys()):
         (folder / FACTS).unlink(missing_ok=True)
         for name in WRITTEN:
             shutil.rmtree(folder / name, ignore_errors=True)

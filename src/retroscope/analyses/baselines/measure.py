@@ -70,7 +70,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
     models = 3 if context.settings.random_weights else 2
     views = (models + len(poolings)) * (before.passage.anatomy.n_blocks + 1)
     searched = views + (1 if task.head else 0)  # once more with shuffled judgments
-    seconds = round(searched * view_seconds(task, before.passage.width, context.product_rate), 1)
+    seconds = round(searched * view_seconds(task, before.passage.width, context.product_rate), 3)
     how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
     role = f"before, pooled by {', '.join(poolings)}"
     return Planned(

@@ -61,7 +61,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
         seconds += size.examples * _compared_seconds(context, retriever, attribution)
     return {
         "examples": size.examples,
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 3),
         **ablation_size(context, retriever, settings.ablation, tower, size.expected),
     }
 
@@ -103,7 +103,7 @@ def ablation_size(
     once += search_seconds(numbers["query"], numbers["passage"], width, settings.measures, context.product_rate)
     texts = sum(numbers[one] for one in towers)
     share = 1 / len(pools) + OPEN * (1 - 1 / len(pools))
-    return {"ablations": runs, "ablation_texts": texts, "ablation_seconds": round(share * runs * once, 1)}
+    return {"ablations": runs, "ablation_texts": texts, "ablation_seconds": round(share * runs * once, 3)}
 
 
 def planned(work: AttributionPlan) -> Planned:

@@ -1,8 +1,9 @@
 """Ablations in two looks: at the first group of queries, then at the others where the first leaves a question.
 
-Each fraction of the neurons is its own question: does the top cost more than random neurons and than the largest? After
-the first group it is measured no further if the answer is clear: it is yes at the level of the first look, or the
-whole of the queries would hardly bring a yes. The reported fraction is measured with all queries whatever its answer.
+Each fraction of the neurons has its own questions: does the top cost more than random neurons, and more than the
+largest, too? After the first group it is measured no further if the answers are clear: yes at the level of the first
+look, or the whole of the queries would hardly bring a yes. The reported fraction is measured with all queries whatever
+its answer.
 
 A claim has a p at each look, and its p is the smaller of both, each divided by the share of alpha that its look may
 spend (`SPENT`). By the union bound this is valid whatever decides between the looks and however the looks depend on
@@ -38,7 +39,7 @@ from retroscope.scores import QUERY
 Chosen = tuple[str, int, float]  # how, draw, fraction
 ValuesOfSet = Callable[[int, Chosen], Float[np.ndarray, "query measure"]]  # of the queries of a group, with a set fixed
 
-FEW = 2  # draws of a fraction at which nothing can be confirmed
+FEW = 2  # draws of a fraction at which no harm can be claimed
 FUTILE = 0.05  # predictive probability of a significant end below which a fraction is measured no further
 
 
@@ -63,7 +64,7 @@ def measure_in_looks(
         return
     rows = looks.rows(look_rows, first_group(values))
     for fraction in settings.fractions:
-        if _is_open(rows.loc[fraction], looks.groups, settings):
+        if is_open(rows.loc[fraction], settings, looks.groups):
             looks.second(fraction)
     while (unfinished := looks.reported()) is not None:
         looks.second(unfinished)
@@ -89,7 +90,7 @@ class _Looks:
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure a fraction on the first group; where nothing can be confirmed after `FEW` draws, with these only."""
+        """Measure a fraction on the first group; only `FEW` draws where they show no harm that could be claimed."""
         for how in self.values["how"].values.tolist():
             if how != RANDOM:
                 self._fill(0, (how, 0, fraction))
@@ -121,28 +122,42 @@ class _Looks:
         self.values.values[members, at[0], draw, at[1]] = self.value_of(group, chosen)
 
 
-def _is_open(row: "pd.Series[Any]", groups: int, settings: NeuronAblationSettings) -> bool:
-    """Return whether the first look leaves the question of a fraction open."""
-    alpha = 1 - settings.intervals.level
-    confirmed = row["p_confirmed"] / SPENT[0] * len(settings.fractions) <= alpha  # whatever Holm says of the others
-    return not confirmed and not is_futile(row, settings, groups)
+def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
+    """Return whether the first look leaves a question of a fraction open.
+
+    Closed are: nothing over random neurons to be expected; or more than random neurons cost, and the largest are either
+    beaten, too, or will hardly be.
+    """
+    spent = SPENT[0] * (1 - settings.intervals.level) / len(settings.fractions)  # whatever Holm says of the others
+    if row["p_over_random"] > spent:
+        return not is_futile(row, settings, groups)
+    return bool(row["p_confirmed"] > spent) and not _is_futile_effect(row, "harm_over_largest", settings, groups)
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether a fraction that was measured on one group will hardly be confirmed with all.
+    """Return whether the top of a fraction, measured on one group, will hardly be worse than random neurons with all.
 
-    For each control the paired test at the end is predicted from the effect so far, with a flat prior: with z at the
-    share s of the queries, P(z at the end > c) = Phi((z - sqrt(s) c) / sqrt(1 - s)) (Spiegelhalter et al. 1986,
-    Controlled Clinical Trials 7), c being that of the first step of Holm. The prediction test against the draws is
-    futile if it would not be significant by itself even if all spread of the draws were luck of the queries.
+    The prediction test against the draws is futile if it would not be significant by itself even if all spread of the
+    draws were luck of the queries; draws without any spread say nothing yet.
+    """
+    if _is_futile_effect(row, "harm", settings, groups):
+        return True
+    draws = int(row["draws"])
+    if draws < 2 or row["random_lowest"] == row["random_highest"]:
+        return False
+    among_draws = student.isf(row["p_draws"], draws - 1) * math.sqrt(groups)
+    return bool(among_draws < student.isf(1 - settings.intervals.level, settings.draws - 1))
+
+
+def _is_futile_effect(row: "pd.Series[Any]", effect: str, settings: NeuronAblationSettings, groups: int) -> bool:
+    """Return whether the paired test of an effect will hardly be significant with all queries.
+
+    It is predicted from the effect so far, with a flat prior: with z at the share s of the queries, P(z at the end > c)
+    = Phi((z - sqrt(s) c) / sqrt(1 - s)) (Spiegelhalter et al. 1986, Controlled Clinical Trials 7), c being that of the
+    first step of Holm.
     """
     alpha, share = 1 - settings.intervals.level, 1 / groups
     critical = norm.isf(alpha / 2 / len(settings.fractions))
-    for effect in ("harm", "harm_over_largest"):
-        width = (row[f"{effect}_high"] - row[f"{effect}_low"]) / 2 / norm.isf(alpha / 2)
-        z = row[effect] / width if width > 0 else math.copysign(math.inf, row[effect] or -1.0)
-        if norm.cdf((z - math.sqrt(share) * critical) / math.sqrt(1 - share)) < FUTILE:
-            return True
-    draws = int(row["draws"])
-    among_draws = student.isf(row["p_draws"], draws - 1) / math.sqrt(share) if draws > 1 else math.inf
-    return bool(among_draws < student.isf(alpha, max(1, settings.draws - 1)))
+    width = (row[f"{effect}_high"] - row[f"{effect}_low"]) / 2 / norm.isf(alpha / 2)
+    z = row[effect] / width if width > 0 else math.copysign(math.inf, row[effect] or -1.0)
+    return bool(norm.cdf((z - math.sqrt(share) * critical) / math.sqrt(1 - share)) < FUTILE)

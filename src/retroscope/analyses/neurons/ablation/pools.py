@@ -11,9 +11,11 @@ import numpy as np
 
 from retroscope.analyses.neurons.settings import ENOUGH, NeuronAblationSettings
 from retroscope.collection.collection import Collection
-from retroscope.inputs.sampled import Ranked, is_sampled, sampled, stratified
+from retroscope.inputs.sampled import HARD, Ranked, is_sampled, sampled, stratified
 
-PER_JUDGED = 2  # passages of a pool for each judged one: as many compete
+# Passages of a pool for each judged one. More that compete are chosen by the intact models' own rankings: what moves
+# passages then moves these back more often than nearer, and the harm looks smaller.
+PER_JUDGED = 1 + HARD
 
 
 def pools_of(
@@ -36,8 +38,9 @@ def pools_of(
     for group in range(number):
         members = {*order[group::number]}
         some = [query for query in queries if query in members]
-        size = min(settings.passages // number, PER_JUDGED * len({p for q in some for p in collection.qrels[q]}))
-        pools.append(sampled(collection, some, size, settings.seed, rankings, hard=PER_JUDGED - 1))
+        passages = {p for query in some for p in collection.qrels[query]}
+        size = min(settings.passages // number, round(PER_JUDGED * len(passages)))
+        pools.append(sampled(collection, some, size, settings.seed, rankings))
     return tuple(pools)
 
 

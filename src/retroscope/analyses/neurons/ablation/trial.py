@@ -128,7 +128,7 @@ class Trials:
             moments = self.of(0).moments if group else None
             counter = Counter(self.progress, group)
             self.made[group] = make_trial(
-                self.retriever, self.pools[group], self.towers, self.settings, counter, moments
+                self.retriever, self.pools[group], self.towers, self.settings, counter, moments=moments
             )
         return self.made[group]
 
@@ -139,6 +139,7 @@ def make_trial(
     towers: tuple[str, ...],
     settings: NeuronAblationSettings,
     counter: "Counter",
+    *,
     moments: Mapping[str, NeuronMoments] | None = None,
 ) -> AblationTrial:
     """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated.
