@@ -56,8 +56,8 @@ def marks(folder: Path) -> None:
     for mark in ("0", -1, [0], 0, None, False):
         record = {"query": "who", "passages": {"passage_text": ["him", "her"], "is_selected": [1, mark]}}
         file.write_text(json.dumps(record) + "\n")
-        made = said(lambda file=file: len(load_collection(file).judgments))
-        print(f"{f'is_selected {mark!r}: relevant passages of 1':<{WIDTH}}{1 + bool(mark):>14}  {made}")
+        statement = said(lambda file=file: len(load_collection(file).judgments))
+        print(f"{f'is_selected {mark!r}: relevant passages of 1':<{WIDTH}}{1 + bool(mark):>14}  {statement}")
 
 
 def ids() -> None:
@@ -77,8 +77,8 @@ def vectors() -> None:
     for name, value in (("constant", 1.0), ("all-zero", 0.0)):
         tower = [representations_in_memory([r.id for r in rows], np.full((20, 1, 4), value, dtype=np.float32))
                  for rows in (queries, passages)]  # fmt: skip
-        found = retrieve(RetrieverRepresentations("x", tower[0], tower[1], "cosine", {}), collection, ["R@100"])
-        print(f"{f'R@100, {name} vectors':<{WIDTH}}{found.scores.mean().item():>14.3f}  refused: {found.blind[:70]}")
+        ranked = retrieve(RetrieverRepresentations("x", tower[0], tower[1], "cosine", {}), collection, ["R@100"])
+        print(f"{f'R@100, {name} vectors':<{WIDTH}}{ranked.scores.mean().item():>14.3f}  refused: {ranked.blind[:70]}")
 
 
 def main() -> None:

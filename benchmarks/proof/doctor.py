@@ -188,9 +188,9 @@ def another_class(folder: Path, seed: int) -> Diagnosis:
 
 
 def adapter_renamed(folder: Path, seed: int) -> Diagnosis:
-    made = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
+    checkpoint = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
     names = {"self_attn": "attention", "mlp": "ffn"}
-    return alone(rewritten(made, lambda t: {renamed(k, names): v for k, v in t.items()}, "adapter_model"))
+    return alone(rewritten(checkpoint, lambda t: {renamed(k, names): v for k, v in t.items()}, "adapter_model"))
 
 
 def renamed(key: str, names: dict[str, str]) -> str:
@@ -201,9 +201,9 @@ def renamed(key: str, names: dict[str, str]) -> str:
 
 
 def adapter_idle(folder: Path, seed: int) -> Diagnosis:
-    made = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
+    checkpoint = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
     return alone(
-        rewritten(made, lambda t: {k: v * (1e-6 if "lora_B" in k else 1) for k, v in t.items()}, "adapter_model")
+        rewritten(checkpoint, lambda t: {k: v * (1e-6 if "lora_B" in k else 1) for k, v in t.items()}, "adapter_model")
     )
 
 
@@ -244,8 +244,8 @@ def prompt_left_out(folder: Path, seed: int) -> Diagnosis:
 
 
 def same_model(folder: Path, seed: int) -> Diagnosis:
-    made = save_toy(("bert", "llama", "t5")[seed % 3], folder, seed)
-    return both(made, made)
+    toy_folder = save_toy(("bert", "llama", "t5")[seed % 3], folder, seed)
+    return both(toy_folder, toy_folder)
 
 
 def another_family(folder: Path, seed: int) -> Diagnosis:

@@ -212,10 +212,10 @@ def localised(seed: int, effects: Sequence[float], instruments: Instruments, use
     model = Model("made up", "dot", ())
     subject = Subject("made up", {"before": model, "after": model}, (CollectionFacts("made up", "", {}),),
                       measures=(MEASURE,), statistics=FEW)  # fmt: skip
-    found = infer((), Reading(subject, results))
-    assert found is not None
-    assert list(found.claims["instrument"]) == list(INSTRUMENTS[:used])
-    return found
+    result = infer((), Reading(subject, results))
+    assert result is not None
+    assert list(result.claims["instrument"]) == list(INSTRUMENTS[:used])
+    return result
 
 
 def transplants(random: np.random.Generator, effects: Sequence[float]) -> TransplantEffects:

@@ -164,7 +164,7 @@ def own(found: ProbeResult) -> Scores:
 
 def compression(side: RetrieverRepresentations, seed: int) -> tuple[float, float]:
     """Return the compression with the own and with shuffled queries."""
-    found = measured(side, seed, ("mdl",)).mdl
-    bits = found.mean().sel(passages=N, layer=0)
+    measurement = measured(side, seed, ("mdl",)).mdl
+    bits = measurement.mean().sel(passages=N, layer=0)
     values = np.log2(N) / bits
     return float(values.sel(control="none")), float(values.sel(control="shuffled_queries"))

@@ -94,10 +94,10 @@ def test_where_only_mean_pooling_retrieves_it_is_chosen() -> None:
     meaning = noise(0)
     own = representations(noise(1), noise(2))
     others = representations(np.hstack([meaning + 0.3 * noise(3), noise(4)]), np.hstack([meaning, noise(5)]))
-    found = try_variants(Views(own, "cls", others, ("mean", "max")), task())
-    assert {(c["pooling"], c["layer"]) for c in found.choices} == {("mean", 1)}
-    assert best(found, UNTRAINED) > 0.95
-    assert variant(found, RAW) < 3 * CHANCE
+    variants = try_variants(Views(own, "cls", others, ("mean", "max")), task())
+    assert {(c["pooling"], c["layer"]) for c in variants.choices} == {("mean", 1)}
+    assert best(variants, UNTRAINED) > 0.95
+    assert variant(variants, RAW) < 3 * CHANCE
 
 
 def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
@@ -106,18 +106,18 @@ def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
     mixed = np.r_[np.ones(14), np.zeros(2)]
     queries = (meaning * mixed + noise(1) * np.where(mixed, 0.2, 1.0)) * loud
     passages = (meaning * mixed + noise(2) * (1 - mixed)) * loud
-    found = try_variants(Views(representations(queries, passages), "mean"), task())
-    assert {c["vectors"] for c in found.choices if c["best"] == UNTRAINED} == {WHITENED}
-    assert best(found, UNTRAINED) > 0.9
-    assert variant(found, RAW) < 0.5
+    variants = try_variants(Views(representations(queries, passages), "mean"), task())
+    assert {c["vectors"] for c in variants.choices if c["best"] == UNTRAINED} == {WHITENED}
+    assert best(variants, UNTRAINED) > 0.9
+    assert variant(variants, RAW) < 0.5
 
 
 def test_a_linear_map_is_found_by_the_head_and_by_nothing_else() -> None:
     passages, turn = noise(0), np.linalg.qr(noise(7)[:DIM])[0]
-    found = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), task())
-    assert {(c["layer"], c["vectors"]) for c in found.choices if c["best"] == TRAINED} == {(1, HEAD)}
-    assert best(found, TRAINED) > 0.9
-    assert best(found, UNTRAINED) < 3 * CHANCE
+    variants = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), task())
+    assert {(c["layer"], c["vectors"]) for c in variants.choices if c["best"] == TRAINED} == {(1, HEAD)}
+    assert best(variants, TRAINED) > 0.9
+    assert best(variants, UNTRAINED) < 3 * CHANCE
 
 
 def test_where_nothing_helps_nothing_is_found() -> None:
@@ -126,11 +126,11 @@ def test_where_nothing_helps_nothing_is_found() -> None:
     """
     significant = 0
     for seed in range(12):
-        found = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), task())
-        compared = found.scores.select(pooling="mean", layer=1, vectors=RAW)
+        variants = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), task())
+        compared = variants.scores.select(pooling="mean", layer=1, vectors=RAW)
         wide = replace(compared, values=compared.values.drop_vars(["pooling", "layer", "vectors"]))
         for name in (UNTRAINED, TRAINED):
-            top = found.best.select(best=name)
+            top = variants.best.select(best=name)
             top = replace(top, values=top.values.drop_vars("best"))
             table = compare_scores(wide, top, ComparisonSettings(resamples=100)).table.sel(measure="RR@10")
             significant += int(table["p"] < 0.05 and table["effect"] > 0)
@@ -140,19 +140,19 @@ def test_where_nothing_helps_nothing_is_found() -> None:
 def test_by_dot_product_unit_length_is_a_variant_of_its_own() -> None:
     meaning = noise(0)
     lengths = np.exp(2 * noise(1, 1))  # some passages are near every query
-    found = try_variants(
+    variants = try_variants(
         Views(representations(meaning + 0.3 * noise(2), meaning * lengths, "dot"), "mean"), task("dot")
     )
-    assert list(found.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
-    assert variant(found, UNIT) > 0.95 > 0.9 > variant(found, RAW)
+    assert list(variants.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
+    assert variant(variants, UNIT) > 0.95 > 0.9 > variant(variants, RAW)
 
 
 def test_shuffled_judgments_are_not_found() -> None:
     views = Views(representations(noise(0) + 0.3 * noise(1), noise(0)), "mean")
-    found = try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+    shuffled = try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
     limit = CHANCE + 4 * np.sqrt(CHANCE * (1 - CHANCE) / N)
-    assert float(found.sel(vectors=HEAD)) < limit
-    assert float(found.sel(vectors=RAW)) < limit
+    assert float(shuffled.sel(vectors=HEAD)) < limit
+    assert float(shuffled.sel(vectors=RAW)) < limit
 
 
 def test_shuffled_judgments_are_found_by_a_head_that_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,9 +187,9 @@ def test_shuffling_leaves_folds_where_texts_repeat_and_share_passages() -> None:
 
 def test_without_a_head_there_is_one_best() -> None:
     without = baseline_task(toy(), MEASURES, "cosine", BaselineSettings(head=False))
-    found = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
-    assert list(found.best.values["best"].values) == [UNTRAINED]
-    assert list(found.scores.values["vectors"].values) == [RAW, WHITENED]
+    variants = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
+    assert list(variants.best.values["best"].values) == [UNTRAINED]
+    assert list(variants.scores.values["vectors"].values) == [RAW, WHITENED]
 
 
 def test_bm25_ranks_by_words() -> None:

@@ -175,9 +175,9 @@ def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(
     with_large_units: Retriever, collection: Collection
 ) -> None:
     """The ranking by size names only useless units; the attribution, the carrying ones."""
-    made = naming(*((2, i) for i in PLANTED))
-    found = ablation_curves(with_large_units, collection, made, MANY)
-    text = judged(found, made)
+    attribution = naming(*((2, i) for i in PLANTED))
+    found = ablation_curves(with_large_units, collection, attribution, MANY)
+    text = judged(found, attribution)
     assert found.table.shared_with_largest.tolist() == [0]
     assert (found.scores.values.sel(how="largest", draw=0) == 1).all()  # as without any ablation
     assert found.fractions_where("confirmed") == (ALL_PLANTED,)
@@ -196,12 +196,12 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     try:
         with torch.no_grad():
             block.mlp.down_proj.weight[:, [i for i in range(24) if i not in PLANTED]] *= 0.01
-        made = naming(*((2, i) for i in PLANTED))
-        found = ablation_curves(retriever, collection, made, MANY)
+        attribution = naming(*((2, i) for i in PLANTED))
+        found = ablation_curves(retriever, collection, attribution, MANY)
     finally:
         with torch.no_grad():
             block.mlp.down_proj.weight.copy_(kept)
-    text = judged(found, made)
+    text = judged(found, attribution)
     assert found.table.shared_with_largest.tolist() == [1]
     assert found.table.over_random.tolist() == [True]
     assert found.fractions_where("confirmed") == ()
@@ -215,20 +215,20 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     settings = AttributionSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
     units = collection_examples(retriever, collection, candidates, settings)
     assert [unit.positive for unit in units] == [f"p{i:02}" for i in range(N)]
-    made = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
-    second = made.neurons["intermediate"]["mean"].sel(layer=2).values
+    attribution = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
+    second = attribution.neurons["intermediate"]["mean"].sel(layer=2).values
     assert set(np.flatnonzero(second > 1e-5 * second.max())) == set(PLANTED)  # the others: rounding
     everything = replace(QUICK, by="magnitude", fractions=(28 / 48,))  # 24 units of block 1, and the planted 4
-    found = ablation_curves(retriever, collection, made, everything)
-    assert choose(ranked(made, "magnitude"), 28 / 48, "top").neurons["intermediate"] == {
+    found = ablation_curves(retriever, collection, attribution, everything)
+    assert choose(ranked(attribution, "magnitude"), 28 / 48, "top").neurons["intermediate"] == {
         1: tuple(range(24)),
         2: PLANTED,
     }
     assert found.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
     assert found.recipe["attributed_queries"] == N
-    recorded = {name: made.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
+    recorded = {name: attribution.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
     assert recorded == {"positive": [u.positive for u in units], "negative": [u.negative for u in units]}
-    assert found.warnings == made.warnings  # four nodes are too few for this toy, and it says so
+    assert found.warnings == attribution.warnings  # four nodes are too few for this toy, and it says so
 
 
 def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> None:
@@ -362,9 +362,9 @@ OWN = [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q9", "p9")]
 def test_what_counts_as_a_part_in_the_attribution(
     ids: list[str], recipe: dict[str, Any], judgments: list[tuple[str, str]], kept: tuple[str, ...]
 ) -> None:
-    made = naming((2, 3), ids=ids, **recipe)
-    assert evaluated_queries(small(judgments), made, held_out=True).ids == kept
-    everything = evaluated_queries(small(judgments), made, held_out=False)
+    attribution = naming((2, 3), ids=ids, **recipe)
+    assert evaluated_queries(small(judgments), attribution, held_out=True).ids == kept
+    everything = evaluated_queries(small(judgments), attribution, held_out=False)
     assert everything.ids == ("q0", "q1", "q2", "q9")
     assert everything.attributed == {*everything.ids} - {*kept}
 
@@ -372,15 +372,15 @@ def test_what_counts_as_a_part_in_the_attribution(
 @pytest.mark.parametrize(("target", "kept"), [("margin", ("q2",)), ("score", ("q1", "q2"))])
 def test_the_relevant_passage_of_a_held_out_query_was_no_negative_either(target: str, kept: tuple[str, ...]) -> None:
     """A margin runs its negative, p1, as it runs the relevant passage, so that q1 had a part. A score has none."""
-    made = naming((2, 3), ids=["q0"], passages={"positive": ["p0"], "negative": ["p1"]}, target=target)
-    assert evaluated_queries(small(OWN), made, held_out=True).ids == kept
+    attribution = naming((2, 3), ids=["q0"], passages={"positive": ["p0"], "negative": ["p1"]}, target=target)
+    assert evaluated_queries(small(OWN), attribution, held_out=True).ids == kept
 
 
 def test_an_attribution_that_does_not_record_its_negatives_is_refused() -> None:
-    made = naming((2, 3), ids=["q0"])
-    scores = replace(made.scores, values=made.scores.values.drop_vars("negative"))
+    attribution = naming((2, 3), ids=["q0"])
+    scores = replace(attribution.scores, values=attribution.scores.values.drop_vars("negative"))
     with pytest.raises(AnalysisError, match=r"does not record the negative passage(?s:.)*attribute again"):
-        evaluated_queries(small(OWN), replace(made, scores=scores), held_out=True)
+        evaluated_queries(small(OWN), replace(attribution, scores=scores), held_out=True)
 
 
 def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> None:
@@ -395,9 +395,9 @@ def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> 
 
 
 def test_no_query_held_out_is_an_error() -> None:
-    made = naming((2, 3), ids=["q0", "q1", "q2"])
+    attribution = naming((2, 3), ids=["q0", "q1", "q2"])
     with pytest.raises(AnalysisError, match=r"small: all 4 judged queries had a part(?s:.)*attribute fewer"):
-        evaluated_queries(small(OWN), made, held_out=True)
+        evaluated_queries(small(OWN), attribution, held_out=True)
 
 
 def test_the_table_worked_out_by_hand() -> None:

@@ -98,9 +98,9 @@ def test_each_side_has_its_own_random_weights(context: Context) -> None:
 
 def test_a_study_without_random_weights_probes_none(context: Context) -> None:
     without = replace(context, settings=replace(STUDY, random_weights=False))
-    found = measure(without, replace(LEAST, controls=("none", "random_weights")))
-    assert list(found.scores["after"].values["control"].values) == ["none"]
-    assert found.scores["after"].warnings == found.caveats == ()
+    measurement = measure(without, replace(LEAST, controls=("none", "random_weights")))
+    assert list(measurement.scores["after"].values["control"].values) == ["none"]
+    assert measurement.scores["after"].warnings == measurement.caveats == ()
     with pytest.raises(SettingsError, match="at least one control"):
         INSTRUMENT.plan(without, replace(LEAST, controls=("random_weights",)))
 
@@ -201,20 +201,20 @@ def test_a_failed_self_test_is_a_warning_of_the_scores_and_no_second_caveat(cont
     after = context.models["after"]
     broken = replace(after.passage, recipe=replace(after.passage.recipe, pooling="last_column"))
     models = {**context.models, "after": replace(after, query=broken, passage=broken)}
-    found = measure(replace(context, models=models, cache=tmp_path), LEAST)
+    measurement = measure(replace(context, models=models, cache=tmp_path), LEAST)
     words = "passage tower fails its self-test 'padding_right'"
-    assert any(words in warning for warning in found.scores["after"].warnings)
-    assert found.scores["before"].warnings == ()
-    assert not any(words in caveat for caveat in found.caveats)
+    assert any(words in warning for warning in measurement.scores["after"].warnings)
+    assert measurement.scores["before"].warnings == ()
+    assert not any(words in caveat for caveat in measurement.caveats)
 
 
 def test_one_model_has_records_and_its_caveats(context: Context) -> None:
     one = replace(context, models={"model": context.models["after"]})
-    found = measure(one, replace(QUICK, probes=("cosine", "mdl")))
+    measurement = measure(one, replace(QUICK, probes=("cosine", "mdl")))
     subject = replace(subject_of(context), models={"model": subject_of(context).models["after"]})
     reporter = ANALYSIS.reporter()
     assert reporter.alone is not None
-    document = reporter.alone(found, Reading(subject)).document
+    document = reporter.alone(measurement, Reading(subject)).document
     assert {row["control"] for row in document["records"]} == set(CONTROLS)
     assert "side" not in document["records"][0]
     assert {"bits", "n_passages", "layer", "control"} <= set(document["mdl"][0])
@@ -229,14 +229,14 @@ def test_layers_are_read_with_the_final_norm_and_without(halves: Collection, tmp
         "after": idle_decoder(tmp_path / "b", 1, "two"),
     }
     context = Context(models, halves, STUDY, tmp_path / "cache")
-    found = measure(context, replace(QUICK, controls=("none", "shuffled_queries")))
-    normed, bare = found.scores["after"].values, found.scores["after/bare"].values
+    measurement = measure(context, replace(QUICK, controls=("none", "shuffled_queries")))
+    normed, bare = measurement.scores["after"].values, measurement.scores["after/bare"].values
     assert list(bare["control"].values) == ["none"]
     plain = normed.sel(control=["none"], probe=["cosine"])
     np.testing.assert_allclose(bare.sel(probe=["cosine"], layer=2), plain.sel(layer=2), atol=1e-12)
     np.testing.assert_allclose(plain.sel(layer=0), plain.sel(layer=2), atol=1e-12)
     assert not np.allclose(bare.sel(probe=["cosine"], layer=0), bare.sel(probe=["cosine"], layer=2), atol=0.01)
-    _, section = reported(ANALYSIS, [found], subject_of(context))
+    _, section = reported(ANALYSIS, [measurement], subject_of(context))
     assert {"similarity_probe_bare", "probes_bare"} <= {figure.name for figure in section.figures}
     assert len(section.document["without_final_norm"]) == len(PROBES) * 2 * 3
     one = measure(replace(context, models={"model": models["after"]}), LEAST)

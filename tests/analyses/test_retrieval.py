@@ -76,9 +76,9 @@ def test_another_collection_has_a_statement_and_a_table_of_its_own(tiny: Tiny, c
     assert again.facts == {}, "queries are listed of the first collection alone"
     result, section = reported(ANALYSIS, [found, replace(again, collection="other")], subject_of(context))
     assert [one.collection for one in result.by_collection] == [context.collection.name, "other"]
-    (said,) = [s for s in section.statements if s.text.startswith("On other: ")]
-    assert said.text == f"On other: {section.statements[0].text.split(' Of ')[0]}"
-    assert not said.headline
+    (statement,) = [s for s in section.statements if s.text.startswith("On other: ")]
+    assert statement.text == f"On other: {section.statements[0].text.split(' Of ')[0]}"
+    assert not statement.headline
     assert section.tables["retrieval_2"].caption == "Retrieval on other"
     assert section.values["other_collections"] == ("retrieval_2",)
     assert set(section.frames) == {"retrieval", "retrieval_2", "flips"}
@@ -95,11 +95,11 @@ def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded
 def test_one_model_has_means_with_intervals(tiny: Tiny, cache: Path) -> None:
     pair = context_of(tiny, cache, SETTINGS)
     context = replace(pair, models={"model": pair.models["after"]})
-    found = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
+    measurement = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
     reporter = ANALYSIS.reporter()
     assert reporter.alone is not None
-    document = reporter.alone(found, Reading(subject_of(context))).document
+    document = reporter.alone(measurement, Reading(subject_of(context))).document
     assert list(document["measures"]) == ["RR@10", "R@10"]
-    mean = float(found.scores["model"].mean().sel(measure="RR@10"))
+    mean = float(measurement.scores["model"].mean().sel(measure="RR@10"))
     assert document["measures"]["RR@10"]["mean"] == pytest.approx(mean)
     assert document["measures"]["RR@10"]["ci_low"] <= mean <= document["measures"]["RR@10"]["ci_high"]

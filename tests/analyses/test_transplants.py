@@ -119,14 +119,16 @@ def test_a_planted_block_is_the_one_that_matters(found: TransplantEffects) -> No
 
 
 def test_the_verdict_names_it(found: TransplantEffects) -> None:
-    said = {s.text: s.tone for s in transplant_statements(found)}
-    (text,) = [t for t in said if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")]
+    by_name = {s.text: s.tone for s in transplant_statements(found)}
+    (text,) = [
+        t for t in by_name if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")
+    ]
     assert "The largest change is block 2's" in text
-    assert said[text] == CHANGED
-    (ends,) = [t for t in said if t.startswith("Half of that effect of the backbone's weights")]
+    assert by_name[text] == CHANGED
+    (ends,) = [t for t in by_name if t.startswith("Half of that effect of the backbone's weights")]
     assert "from the top 1 block of 2" in ends
     assert "from the bottom, embeddings included, 2 blocks of 2" in ends
-    assert any("the largest change first: the FFN's last matrices" in t for t in said)
+    assert any("the largest change first: the FFN's last matrices" in t for t in by_name)
 
 
 def test_the_same_model_twice_has_nothing_to_transplant(
@@ -174,9 +176,9 @@ def test_section_and_document(whole: Swept) -> None:
 
 
 def test_details_are_in_the_verdict_only_where_localisation_is_not(whole: Swept) -> None:
-    said = [s.text for s in whole.section.details]
+    statements = [s.text for s in whole.section.details]
     alone = verdict({"transplants": whole.section}, subject())
-    assert [s.text for s in alone.statements] == said
+    assert [s.text for s in alone.statements] == statements
     note = Statement("localisation", NOTE, "Block 2.", ())
     both = verdict({"localisation": Section(statements=(note,)), "transplants": whole.section}, subject())
     assert [s.text for s in both.statements] == ["Block 2."]
@@ -325,12 +327,12 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(found: Tran
         found.headline("restored", "block").set_index("transplant")["effect"]["block:2"]
     )
     assert row["extra"] == pytest.approx(row["effect"] - row["random"])
-    said = {s.text: s.tone for s in transplant_statements(found)}
-    (text,) = [t for t in said if "random changes of equal size in the retriever" in t]
+    by_name = {s.text: s.tone for s in transplant_statements(found)}
+    (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith("2 of 2 places with a significant effect do more than 8 random changes")
-    assert said[text] == CHANGED
-    (text,) = [t for t in said if "random changes of equal size in the backbone" in t]
-    assert said[text] == NO_EVIDENCE
+    assert by_name[text] == CHANGED
+    (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]
+    assert by_name[text] == NO_EVIDENCE
 
 
 def test_the_control_can_be_left_out_and_is_in_the_plan(

@@ -167,10 +167,10 @@ def scaled(matrices: Sequence[Matrix], alpha: float) -> Iterator[None]:
 
 def one_by_one(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
     """Every site scaled alone: the weight path of every example."""
-    found: dict[Site, Pair] = {}
+    by_name: dict[Site, Pair] = {}
     for site in asked.sites:
-        found |= all_together(replace(asked, sites=(site,)), rows)
-    return found
+        by_name |= all_together(replace(asked, sites=(site,)), rows)
+    return by_name
 
 
 def all_together(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:

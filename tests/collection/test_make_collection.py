@@ -106,5 +106,5 @@ def test_all_problems_of_a_kind_come_together_and_long_lists_are_counted():
 def test_case_and_spaces_make_no_other_query_text() -> None:
     passages = [Passage("p", "a passage")]
     queries = [Query("a", "Who was she?"), Query("b", "who  was she?"), Query("c", "Who was he?")]
-    made = make_collection("alike", passages, queries, [Judgment(q.id, "p") for q in queries])
-    assert made.query_texts["a"] == made.query_texts["b"] != made.query_texts["c"]
+    small = make_collection("alike", passages, queries, [Judgment(q.id, "p") for q in queries])
+    assert small.query_texts["a"] == small.query_texts["b"] != small.query_texts["c"]

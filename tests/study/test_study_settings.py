@@ -325,9 +325,9 @@ def test_a_protocol_as_it_is_departs_from_nothing(name: str) -> None:
 
 def test_a_mixture_of_protocols_is_said() -> None:
     mixed = StudySettings(protocol="ielab-2025", after=ModelSettings(source="b"))
-    said = departures(mixed)
-    assert "protocol 'ielab-2025' sets probes.protocol to 'ielab-2025', but it is 'default'" in said
-    assert {word.split()[3] for word in said} == {
+    departed = departures(mixed)
+    assert "protocol 'ielab-2025' sets probes.protocol to 'ielab-2025', but it is 'default'" in departed
+    assert {word.split()[3] for word in departed} == {
         "probes.protocol", "statistics.test", "statistics.correction", "after.load.protocol",
         "neurons.attribution.target", "neurons.attribution.quadrature", "neurons.attribution.thresholds",
         "neurons.attribution.batch_size", "extraction.norm_each_layer", "random_weights",

@@ -39,7 +39,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, R
         folder = folders.setdefault(name, tmp_path_factory.mktemp("toys", numbered=True) / name)
         if not folder.exists():
             save_toy(name, folder)
-        said = {"pooling": "mean", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32, **options}
-        return folder, load_retriever(folder, **said)
+        values = {"pooling": "mean", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32, **options}
+        return folder, load_retriever(folder, **values)
 
     return made

@@ -24,23 +24,25 @@ def asked(*texts: str, passage: str = "elsewhere") -> Collection:
     st.sampled_from([0.3, 0.5, 0.8, 1.0]),
 )
 def test_the_index_finds_what_comparing_all_pairs_finds(trained: list[str], held: list[str], threshold: float) -> None:
-    found = overlap_with(Pairs(tuple(trained), tuple(trained)), asked(*held), threshold)
+    training_overlap = overlap_with(Pairs(tuple(trained), tuple(trained)), asked(*held), threshold)
     jaccard = {
         (one, two): len(_words(one) & _words(two)) / len(_words(one) | _words(two))
         for one, two in product(held, trained)
     }
-    assert found.near_duplicates == sum(any(jaccard[one, two] >= threshold for two in trained) for one in held)
-    for example in found.examples:
+    assert training_overlap.near_duplicates == sum(
+        any(jaccard[one, two] >= threshold for two in trained) for one in held
+    )
+    for example in training_overlap.examples:
         assert example.jaccard == max(jaccard[example.text, two] for two in trained)
 
 
 def test_near_duplicates_and_shared_passages_are_told_apart() -> None:
     trained = Pairs(("Who built the old bridge of the town in 1910?",), ("A bridge.",))
     held = asked("who built the old bridge of the town in 1911", "a quite different question", passage="A bridge.")
-    found = overlap_with(trained, held)
-    assert (found.n_queries, found.near_duplicates, found.shared_passages) == (2, 1, 2)
-    assert found.examples[0].query_id == "q0"
-    assert NEAR <= found.examples[0].jaccard < 1
+    training_overlap = overlap_with(trained, held)
+    assert (training_overlap.n_queries, training_overlap.near_duplicates, training_overlap.shared_passages) == (2, 1, 2)
+    assert training_overlap.examples[0].query_id == "q0"
+    assert NEAR <= training_overlap.examples[0].jaccard < 1
     assert overlap_with(trained, asked("who built the bridge", passage="Another.")).near_duplicates == 0
     assert overlap_with(trained, asked("who built the bridge", passage="Another.")).shared_passages == 0
 
