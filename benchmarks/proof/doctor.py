@@ -24,7 +24,7 @@ from retroscope.encoders import pooling
 from retroscope.encoders.checks.findings import ERROR, WARNING
 from retroscope.encoders.checks.unrelated import RISE, UNRELATED
 from retroscope.encoders.settings import LoadSettings
-from retroscope.inputs import similarities as check_of_pair
+from retroscope.inputs import unrelated_texts as check_of_pair
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
 from toy_adapters import adapter
@@ -125,7 +125,7 @@ def rise(seed: int, after: float) -> tuple[bool, float, float]:
     cosines = [drawn(random, COMMON), drawn(random, after)]
     loaded = any_pair().models
     with patch.object(check_of_pair, "unrelated_cosines", side_effect=cosines):
-        (finding,) = check_of_pair.similarities(loaded["before"], loaded["after"])
+        (finding,) = check_of_pair.unrelated_texts(loaded["before"], loaded["after"])
     return finding.severity == WARNING, *(float(one.mean()) for one in cosines)
 
 

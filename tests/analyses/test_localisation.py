@@ -59,7 +59,7 @@ def localised(effects: TransplantEffects, **changes: Any) -> LocalisationResult:
     return result
 
 
-def told(needed: str | None, suffices: str | None) -> LocalisationResult:
+def localisation_of(needed: str | None, suffices: str | None) -> LocalisationResult:
     return localised(transplant_effects(needed, suffices))
 
 
@@ -75,7 +75,7 @@ def harmed(effects: TransplantEffects) -> TransplantEffects:
 
 
 def test_a_change_that_all_agree_on() -> None:
-    result = told("block:4", "block:4")
+    result = localisation_of("block:4", "block:4")
     for direction in ("restored", "grafted"):
         weights = claim(result, direction, "weights")
         assert (weights["place"], weights["agreement"], weights["rival"]) == ("block:4", "agrees", "")
@@ -89,7 +89,7 @@ def test_a_change_that_all_agree_on() -> None:
 
 
 def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
-    result = told("block:1", "block:1")
+    result = localisation_of("block:1", "block:1")
     weights = claim(result, "restored", "weights")
     assert (weights["place"], weights["agreement"], weights["rival"]) == ("block:4", "contradicted", "block:1")
     assert weights["extra"] == pytest.approx(-0.6, abs=0.03)
@@ -103,7 +103,7 @@ def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
 
 def test_what_is_redundant_decides_nothing() -> None:
     """No place alone is needed, one suffices: the two questions have two answers."""
-    result = told(None, "block:2")
+    result = localisation_of(None, "block:2")
     assert set(result.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
     assert claim(result, "grafted", "weights")["rival"] == "block:2"
     (one,) = [s for s in localisation_statements(result) if "the largest mean gain is with block 2: RR@10" in s.text]
@@ -180,7 +180,7 @@ def test_neurons_that_nothing_confirms_are_not_in_the_verdict() -> None:
 
 
 def test_a_failed_control_of_the_probes_marks_what_names_them() -> None:
-    result = told("block:4", None)
+    result = localisation_of("block:4", None)
     alarm = Statement("controls", ALARM, "Probes read a shuffled query.", title="Probes read a shuffled query")
     broken = replace(read(), sections={"probes": Section(statements=(alarm,))})
     marked = [s for s in report(result, broken).statements if "growth of own question" in s.text]
@@ -191,14 +191,14 @@ def test_a_failed_control_of_the_probes_marks_what_names_them() -> None:
 
 def test_noise_alone_contradicts_nobody() -> None:
     """Corrected over all other places, a false rival is as rare as alpha says: here there is none."""
-    result = told(None, None)
+    result = localisation_of(None, None)
     assert set(result.claims["agreement"]) == {"undecided"}
     assert set(result.claims["rival"]) == {""}
     assert not result.most["significant"].any()
 
 
 def test_falls_of_cka_and_rises_of_probes_are_of_the_block() -> None:
-    result = told("block:4", "block:4")
+    result = localisation_of("block:4", "block:4")
     blocks = result.evidence[result.evidence["kind"] == "blocks"]
     evidence = {name: rows.set_index("place")["value"] for name, rows in blocks.groupby("instrument")}
     assert evidence["representations"].to_list() == pytest.approx([0.1] * 6), "0.1 a layer, from layer 0 to the last"
@@ -212,7 +212,7 @@ def test_falls_of_cka_and_rises_of_probes_are_of_the_block() -> None:
 
 
 def test_the_section_names_the_places_first() -> None:
-    result = told("block:4", "block:4")
+    result = localisation_of("block:4", "block:4")
     section = report(result, read())
     first = section.statements[0]
     assert (first.topic, first.tone, first.text[:44]) == (

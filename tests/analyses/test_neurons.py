@@ -56,7 +56,7 @@ def pair(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurem
 
 
 @pytest.fixture(scope="module")
-def told(context: Context, pair: Measurement) -> tuple[NeuronResult, Section]:
+def pair_report(context: Context, pair: Measurement) -> tuple[NeuronResult, Section]:
     return reported(ANALYSIS, [pair], subject_of(context))
 
 
@@ -75,8 +75,8 @@ def collection(context: Context) -> Collection:
     return context.collection
 
 
-def test_both_towers_are_attributed_and_kept(told: tuple[NeuronResult, Section]) -> None:
-    result, section = told
+def test_both_towers_are_attributed_and_kept(pair_report: tuple[NeuronResult, Section]) -> None:
+    result, section = pair_report
     assert list(result.towers) == ["passage", "query"]
     for tower, neurons in result.towers.items():
         assert list(neurons.sides) == list(SIDES)
@@ -87,9 +87,9 @@ def test_both_towers_are_attributed_and_kept(told: tuple[NeuronResult, Section])
 
 
 def test_the_margins_of_both_sides_and_towers_are_against_the_same_passage(
-    pair: Measurement, told: tuple[NeuronResult, Section]
+    pair: Measurement, pair_report: tuple[NeuronResult, Section]
 ) -> None:
-    found = [side.attribution for neurons in told[0].towers.values() for side in neurons.sides.values()]
+    found = [side.attribution for neurons in pair_report[0].towers.values() for side in neurons.sides.values()]
     negatives = [made.scores.values.coords["negative"].values.tolist() for made in found]
     assert all(some == negatives[0] for some in negatives)
     assert all("both retrievers" in made.recipe["negative"] for made in found)
@@ -125,8 +125,8 @@ def test_the_shared_negative_has_the_smallest_mean_rank(
         assert ranks[given.index(negative)] == ranks.min()
 
 
-def test_the_report_shows_both_towers(told: tuple[NeuronResult, Section]) -> None:
-    _, section = told
+def test_the_report_shows_both_towers(pair_report: tuple[NeuronResult, Section]) -> None:
+    _, section = pair_report
     texts = [s.text for s in (*section.statements, *section.unconfirmed)]
     for tower in ("Passage", "Query"):
         assert any(text.startswith(f"{tower} tower: Ablation") for text in texts)

@@ -17,19 +17,19 @@ from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALEN
 from synthetic_neurons import BLOCKS, ablation, alone, changed, neuron_side, overlap_rows, tower_neurons
 
 
-def said(found: TowerNeurons, start: str) -> Statement:
-    return next(s for s in neuron_statements(found) if s.text.startswith(start))
+def statement_of(tower: TowerNeurons, start: str) -> Statement:
+    return next(s for s in neuron_statements(tower) if s.text.startswith(start))
 
 
-def all_said(found: TowerNeurons, start: str) -> list[Statement]:
-    return [s for s in neuron_statements(found) if s.text.startswith(start)]
+def statements_of(tower: TowerNeurons, start: str) -> list[Statement]:
+    return [s for s in neuron_statements(tower) if s.text.startswith(start)]
 
 
 NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
 def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
-    statement = said(tower_neurons(), "Concentration (intermediate)")
+    statement = statement_of(tower_neurons(), "Concentration (intermediate)")
     assert statement.tone == CHANGED
     assert "fewer neurons hold the attribution at layer 3, of 6 layers" in statement.text
     assert "Largest change at layer 3: Gini index 0." in statement.text
@@ -39,13 +39,13 @@ def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
 
 def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
-    statement = said(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
+    statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
     assert "more neurons share it at layer 3" in statement.text
     assert "fewer neurons" not in statement.text
 
 
 def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> None:
-    peaks, moved = all_said(tower_neurons(), "Layers (intermediate)")
+    peaks, moved = statements_of(tower_neurons(), "Layers (intermediate)")
     assert "an even spread gives 0.167" in peaks.text
     assert "no layer stands out before" in peaks.text
     assert "layer 3 holds most after" in peaks.text
@@ -56,9 +56,9 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
 def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     statements = neuron_statements(NOTHING)
     assert not [s.text for s in statements if s.tone in (CHANGED, EQUIVALENT)]
-    assert [s.tone for s in all_said(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
-    assert all("no layer stands out before" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
-    assert all("no layer stands out after" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
+    assert [s.tone for s in statements_of(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
+    assert all("no layer stands out before" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
+    assert all("no layer stands out after" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
 
 
 def moved(move: np.ndarray, margin: float | None) -> Statement:
@@ -67,7 +67,7 @@ def moved(move: np.ndarray, margin: float | None) -> Statement:
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
     profile = compare_scores(side.attribution.scores, after, settings)
-    return said(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
+    return statement_of(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
 
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
@@ -91,15 +91,15 @@ def test_without_a_margin_no_word_speaks_of_equivalence(after: AttributedModel) 
 
 def test_a_sure_but_negligible_change_says_both() -> None:
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
-    found = moved(jitter, 0.05)
-    assert found.tone == CHANGED
-    assert found.text.endswith("Real but negligible: all are equivalent within 0.05.")
+    tower = moved(jitter, 0.05)
+    assert tower.tone == CHANGED
+    assert tower.text.endswith("Real but negligible: all are equivalent within 0.05.")
     assert "negligible" not in moved(jitter, None).text
-    assert "negligible" not in said(tower_neurons(), "Concentration (intermediate)").text
+    assert "negligible" not in statement_of(tower_neurons(), "Concentration (intermediate)").text
 
 
 def test_activity_is_told_at_every_threshold() -> None:
-    statement = said(tower_neurons(), "Active neurons (output")
+    statement = statement_of(tower_neurons(), "Active neurons (output")
     assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in statement.text  # the planted neurons set the scale of all
     assert "depends on the threshold" not in statement.text
     assert "relative to each example's largest" in statement.text
@@ -111,25 +111,25 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
     for name, move in (("active@0.1", 0.1), ("active@0.5", -0.02)):
         values.loc[{"statistic": name}] = values.sel(statistic=name) + move
     turned = changed(two, scores=Scores("neurons", values))
-    statement = said(tower_neurons(before=one, after=turned), "Active neurons (output")
+    statement = statement_of(tower_neurons(before=one, after=turned), "Active neurons (output")
     assert "more at 0.1 and fewer at 0.5" in statement.text
     assert "The answer depends on the threshold." in statement.text
 
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
-    statement = said(tower_neurons(), "Overlap")
+    statement = statement_of(tower_neurons(), "Overlap")
     assert statement.tone == NOTE
     assert ", where their own noise allows 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "of after, 0.010 by chance" in statement.text
-    assert not all_said(tower_neurons(overlap=None), "Overlap")
+    assert not statements_of(tower_neurons(overlap=None), "Overlap")
 
 
 def overlapping(**row: float) -> str:
     rows = overlap_rows()
     here = (rows["part"] == "all") & (rows["measure"] == "jaccard")
     rows.loc[here, list(row)] = list(row.values())
-    return said(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
+    return statement_of(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
 
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
@@ -147,19 +147,19 @@ def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
-    statement = said(tower_neurons(overlap=rows), "Overlap")
+    statement = statement_of(tower_neurons(overlap=rows), "Overlap")
     assert "the sets of top neurons (Jaccard) is not defined (equal values)" in statement.text
     assert "nan" not in statement.text
 
 
 def judged(made: AblationCurves, **columns: object) -> Statement:
     """The statement about the ablation of a retriever alone, with these columns of its table."""
-    found = replace(made, table=made.table.assign(**columns))
-    return said(alone(neuron_side(planted=20.0, ablation=found)), "Ablation")
+    tower = replace(made, table=made.table.assign(**columns))
+    return statement_of(alone(neuron_side(planted=20.0, ablation=tower)), "Ablation")
 
 
 def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
-    statement = said(tower_neurons(), "Ablation confirms the neurons of the after side")
+    statement = statement_of(tower_neurons(), "Ablation confirms the neurons of the after side")
     assert statement.tone == SHOWN
     assert statement.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in statement.text
@@ -191,11 +191,13 @@ def test_both_comparisons_are_told_with_their_p() -> None:
 @pytest.mark.parametrize("largest", [0.4, 0.6])
 def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
     """The top harms far more than random neurons do; so do the largest, which no gradient chose."""
-    statement = said(alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm")
+    statement = statement_of(
+        alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm"
+    )
     assert statement.tone == CAUTION
     assert "no evidence that the attribution finds more than large neurons" in statement.text
     assert "fixing the top 0.1 % of them" in statement.text  # where it beats random neurons, and not where it may not
-    assert not all_said(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
+    assert not statements_of(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
 
 
 def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
@@ -211,43 +213,43 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
 def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -> None:
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
-    statement = said(tower, "Ablation does not confirm the neurons of the after side")
+    statement = statement_of(tower, "Ablation does not confirm the neurons of the after side")
     assert statement.tone == CAUTION
     assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
     mark = "ablation does not confirm the neurons of the after side"
-    assert said(tower, "Concentration (intermediate)").doubts == (mark,)
-    assert said(tower, "Overlap").doubts == (mark,)
-    assert said(tower, "Ablation confirms the neurons of the before side").doubts == ()
+    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
+    assert statement_of(tower, "Overlap").doubts == (mark,)
+    assert statement_of(tower, "Ablation confirms the neurons of the before side").doubts == ()
 
 
 def test_queries_that_chose_the_neurons_show_nothing() -> None:
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
-    statement = said(tower, "Ablation agrees with the neurons of the after side at 0.1 %")
+    statement = statement_of(tower, "Ablation agrees with the neurons of the after side at 0.1 %")
     assert "the smallest 0.1 %), but cannot confirm them: fixing" in statement.text
     assert statement.tone == CAUTION
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
     assert [s.rests_on for s in neuron_statements(tower) if s.tone == SHOWN] == [("before",)]
     mark = "the queries of the ablation had a part in choosing the neurons of the after side"
-    assert said(tower, "Concentration (intermediate)").doubts == (mark,)
+    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
 
 
 def test_without_an_ablation_a_count_is_not_evidence() -> None:
     tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
-    cautions = all_said(tower, "No ablation was run")
+    cautions = statements_of(tower, "No ablation was run")
     assert [s.tone for s in cautions] == [CAUTION, CAUTION]
     assert all("A count without an ablation is not evidence" in s.text for s in cautions)
     mark = "no ablation says whether the neurons of the before side and of the after side matter"
-    assert said(tower, "Concentration (intermediate)").doubts == (mark,)
-    assert said(tower, "Concentration (output)").doubts == ()  # nothing is claimed there
+    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
+    assert statement_of(tower, "Concentration (output)").doubts == ()  # nothing is claimed there
 
 
 def test_a_collection_that_is_too_easy_is_said_to_be() -> None:
     whole = ablation()
     easy = replace(whole, table=whole.table.assign(intact=0.995))
-    assert "Intact RR@10 is nearly perfect" in said(alone(neuron_side(ablation=easy)), "Ablation").text
-    assert "nearly perfect" not in said(alone(neuron_side(ablation=whole)), "Ablation").text
+    assert "Intact RR@10 is nearly perfect" in statement_of(alone(neuron_side(ablation=easy)), "Ablation").text
+    assert "nearly perfect" not in statement_of(alone(neuron_side(ablation=whole)), "Ablation").text
 
 
 def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None:
@@ -259,9 +261,11 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         warnings=("some fractions are one neuron",),
     )
     tower = alone(neuron_side(ablation=weak))
-    assert "A random set shares 80% of the top by chance: the comparison is weak." in said(tower, "Ablation").text
-    assert "The neurons were chosen on 60 of these 240 queries" in said(tower, "Ablation").text
-    assert said(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
+    assert (
+        "A random set shares 80% of the top by chance: the comparison is weak." in statement_of(tower, "Ablation").text
+    )
+    assert "The neurons were chosen on 60 of these 240 queries" in statement_of(tower, "Ablation").text
+    assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
 
 @pytest.mark.parametrize(("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, ALARM), (60, ALARM)])
@@ -289,7 +293,7 @@ def test_completeness_is_always_told(gap: float, tone: str | None) -> None:
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.tone == tone
     assert ("make no claim to add up" in statement.text) == np.isnan(gap)
-    doubts = said(tower, "Concentration (output)").doubts
+    doubts = statement_of(tower, "Concentration (output)").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == ALARM else ())
 
 
@@ -329,8 +333,8 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
 def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
-    assert said(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
-    assert not all_said(alone(side), "The target")
+    assert statement_of(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
+    assert not statements_of(alone(side), "The target")
 
 
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
@@ -370,7 +374,7 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
     whole = ablation(harm=0)
     values = whole.scores.values.assign_coords(fraction=pd.Index([0.001, 0.02, 0.1, 0.3]))
     tower = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
-    assert "fixing the top 2 % of them" in said(tower, "Ablation").text
+    assert "fixing the top 2 % of them" in statement_of(tower, "Ablation").text
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:

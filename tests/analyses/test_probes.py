@@ -41,13 +41,13 @@ def context(tiny: Tiny, cache: Path) -> Context:
 
 
 @pytest.fixture(scope="module")
-def found(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+def probes(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     return measured(ANALYSIS, context, QUICK, tmp_path_factory.mktemp("probes") / "0")
 
 
-def test_probes_are_measured_kept_and_reported(context: Context, found: Measurement) -> None:
-    assert set(found.scores) == {"before", "after"}
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+def test_probes_are_measured_kept_and_reported(context: Context, probes: Measurement) -> None:
+    assert set(probes.scores) == {"before", "after"}
+    result, section = reported(ANALYSIS, [probes], subject_of(context))
     assert result.similarity == "cosine"
     assert result.effect.table.sizes == {"probe": 2, "control": 3, "passages": 2, "layer": 3}
     assert section.statements[0].text.startswith("The similarity probe (cosine, N=3, chance 0.333) ")
@@ -63,23 +63,23 @@ def test_probes_are_measured_kept_and_reported(context: Context, found: Measurem
     assert set(section.frames) == {"selectivity", "probing", "seed_spread"}
 
 
-def test_accuracy_is_the_mean_of_its_scores(found: Measurement) -> None:
-    for row in found.facts["records"]:
+def test_accuracy_is_the_mean_of_its_scores(probes: Measurement) -> None:
+    for row in probes.facts["records"]:
         cell = {"probe": row["probe"], "control": row["control"], "passages": row["n_passages"], "layer": row["layer"]}
-        values = found.scores[row["side"]].select(**cell).values
+        values = probes.scores[row["side"]].select(**cell).values
         assert row["accuracy"] == pytest.approx(float(np.nanmean(values)))
 
 
-def test_what_is_loaded_is_what_was_saved(context: Context, found: Measurement) -> None:
+def test_what_is_loaded_is_what_was_saved(context: Context, probes: Measurement) -> None:
     fresh = measure(context, QUICK)
     for name, scores in fresh.scores.items():
-        assert found.scores[name].values.equals(scores.values), name
-        assert (found.scores[name].name, found.scores[name].warnings) == (scores.name, scores.warnings)
+        assert probes.scores[name].values.equals(scores.values), name
+        assert (probes.scores[name].name, probes.scores[name].warnings) == (scores.name, scores.warnings)
     types = {"seed": int}
     pd.testing.assert_frame_equal(
-        found.frames["seeds"].astype(types), fresh.frames["seeds"].astype(types), check_dtype=False
+        probes.frames["seeds"].astype(types), fresh.frames["seeds"].astype(types), check_dtype=False
     )
-    assert set(found.frames["seeds"]["side"]) == {"before", "after"}
+    assert set(probes.frames["seeds"]["side"]) == {"before", "after"}
 
 
 def test_each_side_has_its_own_random_weights(context: Context) -> None:
@@ -176,10 +176,10 @@ def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_whe
     assert choices_of(mined, settings, "default")[0].negatives == ("p30", "p60")
 
 
-def test_the_family_of_the_published_protocol_is_the_layers(context: Context, found: Measurement) -> None:
+def test_the_family_of_the_published_protocol_is_the_layers(context: Context, probes: Measurement) -> None:
     subject = subject_of(context)
-    result, _ = reported(ANALYSIS, [found], subject)
-    published, _ = reported(ANALYSIS, [found], replace(subject, protocol="ielab-2025"))
+    result, _ = reported(ANALYSIS, [probes], subject)
+    published, _ = reported(ANALYSIS, [probes], replace(subject, protocol="ielab-2025"))
     assert set(result.effect.method["family_sizes"]) == {6}
     assert set(published.effect.method["family_sizes"]) == {3}
 

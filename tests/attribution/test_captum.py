@@ -50,12 +50,12 @@ def value(asked: Work, text: int) -> Callable[[dict[str, Tensor]], Tensor]:
 def over_weights(asked: Work, sites: Sequence[Site], text: int) -> dict[Site, Pair]:
     """Integrated gradients of F over W and b of the sites, from zero to what they are."""
     names = [name for site in sites for name in parameters_of(asked, site)]
-    found, of = dict(asked.encoder.backbone.named_parameters()), value(asked, text)
+    attributed, of = dict(asked.encoder.backbone.named_parameters()), value(asked, text)
 
     def forward(*tensors: Tensor) -> Tensor:
         return torch.cat([of(dict(zip(names, one, strict=True))) for one in zip(*tensors, strict=True)])
 
-    start = tuple(found[name].detach()[None] for name in names)
+    start = tuple(attributed[name].detach()[None] for name in names)
     parts = IntegratedGradients(forward).attribute(start, n_steps=NODES, method="gausslegendre")
     by_name = {name: part[0].detach().double() for name, part in zip(names, parts, strict=True)}
     return {site: pair([by_name[name] for name in parameters_of(asked, site)]) for site in sites}
@@ -177,8 +177,8 @@ def test_without_biases_conductance_settles_and_stays_bounded(name: str) -> None
     asked = replace(asked, other=torch.nn.functional.normalize(asked.other, dim=1))
     rules = [f"trapezoid:{2**k + 1}" for k in range(2, 6)]
     made = [conductance(work(encoder, objective=asked, rule=rule)) for rule in (*rules, "gauss:4", "gauss:64")]
-    assert max(float(found.magnitude.max()) for values in made for found in values.values()) < 2
-    signed = [torch.cat([found.signed for found in values.values()], 1) for values in made[: len(rules)]]
+    assert max(float(attributed.magnitude.max()) for values in made for attributed in values.values()) < 2
+    signed = [torch.cat([attributed.signed for attributed in values.values()], 1) for values in made[: len(rules)]]
     changes = [float((b - a).abs().sum() / b.abs().sum()) for a, b in pairwise(signed)]
     assert all(later < 0.75 * earlier for earlier, later in pairwise(changes))
     assert changes[-1] < 0.1
@@ -208,7 +208,7 @@ def test_conductance_divides_the_path_at_the_nodes_of_the_rule() -> None:
     assert partition(trapezoid(4)).tolist() == trapezoid(4).nodes.tolist()
     assert partition(gauss(3)).tolist() == [0.0, *gauss(3).nodes, 1.0]
     values = conductance(work(toy("bert"), rule="gauss:3"))
-    assert {int(n) for found in values.values() for n in found.nodes} == {5}
+    assert {int(n) for attributed in values.values() for n in attributed.nodes} == {5}
 
 
 @pytest.mark.parametrize("name", TOYS)

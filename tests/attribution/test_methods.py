@@ -154,22 +154,22 @@ def test_sixteen_nodes_are_complete_where_a_layer_norm_follows_a_sum(name: str) 
     encoder = toy(name)
     for method in ("weight_path", "joint_path"):
         values = METHODS[method](work(encoder, rule="gauss:16"))
-        for found in values.values() if method == "weight_path" else [together(values)]:
-            change = found.end - found.start
-            rounding = limit(encoder) * (found.signed.abs().sum(1) + found.end.abs())
-            assert ((found.signed.sum(1) - change).abs() <= rounding).all()
+        for attributed in values.values() if method == "weight_path" else [together(values)]:
+            change = attributed.end - attributed.start
+            rounding = limit(encoder) * (attributed.signed.abs().sum(1) + attributed.end.abs())
+            assert ((attributed.signed.sum(1) - change).abs() <= rounding).all()
             assert (change.abs() > 100 * rounding).any()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_gap_is_of_what_the_method_is_complete_over(method: str) -> None:
     values = METHODS[method](work(toy("bert"), rule="gauss:8"))
-    found = torch.stack(list(gaps(method, values).values()))
-    assert found.shape == (len(values), 3)
+    attributed = torch.stack(list(gaps(method, values).values()))
+    assert attributed.shape == (len(values), 3)
     if COMPLETE_OVER[method] is None:
-        assert found.isnan().all()
+        assert attributed.isnan().all()
     else:
-        assert (found <= 1e-3).all()
+        assert (attributed <= 1e-3).all()
     if method == "joint_path":  # control: a single site of a joint path misses F(1) - F(0) by far
         assert min(float(relative_gap(one).min()) for one in values.values()) > 0.01
 
@@ -193,8 +193,8 @@ def test_a_whole_attribution_by_any_method(method: str) -> None:
 
 def test_without_a_path_there_is_no_gap() -> None:
     """NaN, and not 0, which would say that the values are complete."""
-    for found in METHODS["activation_x_gradient"](work(toy("bert"))).values():
-        assert relative_gap(found).isnan().all()
+    for attributed in METHODS["activation_x_gradient"](work(toy("bert"))).values():
+        assert relative_gap(attributed).isnan().all()
 
 
 @pytest.mark.parametrize("method", ["conductance", "activation_x_gradient"])
@@ -208,9 +208,9 @@ def test_noise_is_not_refined_for_ever() -> None:
     encoder = flat(toy("bert"))
     asked = work(encoder, objective=norms(TEXTS[:3], encoder.device), rule="auto:1e-9")
     for method in ("weight_path", "joint_path"):
-        for found in METHODS[method](asked).values():
-            assert (found.spread <= 1e-5 * found.end).all()
-            assert found.nodes.max() == 4
+        for attributed in METHODS[method](asked).values():
+            assert (attributed.spread <= 1e-5 * attributed.end).all()
+            assert attributed.nodes.max() == 4
 
 
 @torch.no_grad()

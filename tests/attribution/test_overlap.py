@@ -29,8 +29,8 @@ def truth(seed: int) -> dict[str, np.ndarray]:
     return {part: 2 * random.standard_normal(shape) for part, shape in SIZES.items()}
 
 
-def cell(found: object, part: str, layer: int, measure: str) -> dict[str, float]:
-    table = found.table
+def cell(overlapping: object, part: str, layer: int, measure: str) -> dict[str, float]:
+    table = overlapping.table
     row = table[(table.part == part) & (table.layer == layer) & (table.measure == measure)]
     assert len(row) == 1
     return row.iloc[0].to_dict()

@@ -20,9 +20,9 @@ def rotated(seed: int = 0) -> Space:
     return space(passages @ turn + 0.1 * rng.standard_normal((N, DIM)), passages)
 
 
-def first(heads: list[FoldHead], found: Space) -> float:
+def first(heads: list[FoldHead], search_space: Space) -> float:
     """Share of queries whose relevant passage comes first."""
-    hits = [(head.queries @ found.passages.T).argmax(axis=1) == head.rows for head in heads]
+    hits = [(head.queries @ search_space.passages.T).argmax(axis=1) == head.rows for head in heads]
     return float(np.concatenate(hits).mean())
 
 
@@ -91,8 +91,8 @@ def test_every_query_is_answered_once_and_trains_nowhere_it_is_asked(n: int) -> 
 
 def test_several_relevant_passages_count_once_together() -> None:
     passages = np.eye(4)
-    found = Space(passages[:1], passages, [np.array([1, 2])])
-    assert np.allclose(found.targets(np.array([0])), [[0, 0.5, 0.5, 0]])
+    search_space = Space(passages[:1], passages, [np.array([1, 2])])
+    assert np.allclose(search_space.targets(np.array([0])), [[0, 0.5, 0.5, 0]])
 
 
 def test_the_largest_penalty_is_tried_first() -> None:

@@ -34,13 +34,13 @@ def pair(before: Path, after: Path, load: LoadSettings = MEAN) -> Diagnosis:
     return diagnose({r: ModelSettings(source=str(m), load=load) for r, m in (("before", before), ("after", after))})
 
 
-def only(found: Diagnosis, *severities: str) -> list[Finding]:
+def only(findings: Diagnosis, *severities: str) -> list[Finding]:
     """Findings but those about similarities: toys of random weights find everything alike."""
-    return [f for _, f in found.findings if f.severity in severities and f.check != "similarities"]
+    return [f for _, f in findings.findings if f.severity in severities and f.check != "similarities"]
 
 
-def one(found: Diagnosis, check: str, severity: str) -> Finding:
-    (finding,) = [f for _, f in found.findings if (f.check, f.severity) == (check, severity)]
+def one(findings: Diagnosis, check: str, severity: str) -> Finding:
+    (finding,) = [f for _, f in findings.findings if (f.check, f.severity) == (check, severity)]
     return finding
 
 

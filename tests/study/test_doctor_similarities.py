@@ -108,8 +108,8 @@ def test_it_gives_the_vectors_that_the_library_gives_with_the_adapter(st_folder:
     assert float((plain - expected).norm()) > 1e-3  # the control: the adapter changes them
 
 
-def of_check(found: Diagnosis, who: str) -> Finding:
-    (finding,) = [f for w, f in found.findings if w == who and f.check == "similarities"]
+def of_check(diagnosis: Diagnosis, who: str) -> Finding:
+    (finding,) = [f for w, f in diagnosis.findings if w == who and f.check == "similarities"]
     return finding
 
 

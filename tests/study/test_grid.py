@@ -75,11 +75,11 @@ def test_a_grid_that_is_killed_goes_on_and_repeats_no_cell(
     assert finished_cells(grid, tmp_path) == 3
     trained: set[str] = set()
 
-    def told(what: str, done: int, total: int) -> None:
+    def report_progress(what: str, done: int, total: int) -> None:
         if what.endswith(": training"):
             trained.add(what.removesuffix(": training"))
 
-    gathered = gather(grid, run_grid(grid, tmp_path, told))
+    gathered = gather(grid, run_grid(grid, tmp_path, report_progress))
     assert trained == {cell.name for cell in grid.cells[3:]}
     once = gather(whole[0], run_grid(*whole))
     for test, scores in gathered.items():

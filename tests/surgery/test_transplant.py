@@ -28,7 +28,7 @@ SOME = ("none", "block:1", "top:1", "bottom:1", "attention", "ffn_in", "ffn_out"
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Encoder, Encoder]]:
     folder = tmp_path_factory.mktemp("transplant")
 
-    def made(name: str) -> tuple[Encoder, Encoder]:
+    def pair_of(name: str) -> tuple[Encoder, Encoder]:
         encoders = []
         for seed in (0, 1):
             place = folder / f"{name}-{seed}"
@@ -37,7 +37,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Enco
             encoders.append(load_encoder(place, LoadSettings(pooling="mean")))
         return encoders[0], encoders[1]
 
-    return made
+    return pair_of
 
 
 def by_hand(receiver: Encoder, donor: Encoder, name: str, rows: list[list[int]]) -> Tensor:

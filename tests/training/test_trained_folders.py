@@ -28,7 +28,7 @@ QUICK = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 2}
 
 @pytest.fixture
 def job(toy: Callable, pairs_of: Callable[..., Collection]) -> Callable[..., TrainJob]:
-    def made(name: str, training: TrainingSettings, **load) -> TrainJob:
+    def make_job(name: str, training: TrainingSettings, **load) -> TrainJob:
         source, backbone = toy(name, **load)
         collection = pairs_of(24)
         settings = TrainStudySettings(
@@ -38,7 +38,7 @@ def job(toy: Callable, pairs_of: Callable[..., Collection]) -> Callable[..., Tra
         )
         return TrainJob(backbone, collection, training_pairs(collection), None, settings)
 
-    return made
+    return make_job
 
 
 @pytest.mark.parametrize(

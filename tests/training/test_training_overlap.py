@@ -52,11 +52,11 @@ def test_a_text_without_words_is_near_nothing() -> None:
 
 
 def test_shared_answers_are_counted_where_both_sides_give_them() -> None:
-    def told(*answers: tuple[str, ...]) -> Collection:
+    def answered(*answers: tuple[str, ...]) -> Collection:
         queries = [Query(f"q{i}", f"question {i} about {a}", a) for i, a in enumerate(answers)]
         return make_collection("x", [Passage("p", "text")], queries, [Judgment(q.id, "p") for q in queries])
 
-    trained = training_pairs(told(("The Nile",), ("Paris", "Rome")))
-    assert overlap_with(trained, told(("the nile",), ("Oslo",), ("rome",))).shared_answers == 2
+    trained = training_pairs(answered(("The Nile",), ("Paris", "Rome")))
+    assert overlap_with(trained, answered(("the nile",), ("Oslo",), ("rome",))).shared_answers == 2
     assert overlap_with(trained, asked("who")).shared_answers is None
-    assert overlap_with(training_pairs(asked("who")), told(("Rome",))).shared_answers is None
+    assert overlap_with(training_pairs(asked("who")), answered(("Rome",))).shared_answers is None
