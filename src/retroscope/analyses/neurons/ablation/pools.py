@@ -29,9 +29,9 @@ def pools_of(
         queries: those that may be measured.
         rankings: what the pools are filled from (see `inputs.sampled`).
     """
-    if not is_sampled(collection, settings.passages):
-        return (sampled(collection, queries, settings.passages, settings.seed, rankings),)
     number = settings.groups if len(queries) >= settings.groups * ENOUGH else 1
+    if number == 1 or not is_sampled(collection, settings.passages):
+        return (sampled(collection, queries, settings.passages, settings.seed, rankings),)
     judged = [len(collection.qrels[query]) for query in queries]
     order = stratified(queries, judged, np.random.default_rng(settings.seed))
     pools = []
