@@ -47,7 +47,7 @@ def written(setting: str, default: str) -> str:
     return default
 
 
-def one_of(names: Collection[str], besides: str = "") -> str:
+def any_of(names: Collection[str], besides: str = "") -> str:
     """Return names as help lists them, "cosine or dot", without the one that is not advertised."""
     *first, last = (name for name in names if name != besides)
     return f"{', '.join(first)} or {last}"

@@ -8,7 +8,7 @@ import typer
 
 from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli import names
-from retroscope.cli.defaults import one_of, option, written
+from retroscope.cli.defaults import any_of, option, written
 from retroscope.cli.values import comma_separated, duration, given, model_values, numbers
 from retroscope.errors import SettingsError
 
@@ -37,7 +37,7 @@ PoolingOption = Annotated[
     str | None,
     option(
         "--pooling",
-        help=f"Pooling of a text's tokens: {one_of(names.POOLINGS, LAST_COLUMN)}",
+        help=f"Pooling of a text's tokens: {any_of(names.POOLINGS, LAST_COLUMN)}",
         metavar="NAME",
         default=THE_CHECKPOINTS,
         known=names.POOLINGS,
@@ -59,7 +59,7 @@ SimilarityOption = Annotated[
     str | None,
     option(
         "--similarity",
-        help=f"Similarity of two vectors: {one_of(names.SIMILARITIES)}",
+        help=f"Similarity of two vectors: {any_of(names.SIMILARITIES)}",
         metavar="NAME",
         default=THE_CHECKPOINTS,
         known=names.SIMILARITIES,
