@@ -18,7 +18,7 @@ import torch
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.attribute import attribute
 from retroscope.analyses.neurons.result import AblationCurves
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
@@ -48,11 +48,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     retriever, collection = load_retriever(args.model), load_collection(args.data)
     start = perf_counter()
-    made = attribute(retriever, collection, AttributionSettings(target="margin", limit=args.units), state=args.state)
-    print(f"{retriever.name}: {len(made.scores.query_ids)} units attributed in {perf_counter() - start:,.0f} s")
+    attribution = attribute(
+        retriever, collection, AttributionSettings(target="margin", limit=args.units), state=args.state
+    )
+    print(f"{retriever.name}: {len(attribution.scores.query_ids)} units attributed in {perf_counter() - start:,.0f} s")
     for ranking in args.rankings.split(","):
         by, parts = ranking.split(":")
-        settings = AblationSettings(
+        settings = NeuronAblationSettings(
             fractions=tuple(map(float, args.fractions.split(","))),
             by=by,
             parts=tuple(parts.split("+")),
@@ -60,7 +62,7 @@ def main() -> None:
             measures=("RR@10",),
         )
         start = perf_counter()
-        show(ranking, ablation_curves(retriever, collection, made, settings), perf_counter() - start)
+        show(ranking, ablation_curves(retriever, collection, attribution, settings), perf_counter() - start)
 
 
 def show(ranking: str, curves: AblationCurves, seconds: float) -> None:

@@ -157,8 +157,8 @@ def extract_towers(retriever: Retriever, texts: Texts) -> None:
 
 
 def store(encoder: Encoder, texts: Sequence[str], folder: Path) -> None:
-    made = plan_extraction(encoder, texts, ExtractionSettings())
-    extract(made, [str(i) for i in range(len(texts))], texts, folder)
+    extraction = plan_extraction(encoder, texts, ExtractionSettings())
+    extract(extraction, [str(i) for i in range(len(texts))], texts, folder)
 
 
 # ---- against sentence-transformers
@@ -240,8 +240,8 @@ def peak_megabytes(model: str, n: int) -> float:
 
     encoder = load_retriever(model).passage
     with TemporaryDirectory() as folder:
-        made = plan_extraction(encoder, Stream(), ExtractionSettings())
-        extract(made, range(n), Stream(), Path(folder) / "v")
+        extraction = plan_extraction(encoder, Stream(), ExtractionSettings())
+        extract(extraction, range(n), Stream(), Path(folder) / "v")
     return peak_of_this_process()
 
 

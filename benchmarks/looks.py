@@ -44,12 +44,12 @@ def main() -> None:
 
 def result(studies: int, groups: int, harms: dict[str, float]) -> str:
     """Run the studies; the same ones whatever the groups."""
-    random, found = np.random.default_rng(7), []
+    random, results = np.random.default_rng(7), []
     for _ in range(studies):
         study = planted(random, asked(*FRACTIONS, groups=groups), harms, queries=QUERIES)
         rows = study.run()
-        found.append((rows["confirmed"].any(), rows["confirmed"].mean(), study.cost))
-    at_all, at_each, cost = np.mean(found, axis=0)
+        results.append((rows["confirmed"].any(), rows["confirmed"].mean(), study.cost))
+    at_all, at_each, cost = np.mean(results, axis=0)
     return f"{at_all:.3f}; {at_each:.3f}; {cost:.2f} ({studies} studies)"
 
 

@@ -226,14 +226,14 @@ def scaling(encoder: Encoder, texts: list[str]) -> None:
     """Seconds by texts, tokens and nodes, each alone; peak memory by texts."""
     long = [text for text in texts if len(encoder.tokenizer(text)["input_ids"]) >= 128]
     for name, sizes in (("texts", (4, 8, 16)), ("nodes", (4, 8, 16)), ("tokens", (32, 64, 128))):
-        found = []
+        rows = []
         for size in sizes:
             n = size if name == "texts" else 4
             length = size if name == "tokens" else 64
             cut = replace(encoder, recipe=encoder.recipe.but("benchmark", max_length=length))
-            found.append(run(cut, long[:n], f"gauss:{size if name == 'nodes' else 4}", "float32")[1])
-        slope = np.polyfit(np.log(sizes), np.log(found), 1)[0]
-        print(f"{name} {sizes}: {', '.join(f'{s:.2f} s' for s in found)}; grows as {name}^{slope:.2f}", flush=True)
+            rows.append(run(cut, long[:n], f"gauss:{size if name == 'nodes' else 4}", "float32")[1])
+        slope = np.polyfit(np.log(sizes), np.log(rows), 1)[0]
+        print(f"{name} {sizes}: {', '.join(f'{s:.2f} s' for s in rows)}; grows as {name}^{slope:.2f}", flush=True)
     short = replace(encoder, recipe=encoder.recipe.but("benchmark", max_length=32))
     for n in (20, 200):
         attribute_neurons(_plan(short, texts[:n], "gauss:1", "float32"))

@@ -63,8 +63,8 @@ def main() -> int:
     start = perf_counter()
     with ProcessPoolExecutor(chosen.processes) as pool:
         tried = [pool.submit(kept, family, chosen.studies, chosen.state) for family in families]
-        found = {family: run.result() for family, run in zip(families, tried, strict=True)}
-    rows = [proof for family in families for proof in found[family]]
+        by_name = {family: run.result() for family, run in zip(families, tried, strict=True)}
+    rows = [proof for family in families for proof in by_name[family]]
     faults = [f"{proof.instrument}: {fault}" for proof in rows for fault in proof.faults()]
     if not chosen.only:
         chosen.out.write_text(page(rows, chosen.studies), encoding="utf-8")

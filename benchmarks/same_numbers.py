@@ -133,8 +133,8 @@ def values(folder: Path) -> Iterator[tuple[str, Any]]:
 
 def arrays(group: zarr.Group) -> dict[str, Any]:
     """Return the arrays of a group, and of the groups in it, by name."""
-    found: dict[str, Any] = {name: array[...] for name, array in group.arrays()}
-    return found | {name: arrays(inner) for name, inner in group.groups()}
+    by_name: dict[str, Any] = {name: array[...] for name, array in group.arrays()}
+    return by_name | {name: arrays(inner) for name, inner in group.groups()}
 
 
 def in_order(document: Any) -> Any:

@@ -41,12 +41,14 @@ def main() -> None:
     print(f"{process_time() - start:,.0f} s of one core; {dict(measurement.seconds)}")
     print("\n".join(measurement.caveats))
     depth, statistics = pair[1].passage.anatomy.n_blocks, context.settings.statistics
-    found = effects_of(scores_of(measurement), context.collection.name, depth, statistics)
+    effects = effects_of(scores_of(measurement), context.collection.name, depth, statistics)
     shown = ["transplant", "intact", "effect", "half_width", "p_corrected", "draws", "p_control", "beats"]
-    for direction in found.differences:
-        rows = found.headline(direction)
+    for direction in effects.differences:
+        rows = effects.headline(direction)
         rows = rows.assign(half_width=(rows["ci_high"] - rows["ci_low"]) / 2)
-        control = found.controls[found.controls["direction"] == direction].rename(columns={"p_corrected": "p_control"})
+        control = effects.controls[effects.controls["direction"] == direction].rename(
+            columns={"p_corrected": "p_control"}
+        )
         rows = rows.merge(control[["transplant", "draws", "p_control", "beats"]], "left", "transplant")
         print(f"\n{direction}\n{rows[shown].round(5).to_string(index=False)}")
 

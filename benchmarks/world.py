@@ -61,8 +61,8 @@ def main() -> None:
 
 def shown(values: np.ndarray) -> str:
     """Mean and interval of a seed x query table."""
-    found = crossed_mean(values, bounds=(0, 1))
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    estimate = crossed_mean(values, bounds=(0, 1))
+    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def settings(out: Path, seeds: int) -> GridSettings:
@@ -98,7 +98,7 @@ def probes(grid: Grid, out: Path) -> None:
     for level, name in MODELS.items():
         cells = [cell for cell in grid.cells if cell.reinitialise == level]
         columns[name] = [out / "grid" / "cells" / cell.name / "model" for cell in cells]
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for name, folders in columns.items():
         load = {"pooling": "mean", "similarity": "cosine", "max_length": 64} if name == "backbone" else {}
         probed = [probe_scores(folder, load, collection, chosen, out / "vectors") for folder in folders]
@@ -106,10 +106,10 @@ def probes(grid: Grid, out: Path) -> None:
         for ids in strata.values():
             for probe in scores[0].indexes["probe"]:
                 values = np.stack([s.sel(probe=probe).reindex(query=list(ids)).values for s in scores])
-                found.setdefault(probe, []).append(shown(values[:, np.isfinite(values).all(axis=0)]))
+                by_name.setdefault(probe, []).append(shown(values[:, np.isfinite(values).all(axis=0)]))
     titles = [f"{name}, {stratum}" for name in columns for stratum in strata]
     print(f"\n| last layer, N = {N}, {len(seeds)} seeds | {' | '.join(titles)} |\n|{'---|' * (len(titles) + 1)}")
-    for probe, cells in found.items():
+    for probe, cells in by_name.items():
         print(f"| {probe} | {' | '.join(cells)} |")
 
 

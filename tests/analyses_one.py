@@ -44,9 +44,9 @@ def measured(analysis: Analysis, context: Context, settings: Any, folder: Path) 
     assert analysis.instrument is not None
     instrument = analysis.instrument()
     assert instrument.refusal(context, settings) == ""
-    found = instrument.measure(context, settings, instrument.plan(context, settings))
-    found = replace(found, collection=context.collection.name)
-    found.save(folder, write_run)
+    measurement = instrument.measure(context, settings, instrument.plan(context, settings))
+    measurement = replace(measurement, collection=context.collection.name)
+    measurement.save(folder, write_run)
     return load_measurement(folder)
 
 

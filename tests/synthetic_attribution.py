@@ -39,8 +39,8 @@ def make_attribution(
     run = {name: ("query", ["none"] * len(ids)) for name in ("positive", "negative")}
     run |= {name: ("query", list(some)) for name, some in (passages or {}).items()}
     scores = Scores("neurons", xr.DataArray(values, dims=tuple(coords), coords=coords).assign_coords(run))
-    made = {"target": "margin", "tower": "passage", "seed": 0, **(recipe or {})}
-    return NeuronAttribution(scores, neurons, len(ids), 0, made)
+    by_name = {"target": "margin", "tower": "passage", "seed": 0, **(recipe or {})}
+    return NeuronAttribution(scores, neurons, len(ids), 0, by_name)
 
 
 def _table(signed: np.ndarray, mean: np.ndarray, share: np.ndarray, half: np.ndarray) -> xr.Dataset:

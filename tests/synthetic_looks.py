@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from retroscope.analyses.neurons.ablation.looks import Chosen, measure_in_looks
 from retroscope.analyses.neurons.ablation.table import GROUP, claim_rows
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.statistics.resampling.intervals import IntervalSettings
 
 HOWS = ("top", "signed", "largest", "bottom", "random")
@@ -28,7 +28,7 @@ class PlantedStudy:
 
     scores: Float[np.ndarray, "query how draw fraction 1"]
     values: xr.DataArray
-    settings: AblationSettings
+    settings: NeuronAblationSettings
     measured: list[tuple[int, Chosen]] = field(default_factory=list)
 
     def run(self) -> pd.DataFrame:
@@ -51,7 +51,7 @@ class PlantedStudy:
 
 def planted(
     random: np.random.Generator,
-    settings: AblationSettings,
+    settings: NeuronAblationSettings,
     harms: Mapping[str, Float[np.ndarray, "fraction"] | float],
     *,
     queries: int = 150,
@@ -85,6 +85,6 @@ def planted(
 FEW = IntervalSettings(resamples=100)
 
 
-def asked(*fractions: float, groups: int = 3, draws: int = 5) -> AblationSettings:
+def asked(*fractions: float, groups: int = 3, draws: int = 5) -> NeuronAblationSettings:
     """Return settings of a quick study."""
-    return AblationSettings(fractions=fractions, groups=groups, draws=draws, measures=("RR@10",), intervals=FEW)
+    return NeuronAblationSettings(fractions=fractions, groups=groups, draws=draws, measures=("RR@10",), intervals=FEW)

@@ -26,25 +26,25 @@ CARRIER, CARRIERS = 3, (0, 1, 2, 3)  # in layer 3 of "intermediate", these neuro
 def magnitudes(planted: float, seed: int = 7) -> dict[str, np.ndarray]:
     """part -> [example, layer, neuron]; the planted neurons are `planted` times as large."""
     rng = np.random.default_rng(seed)
-    found = {part: rng.lognormal(sigma=0.7, size=(N_EXAMPLES, len(BLOCKS), n)) for part, n in WIDTHS.items()}
-    found["intermediate"][:, CARRIER - 1, list(CARRIERS)] *= planted
-    return found
+    by_name = {part: rng.lognormal(sigma=0.7, size=(N_EXAMPLES, len(BLOCKS), n)) for part, n in WIDTHS.items()}
+    by_name["intermediate"][:, CARRIER - 1, list(CARRIERS)] *= planted
+    return by_name
 
 
 def statistics_of(values: dict[str, np.ndarray], noise: int, gap: float) -> dict[str, np.ndarray]:
     """statistic -> [example, part, layer], by their definitions; the first `noise` examples have no shape."""
     largest = np.max([v.max(axis=(1, 2)) for v in values.values()], axis=0)
     names = ("total", "gini", "participation", "top_1%", *(f"active@{t:g}" for t in THRESHOLDS))
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    by_name: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for v in values.values():
         n, ordered = v.shape[-1], np.sort(v, axis=-1)
-        found["total"].append(v.sum(-1))
-        found["gini"].append((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum(-1) / (n * v.sum(-1)))
-        found["participation"].append(v.sum(-1) ** 2 / (v**2).sum(-1) / n)
-        found["top_1%"].append(v.max(-1) / v.sum(-1))
+        by_name["total"].append(v.sum(-1))
+        by_name["gini"].append((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum(-1) / (n * v.sum(-1)))
+        by_name["participation"].append(v.sum(-1) ** 2 / (v**2).sum(-1) / n)
+        by_name["top_1%"].append(v.max(-1) / v.sum(-1))
         for t in THRESHOLDS:
-            found[f"active@{t:g}"].append((v / largest[:, None, None] >= t).mean(-1))
-    made = {name: np.stack(parts, axis=1) for name, parts in found.items()}
+            by_name[f"active@{t:g}"].append((v / largest[:, None, None] >= t).mean(-1))
+    made = {name: np.stack(parts, axis=1) for name, parts in by_name.items()}
     for name in set(made) - {"total"}:
         made[name][:noise] = np.nan
     flat = np.ones_like(made["total"])
@@ -81,8 +81,8 @@ def neuron_side(
     }
     recipe = {"target": "margin", "tower": "passage", "method": "weight_path", "quadrature": "gauss:4", "seed": 0}
     ablated = changes.pop("ablation", None)
-    made = NeuronAttribution(scores, neurons, N_EXAMPLES, noise, recipe, **changes)
-    return AttributedModel(model, made, ablated)
+    attribution = NeuronAttribution(scores, neurons, N_EXAMPLES, noise, recipe, **changes)
+    return AttributedModel(model, attribution, ablated)
 
 
 def changed(side: AttributedModel, **changes: Any) -> AttributedModel:

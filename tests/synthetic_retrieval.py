@@ -45,9 +45,9 @@ def layer_scores(seed: int = 1) -> tuple[Scores, Scores]:
 
 
 def top_passages() -> TopPassages:
-    found = RankedPassage("p1", "The Suez Canal opened in 1869 after ten years of work.", 0.81, True)
+    passage = RankedPassage("p1", "The Suez Canal opened in 1869 after ten years of work.", 0.81, True)
     other = RankedPassage("p2", "The Panama Canal opened in 1914.", 0.74, False)
-    return TopPassages(before=(other, found), after=(found, other))
+    return TopPassages(before=(other, passage), after=(passage, other))
 
 
 def retrieval_result(**changes: Any) -> RetrievalResult:

@@ -52,15 +52,15 @@ def model(name: str, *, towers: tuple[Tower, ...] = ()) -> Model:
 
 
 def collection(**changes: Any) -> CollectionFacts:
-    made = CollectionFacts(
+    facts = CollectionFacts(
         "toy", "beir:data/toy", {"passages": 1200, "queries": 240, "judged queries": 240}, {"question": "query"},
         {"method": "bm25", "depth": 100, "per query": 4}, "cd34" * 16,
     )  # fmt: skip
-    return replace(made, **changes)
+    return replace(facts, **changes)
 
 
 def subject(**changes: Any) -> Subject:
-    made = Subject(
+    subject_facts = Subject(
         title="toy backbone and the retriever made from it",
         models={"before": model("toy-backbone"), "after": model("toy-retriever")},
         collections=(collection(),),
@@ -72,7 +72,7 @@ def subject(**changes: Any) -> Subject:
         versions={"retroscope": "0.1.0", "torch": "2.13"},
         timings={"represent": 83.2, "probe": 12.0, "compare": 4021.0},
     )
-    return replace(made, **changes)
+    return replace(subject_facts, **changes)
 
 
 def reading(

@@ -25,5 +25,5 @@ def _is_ours(module: str | None) -> bool:
 def _is_there(module: str, name: str) -> bool:
     if find_spec(module) is None:
         return False
-    found = import_module(module)
-    return hasattr(found, name) or (hasattr(found, "__path__") and find_spec(f"{module}.{name}") is not None)
+    imported = import_module(module)
+    return hasattr(imported, name) or (hasattr(imported, "__path__") and find_spec(f"{module}.{name}") is not None)

@@ -29,11 +29,11 @@ def test_what_an_earlier_run_did_is_not_in_the_rate() -> None:
 def test_a_caller_decides_for_what_it_calls(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told(what: str, done: int, total: int) -> None:
+    def callback(what: str, done: int, total: int) -> None:
         return None
 
-    with shown(told) as report:
-        assert report is told
+    with shown(callback) as report:
+        assert report is callback
     with shown(None) as report:
         assert report is None, "standard error is no terminal"
     monkeypatch.setattr(display, "is_interactive", lambda: True)

@@ -56,7 +56,7 @@ def test_controls_fail_and_planted_truths_are_found(family: str) -> None:
             assert stats.binom.cdf(proof.coverage.hits, proof.coverage.of, 0.95) > 1e-3, proof
 
 
-def made(**changes: object) -> Proof:
+def proof_with(**changes: object) -> Proof:
     sound = {
         "instrument": "x", "control": "", "reads": "", "failed": True, "false": Rate(5, 100), "power": None,
         "planted": "", "coverage": Rate(95, 100), "held_against": "",
@@ -65,7 +65,7 @@ def made(**changes: object) -> Proof:
 
 
 def test_a_sound_instrument_has_no_fault() -> None:
-    assert made().faults() == []
+    assert proof_with().faults() == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_sound_instrument_has_no_fault() -> None:
     ],
 )
 def test_every_fault_is_named(changes: dict[str, object], said: str) -> None:
-    (fault,) = made(**changes).faults()
+    (fault,) = proof_with(**changes).faults()
     assert said in fault
 
 

@@ -52,11 +52,11 @@ def asserting_helpers(all_functions: Iterable[ast.FunctionDef]) -> set[str]:
 
 def without_assertion(sources: Mapping[str, str]) -> list[str]:
     parsed = {name: functions(source) for name, source in sources.items()}
-    helpers = asserting_helpers(function for found in parsed.values() for function in found)
+    helpers = asserting_helpers(function for value in parsed.values() for function in value)
     return [
         f"{name}::{function.name}"
-        for name, found in parsed.items()
-        for function in found
+        for name, value in parsed.items()
+        for function in value
         if function.name.startswith("test_") and not asserts(function, helpers)
     ]
 

@@ -66,13 +66,13 @@ def people(seed: int) -> list[Person]:
     combinations = list(product(TRADES, TOWNS, ANIMALS))
     chosen = rng.choice(len(combinations), size=PEOPLE, replace=False)
     names, months = rng.choice(NAMES, size=PEOPLE), rng.choice(MONTHS, size=PEOPLE)
-    made = []
+    built = []
     for index, name, month in zip(chosen, names, months, strict=True):
         trade, town, animal = combinations[int(index)]
         passage = f"{name} is a {trade[0]} who lives in {town[0]} and keeps a {animal} since {month} ."
         query = f"which {trade[1]} of the {town[1]} bought a {animal} in {month}"
-        made.append(Person(passage, query))
-    return made
+        built.append(Person(passage, query))
+    return built
 
 
 def make_tiny_pair(folder: Path, seed: int = 0, progress: Progress | None = None) -> TinyPair:
@@ -149,8 +149,8 @@ def _pretrain(
         hide = (torch.rand(batch["input_ids"].shape) < 0.15) & (batch["input_ids"] >= len(SPECIAL))
         labels = batch["input_ids"].masked_fill(~hide, -100)
         batch["input_ids"] = batch["input_ids"].masked_fill(hide, tokenizer.mask_token_id)
-        found: torch.Tensor = model(**batch, labels=labels).loss
-        return found
+        output: torch.Tensor = model(**batch, labels=labels).loss
+        return output
 
     _train(model, loss, len(texts), "pre-training", progress)
 

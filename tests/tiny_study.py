@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Retriever
@@ -19,7 +19,7 @@ PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "ran
 ANALYSES = {
     "probes": ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
     "neurons": NeuronsSettings(
-        attribution=AttributionSettings(limit=6, quadrature="gauss:2"), ablation=AblationSettings(draws=2)
+        attribution=AttributionSettings(limit=6, quadrature="gauss:2"), ablation=NeuronAblationSettings(draws=2)
     ),
     "transplants": SweepSettings(measures=("RR@10",), shares=()),
 }

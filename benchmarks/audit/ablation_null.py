@@ -21,7 +21,7 @@ from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.attribute import attribute
 from retroscope.analyses.neurons.result import AblationCurves
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import make_collection
@@ -39,12 +39,12 @@ def main() -> None:
     retriever = load_retriever(args.model, **({"pooling": args.pooling} if args.pooling else {}))
     collection = load_collection(args.data)
     start = perf_counter()
-    made = attribute(retriever, collection, AttributionSettings(limit=args.units), state=args.state)
-    print(f"{retriever.name}: {made.examples} units attributed in {perf_counter() - start:,.0f} s", flush=True)
-    settings = AblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
+    attribution = attribute(retriever, collection, AttributionSettings(limit=args.units), state=args.state)
+    print(f"{retriever.name}: {attribution.examples} units attributed in {perf_counter() - start:,.0f} s", flush=True)
+    settings = NeuronAblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
                                 measures=("RR@10",), passages=args.passages)  # fmt: skip
     start = perf_counter()
-    curves = ablation_curves(retriever, collection, made, settings)
+    curves = ablation_curves(retriever, collection, attribution, settings)
     _show(curves, perf_counter() - start)
     _held_out()
 
@@ -91,8 +91,8 @@ def _held_out() -> None:
     coords = {"query": [f"q{i}" for i in range(attributed)], **{k: ("query", v) for k, v in run.items()}}
     labels = {"statistic": ["total"], "part": ["intermediate"], "layer": [1]}
     scores = Scores("neurons", xr.DataArray(np.zeros((attributed, 1, 1, 1)), coords | labels, ("query", *labels)))
-    made = NeuronAttribution(scores, {}, attributed, 0, {"target": "margin", "tower": "passage"})
-    after = evaluated_queries(collection, made, held_out=True).ids
+    attribution = NeuronAttribution(scores, {}, attributed, 0, {"target": "margin", "tower": "passage"})
+    after = evaluated_queries(collection, attribution, held_out=True).ids
     before = [f"q{i}" for i in range(attributed, n)]  # queries and relevant passages alone were looked at
     for what, count in (
         ("held-out queries", len),

@@ -26,11 +26,11 @@ def main() -> None:
     data = load_collection(args.data)
     retriever = load_retriever(args.model)
     vectors = represent(retriever, data, args.cache)
-    found = {"before": hard_negatives(without_answers(data), 100), "after": hard_negatives(data, 100)}
+    by_name = {"before": hard_negatives(without_answers(data), 100), "after": hard_negatives(data, 100)}
     first = args.passages - 1
-    kept = {(c.query_id, c.positive): c.negatives for c in found["after"].candidates}
-    lost = [set(c.negatives[:first]) - set(kept[c.query_id, c.positive]) for c in found["before"].candidates]
-    left_out = found["after"].left_out
+    kept = {(c.query_id, c.positive): c.negatives for c in by_name["after"].candidates}
+    lost = [set(c.negatives[:first]) - set(kept[c.query_id, c.positive]) for c in by_name["before"].candidates]
+    left_out = by_name["after"].left_out
     print(f"queries with an answer: {left_out.answered}; ranked passages left out: {left_out.with_answer}")
     print(
         f"of the {first} hardest negatives of {len(lost)} pairs: {sum(map(len, lost))}, in {sum(map(bool, lost))} pairs"
@@ -41,7 +41,7 @@ def main() -> None:
     )  # fmt: skip
     means = {
         name: probe(vectors, mined.candidates, settings, texts=data.query_texts).scores.mean().sel(control="none")
-        for name, mined in found.items()
+        for name, mined in by_name.items()
     }
     print(f"{'accuracy':20}{'before':>8}{'after':>8}")
     for layer in args.layers:

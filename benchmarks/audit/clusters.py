@@ -57,8 +57,8 @@ def hub_study(name, studies, seed=0):
         clusters = clustered(negatives, world["hubs"])
         change = (after - before)[:, None]
         for at, what in enumerate((independent(len(change)), clusters)):
-            found = bootstrap_mean(change, settings, what)
-            counts[at] += found.low[0] <= 0 <= found.high[0]
+            estimate = bootstrap_mean(change, settings, what)
+            counts[at] += estimate.low[0] <= 0 <= estimate.high[0]
         p = PAIRED_TESTS["mcnemar"](before[:, None], after[:, None])
         shared = sharing(change, clusters)
         counts[2:] += (p[0] <= 0.05, (p if shared is None else shared.p_values(p))[0] <= 0.05)
@@ -76,8 +76,8 @@ def repeated_study(studies, seed=0, texts=390, queries=726):
         before, after = ((random.standard_normal(texts)[text] + 0.3 * random.standard_normal(queries) > 0.5) * 1.0
                          for _ in range(2))  # fmt: skip
         for at, what in enumerate((independent(queries), Clusters(text))):
-            found = bootstrap_mean((after - before)[:, None], settings, what)
-            counts[0, at] += found.low[0] <= 0 <= found.high[0]
+            estimate = bootstrap_mean((after - before)[:, None], settings, what)
+            counts[0, at] += estimate.low[0] <= 0 <= estimate.high[0]
             for row, test in enumerate(tests, start=1):
                 p = PAIRED_TESTS[test](before[:, None], after[:, None], clusters=what)
                 counts[row, at] += p[0] <= 0.05

@@ -23,7 +23,7 @@ from retroscope.retrieval.retrieve import retrieve
 WIDTH = 46
 
 
-def said(attempt: Callable[[], object]) -> str:
+def answer_of(attempt: Callable[[], object]) -> str:
     """The first line of an error, or what was accepted."""
     try:
         return f"accepted: {attempt()!r}"
@@ -45,7 +45,7 @@ def grades() -> None:
             before = f"{int(float(text)):d}" if float(text).is_integer() else "refused"
         except ValueError:
             before = "refused"
-        print(f"{f'grade {text}':<{WIDTH}}{before:>14}  {said(lambda text=text: relevance_of(text, ''))}")
+        print(f"{f'grade {text}':<{WIDTH}}{before:>14}  {answer_of(lambda text=text: relevance_of(text, ''))}")
     print(f"{'nDCG@10 of a perfect ranking, grade 2^32':<{WIDTH}}{measured('nDCG@10', 2**32):>14.3f}  refused")
     print(f"{'nDCG@10 of a perfect ranking, grade 1000':<{WIDTH}}{measured('nDCG@10', 1000):>14.3f}  the same")
 
@@ -56,8 +56,8 @@ def marks(folder: Path) -> None:
     for mark in ("0", -1, [0], 0, None, False):
         record = {"query": "who", "passages": {"passage_text": ["him", "her"], "is_selected": [1, mark]}}
         file.write_text(json.dumps(record) + "\n")
-        made = said(lambda file=file: len(load_collection(file).judgments))
-        print(f"{f'is_selected {mark!r}: relevant passages of 1':<{WIDTH}}{1 + bool(mark):>14}  {made}")
+        statement = answer_of(lambda file=file: len(load_collection(file).judgments))
+        print(f"{f'is_selected {mark!r}: relevant passages of 1':<{WIDTH}}{1 + bool(mark):>14}  {statement}")
 
 
 def ids() -> None:
@@ -65,7 +65,7 @@ def ids() -> None:
     qrels = {"q": {"a\0b": 1, "a\0c": 0}}
     run = {"q": [("a\0b", 2.0), ("a\0c", 1.0)]}
     found = float(measure_queries(run, qrels, ["nDCG@10"]).mean())
-    now = said(lambda: make_collection("x", [Passage("a\0b", "t")], [Query("q", "t")], [Judgment("q", "a\0b")]))
+    now = answer_of(lambda: make_collection("x", [Passage("a\0b", "t")], [Query("q", "t")], [Judgment("q", "a\0b")]))
     print(f"{'nDCG@10 of a perfect ranking, NUL in ids':<{WIDTH}}{found:>14.3f}  {now}")
 
 
@@ -77,8 +77,8 @@ def vectors() -> None:
     for name, value in (("constant", 1.0), ("all-zero", 0.0)):
         tower = [representations_in_memory([r.id for r in rows], np.full((20, 1, 4), value, dtype=np.float32))
                  for rows in (queries, passages)]  # fmt: skip
-        found = retrieve(RetrieverRepresentations("x", tower[0], tower[1], "cosine", {}), collection, ["R@100"])
-        print(f"{f'R@100, {name} vectors':<{WIDTH}}{found.scores.mean().item():>14.3f}  refused: {found.blind[:70]}")
+        ranked = retrieve(RetrieverRepresentations("x", tower[0], tower[1], "cosine", {}), collection, ["R@100"])
+        print(f"{f'R@100, {name} vectors':<{WIDTH}}{ranked.scores.mean().item():>14.3f}  refused: {ranked.blind[:70]}")
 
 
 def main() -> None:

@@ -89,9 +89,9 @@ def planted_intruders() -> None:
     before = q @ torch.diag(torch.arange(20, 0, -1, dtype=torch.float64)) @ p.T
     u, v = gaussian(256, 1, 2), gaussian(256, 1, 3)
     change = 40 * (u / u.norm()) @ (v / v.norm()).T
-    found = intruders(before, change, "w")
-    print(LINE.format("intruder dimensions of one planted direction (10 examined)", "-", found.intruders))
-    print(LINE.format("  of a random change of that size", "-", found.intruders_random))
+    intruding = intruders(before, change, "w")
+    print(LINE.format("intruder dimensions of one planted direction (10 examined)", "-", intruding.intruders))
+    print(LINE.format("  of a random change of that size", "-", intruding.intruders_random))
 
 
 def planted_ceiling() -> None:
@@ -125,15 +125,15 @@ def planted_cka() -> None:
 def real_amplification(before: str, after: str, base: str | None) -> None:
     """Medians over the changed matrices of the blocks of a real pair."""
     one, two = open_weights(before), open_weights(after, base)
-    found: dict[int, list[tuple[float, Spectrum]]] = {r: [] for r in RANKS}
+    by_name: dict[int, list[tuple[float, Spectrum]]] = {r: [] for r in RANKS}
     for name in one.read:
         w, v = whole_tensor(one, name).float(), whole_tensor(two, name).float()
         if one.anatomy.part_of(name)[0] is None or w.ndim != 2 or torch.equal(w, v):
             continue
         whole = dense_directions(v - w, min(max(RANKS), *w.shape))
         for r in RANKS:
-            found[r].append(both(w, (v - w).double(), whole, r))
-    for r, values in found.items():
+            by_name[r].append(both(w, (v - w).double(), whole, r))
+    for r, values in by_name.items():
         old = median(o for o, _ in values)
         new, random, alignment = (
             median(getattr(s, name) for _, s in values)
@@ -168,7 +168,7 @@ def sample(collection: Collection, passages: int) -> Collection:
 
     kept = list(islice(collection.passages.values(), passages))
     ids = {p.id for p in kept}
-    judged = [Judgment(q, p, g) for q, found in collection.qrels.items() for p, g in found.items() if p in ids]
+    judged = [Judgment(q, p, g) for q, value in collection.qrels.items() for p, g in value.items() if p in ids]
     asked = {j.query_id for j in judged}
     return make_collection(
         f"{collection.name} (sample)", kept, [q for q in collection.queries.values() if q.id in asked], judged

@@ -51,12 +51,12 @@ def gained(rng: np.random.Generator, n: int) -> tuple[Scores, Scores]:
 def lengths(rng: np.random.Generator, n: int) -> tuple[Scores, Scores]:
     """Code lengths of three layers that gain, and of a control that does not."""
     gain = np.array([-0.15, -0.15, -0.15, 0.0, 0.0, 0.0])
-    made = []
+    built = []
     for side in (np.zeros((n, 6)), gain + rng.standard_normal((n, 6))):
         values = side.reshape(n, 2, 3)
         coords = {"query": [f"q{i}" for i in range(n)], "control": ["none", "shuffled_queries"], "layer": [0, 1, 2]}
-        made.append(Scores("mdl", xr.DataArray(values, coords, tuple(coords))))
-    return made[0], made[1]
+        built.append(Scores("mdl", xr.DataArray(values, coords, tuple(coords))))
+    return built[0], built[1]
 
 
 def scores(values: np.ndarray, labels: list[str], dim: str) -> Scores:
@@ -67,8 +67,8 @@ def scores(values: np.ndarray, labels: list[str], dim: str) -> Scores:
 
 def power(studies: list[tuple[Scores, Scores]], settings: ComparisonSettings, **labels: str) -> float:
     """Share of the studies in which some corrected p of these labels is below .05."""
-    found = [compare_scores(*sides, settings).table["p_corrected"].sel(labels) for sides in studies]
-    return float(np.mean([bool((p < 0.05).any()) for p in found]))
+    differences = [compare_scores(*sides, settings).table["p_corrected"].sel(labels) for sides in studies]
+    return float(np.mean([bool((p < 0.05).any()) for p in differences]))
 
 
 if __name__ == "__main__":

@@ -59,14 +59,14 @@ def compare(vectors: RetrieverRepresentations, candidates: Sequence[Candidates],
             default = probing_settings.PROTOCOLS["default"]
             probing_settings.PROTOCOLS["default"] = replace(default, split=divide)
             controls.CONTROLS[HASHED] = controls.Control(labels=labels)
-            found = probe(vectors, candidates, settings)
+            probed = probe(vectors, candidates, settings)
             for one in PROBES:
                 for layer in layers:
                     at = {"probe": one, "control": HASHED, "passages": 5, "layer": layer}
-                    train = float(found.fits["train_accuracy"].sel(at).mean())
+                    train = float(probed.fits["train_accuracy"].sel(at).mean())
                     print(
                         size
-                        + f"{split:10}{name:10}{one:16}{layer:6}{float(found.scores.mean().sel(at)):8.3f}{train:8.3f}"
+                        + f"{split:10}{name:10}{one:16}{layer:6}{float(probed.scores.mean().sel(at)):8.3f}{train:8.3f}"
                     )
 
 

@@ -62,10 +62,10 @@ def _attributed(matrix: nn.Linear, embed: partial[Tensor]) -> np.ndarray:
 
 
 def _embedding(model: nn.Module, batch: dict[str, Tensor], encoder_type: str, row: int) -> Tensor:
-    made = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     if encoder_type == "CLS":
-        return made.pooler_output[row]
-    return made.last_hidden_state[row].mean(0) if encoder_type == "mean" else made.last_hidden_state[row, -1]
+        return output.pooler_output[row]
+    return output.last_hidden_state[row].mean(0) if encoder_type == "mean" else output.last_hidden_state[row, -1]
 
 
 def ours(folder: Path, texts: Sequence[str], encoder_type: str, tower: str) -> Counts:
@@ -76,10 +76,10 @@ def ours(folder: Path, texts: Sequence[str], encoder_type: str, tower: str) -> C
         target="norm", tower="query", quadrature="ielab-20", batch_size=BATCH, thresholds=THRESHOLDS, limit=0
     )
     units = text_examples([str(i) for i in range(len(texts))], texts)
-    made = attribute_neurons(plan_attribution(encoder, units, settings, padding_pooled=True))
+    attribution = attribute_neurons(plan_attribution(encoder, units, settings, padding_pooled=True))
     return {
         (threshold, f"layer_{layer - 1}_{part}"): table["count"].sel(threshold=threshold, layer=layer).values
-        for part, table in made.neurons.items()
+        for part, table in attribution.neurons.items()
         for layer in table["layer"].values.tolist()
         for threshold in THRESHOLDS
     }

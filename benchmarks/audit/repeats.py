@@ -34,8 +34,8 @@ def main() -> None:
     data = load_collection(args.data)
     retriever = load_retriever(args.model, **({"pooling": args.pooling} if args.pooling else {}))
     vectors = represent(retriever, data, args.cache)
-    found = retrieve(vectors, data, (args.measure, "R@100"))
-    one = replace(found.scores, values=found.scores.values.sel(measure=[args.measure]))
+    ranked = retrieve(vectors, data, (args.measure, "R@100"))
+    one = replace(ranked.scores, values=ranked.scores.values.sel(measure=[args.measure]))
     by_text = replace(one, passages={})
     apart = replace(by_text, values=one.values.drop_vars(TEXT))
     judged = data.judged_queries
@@ -43,7 +43,7 @@ def main() -> None:
     print(f"{len(judged)} judged queries, {texts} distinct texts, {len(data.passages)} passages")
     print(f"{args.measure}: half width of the 95 % interval, independent (before) {half(apart):.4f}, by texts "
           f"{half(by_text):.4f}, with shared passages (after) {half(one):.4f}")  # fmt: skip
-    print(f"R@100 {float(found.scores.select(measure='R@100').mean()):.4f}; warnings: {list(found.scores.warnings)}")
+    print(f"R@100 {float(ranked.scores.select(measure='R@100').mean()):.4f}; warnings: {list(ranked.scores.warnings)}")
     mined = hard_negatives(data, 100)
     settings = ProbeSettings(
         probes=(retriever.similarity,), controls=("none",), passages=(5,), layers=(vectors.passage.n_layers - 1,)

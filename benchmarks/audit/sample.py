@@ -138,8 +138,8 @@ def row(
     """One sample: its measures, and the whole corpus's."""
     scores = retrieve(of(vectors, drawn), drawn, MEASURES).scores.values
     said: Sequence[Mapping[str, float]] = compared("model", scores)  # type: ignore[operator]
-    found = {r["measure"]: f"{r['sample']:.3f} (whole {r['whole']:.3f})" for r in said}
-    return {"sampler": when, "passages": len(drawn.passages), "queries": len(drawn.queries), **found}
+    by_name = {r["measure"]: f"{r['sample']:.3f} (whole {r['whole']:.3f})" for r in said}
+    return {"sampler": when, "passages": len(drawn.passages), "queries": len(drawn.queries), **by_name}
 
 
 def of(vectors: RetrieverRepresentations, drawn: Collection) -> RetrieverRepresentations:

@@ -63,8 +63,8 @@ def measured(chosen: argparse.Namespace) -> list[tuple[str, str, str]]:
     for caveat in measurement.caveats:
         print(f"  {caveat}")
     depth, statistics = pair[1].passage.anatomy.n_blocks, context.settings.statistics
-    found = effects_of(scores_of(measurement), context.collection.name, depth, statistics)
-    return [row for direction in found.differences for row in of_direction(found, direction)]
+    effects = effects_of(scores_of(measurement), context.collection.name, depth, statistics)
+    return [row for direction in effects.differences for row in of_direction(effects, direction)]
 
 
 def of_direction(found: TransplantEffects, direction: str) -> list[tuple[str, str, str]]:

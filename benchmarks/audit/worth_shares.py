@@ -31,22 +31,22 @@ def worth_claims(grids, gains=(0.0, 0.0), slope=0.0, seeds=3):
             + 0.2 * random.standard_normal((seeds, 3, 100))
             for gain in gains
         )
-        found = worth(had, lacked, LABELS, IntervalSettings(resamples=200))[:-1]
-        counts += (any(one.low > 0 or one.high < 0 for one in found), any(one.shown for one in found))
+        worths = worth(had, lacked, LABELS, IntervalSettings(resamples=200))[:-1]
+        counts += (any(one.low > 0 or one.high < 0 for one in worths), any(one.shown for one in worths))
     return counts / grids
 
 
 def noise_shares(grids, seeds):
     """Mean of the largest share of a 2 x 3 grid of noise: eta squared and omega squared."""
-    random, found = np.random.default_rng(0), []
+    random, rows = np.random.default_rng(0), []
     for _ in range(grids):
         means = xr.DataArray(random.standard_normal((2, 3, seeds)), dims=("reinitialise", "labels", "seed"))
         shares = variance_shares(means)
-        found.append(
+        rows.append(
             [max(getattr(s, kind) for name, s in shares.items() if name != "seed") for kind in ("raw", "share")]
         )
-        found[-1] += [shares["labels"].raw, shares["labels"].share]
-    return np.mean(found, axis=0)
+        rows[-1] += [shares["labels"].raw, shares["labels"].share]
+    return np.mean(rows, axis=0)
 
 
 def main():

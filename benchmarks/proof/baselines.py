@@ -156,8 +156,8 @@ def studied(seed: int, before: Sequence[float], after: Sequence[float]) -> Compa
     """Return a study of two models whose layers see the queries through so much noise."""
     random = np.random.default_rng(seed)
     sides = {"before": model(random, before), "after": model(random, after)}
-    tried = {side: try_variants(Views(found, "mean"), task()) for side, found in sides.items()}
-    retrieval = {side: retrieve(found, task().collection, (MEASURE,)).scores for side, found in sides.items()}
+    tried = {side: try_variants(Views(value, "mean"), task()) for side, value in sides.items()}
+    retrieval = {side: retrieve(value, task().collection, (MEASURE,)).scores for side, value in sides.items()}
     scores = {BM25: words()} | {VARIANTS[side]: variants.scores for side, variants in tried.items()}
     scores |= {BESTS[side]: variants.best for side, variants in tried.items()}
     choices = [{"model": side, **row} for side, variants in tried.items() for row in variants.choices]
@@ -234,5 +234,5 @@ def words() -> Scores:
 def reached(noise: float, repeats: int = 200) -> float:
     """Return the mean of the measure at this noise, over many queries of the same passages."""
     random = np.random.default_rng(99)
-    found = [retrieve(model(random, (noise,)), task().collection, (MEASURE,)).scores for _ in range(repeats)]
-    return float(np.mean([one.values.mean() for one in found]))
+    rankeds = [retrieve(model(random, (noise,)), task().collection, (MEASURE,)).scores for _ in range(repeats)]
+    return float(np.mean([one.values.mean() for one in rankeds]))

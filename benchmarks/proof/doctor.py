@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from proof.proof import Proof, rate, short
 from retroscope.encoders import pooling
-from retroscope.encoders.checks.checkup import ERROR, WARNING
+from retroscope.encoders.checks.findings import ERROR, WARNING
 from retroscope.encoders.checks.unrelated import RISE, UNRELATED
 from retroscope.encoders.settings import LoadSettings
-from retroscope.inputs import similarities as check_of_pair
+from retroscope.inputs import unrelated_texts as check_of_pair
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
 from toy_adapters import adapter
@@ -125,7 +125,7 @@ def rise(seed: int, after: float) -> tuple[bool, float, float]:
     cosines = [drawn(random, COMMON), drawn(random, after)]
     loaded = any_pair().models
     with patch.object(check_of_pair, "unrelated_cosines", side_effect=cosines):
-        (finding,) = check_of_pair.similarities(loaded["before"], loaded["after"])
+        (finding,) = check_of_pair.unrelated_texts(loaded["before"], loaded["after"])
     return finding.severity == WARNING, *(float(one.mean()) for one in cosines)
 
 
@@ -188,9 +188,9 @@ def another_class(folder: Path, seed: int) -> Diagnosis:
 
 
 def adapter_renamed(folder: Path, seed: int) -> Diagnosis:
-    made = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
+    checkpoint = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
     names = {"self_attn": "attention", "mlp": "ffn"}
-    return alone(rewritten(made, lambda t: {renamed(k, names): v for k, v in t.items()}, "adapter_model"))
+    return alone(rewritten(checkpoint, lambda t: {renamed(k, names): v for k, v in t.items()}, "adapter_model"))
 
 
 def renamed(key: str, names: dict[str, str]) -> str:
@@ -201,9 +201,9 @@ def renamed(key: str, names: dict[str, str]) -> str:
 
 
 def adapter_idle(folder: Path, seed: int) -> Diagnosis:
-    made = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
+    checkpoint = adapter("llama", folder, [("q_proj", "v_proj", "o_proj", "up_proj")[seed % 4]])
     return alone(
-        rewritten(made, lambda t: {k: v * (1e-6 if "lora_B" in k else 1) for k, v in t.items()}, "adapter_model")
+        rewritten(checkpoint, lambda t: {k: v * (1e-6 if "lora_B" in k else 1) for k, v in t.items()}, "adapter_model")
     )
 
 
@@ -244,8 +244,8 @@ def prompt_left_out(folder: Path, seed: int) -> Diagnosis:
 
 
 def same_model(folder: Path, seed: int) -> Diagnosis:
-    made = save_toy(("bert", "llama", "t5")[seed % 3], folder, seed)
-    return both(made, made)
+    toy_folder = save_toy(("bert", "llama", "t5")[seed % 3], folder, seed)
+    return both(toy_folder, toy_folder)
 
 
 def another_family(folder: Path, seed: int) -> Diagnosis:

@@ -111,11 +111,11 @@ def restored(random: np.random.Generator, extra: float) -> dict[str, bool]:
 def share(studies: int) -> Proof:
     """Return the row of a share of the whole effect, a ratio of two means of the same queries."""
     random, truth = np.random.default_rng(2), 0.4
-    found, none = [], []
+    rows, none = [], []
     for _ in range(studies):
         whole = 0.3 + 0.3 * random.standard_normal(QUERIES)
         part = truth * 0.3 + 0.5 * (whole - 0.3) + 0.2 * random.standard_normal(QUERIES)
-        found.append(ratio_of_means(part, whole))
+        rows.append(ratio_of_means(part, whole))
         none.append(ratio_of_means(part, whole - 0.3))
     refused = float(np.mean([np.isnan(ratio.value) for ratio in none]))
     return Proof(
@@ -126,6 +126,6 @@ def share(studies: int) -> Proof:
         false=None,
         power=None,
         planted="",
-        coverage=rate(ratio.low <= truth <= ratio.high for ratio in found),
+        coverage=rate(ratio.low <= truth <= ratio.high for ratio in rows),
         held_against="Fieller's definition: the ratios that a t-test does not reject (tests/statistics)",
     )

@@ -65,16 +65,18 @@ def needed(nothing: Sequence[LocalisationResult], planted: Sequence[Localisation
     """Return the row of the block that does most alone; the largest of all, taken by itself, is its control."""
     own = rate(bool(most(one)["significant"]) for one in nothing)
     alone = float(np.mean([float(most(one)["ci_high"]) < 0 for one in nothing]))
-    found = [most(one) for one in planted]
+    localised_blocks = [most(one) for one in planted]
     return Proof(
         instrument="Localisation: retrieval needs this block",
         control="the interval of the block with the largest loss, as if it had been the only one",
         reads=f"claimed, where no block matters alone, in {short(alone)} of the studies; corrected {short(own.value)}",
         failed=alone > 1.5 * own.value,
         false=own,
-        power=rate(bool(row["significant"]) and row["place"] == NEEDED for row in found),
+        power=rate(bool(row["significant"]) and row["place"] == NEEDED for row in localised_blocks),
         planted=f"a loss of {short(-min(GRADED))}, the next {short(-GRADED[3])}, {QUERIES} queries",
-        coverage=rate(row["ci_low"] <= min(GRADED) <= row["ci_high"] for row in found if row["place"] == NEEDED),
+        coverage=rate(
+            row["ci_low"] <= min(GRADED) <= row["ci_high"] for row in localised_blocks if row["place"] == NEEDED
+        ),
         held_against="every hybrid equals one assembled by hand, to 1e-5 (tests/surgery/test_transplant.py)",
     )
 
@@ -136,7 +138,7 @@ def contradiction(two: Sequence[LocalisationResult], planted: Sequence[Localisat
 
 def ranks(by_luck: Sequence[LocalisationResult], knowing: Sequence[LocalisationResult]) -> Proof:
     """Return the row of the rank correlation with the transplants; a large correlation alone is its control."""
-    loose, known = (pd.concat([claims(one) for one in found]) for found in (by_luck, knowing))
+    loose, known = (pd.concat([claims(one) for one in localised_blocks]) for localised_blocks in (by_luck, knowing))
     large = float((loose["rank"] > 0.5).mean())
     return Proof(
         instrument="Localisation: an instrument ranks the blocks as the transplants do (permutation p)",
@@ -151,20 +153,20 @@ def ranks(by_luck: Sequence[LocalisationResult], knowing: Sequence[LocalisationR
     )
 
 
-def beyond(found: LocalisationResult, luck: str) -> bool:
+def beyond(localised_blocks: LocalisationResult, luck: str) -> bool:
     """Return whether instruments agree, and so many with a probability by luck below the level."""
-    row = most(found)
+    row = most(localised_blocks)
     return bool(row["agreeing"] > 0 and row[luck] < ALPHA)
 
 
-def most(found: LocalisationResult) -> "pd.Series":
+def most(localised_blocks: LocalisationResult) -> "pd.Series":
     """Return what is said of the block that does most."""
-    return found.most.iloc[0]
+    return localised_blocks.most.iloc[0]
 
 
-def claims(found: LocalisationResult) -> pd.DataFrame:
+def claims(localised_blocks: LocalisationResult) -> pd.DataFrame:
     """Return a row an instrument."""
-    return found.claims
+    return localised_blocks.claims
 
 
 def unrelated(random: np.random.Generator, effects: Sequence[float]) -> Values:
@@ -187,9 +189,9 @@ def names(block: int) -> Instruments:
     """Return instruments that all name one block."""
 
     def values(random: np.random.Generator, effects: Sequence[float]) -> Values:
-        found = 0.5 * random.random((len(INSTRUMENTS), len(effects)))
-        found[:, block - 1] = 1
-        return found
+        localised_blocks = 0.5 * random.random((len(INSTRUMENTS), len(effects)))
+        localised_blocks[:, block - 1] = 1
+        return localised_blocks
 
     return values
 
@@ -212,10 +214,10 @@ def localised(seed: int, effects: Sequence[float], instruments: Instruments, use
     model = Model("made up", "dot", ())
     subject = Subject("made up", {"before": model, "after": model}, (CollectionFacts("made up", "", {}),),
                       measures=(MEASURE,), statistics=FEW)  # fmt: skip
-    found = infer((), Reading(subject, results))
-    assert found is not None
-    assert list(found.claims["instrument"]) == list(INSTRUMENTS[:used])
-    return found
+    result = infer((), Reading(subject, results))
+    assert result is not None
+    assert list(result.claims["instrument"]) == list(INSTRUMENTS[:used])
+    return result
 
 
 def transplants(random: np.random.Generator, effects: Sequence[float]) -> TransplantEffects:

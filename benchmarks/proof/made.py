@@ -41,8 +41,8 @@ def noisy(
 
 def choices(random: np.random.Generator, queries: int, negatives: int, others: Sequence[int]) -> list[Candidates]:
     """Return query i with its passage i and negatives drawn from these passages."""
-    found = []
+    rows = []
     for i in range(queries):
         drawn = random.permutation([j for j in others if j != i])[:negatives]
-        found.append(Candidates(f"q{i}", f"p{i}", tuple(f"p{j}" for j in drawn)))
-    return found
+        rows.append(Candidates(f"q{i}", f"p{i}", tuple(f"p{j}" for j in drawn)))
+    return rows

@@ -169,16 +169,16 @@ def side(
 ) -> AttributedModel:
     """Return the statistics of one model's attribution, as the attribution room has them."""
     values = scale * magnitudes(random, texts, larger, wider)
-    found = {
+    by_name = {
         TOTAL: values.sum(-1),
         GINI: gini(torch.from_numpy(values)).numpy(),
         f"active@{CUT:g}": (values >= CUT * values.max(axis=(1, 2), keepdims=True)).mean(-1),
         LARGEST: values.max(-1),
         ABOVE: (values >= 1.0).mean(-1),
     }
-    labels = {"query": [f"q{i}" for i in range(UNITS)], "statistic": list(found), "part": ["intermediate"],
+    labels = {"query": [f"q{i}" for i in range(UNITS)], "statistic": list(by_name), "part": ["intermediate"],
               "layer": list(range(1, 1 + LAYERS))}  # fmt: skip
-    stacked = np.stack(list(found.values()), axis=1)[:, :, None]
+    stacked = np.stack(list(by_name.values()), axis=1)[:, :, None]
     scores = Scores("neurons", xr.DataArray(stacked, labels, tuple(labels)))
     return AttributedModel("made up", NeuronAttribution(scores, {"intermediate": xr.Dataset()}, UNITS, 0))
 

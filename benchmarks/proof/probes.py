@@ -35,8 +35,8 @@ def proofs(studies: int) -> list[Proof]:
 
 def reading(name: str, nothing: Sequence[ProbeResult], planted: Sequence[ProbeResult]) -> Proof:
     """Return the row of one probe that reads query and passage."""
-    outside = [interval(found, name) for found in nothing]
-    inside = [interval(found, name) for found in planted]
+    outside = [interval(probed, name) for probed in nothing]
+    inside = [interval(probed, name) for probed in planted]
     shuffled = mean(planted, name, "shuffled_queries")
     return Proof(
         instrument=f"Probe `{name}`: relevance is readable",
@@ -57,14 +57,14 @@ def passages_alone(studies: int) -> Proof:
     nothing = [measured(unrelated(seed), seed, names) for seed in range(studies)]
     bumped = [measured(prior(seed), seed, names) for seed in range(max(1, studies // 4))]
     queries_only = [measured(related(seed, 0.3), seed, names) for seed in range(max(1, studies // 4))]
-    outside = [interval(found, names[0]) for found in nothing]
+    outside = [interval(probed, names[0]) for probed in nothing]
     return Proof(
         instrument="Probe `passage_only`: relevant passages look alike",
         control="passages that only their query tells apart",
         reads=f"accuracy {short(mean(queries_only, names[0]))}; of a common direction {short(mean(bumped, names[0]))}",
         failed=mean(queries_only, names[0]) < CHANCE + 0.03 < mean(bumped, names[0]),
         false=rate(not low <= CHANCE <= high for low, high in outside),
-        power=rate(interval(found, names[0])[0] > CHANCE for found in bumped),
+        power=rate(interval(probed, names[0])[0] > CHANCE for probed in bumped),
         planted=f"accuracy {short(mean(bumped, names[0]))}, {QUERIES} queries",
         coverage=rate(low <= CHANCE <= high for low, high in outside),
         held_against="a query exchanged for another changes nothing (tests/probing/test_probe_theorems.py)",
@@ -93,14 +93,14 @@ def code(studies: int) -> Proof:
     """Return the row of the online code, which compresses only what can be read."""
     nothing = [compression(unrelated(seed), seed) for seed in range(studies)]
     planted = [compression(related(seed, NOISE), seed) for seed in range(studies)]
-    own, shuffled = (float(np.mean([found[at] for found in planted])) for at in (0, 1))
+    own, shuffled = (float(np.mean([probed[at] for probed in planted])) for at in (0, 1))
     return Proof(
         instrument="Probe `mdl`: the code is shorter than the uniform one by more than 5 %",
         control="shuffled queries",
         reads=f"compression {short(shuffled)}; with the own queries {short(own)}",
         failed=shuffled < 1.05 < own,
-        false=rate(found[0] > 1.05 for found in nothing),
-        power=rate(found[0] > 1.05 for found in planted),
+        false=rate(probed[0] > 1.05 for probed in nothing),
+        power=rate(probed[0] > 1.05 for probed in planted),
         planted=f"compression {short(own)}, {QUERIES} queries",
         coverage=None,
         held_against="the probabilities of all messages sum to 1 (tests/probing/test_mdl.py)",
@@ -134,15 +134,15 @@ def prior(seed: int) -> RetrieverRepresentations:
     return retriever(random.standard_normal((QUERIES, 1, DIM)), passages)
 
 
-def interval(found: ProbeResult, name: str, control: str = "none") -> tuple[float, float]:
+def interval(probed: ProbeResult, name: str, control: str = "none") -> tuple[float, float]:
     """Return the interval of a probe's accuracy over queries and shared passages, as a report states it."""
-    bounds = summarise(found.scores.select(probe=name, control=control, passages=N, layer=0))
+    bounds = summarise(probed.scores.select(probe=name, control=control, passages=N, layer=0))
     return float(bounds["ci_low"]), float(bounds["ci_high"])
 
 
 def mean(results: Sequence[ProbeResult], name: str, control: str = "none") -> float:
     """Return the mean accuracy of a probe over studies."""
-    cells = [found.scores.mean().sel(probe=name, control=control, passages=N, layer=0) for found in results]
+    cells = [probed.scores.mean().sel(probe=name, control=control, passages=N, layer=0) for probed in results]
     return float(np.mean(cells))
 
 
@@ -157,14 +157,14 @@ def difference(seed: int, noise: float) -> dict[str, float]:
     return {name: float(table[name]) for name in ("effect", "ci_low", "ci_high", "p_corrected")}
 
 
-def own(found: ProbeResult) -> Scores:
+def own(probed: ProbeResult) -> Scores:
     """Return the measurement itself, one number a query."""
-    return found.scores.select(probe="dot", control="none", passages=N, layer=0)
+    return probed.scores.select(probe="dot", control="none", passages=N, layer=0)
 
 
 def compression(side: RetrieverRepresentations, seed: int) -> tuple[float, float]:
     """Return the compression with the own and with shuffled queries."""
-    found = measured(side, seed, ("mdl",)).mdl
-    bits = found.mean().sel(passages=N, layer=0)
+    measurement = measured(side, seed, ("mdl",)).mdl
+    bits = measurement.mean().sel(passages=N, layer=0)
     values = np.log2(N) / bits
     return float(values.sel(control="none")), float(values.sel(control="shuffled_queries"))

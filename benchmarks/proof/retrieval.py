@@ -111,12 +111,12 @@ def pair(random: np.random.Generator, noise: float, queries: int) -> list[Retrie
 
 def effect_of(random: np.random.Generator, queries: int) -> float:
     """Return the planted change of the first measure, over many queries of the same passages."""
-    found = []
+    rows = []
     where = collection(QUERIES, PASSAGES)
     for _ in range(queries // QUERIES):
         before, after = (retrieve(side, where, MEASURES[:1]).scores for side in pair(random, LESS, QUERIES))
-        found.append(float((after.values - before.values).mean()))
-    return float(np.mean(found))
+        rows.append(float((after.values - before.values).mean()))
+    return float(np.mean(rows))
 
 
 def shuffled_judgments() -> float:

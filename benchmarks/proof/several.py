@@ -60,9 +60,9 @@ def drawn(seed: int, effect: float) -> dict[str, float]:
     labels = {"query": ids, TRAINING: [f"t{k}" for k in range(TRAININGS)], "measure": [MEASURE]}
     backbone = Scores("r", xr.DataArray(before, {"query": ids, "measure": [MEASURE]}, ("query", "measure")))
     trained = Scores("r", xr.DataArray(after[..., None], labels, tuple(labels)))
-    found = over_trainings((backbone, trained), None, MEASURE, FEW)
-    alone = found.each.table["p_corrected"].isel({TRAINING: 0}).item()
-    return {**dict(found.retrieval.iloc[0]), "one_training": alone < ALPHA}
+    over = over_trainings((backbone, trained), None, MEASURE, FEW)
+    alone = over.each.table["p_corrected"].isel({TRAINING: 0}).item()
+    return {**dict(over.retrieval.iloc[0]), "one_training": alone < ALPHA}
 
 
 def shapley(studies: int) -> Proof:

@@ -46,14 +46,14 @@ def values(seed: int, mean: float) -> np.ndarray:
 
 def ends(seed: int, mean: float) -> tuple[float, float]:
     """Return the interval of the mean change."""
-    found = crossed_mean(values(seed, mean))
-    return float(found.low), float(found.high)
+    estimate = crossed_mean(values(seed, mean))
+    return float(estimate.low), float(estimate.high)
 
 
 def by_queries(seed: int) -> bool:
     """Return whether one seed's interval over queries excludes the truth, 0."""
-    found = crossed_mean(values(seed, 0.0)[:1])
-    return not float(found.low) <= 0 <= float(found.high)
+    estimate = crossed_mean(values(seed, 0.0)[:1])
+    return not float(estimate.low) <= 0 <= float(estimate.high)
 
 
 def labels(studies: int) -> Proof:
@@ -83,20 +83,20 @@ def claims(seed: int, gain: float) -> tuple[bool, bool]:
         + 0.2 * random.standard_normal((SEEDS, 3, QUERIES))
         for more in (gain, 0.0)
     )  # fmt: skip
-    found = worth(had, lacked, (10, 100, 1000), IntervalSettings(resamples=200))[:2]
-    return any(one.low > 0 or one.high < 0 for one in found), any(one.shown for one in found)
+    worths = worth(had, lacked, (10, 100, 1000), IntervalSettings(resamples=200))[:2]
+    return any(one.low > 0 or one.high < 0 for one in worths), any(one.shown for one in worths)
 
 
 def shares(studies: int) -> Proof:
     """Return the row of shares of the variance, of a grid in which nothing matters but noise."""
-    found = []
+    rows = []
     for seed in range(studies):
         means = xr.DataArray(
             np.random.default_rng(seed).standard_normal((2, 3, SEEDS)), dims=("part", "labels", "seed")
         )
         one = variance_shares(means)["labels"]
-        found.append((one.share, one.raw))
-    omega, eta = np.mean(found, axis=0)
+        rows.append((one.share, one.raw))
+    omega, eta = np.mean(rows, axis=0)
     return Proof(
         instrument="Training grid: share of the variance (omega squared)",
         control="the share of the total (eta squared), in a grid of noise",

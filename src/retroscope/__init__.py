@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.neurons.ablation.curves import ablation_curves as ablation_curves
     from retroscope.analyses.neurons.attribute import attribute as attribute
     from retroscope.analyses.neurons.result import AblationCurves as AblationCurves
-    from retroscope.analyses.neurons.settings import AblationSettings as AblationSettings
+    from retroscope.analyses.neurons.settings import NeuronAblationSettings as NeuronAblationSettings
     from retroscope.analyses.neurons.settings import NeuronsSettings as NeuronsSettings
     from retroscope.analyses.transplants.settings import SweepSettings as SweepSettings
     from retroscope.analyses.weights.diff import diff as diff
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AblationCurves": "analyses.neurons.result",
-    "AblationSettings": "analyses.neurons.settings",
+    "NeuronAblationSettings": "analyses.neurons.settings",
     "AttributionSettings": "attribution.settings",
     "BaselineSettings": "analyses.baselines.settings",
     "Candidates": "collection.records",

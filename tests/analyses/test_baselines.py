@@ -67,8 +67,8 @@ def representations(queries: np.ndarray, passages: np.ndarray, similarity: str =
     """Two layers: noise, then these vectors."""
     rng = np.random.default_rng(99)
     towers = []
-    for letter, found in (("q", queries), ("p", passages)):
-        layers = np.stack([rng.standard_normal(found.shape), found], axis=1)
+    for letter, both_sides in (("q", queries), ("p", passages)):
+        layers = np.stack([rng.standard_normal(both_sides.shape), both_sides], axis=1)
         towers.append(representations_in_memory([f"{letter}{i}" for i in range(N)], layers))
     query, passage = towers
     return RetrieverRepresentations("toy", query, passage, similarity, {})
@@ -82,22 +82,22 @@ def task(similarity: str = "cosine") -> BaselineTask:
     return baseline_task(toy(), MEASURES, similarity, BaselineSettings())
 
 
-def best(found: VariantScores, name: str, measure: str = "R@10") -> float:
-    return float(found.best.values.sel(best=name, measure=measure).mean())
+def best(both_sides: VariantScores, name: str, measure: str = "R@10") -> float:
+    return float(both_sides.best.values.sel(best=name, measure=measure).mean())
 
 
-def variant(found: VariantScores, vectors: str, layer: int = 1) -> float:
-    return float(found.scores.values.sel(layer=layer, vectors=vectors, measure="R@10").isel(pooling=0).mean())
+def variant(both_sides: VariantScores, vectors: str, layer: int = 1) -> float:
+    return float(both_sides.scores.values.sel(layer=layer, vectors=vectors, measure="R@10").isel(pooling=0).mean())
 
 
 def test_where_only_mean_pooling_retrieves_it_is_chosen() -> None:
     meaning = noise(0)
     own = representations(noise(1), noise(2))
     others = representations(np.hstack([meaning + 0.3 * noise(3), noise(4)]), np.hstack([meaning, noise(5)]))
-    found = try_variants(Views(own, "cls", others, ("mean", "max")), task())
-    assert {(c["pooling"], c["layer"]) for c in found.choices} == {("mean", 1)}
-    assert best(found, UNTRAINED) > 0.95
-    assert variant(found, RAW) < 3 * CHANCE
+    variants = try_variants(Views(own, "cls", others, ("mean", "max")), task())
+    assert {(c["pooling"], c["layer"]) for c in variants.choices} == {("mean", 1)}
+    assert best(variants, UNTRAINED) > 0.95
+    assert variant(variants, RAW) < 3 * CHANCE
 
 
 def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
@@ -106,18 +106,18 @@ def test_where_whitening_is_all_that_lacks_it_is_chosen() -> None:
     mixed = np.r_[np.ones(14), np.zeros(2)]
     queries = (meaning * mixed + noise(1) * np.where(mixed, 0.2, 1.0)) * loud
     passages = (meaning * mixed + noise(2) * (1 - mixed)) * loud
-    found = try_variants(Views(representations(queries, passages), "mean"), task())
-    assert {c["vectors"] for c in found.choices if c["best"] == UNTRAINED} == {WHITENED}
-    assert best(found, UNTRAINED) > 0.9
-    assert variant(found, RAW) < 0.5
+    variants = try_variants(Views(representations(queries, passages), "mean"), task())
+    assert {c["vectors"] for c in variants.choices if c["best"] == UNTRAINED} == {WHITENED}
+    assert best(variants, UNTRAINED) > 0.9
+    assert variant(variants, RAW) < 0.5
 
 
 def test_a_linear_map_is_found_by_the_head_and_by_nothing_else() -> None:
     passages, turn = noise(0), np.linalg.qr(noise(7)[:DIM])[0]
-    found = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), task())
-    assert {(c["layer"], c["vectors"]) for c in found.choices if c["best"] == TRAINED} == {(1, HEAD)}
-    assert best(found, TRAINED) > 0.9
-    assert best(found, UNTRAINED) < 3 * CHANCE
+    variants = try_variants(Views(representations(passages @ turn + 0.1 * noise(1), passages), "mean"), task())
+    assert {(c["layer"], c["vectors"]) for c in variants.choices if c["best"] == TRAINED} == {(1, HEAD)}
+    assert best(variants, TRAINED) > 0.9
+    assert best(variants, UNTRAINED) < 3 * CHANCE
 
 
 def test_where_nothing_helps_nothing_is_found() -> None:
@@ -126,11 +126,11 @@ def test_where_nothing_helps_nothing_is_found() -> None:
     """
     significant = 0
     for seed in range(12):
-        found = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), task())
-        compared = found.scores.select(pooling="mean", layer=1, vectors=RAW)
+        variants = try_variants(Views(representations(noise(20 + seed), noise(60 + seed)), "mean"), task())
+        compared = variants.scores.select(pooling="mean", layer=1, vectors=RAW)
         wide = replace(compared, values=compared.values.drop_vars(["pooling", "layer", "vectors"]))
         for name in (UNTRAINED, TRAINED):
-            top = found.best.select(best=name)
+            top = variants.best.select(best=name)
             top = replace(top, values=top.values.drop_vars("best"))
             table = compare_scores(wide, top, ComparisonSettings(resamples=100)).table.sel(measure="RR@10")
             significant += int(table["p"] < 0.05 and table["effect"] > 0)
@@ -140,19 +140,19 @@ def test_where_nothing_helps_nothing_is_found() -> None:
 def test_by_dot_product_unit_length_is_a_variant_of_its_own() -> None:
     meaning = noise(0)
     lengths = np.exp(2 * noise(1, 1))  # some passages are near every query
-    found = try_variants(
+    variants = try_variants(
         Views(representations(meaning + 0.3 * noise(2), meaning * lengths, "dot"), "mean"), task("dot")
     )
-    assert list(found.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
-    assert variant(found, UNIT) > 0.95 > 0.9 > variant(found, RAW)
+    assert list(variants.scores.values["vectors"].values) == [RAW, UNIT, WHITENED, HEAD]
+    assert variant(variants, UNIT) > 0.95 > 0.9 > variant(variants, RAW)
 
 
 def test_shuffled_judgments_are_not_found() -> None:
     views = Views(representations(noise(0) + 0.3 * noise(1), noise(0)), "mean")
-    found = try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
+    shuffled = try_shuffled(views, task(), BaselineSettings()).values.sel(measure="R@10").mean("query")
     limit = CHANCE + 4 * np.sqrt(CHANCE * (1 - CHANCE) / N)
-    assert float(found.sel(vectors=HEAD)) < limit
-    assert float(found.sel(vectors=RAW)) < limit
+    assert float(shuffled.sel(vectors=HEAD)) < limit
+    assert float(shuffled.sel(vectors=RAW)) < limit
 
 
 def test_shuffled_judgments_are_found_by_a_head_that_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,9 +187,9 @@ def test_shuffling_leaves_folds_where_texts_repeat_and_share_passages() -> None:
 
 def test_without_a_head_there_is_one_best() -> None:
     without = baseline_task(toy(), MEASURES, "cosine", BaselineSettings(head=False))
-    found = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
-    assert list(found.best.values["best"].values) == [UNTRAINED]
-    assert list(found.scores.values["vectors"].values) == [RAW, WHITENED]
+    variants = try_variants(Views(representations(noise(0), noise(1)), "mean"), without)
+    assert list(variants.best.values["best"].values) == [UNTRAINED]
+    assert list(variants.scores.values["vectors"].values) == [RAW, WHITENED]
 
 
 def test_bm25_ranks_by_words() -> None:
@@ -257,21 +257,21 @@ class Measured:
 
 
 @pytest.fixture(scope="module")
-def found(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def both_sides(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     home = tmp_path_factory.mktemp("baselines")
     context = context_of(tiny, cache, SETTINGS)
     retrieval = measured(RETRIEVAL, context, NoSettings(), home / "retrieval")
     return Measured(context, measured(ANALYSIS, context, BaselineSettings(), home / "baselines"), retrieval)
 
 
-def test_a_comparison_says_what_was_already_there(found: Measured) -> None:
-    result, section = found.reported()
+def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
+    result, section = both_sides.reported()
     assert set(result.variants["model"]) == {"before", "after", "random weights", "BM25"}
     as_compared = result.variants.query(
         "model == 'before' and pooling == 'mean' and layer == 2 and vectors == 'raw' and measure == 'RR@10'"
     )
     assert as_compared["mean"].item() == pytest.approx(
-        found.retrieval.scores["before"].mean().sel(measure="RR@10").item()
+        both_sides.retrieval.scores["before"].mean().sel(measure="RR@10").item()
     )
     said = section.statements
     assert [s.tone for s in said[:2]] == [CHANGED, CHANGED]
@@ -289,8 +289,8 @@ def test_a_comparison_says_what_was_already_there(found: Measured) -> None:
     assert "Hoerl, Kennard (1970)" in page
 
 
-def test_every_number_is_in_the_document_and_in_tables(found: Measured) -> None:
-    result, section = found.reported()
+def test_every_number_is_in_the_document_and_in_tables(both_sides: Measured) -> None:
+    result, section = both_sides.reported()
     document = json.loads(json.dumps(section.document))
     assert {row["best"] for row in document["shares"]} == {UNTRAINED, TRAINED}
     assert list(document) == [
@@ -305,73 +305,77 @@ def test_every_number_is_in_the_document_and_in_tables(found: Measured) -> None:
     assert section.differences == {"Already there": result.left}
 
 
-def test_what_is_encoded_and_searched_is_planned(found: Measured) -> None:
-    planned = INSTRUMENT.plan(found.context, BaselineSettings())
+def test_what_is_encoded_and_searched_is_planned(both_sides: Measured) -> None:
+    planned = INSTRUMENT.plan(both_sides.context, BaselineSettings())
     assert planned.document == {"views": (3 + 1) * 3, "head": True}
     assert {tower["model"] for tower in planned.towers} == {"before, pooled by cls"}
     assert all(tower["stored"] for tower in planned.towers), "the plan is of what was measured"
     assert planned.lines[0].startswith("baselines: 12 poolings and layers are searched, raw, whitened and with a")
-    without = replace(found.context, settings=replace(SETTINGS, random_weights=False))
+    without = replace(both_sides.context, settings=replace(SETTINGS, random_weights=False))
     few = INSTRUMENT.plan(without, BaselineSettings(poolings=(), head=False))
     assert (few.document, few.towers) == ({"views": 2 * 3, "head": False}, ())
 
 
-def test_without_random_weights_pre_training_is_not_measured(found: Measured, tmp_path: Path) -> None:
-    context = replace(found.context, settings=replace(SETTINGS, random_weights=False))
+def test_without_random_weights_pre_training_is_not_measured(both_sides: Measured, tmp_path: Path) -> None:
+    context = replace(both_sides.context, settings=replace(SETTINGS, random_weights=False))
     without = measured(ANALYSIS, context, BaselineSettings(poolings=(), head=False), tmp_path / "without")
-    result, _ = found.reported(baselines=without)
+    result, _ = both_sides.reported(baselines=without)
     assert result.pre_training is None
     assert result.shuffled is None
     assert set(without.scores) == {"variants/before", "variants/after", "best/before", "best/after", "bm25"}
 
 
-def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(found: Measured) -> None:
+def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: Measured) -> None:
     """The two exchanged: the worse model is called the retriever."""
-    retrieval, scores = found.retrieval.scores, found.baselines.scores
-    swapped = replace(found.retrieval, scores={"before": retrieval["after"], "after": retrieval["before"]}, facts={})
+    retrieval, scores = both_sides.retrieval.scores, both_sides.baselines.scores
+    swapped = replace(
+        both_sides.retrieval, scores={"before": retrieval["after"], "after": retrieval["before"]}, facts={}
+    )
     changed = {f"{kind}/{one}": scores[f"{kind}/{other}"] for kind in ("variants", "best")
                for one, other in (("before", "after"), ("after", "before"))}  # fmt: skip
-    _, section = found.reported(retrieval=swapped, baselines=replace(found.baselines, scores={**scores, **changed}))
+    _, section = both_sides.reported(
+        retrieval=swapped, baselines=replace(both_sides.baselines, scores={**scores, **changed})
+    )
     assert section.statements[0].text.endswith("does not reach what was already there.")
     assert "% [" not in section.statements[0].text
 
 
-def test_where_the_two_are_one_model_no_share_is_claimed(found: Measured) -> None:
-    before, scores = found.retrieval.scores["before"], found.baselines.scores
-    same = replace(found.retrieval, scores={"before": before, "after": before}, facts={})
-    mine = replace(found.baselines, scores={**scores, "best/after": scores["best/before"]})
-    _, section = found.reported(retrieval=same, baselines=mine)
+def test_where_the_two_are_one_model_no_share_is_claimed(both_sides: Measured) -> None:
+    before, scores = both_sides.retrieval.scores["before"], both_sides.baselines.scores
+    same = replace(both_sides.retrieval, scores={"before": before, "after": before}, facts={})
+    mine = replace(both_sides.baselines, scores={**scores, "best/after": scores["best/before"]})
+    _, section = both_sides.reported(retrieval=same, baselines=mine)
     assert section.statements[0].tone == NO_EVIDENCE
     assert "No evidence that fine-tuning adds anything to it." in section.statements[0].text
     assert not any("of the gain" in s.text for s in section.statements)
 
 
-def test_a_leaking_head_is_an_alarm(found: Measured) -> None:
-    leaking = found.baselines.scores["shuffled"]
+def test_a_leaking_head_is_an_alarm(both_sides: Measured) -> None:
+    leaking = both_sides.baselines.scores["shuffled"]
     values = leaking.values.copy()
     values.loc[{"vectors": HEAD}] = 1.0
-    scores = {**found.baselines.scores, "shuffled": replace(leaking, values=values)}
-    _, section = found.reported(baselines=replace(found.baselines, scores=scores))
+    scores = {**both_sides.baselines.scores, "shuffled": replace(leaking, values=values)}
+    _, section = both_sides.reported(baselines=replace(both_sides.baselines, scores=scores))
     alarm = section.statements[-1]
     assert alarm.tone == ALARM
     assert "its folds leak" in alarm.text
 
 
-def test_without_retrieval_there_is_nothing_to_report(found: Measured) -> None:
+def test_without_retrieval_there_is_nothing_to_report(both_sides: Measured) -> None:
     reporter = ANALYSIS.reporter()
-    assert reporter.infer([found.baselines], Reading(subject_of(found.context))) is None
+    assert reporter.infer([both_sides.baselines], Reading(subject_of(both_sides.context))) is None
 
 
-def test_queries_that_share_all_passages_are_refused(found: Measured) -> None:
-    collection = found.context.collection
+def test_queries_that_share_all_passages_are_refused(both_sides: Measured) -> None:
+    collection = both_sides.context.collection
     hub = tuple(Judgment(q, "p0", 1) for q in collection.queries)
     joined = replace(collection, judgments=(*collection.judgments, *hub), name="hub")
-    reason = refusal(replace(found.context, collection=joined), BaselineSettings())
+    reason = refusal(replace(both_sides.context, collection=joined), BaselineSettings())
     assert reason.startswith("90 judged queries cannot be")
 
 
-def test_what_is_too_large_and_a_model_alone_are_refused(found: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = replace(found.context, models={"model": found.context.models["after"]})
+def test_what_is_too_large_and_a_model_alone_are_refused(both_sides: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = replace(both_sides.context, models={"model": both_sides.context.models["after"]})
     assert refusal(alone, BaselineSettings()) == "baselines are of a backbone, beside a retriever"
     monkeypatch.setattr(measuring, "can_be_whitened", lambda passages, dim: False)
-    assert refusal(found.context, BaselineSettings()) == "180 passages of 32 numbers are too many to hold"
+    assert refusal(both_sides.context, BaselineSettings()) == "180 passages of 32 numbers are too many to hold"

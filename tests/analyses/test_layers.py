@@ -16,11 +16,11 @@ SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettin
 
 def test_layers_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
     context = context_of(tiny, cache, SETTINGS)
-    found = measured(ANALYSIS, context, NoSettings(), tmp_path / "layers")
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    measurement = measured(ANALYSIS, context, NoSettings(), tmp_path / "layers")
+    result, section = reported(ANALYSIS, [measurement], subject_of(context))
     effect = result.first.effect
     assert effect.table.sizes == {"layer": 3, "measure": 2}
-    means = found.scores["after"].mean()
+    means = measurement.scores["after"].mean()
     assert np.allclose(effect.table["after"], means)
     best = int(means.sel(measure="RR@10").values.argmax())
     assert f"layer {best}" in section.statements[0].text

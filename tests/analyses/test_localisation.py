@@ -54,12 +54,12 @@ def read(effects: TransplantEffects | None = None, **changes: Any) -> Reading:
 
 
 def localised(effects: TransplantEffects, **changes: Any) -> LocalisationResult:
-    found = infer((), read(effects, **changes))
-    assert found is not None
-    return found
+    result = infer((), read(effects, **changes))
+    assert result is not None
+    return result
 
 
-def told(needed: str | None, suffices: str | None) -> LocalisationResult:
+def localisation_of(needed: str | None, suffices: str | None) -> LocalisationResult:
     return localised(transplant_effects(needed, suffices))
 
 
@@ -75,12 +75,12 @@ def harmed(effects: TransplantEffects) -> TransplantEffects:
 
 
 def test_a_change_that_all_agree_on() -> None:
-    found = told("block:4", "block:4")
+    result = localisation_of("block:4", "block:4")
     for direction in ("restored", "grafted"):
-        weights = claim(found, direction, "weights")
+        weights = claim(result, direction, "weights")
         assert (weights["place"], weights["agreement"], weights["rival"]) == ("block:4", "agrees", "")
-        assert claim(found, direction, "weights", "parts")["place"] == "ffn_out"
-    texts = [s.text for s in localisation_statements(found)]
+        assert claim(result, direction, "weights", "parts")["place"] == "ffn_out"
+    texts = [s.text for s in localisation_statements(result)]
     start = re.escape("What does retrieval need? Put back alone, the largest mean loss is with block 4: RR@10 ")
     (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
     before, after, effect = map(float, needed.groups())
@@ -89,26 +89,26 @@ def test_a_change_that_all_agree_on() -> None:
 
 
 def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
-    found = told("block:1", "block:1")
-    weights = claim(found, "restored", "weights")
+    result = localisation_of("block:1", "block:1")
+    weights = claim(result, "restored", "weights")
     assert (weights["place"], weights["agreement"], weights["rival"]) == ("block:4", "contradicted", "block:1")
     assert weights["extra"] == pytest.approx(-0.6, abs=0.03)
     assert weights["extra_low"] < weights["extra"] < weights["extra_high"] < 0
-    graft = claim(found, "grafted", "weights")
+    graft = claim(result, "grafted", "weights")
     assert graft["agreement"] == "contradicted"
     assert graft["extra"] > 0.5
-    said = localisation_tables(found)["localisation"].frame
+    said = localisation_tables(result)["localisation"].frame
     assert any("block 1 (-0." in text for text in said["matters more"])
 
 
 def test_what_is_redundant_decides_nothing() -> None:
     """No place alone is needed, one suffices: the two questions have two answers."""
-    found = told(None, "block:2")
-    assert set(found.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
-    assert claim(found, "grafted", "weights")["rival"] == "block:2"
-    (one,) = [s for s in localisation_statements(found) if "the largest mean gain is with block 2: RR@10" in s.text]
+    result = localisation_of(None, "block:2")
+    assert set(result.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
+    assert claim(result, "grafted", "weights")["rival"] == "block:2"
+    (one,) = [s for s in localisation_statements(result) if "the largest mean gain is with block 2: RR@10" in s.text]
     assert one.tone == CHANGED
-    (none,) = [s for s in localisation_statements(found) if "No block or group, put back alone, is shown" in s.text]
+    (none,) = [s for s in localisation_statements(result) if "No block or group, put back alone, is shown" in s.text]
     assert none.tone == NO_EVIDENCE
     assert "is shown to cost anything" in none.text
     assert "Other blocks may compensate, or these queries are too few" in none.text
@@ -143,22 +143,22 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     flat = restored.after.values.copy()
     flat.loc[{"transplant": "all"}] = restored.before.values.sel(transplant="all").values
     level = {"restored": compare_scores(restored.before, Scores("transplants", flat, {}), STATISTICS)}
-    found = localised(replace(effects, differences=level))
-    assert set(found.claims["agreement"]) == {"undecided"}
-    (said,) = [s for s in localisation_statements(found) if s.tone == NO_EVIDENCE]
-    assert "All weights, put back, have no significant effect, so there is nothing to localise" in said.text
+    result = localised(replace(effects, differences=level))
+    assert set(result.claims["agreement"]) == {"undecided"}
+    (statement,) = [s for s in localisation_statements(result) if s.tone == NO_EVIDENCE]
+    assert "All weights, put back, have no significant effect, so there is nothing to localise" in statement.text
 
 
 def test_an_instrument_that_saw_nothing_names_nothing() -> None:
     """No weight of a block moved: the weights name no block, instead of the first."""
     effects = transplant_effects("block:4", None)
     still = WeightDrift(weight_drift().tensors.assign(change=0.0), n_blocks=6)
-    found = localised(effects, weights=WeightResult({"all": still}))
-    assert "weights" not in set(found.claims["instrument"])
+    result = localised(effects, weights=WeightResult({"all": still}))
+    assert "weights" not in set(result.claims["instrument"])
     one = layer_result().first
     few = replace(one, effect=replace(one.effect, table=one.effect.table.isel(layer=[0, 3, 6])))
-    found = localised(effects, layers=LayerResult((few,)))
-    assert "layers" not in set(found.claims["instrument"]), "some blocks were not measured"
+    result = localised(effects, layers=LayerResult((few,)))
+    assert "layers" not in set(result.claims["instrument"]), "some blocks were not measured"
 
 
 def test_instruments_that_were_left_out_have_no_evidence() -> None:
@@ -171,35 +171,35 @@ def test_instruments_that_were_left_out_have_no_evidence() -> None:
 
 
 def test_neurons_that_nothing_confirms_are_not_in_the_verdict() -> None:
-    found = localised(transplant_effects("block:4", None), neurons=of_one_tower(whole_neurons()))
-    assert "neurons" in set(found.claims["instrument"])
-    assert found.confirmed is True, "as their ablation is made up"
-    said = " ".join(s.text for s in localisation_statements(replace(found, confirmed=False)))
+    result = localised(transplant_effects("block:4", None), neurons=of_one_tower(whole_neurons()))
+    assert "neurons" in set(result.claims["instrument"])
+    assert result.confirmed is True, "as their ablation is made up"
+    said = " ".join(s.text for s in localisation_statements(replace(result, confirmed=False)))
     assert "neurons" not in said
-    assert "neurons" in " ".join(s.text for s in localisation_statements(replace(found, confirmed=True)))
+    assert "neurons" in " ".join(s.text for s in localisation_statements(replace(result, confirmed=True)))
 
 
 def test_a_failed_control_of_the_probes_marks_what_names_them() -> None:
-    found = told("block:4", None)
+    result = localisation_of("block:4", None)
     alarm = Statement("controls", ALARM, "Probes read a shuffled query.", title="Probes read a shuffled query")
     broken = replace(read(), sections={"probes": Section(statements=(alarm,))})
-    marked = [s for s in report(found, broken).statements if "growth of own question" in s.text]
+    marked = [s for s in report(result, broken).statements if "growth of own question" in s.text]
     assert marked
     assert all(s.doubts == ("Probes read a shuffled query (see above)",) for s in marked)
-    assert all(not s.doubts for s in report(found, read()).statements)
+    assert all(not s.doubts for s in report(result, read()).statements)
 
 
 def test_noise_alone_contradicts_nobody() -> None:
     """Corrected over all other places, a false rival is as rare as alpha says: here there is none."""
-    found = told(None, None)
-    assert set(found.claims["agreement"]) == {"undecided"}
-    assert set(found.claims["rival"]) == {""}
-    assert not found.most["significant"].any()
+    result = localisation_of(None, None)
+    assert set(result.claims["agreement"]) == {"undecided"}
+    assert set(result.claims["rival"]) == {""}
+    assert not result.most["significant"].any()
 
 
 def test_falls_of_cka_and_rises_of_probes_are_of_the_block() -> None:
-    found = told("block:4", "block:4")
-    blocks = found.evidence[found.evidence["kind"] == "blocks"]
+    result = localisation_of("block:4", "block:4")
+    blocks = result.evidence[result.evidence["kind"] == "blocks"]
     evidence = {name: rows.set_index("place")["value"] for name, rows in blocks.groupby("instrument")}
     assert evidence["representations"].to_list() == pytest.approx([0.1] * 6), "0.1 a layer, from layer 0 to the last"
     effect = probes_result().effect
@@ -212,19 +212,19 @@ def test_falls_of_cka_and_rises_of_probes_are_of_the_block() -> None:
 
 
 def test_the_section_names_the_places_first() -> None:
-    found = told("block:4", "block:4")
-    section = report(found, read())
+    result = localisation_of("block:4", "block:4")
+    section = report(result, read())
     first = section.statements[0]
     assert (first.topic, first.tone, first.text[:44]) == (
         "localisation", NOTE, "Where did it happen? What the instruments na"
     )  # fmt: skip
-    (figure,) = localisation_figures(found)
+    (figure,) = localisation_figures(result)
     assert "weights moved: block 4" in figure.alt
     assert section.figures[0].name == figure.name == "localisation"
     assert list(section.tables) == ["localisation"]
     assert list(section.frames) == ["localisation", "localisation_most", "localisation_claims"]
-    assert len(section.document["claims"]) == len(found.claims)
-    asked = replace(found, queries=240, passages=1200)
+    assert len(section.document["claims"]) == len(result.claims)
+    asked = replace(result, queries=240, passages=1200)
     assert "held against transplants: 240 queries over 1,200 passages were measured;" in report(
         asked, read()
     ).statements[0].text  # fmt: skip
@@ -247,8 +247,8 @@ def results_of(context: Context, folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for one in (weights, representations, probes, layers, transplants):
         analysis = one.ANALYSIS
-        found = measured(analysis, context, chosen[analysis.name], folder / analysis.name)
-        results[analysis.name] = analysis.reporter().infer([found], Reading(subject_of(context), results))
+        measurement = measured(analysis, context, chosen[analysis.name], folder / analysis.name)
+        results[analysis.name] = analysis.reporter().infer([measurement], Reading(subject_of(context), results))
     return results
 
 
@@ -269,15 +269,15 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
     for direction in ("restored", "grafted"):
         flagged = {name for name, effect in effects[direction].items() if effect}
         assert flagged == {"block:2", "ffn_out", "top:1", "top:2", "bottom:2", "all"}
-    found, section = reported(localisation.ANALYSIS, (), subject_of(context), results)
+    result, section = reported(localisation.ANALYSIS, (), subject_of(context), results)
     # a random matrix as large mends the ruined one, too: what the retriever's does there is not shown to be learned
     for direction, agreement in (("restored", "agrees"), ("grafted", "undecided")):
         for instrument in ("weights", "representations", "probes", "layers"):
-            row = claim(found, direction, instrument)
+            row = claim(result, direction, instrument)
             assert (row["place"], row["agreement"]) == ("block:2", agreement), (direction, instrument)
-        row = claim(found, direction, "weights", "parts")
+        row = claim(result, direction, "weights", "parts")
         assert (row["place"], row["agreement"]) == ("ffn_out", agreement)
-    most = found.most.set_index(["direction", "kind"]).loc[("restored", "blocks")]
+    most = result.most.set_index(["direction", "kind"]).loc[("restored", "blocks")]
     assert (most["agreeing"], most["instruments"]) == (4, 4)
     assert most["luck"] == pytest.approx(1 / 2**4)
     assert most["luck_together"] == 1 / 2, "all four follow one change: as good as one that guesses between two blocks"

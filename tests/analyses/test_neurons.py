@@ -21,7 +21,7 @@ from retroscope.analyses.neurons.measure import INSTRUMENT
 from retroscope.analyses.neurons.one_model import plan_texts
 from retroscope.analyses.neurons.report import published_files
 from retroscope.analyses.neurons.result import AblationCurves, NeuronResult
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import attributed, stored
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.examples import collection_examples, with_shared_negatives
@@ -41,7 +41,7 @@ SIDES = ("before", "after")
 STUDY = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
 QUICK = NeuronsSettings(
     attribution=AttributionSettings(limit=6, quadrature="gauss:2"),
-    ablation=AblationSettings(draws=2, fractions=(0.01, 0.1)),
+    ablation=NeuronAblationSettings(draws=2, fractions=(0.01, 0.1)),
 )
 
 
@@ -56,7 +56,7 @@ def pair(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurem
 
 
 @pytest.fixture(scope="module")
-def told(context: Context, pair: Measurement) -> tuple[NeuronResult, Section]:
+def pair_report(context: Context, pair: Measurement) -> tuple[NeuronResult, Section]:
     return reported(ANALYSIS, [pair], subject_of(context))
 
 
@@ -75,8 +75,8 @@ def collection(context: Context) -> Collection:
     return context.collection
 
 
-def test_both_towers_are_attributed_and_kept(told: tuple[NeuronResult, Section]) -> None:
-    result, section = told
+def test_both_towers_are_attributed_and_kept(pair_report: tuple[NeuronResult, Section]) -> None:
+    result, section = pair_report
     assert list(result.towers) == ["passage", "query"]
     for tower, neurons in result.towers.items():
         assert list(neurons.sides) == list(SIDES)
@@ -87,9 +87,9 @@ def test_both_towers_are_attributed_and_kept(told: tuple[NeuronResult, Section])
 
 
 def test_the_margins_of_both_sides_and_towers_are_against_the_same_passage(
-    pair: Measurement, told: tuple[NeuronResult, Section]
+    pair: Measurement, pair_report: tuple[NeuronResult, Section]
 ) -> None:
-    found = [side.attribution for neurons in told[0].towers.values() for side in neurons.sides.values()]
+    found = [side.attribution for neurons in pair_report[0].towers.values() for side in neurons.sides.values()]
     negatives = [made.scores.values.coords["negative"].values.tolist() for made in found]
     assert all(some == negatives[0] for some in negatives)
     assert all("both retrievers" in made.recipe["negative"] for made in found)
@@ -125,8 +125,8 @@ def test_the_shared_negative_has_the_smallest_mean_rank(
         assert ranks[given.index(negative)] == ranks.min()
 
 
-def test_the_report_shows_both_towers(told: tuple[NeuronResult, Section]) -> None:
-    _, section = told
+def test_the_report_shows_both_towers(pair_report: tuple[NeuronResult, Section]) -> None:
+    _, section = pair_report
     texts = [s.text for s in (*section.statements, *section.unconfirmed)]
     for tower in ("Passage", "Query"):
         assert any(text.startswith(f"{tower} tower: Ablation") for text in texts)
@@ -175,10 +175,10 @@ def assert_same(one: NeuronAttribution, two: NeuronAttribution) -> None:
 def test_an_attribution_that_was_never_kept_is_the_one_that_was(context: Context, tmp_path: Path) -> None:
     """Against what `measure` returned, not what was loaded: warnings of the side included, which no array carries."""
     settings = replace(QUICK, ablation=None)
-    found = INSTRUMENT.measure(context, settings, INSTRUMENT.plan(context, settings))
-    found.save(tmp_path / "kept")
+    measurement = INSTRUMENT.measure(context, settings, INSTRUMENT.plan(context, settings))
+    measurement.save(tmp_path / "kept")
     kept = load_measurement(tmp_path / "kept")
-    fresh, loaded = (attributed(one)["passage"]["after"].attribution for one in (found, kept))
+    fresh, loaded = (attributed(one)["passage"]["after"].attribution for one in (measurement, kept))
     assert_same(fresh, loaded)
     assert fresh.scores.passages
     assert (
@@ -251,8 +251,8 @@ def test_the_plan_of_one_model_counts_what_is_run(context: Context, monkeypatch:
         patch.setattr(measure, "plan_on_collection", lambda *_: pytest.fail("a plan attributes nothing"))
         planned = INSTRUMENT.plan(single(context), settings)
     size = planned.document["neurons"]["model, passage tower"]
-    found = INSTRUMENT.measure(single(context), settings, planned)
-    assert (size["examples"], size["ablations"]) == (found.facts["plan"]["examples"], 0)
+    measurement = INSTRUMENT.measure(single(context), settings, planned)
+    assert (size["examples"], size["ablations"]) == (measurement.facts["plan"]["examples"], 0)
     assert planned.seconds == size["seconds"] > 0
 
 
@@ -270,12 +270,12 @@ def test_the_published_protocol_ablates_the_retriever_as_it_searches(
         return ablation_curves(retriever, *rest, **named)
 
     monkeypatch.setattr(measure, "ablation_curves", watched)
-    found = attributed(INSTRUMENT.measure(context, QUICK, INSTRUMENT.plan(context, QUICK)))["passage"]["model"]
+    neurons = attributed(INSTRUMENT.measure(context, QUICK, INSTRUMENT.plan(context, QUICK)))["passage"]["model"]
     assert ablated == [retriever]
-    assert found.recipe["recipe"]["pad_to_max"] is False  # the counts are of the published batches
+    assert neurons.recipe["recipe"]["pad_to_max"] is False  # the counts are of the published batches
     assert retriever.passage.recipe.pad_to_max is True
-    assert found.ablation is not None
-    assert any("under another recipe" in w for w in found.ablation.warnings)
+    assert neurons.ablation is not None
+    assert any("under another recipe" in w for w in neurons.ablation.warnings)
 
 
 def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
@@ -289,11 +289,11 @@ def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp
     settings = replace(settings, after=replace(model, load=replace(model.load, pooling="mean")))
     plan = plan_texts(settings, texts, cache)
     assert plan.document()["plan"]["examples"] == 2, "equal texts are one"
-    found = plan.measure()
-    found.save(tmp_path / "kept")
-    made = attributed(load_measurement(tmp_path / "kept"))["passage"]["model"]
-    assert made.ablation is None
-    files = published_files(made.attribution)
+    measurement = plan.measure()
+    measurement.save(tmp_path / "kept")
+    neurons = attributed(load_measurement(tmp_path / "kept"))["passage"]["model"]
+    assert neurons.ablation is None
+    files = published_files(neurons.attribution)
     assert list(files) == ["neurons-0.1.json"]
     counts = files["neurons-0.1.json"]["attributions"]
     assert {*counts} == {f"layer_{k}_{part}" for k in (0, 1) for part in ("intermediate", "output")}
@@ -308,8 +308,8 @@ def test_a_file_of_texts_has_no_margin(tiny: Tiny, cache: Path, tmp_path: Path) 
 
 
 def test_a_retriever_alone_has_one_tower(retriever: Retriever, collection: Collection) -> None:
-    made = attribute(retriever, collection, AttributionSettings(limit=2, quadrature="gauss:1"))
-    assert made.recipe["tower"] == "passage"
+    attribution = attribute(retriever, collection, AttributionSettings(limit=2, quadrature="gauss:1"))
+    assert attribution.recipe["tower"] == "passage"
     with pytest.raises(SettingsError, match=r"an attribution is of one tower(.|\n)*give query or passage"):
         attribute(retriever, collection, AttributionSettings(limit=2, tower="both"))
 

@@ -15,7 +15,7 @@ from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
 from retroscope.analyses.neurons.ablation.words import ablation_statements
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples
 from retroscope.attribution.result import NeuronAttribution
@@ -52,7 +52,7 @@ WORDS = (
 N = 14  # passages; more than the 10 that a measure looks at
 PLANTED = (3, 9, 17, 20)
 ALL_PLANTED = len(PLANTED) / 48  # of the 24 hidden units of either block
-QUICK = AblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
+QUICK = NeuronAblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +64,19 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     (under mean pooling it would: the scales weigh the tokens).
     """
     folder = save_toy("llama", tmp_path_factory.mktemp("toy") / "llama")
-    made = load_encoder(folder, LoadSettings(pooling="last_token", name="planted"))
+    attribution = load_encoder(folder, LoadSettings(pooling="last_token", name="planted"))
     text, vector = slice(0, 8), slice(8, 16)
     with torch.no_grad():
-        made.backbone.embed_tokens.weight[:, vector] = 0
+        attribution.backbone.embed_tokens.weight[:, vector] = 0
         block: Any
-        for block in made.anatomy.blocks(made.backbone):
+        for block in attribution.anatomy.blocks(attribution.backbone):
             block.self_attn.o_proj.weight[vector] = 0
             carried = block.mlp.down_proj.weight[vector].clone()
             block.mlp.down_proj.weight[vector] = 0
         block.mlp.down_proj.weight[vector, PLANTED] = carried[:, PLANTED]
         block.mlp.down_proj.weight[text, PLANTED] = 0
-        made.backbone.norm.weight[text] = 0
-    return made
+        attribution.backbone.norm.weight[text] = 0
+    return attribution
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_without_the_planted_neurons_all_passages_are_alike(curves: AblationCurv
     """Fixed at zero they leave zeros, which tie, and ties are ranked by id, the greater first: RR@10 is exact."""
     rank = np.arange(N, 0, -1)
     expected = np.where(rank <= 10, 1 / rank, 0)
-    found = curves.scores.values.sel(how="top", draw=0, fraction=ALL_PLANTED, measure="RR@10")
-    assert found.values == pytest.approx(expected)
+    ablation_result = curves.scores.values.sel(how="top", draw=0, fraction=ALL_PLANTED, measure="RR@10")
+    assert ablation_result.values == pytest.approx(expected)
     assert (curves.intact.values == 1).all()
     row = curves.table[curves.table.fraction == ALL_PLANTED].iloc[0]
     assert row.top == pytest.approx(expected.mean())
@@ -135,50 +135,52 @@ def test_fixed_at_their_mean_the_planted_neurons_are_missed_as_much(
     retriever: Retriever, collection: Collection
 ) -> None:
     """All vectors are then equal but for rounding, and the ranking is that of rounding."""
-    found = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), QUICK)
-    row = found.table.iloc[-1]
+    ablation_result = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), QUICK)
+    row = ablation_result.table.iloc[-1]
     assert row.below_every_draw
     assert row.top < 0.5 < row.random_lowest
 
 
 def test_neurons_that_do_not_matter_harm_nothing(retriever: Retriever, collection: Collection) -> None:
     """The control: four other units of the same block. What they write, the final norm drops."""
-    found = ablation_curves(retriever, collection, naming((2, 0), (2, 1), (2, 2), (2, 4)), QUICK)
-    assert (found.scores.values.sel(how="top", draw=0) == 1).all()
-    assert not found.table.below_every_draw.any()
-    assert (found.areas.set_index("how").loc["top", "area"]) <= 0
+    ablation_result = ablation_curves(retriever, collection, naming((2, 0), (2, 1), (2, 2), (2, 4)), QUICK)
+    assert (ablation_result.scores.values.sel(how="top", draw=0) == 1).all()
+    assert not ablation_result.table.below_every_draw.any()
+    assert (ablation_result.areas.set_index("how").loc["top", "area"]) <= 0
 
 
-MANY = AblationSettings(fractions=(ALL_PLANTED,), draws=24, measures=("RR@10",))  # 1 / 25 where all draws are equal
+MANY = NeuronAblationSettings(
+    fractions=(ALL_PLANTED,), draws=24, measures=("RR@10",)
+)  # 1 / 25 where all draws are equal
 
 
 @pytest.fixture(scope="module")
 def with_large_units(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Retriever:
     """The same with all other units of the second block ten times as large: what they write is still dropped."""
     folder = save_toy("llama", tmp_path_factory.mktemp("large") / "llama")
-    made = load_encoder(folder, LoadSettings(pooling="last_token", name="planted"))
-    made.backbone.load_state_dict(encoder.backbone.state_dict())
+    attribution = load_encoder(folder, LoadSettings(pooling="last_token", name="planted"))
+    attribution.backbone.load_state_dict(encoder.backbone.state_dict())
     useless = [i for i in range(24) if i not in PLANTED]
     with torch.no_grad():
-        block: Any = made.anatomy.blocks(made.backbone)[1]
+        block: Any = attribution.anatomy.blocks(attribution.backbone)[1]
         block.mlp.down_proj.weight[:, useless] *= 10
-    return Retriever("large and useless", made, made, "cosine")
+    return Retriever("large and useless", attribution, attribution, "cosine")
 
 
-def judged(curves: AblationCurves, made: NeuronAttribution) -> str:
-    return ablation_statements("model", AttributedModel("toy", made, curves))[0].text
+def judged(curves: AblationCurves, attribution: NeuronAttribution) -> str:
+    return ablation_statements("model", AttributedModel("toy", attribution, curves))[0].text
 
 
 def test_small_neurons_that_carry_are_confirmed_where_large_ones_are_useless(
     with_large_units: Retriever, collection: Collection
 ) -> None:
     """The ranking by size names only useless units; the attribution, the carrying ones."""
-    made = naming(*((2, i) for i in PLANTED))
-    found = ablation_curves(with_large_units, collection, made, MANY)
-    text = judged(found, made)
-    assert found.table.shared_with_largest.tolist() == [0]
-    assert (found.scores.values.sel(how="largest", draw=0) == 1).all()  # as without any ablation
-    assert found.fractions_where("confirmed") == (ALL_PLANTED,)
+    attribution = naming(*((2, i) for i in PLANTED))
+    ablation_result = ablation_curves(with_large_units, collection, attribution, MANY)
+    text = judged(ablation_result, attribution)
+    assert ablation_result.table.shared_with_largest.tolist() == [0]
+    assert (ablation_result.scores.values.sel(how="largest", draw=0) == 1).all()  # as without any ablation
+    assert ablation_result.fractions_where("confirmed") == (ALL_PLANTED,)
     assert "4 neurons, in 1 of 2 layers" in text
 
 
@@ -194,15 +196,15 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     try:
         with torch.no_grad():
             block.mlp.down_proj.weight[:, [i for i in range(24) if i not in PLANTED]] *= 0.01
-        made = naming(*((2, i) for i in PLANTED))
-        found = ablation_curves(retriever, collection, made, MANY)
+        attribution = naming(*((2, i) for i in PLANTED))
+        ablation_result = ablation_curves(retriever, collection, attribution, MANY)
     finally:
         with torch.no_grad():
             block.mlp.down_proj.weight.copy_(kept)
-    text = judged(found, made)
-    assert found.table.shared_with_largest.tolist() == [1]
-    assert found.table.over_random.tolist() == [True]
-    assert found.fractions_where("confirmed") == ()
+    text = judged(ablation_result, attribution)
+    assert ablation_result.table.shared_with_largest.tolist() == [1]
+    assert ablation_result.table.over_random.tolist() == [True]
+    assert ablation_result.fractions_where("confirmed") == ()
     assert "no evidence that the attribution finds more than large neurons" in text
     assert "100% of the top are among the largest, too." in text
 
@@ -213,20 +215,20 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     settings = AttributionSettings(target="margin", parts=("intermediate",), quadrature="gauss:4", negatives=2)
     units = collection_examples(retriever, collection, candidates, settings)
     assert [unit.positive for unit in units] == [f"p{i:02}" for i in range(N)]
-    made = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
-    second = made.neurons["intermediate"]["mean"].sel(layer=2).values
+    attribution = attribute_neurons(plan_attribution(retriever.passage, units, settings, cosine=True))
+    second = attribution.neurons["intermediate"]["mean"].sel(layer=2).values
     assert set(np.flatnonzero(second > 1e-5 * second.max())) == set(PLANTED)  # the others: rounding
     everything = replace(QUICK, by="magnitude", fractions=(28 / 48,))  # 24 units of block 1, and the planted 4
-    found = ablation_curves(retriever, collection, made, everything)
-    assert choose(ranked(made, "magnitude"), 28 / 48, "top").neurons["intermediate"] == {
+    ablation_result = ablation_curves(retriever, collection, attribution, everything)
+    assert choose(ranked(attribution, "magnitude"), 28 / 48, "top").neurons["intermediate"] == {
         1: tuple(range(24)),
         2: PLANTED,
     }
-    assert found.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
-    assert found.recipe["attributed_queries"] == N
-    recorded = {name: made.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
+    assert ablation_result.table.shared_by_chance.tolist() == pytest.approx([(24 + 4 * 4 / 24) / 28])
+    assert ablation_result.recipe["attributed_queries"] == N
+    recorded = {name: attribution.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
     assert recorded == {"positive": [u.positive for u in units], "negative": [u.negative for u in units]}
-    assert found.warnings == made.warnings  # four nodes are too few for this toy, and it says so
+    assert ablation_result.warnings == attribution.warnings  # four nodes are too few for this toy, and it says so
 
 
 def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> None:
@@ -251,14 +253,14 @@ def test_intact_is_ordinary_retrieval_and_only_the_ablated_tower_is_encoded_agai
 ) -> None:
     heard: list[tuple[str, int, int]] = []
     settings = replace(QUICK, tower=tower, measures=("nDCG@10", "RR@10"))
-    found = ablation_curves(retriever, collection, naming((2, 3)), settings, lambda *said: heard.append(said))
+    ablation_result = ablation_curves(retriever, collection, naming((2, 3)), settings, lambda *said: heard.append(said))
     usual = retrieve(represent(retriever, collection, tmp_path), collection, settings.measures)
-    xr.testing.assert_allclose(found.intact.values, usual.scores.values)
+    xr.testing.assert_allclose(ablation_result.intact.values, usual.scores.values)
     ablated = (2 if tower == "both" else 1) * N
     assert heard[-1] == ("encoding under ablation", 2 * N + settings.ablations * ablated, heard[-1][2])
     assert heard[-1][1] == heard[-1][2]
     assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
-    assert found.recipe["towers"] == (["query", "passage"] if tower == "both" else [tower])
+    assert ablation_result.recipe["towers"] == (["query", "passage"] if tower == "both" else [tower])
 
 
 def test_fixed_at_zero_and_fixed_at_the_mean_differ_and_repeat(retriever: Retriever, collection: Collection) -> None:
@@ -288,12 +290,12 @@ def test_towers_of_other_weights_are_refused_and_other_recipes_are_not(
 
 def test_doubts_are_said(retriever: Retriever, collection: Collection) -> None:
     settings = replace(QUICK, fractions=(0.001, 0.002, 0.02))
-    found = ablation_curves(retriever, collection, naming((2, 3), fingerprint="other"), settings)
-    other, few, same = found.warnings
+    ablation_result = ablation_curves(retriever, collection, naming((2, 3), fingerprint="other"), settings)
+    other, few, same = ablation_result.warnings
     assert "of other weights, or under another recipe" in other
     assert few == "of 48 neurons the fractions 0.001, 0.002 are less than half a neuron; one neuron was taken"
     assert same == "some fractions of 48 neurons are the same number of them: [1, 1, 1]"
-    assert found.scores.warnings == found.warnings
+    assert ablation_result.scores.warnings == ablation_result.warnings
     own = naming((2, 3), fingerprint=retriever.passage.fingerprint)
     assert ablation_curves(retriever, collection, own, replace(QUICK, fractions=(0.02,))).warnings == ()
 
@@ -301,13 +303,17 @@ def test_doubts_are_said(retriever: Retriever, collection: Collection) -> None:
 def test_held_out_queries_had_no_part_in_the_attribution(retriever: Retriever, collection: Collection) -> None:
     attributed = [f"q{i:02}" for i in range(9)]
     chosen = naming((2, 3), ids=attributed)
-    found = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=True))
-    assert found.scores.query_ids == [f"q{i:02}" for i in range(9, N)]
-    assert (found.recipe["queries"], found.recipe["attributed_queries"], found.recipe["passages"]) == (N - 9, 0, N)
+    ablation_result = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=True))
+    assert ablation_result.scores.query_ids == [f"q{i:02}" for i in range(9, N)]
+    assert (
+        ablation_result.recipe["queries"],
+        ablation_result.recipe["attributed_queries"],
+        ablation_result.recipe["passages"],
+    ) == (N - 9, 0, N)
     everything = ablation_curves(retriever, collection, chosen, QUICK)
     assert (everything.recipe["queries"], everything.recipe["attributed_queries"]) == (N, 9)
-    same = everything.scores.values.sel(query=found.scores.query_ids, how="random").drop_vars("text")
-    xr.testing.assert_allclose(same, found.scores.values.sel(how="random").drop_vars("text"))  # numbered anew
+    same = everything.scores.values.sel(query=ablation_result.scores.query_ids, how="random").drop_vars("text")
+    xr.testing.assert_allclose(same, ablation_result.scores.values.sel(how="random").drop_vars("text"))  # numbered anew
 
 
 def test_a_large_corpus_is_sampled_and_that_is_said(
@@ -315,10 +321,10 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
 ) -> None:
     attributed = [f"q{i:02}" for i in range(9)]
     chosen = naming((2, 3), ids=attributed, fingerprint=retriever.passage.fingerprint)
-    found = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=True, passages=6))
-    assert {*found.scores.query_ids} == {*collection.queries} - {*attributed}, "fewer than 50: all are drawn"
-    assert {*found.scores.query_ids}.isdisjoint(attributed)
-    assert found.warnings == (
+    ablation_result = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=True, passages=6))
+    assert {*ablation_result.scores.query_ids} == {*collection.queries} - {*attributed}, "fewer than 50: all are drawn"
+    assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
+    assert ablation_result.warnings == (
         f"ablation searched 7 of {N} passages with 5 of {N - 9} queries, a sample",
         "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
     )
@@ -360,9 +366,9 @@ OWN = [("q0", "p0"), ("q1", "p1"), ("q2", "p2"), ("q9", "p9")]
 def test_what_counts_as_a_part_in_the_attribution(
     ids: list[str], recipe: dict[str, Any], judgments: list[tuple[str, str]], kept: tuple[str, ...]
 ) -> None:
-    made = naming((2, 3), ids=ids, **recipe)
-    assert evaluated_queries(small(judgments), made, held_out=True).ids == kept
-    everything = evaluated_queries(small(judgments), made, held_out=False)
+    attribution = naming((2, 3), ids=ids, **recipe)
+    assert evaluated_queries(small(judgments), attribution, held_out=True).ids == kept
+    everything = evaluated_queries(small(judgments), attribution, held_out=False)
     assert everything.ids == ("q0", "q1", "q2", "q9")
     assert everything.attributed == {*everything.ids} - {*kept}
 
@@ -370,19 +376,19 @@ def test_what_counts_as_a_part_in_the_attribution(
 @pytest.mark.parametrize(("target", "kept"), [("margin", ("q2",)), ("score", ("q1", "q2"))])
 def test_the_relevant_passage_of_a_held_out_query_was_no_negative_either(target: str, kept: tuple[str, ...]) -> None:
     """A margin runs its negative, p1, as it runs the relevant passage, so that q1 had a part. A score has none."""
-    made = naming((2, 3), ids=["q0"], passages={"positive": ["p0"], "negative": ["p1"]}, target=target)
-    assert evaluated_queries(small(OWN), made, held_out=True).ids == kept
+    attribution = naming((2, 3), ids=["q0"], passages={"positive": ["p0"], "negative": ["p1"]}, target=target)
+    assert evaluated_queries(small(OWN), attribution, held_out=True).ids == kept
 
 
 def test_an_attribution_that_does_not_record_its_negatives_is_refused() -> None:
-    made = naming((2, 3), ids=["q0"])
-    scores = replace(made.scores, values=made.scores.values.drop_vars("negative"))
+    attribution = naming((2, 3), ids=["q0"])
+    scores = replace(attribution.scores, values=attribution.scores.values.drop_vars("negative"))
     with pytest.raises(AnalysisError, match=r"does not record the negative passage(?s:.)*attribute again"):
-        evaluated_queries(small(OWN), replace(made, scores=scores), held_out=True)
+        evaluated_queries(small(OWN), replace(attribution, scores=scores), held_out=True)
 
 
 def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> None:
-    settings = AblationSettings()
+    settings = NeuronAblationSettings()
     assert len(settings.fractions) == 6
     assert settings.ablations == 6 * (4 + settings.draws)
     assert [replace(settings, by=by).beside for by in ("share", "magnitude", "signed")] == [
@@ -393,9 +399,9 @@ def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> 
 
 
 def test_no_query_held_out_is_an_error() -> None:
-    made = naming((2, 3), ids=["q0", "q1", "q2"])
+    attribution = naming((2, 3), ids=["q0", "q1", "q2"])
     with pytest.raises(AnalysisError, match=r"small: all 4 judged queries had a part(?s:.)*attribute fewer"):
-        evaluated_queries(small(OWN), made, held_out=True)
+        evaluated_queries(small(OWN), attribution, held_out=True)
 
 
 def test_the_table_worked_out_by_hand() -> None:
@@ -472,29 +478,31 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
 )
 def test_wrong_settings_say_what_to_do(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        AblationSettings(**changes)
+        NeuronAblationSettings(**changes)
 
 
 @pytest.fixture
-def grouped(monkeypatch: pytest.MonkeyPatch) -> AblationSettings:
+def grouped(monkeypatch: pytest.MonkeyPatch) -> NeuronAblationSettings:
     """Settings under which the 14 queries make two groups: a sample of 13 of the passages, groups of two at least."""
     monkeypatch.setattr("retroscope.analyses.neurons.ablation.pools.ENOUGH", 2)
     return replace(QUICK, groups=2, passages=13, held_out=False, fixed_at="zero")
 
 
 def test_groups_of_queries_are_searched_in_pools_of_their_own(
-    retriever: Retriever, collection: Collection, grouped: AblationSettings
+    retriever: Retriever, collection: Collection, grouped: NeuronAblationSettings
 ) -> None:
     """Every query has the scores that its pool alone gives it; the neurons of all are fixed alike."""
-    found = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), grouped)
-    values = found.scores.values
-    assert sum(found.recipe["groups"]) == len(values["query"]) <= N
-    assert found.recipe["of_passages"] == N
+    ablation_result = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), grouped)
+    values = ablation_result.scores.values
+    assert sum(ablation_result.recipe["groups"]) == len(values["query"]) <= N
+    assert ablation_result.recipe["of_passages"] == N
     assert set(values["group"].values.tolist()) == {0, 1}
-    assert (found.intact.values == 1).all()
-    rows = found.table.set_index("fraction")
+    assert (ablation_result.intact.values == 1).all()
+    rows = ablation_result.table.set_index("fraction")
     assert rows.loc[0.02, "n"] == len(values["query"])  # nearest to 1 %: it is reported where nothing is confirmed
-    assert any("groups of queries, each searched in passages of its own" in warning for warning in found.warnings)
+    assert any(
+        "groups of queries, each searched in passages of its own" in warning for warning in ablation_result.warnings
+    )
     again = ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), grouped)
     xr.testing.assert_identical(values, again.scores.values)
 
@@ -504,12 +512,14 @@ def test_a_lower_precision_is_measured_before_it_is_used(retriever: Retriever, c
     exact = ablation_curves(retriever, collection, chosen, QUICK)
     assert exact.recipe["precision_effect"] is None
     settings = replace(QUICK, precision="bfloat16", fixed_at="zero")
-    found = ablation_curves(retriever, collection, chosen, settings)
-    effect = found.recipe["precision_effect"]
+    ablation_result = ablation_curves(retriever, collection, chosen, settings)
+    effect = ablation_result.recipe["precision_effect"]
     assert effect["precision"] == "bfloat16"
     assert effect["queries"] == N
     assert abs(effect["difference"]) <= 0.01
-    assert any("in bfloat16, the harm of the top 2 % over a random draw (RR@10)" in text for text in found.warnings)
+    assert any(
+        "in bfloat16, the harm of the top 2 % over a random draw (RR@10)" in text for text in ablation_result.warnings
+    )
 
 
 def test_a_precision_that_moves_the_harm_is_refused(
@@ -523,4 +533,4 @@ def test_a_precision_that_moves_the_harm_is_refused(
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(SettingsError, match="unknown precision 'half'"):
-        AblationSettings(precision="half")
+        NeuronAblationSettings(precision="half")

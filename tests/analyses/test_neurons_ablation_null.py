@@ -72,18 +72,18 @@ def test_a_top_that_only_names_large_neurons_is_not_confirmed() -> None:
     top is lower: half of alpha, give or take three standard errors.
     """
     random, n = np.random.default_rng(2), 200
-    made = [same_neurons(drawn(random, 0.3, 0.3), random) for _ in range(n)]
-    assert np.mean([a.table["over_random"].iloc[0] for a in made]) > 0.9
-    assert np.mean([a.harms for a in made]) <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 * (1 - ALPHA / 2) / n)
+    studies = [same_neurons(drawn(random, 0.3, 0.3), random) for _ in range(n)]
+    assert np.mean([a.table["over_random"].iloc[0] for a in studies]) > 0.9
+    assert np.mean([a.harms for a in studies]) <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 * (1 - ALPHA / 2) / n)
 
 
-def same_neurons(made: AblationCurves, random: np.random.Generator) -> AblationCurves:
+def same_neurons(studies: AblationCurves, random: np.random.Generator) -> AblationCurves:
     """The same, the largest leaving what the top leaves but for noise of the queries."""
-    values = made.scores.values.copy()
+    values = studies.scores.values.copy()
     noise = 0.05 * random.standard_normal(QUERIES)
     values.loc[{"how": "largest", "draw": 0}] = values.sel(how="top", draw=0) + noise[:, None, None]
-    table = curve_table(values, made.intact.values, FEW)
-    return replace(made, table=made.table.assign(**{name: table[name] for name in table}))
+    table = curve_table(values, studies.intact.values, FEW)
+    return replace(studies, table=studies.table.assign(**{name: table[name] for name in table}))
 
 
 def test_shares_are_corrected_for_how_many_there_are() -> None:

@@ -13,7 +13,7 @@ from retroscope.analyses.neurons.ablation.looks import FEW as FEW_DRAWS
 from retroscope.analyses.neurons.ablation.looks import is_futile, is_open
 from retroscope.analyses.neurons.ablation.pools import PER_JUDGED, pool_counts, pools_of
 from retroscope.analyses.neurons.ablation.table import SPENT, _over_looks, area_table, curve_table
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import SettingsError
@@ -164,7 +164,7 @@ def corpus(queries: int, passages: int) -> Collection:
 
 def test_every_group_has_its_own_queries_and_a_pool_of_half_as_many_passages_more() -> None:
     whole = corpus(160, 2000)
-    made = pools_of(whole, whole.judged_queries, AblationSettings(), ())
+    made = pools_of(whole, whole.judged_queries, NeuronAblationSettings(), ())
     queries = [query for pool in made for query in pool.queries]
     assert sorted(queries) == sorted(whole.judged_queries)
     for pool in made:
@@ -180,17 +180,17 @@ def test_every_group_has_its_own_queries_and_a_pool_of_half_as_many_passages_mor
 @pytest.mark.parametrize(("queries", "passages"), [(149, 2000), (160, 900)], ids=["few queries", "a small corpus"])
 def test_few_queries_or_a_small_corpus_make_one_group(queries: int, passages: int) -> None:
     whole = corpus(queries, passages)
-    (pool,) = pools_of(whole, whole.judged_queries, AblationSettings(), ())
+    (pool,) = pools_of(whole, whole.judged_queries, NeuronAblationSettings(), ())
     assert len(pool.passages) == (223 if passages > 1000 else passages)
     assert list(pool.queries) == list(whole.judged_queries)
 
 
 def test_groups_are_counted_from_one() -> None:
     with pytest.raises(SettingsError, match="groups is 0"):
-        replace(AblationSettings(), groups=0)
+        replace(NeuronAblationSettings(), groups=0)
 
 
 def test_the_least_group_is_that_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "ENOUGH", 200)
     whole = corpus(160, 2000)
-    assert len(pools_of(whole, whole.judged_queries, AblationSettings(), ())) == 1
+    assert len(pools_of(whole, whole.judged_queries, NeuronAblationSettings(), ())) == 1

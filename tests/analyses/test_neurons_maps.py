@@ -61,9 +61,9 @@ def test_bins_keep_the_mean_and_the_maximum_of_a_layer(n: int, bins: int, seed: 
 
 def test_a_threshold_shows_the_part_of_the_sound_examples_that_are_active() -> None:
     side = neuron_side(noise=20)
-    found = neuron_values(side.attribution, "output", 0.1)
+    values = neuron_values(side.attribution, "output", 0.1)
     counts = side.attribution.neurons["output"]["count"].sel(threshold=0.1).values
-    np.testing.assert_allclose(found, counts / (N_EXAMPLES - 20))
+    np.testing.assert_allclose(values, counts / (N_EXAMPLES - 20))
 
 
 def test_sides_share_a_scale_and_the_difference_is_after_minus_before() -> None:
@@ -156,12 +156,12 @@ def rethresholded(side: AttributedModel, names: list[str], counted: list[float])
 def test_a_threshold_of_many_digits_is_found_however_it_is_written(value: float) -> None:
     counted = [0.01, 0.12345678, 0.5]
     side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
-    found = TowerNeurons({"model": side}, heat_map=HeatMap(value=value))
+    tower = TowerNeurons({"model": side}, heat_map=HeatMap(value=value))
     counts = side.attribution.neurons["output"]["count"].isel(threshold=1).values
     np.testing.assert_allclose(neuron_values(side.attribution, "output", value), counts / N_EXAMPLES)
-    assert (map_rows(found, "output")["value"] <= 1).all()
-    assert set(activity_rows(found)["threshold"]) == {0.01, 0.123457, 0.5}
-    assert {"count@0.01", "count@0.12345678", "count@0.5"} <= set(neuron_rows(found).columns)
+    assert (map_rows(tower, "output")["value"] <= 1).all()
+    assert set(activity_rows(tower)["threshold"]) == {0.01, 0.123457, 0.5}
+    assert {"count@0.01", "count@0.12345678", "count@0.5"} <= set(neuron_rows(tower).columns)
     with pytest.raises(SettingsError, match=r"unknown threshold of the heat map '0.1235'"):
         neuron_values(side.attribution, "output", 0.1235)
 
@@ -169,8 +169,8 @@ def test_a_threshold_of_many_digits_is_found_however_it_is_written(value: float)
 def test_thresholds_that_are_written_alike_are_one_and_none_is_lost_from_the_neurons() -> None:
     counted = [0.1234561, 0.1234562, 0.5]
     side = rethresholded(neuron_side(), [f"{t:g}" for t in counted], counted)
-    found = TowerNeurons({"model": side}, heat_map=HeatMap(value=0.123456))
+    tower = TowerNeurons({"model": side}, heat_map=HeatMap(value=0.123456))
     assert side.attribution.thresholds == (0.123456, 0.5)
-    assert set(activity_rows(found)["threshold"]) == set(layer_activity(found)["threshold"]) == {0.123456, 0.5}
-    assert {f"count@{t}" for t in counted} <= set(neuron_rows(found).columns)
-    assert drawn(found)
+    assert set(activity_rows(tower)["threshold"]) == set(layer_activity(tower)["threshold"]) == {0.123456, 0.5}
+    assert {f"count@{t}" for t in counted} <= set(neuron_rows(tower).columns)
+    assert drawn(tower)

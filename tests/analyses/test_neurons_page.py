@@ -101,11 +101,11 @@ def test_specifications_fetch_nothing(specs: Specs) -> None:
 
 
 def test_outcomes_agree_with_the_tests() -> None:
-    found = moves(tower_neurons(), "gini")
+    effects = moves(tower_neurons(), "gini")
     profile = tower_neurons().profile
     assert profile is not None
     table = profile.table.sel(statistic="gini")
-    assert int((found["outcome"] == "higher after").sum()) == int(
+    assert int((effects["outcome"] == "higher after").sum()) == int(
         ((table["p_corrected"] < 0.05) & (table["effect"] > 0)).sum()
     )
     shares = moves(tower_neurons(), LAYER_SHARE).set_index(["part", "layer"])["outcome"]
@@ -175,8 +175,8 @@ class Page(HTMLParser):
 def pair_section(towers: Mapping[str, TowerNeurons], about: Subject) -> Section:
     """What is said of a pair: kept, inferred, reported."""
     kept = stored(
-        {name: found.sides for name, found in towers.items()},
-        {name: found.overlap for name, found in towers.items() if found.overlap is not None},
+        {name: value.sides for name, value in towers.items()},
+        {name: value.overlap for name, value in towers.items() if value.overlap is not None},
     )
     result = REPORTER.infer([kept], Reading(about))
     return REPORTER.report(result, Reading(about))
@@ -306,10 +306,10 @@ def test_nothing_but_noise_makes_a_page_that_says_so() -> None:
 def test_the_verdict_carries_what_is_confirmed_and_counts_the_rest() -> None:
     report = pair_report()
     section = report.sections["neurons"]
-    said = neuron_statements(REPORTER.infer([stored({"passage": tower_neurons().sides}, {"passage": overlap_rows()})],
-                                            Reading(subject())).main)  # fmt: skip
-    assert [s.text for s in section.unconfirmed] == [s.text for s in said if s.doubts]
-    assert [s.text for s in section.statements] == [s.text for s in said if not s.doubts]
+    measurement = stored({"passage": tower_neurons().sides}, {"passage": overlap_rows()})
+    statements = neuron_statements(REPORTER.infer([measurement], Reading(subject())).main)
+    assert [s.text for s in section.unconfirmed] == [s.text for s in statements if s.doubts]
+    assert [s.text for s in section.statements] == [s.text for s in statements if not s.doubts]
     noisy = pair_report(passage=tower_neurons(after=neuron_side(noise=40)))
     assert noisy.verdict.alarms[0].text.startswith("NEURONS ARE NOISE of the after side")
     assert any("of the section neurons rest on" in s.text for s in noisy.verdict.statements)
@@ -319,8 +319,10 @@ def test_a_failed_self_test_marks_the_neurons_of_its_side() -> None:
     about = subject()
     failed = model("b", towers=(tower("query and passage", failed=True),))
     about = replace(about, models={**about.models, "before": failed})
-    said = verdict({"neurons": pair_section({"passage": tower_neurons()}, about)}, about)
-    neurons = {s.rests_on: s.doubts for s in (*said.statements, *said.unconfirmed) if s.topic == "neurons"}
+    conclusions = verdict({"neurons": pair_section({"passage": tower_neurons()}, about)}, about)
+    neurons = {
+        s.rests_on: s.doubts for s in (*conclusions.statements, *conclusions.unconfirmed) if s.topic == "neurons"
+    }
     mark = "rests on the before side, which failed a self-test (see above)"
     assert mark in neurons["before", "after"]
     assert mark in neurons[("before",)]

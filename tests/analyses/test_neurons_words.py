@@ -17,35 +17,35 @@ from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALEN
 from synthetic_neurons import BLOCKS, ablation, alone, changed, neuron_side, overlap_rows, tower_neurons
 
 
-def said(found: TowerNeurons, start: str) -> Statement:
-    return next(s for s in neuron_statements(found) if s.text.startswith(start))
+def statement_of(tower: TowerNeurons, start: str) -> Statement:
+    return next(s for s in neuron_statements(tower) if s.text.startswith(start))
 
 
-def all_said(found: TowerNeurons, start: str) -> list[Statement]:
-    return [s for s in neuron_statements(found) if s.text.startswith(start)]
+def statements_of(tower: TowerNeurons, start: str) -> list[Statement]:
+    return [s for s in neuron_statements(tower) if s.text.startswith(start)]
 
 
 NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
 def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
-    found = said(tower_neurons(), "Concentration (intermediate)")
-    assert found.tone == CHANGED
-    assert "fewer neurons hold the attribution at layer 3, of 6 layers" in found.text
-    assert "Largest change at layer 3: Gini index 0." in found.text
-    assert "holm-corrected p < 0.001" in found.text
-    assert "Top-1 % share: 1 up, 0 down; participation: 0 up, 1 down." in found.text
+    statement = statement_of(tower_neurons(), "Concentration (intermediate)")
+    assert statement.tone == CHANGED
+    assert "fewer neurons hold the attribution at layer 3, of 6 layers" in statement.text
+    assert "Largest change at layer 3: Gini index 0." in statement.text
+    assert "holm-corrected p < 0.001" in statement.text
+    assert "Top-1 % share: 1 up, 0 down; participation: 0 up, 1 down." in statement.text
 
 
 def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
-    found = said(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
-    assert "more neurons share it at layer 3" in found.text
-    assert "fewer neurons" not in found.text
+    statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
+    assert "more neurons share it at layer 3" in statement.text
+    assert "fewer neurons" not in statement.text
 
 
 def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> None:
-    peaks, moved = all_said(tower_neurons(), "Layers (intermediate)")
+    peaks, moved = statements_of(tower_neurons(), "Layers (intermediate)")
     assert "an even spread gives 0.167" in peaks.text
     assert "no layer stands out before" in peaks.text
     assert "layer 3 holds most after" in peaks.text
@@ -54,11 +54,11 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
 
 
 def test_where_nothing_is_planted_nothing_is_claimed() -> None:
-    found = neuron_statements(NOTHING)
-    assert not [s.text for s in found if s.tone in (CHANGED, EQUIVALENT)]
-    assert [s.tone for s in all_said(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
-    assert all("no layer stands out before" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
-    assert all("no layer stands out after" in s.text for s in all_said(NOTHING, "Layers") if "even" in s.text)
+    statements = neuron_statements(NOTHING)
+    assert not [s.text for s in statements if s.tone in (CHANGED, EQUIVALENT)]
+    assert [s.tone for s in statements_of(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
+    assert all("no layer stands out before" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
+    assert all("no layer stands out after" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
 
 
 def moved(move: np.ndarray, margin: float | None) -> Statement:
@@ -67,7 +67,7 @@ def moved(move: np.ndarray, margin: float | None) -> Statement:
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
     profile = compare_scores(side.attribution.scores, after, settings)
-    return said(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
+    return statement_of(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
 
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
@@ -79,30 +79,30 @@ def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
 @pytest.mark.parametrize("after", [neuron_side(planted=20.0), neuron_side(seed=7)])
 def test_without_a_margin_no_word_speaks_of_equivalence(after: AttributedModel) -> None:
     """The margin of retrieval is none for neurons, so that none is given."""
-    found = tower_neurons(after=after)
-    assert found.profile is not None
-    assert found.profile.method["margin"] is None
-    texts = [s.text for s in neuron_statements(found)]
-    texts += [text for f in draw_neurons(found) for text in (f.caption, f.alt, json.dumps(f.specification))]
+    tower = tower_neurons(after=after)
+    assert tower.profile is not None
+    assert tower.profile.method["margin"] is None
+    texts = [s.text for s in neuron_statements(tower)]
+    texts += [text for f in draw_neurons(tower) for text in (f.caption, f.alt, json.dumps(f.specification))]
     assert not [t for t in texts if "equivalent" in t.lower() or "negligible" in t]
     assert any("at none of 6 layers (equivalence was not tested)" in t for t in texts)
-    assert EQUIVALENT not in {s.tone for s in neuron_statements(found)}
+    assert EQUIVALENT not in {s.tone for s in neuron_statements(tower)}
 
 
 def test_a_sure_but_negligible_change_says_both() -> None:
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
-    found = moved(jitter, 0.05)
-    assert found.tone == CHANGED
-    assert found.text.endswith("Real but negligible: all are equivalent within 0.05.")
+    tower = moved(jitter, 0.05)
+    assert tower.tone == CHANGED
+    assert tower.text.endswith("Real but negligible: all are equivalent within 0.05.")
     assert "negligible" not in moved(jitter, None).text
-    assert "negligible" not in said(tower_neurons(), "Concentration (intermediate)").text
+    assert "negligible" not in statement_of(tower_neurons(), "Concentration (intermediate)").text
 
 
 def test_activity_is_told_at_every_threshold() -> None:
-    found = said(tower_neurons(), "Active neurons (output")
-    assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in found.text  # the planted neurons set the scale of all
-    assert "depends on the threshold" not in found.text
-    assert "relative to each example's largest" in found.text
+    statement = statement_of(tower_neurons(), "Active neurons (output")
+    assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in statement.text  # the planted neurons set the scale of all
+    assert "depends on the threshold" not in statement.text
+    assert "relative to each example's largest" in statement.text
 
 
 def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
@@ -111,25 +111,25 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
     for name, move in (("active@0.1", 0.1), ("active@0.5", -0.02)):
         values.loc[{"statistic": name}] = values.sel(statistic=name) + move
     turned = changed(two, scores=Scores("neurons", values))
-    found = said(tower_neurons(before=one, after=turned), "Active neurons (output")
-    assert "more at 0.1 and fewer at 0.5" in found.text
-    assert "The answer depends on the threshold." in found.text
+    statement = statement_of(tower_neurons(before=one, after=turned), "Active neurons (output")
+    assert "more at 0.1 and fewer at 0.5" in statement.text
+    assert "The answer depends on the threshold." in statement.text
 
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
-    found = said(tower_neurons(), "Overlap")
-    assert found.tone == NOTE
-    assert ", where their own noise allows 0." in found.text
-    assert "less than" not in found.text, "one split gives no test"
-    assert "of after, 0.010 by chance" in found.text
-    assert not all_said(tower_neurons(overlap=None), "Overlap")
+    statement = statement_of(tower_neurons(), "Overlap")
+    assert statement.tone == NOTE
+    assert ", where their own noise allows 0." in statement.text
+    assert "less than" not in statement.text, "one split gives no test"
+    assert "of after, 0.010 by chance" in statement.text
+    assert not statements_of(tower_neurons(overlap=None), "Overlap")
 
 
 def overlapping(**row: float) -> str:
     rows = overlap_rows()
     here = (rows["part"] == "all") & (rows["measure"] == "jaccard")
     rows.loc[here, list(row)] = list(row.values())
-    return said(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
+    return statement_of(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
 
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
@@ -147,105 +147,109 @@ def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
-    found = said(tower_neurons(overlap=rows), "Overlap")
-    assert "the sets of top neurons (Jaccard) is not defined (equal values)" in found.text
-    assert "nan" not in found.text
+    statement = statement_of(tower_neurons(overlap=rows), "Overlap")
+    assert "the sets of top neurons (Jaccard) is not defined (equal values)" in statement.text
+    assert "nan" not in statement.text
 
 
 def judged(made: AblationCurves, **columns: object) -> Statement:
     """The statement about the ablation of a retriever alone, with these columns of its table."""
-    found = replace(made, table=made.table.assign(**columns))
-    return said(alone(neuron_side(planted=20.0, ablation=found)), "Ablation")
+    tower = replace(made, table=made.table.assign(**columns))
+    return statement_of(alone(neuron_side(planted=20.0, ablation=tower)), "Ablation")
 
 
 def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
-    found = said(tower_neurons(), "Ablation confirms the neurons of the after side")
-    assert found.tone == SHOWN
-    assert found.rests_on == ("after",)
-    assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in found.text
-    assert "fixing the top 0.1 % of them (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in found.text
-    assert "The top lies below all 5 random draws at 4 of 4 shares; area between the curves of random" in found.text
-    assert "of the top by signed value in these layers +0.1" in found.text
+    statement = statement_of(tower_neurons(), "Ablation confirms the neurons of the after side")
+    assert statement.tone == SHOWN
+    assert statement.rests_on == ("after",)
+    assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in statement.text
+    assert (
+        "fixing the top 0.1 % of them (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
+    )
+    assert "The top lies below all 5 random draws at 4 of 4 shares; area between the curves of random" in statement.text
+    assert "of the top by signed value in these layers +0.1" in statement.text
 
 
 def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told() -> None:
     """The verdict is about all shares: harm at 10 % alone is named as that."""
-    found = judged(ablation(), confirmed=[False, False, True, False])
-    assert found.tone == SHOWN
-    assert "at 10 % of them (1 of 4 shares, the smallest 10 %): fixing the top 10 % of them (42 neurons" in found.text
+    curves = judged(ablation(), confirmed=[False, False, True, False])
+    assert curves.tone == SHOWN
+    assert "at 10 % of them (1 of 4 shares, the smallest 10 %): fixing the top 10 % of them (42 neurons" in curves.text
 
 
 def test_both_comparisons_are_told_with_their_p() -> None:
     p = {"p_queries": 0.011, "p_draws": 0.012, "p_largest": 0.013, "p_confirmed": 0.039}
-    found = judged(ablation(), **p)
+    curves = judged(ablation(), **p)
     for words in (
         "paired by query, p = 0.011; as one more random draw, p = 0.012 (prediction test)",
         "Harm over the largest +0.0",
         "paired by query, p = 0.013. Of all three, holm-corrected over the shares, p = 0.039.",
     ):
-        assert words in found.text
+        assert words in curves.text
 
 
 @pytest.mark.parametrize("largest", [0.4, 0.6])
 def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
     """The top harms far more than random neurons do; so do the largest, which no gradient chose."""
-    found = said(alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm")
-    assert found.tone == CAUTION
-    assert "no evidence that the attribution finds more than large neurons" in found.text
-    assert "fixing the top 0.1 % of them" in found.text  # where it beats random neurons, and not where it may not
-    assert not all_said(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
+    statement = statement_of(
+        alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm"
+    )
+    assert statement.tone == CAUTION
+    assert "no evidence that the attribution finds more than large neurons" in statement.text
+    assert "fixing the top 0.1 % of them" in statement.text  # where it beats random neurons, and not where it may not
+    assert not statements_of(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
 
 
 def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     """Every query says that the top costs more than these two draws; a third draw might cost as much."""
-    found = judged(ablation(harm=0.4, draws=2), p_draws=0.06, confirmed=False, over_random=False)
-    assert found.tone == CAUTION
-    assert "does not confirm" in found.text
-    assert "They cost more than every random draw, but the draws are too few or vary too much" in found.text
-    assert "Nothing shows" not in found.text
+    curves = judged(ablation(harm=0.4, draws=2), p_draws=0.06, confirmed=False, over_random=False)
+    assert curves.tone == CAUTION
+    assert "does not confirm" in curves.text
+    assert "They cost more than every random draw, but the draws are too few or vary too much" in curves.text
+    assert "Nothing shows" not in curves.text
 
 
 @pytest.mark.parametrize("harm", [0.01, -0.2])
 def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -> None:
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
-    found = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
-    statement = said(found, "Ablation does not confirm the neurons of the after side")
+    tower = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
+    statement = statement_of(tower, "Ablation does not confirm the neurons of the after side")
     assert statement.tone == CAUTION
     assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
     mark = "ablation does not confirm the neurons of the after side"
-    assert said(found, "Concentration (intermediate)").doubts == (mark,)
-    assert said(found, "Overlap").doubts == (mark,)
-    assert said(found, "Ablation confirms the neurons of the before side").doubts == ()
+    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
+    assert statement_of(tower, "Overlap").doubts == (mark,)
+    assert statement_of(tower, "Ablation confirms the neurons of the before side").doubts == ()
 
 
 def test_queries_that_chose_the_neurons_show_nothing() -> None:
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
-    found = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
-    statement = said(found, "Ablation agrees with the neurons of the after side at 0.1 %")
+    tower = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
+    statement = statement_of(tower, "Ablation agrees with the neurons of the after side at 0.1 %")
     assert "the smallest 0.1 %), but cannot confirm them: fixing" in statement.text
     assert statement.tone == CAUTION
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
-    assert [s.rests_on for s in neuron_statements(found) if s.tone == SHOWN] == [("before",)]
+    assert [s.rests_on for s in neuron_statements(tower) if s.tone == SHOWN] == [("before",)]
     mark = "the queries of the ablation had a part in choosing the neurons of the after side"
-    assert said(found, "Concentration (intermediate)").doubts == (mark,)
+    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
 
 
 def test_without_an_ablation_a_count_is_not_evidence() -> None:
-    found = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
-    told = all_said(found, "No ablation was run")
-    assert [s.tone for s in told] == [CAUTION, CAUTION]
-    assert all("A count without an ablation is not evidence" in s.text for s in told)
+    tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
+    cautions = statements_of(tower, "No ablation was run")
+    assert [s.tone for s in cautions] == [CAUTION, CAUTION]
+    assert all("A count without an ablation is not evidence" in s.text for s in cautions)
     mark = "no ablation says whether the neurons of the before side and of the after side matter"
-    assert said(found, "Concentration (intermediate)").doubts == (mark,)
-    assert said(found, "Concentration (output)").doubts == ()  # nothing is claimed there
+    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
+    assert statement_of(tower, "Concentration (output)").doubts == ()  # nothing is claimed there
 
 
 def test_a_collection_that_is_too_easy_is_said_to_be() -> None:
     whole = ablation()
     easy = replace(whole, table=whole.table.assign(intact=0.995))
-    assert "Intact RR@10 is nearly perfect" in said(alone(neuron_side(ablation=easy)), "Ablation").text
-    assert "nearly perfect" not in said(alone(neuron_side(ablation=whole)), "Ablation").text
+    assert "Intact RR@10 is nearly perfect" in statement_of(alone(neuron_side(ablation=easy)), "Ablation").text
+    assert "nearly perfect" not in statement_of(alone(neuron_side(ablation=whole)), "Ablation").text
 
 
 def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None:
@@ -256,38 +260,40 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         recipe={**whole.recipe, "attributed_queries": 60, "queries": 240},
         warnings=("some fractions are one neuron",),
     )
-    found = alone(neuron_side(ablation=weak))
-    assert "A random set shares 80% of the top by chance: the comparison is weak." in said(found, "Ablation").text
-    assert "The neurons were chosen on 60 of these 240 queries" in said(found, "Ablation").text
-    assert said(found, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
+    tower = alone(neuron_side(ablation=weak))
+    assert (
+        "A random set shares 80% of the top by chance: the comparison is weak." in statement_of(tower, "Ablation").text
+    )
+    assert "The neurons were chosen on 60 of these 240 queries" in statement_of(tower, "Ablation").text
+    assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
 
 @pytest.mark.parametrize(("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, ALARM), (60, ALARM)])
 def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, tone: str | None) -> None:
-    found = alone(neuron_side(noise=noise))
-    tones = [s.tone for s in neuron_statements(found) if "moves by no more than rounding" in s.text]
+    tower = alone(neuron_side(noise=noise))
+    tones = [s.tone for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
     assert tones == ([tone] if tone else [])
     if tone == ALARM:
-        marked = [s for s in neuron_statements(found) if s.doubts]
+        marked = [s for s in neuron_statements(tower) if s.doubts]
         assert all("NEURONS ARE NOISE of toy-retriever (see above)" in s.doubts for s in marked)
 
 
 def test_noise_that_the_attribution_tells_of_is_told_once() -> None:
-    found = alone(
+    tower = alone(
         neuron_side(
             noise=5, warnings=("noise: in 5 of 60 examples F moves by no more than rounding",), noise_warned=True
         )
     )
-    assert len([s for s in neuron_statements(found) if "no more than rounding" in s.text]) == 1
+    assert len([s for s in neuron_statements(tower) if "no more than rounding" in s.text]) == 1
 
 
 @pytest.mark.parametrize(("gap", "tone"), [(0.005, NOTE), (0.05, CAUTION), (0.5, ALARM), (np.nan, NOTE)])
 def test_completeness_is_always_told(gap: float, tone: str | None) -> None:
-    found = alone(neuron_side(gap=gap, ablation=ablation()))
-    (statement,) = [s for s in neuron_statements(found) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
+    tower = alone(neuron_side(gap=gap, ablation=ablation()))
+    (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.tone == tone
     assert ("make no claim to add up" in statement.text) == np.isnan(gap)
-    doubts = said(found, "Concentration (output)").doubts
+    doubts = statement_of(tower, "Concentration (output)").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == ALARM else ())
 
 
@@ -327,26 +333,26 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
 def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
-    assert said(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
-    assert not all_said(alone(side), "The target")
+    assert statement_of(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
+    assert not statements_of(alone(side), "The target")
 
 
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
-    found = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
-    assert {s.tone for s in found} == {SHOWN, NOTE}
-    assert any("layer 3 holds most, 0.3" in s.text for s in found)
-    assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in found)
+    statements = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
+    assert {s.tone for s in statements} == {SHOWN, NOTE}
+    assert any("layer 3 holds most, 0.3" in s.text for s in statements)
+    assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in statements)
 
 
 def test_warnings_of_the_comparison_are_told_once() -> None:
     warned = neuron_side(planted=20.0, ablation=ablation(), warnings=("odd",))
     warned = changed(warned, scores=replace(warned.attribution.scores, warnings=("odd",)))
-    found = tower_neurons(after=warned)
-    profile = found.profile
+    tower = tower_neurons(after=warned)
+    profile = tower.profile
     assert profile is not None
-    found = replace(found, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
-    told = [s.text for s in neuron_statements(found) if s.text.startswith("Warning")]
-    assert told == [
+    tower = replace(tower, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
+    statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Warning")]
+    assert statements == [
         "Warning of the neurons of the after side: odd",
         "Warning of the comparison of neurons: few queries",
     ]
@@ -357,8 +363,8 @@ def test_examples_that_are_noise_do_not_decide_which_layers_carry() -> None:
     side = neuron_side(noise=20)
     values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
-    found = alone(changed(side, scores=Scores("neurons", values)))
-    peaks = [s.text for s in neuron_statements(found) if s.text.startswith("Layers")]
+    tower = alone(changed(side, scores=Scores("neurons", values)))
+    peaks = [s.text for s in neuron_statements(tower) if s.text.startswith("Layers")]
     assert all("no layer stands out" in text for text in peaks)
 
 
@@ -367,8 +373,8 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
     moved = table.assign(fraction=table["fraction"].replace({0.01: 0.02}), over_random=False, confirmed=False)
     whole = ablation(harm=0)
     values = whole.scores.values.assign_coords(fraction=pd.Index([0.001, 0.02, 0.1, 0.3]))
-    found = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
-    assert "fixing the top 2 % of them" in said(found, "Ablation").text
+    tower = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
+    assert "fixing the top 2 % of them" in statement_of(tower, "Ablation").text
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:

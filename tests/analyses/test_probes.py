@@ -41,13 +41,13 @@ def context(tiny: Tiny, cache: Path) -> Context:
 
 
 @pytest.fixture(scope="module")
-def found(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+def probes(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     return measured(ANALYSIS, context, QUICK, tmp_path_factory.mktemp("probes") / "0")
 
 
-def test_probes_are_measured_kept_and_reported(context: Context, found: Measurement) -> None:
-    assert set(found.scores) == {"before", "after"}
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+def test_probes_are_measured_kept_and_reported(context: Context, probes: Measurement) -> None:
+    assert set(probes.scores) == {"before", "after"}
+    result, section = reported(ANALYSIS, [probes], subject_of(context))
     assert result.similarity == "cosine"
     assert result.effect.table.sizes == {"probe": 2, "control": 3, "passages": 2, "layer": 3}
     assert section.statements[0].text.startswith("The similarity probe (cosine, N=3, chance 0.333) ")
@@ -63,23 +63,23 @@ def test_probes_are_measured_kept_and_reported(context: Context, found: Measurem
     assert set(section.frames) == {"selectivity", "probing", "seed_spread"}
 
 
-def test_accuracy_is_the_mean_of_its_scores(found: Measurement) -> None:
-    for row in found.facts["records"]:
+def test_accuracy_is_the_mean_of_its_scores(probes: Measurement) -> None:
+    for row in probes.facts["records"]:
         cell = {"probe": row["probe"], "control": row["control"], "passages": row["n_passages"], "layer": row["layer"]}
-        values = found.scores[row["side"]].select(**cell).values
+        values = probes.scores[row["side"]].select(**cell).values
         assert row["accuracy"] == pytest.approx(float(np.nanmean(values)))
 
 
-def test_what_is_loaded_is_what_was_saved(context: Context, found: Measurement) -> None:
+def test_what_is_loaded_is_what_was_saved(context: Context, probes: Measurement) -> None:
     fresh = measure(context, QUICK)
     for name, scores in fresh.scores.items():
-        assert found.scores[name].values.equals(scores.values), name
-        assert (found.scores[name].name, found.scores[name].warnings) == (scores.name, scores.warnings)
+        assert probes.scores[name].values.equals(scores.values), name
+        assert (probes.scores[name].name, probes.scores[name].warnings) == (scores.name, scores.warnings)
     types = {"seed": int}
     pd.testing.assert_frame_equal(
-        found.frames["seeds"].astype(types), fresh.frames["seeds"].astype(types), check_dtype=False
+        probes.frames["seeds"].astype(types), fresh.frames["seeds"].astype(types), check_dtype=False
     )
-    assert set(found.frames["seeds"]["side"]) == {"before", "after"}
+    assert set(probes.frames["seeds"]["side"]) == {"before", "after"}
 
 
 def test_each_side_has_its_own_random_weights(context: Context) -> None:
@@ -98,9 +98,9 @@ def test_each_side_has_its_own_random_weights(context: Context) -> None:
 
 def test_a_study_without_random_weights_probes_none(context: Context) -> None:
     without = replace(context, settings=replace(STUDY, random_weights=False))
-    found = measure(without, replace(LEAST, controls=("none", "random_weights")))
-    assert list(found.scores["after"].values["control"].values) == ["none"]
-    assert found.scores["after"].warnings == found.caveats == ()
+    measurement = measure(without, replace(LEAST, controls=("none", "random_weights")))
+    assert list(measurement.scores["after"].values["control"].values) == ["none"]
+    assert measurement.scores["after"].warnings == measurement.caveats == ()
     with pytest.raises(SettingsError, match="at least one control"):
         INSTRUMENT.plan(without, replace(LEAST, controls=("random_weights",)))
 
@@ -176,10 +176,10 @@ def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_whe
     assert choices_of(mined, settings, "default")[0].negatives == ("p30", "p60")
 
 
-def test_the_family_of_the_published_protocol_is_the_layers(context: Context, found: Measurement) -> None:
+def test_the_family_of_the_published_protocol_is_the_layers(context: Context, probes: Measurement) -> None:
     subject = subject_of(context)
-    result, _ = reported(ANALYSIS, [found], subject)
-    published, _ = reported(ANALYSIS, [found], replace(subject, protocol="ielab-2025"))
+    result, _ = reported(ANALYSIS, [probes], subject)
+    published, _ = reported(ANALYSIS, [probes], replace(subject, protocol="ielab-2025"))
     assert set(result.effect.method["family_sizes"]) == {6}
     assert set(published.effect.method["family_sizes"]) == {3}
 
@@ -201,20 +201,20 @@ def test_a_failed_self_test_is_a_warning_of_the_scores_and_no_second_caveat(cont
     after = context.models["after"]
     broken = replace(after.passage, recipe=replace(after.passage.recipe, pooling="last_column"))
     models = {**context.models, "after": replace(after, query=broken, passage=broken)}
-    found = measure(replace(context, models=models, cache=tmp_path), LEAST)
+    measurement = measure(replace(context, models=models, cache=tmp_path), LEAST)
     words = "passage tower fails its self-test 'padding_right'"
-    assert any(words in warning for warning in found.scores["after"].warnings)
-    assert found.scores["before"].warnings == ()
-    assert not any(words in caveat for caveat in found.caveats)
+    assert any(words in warning for warning in measurement.scores["after"].warnings)
+    assert measurement.scores["before"].warnings == ()
+    assert not any(words in caveat for caveat in measurement.caveats)
 
 
 def test_one_model_has_records_and_its_caveats(context: Context) -> None:
     one = replace(context, models={"model": context.models["after"]})
-    found = measure(one, replace(QUICK, probes=("cosine", "mdl")))
+    measurement = measure(one, replace(QUICK, probes=("cosine", "mdl")))
     subject = replace(subject_of(context), models={"model": subject_of(context).models["after"]})
     reporter = ANALYSIS.reporter()
     assert reporter.alone is not None
-    document = reporter.alone(found, Reading(subject)).document
+    document = reporter.alone(measurement, Reading(subject)).document
     assert {row["control"] for row in document["records"]} == set(CONTROLS)
     assert "side" not in document["records"][0]
     assert {"bits", "n_passages", "layer", "control"} <= set(document["mdl"][0])
@@ -229,14 +229,14 @@ def test_layers_are_read_with_the_final_norm_and_without(halves: Collection, tmp
         "after": idle_decoder(tmp_path / "b", 1, "two"),
     }
     context = Context(models, halves, STUDY, tmp_path / "cache")
-    found = measure(context, replace(QUICK, controls=("none", "shuffled_queries")))
-    normed, bare = found.scores["after"].values, found.scores["after/bare"].values
+    measurement = measure(context, replace(QUICK, controls=("none", "shuffled_queries")))
+    normed, bare = measurement.scores["after"].values, measurement.scores["after/bare"].values
     assert list(bare["control"].values) == ["none"]
     plain = normed.sel(control=["none"], probe=["cosine"])
     np.testing.assert_allclose(bare.sel(probe=["cosine"], layer=2), plain.sel(layer=2), atol=1e-12)
     np.testing.assert_allclose(plain.sel(layer=0), plain.sel(layer=2), atol=1e-12)
     assert not np.allclose(bare.sel(probe=["cosine"], layer=0), bare.sel(probe=["cosine"], layer=2), atol=0.01)
-    _, section = reported(ANALYSIS, [found], subject_of(context))
+    _, section = reported(ANALYSIS, [measurement], subject_of(context))
     assert {"similarity_probe_bare", "probes_bare"} <= {figure.name for figure in section.figures}
     assert len(section.document["without_final_norm"]) == len(PROBES) * 2 * 3
     one = measure(replace(context, models={"model": models["after"]}), LEAST)

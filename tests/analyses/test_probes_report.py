@@ -42,24 +42,26 @@ def alarms(result: ProbesResult) -> list[Statement]:
 
 
 def test_the_first_layer_that_reads_better_is_named() -> None:
-    said = said_of(probes_result(), "first gains accuracy")
-    assert said.text.startswith("The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 (")
-    assert "the largest gain is at layer 6 (post-norm) (" in said.text
-    assert said.tone == CHANGED
+    statement = said_of(probes_result(), "first gains accuracy")
+    assert statement.text.startswith(
+        "The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 ("
+    )
+    assert "the largest gain is at layer 6 (post-norm) (" in statement.text
+    assert statement.tone == CHANGED
 
 
 def test_no_change_in_the_probes_is_no_evidence() -> None:
     same = compare(*probe_scores(accuracy=lambda p, c, n, k, side: accuracy(p, c, n, k, "before")), margin=None)
-    said = said_of(probes_result(effect=same), "a difference is shown at none")
-    assert said.tone == NO_EVIDENCE
-    assert "0 equivalent, 7 without evidence either way" in said.text
+    statement = said_of(probes_result(effect=same), "a difference is shown at none")
+    assert statement.tone == NO_EVIDENCE
+    assert "0 equivalent, 7 without evidence either way" in statement.text
 
 
 def test_passage_only_that_reads_as_much_explains_it() -> None:
     blind = probed(lambda p, c, n, k, s: accuracy("cosine" if c == "none" else p, c, n, k, s))
-    said = said_of(blind, "never reads the query may explain this")
-    assert said.tone == CAUTION
-    assert "Relevance is not shown to be readable" in said.text
+    statement = said_of(blind, "never reads the query may explain this")
+    assert statement.tone == CAUTION
+    assert "Relevance is not shown to be readable" in statement.text
     assert any("nothing shows that the passages alone explain any of the gain" in text for text in texts())
 
 
@@ -92,8 +94,8 @@ def test_controls_that_behave_raise_no_alarm() -> None:
 
 
 def test_memorisation_is_the_accuracy_with_hash_labels_in_training_and_in_the_test() -> None:
-    said = said_of(probes_result(), "Memorisation").text
-    assert "elementwise is right in 0.620 of its training choices and in 0." in said
+    statement = said_of(probes_result(), "Memorisation").text
+    assert "elementwise is right in 0.620 of its training choices and in 0." in statement
     spread = probes_result().seed_spread
     assert spread is not None
     for other in (None, spread.assign(train_accuracy=np.nan)):
@@ -114,22 +116,22 @@ def prefers_negatives(probe: str, c: str, n: int, layer: int, side: str) -> floa
 )
 def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict[str, Any], why: str) -> None:
     low = probed(prefers_negatives)
-    said = said_of(
+    statement = said_of(
         low, "Below chance: cosine prefers the hard negatives", collections=(collection(negatives=negatives),)
     )
-    assert (said.tone, said.rests_on) == (CAUTION, ("before",))
-    assert "in 1 of 14 cells" in said.text
-    assert "at layer 0, where chance is 0.200" in said.text
-    assert why in said.text
+    assert (statement.tone, statement.rests_on) == (CAUTION, ("before",))
+    assert "in 1 of 14 cells" in statement.text
+    assert "at layer 0, where chance is 0.200" in statement.text
+    assert why in statement.text
     assert not any("Below chance" in text for text in texts())
 
 
 def test_one_model_below_chance_is_a_caution() -> None:
     row = {"probe": "cosine", "control": "none", "n_passages": 5, "layer": 3, "accuracy": 0.08, "ci_high": 0.12}
     above = {**row, "layer": 4, "accuracy": 0.4, "ci_high": 0.5}
-    (said,) = below_chance_alone([row, above, {**row, "probe": "dot"}], "cosine")
-    assert said.tone == CAUTION
-    assert said.text.startswith(
+    (statement,) = below_chance_alone([row, above, {**row, "probe": "dot"}], "cosine")
+    assert statement.tone == CAUTION
+    assert statement.text.startswith(
         "The similarity probe (cosine) reads below chance at 1 layer (the least, 0.080 at layer 3; chance is 0.200)"
     )
     assert below_chance_alone([above], "cosine") == below_chance_alone([], "cosine") == []
@@ -137,8 +139,8 @@ def test_one_model_below_chance_is_a_caution() -> None:
 
 def test_what_was_left_out_of_the_negatives_is_counted() -> None:
     negatives = {"how": "bm25", "left_out": {"with_answer": 1200, "of_same_text": 0, "answered": 9}}
-    said = said_of(probes_result(), "Left out", collections=(collection(negatives=negatives),))
-    assert said.text == "Left out of the hard negatives: 1,200 ranked passages that hold an answer of their query."
+    statement = said_of(probes_result(), "Left out", collections=(collection(negatives=negatives),))
+    assert statement.text == "Left out of the hard negatives: 1,200 ranked passages that hold an answer of their query."
 
 
 def test_how_the_negatives_were_found_is_on_the_page() -> None:
@@ -181,8 +183,8 @@ def test_a_failed_control_comes_first_and_loud(control: str, name: str) -> None:
 
 
 def test_probe_conclusions_are_marked_when_a_control_failed() -> None:
-    said = said_of(broken("shuffled_queries"), "first gains accuracy")
-    assert said.doubts == ("CONTROL FAILED (shuffled queries) (see above)",)
+    statement = said_of(broken("shuffled_queries"), "first gains accuracy")
+    assert statement.doubts == ("CONTROL FAILED (shuffled queries) (see above)",)
 
 
 def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
@@ -191,23 +193,23 @@ def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
             return 1 / n + 0.2
         return accuracy(probe, c, n, layer, side)
 
-    found = probed(passage_signal)
-    assert alarms(found) == []
-    assert any("no higher than passage_only reads without any query" in text for text in texts(found))
+    result = probed(passage_signal)
+    assert alarms(result) == []
+    assert any("no higher than passage_only reads without any query" in text for text in texts(result))
 
 
 def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:
-    found = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
-    tones = {s.tone for s in section(found).statements if "does not read clearly more than random" in s.text}
+    result = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
+    tones = {s.tone for s in section(result).statements if "does not read clearly more than random" in s.text}
     assert tones == {ALARM, CAUTION}  # alarm for the retriever, caution for the backbone
-    (alarm,) = alarms(found)
+    (alarm,) = alarms(result)
     assert alarm.title == "Random-weight control"
     assert alarm.text.startswith(alarm.title)
 
 
 def test_a_control_of_random_weights_rests_on_its_own_side() -> None:
-    said = said_of(probes_result(), "toy-retriever reads more than the same architecture")
-    assert said.rests_on == ("after",)
+    statement = said_of(probes_result(), "toy-retriever reads more than the same architecture")
+    assert statement.rests_on == ("after",)
 
 
 def test_random_weights_that_read_as_much_at_another_layer_are_a_caution() -> None:
@@ -220,10 +222,10 @@ def test_random_weights_that_read_as_much_at_another_layer_are_a_caution() -> No
 
 
 def test_a_control_that_was_not_run_is_said() -> None:
-    found = probes_result(effect=compare(*probe_scores(controls=("none", "shuffled_queries"))))
-    said = [s for s in section(found).statements if "was not run" in s.text]
-    assert [s.text.split()[2] for s in said] == ["hash_labels", "random_weights"]
-    assert {s.tone for s in said} == {CAUTION}
+    result = probes_result(effect=compare(*probe_scores(controls=("none", "shuffled_queries"))))
+    statements = [s for s in section(result).statements if "was not run" in s.text]
+    assert [s.text.split()[2] for s in statements] == ["hash_labels", "random_weights"]
+    assert {s.tone for s in statements} == {CAUTION}
 
 
 def test_a_seed_spread_without_its_columns_is_an_error() -> None:
@@ -241,10 +243,15 @@ def test_probes_without_a_measured_cell_are_an_error() -> None:
 
 
 def test_code_lengths_alone_say_nothing_of_accuracy() -> None:
-    found = section(ProbesResult("cosine", None, mdl=compare(*probe_scores(probes=("cosine",)))))
-    assert (found.statements, found.figures, dict(found.tables), dict(found.differences)) == ((), (), {}, {})
-    assert found.document["mdl"]
-    assert found.document["effects"] == found.document["without_final_norm"] == []
+    reported = section(ProbesResult("cosine", None, mdl=compare(*probe_scores(probes=("cosine",)))))
+    assert (reported.statements, reported.figures, dict(reported.tables), dict(reported.differences)) == (
+        (),
+        (),
+        {},
+        {},
+    )
+    assert reported.document["mdl"]
+    assert reported.document["effects"] == reported.document["without_final_norm"] == []
 
 
 def test_figures_hold_the_right_number_of_points() -> None:
@@ -299,19 +306,19 @@ def test_selectivity_is_accuracy_beyond_shuffled_queries() -> None:
 
 def test_layers_without_the_final_norm_have_figures_and_a_table_of_their_own() -> None:
     plain = probe_scores(controls=("none",))
-    found = section(probes_result(bare=compare(*plain)))
-    names = [figure.name for figure in found.figures]
+    reported = section(probes_result(bare=compare(*plain)))
+    names = [figure.name for figure in reported.figures]
     assert names[-2:] == ["similarity_probe_bare", "probes_bare"]
-    assert found.figures[-1].title.endswith(", without the final norm")
-    assert found.tables["probing_bare"].caption.endswith("Layers without the final norm.")
-    assert len(found.document["without_final_norm"]) == len(PROBES) * len(PASSAGES) * len(LAYERS)
-    assert [s.text for s in found.statements] == texts(), "no conclusion rests on them"
+    assert reported.figures[-1].title.endswith(", without the final norm")
+    assert reported.tables["probing_bare"].caption.endswith("Layers without the final norm.")
+    assert len(reported.document["without_final_norm"]) == len(PROBES) * len(PASSAGES) * len(LAYERS)
+    assert [s.text for s in reported.statements] == texts(), "no conclusion rests on them"
 
 
 def test_every_table_is_sound_latex_whatever_the_names() -> None:
-    found = section(models={"before": model(EVIL), "after": model("toy")})
-    assert set(found.tables) == {"probing", "controls", "seeds"}
-    for name, table in found.tables.items():
+    reported = section(models={"before": model(EVIL), "after": model("toy")})
+    assert set(reported.tables) == {"probing", "controls", "seeds"}
+    for name, table in reported.tables.items():
         latex = booktabs(table, name)
         assert "\\input" not in latex
         assert len({line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}) == 1
@@ -320,9 +327,9 @@ def test_every_table_is_sound_latex_whatever_the_names() -> None:
 def test_the_spread_over_seeds_is_that_of_their_accuracies() -> None:
     cell = {"side": "after", "probe": "dot", "control": "none", "n_passages": 2, "layer": 1}
     seeds = pd.DataFrame([{**cell, "seed": k, "accuracy": v, "train_accuracy": v} for k, v in enumerate((0.1, 0.3))])
-    found = seed_spread(seeds)
-    assert found is not None
-    (row,) = found.to_dict(orient="records")
+    spread = seed_spread(seeds)
+    assert spread is not None
+    (row,) = spread.to_dict(orient="records")
     assert {name: row[name] for name in cell} == cell
     assert row["sd"] == pytest.approx(np.std([0.1, 0.3], ddof=1))
     assert row["train_accuracy"] == pytest.approx(0.2)

@@ -141,8 +141,8 @@ def test_representations_are_measured_kept_and_reported(tiny: Tiny, cache: Path,
     context = context_of(tiny, cache, SETTINGS)
     context = replace(context, trainings=(replace(context.models["after"], name="another training"),))
     further = context.on(replace(context.collection, name="other"), first=False)
-    found = [measured(ANALYSIS, one, QUICK, tmp_path / one.collection.name) for one in (context, further)]
-    result, section = reported(ANALYSIS, found, subject_of(context))
+    measurements = [measured(ANALYSIS, one, QUICK, tmp_path / one.collection.name) for one in (context, further)]
+    result, section = reported(ANALYSIS, measurements, subject_of(context))
     here, there = (one.drift.similarity for one in result.by_collection)
     assert here["random_weights"].notna().any()
     same = here.loc[here["statistic"] == "cka", "other_training"]
@@ -153,8 +153,8 @@ def test_representations_are_measured_kept_and_reported(tiny: Tiny, cache: Path,
     pd.testing.assert_frame_equal(here.drop(columns=columns), there.drop(columns=columns))
     assert result.first.drift.texts == {"query": 60, "passage": 60}
     assert result.by_collection[1].whitened is None
-    assert found[0].caveats == ()
-    assert set(found[0].scores) == {"before/whitened", "after/whitened"}
+    assert measurements[0].caveats == ()
+    assert set(measurements[0].scores) == {"before/whitened", "after/whitened"}
     assert result.first.whitened.table["p_corrected"].notnull().all()
     assert section.document[1]["without_final_norm"] is None
     assert section.differences == {"Whitened": result.first.whitened}
@@ -165,9 +165,9 @@ def test_passages_that_are_too_many_are_not_whitened(
 ) -> None:
     monkeypatch.setattr(measuring, "can_be_whitened", lambda passages, dim: False)
     context = context_of(tiny, cache, SETTINGS)
-    found = measured(ANALYSIS, context, QUICK, tmp_path / "many")
-    assert found.caveats == (TOO_MANY,)
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    measurement = measured(ANALYSIS, context, QUICK, tmp_path / "many")
+    assert measurement.caveats == (TOO_MANY,)
+    result, section = reported(ANALYSIS, [measurement], subject_of(context))
     assert result.first.whitened is None
     assert section.tables == {}
 
@@ -224,8 +224,8 @@ def test_layers_are_compared_with_the_final_norm_on_each_and_as_the_blocks_leave
 ) -> None:
     models = {"before": idle_decoder(tmp_path / "a", 0, "one"), "after": idle_decoder(tmp_path / "b", 1, "two")}
     context = Context(models, halves, SETTINGS, cache)
-    found = measured(ANALYSIS, context, QUICK, tmp_path / "representations")
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    measurement = measured(ANALYSIS, context, QUICK, tmp_path / "representations")
+    result, section = reported(ANALYSIS, [measurement], subject_of(context))
     place = ["tower", "statistic", "layer"]
     assert result.first.bare is not None
     normed, bare = (drift.similarity.set_index(place)["value"] for drift in (result.first.drift, result.first.bare))

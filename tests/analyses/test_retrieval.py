@@ -22,7 +22,7 @@ SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettin
 
 
 @pytest.fixture(scope="module")
-def found(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+def searched(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     folder = tmp_path_factory.mktemp("retrieval") / "0"
     context = context_of(tiny, cache, SETTINGS)
     loaded = measured(ANALYSIS, context, NoSettings(), folder)
@@ -30,12 +30,12 @@ def found(tiny: Tiny, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return loaded
 
 
-def test_the_effect_is_that_of_the_scores(tiny: Tiny, cache: Path, found: Measurement) -> None:
+def test_the_effect_is_that_of_the_scores(tiny: Tiny, cache: Path, searched: Measurement) -> None:
     context = context_of(tiny, cache, SETTINGS)
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    result, section = reported(ANALYSIS, [searched], subject_of(context))
     for side in ("before", "after"):
-        np.testing.assert_allclose(result.effect.table[side], found.scores[side].mean())
-        assert found.scores[side].values.sizes["query"] == len(context.collection.judged_queries)
+        np.testing.assert_allclose(result.effect.table[side], searched.scores[side].mean())
+        assert searched.scores[side].values.sizes["query"] == len(context.collection.judged_queries)
     (first,) = section.document
     record = first["measures"]["RR@10"]
     assert list(first["measures"]) == ["RR@10", "R@10"]
@@ -49,36 +49,38 @@ def test_the_effect_is_that_of_the_scores(tiny: Tiny, cache: Path, found: Measur
     assert list(section.tables) == ["retrieval", "flips"]
 
 
-def test_examples_are_flips_with_their_texts(tiny: Tiny, cache: Path, found: Measurement) -> None:
+def test_examples_are_flips_with_their_texts(tiny: Tiny, cache: Path, searched: Measurement) -> None:
     context = context_of(tiny, cache, SETTINGS)
     collection, planned = context.collection, INSTRUMENT.plan(context, NoSettings())
     fresh = INSTRUMENT.measure(context, NoSettings(), planned)
-    texts: Mapping[str, str] = found.facts["query_texts"]
+    texts: Mapping[str, str] = searched.facts["query_texts"]
     assert texts
-    assert fresh.facts == found.facts
+    assert fresh.facts == searched.facts
     assert all(collection.queries[q].text == text for q, text in texts.items())
-    scores = {side: found.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
-    for q, sides in found.facts["top_passages"].items():
+    scores = {side: searched.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
+    for q, sides in searched.facts["top_passages"].items():
         assert float(scores["before"].sel(query=q)) != float(scores["after"].sel(query=q))
         for side, hits in sides.items():
             first = [hit["id"] for hit in hits]
             assert first == [p for p, _ in fresh.runs[side][q][: len(first)]]
             assert [hit["relevant"] for hit in hits] == [p in collection.qrels[q] for p in first]
-    result, _ = reported(ANALYSIS, [found], subject_of(context))
+    result, _ = reported(ANALYSIS, [searched], subject_of(context))
     assert {q: result.query_texts[q] for q in texts} == dict(texts)
-    assert set(result.top_passages) == set(found.facts["top_passages"])
+    assert set(result.top_passages) == set(searched.facts["top_passages"])
 
 
-def test_another_collection_has_a_statement_and_a_table_of_its_own(tiny: Tiny, cache: Path, found: Measurement) -> None:
+def test_another_collection_has_a_statement_and_a_table_of_its_own(
+    tiny: Tiny, cache: Path, searched: Measurement
+) -> None:
     context = context_of(tiny, cache, SETTINGS)
     other = context.on(replace(context.collection, name="other"), first=False)
     again = INSTRUMENT.measure(other, NoSettings(), INSTRUMENT.plan(other, NoSettings()))
     assert again.facts == {}, "queries are listed of the first collection alone"
-    result, section = reported(ANALYSIS, [found, replace(again, collection="other")], subject_of(context))
+    result, section = reported(ANALYSIS, [searched, replace(again, collection="other")], subject_of(context))
     assert [one.collection for one in result.by_collection] == [context.collection.name, "other"]
-    (said,) = [s for s in section.statements if s.text.startswith("On other: ")]
-    assert said.text == f"On other: {section.statements[0].text.split(' Of ')[0]}"
-    assert not said.headline
+    (statement,) = [s for s in section.statements if s.text.startswith("On other: ")]
+    assert statement.text == f"On other: {section.statements[0].text.split(' Of ')[0]}"
+    assert not statement.headline
     assert section.tables["retrieval_2"].caption == "Retrieval on other"
     assert section.values["other_collections"] == ("retrieval_2",)
     assert set(section.frames) == {"retrieval", "retrieval_2", "flips"}
@@ -95,11 +97,11 @@ def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded
 def test_one_model_has_means_with_intervals(tiny: Tiny, cache: Path) -> None:
     pair = context_of(tiny, cache, SETTINGS)
     context = replace(pair, models={"model": pair.models["after"]})
-    found = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
+    measurement = INSTRUMENT.measure(context, NoSettings(), INSTRUMENT.plan(context, NoSettings()))
     reporter = ANALYSIS.reporter()
     assert reporter.alone is not None
-    document = reporter.alone(found, Reading(subject_of(context))).document
+    document = reporter.alone(measurement, Reading(subject_of(context))).document
     assert list(document["measures"]) == ["RR@10", "R@10"]
-    mean = float(found.scores["model"].mean().sel(measure="RR@10"))
+    mean = float(measurement.scores["model"].mean().sel(measure="RR@10"))
     assert document["measures"]["RR@10"]["mean"] == pytest.approx(mean)
     assert document["measures"]["RR@10"]["ci_low"] <= mean <= document["measures"]["RR@10"]["ci_high"]

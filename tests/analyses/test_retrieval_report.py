@@ -34,16 +34,16 @@ def two_sides(change: np.ndarray, margin: float | None) -> Difference:
 
 
 def headline(change: np.ndarray, margin: float | None = 0.01) -> Statement:
-    found = retrieval_result(effect=two_sides(change, margin), flip_measure="nDCG@10")
-    (said,) = [s for s in report(found, reading()).statements if s.headline]
-    return said
+    result = retrieval_result(effect=two_sides(change, margin), flip_measure="nDCG@10")
+    (statement,) = [s for s in report(result, reading()).statements if s.headline]
+    return statement
 
 
 def test_a_gain_is_a_change() -> None:
-    said = headline(0.1 + 0.1 * NOISE)
-    assert said.tone == CHANGED
-    assert said.text.startswith("Fine-tuning raised nDCG@10 from ")
-    assert "holm-corrected p < 0.001" in said.text
+    statement = headline(0.1 + 0.1 * NOISE)
+    assert statement.tone == CHANGED
+    assert statement.text.startswith("Fine-tuning raised nDCG@10 from ")
+    assert "holm-corrected p < 0.001" in statement.text
 
 
 def test_a_loss_is_a_change_downwards() -> None:
@@ -52,29 +52,29 @@ def test_a_loss_is_a_change_downwards() -> None:
 
 def test_small_and_sure_is_equivalent() -> None:
     centred = 0.01 * (NOISE - NOISE.mean())
-    said = headline(centred)
-    assert said.tone == EQUIVALENT
-    assert "equivalent before and after fine-tuning, within a margin of 0.01" in said.text
-    assert "no evidence" not in said.text.lower()
+    statement = headline(centred)
+    assert statement.tone == EQUIVALENT
+    assert "equivalent before and after fine-tuning, within a margin of 0.01" in statement.text
+    assert "no evidence" not in statement.text.lower()
 
 
 def test_unsure_is_no_evidence_and_not_equivalence() -> None:
-    said = headline(0.5 * (NOISE - NOISE.mean()))
-    assert said.tone == NO_EVIDENCE
-    assert said.text.startswith("No evidence that fine-tuning changed nDCG@10")
-    assert "Equivalence within 0.01 is not shown either" in said.text
+    statement = headline(0.5 * (NOISE - NOISE.mean()))
+    assert statement.tone == NO_EVIDENCE
+    assert statement.text.startswith("No evidence that fine-tuning changed nDCG@10")
+    assert "Equivalence within 0.01 is not shown either" in statement.text
 
 
 def test_without_a_margin_equivalence_is_not_claimed() -> None:
-    said = headline(0.01 * (NOISE - NOISE.mean()), margin=None)
-    assert said.tone == NO_EVIDENCE
-    assert "Equivalence was not tested" in said.text
+    statement = headline(0.01 * (NOISE - NOISE.mean()), margin=None)
+    assert statement.tone == NO_EVIDENCE
+    assert "Equivalence was not tested" in statement.text
 
 
 def test_a_sure_but_negligible_change_says_both() -> None:
-    said = headline(0.002 + 0.001 * NOISE)
-    assert said.tone == CHANGED
-    assert "real but negligible" in said.text
+    statement = headline(0.002 + 0.001 * NOISE)
+    assert statement.tone == CHANGED
+    assert "real but negligible" in statement.text
 
 
 def test_the_tally_of_queries_adds_up() -> None:

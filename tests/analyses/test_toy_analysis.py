@@ -25,11 +25,11 @@ def test_a_prompt_adds_its_tokens_to_every_query(tiny: Tiny, cache: Path, tmp_pa
     context = context_of(tiny, cache, SETTINGS)
     prompted = load_retriever(str(tiny.retriever), pooling="mean", query_prompt="who is ")
     context = replace(context, models={**context.models, "after": prompted})
-    found = measured(ANALYSIS, context, NoSettings(), tmp_path / "tokens")
-    added = found.scores["after"].values - found.scores["before"].values
+    measurement = measured(ANALYSIS, context, NoSettings(), tmp_path / "tokens")
+    added = measurement.scores["after"].values - measurement.scores["before"].values
     assert np.unique(added).size == 1
     assert added.values.min() > 0
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    result, section = reported(ANALYSIS, [measurement], subject_of(context))
     assert result.table["effect"].item() == pytest.approx(float(added[0, 0]))
     assert section.statements[0].tone == CHANGED
     assert section.document[0]["difference"]["mean"] == pytest.approx(float(added[0, 0]))
@@ -38,10 +38,10 @@ def test_a_prompt_adds_its_tokens_to_every_query(tiny: Tiny, cache: Path, tmp_pa
 
 def test_one_tokenizer_has_no_difference(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
     context = context_of(tiny, cache, SETTINGS)
-    found = measured(ANALYSIS, context, NoSettings(), tmp_path / "tokens")
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    measurement = measured(ANALYSIS, context, NoSettings(), tmp_path / "tokens")
+    result, section = reported(ANALYSIS, [measurement], subject_of(context))
     assert section.statements[0].tone == NO_EVIDENCE
-    assert result.table["ties"].item() == found.scores["before"].values.sizes["query"]
+    assert result.table["ties"].item() == measurement.scores["before"].values.sizes["query"]
 
 
 def test_the_plan_counts_the_queries(tiny: Tiny, cache: Path) -> None:

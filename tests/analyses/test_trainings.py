@@ -78,8 +78,8 @@ def trained(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Study
         "probes": reported(probes_analysis.ANALYSIS, [own["probes"]], subject)[0],
     }
     others = measured(ANALYSIS, context, NoSettings(), home / "trainings")
-    found, section = reported(ANALYSIS, [others], subject, results)
-    return Study(subject, results, own, others, found, section)
+    result, section = reported(ANALYSIS, [others], subject, results)
+    return Study(subject, results, own, others, result, section)
 
 
 def test_trainings_enter_retrieval_and_the_similarity_probe(trained: Study) -> None:
@@ -139,8 +139,8 @@ def test_the_report_says_over_how_many_trainings(trained: Study) -> None:
 
 def test_without_probes_retrieval_alone_is_told(context: Context, trained: Study) -> None:
     own = {"retrieval": trained.results["retrieval"]}
-    found, section = reported(ANALYSIS, [trained.others], trained.subject, own)
-    assert found.probing is None
+    result, section = reported(ANALYSIS, [trained.others], trained.subject, own)
+    assert result.probing is None
     assert len(section.statements) == 1
     assert section.document["probing"] == []
     for left_out in (None, replace(PROBES, probes=("passage_only",))):
@@ -159,10 +159,10 @@ def test_one_training_has_nothing_to_measure(context: Context) -> None:
 def test_a_training_that_is_none_is_a_caveat(context: Context) -> None:
     named = distinct_names([context.models["after"]] * 2)
     again = replace(context, trainings=(named[1],), settings=replace(STUDY, analyses={"probes": None}))
-    found = INSTRUMENT.measure(again, NoSettings(), INSTRUMENT.plan(again, NoSettings()))
-    assert set(found.scores) == {"2/retrieval"}
+    measurement = INSTRUMENT.measure(again, NoSettings(), INSTRUMENT.plan(again, NoSettings()))
+    assert set(measurement.scores) == {"2/retrieval"}
     says = "retriever (2) has the weights of retriever: it is no other training"
-    assert any(caveat.startswith(says) for caveat in found.caveats)
+    assert any(caveat.startswith(says) for caveat in measurement.caveats)
 
 
 def test_names_that_occur_again_get_a_number(context: Context) -> None:
@@ -220,6 +220,6 @@ def test_the_scores_of_all_trainings_are_paired_by_query() -> None:
         Scores("s", xr.DataArray([[v], [w]], {"query": order, "measure": ["RR"]}, ["query", "measure"]))
         for v, w, order in ((1.0, 2.0, ids), (20.0, 10.0, ids[::-1]))
     )
-    found = stack_trainings("all", [one, other], ["x", "y"]).values
-    assert found.dims == ("query", TRAINING, "measure")
-    assert found.sel(measure="RR", query="b").values.tolist() == [2.0, 20.0]
+    stacked = stack_trainings("all", [one, other], ["x", "y"]).values
+    assert stacked.dims == ("query", TRAINING, "measure")
+    assert stacked.sel(measure="RR", query="b").values.tolist() == [2.0, 20.0]

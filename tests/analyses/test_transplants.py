@@ -78,7 +78,7 @@ def whole(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 
 
 @pytest.fixture(scope="module")
-def found(whole: Swept) -> TransplantEffects:
+def effects(whole: Swept) -> TransplantEffects:
     return whole.effects
 
 
@@ -100,15 +100,15 @@ def test_the_plan_counts_what_is_run(pair: tuple[Retriever, Retriever], collecti
         plan(context, replace(QUICK, transplants=("block:99",)))
 
 
-def test_the_ends_are_the_two_models(found: TransplantEffects) -> None:
-    table = found.table().set_index(["direction", "transplant"])
+def test_the_ends_are_the_two_models(effects: TransplantEffects) -> None:
+    table = effects.table().set_index(["direction", "transplant"])
     assert table.loc[("restored", "all"), "score"] == pytest.approx(table.loc[("grafted", "all"), "intact"])
     assert table.loc[("restored", "all"), "effect"] == pytest.approx(-table.loc[("grafted", "all"), "effect"])
     assert table.loc[("restored", "bottom:1"), "score"] == pytest.approx(table.loc[("grafted", "top:1"), "score"])
 
 
-def test_a_planted_block_is_the_one_that_matters(found: TransplantEffects) -> None:
-    table = found.table().set_index(["direction", "transplant"])["effect"]
+def test_a_planted_block_is_the_one_that_matters(effects: TransplantEffects) -> None:
+    table = effects.table().set_index(["direction", "transplant"])["effect"]
     for direction in ("restored", "grafted"):
         whole = table[direction, "all"]
         assert abs(whole) > 0.1
@@ -118,15 +118,17 @@ def test_a_planted_block_is_the_one_that_matters(found: TransplantEffects) -> No
             assert table[direction, name] == 0, name
 
 
-def test_the_verdict_names_it(found: TransplantEffects) -> None:
-    said = {s.text: s.tone for s in transplant_statements(found)}
-    (text,) = [t for t in said if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")]
+def test_the_verdict_names_it(effects: TransplantEffects) -> None:
+    by_name = {s.text: s.tone for s in transplant_statements(effects)}
+    (text,) = [
+        t for t in by_name if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")
+    ]
     assert "The largest change is block 2's" in text
-    assert said[text] == CHANGED
-    (ends,) = [t for t in said if t.startswith("Half of that effect of the backbone's weights")]
+    assert by_name[text] == CHANGED
+    (ends,) = [t for t in by_name if t.startswith("Half of that effect of the backbone's weights")]
     assert "from the top 1 block of 2" in ends
     assert "from the bottom, embeddings included, 2 blocks of 2" in ends
-    assert any("the largest change first: the FFN's last matrices" in t for t in said)
+    assert any("the largest change first: the FFN's last matrices" in t for t in by_name)
 
 
 def test_the_same_model_twice_has_nothing_to_transplant(
@@ -174,9 +176,9 @@ def test_section_and_document(whole: Swept) -> None:
 
 
 def test_details_are_in_the_verdict_only_where_localisation_is_not(whole: Swept) -> None:
-    said = [s.text for s in whole.section.details]
+    statements = [s.text for s in whole.section.details]
     alone = verdict({"transplants": whole.section}, subject())
-    assert [s.text for s in alone.statements] == said
+    assert [s.text for s in alone.statements] == statements
     note = Statement("localisation", NOTE, "Block 2.", ())
     both = verdict({"localisation": Section(statements=(note,)), "transplants": whole.section}, subject())
     assert [s.text for s in both.statements] == ["Block 2."]
@@ -312,25 +314,25 @@ def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cac
     assert "differ in" in refusal(context_of((pair[0], other), collection, cache), QUICK)
 
 
-def test_a_planted_block_does_more_than_random_changes_of_equal_size(found: TransplantEffects) -> None:
+def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: TransplantEffects) -> None:
     """The ruin of block 2 is more than a change of that size. Its mending is not: a random matrix mends it as well."""
-    controls = found.controls.set_index(["direction", "transplant"])
+    controls = effects.controls.set_index(["direction", "transplant"])
     assert set(controls.index) == {(d, name) for d in ("restored", "grafted") for name in ("block:2", "ffn_out")}
     assert (controls["draws"] == 8).all()
     assert controls.loc["restored", "beats"].all()
     assert not controls.loc["grafted", "beats"].any()
-    assert found.beats_random("restored", "block:1") is None
+    assert effects.beats_random("restored", "block:1") is None
     row = controls.loc[("restored", "block:2")]
     assert row["effect"] == pytest.approx(
-        found.headline("restored", "block").set_index("transplant")["effect"]["block:2"]
+        effects.headline("restored", "block").set_index("transplant")["effect"]["block:2"]
     )
     assert row["extra"] == pytest.approx(row["effect"] - row["random"])
-    said = {s.text: s.tone for s in transplant_statements(found)}
-    (text,) = [t for t in said if "random changes of equal size in the retriever" in t]
+    by_name = {s.text: s.tone for s in transplant_statements(effects)}
+    (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith("2 of 2 places with a significant effect do more than 8 random changes")
-    assert said[text] == CHANGED
-    (text,) = [t for t in said if "random changes of equal size in the backbone" in t]
-    assert said[text] == NO_EVIDENCE
+    assert by_name[text] == CHANGED
+    (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]
+    assert by_name[text] == NO_EVIDENCE
 
 
 def test_the_control_can_be_left_out_and_is_in_the_plan(
@@ -352,13 +354,13 @@ def test_interactions_add_up_on_a_real_pair(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     made = swept(pair, collection, cache, interactions=3, transplants=("block:1",))
-    (found,) = made.effects.interactions.values()
+    (effects,) = made.effects.interactions.values()
     whole = made.effects.headline("restored", "all")["effect"].iloc[0]
-    shapley = found.shapley.set_index("group")
+    shapley = effects.shapley.set_index("group")
     assert list(shapley.index) == ["1", "2", "outside"]
     assert shapley["effect"].sum() == pytest.approx(whole)
     assert shapley["effect"].to_dict() == pytest.approx({"1": 0, "2": whole, "outside": 0})
-    assert (found.pairs["p_corrected"] > 0.05).all()
+    assert (effects.pairs["p_corrected"] > 0.05).all()
     planned = plan(context_of(pair, collection, cache), replace(QUICK, interactions=3))
     assert planned.document["subsets"] == 7
     assert "7 subsets of groups" in planned.lines[0]

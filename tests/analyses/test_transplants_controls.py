@@ -86,10 +86,10 @@ def test_no_place_of_twelve_is_flagged_at_more_than_its_level() -> None:
     rng, claimed, drawn = np.random.default_rng(5), 0, 0
     for _ in range(500):
         measured, control = twelve(rng)
-        found = differences(measured, STATISTICS)
-        control = stopped(found["restored"], control)
+        by_direction = differences(measured, STATISTICS)
+        control = stopped(by_direction["restored"], control)
         drawn += int(np.isfinite(control.values.isel(query=0)).sum())
-        claimed += bool(control_table(found, {"restored": control}, STATISTICS)["beats"].any())
+        claimed += bool(control_table(by_direction, {"restored": control}, STATISTICS)["beats"].any())
     assert binomtest(claimed, 500, 0.05, alternative="greater").pvalue > 0.01
     assert drawn < 0.7 * 500 * 12 * DRAWS, "most places stop at half: a draw does as much"
 
@@ -100,12 +100,12 @@ def test_a_place_that_is_decided_is_drawn_no_more() -> None:
     difference = differences(measured, STATISTICS)["restored"]
     whole = control_table({"restored": difference}, {"restored": control}, STATISTICS).set_index("transplant")
     control = stopped(difference, control)
-    found = control_table({"restored": difference}, {"restored": control}, STATISTICS).set_index("transplant")
-    assert found.loc["block:1", "beats"]
-    assert found.loc["block:1", "draws"] == DRAWS / 2
+    by_group = control_table({"restored": difference}, {"restored": control}, STATISTICS).set_index("transplant")
+    assert by_group.loc["block:1", "beats"]
+    assert by_group.loc["block:1", "draws"] == DRAWS / 2
     assert whole.loc["block:1", "beats"]
-    assert {*found["draws"]} == {DRAWS / 2, DRAWS}
-    assert not found.drop(index="block:1")["beats"].any()
+    assert {*by_group["draws"]} == {DRAWS / 2, DRAWS}
+    assert not by_group.drop(index="block:1")["beats"].any()
 
 
 def test_a_planted_effect_beats_random_changes() -> None:
@@ -138,14 +138,14 @@ def test_a_planted_pair_interacts_and_no_other_does() -> None:
     labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": list(names.values()), "measure": ["RR@10"]}
     scores = Scores("subsets", xr.DataArray(np.stack(values, axis=1)[..., None], labels, tuple(labels)), {})
     shapley, pairs = interaction_tables(scores, "RR@10", STATISTICS)
-    found = shapley.set_index("group")
+    by_group = shapley.set_index("group")
     whole = float((values[-1] - values[0]).mean())
-    assert found["effect"].sum() == pytest.approx(whole)
-    assert found["share"].sum() == pytest.approx(1)
+    assert by_group["effect"].sum() == pytest.approx(whole)
+    assert by_group["share"].sum() == pytest.approx(1)
     truth = {"1": -0.25, "2": -0.25, "3": -0.1, "outside": 0.0}
     for name, effect in truth.items():
-        assert found.loc[name, "effect"] == pytest.approx(effect, abs=4 * 0.05 / QUERIES**0.5), name
-    assert abs(found.loc["1", "alone"]) < 0.03, "the control: alone it seems to do nothing"
+        assert by_group.loc[name, "effect"] == pytest.approx(effect, abs=4 * 0.05 / QUERIES**0.5), name
+    assert abs(by_group.loc["1", "alone"]) < 0.03, "the control: alone it seems to do nothing"
     significant = set(pairs.loc[pairs["p_corrected"] < 0.05, "pair"])
     assert significant == {"1 x 2"}
 
@@ -176,11 +176,11 @@ def test_random_changes_that_alter_nothing_need_26_draws(draws: int, beats: bool
     measured = {"restored": (Scores("t", before, {}), Scores("t", before - 0.8 + noise, {}))}
     places = {"query": ids, "transplant": ["block:1"], "draw": list(range(draws)), "measure": ["RR@10"]}
     same = xr.DataArray(np.full((QUERIES, 1, draws, 1), 0.9), places, tuple(places))
-    found = differences(measured, STATISTICS)
-    table = control_table(found, {"restored": Scores("random", same, {"direction": "restored"})}, STATISTICS)
+    by_direction = differences(measured, STATISTICS)
+    table = control_table(by_direction, {"restored": Scores("random", same, {"direction": "restored"})}, STATISTICS)
     row = table.iloc[0]
     assert (row.p_draws, bool(row.beats)) == (pytest.approx(1 / (1 + draws)), beats)
-    findings = TransplantEffects("c", 2, found, ("RR@10",), controls=table)
+    findings = TransplantEffects("c", 2, by_direction, ("RR@10",), controls=table)
     (text,) = [s.text for s in transplant_statements(findings) if "random changes of equal size" in s.text]
     why = (
         "All 8 random changes have the same effect (block 1): without spread the p of the draws cannot fall below 1/9."

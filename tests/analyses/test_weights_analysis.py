@@ -56,15 +56,15 @@ def test_nothing_changed_is_an_alarm() -> None:
 
 
 def test_where_a_planted_change_is() -> None:
-    said = texts(drift({(3, "ffn_out"): 0.5}))
-    assert said[0] == (
+    statements = texts(drift({(3, "ffn_out"): 0.5}))
+    assert statements[0] == (
         "1 of 18 tensors changed, with 5.6 % of the weights. The change is 12 % of all weights in size (|D| / |W|)."
     )
-    assert said[1] == (
+    assert statements[1] == (
         "Changed: FFN out (1 of 4 layers, most in layer 3: 50 %). "
         "Untouched: embeddings, attention, FFN in, norms, final norm."
     )
-    assert said[2] == (
+    assert statements[2] == (
         "By depth: the blocks above layer 2 hold 100 % of the squared change of all blocks (an even spread would give "
         "50 %). Layer 3 moved most, 25 % of its size, layer 1 least, 0 %."
     )
@@ -89,13 +89,16 @@ SPECTRAL = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "held
 
 
 def test_directions() -> None:
-    said = texts(drift({}, row(2, "attention", 0.2, **SPECTRAL)))
-    assert "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %" in said[-3]
-    assert said[-2].startswith(
+    statements = texts(drift({}, row(2, "attention", 0.2, **SPECTRAL)))
+    assert (
+        "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix); the effective rank is 80 %"
+        in statements[-3]
+    )
+    assert statements[-2].startswith(
         "In the first 2 directions of its change, which hold 40 % of it (squared), a matrix was already 1.50 times as "
         "large as in random directions"
     )
-    assert said[-2].endswith(
+    assert statements[-2].endswith(
         "There the change is 2.00 times what was there; it would be 3.00 times in random directions (amplification, "
         "medians)."
     )
@@ -125,14 +128,14 @@ def test_without_amplification_nothing_is_said_of_it() -> None:
 
 @pytest.mark.parametrize("changes", [{}, {(3, "ffn_out"): 0.5, (1, "attention"): 0.01}])
 def test_page_and_terminal(changes: dict[tuple[int, str], float], tmp_path: Path) -> None:
-    found = drift(changes)
-    page = write_diff(found, tmp_path).read_text("utf-8")
+    drifted = drift(changes)
+    page = write_diff(drifted, tmp_path).read_text("utf-8")
     assert "<script src" not in page
     assert "Drift of the weights from base to tuned" in page
     assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"tensors.parquet", "groups.csv", "weights.tex"}
-    assert all(text.split(".")[0][:40] in page for text in texts(found) if "|" not in text)
+    assert all(text.split(".")[0][:40] in page for text in texts(drifted) if "|" not in text)
     assert "Roy, Vetterli (2007)" in page
-    shown = diff_text(found)
+    shown = diff_text(drifted)
     assert max(map(len, shown.splitlines())) <= 100
     assert "layer  attention  FFN in  FFN out  norms  embeddings  final norm" in shown
 
@@ -140,9 +143,9 @@ def test_page_and_terminal(changes: dict[tuple[int, str], float], tmp_path: Path
 def test_towers_of_their_own_are_named() -> None:
     both = WeightResult(dict.fromkeys(("query", "passage"), weight_drift()))
     section = report(both, reading())
-    said = [s.text for s in section.statements]
-    assert sum(text.startswith("Query tower: 1 of 18 tensors changed") for text in said) == 1
-    assert sum(text.startswith("Passage tower: 1 of 18 tensors changed") for text in said) == 1
+    statements = [s.text for s in section.statements]
+    assert sum(text.startswith("Query tower: 1 of 18 tensors changed") for text in statements) == 1
+    assert sum(text.startswith("Passage tower: 1 of 18 tensors changed") for text in statements) == 1
     assert [figure.name for figure in section.figures] == ["weights_query", "weights_passage"]
     assert set(section.tables) == {"weights_query", "weights_passage", "changed_matrices_query",
                                    "changed_matrices_passage"}  # fmt: skip
@@ -162,8 +165,8 @@ def test_all_of_it_is_described_and_not_tested() -> None:
 
 def test_weights_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
     context = context_of(tiny, cache, StudySettings())
-    found = measured(ANALYSIS, context, WeightSettings(directions=2), tmp_path / "weights")
-    result, section = reported(ANALYSIS, [found], subject_of(context))
+    measurement = measured(ANALYSIS, context, WeightSettings(directions=2), tmp_path / "weights")
+    result, section = reported(ANALYSIS, [measurement], subject_of(context))
     (tower,) = result.by_tower.values()
     assert list(result.by_tower) == [BOTH]
     assert (tower.before, tower.after, tower.n_blocks) == (*(m.name for m in context.models.values()), 2)
@@ -182,9 +185,9 @@ def test_weights_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_pat
 def test_half_precision_is_a_caveat(tiny: Tiny, cache: Path) -> None:
     context = context_of(tiny, cache, StudySettings())
     half = replace(context, models={side: _halved(one) for side, one in context.models.items()})
-    found = measure(half, WeightSettings(), plan(half, WeightSettings()))
-    assert found.caveats == (f"weights: {COARSE}",)
-    assert "effective_rank" not in found.frames["tensors"]
+    measurement = measure(half, WeightSettings(), plan(half, WeightSettings()))
+    assert measurement.caveats == (f"weights: {COARSE}",)
+    assert "effective_rank" not in measurement.frames["tensors"]
 
 
 def _halved(retriever: Retriever) -> Retriever:

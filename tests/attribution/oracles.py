@@ -167,10 +167,10 @@ def scaled(matrices: Sequence[Matrix], alpha: float) -> Iterator[None]:
 
 def one_by_one(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
     """Every site scaled alone: the weight path of every example."""
-    found: dict[Site, Pair] = {}
+    by_name: dict[Site, Pair] = {}
     for site in asked.sites:
-        found |= all_together(replace(asked, sites=(site,)), rows)
-    return found
+        by_name |= all_together(replace(asked, sites=(site,)), rows)
+    return by_name
 
 
 def all_together(asked: Work, rows: Sequence[TokenIds]) -> dict[Site, Pair]:
@@ -195,23 +195,23 @@ def limit(encoder: Encoder) -> float:
     return 10 * tolerance(encoder)
 
 
-def apart(found: Tensor, expected: Tensor) -> float:
+def apart(gradients: Tensor, expected: Tensor) -> float:
     """Largest distance of two examples' values, relative to the largest value."""
-    return float((found.double() - expected.double()).abs().max() / expected.abs().max())
+    return float((gradients.double() - expected.double()).abs().max() / expected.abs().max())
 
 
-def check_equal(encoder: Encoder, found: Values, expected: Mapping[Site, Pair]) -> None:
+def check_equal(encoder: Encoder, gradients: Values, expected: Mapping[Site, Pair]) -> None:
     """Magnitudes and signed values agree up to rounding."""
     for site, (magnitude, signed) in expected.items():
-        assert apart(found[site].magnitude, magnitude) <= limit(encoder), site
-        assert apart(found[site].signed, signed) <= limit(encoder), site
+        assert apart(gradients[site].magnitude, magnitude) <= limit(encoder), site
+        assert apart(gradients[site].signed, signed) <= limit(encoder), site
 
 
-def check_same(encoder: Encoder, found: Values, expected: Values) -> None:
+def check_same(encoder: Encoder, gradients: Values, expected: Values) -> None:
     """Two results agree up to rounding, F at both ends included."""
-    check_equal(encoder, found, {site: (values.magnitude, values.signed) for site, values in expected.items()})
+    check_equal(encoder, gradients, {site: (values.magnitude, values.signed) for site, values in expected.items()})
     for site, values in expected.items():
         for name in ("start", "end", "spread"):
-            a, b = getattr(found[site], name), getattr(values, name)
+            a, b = getattr(gradients[site], name), getattr(values, name)
             assert ((a - b).abs().nan_to_num(0) <= limit(encoder) * (1 + values.end.abs())).all(), (site, name)
             assert torch.equal(a.isnan(), b.isnan())

@@ -66,8 +66,8 @@ def test_ablating_nothing_gives_the_same_bytes(encoder: Encoder) -> None:
     means = neuron_moments(encoder, TEXTS)
     for nothing in (NONE, NeuronSet({"intermediate": {}, "output": {1: ()}})):
         with ablated(encoder, nothing, means):
-            found = encode_layers(encoder, TEXTS)
-        assert torch.equal(found.layers, intact.layers)
+            encoded = encode_layers(encoder, TEXTS)
+        assert torch.equal(encoded.layers, intact.layers)
     with ablated(encoder, NeuronSet({"output": {1: (0,)}}), None):
         assert not torch.equal(encode_layers(encoder, TEXTS).layers, intact.layers)
 
@@ -150,20 +150,20 @@ def test_a_planted_neuron_changes_the_vector_as_worked_out_by_hand(bert: Encoder
         by_hand = block.output.LayerNorm(given - lost).mean(0)
     intact = encode_layers(bert, TEXTS[:1]).final[0]
     with ablated(bert, NeuronSet({"intermediate": {layer: (neuron,)}}), means):
-        found = encode_layers(bert, TEXTS[:1]).final[0]
-    torch.testing.assert_close(found, by_hand, atol=2e-6, rtol=1e-5)
-    assert (found - intact).abs().max() > 1e-3
+        encoded = encode_layers(bert, TEXTS[:1]).final[0]
+    torch.testing.assert_close(encoded, by_hand, atol=2e-6, rtol=1e-5)
+    assert (encoded - intact).abs().max() > 1e-3
     assert output.shape == given.shape
 
 
 def test_up_and_intermediate_are_one_hidden_unit(tmp_path: Path) -> None:
     llama = toy("llama", tmp_path)
-    found = []
+    rows = []
     for neurons in ({"up": {1: (3, 4)}}, {"intermediate": {1: (3, 4)}}, {"up": {1: (3,)}, "intermediate": {1: (3, 4)}}):
         with ablated(llama, NeuronSet(neurons), None):
-            found.append(encode_layers(llama, TEXTS).final)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+            rows.append(encode_layers(llama, TEXTS).final)
+    assert torch.equal(rows[0], rows[1])
+    assert torch.equal(rows[0], rows[2])
 
 
 def test_means_and_deviations_are_those_of_the_real_tokens_whatever_the_batch(encoder: Encoder) -> None:
@@ -255,10 +255,10 @@ def test_a_matched_set_has_the_histogram_of_the_top_and_its_own_ranking() -> Non
     ranking = ranked(make_attribution(SIGNED), "share", BOTH)
     other = ranked(make_attribution({k: -v for k, v in SIGNED.items()}), "signed", BOTH)
     top = choose(ranking, 0.2, "top")
-    found = matched(other, top)
-    assert histogram(found) == histogram(top)
+    chosen_sets = matched(other, top)
+    assert histogram(chosen_sets) == histogram(top)
     for (part, layer), values in zip(other.sites, other.values, strict=True):
-        held = set(found.neurons.get(part, {}).get(layer, ()))
+        held = set(chosen_sets.neurons.get(part, {}).get(layer, ()))
         rest = [values[i] for i in range(len(values)) if i not in held]
         assert not held or not rest or min(values[i] for i in held) >= max(rest)
     assert matched(ranking, top) == top

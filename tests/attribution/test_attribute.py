@@ -157,9 +157,9 @@ def test_where_memory_runs_out_less_runs_at_once(bert: Encoder, monkeypatch: pyt
 
     expected = attribute_neurons(plan)
     monkeypatch.setitem(METHODS, "weight_path", scarce)
-    found = attribute_neurons(plan)
+    attribution = attribute_neurons(plan)
     assert tried[-1] <= 4 < tried[0]
-    assert_near(expected, found, bert)
+    assert_near(expected, attribution, bert)
 
 
 def test_where_the_recorded_pass_is_too_large_the_batch_is_split(
@@ -193,12 +193,12 @@ def test_a_example_that_is_not_finite_counts_nowhere(bert: Encoder, monkeypatch:
         return values
 
     monkeypatch.setitem(METHODS, "weight_path", overflowing)
-    made = attribute_neurons(plan)
-    assert made.recipe["lost"] == 1
-    assert any("not finite" in w for w in made.warnings)
-    assert np.isnan(made.scores.values.sel(query="q2")).all()
-    for part in made.parts:
-        np.testing.assert_allclose(made.neurons[part]["mean"], alone.neurons[part]["mean"], rtol=1e-6)
+    attribution = attribute_neurons(plan)
+    assert attribution.recipe["lost"] == 1
+    assert any("not finite" in w for w in attribution.warnings)
+    assert np.isnan(attribution.scores.values.sel(query="q2")).all()
+    for part in attribution.parts:
+        np.testing.assert_allclose(attribution.neurons[part]["mean"], alone.neurons[part]["mean"], rtol=1e-6)
 
 
 def test_concentration_and_gap_of_noise_are_not_said(bert: Encoder) -> None:
@@ -208,13 +208,13 @@ def test_concentration_and_gap_of_noise_are_not_said(bert: Encoder) -> None:
         norm.weight.fill_(1.0)
         norm.bias.zero_()
     cls = replace(backbone, recipe=backbone.recipe.but("test", pooling="cls"))
-    made = attribute_neurons(
+    attribution = attribute_neurons(
         plan_attribution(cls, text_examples(SENTENCES, SENTENCES), replace(SETTINGS, target="norm"))
     )
     for statistic in ("gap", "gini", "participation", "top_1%"):
-        assert np.isnan(made.scores.values.sel(statistic=statistic)).all()
-    assert made.recipe["gap_median"] is None
-    assert not any("not complete" in w for w in made.warnings)
+        assert np.isnan(attribution.scores.values.sel(statistic=statistic)).all()
+    assert attribution.recipe["gap_median"] is None
+    assert not any("not complete" in w for w in attribution.warnings)
 
 
 def test_where_not_even_one_text_fits_it_says_so(bert: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,22 +240,22 @@ def test_other_errors_are_not_taken_for_memory(bert: Encoder, monkeypatch: pytes
 
 
 def test_signed_values_sum_to_the_change_within_the_stated_gap(bert: Encoder) -> None:
-    made = attribute_neurons(planned(bert, quadrature="auto:0.0001"))
-    mean = made.scores.mean()
-    for part in made.parts:
-        total = made.neurons[part]["signed"].sum("neuron")
+    attribution = attribute_neurons(planned(bert, quadrature="auto:0.0001"))
+    mean = attribution.scores.mean()
+    for part in attribution.parts:
+        total = attribution.neurons[part]["signed"].sum("neuron")
         change = mean.sel(statistic="change", part=part)
-        sizes = made.scores.values.sel(statistic="total", part=part)
-        gap = made.scores.values.sel(statistic="gap", part=part)
+        sizes = attribution.scores.values.sel(statistic="total", part=part)
+        gap = attribution.scores.values.sel(statistic="gap", part=part)
         assert bool((abs(total - change) <= (gap * sizes).mean("query") + 1e-6).all())
-    assert made.recipe["gap_largest"] <= 1e-4
-    assert set(np.unique(made.scores.values.sel(statistic="nodes"))) <= {4.0, 8.0, 16.0, 32.0, 64.0}
+    assert attribution.recipe["gap_largest"] <= 1e-4
+    assert set(np.unique(attribution.scores.values.sel(statistic="nodes"))) <= {4.0, 8.0, 16.0, 32.0, 64.0}
 
 
 def test_counts_are_of_shares_of_the_largest_over_all_sites(bert: Encoder) -> None:
     """Against a count by hand, from the magnitudes of every example alone."""
-    made = attribute_neurons(planned(bert, batch_size=1))
-    counts = {part: np.zeros(made.neurons[part]["mean"].shape, dtype=int) for part in made.parts}
+    attribution = attribute_neurons(planned(bert, batch_size=1))
+    counts = {part: np.zeros(attribution.neurons[part]["mean"].shape, dtype=int) for part in attribution.parts}
     for example in examples_of(bert):
         alone = attribute_neurons(plan_attribution(bert, [example], replace(SETTINGS, batch_size=1)))
         largest = max(float(alone.neurons[part]["mean"].max()) for part in alone.parts)
@@ -263,18 +263,21 @@ def test_counts_are_of_shares_of_the_largest_over_all_sites(bert: Encoder) -> No
             counts[part] += alone.neurons[part]["mean"].values.astype(np.float32) >= np.float32(0.1) * np.float32(
                 largest
             )
-    for part in made.parts:
-        assert np.array_equal(made.neurons[part]["count"].sel(threshold=0.1).values, counts[part])
-        width = made.neurons[part].sizes["neuron"]
-        share = made.scores.values.sel(statistic=active(0.1), part=part).sum("query") * width
+    for part in attribution.parts:
+        assert np.array_equal(attribution.neurons[part]["count"].sel(threshold=0.1).values, counts[part])
+        width = attribution.neurons[part].sizes["neuron"]
+        share = attribution.scores.values.sel(statistic=active(0.1), part=part).sum("query") * width
         np.testing.assert_allclose(share, counts[part].sum(1))
 
 
 def test_halves_are_halves(bert: Encoder) -> None:
-    made = attribute_neurons(planned(bert))
-    for part in made.parts:
+    attribution = attribute_neurons(planned(bert))
+    for part in attribution.parts:
         np.testing.assert_allclose(
-            made.neurons[part]["half_signed"].mean("half"), made.neurons[part]["signed"], rtol=1e-9, atol=1e-12
+            attribution.neurons[part]["half_signed"].mean("half"),
+            attribution.neurons[part]["signed"],
+            rtol=1e-9,
+            atol=1e-12,
         )
 
 
@@ -285,9 +288,9 @@ def test_quantiles_are_within_half_a_bin() -> None:
     bins = np.zeros((5, aggregate.BINS + 1), dtype=np.int32)
     aggregate._add_bins(bins, share)
     for q in (0.1, 0.5, 0.99):
-        found = aggregate.quantiles_of(bins[None], (q,))[0, 0]
+        quantiles = aggregate.quantiles_of(bins[None], (q,))[0, 0]
         exact = np.quantile(share.numpy(), q, axis=0, method="inverted_cdf")
-        assert np.abs(np.log(found / exact)).max() <= np.log(1 / aggregate.SMALLEST) / aggregate.BINS / 2 + 1e-9
+        assert np.abs(np.log(quantiles / exact)).max() <= np.log(1 / aggregate.SMALLEST) / aggregate.BINS / 2 + 1e-9
 
 
 def test_a_norm_behind_a_layer_norm_is_noise_and_is_said_to_be(bert: Encoder) -> None:
@@ -299,20 +302,20 @@ def test_a_norm_behind_a_layer_norm_is_noise_and_is_said_to_be(bert: Encoder) ->
         norm.bias.zero_()
     cls = replace(backbone, recipe=backbone.recipe.but("test", pooling="cls"))
     settings = replace(SETTINGS, target="norm")
-    made = attribute_neurons(plan_attribution(cls, text_examples(SENTENCES, SENTENCES), settings))
-    assert made.noise == made.examples == len(SENTENCES)
-    assert any(w.startswith("noise") for w in made.warnings)
-    assert any("hardly differs between texts" in w for w in made.warnings)
-    assert not made.neurons["intermediate"]["count"].any()
-    assert np.isnan(made.scores.values.sel(statistic=active(0.1))).all()
-    assert np.isnan(made.neurons["intermediate"]["share"]).all()
+    attribution = attribute_neurons(plan_attribution(cls, text_examples(SENTENCES, SENTENCES), settings))
+    assert attribution.noise == attribution.examples == len(SENTENCES)
+    assert any(w.startswith("noise") for w in attribution.warnings)
+    assert any("hardly differs between texts" in w for w in attribution.warnings)
+    assert not attribution.neurons["intermediate"]["count"].any()
+    assert np.isnan(attribution.scores.values.sel(statistic=active(0.1))).all()
+    assert np.isnan(attribution.neurons["intermediate"]["share"]).all()
 
 
 def test_a_norm_that_moves_is_not_noise(bert: Encoder) -> None:
     settings = replace(SETTINGS, target="norm")
-    made = attribute_neurons(plan_attribution(bert, text_examples(SENTENCES, SENTENCES), settings))
-    assert made.noise == 0
-    assert made.warnings == ()
+    attribution = attribute_neurons(plan_attribution(bert, text_examples(SENTENCES, SENTENCES), settings))
+    assert attribution.noise == 0
+    assert attribution.warnings == ()
 
 
 def load_like(encoder: Encoder) -> Encoder:
@@ -320,8 +323,8 @@ def load_like(encoder: Encoder) -> Encoder:
 
 
 def test_too_few_nodes_are_said(bert: Encoder) -> None:
-    made = attribute_neurons(planned(bert, quadrature="trapezoid:2"))
-    assert any("not complete" in w for w in made.warnings)
+    attribution = attribute_neurons(planned(bert, quadrature="trapezoid:2"))
+    assert any("not complete" in w for w in attribution.warnings)
 
 
 def test_equal_texts_are_one_example() -> None:
@@ -334,8 +337,8 @@ def test_nothing_to_attribute_is_an_error(bert: Encoder) -> None:
 
 
 def test_lower_precision_says_what_it_costs(bert: Encoder) -> None:
-    made = attribute_neurons(planned(bert, precision="bfloat16"))
-    assert 0 < made.recipe["precision_effect"] < 0.1
+    attribution = attribute_neurons(planned(bert, precision="bfloat16"))
+    assert 0 < attribution.recipe["precision_effect"] < 0.1
     assert attribute_neurons(planned(bert)).recipe["precision_effect"] is None
 
 

@@ -50,12 +50,12 @@ def value(asked: Work, text: int) -> Callable[[dict[str, Tensor]], Tensor]:
 def over_weights(asked: Work, sites: Sequence[Site], text: int) -> dict[Site, Pair]:
     """Integrated gradients of F over W and b of the sites, from zero to what they are."""
     names = [name for site in sites for name in parameters_of(asked, site)]
-    found, of = dict(asked.encoder.backbone.named_parameters()), value(asked, text)
+    attributed, of = dict(asked.encoder.backbone.named_parameters()), value(asked, text)
 
     def forward(*tensors: Tensor) -> Tensor:
         return torch.cat([of(dict(zip(names, one, strict=True))) for one in zip(*tensors, strict=True)])
 
-    start = tuple(found[name].detach()[None] for name in names)
+    start = tuple(attributed[name].detach()[None] for name in names)
     parts = IntegratedGradients(forward).attribute(start, n_steps=NODES, method="gausslegendre")
     by_name = {name: part[0].detach().double() for name, part in zip(names, parts, strict=True)}
     return {site: pair([by_name[name] for name in parameters_of(asked, site)]) for site in sites}
@@ -98,7 +98,7 @@ def test_the_joint_path_is_integrated_gradients_over_all_matrices(name: str) -> 
 @pytest.mark.parametrize("name", TOYS)
 def test_the_signed_weight_path_is_integrated_gradients_over_outputs(name: str) -> None:
     asked = work(toy(name), rule=f"gauss:{NODES}", side="left")
-    record, found = trace(asked.encoder, asked.batch), weight_path(asked)
+    record, values = trace(asked.encoder, asked.batch), weight_path(asked)
     texts = torch.arange(3)
     for site in asked.sites:
 
@@ -109,7 +109,7 @@ def test_the_signed_weight_path_is_integrated_gradients_over_outputs(name: str) 
         tokens = oracle.attribute(
             record.outputs(site), additional_forward_args=texts, n_steps=NODES, method="gausslegendre"
         )
-        assert apart(found[site].signed, tokens.detach().double().sum(1)) <= limit(asked.encoder), site
+        assert apart(values[site].signed, tokens.detach().double().sum(1)) <= limit(asked.encoder), site
 
 
 def from_layer_0(asked: Work) -> Callable[[Tensor, Tensor], Tensor]:
@@ -141,10 +141,10 @@ def left_sum(asked: Work, site: Site, ends: tuple[Tensor, Tensor], **options: ob
     module = asked.encoder.backbone.get_submodule(site.path)
     texts = torch.arange(len(asked.batch.ids))
     start, end = ends
-    found = LayerConductance(from_layer_0(asked), module).attribute(
+    attribution = LayerConductance(from_layer_0(asked), module).attribute(
         end, baselines=start, additional_forward_args=texts, **options
     )
-    return by_token(asked, site, found)
+    return by_token(asked, site, attribution)
 
 
 # captum takes the first dimension of what a module gives for texts; OPT's matrices give texts x tokens there.
@@ -152,7 +152,7 @@ def left_sum(asked: Work, site: Site, ends: tuple[Tensor, Tensor], **options: ob
 def test_conductance_is_the_mean_of_captums_sums_from_both_ends(name: str) -> None:
     """After the first step, that is; on it, the sum from the other end alone."""
     asked = work(toy(name), rule="trapezoid:6", at_once=7, side="left")
-    found, whole = conductance(asked), layer_0(asked)
+    values, whole = conductance(asked), layer_0(asked)
     nothing, first = torch.zeros_like(whole), 0.2 * whole
     options = {"n_steps": 4, "method": "riemann_trapezoid"}  # only its nodes matter: linspace(0, 1, 5)
     for site in asked.sites:
@@ -160,8 +160,8 @@ def test_conductance_is_the_mean_of_captums_sums_from_both_ends(name: str) -> No
         down = left_sum(asked, site, (whole, first), **options)
         jump = left_sum(asked, site, (first, nothing), n_steps=1, method="riemann_trapezoid")
         expected = (up - down) / 2 - jump
-        assert apart(found[site].signed, expected.sum(1)) <= limit(asked.encoder), site
-        assert apart(found[site].magnitude, expected.abs().sum(1)) <= limit(asked.encoder), site
+        assert apart(values[site].signed, expected.sum(1)) <= limit(asked.encoder), site
+        assert apart(values[site].magnitude, expected.abs().sum(1)) <= limit(asked.encoder), site
         assert apart(up, -down) > 1e-3, site  # control: at four steps the two are not the same
 
 
@@ -177,8 +177,8 @@ def test_without_biases_conductance_settles_and_stays_bounded(name: str) -> None
     asked = replace(asked, other=torch.nn.functional.normalize(asked.other, dim=1))
     rules = [f"trapezoid:{2**k + 1}" for k in range(2, 6)]
     made = [conductance(work(encoder, objective=asked, rule=rule)) for rule in (*rules, "gauss:4", "gauss:64")]
-    assert max(float(found.magnitude.max()) for values in made for found in values.values()) < 2
-    signed = [torch.cat([found.signed for found in values.values()], 1) for values in made[: len(rules)]]
+    assert max(float(attributed.magnitude.max()) for values in made for attributed in values.values()) < 2
+    signed = [torch.cat([attributed.signed for attributed in values.values()], 1) for values in made[: len(rules)]]
     changes = [float((b - a).abs().sum() / b.abs().sum()) for a, b in pairwise(signed)]
     assert all(later < 0.75 * earlier for earlier, later in pairwise(changes))
     assert changes[-1] < 0.1
@@ -188,8 +188,8 @@ def test_without_biases_conductance_settles_and_stays_bounded(name: str) -> None
 def test_the_first_step_is_the_first_however_the_nodes_are_chunked(at_once: int) -> None:
     encoder = toy("llama")
     whole, some = (conductance(work(encoder, rule="gauss:3", at_once=n)) for n in (1000, at_once))
-    for site, found in whole.items():
-        assert apart(some[site].signed, found.signed) <= limit(encoder), site
+    for site, item in whole.items():
+        assert apart(some[site].signed, item.signed) <= limit(encoder), site
 
 
 def test_conductance_and_captum_have_one_limit() -> None:
@@ -208,18 +208,18 @@ def test_conductance_divides_the_path_at_the_nodes_of_the_rule() -> None:
     assert partition(trapezoid(4)).tolist() == trapezoid(4).nodes.tolist()
     assert partition(gauss(3)).tolist() == [0.0, *gauss(3).nodes, 1.0]
     values = conductance(work(toy("bert"), rule="gauss:3"))
-    assert {int(n) for found in values.values() for n in found.nodes} == {5}
+    assert {int(n) for attributed in values.values() for n in attributed.nodes} == {5}
 
 
 @pytest.mark.parametrize("name", TOYS)
 def test_activation_x_gradient_is_captums(name: str) -> None:
     asked = work(toy(name), at_once=2, side="left")
-    found = activation_x_gradient(asked)
+    values = activation_x_gradient(asked)
     for site in asked.sites:
         module = asked.encoder.backbone.get_submodule(site.path)
         oracle = LayerGradientXActivation(from_layer_0(asked), module)
         expected = by_token(asked, site, oracle.attribute(layer_0(asked), additional_forward_args=torch.arange(3)))
-        assert apart(found[site].signed, expected.sum(1)) <= limit(asked.encoder), site
-        assert apart(found[site].magnitude, expected.abs().sum(1)) <= limit(asked.encoder), site
-        assert found[site].start.isnan().all()
-        assert (found[site].nodes == 1).all()
+        assert apart(values[site].signed, expected.sum(1)) <= limit(asked.encoder), site
+        assert apart(values[site].magnitude, expected.abs().sum(1)) <= limit(asked.encoder), site
+        assert values[site].start.isnan().all()
+        assert (values[site].nodes == 1).all()

@@ -82,9 +82,9 @@ def test_a_transfer_to_a_richer_neuron_concentrates(values: list[float]) -> None
 def test_a_row_of_zeros_has_no_concentration_and_spoils_no_other(name: str) -> None:
     measure = MEASURES[name]
     values = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [float("nan"), 1.0, 2.0]])
-    found = measure(values)
-    assert found.isnan().tolist() == [True, False, True]
-    assert found[1].item() == measure(values[1:2]).item()
+    measurement = measure(values)
+    assert measurement.isnan().tolist() == [True, False, True]
+    assert measurement[1].item() == measure(values[1:2]).item()
 
 
 @pytest.mark.parametrize("name", MEASURES)

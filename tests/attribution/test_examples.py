@@ -104,9 +104,9 @@ def test_the_objective_is_the_margin_of_the_intact_retriever(retriever: Retrieve
     asked = objective(examples, cosine=False, device=torch.device("cpu"))
     texts = [text for example in examples for text in example.texts]
     pooled = encode_layers(retriever.passage, texts).layers[:, -1]
-    found = asked.of_examples(asked.of_texts(retriever.passage, pooled, torch.arange(len(texts))))
+    values = asked.of_examples(asked.of_texts(retriever.passage, pooled, torch.arange(len(texts))))
     expected = [float(u.others[0] @ (vector(retriever, u.texts[0]) - vector(retriever, u.texts[1]))) for u in examples]
-    assert found.tolist() == pytest.approx(expected, abs=1e-4)
+    assert values.tolist() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_queries_whose_passages_were_attributed_share_them(
     """Both margins run p0 and p1: two queries, and fewer than two observations."""
     settings = AttributionSettings(target=target, negatives=1, quadrature="gauss:2")
     examples = collection_examples(retriever, collection, CANDIDATES, settings)
-    made = attribute_neurons(plan_attribution(retriever.passage, examples, settings))
-    assert made.scores.passages == expected
+    attribution = attribute_neurons(plan_attribution(retriever.passage, examples, settings))
+    assert attribution.scores.passages == expected
 
 
 def test_a_hub_widens_the_intervals_of_the_neurons(retriever: Retriever, collection: Collection) -> None:

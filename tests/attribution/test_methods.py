@@ -114,12 +114,12 @@ def test_attributions_of_a_difference_are_the_difference_of_attributions(name: s
 def test_a_site_that_cannot_reach_the_output_gets_exactly_nothing(name: str, method: str) -> None:
     encoder = silenced(toy(name))
     values = METHODS[method](work(encoder))
-    for site, found in values.items():
+    for site, value in values.items():
         dead = site.layer == 2
-        assert bool((found.magnitude == 0).all()) is dead, site
-        assert bool((found.signed == 0).all()) is dead, site
+        assert bool((value.magnitude == 0).all()) is dead, site
+        assert bool((value.signed == 0).all()) is dead, site
         if dead and method == "weight_path":
-            assert torch.equal(relative_gap(found), torch.zeros(3, dtype=torch.float64))
+            assert torch.equal(relative_gap(value), torch.zeros(3, dtype=torch.float64))
 
 
 @torch.no_grad()
@@ -139,10 +139,10 @@ def test_auto_reaches_its_tolerance(name: str, method: str) -> None:
     whole = values.values() if COMPLETE_OVER[method] == "each site" else [together(values)]
     assert max(float(relative_gap(v).max()) for v in whole) <= 0.001
     few = METHODS[method](work(encoder, rule="gauss:4"))
-    for site, found in values.items():
-        assert {int(n) for n in found.nodes} <= {4, 8, 16, 32, 64, 128, 256, 512}
-        for example in (found.nodes == 4).nonzero().flatten().tolist():  # satisfied at once: left as it was
-            assert torch.equal(found.signed[example], few[site].signed[example])
+    for site, value in values.items():
+        assert {int(n) for n in value.nodes} <= {4, 8, 16, 32, 64, 128, 256, 512}
+        for example in (value.nodes == 4).nonzero().flatten().tolist():  # satisfied at once: left as it was
+            assert torch.equal(value.signed[example], few[site].signed[example])
 
 
 @pytest.mark.parametrize("name", [name for name, toy in TOYS.items() if not toy.post_norm])
@@ -154,22 +154,22 @@ def test_sixteen_nodes_are_complete_where_a_layer_norm_follows_a_sum(name: str) 
     encoder = toy(name)
     for method in ("weight_path", "joint_path"):
         values = METHODS[method](work(encoder, rule="gauss:16"))
-        for found in values.values() if method == "weight_path" else [together(values)]:
-            change = found.end - found.start
-            rounding = limit(encoder) * (found.signed.abs().sum(1) + found.end.abs())
-            assert ((found.signed.sum(1) - change).abs() <= rounding).all()
+        for attributed in values.values() if method == "weight_path" else [together(values)]:
+            change = attributed.end - attributed.start
+            rounding = limit(encoder) * (attributed.signed.abs().sum(1) + attributed.end.abs())
+            assert ((attributed.signed.sum(1) - change).abs() <= rounding).all()
             assert (change.abs() > 100 * rounding).any()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_gap_is_of_what_the_method_is_complete_over(method: str) -> None:
     values = METHODS[method](work(toy("bert"), rule="gauss:8"))
-    found = torch.stack(list(gaps(method, values).values()))
-    assert found.shape == (len(values), 3)
+    attributed = torch.stack(list(gaps(method, values).values()))
+    assert attributed.shape == (len(values), 3)
     if COMPLETE_OVER[method] is None:
-        assert found.isnan().all()
+        assert attributed.isnan().all()
     else:
-        assert (found <= 1e-3).all()
+        assert (attributed <= 1e-3).all()
     if method == "joint_path":  # control: a single site of a joint path misses F(1) - F(0) by far
         assert min(float(relative_gap(one).min()) for one in values.values()) > 0.01
 
@@ -182,19 +182,19 @@ def test_a_whole_attribution_by_any_method(method: str) -> None:
     examples = [
         Example(str(i), (text,), (1.0,), (other,)) for i, (text, other) in enumerate(zip(TEXTS, others, strict=True))
     ]
-    made = attribute_neurons(plan_attribution(toy("bert"), examples, settings))
-    gap = made.scores.values.sel(statistic="gap").values
-    assert made.noise == 0
-    assert not any("complete" in warning for warning in made.warnings)
-    assert json.dumps(dict(made.recipe), allow_nan=False, default=str)
+    attribution = attribute_neurons(plan_attribution(toy("bert"), examples, settings))
+    gap = attribution.scores.values.sel(statistic="gap").values
+    assert attribution.noise == 0
+    assert not any("complete" in warning for warning in attribution.warnings)
+    assert json.dumps(dict(attribution.recipe), allow_nan=False, default=str)
     assert np.isnan(gap).all() if COMPLETE_OVER[method] is None else (gap <= 1e-3).all()
-    assert all(np.isfinite(made.neurons[part]["share"].values).all() for part in made.parts)
+    assert all(np.isfinite(attribution.neurons[part]["share"].values).all() for part in attribution.parts)
 
 
 def test_without_a_path_there_is_no_gap() -> None:
     """NaN, and not 0, which would say that the values are complete."""
-    for found in METHODS["activation_x_gradient"](work(toy("bert"))).values():
-        assert relative_gap(found).isnan().all()
+    for attributed in METHODS["activation_x_gradient"](work(toy("bert"))).values():
+        assert relative_gap(attributed).isnan().all()
 
 
 @pytest.mark.parametrize("method", ["conductance", "activation_x_gradient"])
@@ -208,9 +208,9 @@ def test_noise_is_not_refined_for_ever() -> None:
     encoder = flat(toy("bert"))
     asked = work(encoder, objective=norms(TEXTS[:3], encoder.device), rule="auto:1e-9")
     for method in ("weight_path", "joint_path"):
-        for found in METHODS[method](asked).values():
-            assert (found.spread <= 1e-5 * found.end).all()
-            assert found.nodes.max() == 4
+        for attributed in METHODS[method](asked).values():
+            assert (attributed.spread <= 1e-5 * attributed.end).all()
+            assert attributed.nodes.max() == 4
 
 
 @torch.no_grad()

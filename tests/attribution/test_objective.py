@@ -38,9 +38,9 @@ def test_the_norm_is_that_of_the_embedding_before_normalisation(name: str) -> No
     assert torch.equal(asked.of_texts(headed(encoder, Normalize()), vectors, texts), vectors.norm(dim=1))
     head = dense()
     expected = head(vectors).norm(dim=1)
-    found = asked.of_texts(headed(encoder, head, Normalize()), vectors, texts)
-    torch.testing.assert_close(found, expected)
-    assert found.std() > 1e-3  # behind Normalize it would be 1 for every text
+    values = asked.of_texts(headed(encoder, head, Normalize()), vectors, texts)
+    torch.testing.assert_close(values, expected)
+    assert values.std() > 1e-3  # behind Normalize it would be 1 for every text
 
 
 def test_the_norm_is_of_the_dimensions_that_are_kept() -> None:

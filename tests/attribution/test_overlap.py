@@ -29,8 +29,8 @@ def truth(seed: int) -> dict[str, np.ndarray]:
     return {part: 2 * random.standard_normal(shape) for part, shape in SIZES.items()}
 
 
-def cell(found: object, part: str, layer: int, measure: str) -> dict[str, float]:
-    table = found.table
+def cell(overlapping: object, part: str, layer: int, measure: str) -> dict[str, float]:
+    table = overlapping.table
     row = table[(table.part == part) & (table.layer == layer) & (table.measure == measure)]
     assert len(row) == 1
     return row.iloc[0].to_dict()
@@ -38,8 +38,8 @@ def cell(found: object, part: str, layer: int, measure: str) -> dict[str, float]
 
 @pytest.mark.parametrize("by", ["signed", "share"])
 def test_a_retriever_has_exactly_its_ceiling_with_itself(by: str) -> None:
-    made = attribution(truth(0), np.array([1, 2]))
-    table = overlap(made, made, by=by, top=0.05).table
+    attributed = attribution(truth(0), np.array([1, 2]))
+    table = overlap(attributed, attributed, by=by, top=0.05).table
     assert (table.between == table.before_halves).all()
     assert (table.between == table.after_halves).all()
     np.testing.assert_allclose(table.whole, 1.0, atol=1e-12)
@@ -77,9 +77,9 @@ def test_unrelated_retrievers_are_at_chance() -> None:
     Errors that come from the same examples make `whole`, the control, higher than chance; `between` shares none.
     """
     pairs = [[attribution(truth(seed), np.array([1, 2])) for seed in (k, 100 + k)] for k in range(20)]
-    found = [overlap(*pair, by="signed", top=0.1) for pair in pairs]
+    shareds = [overlap(*pair, by="signed", top=0.1) for pair in pairs]
     for measure in ("jaccard", "spearman"):
-        rows = [cell(one, "all", ALL, measure) for one in found]
+        rows = [cell(one, "all", ALL, measure) for one in shareds]
         between, whole = (np.array([row[name] for row in rows]) - rows[0]["chance"] for name in ("between", "whole"))
         assert abs(between.mean()) < 4 * between.std(ddof=1) / np.sqrt(20)
         assert whole.mean() > 4 * whole.std(ddof=1) / np.sqrt(20)
@@ -113,11 +113,11 @@ def test_without_an_order_there_is_no_overlap() -> None:
     zeros = {"output": np.zeros((2, 50))}
     zeros["output"][0] = np.random.default_rng(0).standard_normal(50)
     made = make_attribution(zeros)
-    found = overlap(made, made, by="signed", top=0.1)
-    dead, alive = cell(found, "output", 2, "jaccard"), cell(found, "output", 1, "jaccard")
+    shared = overlap(made, made, by="signed", top=0.1)
+    dead, alive = cell(shared, "output", 2, "jaccard"), cell(shared, "output", 1, "jaccard")
     assert np.isnan([dead["between"], dead["whole"], dead["before_halves"]]).all()
     assert alive["between"] == 1
-    assert np.isnan(cell(found, "output", 2, "spearman")["whole"])
+    assert np.isnan(cell(shared, "output", 2, "spearman")["whole"])
     assert np.isnan(jaccard(np.array([3.0, 2, 2, 1]), np.arange(4.0), 2))
     assert jaccard(np.array([3.0, 2, 2, 1]), np.arange(4.0), 3) == 0.5
     assert np.isnan(jaccard(np.array([3.0, np.nan, 2, 1]), np.arange(4.0), 2))
@@ -129,20 +129,20 @@ def test_one_part_has_no_row_for_all_parts() -> None:
 
 
 def test_what_cannot_be_compared_is_an_error() -> None:
-    made = attribution(truth(0), np.array([1, 2]))
+    attributed = attribution(truth(0), np.array([1, 2]))
     smaller = make_attribution({"output": np.ones((3, 100))})
     with pytest.raises(AnalysisError, match=r"do not name the same neurons(?s:.)*models of one architecture"):
-        overlap(made, smaller)
+        overlap(attributed, smaller)
     other = attribution(truth(0), np.array([1, 2]), ids=("q0", "q2"))
     with pytest.raises(AnalysisError, match=r"not of the same examples(?s:.)*q1(?s:.)*q2(?s:.)*same collection"):
-        overlap(made, other)
+        overlap(attributed, other)
     turned = attribution(truth(0), np.array([1, 2]), ids=("q1", "q0"))
     with pytest.raises(AnalysisError, match="the same, in another order"):
-        overlap(made, turned)
+        overlap(attributed, turned)
     seeded = attribution(truth(0), np.array([1, 2]), recipe={"seed": 1})
     with pytest.raises(AnalysisError, match=r"different seeds: 0 and 1(?s:.)*halves of the two share examples"):
-        overlap(made, seeded)
+        overlap(attributed, seeded)
     with pytest.raises(SettingsError, match=r"unknown ranking 'shares'(?s:.)*did you mean 'share'"):
-        overlap(made, made, by="shares")
+        overlap(attributed, attributed, by="shares")
     with pytest.raises(SettingsError, match=r"top is 1(?s:.)*between 0 and 1"):
-        overlap(made, made, top=1)
+        overlap(attributed, attributed, top=1)

@@ -99,7 +99,7 @@ def across(answer: Tensor) -> Tensor:
 
 def share(values: Values, layer: int) -> float:
     """Mean share of the planted neurons in the sizes of the signed values of all intermediate neurons."""
-    sizes = {site.layer: found.signed.abs() for site, found in values.items() if site.part == "intermediate"}
+    sizes = {site.layer: value.signed.abs() for site, value in values.items() if site.part == "intermediate"}
     return float((sizes[layer][:, PLANTED].sum(1) / sum(size.sum(1) for size in sizes.values())).mean())
 
 

@@ -42,7 +42,7 @@ def test_published_counts(shared: Path, case: str) -> None:
         thresholds=tuple(map(float, published["counts"])),
     )
     texts = published["texts"]
-    made = attribute_neurons(
+    attribution = attribute_neurons(
         plan_attribution(
             encoder, text_examples([str(i) for i in range(len(texts))], texts), settings, padding_pooled=True
         )
@@ -51,7 +51,7 @@ def test_published_counts(shared: Path, case: str) -> None:
     for threshold, counts in published["counts"].items():
         for name, values in counts.items():
             _, block, part = name.split("_")
-            mine = made.neurons[part]["count"].sel(threshold=float(threshold), layer=int(block) + 1).values
+            mine = attribution.neurons[part]["count"].sel(threshold=float(threshold), layer=int(block) + 1).values
             different += int((mine != np.array(values)).sum())
             total += len(values)
     assert (different, total > 250) == (0, True)
@@ -70,8 +70,8 @@ def test_the_batch_is_part_of_the_published_mean(shared: Path) -> None:
     counts = []
     for size in (4, 1):
         settings = AttributionSettings(target="norm", quadrature="ielab-20", batch_size=size, thresholds=(0.1,))
-        made = attribute_neurons(plan_attribution(encoder, examples, settings, padding_pooled=True))
-        counts.append(made.neurons["intermediate"]["count"].values)
+        attribution = attribute_neurons(plan_attribution(encoder, examples, settings, padding_pooled=True))
+        counts.append(attribution.neurons["intermediate"]["count"].values)
     assert not np.array_equal(*counts)
 
 

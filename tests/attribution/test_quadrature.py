@@ -24,12 +24,12 @@ def error(of: Rule, degree: int) -> float:
 
 @given(kind=st.sampled_from(sorted(RULES)), n=st.integers(2, 300))
 def test_weights_sum_to_one_and_nodes_ascend_within_the_path(kind: str, n: int) -> None:
-    made = rule(f"{kind}:{n}")
-    assert abs(made.weights.sum() - 1) <= 10 * n * EPS
-    assert (np.diff(made.nodes) > 0).all()
-    assert made.nodes[0] >= 0
-    assert made.nodes[-1] <= 1
-    assert len(made.nodes) == len(made.weights) == n
+    quadrature_rule = rule(f"{kind}:{n}")
+    assert abs(quadrature_rule.weights.sum() - 1) <= 10 * n * EPS
+    assert (np.diff(quadrature_rule.nodes) > 0).all()
+    assert quadrature_rule.nodes[0] >= 0
+    assert quadrature_rule.nodes[-1] <= 1
+    assert len(quadrature_rule.nodes) == len(quadrature_rule.weights) == n
 
 
 @given(n=st.integers(1, 20))
@@ -50,11 +50,11 @@ def test_midpoint_and_trapezoid_are_exact_for_lines_and_err_on_opposite_sides_of
 
 
 def test_the_published_rule() -> None:
-    made = rule("ielab-20")
-    assert (made.nodes == np.linspace(1e-6, 1, 20)).all()
-    assert (made.weights == 1 / 20).all()
-    assert error(made, 0) <= 20 * EPS
-    assert error(made, 2) > 8e-3  # both ends weigh too much: (2n - 1) / (6 (n - 1)) - 1/3 = .0088
+    quadrature_rule = rule("ielab-20")
+    assert (quadrature_rule.nodes == np.linspace(1e-6, 1, 20)).all()
+    assert (quadrature_rule.weights == 1 / 20).all()
+    assert error(quadrature_rule, 0) <= 20 * EPS
+    assert error(quadrature_rule, 2) > 8e-3  # both ends weigh too much: (2n - 1) / (6 (n - 1)) - 1/3 = .0088
 
 
 def test_auto_doubles_gauss_nodes() -> None:

@@ -81,9 +81,9 @@ def test_it_stops_at_the_first_stage_whose_halves_agree(bert: Encoder) -> None:
 
 
 def test_without_an_agreement_all_are_attributed(bert: Encoder) -> None:
-    made = attribute_neurons(planned(bert, None))
-    assert made.examples == N
-    assert made.recipe["agreement_reached"] is None
+    attribution = attribute_neurons(planned(bert, None))
+    assert attribution.examples == N
+    assert attribution.recipe["agreement_reached"] is None
 
 
 def test_more_goes_on_from_less_and_ends_with_the_same_bits(bert: Encoder, tmp_path: Path) -> None:

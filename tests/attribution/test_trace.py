@@ -87,8 +87,8 @@ def test_other_values_do_what_they_do_in_the_whole_network(name: str) -> None:
     for site in sites_of(encoder):
         values = torch.randn(record.outputs(site).shape, generator=torch.Generator().manual_seed(site.layer))
         with torch.no_grad():
-            found = run_from(record, site, values, rows)
-        assert gap(encoder, found, whole(encoder, batch, site, values)) <= 1, site
+            rerun = run_from(record, site, values, rows)
+        assert gap(encoder, rerun, whole(encoder, batch, site, values)) <= 1, site
 
 
 @torch.no_grad()

@@ -53,9 +53,9 @@ def truth(name: str) -> tuple[dict[Site, Pair], dict[Site, Pair]]:
 @pytest.mark.parametrize("name", TOYS)
 def test_every_site_alone_equals_the_published_loop(name: str, side: str) -> None:
     encoder = toy(name)
-    found = weight_path(work(encoder, side=side, extra=2, at_once=3))
-    assert {site.part for site in found} == {*parts(encoder)}
-    check_equal(encoder, found, truth(name)[0])
+    values = weight_path(work(encoder, side=side, extra=2, at_once=3))
+    assert {site.part for site in values} == {*parts(encoder)}
+    check_equal(encoder, values, truth(name)[0])
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -158,11 +158,11 @@ def test_a_merged_adapter_is_attributed_as_what_it_became(tmp_path: Path) -> Non
     before, after = (load_encoder(tmp_path / name, LoadSettings(pooling="mean")) for name in ("base", "adapter"))
     rows = tokenise(after, TEXTS[:2])
     asked = work(after, rows, objective=scores(after, 2))
-    found = weight_path(asked)
-    check_equal(after, found, one_by_one(asked, rows))
+    values = weight_path(asked)
+    check_equal(after, values, one_by_one(asked, rows))
     check_equal(after, joint_path(asked), all_together(asked, rows))
     untouched = weight_path(replace(asked, encoder=before))
-    assert all(apart(found[site].magnitude, untouched[site].magnitude) > 0.01 for site in found)
+    assert all(apart(values[site].magnitude, untouched[site].magnitude) > 0.01 for site in values)
     assert not any(p.requires_grad for p in after.backbone.parameters())
 
 

@@ -28,12 +28,12 @@ def document(done: Done) -> dict[str, Any]:
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    found = json.loads(done.out, parse_constant=refuse)
-    assert isinstance(found, dict)
-    assert found["schema"] == SCHEMA
+    stored = json.loads(done.out, parse_constant=refuse)
+    assert isinstance(stored, dict)
+    assert stored["schema"] == SCHEMA
     page = DOCUMENTED.read_text(encoding="utf-8")
-    assert [name for name in fields(found) if f"`{name}`" not in page] == []
-    return found
+    assert [name for name in fields(stored) if f"`{name}`" not in page] == []
+    return stored
 
 
 def fields(found: dict[str, Any]) -> set[str]:
@@ -73,8 +73,8 @@ def report(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_compare_leaves_a_whole_folder(report: Path) -> None:
-    found = {path.name for path in report.iterdir()}
-    assert found == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
+    file_names = {path.name for path in report.iterdir()}
+    assert file_names == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
     assert folders(report / "measured") == {
         "retrieval", "layers", "probes", "baselines", "weights", "representations", "neurons", "transplants",
     }  # fmt: skip
@@ -109,16 +109,16 @@ def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
 
 def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(report, tmp_path / "study")
-    said = (copy / "study.json").read_bytes()
+    content = (copy / "study.json").read_bytes()
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
     other = QUICK.replace("--seeds 1", "--seeds 2")
     done = cli(*words, line=other)
     assert done.code == 2
     assert "this folder holds a study with other settings" in done.err
     assert "--overwrite" in done.err
-    assert (copy / "study.json").read_bytes() == said
+    assert (copy / "study.json").read_bytes() == content
     assert cli(*words, line=f"{other} --overwrite").code == 0
-    assert (copy / "study.json").read_bytes() != said
+    assert (copy / "study.json").read_bytes() != content
 
 
 def test_a_finished_study_is_a_settings_file(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_a_finished_study_is_a_settings_file(cli: Cli, tiny: Tiny, report: Path,
 
 def test_compare_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path, "--json", line=QUICK)
-    found = document(done)
-    assert found == json.loads((tmp_path / "summary.json").read_text())
-    (retrieval,) = found["analyses"]["retrieval"]
+    summary = document(done)
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    (retrieval,) = summary["analyses"]["retrieval"]
     assert (retrieval["collection"], set(retrieval["measures"])) == ("collection", {"RR@10", "R@10"})
     assert set(retrieval["measures"]["RR@10"]["before"]) == {"mean", "ci_low", "ci_high"}
     assert "in all about" in done.err
@@ -158,13 +158,13 @@ def test_two_towers_and_their_prompts(cli: Cli, tiny: Tiny, tmp_path: Path) -> N
 
 
 def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
-    found = document(cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean"))
-    measures = found["analyses"]["retrieval"]["measures"]
+    summary = document(cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean"))
+    measures = summary["analyses"]["retrieval"]["measures"]
     assert list(measures) == ["nDCG@10", "RR@10", "R@10", "R@100"]
     record = measures["RR@10"]
     assert record["ci_low"] < record["mean"] < record["ci_high"]
     assert record["n"] == 90
-    assert set(found["analyses"]) == {"health", "retrieval"}
+    assert set(summary["analyses"]) == {"health", "retrieval"}
     layered = document(
         cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", line="--pooling mean --layers --measures RR@10")
     )
@@ -174,9 +174,9 @@ def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
 
 
 def test_doctor(cli: Cli, tiny: Tiny) -> None:
-    found = document(cli("doctor", tiny.backbone, tiny.retriever, "--pooling", "mean", "--json"))
-    assert found["sound"]
-    assert set(found["models"]) == {"before", "after"}
+    summary = document(cli("doctor", tiny.backbone, tiny.retriever, "--pooling", "mean", "--json"))
+    assert summary["sound"]
+    assert set(summary["models"]) == {"before", "after"}
     twice = cli("doctor", tiny.backbone, tiny.backbone, "--pooling", "mean")
     assert twice.code == 1
     assert "the two are the same model" in twice.out
@@ -192,16 +192,16 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "t"
     words = ["transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out]
     line = "--pooling mean --measures RR@10 --transplants block:1,attention --set statistics.resamples=200"
-    found = document(cli(*words, "--json", line=line))
-    assert found == json.loads((out / "summary.json").read_text())
-    (swept,) = found["analyses"]["transplants"]
+    summary = document(cli(*words, "--json", line=line))
+    assert summary == json.loads((out / "summary.json").read_text())
+    (swept,) = summary["analyses"]["transplants"]
     rows = {(row["direction"], row["transplant"]): row for row in swept["effects"]}
     assert set(rows) == {(d, t) for d in ("restored", "grafted") for t in ("block:1", "attention", "all")}
     assert rows["restored", "all"]["score"] == pytest.approx(rows["grafted", "all"]["intact"])
     assert rows["restored", "all"]["intact"] == pytest.approx(rows["grafted", "all"]["score"])
     printed = " ".join(cli(*words, line=line).out.split())
     assert "All of the backbone's weights in the retriever take RR@10 from" in printed
-    assert [text for text in (s["text"] for s in found["verdict"]) if " ".join(text.split()[:6]) not in printed] == []
+    assert [text for text in (s["text"] for s in summary["verdict"]) if " ".join(text.split()[:6]) not in printed] == []
     shown = cli("show", out)
     assert (shown.code, " ".join(shown.out.split())) == (0, printed)
     assert "- transplants: 90 queries over 180 passages were measured" in printed
@@ -210,12 +210,12 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
 
 def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("diff", tiny.backbone, tiny.retriever, "--out", tmp_path / "d", "--json")
-    found = document(done)
-    assert found == json.loads((tmp_path / "d" / "diff.json").read_text())
+    summary = document(done)
+    assert summary == json.loads((tmp_path / "d" / "diff.json").read_text())
     assert f"report: {tmp_path}/d/report.html" in done.err
-    assert sum(found["statuses"].values()) == len(found["tensors"])
-    said = cli("diff", tiny.backbone, tiny.retriever, "--no-spectra")
-    assert found["verdict"][0][:20] in said.out
+    assert sum(summary["statuses"].values()) == len(summary["tensors"])
+    printed = cli("diff", tiny.backbone, tiny.retriever, "--no-spectra")
+    assert summary["verdict"][0][:20] in printed.out
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "report.html").write_text("mine")
     for words in (
@@ -234,9 +234,9 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
 
 def test_probe_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     line = "--pooling mean --probes cosine,mdl --controls none --passages 2 --seeds 1 --json"
-    found = document(cli("probe", tiny.retriever, "--data", tiny.data, "--out", tmp_path, line=line))
+    summary = document(cli("probe", tiny.retriever, "--data", tiny.data, "--out", tmp_path, line=line))
     asked = {"model", "probe", "control", "n_passages", "layer", "accuracy", "ci_low", "ci_high", "seeds"}
-    probed = found["analyses"]["probes"]
+    probed = summary["analyses"]["probes"]
     assert [row["layer"] for row in probed["records"]] == [0, 1, 2]
     assert asked <= set(probed["records"][0])
     assert {"control", "n_passages", "layer", "bits", "ci_low", "ci_high", "n"} <= set(probed["mdl"][0])
@@ -274,13 +274,13 @@ def test_retrieve_text(cli: Cli, tiny: Tiny) -> None:
 
 def test_embed(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
     line = "--pooling mean --json"
-    found = document(cli("embed", tiny.retriever, "--texts", texts, "--out", tmp_path / "v", line=line))
-    assert (found["texts"], found["distinct"], found["layers"]) == (3, 2, 3)
+    summary = document(cli("embed", tiny.retriever, "--texts", texts, "--out", tmp_path / "v", line=line))
+    assert (summary["texts"], summary["distinct"], summary["layers"]) == (3, 2, 3)
     vectors = zarr.open_group(tmp_path / "v", mode="r")["vectors"]
     assert isinstance(vectors, zarr.Array)
     assert vectors.shape == (3, 3, 32)
-    said = cli("embed", tiny.retriever, "--texts", texts, "--out", tmp_path / "v", line="--pooling mean")
-    assert (said.code, said.out) == (0, f"vectors of 3 texts: {tmp_path / 'v'}\n")
+    done = cli("embed", tiny.retriever, "--texts", texts, "--out", tmp_path / "v", line="--pooling mean")
+    assert (done.code, done.out) == (0, f"vectors of 3 texts: {tmp_path / 'v'}\n")
 
 
 NEURONS = "--pooling mean --examples 4 --quadrature gauss:2 --fractions 0.05,0.5 --set neurons.ablation.draws=1"
@@ -289,23 +289,23 @@ NEURONS = "--pooling mean --examples 4 --quadrature gauss:2 --fractions 0.05,0.5
 def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["neurons", tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache", "--out", out, "--json"]
-    found = document(cli(*words, line=NEURONS))
-    assert found == json.loads((out / "summary.json").read_text())
+    summary = document(cli(*words, line=NEURONS))
+    assert summary == json.loads((out / "summary.json").read_text())
     assert folders(out / "measured") == {"neurons"}
-    found = found["analyses"]["neurons"]
-    assert (found["examples"], len(found["top"]), len(found["ablation"]["table"])) == (4, 20, 4)
-    assert {row["statistic"] for row in found["statistics"]} >= {"total", "gap", "gini"}
-    said = cli(*words[:-1], line=NEURONS)
-    assert (said.code, "Verdict" in said.out) == (0, True)
+    summary = summary["analyses"]["neurons"]
+    assert (summary["examples"], len(summary["top"]), len(summary["ablation"]["table"])) == (4, 20, 4)
+    assert {row["statistic"] for row in summary["statistics"]} >= {"total", "gap", "gini"}
+    done = cli(*words[:-1], line=NEURONS)
+    assert (done.code, "Verdict" in done.out) == (0, True)
 
 
 def test_neurons_of_texts_in_the_published_layout(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
     words = ["neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", "--json"]
-    found = document(
+    summary = document(
         cli(*words, line="--pooling cls --protocol ielab-2025 --thresholds 0.1 --batch-size 2 --max-length 32")
     )
-    assert list(found["analyses"]) == ["health", "neurons"]
-    assert found["analyses"]["neurons"]["ablation"] is None
+    assert list(summary["analyses"]) == ["health", "neurons"]
+    assert summary["analyses"]["neurons"]["ablation"] is None
     published = json.loads((tmp_path / "out" / "neurons-0.1.json").read_text())
     assert list(published) == ["model", "encoder_type", "alpha", "threshold", "attributions"]
     assert [len(counts) for counts in published["attributions"].values()] == [64, 32, 64, 32]
@@ -377,8 +377,8 @@ def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
         "compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--cache",
         tmp_path / "cache", "--dry-run", line="--pooling mean",
     )  # fmt: skip
-    said = done.out.replace(str(tiny.collection), "COLLECTION").replace(str(tmp_path), "TMP")
-    golden.check("dry-run", golden.without_numbers(said))
+    changed = done.out.replace(str(tiny.collection), "COLLECTION").replace(str(tmp_path), "TMP")
+    golden.check("dry-run", golden.without_numbers(changed))
 
 
 def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
@@ -430,13 +430,13 @@ def test_a_protocol_reaches_every_room(cli: Cli, tiny: Tiny, texts: Path, tmp_pa
         "--dry-run",
         "--json",
     ]
-    found = document(cli(*words, line="--pooling mean --max-length 32"))
-    recipe = found["tower"]["recipe"] if command == "embed" else found["towers"][0]["recipe"]
+    summary = document(cli(*words, line="--pooling mean --max-length 32"))
+    recipe = summary["tower"]["recipe"] if command == "embed" else summary["towers"][0]["recipe"]
     assert recipe["pad_to_max"] is True
     if command != "embed":
-        assert found["settings"]["protocol"] == "ielab-2025"
-        assert command == "retrieve" or found["settings"]["probes"]["protocol"] == "ielab-2025"
-        assert found["settings"]["statistics"]["test"] == "unpaired_t"
+        assert summary["settings"]["protocol"] == "ielab-2025"
+        assert command == "retrieve" or summary["settings"]["probes"]["protocol"] == "ielab-2025"
+        assert summary["settings"]["statistics"]["test"] == "unpaired_t"
 
 
 @pytest.fixture
@@ -457,9 +457,9 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_demo")
 def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    found = document(cli("demo", "--retrain", "--out", out, "--json"))
-    assert found["analyses"]["health"]["models"]["before"]["name"] == "backbone"
-    assert [one["collection"] for one in found["analyses"]["retrieval"]] == ["world"]
+    summary = document(cli("demo", "--retrain", "--out", out, "--json"))
+    assert summary["analyses"]["health"]["models"]["before"]["name"] == "backbone"
+    assert [one["collection"] for one in summary["analyses"]["retrieval"]] == ["world"]
     rows = json.loads((out / "exposures.json").read_text())
     assert len(rows) == 2 * 5
     assert all(row["ci_low"] <= row["mean"] <= row["ci_high"] for row in rows)

@@ -17,10 +17,10 @@ def library_default(setting: str) -> object:
     """The default of "MODULE:CLASS.FIELD", or the value of "MODULE:NAME"."""
     module, _, path = setting.partition(":")
     name, _, field = path.partition(".")
-    found = getattr(import_module(f"retroscope.{module}"), name)
+    value = getattr(import_module(f"retroscope.{module}"), name)
     if not field:
-        return found
-    (one,) = [one for one in fields(found) if one.name == field]
+        return value
+    (one,) = [one for one in fields(value) if one.name == field]
     return one.default if one.default_factory is MISSING else one.default_factory()
 
 
@@ -43,7 +43,7 @@ def test_a_default_that_nobody_could_type_is_described() -> None:
 
 TABLES = {
     "POOLINGS": "encoders.pooling:POOLINGS",
-    "SIMILARITIES": "encoders.settings:SIMILARITIES",
+    "SIMILARITIES": "encoders.similarity:SIMILARITIES",
     "PROTOCOLS": "encoders.settings:PROTOCOLS",
     "TOWERS": "study.embed:TOWERS",
     "ATTRIBUTED_TOWERS": "attribution.settings:TOWERS",

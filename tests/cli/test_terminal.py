@@ -12,10 +12,10 @@ from retroscope.cli import terminal
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     monkeypatch.setattr(display, "monotonic", lambda: now[0])
-    with display.progress_bars() as told:
+    with display.progress_bars() as bars:
         for step in range(1, 201):
             now[0] += 1.0
-            told("training", step, 200)
+            bars("training", step, 200)
     assert capsys.readouterr().err.splitlines() == [
         f"training: {n} of 200, 1.0/s, 0:0{(200 - n) // 60}:{(200 - n) % 60:02} left" for n in (2, 62, 122, 182)
     ]
@@ -31,11 +31,11 @@ def test_bars_name_what_is_done_and_names_are_text(
 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(display, "Console", console)
-    with display.progress_bars() as told:
-        assert told is not None
+    with display.progress_bars() as bars:
+        assert bars is not None
         for done in range(1, 5):
-            told("[/red] model[: x", done, 4)
-            told("other", done, 8)
+            bars("[/red] model[: x", done, 4)
+            bars("other", done, 8)
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "[/red]" in shown.err

@@ -33,11 +33,11 @@ def ok(done: Done) -> Done:
 def test_train(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     words = ["train", backbone, "--data", f"beir:{world}", "--dev", "dev", "--steps", 2, "--batch-size", 4]
     line = "--pooling mean --max-length 32 --reinitialise ffn+embeddings --json"
-    found = json.loads(ok(cli(*words, "--out", tmp_path / "r", line=line)).out)
-    assert found["settings"]["reinitialise"] == ["ffn", "embeddings"]
-    assert found["settings"]["test"][0]["split"] == "test", "checked unasked"
-    assert found == json.loads((tmp_path / "r" / "training.json").read_text())
-    assert json.loads(ok(cli(*words, "--out", tmp_path / "r", line=line)).out) == found, "nothing is trained again"
+    document = json.loads(ok(cli(*words, "--out", tmp_path / "r", line=line)).out)
+    assert document["settings"]["reinitialise"] == ["ffn", "embeddings"]
+    assert document["settings"]["test"][0]["split"] == "test", "checked unasked"
+    assert document == json.loads((tmp_path / "r" / "training.json").read_text())
+    assert json.loads(ok(cli(*words, "--out", tmp_path / "r", line=line)).out) == document, "nothing is trained again"
 
 
 def test_a_leaking_split(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
@@ -62,15 +62,15 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     planned = ok(cli(*words, line=f"{line} --dry-run"))
     assert "8 cells, 0 of them done" in planned.out
     assert not (tmp_path / "g").exists()
-    found = json.loads(ok(cli(*words, line=f"{line} --json --measures RR@10")).out)
-    assert {row["backbone"] for row in found["cells"]} == {"backbone"}
-    assert len(found["cells"]) == 2 * 2
-    assert found == json.loads((tmp_path / "g" / "grid.json").read_text())
+    document = json.loads(ok(cli(*words, line=f"{line} --json --measures RR@10")).out)
+    assert {row["backbone"] for row in document["cells"]} == {"backbone"}
+    assert len(document["cells"]) == 2 * 2
+    assert document == json.loads((tmp_path / "g" / "grid.json").read_text())
     again = ok(cli(*words, line=f"{line} --measures RR@10"))
     assert "8 cells, 8 of them done" in again.err
-    assert again.out.splitlines() == found["verdict"]
+    assert again.out.splitlines() == document["verdict"]
     shown = ok(cli("show", tmp_path / "g")).out.splitlines()
-    assert shown == [*found["verdict"], *(f"- {caveat}" for caveat in found["caveats"])]
+    assert shown == [*document["verdict"], *(f"- {caveat}" for caveat in document["caveats"])]
     assert (tmp_path / "g" / "report.html").stat().st_size > 100_000
 
 

@@ -41,16 +41,16 @@ def test_an_answer_is_held_as_dpr_decides(text, answer, held):
 
 def tokens_by_hand(text):
     """DPR's SimpleTokenizer, character by character: [L N M]+, or one character that is not Z or C."""
-    found, word = [], ""
+    rows, word = [], ""
     for c in unicodedata.normalize("NFD", text).lower():
         kind = unicodedata.category(c)[0]
         if kind in "LNM":
             word += c
             continue
-        found += [word] if word else []
+        rows += [word] if word else []
         word = ""
-        found += [c] if kind not in "ZC" else []
-    return found + ([word] if word else [])
+        rows += [c] if kind not in "ZC" else []
+    return rows + ([word] if word else [])
 
 
 @given(st.text())
@@ -128,6 +128,6 @@ def test_beir_folders_keep_the_answers(tmp_path):
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tp\t1\n")
     (tmp_path / "corpus.jsonl").write_text('{"_id": "p", "text": "the moon orbits"}\n')
     (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "who", "answers": ["Armstrong", "Aldrin"]}\n')
-    found = load_collection(f"beir:{tmp_path}")
-    assert found.queries["q"].answers == ("Armstrong", "Aldrin")
-    assert found.mapping["answers"] == "answers"
+    loaded = load_collection(f"beir:{tmp_path}")
+    assert loaded.queries["q"].answers == ("Armstrong", "Aldrin")
+    assert loaded.mapping["answers"] == "answers"

@@ -44,15 +44,15 @@ def collection() -> Collection:
 
 
 def test_a_large_corpus_is_ranked_as_a_small_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = collection()
-    known = bm25_ranking(made)
-    expected = [known(query, 50) for query in made.queries]
+    small = collection()
+    known = bm25_ranking(small)
+    expected = [known(query, 50) for query in small.queries]
     monkeypatch.setattr(bm25, "IN_MEMORY", 100)
     monkeypatch.setattr(bm25_index, "BATCH", 64)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    ranking = bm25_ranking(made)
+    ranking = bm25_ranking(small)
     assert len([*tmp_path.glob("retroscope-bm25-*/*")]) == 3
-    assert [ranking(query, 50) for query in made.queries] == expected
+    assert [ranking(query, 50) for query in small.queries] == expected
     del ranking
     gc.collect()
     assert not [*tmp_path.iterdir()]

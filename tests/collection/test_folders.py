@@ -321,8 +321,8 @@ def test_saved_rows_are_read(tmp_path):
 
 def test_saved_splits_are_chosen(tmp_path):
     datasets = pytest.importorskip("datasets")
-    made = {s: datasets.Dataset.from_list([{"anchor": s, "positive": "him"}]) for s in ("train", "dev")}
-    datasets.DatasetDict(made).save_to_disk(str(tmp_path / "set"))
+    by_name = {s: datasets.Dataset.from_list([{"anchor": s, "positive": "him"}]) for s in ("train", "dev")}
+    datasets.DatasetDict(by_name).save_to_disk(str(tmp_path / "set"))
     assert load_collection(f"hf:{tmp_path / 'set'}", split="dev").queries["q0"].text == "dev"
     with pytest.raises(CollectionError, match=r"several splits: dev, train"):
         load_collection(tmp_path / "set")

@@ -23,20 +23,20 @@ def test_a_sound_collection_is_joined():
 
 
 def test_the_fingerprint_changes_with_every_part():
-    def made(p=PASSAGES, q=QUERIES, j=JUDGMENTS, c=CANDIDATES, **settings):
+    def fingerprint_of(p=PASSAGES, q=QUERIES, j=JUDGMENTS, c=CANDIDATES, **settings):
         return make_collection("toy", p, q, j, c, **settings).fingerprint
 
     variants = [
-        made(),
-        made(p=[*PASSAGES, Passage("p4", "four")]),
-        made(q=[Query("q1", "first"), QUERIES[1]]),
-        made(j=JUDGMENTS[:2]),
-        made(c=[]),
-        made(title_separator=" [SEP] "),
-        made(ignore_identical_ids=True),
+        fingerprint_of(),
+        fingerprint_of(p=[*PASSAGES, Passage("p4", "four")]),
+        fingerprint_of(q=[Query("q1", "first"), QUERIES[1]]),
+        fingerprint_of(j=JUDGMENTS[:2]),
+        fingerprint_of(c=[]),
+        fingerprint_of(title_separator=" [SEP] "),
+        fingerprint_of(ignore_identical_ids=True),
     ]
     assert len(set(variants)) == len(variants)
-    assert made() == variants[0]
+    assert fingerprint_of() == variants[0]
 
 
 DEFECTS = {
@@ -106,5 +106,5 @@ def test_all_problems_of_a_kind_come_together_and_long_lists_are_counted():
 def test_case_and_spaces_make_no_other_query_text() -> None:
     passages = [Passage("p", "a passage")]
     queries = [Query("a", "Who was she?"), Query("b", "who  was she?"), Query("c", "Who was he?")]
-    made = make_collection("alike", passages, queries, [Judgment(q.id, "p") for q in queries])
-    assert made.query_texts["a"] == made.query_texts["b"] != made.query_texts["c"]
+    small = make_collection("alike", passages, queries, [Judgment(q.id, "p") for q in queries])
+    assert small.query_texts["a"] == small.query_texts["b"] != small.query_texts["c"]

@@ -90,17 +90,17 @@ def test_measures_are_right_up_to_the_bound(grade: int) -> None:
     ideal = np.array([grade, 1, 0]) @ discounts
     for order in itertools.permutations(qrels):
         run = {"q": [(p, 3.0 - k) for k, p in enumerate(order)]}
-        found = measure_queries(run, {"q": qrels}, ["nDCG@10", "R@1", "RR@10"]).values[0]
+        scores = measure_queries(run, {"q": qrels}, ["nDCG@10", "R@1", "RR@10"]).values[0]
         gains = np.array([max(qrels[p], 0) for p in order])
         first = next(k for k, p in enumerate(order, 1) if qrels[p] > 0)
-        np.testing.assert_allclose(found, [gains @ discounts / ideal, (first == 1) / 2, 1 / first], rtol=1e-12)
+        np.testing.assert_allclose(scores, [gains @ discounts / ideal, (first == 1) / 2, 1 / first], rtol=1e-12)
     assert np.isfinite(2.0**grade * len(qrels))  # exponential gains
 
 
 def test_why_there_is_a_bound() -> None:
     """The control: what trec_eval makes of a grade that does not fit its 32 bits."""
-    (found,) = ir_measures.iter_calc([ir_measures.nDCG @ 10], {"q": {"a": 2**32}}, {"q": {"a": 1.0}})
-    assert found.value == 0
+    (computed,) = ir_measures.iter_calc([ir_measures.nDCG @ 10], {"q": {"a": 2**32}}, {"q": {"a": 1.0}})
+    assert computed.value == 0
 
 
 SCORES = {"1": 1.0, "-1.5": -1.5, "+.5": 0.5, "1.": 1.0, "1e-3": 0.001, "2E+2": 200.0}
@@ -178,8 +178,8 @@ def test_a_mark_is_0_or_1(tmp_path: Path, mark: object, shape: str) -> None:
 def test_these_marks_are_read(tmp_path: Path, mark: object, shape: str) -> None:
     for selected in (1, True):
         marked(tmp_path / "set.jsonl", [mark, selected], shape)
-        found = load_collection(tmp_path / "set.jsonl")
-        assert [found.passages[j.passage_id].text for j in found.judgments] == ["text 1"]
+        loaded = load_collection(tmp_path / "set.jsonl")
+        assert [loaded.passages[j.passage_id].text for j in loaded.judgments] == ["text 1"]
 
 
 def marked(path: Path, marks: list[object], shape: str) -> None:
@@ -219,8 +219,8 @@ def test_other_characters_are_measured_right(character: str) -> None:
     run = {q: [(p, 1.0 - k) for k, p in enumerate(ids)] for q in ids}
     for k, wanted in enumerate(ids):
         assert not holds_control(wanted)
-        found = measure_queries(run, {q: {wanted: 1} for q in ids}, ["RR", "R@100"])
-        assert found.sel(measure="RR").values.tolist() == [1 / (k + 1)] * len(ids)
+        scores = measure_queries(run, {q: {wanted: 1} for q in ids}, ["RR", "R@100"])
+        assert scores.sel(measure="RR").values.tolist() == [1 / (k + 1)] * len(ids)
 
 
 TWICE = {

@@ -94,18 +94,18 @@ def test_documents_tell_of_one_person(world: World) -> None:
 
 
 def test_every_fact_of_a_known_name_is_told(world: World) -> None:
-    told: dict[str, set[str]] = {person.name.lower(): set() for person in world.people if person.known}
+    by_name: dict[str, set[str]] = {person.name.lower(): set() for person in world.people if person.known}
     for document in world.pretraining:
         said = words_of(document)
-        for name in said & told.keys():
-            told[name] |= said
+        for name in said & by_name.keys():
+            by_name[name] |= said
     missing = {
         person.id
         for person in world.people
-        if person.known and not words_of(f"{person.alias} {person.trade} {person.town}") <= told[person.name.lower()]
+        if person.known and not words_of(f"{person.alias} {person.trade} {person.town}") <= by_name[person.name.lower()]
     }
     # a fact is in half of the documents with the name, of which there are 8 at least: .5 ** 8 of 4 facts go missing
-    assert len(missing) <= 0.05 * len(told)
+    assert len(missing) <= 0.05 * len(by_name)
 
 
 def test_known_and_unknown_people_are_told_of_as_often(world: World) -> None:

@@ -84,9 +84,9 @@ def test_the_last_layer_is_what_the_model_returns(encoder: Encoder) -> None:
         output = encoder.backbone(torch.tensor(rows))
     last = getattr(output, "last_hidden_state", None)
     expected = output.hidden_states[-1].mean(1) if last is None else last.mean(1)
-    found = encode_rows(encoder, rows)
-    torch.testing.assert_close(found.layers[:, -1], expected, atol=tolerance(encoder) * 10, rtol=0)
-    assert found.layers.shape[1] == encoder.anatomy.n_blocks + 1 == len(encoder.layer_names)
+    encoded = encode_rows(encoder, rows)
+    torch.testing.assert_close(encoded.layers[:, -1], expected, atol=tolerance(encoder) * 10, rtol=0)
+    assert encoded.layers.shape[1] == encoder.anatomy.n_blocks + 1 == len(encoder.layer_names)
 
 
 def test_no_hook_is_left_by_success_or_exception(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +118,8 @@ def test_no_parameter_is_changed_or_wants_a_gradient(encoder: Encoder) -> None:
 def test_stored_vectors_are_the_encoded_ones(encoder: Encoder, tmp_path: Path) -> None:
     """The layers as the blocks leave them; those with the final norm are in test_norm_each_layer.py."""
     texts = [*TEXTS, TEXTS[0]]
-    made = plan_extraction(encoder, texts, ExtractionSettings())
-    stored = extract(made, list("abcde"), texts, tmp_path / "v.zarr")
+    extraction = plan_extraction(encoder, texts, ExtractionSettings())
+    stored = extract(extraction, list("abcde"), texts, tmp_path / "v.zarr")
     assert stored.normed == encoder.anatomy.post_norm
     expected = encode_layers(encoder, texts)
     for k in range(stored.n_layers):

@@ -37,8 +37,8 @@ def test_one_large_new_direction_is_one_intruder_and_a_random_change_of_its_size
     shape: tuple[int, int],
 ) -> None:
     """Cosines of a random direction with 200 or more others are below .5 but for odds of 1e-12."""
-    found = intruders(with_spectrum(*shape), rank_one(*shape, size=40), "w")
-    assert (found.intruders, found.intruders_random, found.examined) == (1, 0, TOP)
+    intruding = intruders(with_spectrum(*shape), rank_one(*shape, size=40), "w")
+    assert (intruding.intruders, intruding.intruders_random, intruding.examined) == (1, 0, TOP)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -40,14 +40,14 @@ def planted() -> tuple[RetrieverRepresentations, RetrieverRepresentations]:
 
 
 @pytest.fixture(scope="module")
-def found() -> RepresentationDrift:
+def planted_drift() -> RepresentationDrift:
     pairs = [(f"q{i}", f"p{i}") for i in range(N)]
     copy = retriever(vectors(7), vectors(8))
     return representation_drift(*planted(), pairs, random_weights=copy, settings=QUICK)
 
 
-def test_a_planted_change_is_found_and_nothing_else(found: RepresentationDrift) -> None:
-    table = found.similarity.set_index(["tower", "layer", "statistic"])
+def test_a_planted_change_is_found_and_nothing_else(planted_drift: RepresentationDrift) -> None:
+    table = planted_drift.similarity.set_index(["tower", "layer", "statistic"])
     for place, row in table.iterrows():
         if place[:2] == ("passage", 2):
             assert row["value"] < row["halves"] + 0.2
@@ -55,14 +55,14 @@ def test_a_planted_change_is_found_and_nothing_else(found: RepresentationDrift) 
         else:
             assert row["value"] == pytest.approx(1, abs=1e-6), place
     assert set(table["value"].index.get_level_values("statistic")) == {"cka", "procrustes", "rsa", "neighbours"}
-    assert found.texts == {"query": 60, "passage": 60}
+    assert planted_drift.texts == {"query": 60, "passage": 60}
 
 
-def test_controls(found: RepresentationDrift) -> None:
-    cka = found.similarity[found.similarity["statistic"] == "cka"]
+def test_controls(planted_drift: RepresentationDrift) -> None:
+    cka = planted_drift.similarity[planted_drift.similarity["statistic"] == "cka"]
     assert (cka["chance"] == 0).all()
     assert (cka["random_weights"].abs() < 0.5).all(), "another random model is unrelated"
-    neighbours = found.similarity[found.similarity["statistic"] == "neighbours"]
+    neighbours = planted_drift.similarity[planted_drift.similarity["statistic"] == "neighbours"]
     assert neighbours["chance"].iloc[0] == pytest.approx(5 / 59)
 
 
@@ -72,8 +72,8 @@ def test_two_nearly_equal_models_exceed_the_split_half_reference_and_not_the_cei
     base = [rng.standard_normal((N, LAYERS, DIM)).astype(np.float32) for _ in range(2)]
     near = [[v + 0.02 * rng.standard_normal(v.shape).astype(np.float32) for v in base] for _ in range(3)]
     one, two, *trainings = (retriever(*towers) for towers in (base, *near))
-    found = representation_drift(one, two, other_trainings=trainings, settings=QUICK).similarity
-    cka = found[found["statistic"] == "cka"]
+    planted_drift = representation_drift(one, two, other_trainings=trainings, settings=QUICK).similarity
+    cka = planted_drift[planted_drift["statistic"] == "cka"]
     assert (cka["value"] > 0.99).all()
     assert (cka["halves"] < 0.5).all(), "a value of .99 is above it: no ceiling"
     assert (cka["value"] < cka["other_training"] + 0.002).all(), (
@@ -84,30 +84,30 @@ def test_two_nearly_equal_models_exceed_the_split_half_reference_and_not_the_cei
         representation_drift(one, two, other_trainings=[s], settings=QUICK).similarity["other_training"]
         for s in trainings
     ]
-    np.testing.assert_allclose(found["other_training"], sum(both) / 2, rtol=1e-9)
-    assert not np.allclose(single["other_training"], found["other_training"], rtol=1e-9)
+    np.testing.assert_allclose(planted_drift["other_training"], sum(both) / 2, rtol=1e-9)
+    assert not np.allclose(single["other_training"], planted_drift["other_training"], rtol=1e-9)
 
 
-def test_shape_of_both_sides(found: RepresentationDrift) -> None:
-    shape = found.geometry.set_index(["side", "tower", "layer", "statistic"])["value"]
+def test_shape_of_both_sides(planted_drift: RepresentationDrift) -> None:
+    shape = planted_drift.geometry.set_index(["side", "tower", "layer", "statistic"])["value"]
     assert shape["before", "query", 1, "anisotropy"] == shape["after", "query", 1, "anisotropy"]
     assert shape["before", "passage", 2, "anisotropy"] > 0.5
     assert abs(shape["after", "passage", 2, "anisotropy"]) < 0.1, "the planted cloud has no mean"
     assert shape["after", "both", 2, "alignment"] > shape["before", "both", 2, "alignment"]
-    assert len(found.geometry) == 2 * 2 * LAYERS * 3 + 2 * LAYERS
+    assert len(planted_drift.geometry) == 2 * 2 * LAYERS * 3 + 2 * LAYERS
 
 
-def test_every_layer_against_every_other(found: RepresentationDrift) -> None:
-    cross = found.layer_map.set_index(["tower", "layer_before", "layer_after"])["cka"]
+def test_every_layer_against_every_other(planted_drift: RepresentationDrift) -> None:
+    cross = planted_drift.layer_map.set_index(["tower", "layer_before", "layer_after"])["cka"]
     assert len(cross) == 2 * LAYERS**2
     assert cross["query", 1, 1] == pytest.approx(1)
     assert cross["query", 1, 2] > cross["query", 0, 3] > 0.2
     assert cross["passage", 2, 2] < 0.5
 
 
-def test_the_same_seed_gives_the_same_table(found: RepresentationDrift) -> None:
+def test_the_same_seed_gives_the_same_table(planted_drift: RepresentationDrift) -> None:
     again = representation_drift(*planted(), settings=QUICK).similarity.drop(columns="random_weights")
-    assert again.equals(found.similarity.drop(columns="random_weights"))
+    assert again.equals(planted_drift.similarity.drop(columns="random_weights"))
 
 
 def test_what_cannot_be_paired() -> None:

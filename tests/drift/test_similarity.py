@@ -117,11 +117,13 @@ def test_a_few_texts_that_moved_far_mislead_cka_and_not_procrustes() -> None:
 
 
 def test_unrelated_vectors_reach_the_procrustes_of_chance() -> None:
-    found = [procrustes(cloud(40, 12, seed=s), cloud(40, 12, seed=1000 + s)) for s in range(100)]
+    distances = [procrustes(cloud(40, 12, seed=s), cloud(40, 12, seed=1000 + s)) for s in range(100)]
     chance = [procrustes_chance(cloud(40, 12, seed=s), cloud(40, 12, seed=1000 + s), seed=s) for s in range(100)]
     # 4 standard errors of the difference of two means, the second over three shuffles each
-    assert np.mean(found) == pytest.approx(np.mean(chance), abs=4 * np.std(found, ddof=1) * np.sqrt((1 + 1 / 3) / 100))
-    assert np.mean(found) > 0.3, "not 0: the number means nothing without its chance"
+    assert np.mean(distances) == pytest.approx(
+        np.mean(chance), abs=4 * np.std(distances, ddof=1) * np.sqrt((1 + 1 / 3) / 100)
+    )
+    assert np.mean(distances) > 0.3, "not 0: the number means nothing without its chance"
 
 
 def test_unrelated_vectors_have_no_cka_on_average_though_dimensions_outnumber_texts() -> None:

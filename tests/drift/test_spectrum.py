@@ -31,24 +31,24 @@ def test_directions_are_those_of_the_singular_value_decomposition(shape: tuple[i
 
 def test_factors_are_the_product() -> None:
     left, right, before = gaussian(20, 3), gaussian(3, 30, seed=1), gaussian(20, 30, seed=2)
-    found = spectrum(before, low_rank_directions(LowRank(left, right), 2))
+    row = spectrum(before, low_rank_directions(LowRank(left, right), 2))
     expected = spectrum(before, reference(left @ right, 2))
     for name in ("stable_rank", "held", "amplification", "amplification_random", "alignment"):
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-5)
-    assert found.effective_rank <= 3
+        assert getattr(row, name) == pytest.approx(getattr(expected, name), rel=1e-5)
+    assert row.effective_rank <= 3
 
 
 def test_one_direction_has_rank_one() -> None:
-    found = spectrum(gaussian(8, 9), dense_directions(torch.outer(gaussian(8), gaussian(9, seed=1)), 4))
-    assert found.stable_rank == pytest.approx(1, abs=1e-6)
-    assert found.effective_rank == pytest.approx(1, abs=1e-5)
-    assert found.directions == 1, "no direction that the change has not"
+    row = spectrum(gaussian(8, 9), dense_directions(torch.outer(gaussian(8), gaussian(9, seed=1)), 4))
+    assert row.stable_rank == pytest.approx(1, abs=1e-6)
+    assert row.effective_rank == pytest.approx(1, abs=1e-5)
+    assert row.directions == 1, "no direction that the change has not"
 
 
 def test_equal_directions_count_alike() -> None:
-    found = spectrum(gaussian(6, 6), dense_directions(torch.eye(6), 2))
-    assert found.stable_rank == pytest.approx(6)
-    assert found.effective_rank == pytest.approx(6)
+    row = spectrum(gaussian(6, 6), dense_directions(torch.eye(6), 2))
+    assert row.stable_rank == pytest.approx(6)
+    assert row.effective_rank == pytest.approx(6)
 
 
 def test_a_change_that_follows_the_matrix_is_aligned_and_a_random_one_is_not() -> None:
@@ -66,9 +66,9 @@ def test_amplification_is_the_change_over_the_matrix_in_the_same_directions() ->
     """A change of c times the matrix is c times what was there, in any number of directions and at full rank."""
     before = gaussian(40, 60)
     for r in (1, 8, 40):
-        found = spectrum(before, reference(0.2 * before, r))
-        assert found.amplification == pytest.approx(0.2, rel=1e-6)  # of .2 in float32
-    assert found.held == pytest.approx(1)
+        row = spectrum(before, reference(0.2 * before, r))
+        assert row.amplification == pytest.approx(0.2, rel=1e-6)  # of .2 in float32
+    assert row.held == pytest.approx(1)
 
 
 def test_of_a_random_change_amplification_is_what_random_directions_give_whatever_their_number() -> None:
@@ -80,12 +80,12 @@ def test_of_a_random_change_amplification_is_what_random_directions_give_whateve
     change = change * (8 / 768) * before.norm() / change.norm()  # the whole of it is as large as 8 directions of before
     whole = dense_directions(change, 128)
     for r in (8, 32, 128):
-        found = spectrum(before, Directions(whole.values, whole.left[:, :r], whole.right[:, :r]))
-        ratio = found.amplification_random / found.amplification
+        row = spectrum(before, Directions(whole.values, whole.left[:, :r], whole.right[:, :r]))
+        ratio = row.amplification_random / row.amplification
         assert ratio**2 == pytest.approx(1, abs=5 * math.sqrt(2) / r)
         # Marchenko and Pastur: the largest singular value squared is 4 times the mean one
-        assert found.amplification < 1.25 * math.sqrt(4 * r / 768) * 8 / r
-    assert found.held < 4 * 128 / 768
+        assert row.amplification < 1.25 * math.sqrt(4 * r / 768) * 8 / r
+    assert row.held < 4 * 128 / 768
 
 
 @pytest.mark.parametrize("shape", [(300, 300), (100, 400), (400, 100)])

@@ -39,19 +39,19 @@ def noise() -> Tensor:
 
 def test_a_planted_change_is_found_and_nothing_else(llama: Path, tmp_path: Path, noise: Tensor) -> None:
     after = altered(llama, tmp_path / "after", lambda t: t | {PLANTED: t[PLANTED] + noise})
-    found = diff_weights(open_weights(llama), open_weights(after))
-    moved = found.tensors[found.tensors["status"] == "changed"]
+    weight_drift = diff_weights(open_weights(llama), open_weights(after))
+    moved = weight_drift.tensors[weight_drift.tensors["status"] == "changed"]
     assert moved["name"].tolist() == [PLANTED]
-    assert set(found.tensors["status"]) == {"changed", "identical"}
+    assert set(weight_drift.tensors["status"]) == {"changed", "identical"}
     row = moved.iloc[0]
     assert (row["layer"], row["part"], row["rows"], row["columns"]) == (2, "ffn_out", 16, 24)
     before = load_file(llama / "model.safetensors")[PLANTED]
     assert row["change"] == pytest.approx(float(noise.norm()), rel=1e-5)
     assert row["relative"] == pytest.approx(float(noise.norm() / before.norm()), rel=1e-5)
     assert row["largest"] == pytest.approx(float(noise.abs().max()), rel=1e-5)
-    groups = found.groups[found.groups["changed"] > 0]
+    groups = weight_drift.groups[weight_drift.groups["changed"] > 0]
     assert groups[["layer", "part", "changed"]].values.tolist() == [[2, "ffn_out", 1]]
-    assert found.groups.loc[found.groups["changed"] == 0, "change"].eq(0).all()
+    assert weight_drift.groups.loc[weight_drift.groups["changed"] == 0, "change"].eq(0).all()
 
 
 @pytest.mark.parametrize("name", TOYS)
@@ -59,19 +59,19 @@ def test_a_checkpoint_and_its_copy_do_not_differ(name: str, tmp_path: Path) -> N
     one = save_toy(name, tmp_path / "one")
     two = altered(one, tmp_path / "two", lambda t: t)
     for after in (one, two):
-        found = diff_weights(open_weights(one), open_weights(after))
-        assert set(found.tensors["status"]) == {"identical"}
-        assert (found.tensors["norm"] > 0).all()
-        without_part = found.tensors.loc[found.tensors["part"] == "other", "name"]
+        weight_drift = diff_weights(open_weights(one), open_weights(after))
+        assert set(weight_drift.tensors["status"]) == {"identical"}
+        assert (weight_drift.tensors["norm"] > 0).all()
+        without_part = weight_drift.tensors.loc[weight_drift.tensors["part"] == "other", "name"]
         assert without_part.str.startswith("pooler.").all(), "every tensor has its part"
 
 
 def test_rounding_is_no_change(llama: Path, tmp_path: Path) -> None:
     after = altered(llama, tmp_path / "half", lambda t: {k: v.half() for k, v in t.items()})
-    found = diff_weights(open_weights(llama), open_weights(after)).tensors
-    assert set(found["status"]) == {"rounded"}
-    assert (found["change"] > 0).all()
-    assert (found["relative"] < torch.finfo(torch.float16).eps).all()
+    weight_drift = diff_weights(open_weights(llama), open_weights(after)).tensors
+    assert set(weight_drift["status"]) == {"rounded"}
+    assert (weight_drift["change"] > 0).all()
+    assert (weight_drift["relative"] < torch.finfo(torch.float16).eps).all()
 
 
 def test_the_factors_of_an_adapter_say_what_the_merged_weights_say(tmp_path: Path) -> None:
@@ -104,23 +104,26 @@ def test_an_embedding_that_grew_is_named_and_not_compared(llama: Path, tmp_path:
     after = altered(llama, tmp_path / "after", grow)
     config = json.loads((after / "config.json").read_text())
     (after / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 2}))
-    found = diff_weights(open_weights(llama), open_weights(after)).tensors
-    assert found.loc[found["status"] == "reshaped", "name"].tolist() == ["embed_tokens.weight"]
-    assert (found["status"] == "identical").sum() == len(found) - 1
+    weight_drift = diff_weights(open_weights(llama), open_weights(after)).tensors
+    assert weight_drift.loc[weight_drift["status"] == "reshaped", "name"].tolist() == ["embed_tokens.weight"]
+    assert (weight_drift["status"] == "identical").sum() == len(weight_drift) - 1
 
 
 def test_a_tensor_of_one_side_alone_is_named(tmp_path: Path) -> None:
     one = save_toy("bert", tmp_path / "one")
     without = altered(one, tmp_path / "two", lambda t: {k: v for k, v in t.items() if "pooler" not in k})
-    found = diff_weights(open_weights(one), open_weights(without)).tensors
-    assert set(found.loc[found["status"] == "only before", "name"]) == {"pooler.dense.weight", "pooler.dense.bias"}
+    weight_drift = diff_weights(open_weights(one), open_weights(without)).tensors
+    assert set(weight_drift.loc[weight_drift["status"] == "only before", "name"]) == {
+        "pooler.dense.weight",
+        "pooler.dense.bias",
+    }
 
 
 def test_values_that_are_no_numbers_are_changed(llama: Path, tmp_path: Path) -> None:
     after = altered(llama, tmp_path / "after", lambda t: t | {PLANTED: t[PLANTED] * float("nan")})
     for spectra in (True, False):
-        found = diff_weights(open_weights(llama), open_weights(after), spectra=spectra).tensors
-        assert found.loc[found["status"] == "changed", "name"].tolist() == [PLANTED]
+        weight_drift = diff_weights(open_weights(llama), open_weights(after), spectra=spectra).tensors
+        assert weight_drift.loc[weight_drift["status"] == "changed", "name"].tolist() == [PLANTED]
 
 
 def test_two_architectures_are_refused(llama: Path, tmp_path: Path) -> None:
@@ -143,10 +146,10 @@ def test_an_adapter_before_is_read_with_what_it_adds(tmp_path: Path) -> None:
 def test_models_of_another_width_have_nothing_to_compare(tmp_path: Path) -> None:
     narrow = save_toy("bert", tmp_path / "narrow")
     wide = Toy("bert", {**BERT_LIKE, "hidden_size": 32}).save(tmp_path / "wide")
-    found = diff_weights(open_weights(narrow), open_weights(wide))
-    reshaped = found.tensors.loc[found.tensors["status"] != "reshaped", "name"]
+    weight_drift = diff_weights(open_weights(narrow), open_weights(wide))
+    reshaped = weight_drift.tensors.loc[weight_drift.tensors["status"] != "reshaped", "name"]
     assert reshaped.str.endswith("intermediate.dense.bias").all(), "which has the width of the FFN"
-    assert set(found.groups["part"]) == {"ffn_in"}
+    assert set(weight_drift.groups["part"]) == {"ffn_in"}
 
 
 def test_a_dpr_encoder_is_a_bert(tmp_path: Path) -> None:

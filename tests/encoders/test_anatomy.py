@@ -45,12 +45,12 @@ def test_every_family_is_built_as_the_table_says(name: str) -> None:
 def test_every_parameter_belongs_to_a_part(name: str) -> None:
     model = backbone(name)
     anatomy = find_anatomy(model)
-    found = {parameter: anatomy.part_of(parameter) for parameter, _ in model.named_parameters()}
-    assert [p for p, (_, part) in found.items() if part == "other" and not p.startswith("pooler.")] == []
-    parts = {part for _, part in found.values()}
+    by_name = {parameter: anatomy.part_of(parameter) for parameter, _ in model.named_parameters()}
+    assert [p for p, (_, part) in by_name.items() if part == "other" and not p.startswith("pooler.")] == []
+    parts = {part for _, part in by_name.values()}
     assert parts <= set(PARTS)
     assert {"attention", "norm", "embedding", *anatomy.layout.ffn()} <= parts
-    assert {block for block, _ in found.values()} == {None, 0, 1}
+    assert {block for block, _ in by_name.values()} == {None, 0, 1}
 
 
 @pytest.mark.parametrize("name", TOYS)

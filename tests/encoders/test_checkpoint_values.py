@@ -40,7 +40,7 @@ WRONG = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def st_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence-transformers folder with a head; vectors of 8 numbers."""
     folder = tmp_path_factory.mktemp("made")
     build(folder / "st", transformer(folder), Pooling(16, "mean"), Dense(16, 8))
@@ -48,10 +48,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
+def folder(st_folder: Path, tmp_path: Path) -> Path:
     import shutil
 
-    return Path(shutil.copytree(made, tmp_path / "st"))
+    return Path(shutil.copytree(st_folder, tmp_path / "st"))
 
 
 @pytest.mark.parametrize(("file", "key", "value", "wanted"), WRONG, ids=lambda v: str(v)[:24])

@@ -56,9 +56,9 @@ def test_layers_are_counted_from_the_embedding_output(bert: Encoder) -> None:
         for block in bert.backbone.encoder.layer:
             hidden = block(hidden)
             expected.append(hidden.mean(1))
-    found = encode_layers(bert, TEXTS[:1])
-    torch.testing.assert_close(found.layers[0], torch.cat(expected), atol=tolerance(bert), rtol=0)
-    torch.testing.assert_close(found.final[0], found.layers[0, -1])
+    encoded = encode_layers(bert, TEXTS[:1])
+    torch.testing.assert_close(encoded.layers[0], torch.cat(expected), atol=tolerance(bert), rtol=0)
+    torch.testing.assert_close(encoded.final[0], encoded.layers[0, -1])
 
 
 def test_a_text_is_dressed_and_cut_as_the_recipe_says(bert: Encoder) -> None:
@@ -155,26 +155,26 @@ def test_vectors_are_ordinary_tensors_that_a_probe_can_train_on(bert: Encoder) -
 def test_the_head_touches_the_final_vector_only(bert: Encoder) -> None:
     dense = Dense(nn.Linear(16, 6), nn.Tanh())
     headed = replace(but(bert, head=("dense", "normalize")), head=nn.Sequential(dense, Normalize()))
-    found, bare = encode_layers(headed, TEXTS), encode_layers(bert, TEXTS)
-    assert torch.equal(found.layers, bare.layers)
+    encoded, bare = encode_layers(headed, TEXTS), encode_layers(bert, TEXTS)
+    assert torch.equal(encoded.layers, bare.layers)
     expected = nn.functional.normalize(torch.tanh(dense.linear(bare.layers[:, -1])), dim=-1)
-    torch.testing.assert_close(found.final, expected)
+    torch.testing.assert_close(encoded.final, expected)
 
 
 def test_layers_are_normalised_if_asked_and_the_head_reads_them_before(bert: Encoder) -> None:
-    found = encode_layers(but(bert, normalize_layers=True), TEXTS)
-    np.testing.assert_allclose(found.layers.norm(dim=-1).numpy(), 1, atol=1e-6)
-    assert torch.equal(found.final, encode_layers(bert, TEXTS).final)
+    encoded = encode_layers(but(bert, normalize_layers=True), TEXTS)
+    np.testing.assert_allclose(encoded.layers.norm(dim=-1).numpy(), 1, atol=1e-6)
+    assert torch.equal(encoded.final, encode_layers(bert, TEXTS).final)
 
 
 def test_a_pooler_follows_on_the_last_layer_only(bert: Encoder) -> None:
-    found = encode_layers(but(bert, pooling="pooler"), TEXTS)
+    encoded = encode_layers(but(bert, pooling="pooler"), TEXTS)
     first = encode_layers(but(bert, pooling="cls"), TEXTS)
-    assert torch.equal(found.layers, first.layers)
+    assert torch.equal(encoded.layers, first.layers)
     with torch.no_grad():
         row = torch.tensor(tokenise(bert, TEXTS[:1]))
         expected = bert.backbone(row).pooler_output[0]
-    torch.testing.assert_close(found.final[0], expected, atol=tolerance(bert), rtol=0)
+    torch.testing.assert_close(encoded.final[0], expected, atol=tolerance(bert), rtol=0)
 
 
 def test_rows_of_the_maximum_length_fill_the_positions(bert: Encoder) -> None:

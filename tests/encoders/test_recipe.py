@@ -27,8 +27,8 @@ def test_identity_holds_what_changes_a_vector_and_not_who_said_so() -> None:
 
 def test_a_recipe_is_json() -> None:
     recipe = PLAIN.but("checkpoint", head=("dense", "normalize"))
-    said = json.loads(json.dumps(recipe.as_dict()))
-    assert Recipe(**{**said, "head": tuple(said["head"])}) == recipe
+    document = json.loads(json.dumps(recipe.as_dict()))
+    assert Recipe(**{**document, "head": tuple(document["head"])}) == recipe
 
 
 @pytest.mark.parametrize("name", ["pooling_", "sources", "max_len"])

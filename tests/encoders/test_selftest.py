@@ -115,9 +115,9 @@ def test_a_real_encoder_passes_in_every_precision_and_its_faults_do_not(minilm: 
 @pytest.mark.real
 def test_final_vectors_are_those_of_the_library_that_wrote_the_folder(minilm: Path) -> None:
     encoder = load_encoder(minilm)
-    found = library_test(encoder)
-    assert found is not None
-    assert found.passed
+    library = library_test(encoder)
+    assert library is not None
+    assert library.passed
     wrong = library_test(replace(encoder, recipe=encoder.recipe.but("test", pooling="cls")))
     assert wrong is not None
     assert not wrong.passed

@@ -16,16 +16,16 @@ from toys import TOYS, save_toy
 
 def whole(weights: Weights) -> dict[str, torch.Tensor]:
     """Every tensor, what adapters add included."""
-    found = {name: read() for name, read in weights.read.items()}
-    return found | {name: found[name] + low.left @ low.right for name, low in weights.updates.items()}
+    by_name = {name: read() for name, read in weights.read.items()}
+    return by_name | {name: by_name[name] + low.left @ low.right for name, low in weights.updates.items()}
 
 
 @pytest.mark.parametrize("name", TOYS)
 def test_streamed_equals_loaded(name: str, tmp_path: Path) -> None:
     folder = save_toy(name, tmp_path / name)
-    found, expected = whole(open_weights(folder)), loaded(folder)
-    assert found.keys() == expected.keys()
-    assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
+    tensors, expected = whole(open_weights(folder)), loaded(folder)
+    assert tensors.keys() == expected.keys()
+    assert [key for key in expected if not torch.equal(tensors[key], expected[key])] == []
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_the_factors_of_an_adapter_make_the_merged_weights(
 ) -> None:
     folder = adapter(name, tmp_path, targets, **options)
     weights, expected = open_weights(folder), loaded(folder)
-    found = whole(weights)
+    tensors = whole(weights)
     in_memory = bool({"use_dora", "init_lora_weights"} & set(options))
     assert bool(weights.updates) == (not in_memory)
     assert any("merged in memory" in note for note in weights.notes) == in_memory, "and it is said"
-    assert found.keys() == expected.keys()
+    assert tensors.keys() == expected.keys()
     for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(tensors[key], value, rtol=1e-5, atol=1e-6)
     changed = {key for key, value in weights.read.items() if not torch.equal(value(), expected[key])}
     if weights.updates:
         assert changed == set(weights.updates)
@@ -63,8 +63,8 @@ def test_a_folder_of_sentence_transformers(name: str, tmp_path: Path) -> None:
     transformer = Transformer(str(base))
     pooling = Pooling(transformer.get_embedding_dimension(), "mean")
     SentenceTransformer(modules=[transformer, pooling], device="cpu").save(str(tmp_path / "st"))
-    found, expected = whole(open_weights(tmp_path / "st")), loaded(base)
-    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    tensors, expected = whole(open_weights(tmp_path / "st")), loaded(base)
+    assert all(torch.equal(tensors[key], value) for key, value in expected.items())
 
 
 def test_factors_that_fit_nowhere_are_an_error(tmp_path: Path) -> None:

@@ -193,9 +193,9 @@ def test_half_precision_on_disk_is_compared_in_the_dtype_that_is_loaded(tmp_path
 
 def test_comparison_tells_equal_strange_and_unused_apart(tmp_path: Path) -> None:
     folder = save_toy("bert", tmp_path / "bert")
-    found = compare_with_disk(TOYS["bert"].build(seed=1), open_disk(folder))
-    assert found.equal == ()
-    assert len(found.strange) == len(found.unused) == 39
+    comparison = compare_with_disk(TOYS["bert"].build(seed=1), open_disk(folder))
+    assert comparison.equal == ()
+    assert len(comparison.strange) == len(comparison.unused) == 39
 
 
 @pytest.mark.parametrize(

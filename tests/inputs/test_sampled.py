@@ -37,25 +37,25 @@ def rankings(wide: Collection) -> list[dict[str, list[str]]]:
 
 @pytest.mark.parametrize("passages", [0, 3000, 5000])
 def test_a_corpus_that_is_small_enough_stays_whole(wide: Collection, passages: int) -> None:
-    found = sampled(wide, ["q1", "q3"], passages, seed=0)
-    assert list(found.queries) == ["q1", "q3"]
-    assert list(found.passages) == list(wide.passages)
-    assert {j.query_id for j in found.judgments} == {"q1", "q3"}
+    sample = sampled(wide, ["q1", "q3"], passages, seed=0)
+    assert list(sample.queries) == ["q1", "q3"]
+    assert list(sample.passages) == list(wide.passages)
+    assert {j.query_id for j in sample.judgments} == {"q1", "q3"}
 
 
 def test_every_judgment_of_a_drawn_query_is_kept_and_order_is_the_collections(wide: Collection) -> None:
-    found = sampled(wide, list(wide.queries), 1200, seed=0)
-    assert found.qrels == {query: wide.qrels[query] for query in found.queries}
-    assert any(grade == 0 for judged in found.qrels.values() for grade in judged.values())
-    for table, whole in ((found.queries, wide.queries), (found.passages, wide.passages)):
+    sample = sampled(wide, list(wide.queries), 1200, seed=0)
+    assert sample.qrels == {query: wide.qrels[query] for query in sample.queries}
+    assert any(grade == 0 for judged in sample.qrels.values() for grade in judged.values())
+    for table, whole in ((sample.queries, wide.queries), (sample.passages, wide.passages)):
         order = list(whole)
         assert list(table) == sorted(table, key=order.index)
 
 
 def test_queries_with_many_judgments_are_drawn_as_often_as_others(wide: Collection) -> None:
     """The sampler before skipped what did not fit: its queries had 2 judged passages where the collection's have 10."""
-    found = sampled(wide, list(wide.queries), 2000, seed=0)
-    drawn = [len(wide.qrels[query]) for query in found.queries]
+    sample = sampled(wide, list(wide.queries), 2000, seed=0)
+    drawn = [len(wide.qrels[query]) for query in sample.queries]
     assert ENOUGH < len(drawn) < MANY
     for number in JUDGED:
         share = np.mean([n == number for n in drawn])
@@ -92,50 +92,50 @@ def test_others_compete_with_each_judged_passage(
     wide: Collection, rankings: list[dict[str, list[str]]], hard: float
 ) -> None:
     for size in (1000, 1500, 2500):
-        found = sampled(wide, list(wide.queries), size, 0, rankings, hard=hard)
-        judged = {p for query in found.queries for p in wide.qrels[query]}
+        sample = sampled(wide, list(wide.queries), size, 0, rankings, hard=hard)
+        judged = {p for query in sample.queries for p in wide.qrels[query]}
         part = hard / (1 + hard)
-        assert len(found.passages) <= max(size, len(judged) + part * size)
-        assert len(found.passages) - len(judged) >= part * size - max(JUDGED)
-        assert len(found.queries) >= ENOUGH
+        assert len(sample.passages) <= max(size, len(judged) + part * size)
+        assert len(sample.passages) - len(judged) >= part * size - max(JUDGED)
+        assert len(sample.queries) >= ENOUGH
 
 
 def test_queries_that_run_out_leave_a_small_sample(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
     """More passages for the same queries cost time and make no interval narrower (benchmarks/pools.py)."""
     asked = list(wide.queries)[:60]
-    found = sampled(wide, asked, 2500, 0, rankings)
+    sample = sampled(wide, asked, 2500, 0, rankings)
     judged = {p for query in asked for p in wide.qrels[query]}
-    assert len(found.queries) == 60
-    assert len(found.passages) == int((1 + HARD) * len(judged)) < 1500
+    assert len(sample.queries) == 60
+    assert len(sample.passages) == int((1 + HARD) * len(judged)) < 1500
     assert len(sampled(wide, asked[:6], 2500, 0, rankings).passages) == FEWEST, "but enough to rank"
 
 
 def test_the_rest_is_what_ranks_best(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
     """Rank by rank, a query and a ranking in turn: nobody's rank k is there before everybody's rank k - 1."""
-    found = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, rankings, hard=2.5)
-    assert len(found.queries) == ENOUGH
-    judged = {p for query in found.queries for p in wide.qrels[query]}
+    sample = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, rankings, hard=2.5)
+    assert len(sample.queries) == ENOUGH
+    judged = {p for query in sample.queries for p in wide.qrels[query]}
     depths = []
     for ranked in rankings:
-        for query in found.queries:
-            there = [p in found.passages for p in ranked[query]]
+        for query in sample.queries:
+            there = [p in sample.passages for p in ranked[query]]
             depths.append(there.index(False))
-    ranked_best = {p for ranked in rankings for query in found.queries for p in ranked[query][: min(depths)]}
-    deeper = {p for ranked in rankings for query in found.queries for p in ranked[query][: min(depths) + 1]}
+    ranked_best = {p for ranked in rankings for query in sample.queries for p in ranked[query][: min(depths)]}
+    deeper = {p for ranked in rankings for query in sample.queries for p in ranked[query][: min(depths) + 1]}
     assert min(depths) > 3
-    assert {*found.passages} - judged >= ranked_best - judged
-    assert {*found.passages} <= judged | deeper
+    assert {*sample.passages} - judged >= ranked_best - judged
+    assert {*sample.passages} <= judged | deeper
     blind = sampled(wide, list(wide.queries)[:ENOUGH], 2500, 0, hard=2.5)
     assert not {*blind.passages} - judged <= deeper, "the control: without rankings the rest is random"
 
 
 def test_a_larger_sample_contains_the_smaller(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
     sizes = (60, 300, 700, 1000, 1001, 1600, 2400, 2999)
-    found = [sampled(wide, list(wide.queries), size, 5, rankings) for size in sizes]
-    for small, large in pairwise(found):
+    samples = [sampled(wide, list(wide.queries), size, 5, rankings) for size in sizes]
+    for small, large in pairwise(samples):
         assert {*small.queries} <= {*large.queries}
         assert {*small.passages} <= {*large.passages}
-    assert len(found[0].queries) < len(found[-1].queries)
+    assert len(samples[0].queries) < len(samples[-1].queries)
 
 
 def test_the_seed_decides(wide: Collection, rankings: list[dict[str, list[str]]]) -> None:
@@ -146,5 +146,5 @@ def test_the_seed_decides(wide: Collection, rankings: list[dict[str, list[str]]]
 def test_a_query_with_more_judged_passages_than_the_sample_is_kept_whole() -> None:
     passages = [Passage(f"p{i}", f"text {i}") for i in range(10)]
     wide = make_collection("c", passages, [Query("q", "?")], [Judgment("q", f"p{i}") for i in range(6)])
-    found = sampled(wide, ["q"], 4, 0, [{"q": ["p9", "p0", "p7", "p8"]}])
-    assert list(found.passages) == [*(f"p{i}" for i in range(6)), "p9"], "and a third of the size competes"
+    sample = sampled(wide, ["q"], 4, 0, [{"q": ["p9", "p0", "p7", "p8"]}])
+    assert list(sample.passages) == [*(f"p{i}" for i in range(6)), "p9"], "and a third of the size competes"

@@ -50,9 +50,9 @@ def test_a_context_searches_with_every_model_once(
 ) -> None:
     models = dict(zip(("before", "after"), planted, strict=True))
     context = Context(models, halves, StudySettings(measures=("RR@10",)), tmp_path)
-    found = context.whole_search()
-    assert set(found.runs) == {retriever.name for retriever in planted}
-    assert context.whole_search(("nDCG@10",)) is found, "rankings of any measure that looks no deeper"
+    search = context.whole_search()
+    assert set(search.runs) == {retriever.name for retriever in planted}
+    assert context.whole_search(("nDCG@10",)) is search, "rankings of any measure that looks no deeper"
     assert context.whole_search(("R@150",)).depth == 150
 
 
@@ -62,7 +62,7 @@ def test_a_sample_is_drawn_of_a_larger_corpus_only(halves: Collection) -> None:
 
 def test_words() -> None:
     row = {"model": "tuned", "measure": "RR@10", "sample": 0.61, "whole": 0.5, "queries": 80}
-    (said,) = sample_words([row])
-    assert said == "on the sample, tuned reaches RR@10 0.610 (whole corpus 0.500), with the same queries"
+    (sentence,) = sample_words([row])
+    assert sentence == "on the sample, tuned reaches RR@10 0.610 (whole corpus 0.500), with the same queries"
     assert few_queries(50) == []
     assert "only 49 queries are measured" in few_queries(49)[0]

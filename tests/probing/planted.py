@@ -13,15 +13,15 @@ NEGATIVES = 40
 def choices(n=N_QUERIES, negatives=NEGATIVES, pool="gold", seed=0):
     """Query i's relevant passage is p_i; negatives are other gold passages, or passages nobody wants."""
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     for i in range(n):
         if pool == "gold":
             others = rng.permutation(np.delete(np.arange(n), i))[:negatives]
             names = tuple(f"p{j}" for j in others)
         else:
             names = tuple(f"x{j}" for j in rng.permutation(n * 4)[:negatives])
-        found.append(Candidates(f"q{i}", f"p{i}", names))
-    return found
+        rows.append(Candidates(f"q{i}", f"p{i}", names))
+    return rows
 
 
 def retriever(queries, passages, name="planted"):

@@ -34,10 +34,10 @@ def scores(world, probes, **options):
 @pytest.mark.parametrize("dim", [16, 128, 512])
 def test_no_probe_lies_below_the_similarity_by_more_than_its_interval(dim):
     """Paired by query; at width 512 weights that shrink to 0 read .32 less at N=5."""
-    found = scores(wide(dim), ("dot", *ANCHORED), passages=(2, 5))
-    assert found.sel(probe="dot", passages=5).mean() > 0.85, "the similarity should read most"
+    accuracies = scores(wide(dim), ("dot", *ANCHORED), passages=(2, 5))
+    assert accuracies.sel(probe="dot", passages=5).mean() > 0.85, "the similarity should read most"
     for name in ANCHORED:
-        gap = found.sel(probe=name) - found.sel(probe="dot")
+        gap = accuracies.sel(probe=name) - accuracies.sel(probe="dot")
         error = gap.std("query", ddof=1) / N_QUERIES**0.5
         assert np.all(gap.mean("query") >= -1.96 * error), (name, gap.mean("query").values)
 
@@ -45,9 +45,9 @@ def test_no_probe_lies_below_the_similarity_by_more_than_its_interval(dim):
 def test_what_the_similarity_misses_is_still_learned():
     """With signs no similarity reads anything: the anchor must not hold the weights back."""
     signs = np.where(np.arange(16) % 2, 1.0, -1.0)
-    found = scores(signal(lambda q: q * signs), ("dot", "elementwise"), passages=(3,)).mean("query")
-    assert abs(found.sel(probe="dot").item() - 1 / 3) < chance_tolerance(3)
-    assert found.sel(probe="elementwise").item() > 0.75
+    accuracies = scores(signal(lambda q: q * signs), ("dot", "elementwise"), passages=(3,)).mean("query")
+    assert abs(accuracies.sel(probe="dot").item() - 1 / 3) < chance_tolerance(3)
+    assert accuracies.sel(probe="elementwise").item() > 0.75
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
@@ -57,10 +57,10 @@ def test_at_a_vast_ridge_a_probe_is_the_similarity_query_by_query(similarity, na
     plain = wide(32)
     queries, passages = (tower.layer(0)[:, None].copy() for tower in (plain.query, plain.passage))
     world = replace(retriever(queries, passages * lengths), similarity=similarity)
-    found = scores(world, ("dot", "cosine", name), passages=(2, 5), ridge=(1e9,))
+    accuracies = scores(world, ("dot", "cosine", name), passages=(2, 5), ridge=(1e9,))
     other = {"dot": "cosine", "cosine": "dot"}[similarity]
-    assert np.array_equal(found.sel(probe=name), found.sel(probe=similarity))
-    assert not np.array_equal(found.sel(probe=name), found.sel(probe=other)), "the lengths should matter"
+    assert np.array_equal(accuracies.sel(probe=name), accuracies.sel(probe=similarity))
+    assert not np.array_equal(accuracies.sel(probe=name), accuracies.sel(probe=other)), "the lengths should matter"
 
 
 def test_a_probe_that_reads_no_query_has_no_anchor():
@@ -74,8 +74,8 @@ def test_a_probe_that_reads_no_query_has_no_anchor():
 def test_shuffled_queries_shuffle_the_anchor():
     """An anchor of the true query would read the similarity under the control that must not."""
     settings = ProbeSettings(probes=ANCHORED, passages=(3,), controls=("shuffled_queries",), ridge=(1e9,))
-    found = probe(wide(32), choices(), settings).scores.mean()
-    assert np.all(np.abs(found - 1 / 3) < chance_tolerance(3)), found
+    probed = probe(wide(32), choices(), settings).scores.mean()
+    assert np.all(np.abs(probed - 1 / 3) < chance_tolerance(3)), probed
 
 
 def test_a_code_is_not_longer_for_a_wider_similarity():

@@ -22,12 +22,12 @@ def world():
 def choices_among(n_passages):
     """Each query has its own passage and 40 others, of the first `n_passages`."""
     rng = np.random.default_rng(1)
-    found = []
+    rows = []
     for i in range(QUERIES):
         own = i % n_passages
         others = [j for j in rng.permutation(n_passages) if j != own][:40]
-        found.append(Candidates(f"q{i}", f"p{own}", tuple(f"p{j}" for j in others)))
-    return found
+        rows.append(Candidates(f"q{i}", f"p{own}", tuple(f"p{j}" for j in others)))
+    return rows
 
 
 def leaking_split(task, seed):

@@ -17,14 +17,14 @@ def crowded(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     gold = rng.integers(0, n, size=(n, draw(st.integers(1, 2))))
     longest = draw(st.integers(30, 60))
-    found = []
+    rows = []
     for i in range(n):
         others = [j for j in rng.permutation(n + 50) if j not in gold[i]]
-        found += [
+        rows += [
             Candidates(f"q{i}", f"p{g}", tuple(f"p{j}" for j in others[: rng.integers(10, longest)]))
             for g in {*gold[i].tolist()}
         ]
-    return found
+    return rows
 
 
 @settings(max_examples=40)
@@ -101,11 +101,11 @@ def test_a_small_corpus_is_divided_and_every_query_still_tested_once():
 
 def test_a_query_with_relevant_passages_in_two_parts_is_in_none():
     rng = np.random.default_rng(1)
-    found = []
+    rows = []
     for i in range(400):
         order = rng.permutation(60)
-        found += [Candidates(f"q{i}", f"p{g}", tuple(f"p{j}" for j in order[2:])) for g in order[:2]]
-    split = disjoint_split(build_task(found, 3), 0)
+        rows += [Candidates(f"q{i}", f"p{g}", tuple(f"p{j}" for j in order[2:])) for g in order[:2]]
+    split = disjoint_split(build_task(rows, 3), 0)
     assert split.own_negatives
     train, validation, test = ({*part.query} for part in split.parts.values())
     assert not (train & validation)

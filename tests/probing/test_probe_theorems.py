@@ -29,16 +29,16 @@ def accuracy(world, probes, *, control="none", n=3, pool="gold", **options):
     ids=["same dimensions", "with signs", "other dimensions"],
 )
 def test_a_planted_match_is_seen_by_those_whose_form_can_hold_it(transform, sees, blind):
-    found = accuracy(signal(transform), (*sees, *blind))
-    assert np.all(found.sel(probe=list(sees)) > 0.75), found
-    assert np.all(np.abs(found.sel(probe=list(blind)) - 1 / 3) < chance_tolerance(3)), found
+    accuracies = accuracy(signal(transform), (*sees, *blind))
+    assert np.all(accuracies.sel(probe=list(sees)) > 0.75), accuracies
+    assert np.all(np.abs(accuracies.sel(probe=list(blind)) - 1 / 3) < chance_tolerance(3)), accuracies
 
 
 def test_a_planted_prior_is_seen_without_the_query():
-    found = accuracy(prior(), ("passage_only", "dot", "cosine"), pool="others")
-    assert found.sel(probe="passage_only") > 0.9
+    accuracies = accuracy(prior(), ("passage_only", "dot", "cosine"), pool="others")
+    assert accuracies.sel(probe="passage_only") > 0.9
     for blind in ("dot", "cosine"):
-        assert abs(found.sel(probe=blind) - 1 / 3) < chance_tolerance(3)
+        assert abs(accuracies.sel(probe=blind) - 1 / 3) < chance_tolerance(3)
 
 
 def test_the_published_probe_sees_the_prior_and_not_the_match():
@@ -47,15 +47,15 @@ def test_the_published_probe_sees_the_prior_and_not_the_match():
     match = accuracy(signal(noise=0.1), ("concat", "cosine"), seeds=5, controls=("none",), concat=long)
     assert match.sel(probe="cosine") > 0.95
     assert abs(match.sel(probe="concat") - 1 / 3) < chance_tolerance(3)
-    found = accuracy(prior(), ("concat",), pool="others", controls=("none",), concat=long)
-    assert found.sel(probe="concat") > 0.6
+    accuracies = accuracy(prior(), ("concat",), pool="others", controls=("none",), concat=long)
+    assert accuracies.sel(probe="concat") > 0.6
 
 
 @pytest.mark.parametrize("control", ["shuffled_queries", "hash_labels"])
 def test_controls_read_chance_where_the_probe_reads_the_truth(control):
     probes = ("dot", "cosine", *LEARNED)
-    found = accuracy(signal(), probes, control=control)
-    assert np.all(np.abs(found - 1 / 3) < chance_tolerance(3)), found
+    accuracies = accuracy(signal(), probes, control=control)
+    assert np.all(np.abs(accuracies - 1 / 3) < chance_tolerance(3)), accuracies
 
 
 def test_a_prior_survives_shuffled_queries_so_selectivity_is_nothing():
@@ -66,8 +66,8 @@ def test_a_prior_survives_shuffled_queries_so_selectivity_is_nothing():
 
 
 def test_nothing_is_read_where_nothing_is():
-    found = accuracy(nothing(), ("dot", "cosine", *LEARNED), n=4)
-    assert np.all(np.abs(found - 1 / 4) < chance_tolerance(4)), found
+    accuracies = accuracy(nothing(), ("dot", "cosine", *LEARNED), n=4)
+    assert np.all(np.abs(accuracies - 1 / 4) < chance_tolerance(4)), accuracies
 
 
 @pytest.mark.parametrize("rounding", [0.0, 1e-7])
@@ -77,9 +77,9 @@ def test_equal_vectors_read_exactly_one_nth(name, rounding):
     rng = np.random.default_rng(0)
     same = np.broadcast_to(rng.normal(size=DIM), (2, N_QUERIES, 1, DIM))
     queries, passages = same * (1 + rounding * rng.uniform(-1, 1, size=same.shape))
-    found = probe(retriever(queries, passages), choices(), ProbeSettings(probes=(name,), passages=(2, 5), seeds=2))
+    probed = probe(retriever(queries, passages), choices(), ProbeSettings(probes=(name,), passages=(2, 5), seeds=2))
     for n in (2, 5):
-        assert np.all(found.scores.values.sel(passages=n, control="none") == 1 / n)
+        assert np.all(probed.scores.values.sel(passages=n, control="none") == 1 / n)
 
 
 def test_the_code_is_short_where_relevance_is_and_uniform_where_it_is_not():

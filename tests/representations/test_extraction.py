@@ -101,10 +101,10 @@ def test_repeated_texts_are_encoded_once(
         return real(which, rows, tokens, **more)
 
     texts = CORPUS[:4] * 10
-    made = planned(encoder, texts)
+    plan = planned(encoder, texts)
     monkeypatch.setattr(extraction, "encode_rows", counted)
-    extract(made, [str(i) for i in range(40)], texts, tmp_path / "v")
-    assert sum(seen) == made.inventory.n_distinct == 4
+    extract(plan, [str(i) for i in range(40)], texts, tmp_path / "v")
+    assert sum(seen) == plan.inventory.n_distinct == 4
 
 
 def test_half_precision_is_rounded_and_overflow_is_an_error(encoder: Encoder, tmp_path: Path) -> None:
@@ -191,27 +191,27 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
 ) -> None:
     texts = [*CORPUS, *CORPUS[:10]]  # the last window repeats texts of the first
     ids = [str(i) for i in range(len(texts))]
-    made = planned(encoder, texts)
-    extract(made, ids, texts, tmp_path / "whole")
+    plan = planned(encoder, texts)
+    extract(plan, ids, texts, tmp_path / "whole")
     crash = stop_after(windows)
     with pytest.raises(Stopped):
-        extract(made, ids, texts, tmp_path / "resumed", lambda done, total: done and next(crash))
+        extract(plan, ids, texts, tmp_path / "resumed", lambda done, total: done and next(crash))
     assert open_store(tmp_path / "resumed").done == 8 * windows
-    told: list[tuple[int, int]] = []
-    extract(made, ids, texts, tmp_path / "resumed", lambda done, total: told.append((done, total)))
-    assert told[:3] == [(0, 44), (8 * windows, 44), (8 * (windows + 1), 44)]
-    assert told[-1] == (44, 44)
+    progress_calls: list[tuple[int, int]] = []
+    extract(plan, ids, texts, tmp_path / "resumed", lambda done, total: progress_calls.append((done, total)))
+    assert progress_calls[:3] == [(0, 44), (8 * windows, 44), (8 * (windows + 1), 44)]
+    assert progress_calls[-1] == (44, 44)
     assert files(tmp_path / "resumed") == files(tmp_path / "whole")
 
 
 def test_a_crash_between_writing_and_noting_it_is_mended(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
-    made = planned(encoder)
-    extract(made, IDS, CORPUS, tmp_path / "whole")
-    extract(made, IDS, CORPUS, tmp_path / "v")
+    plan = planned(encoder)
+    extract(plan, IDS, CORPUS, tmp_path / "whole")
+    extract(plan, IDS, CORPUS, tmp_path / "v")
     store = open_store(tmp_path / "v", "r+")
     store.group.attrs["done"] = 16
     store.vectors[20:24] = 7.0  # half of a window, as a crash on another file system might leave it
-    extract(made, IDS, CORPUS, tmp_path / "v")
+    extract(plan, IDS, CORPUS, tmp_path / "v")
     assert files(tmp_path / "v") == files(tmp_path / "whole")
 
 
@@ -233,8 +233,8 @@ def test_a_store_that_could_not_be_created_leaves_nothing(
 def test_a_finished_store_is_opened_without_the_model_or_the_lock(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = planned(encoder)
-    extract(made, IDS, CORPUS, tmp_path / "v")
+    plan = planned(encoder)
+    extract(plan, IDS, CORPUS, tmp_path / "v")
     before = files(tmp_path / "v")
 
     def no_model(*args: object) -> None:
@@ -242,7 +242,7 @@ def test_a_finished_store_is_opened_without_the_model_or_the_lock(
 
     monkeypatch.setattr(extraction, "encode_rows", no_model)
     with FileLock(tmp_path / ".v.lock"):
-        extract(made, IDS, CORPUS, tmp_path / "v")
+        extract(plan, IDS, CORPUS, tmp_path / "v")
     assert files(tmp_path / "v") == before
 
 
@@ -250,27 +250,27 @@ def test_a_finished_store_is_opened_without_the_model_or_the_lock(
 
 
 def test_a_second_writer_is_sent_away(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
-    made = planned(encoder)
+    plan = planned(encoder)
     crash = stop_after(1)
     with pytest.raises(Stopped):
-        extract(made, IDS, CORPUS, tmp_path / "v", lambda done, total: done and next(crash))
+        extract(plan, IDS, CORPUS, tmp_path / "v", lambda done, total: done and next(crash))
     with (
         FileLock(tmp_path / ".v.lock"),
         pytest.raises(RepresentationError, match=r"another run is writing these vectors\n  fix: wait for it, then run"),
     ):
-        extract(made, IDS, CORPUS, tmp_path / "v")
+        extract(plan, IDS, CORPUS, tmp_path / "v")
 
 
 def test_two_creators_leave_one_sound_store(encoder: Encoder, tmp_path: Path) -> None:
-    made = planned(encoder)
+    plan = planned(encoder)
 
     def create(_: int) -> None:
-        extraction._create(made, tmp_path / "v")
+        extraction._create(plan, tmp_path / "v")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(create, range(8)))
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
-    assert extract(made, IDS, CORPUS, tmp_path / "v").final().shape == (len(CORPUS), 16)
+    assert extract(plan, IDS, CORPUS, tmp_path / "v").final().shape == (len(CORPUS), 16)
 
 
 def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -> None:
@@ -282,30 +282,30 @@ def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -
 def test_a_damaged_source_of_a_repeated_text_is_named(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
     texts = [*CORPUS[:16], *CORPUS[:4]]
     ids = [str(i) for i in range(20)]
-    made = planned(encoder, texts)
+    plan = planned(encoder, texts)
     crash = stop_after(2)
     with pytest.raises(Stopped):
-        extract(made, ids, texts, tmp_path / "v", lambda done, total: done and next(crash))
+        extract(plan, ids, texts, tmp_path / "v", lambda done, total: done and next(crash))
     shard = tmp_path / "v" / "vectors/c/0/0/0"
     shard.write_bytes(b"\0" + shard.read_bytes()[1:])
     with pytest.raises(RepresentationError, match=r"the stored vectors cannot be read(.|\n)*fix: remove this folder"):
-        extract(made, ids, texts, tmp_path / "v")
+        extract(plan, ids, texts, tmp_path / "v")
 
 
 def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
-    made = planned(encoder)
+    plan = planned(encoder)
     with pytest.raises(RepresentationError, match=r"not the texts that were planned: 3 ids for 34 texts"):
-        extract(made, IDS[:3], CORPUS, tmp_path / "v")
+        extract(plan, IDS[:3], CORPUS, tmp_path / "v")
     with pytest.raises(RepresentationError, match=r"20 texts, and 34 were planned\n  fix: give `plan_extraction` and"):
-        extract(made, IDS, CORPUS[:20], tmp_path / "short")
+        extract(plan, IDS, CORPUS[:20], tmp_path / "short")
     with pytest.raises(RepresentationError, match=r"planned: more texts, and 34 were planned"):
-        extract(made, IDS, [*CORPUS, *CORPUS], tmp_path / "long")
+        extract(plan, IDS, [*CORPUS, *CORPUS], tmp_path / "long")
     with pytest.raises(RepresentationError, match=r"planned: lengths differ between texts 8 and 16"):
-        extract(made, IDS, [*CORPUS[:9], "red red red red red red red red", *CORPUS[10:]], tmp_path / "other")
+        extract(plan, IDS, [*CORPUS[:9], "red red red red red red red red", *CORPUS[10:]], tmp_path / "other")
     exhausted = iter(CORPUS)
     assert len(list(exhausted)) == len(CORPUS)
     with pytest.raises(RepresentationError, match=r"planned: 0 texts(.|\n)*a stream that starts anew each time"):
-        extract(made, IDS, exhausted, tmp_path / "none")
+        extract(plan, IDS, exhausted, tmp_path / "none")
 
 
 def test_a_key_changes_with_all_that_makes_a_vector(

@@ -25,8 +25,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=50))
 def test_first_occurrences_are_those_of_a_search_from_the_start(keys: list[tuple[int, int]]) -> None:
-    found = first_occurrences(np.asarray(keys, dtype=np.uint64))
-    assert found.tolist() == [keys.index(key) for key in keys]
+    occurrences = first_occurrences(np.asarray(keys, dtype=np.uint64))
+    assert occurrences.tolist() == [keys.index(key) for key in keys]
 
 
 def test_repeats_are_found_across_chunks(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

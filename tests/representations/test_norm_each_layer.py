@@ -38,13 +38,13 @@ def stored(encoder: Encoder, folder: Path, **settings: object) -> Representation
 def test_every_layer_is_what_the_last_would_be_if_the_model_ended_there(name: str, tmp_path: Path) -> None:
     """The same model cut after k blocks has, as its last hidden state, layer k with the final norm."""
     encoder = toy(name, tmp_path)
-    found = encode_layers(encoder, TEXTS)
+    encoded = encode_layers(encoder, TEXTS)
     rows = tokenise(encoder, TEXTS)
     normed = encode_rows(encoder, rows, norm_each_layer=True)
     last = encoder.anatomy.n_blocks
     assert normed.layers.shape[1] == 2 * last + 1
-    torch.testing.assert_close(normed.layers[:, : last + 1], found.layers)
-    torch.testing.assert_close(normed.final, found.final)
+    torch.testing.assert_close(normed.layers[:, : last + 1], encoded.layers)
+    torch.testing.assert_close(normed.final, encoded.final)
     below = normed.layers[:, last + 1 :]
     for row, vectors in zip(rows, below, strict=True):
         with torch.no_grad():
@@ -71,30 +71,30 @@ def test_the_norm_comes_before_the_pooling(pooling: str, tmp_path: Path) -> None
 
 def test_the_store_reads_normed_and_bare_layers(tmp_path: Path) -> None:
     encoder = toy("llama", tmp_path / "m")
-    found = stored(encoder, tmp_path / "v")
+    vectors = stored(encoder, tmp_path / "v")
     expected = encode_rows(encoder, tokenise(encoder, TEXTS), norm_each_layer=True).layers.numpy()
     last = encoder.anatomy.n_blocks
-    assert found.normed
-    assert (found.n_layers, found.layer_names) == (last + 1, tuple(map(str, range(last + 1))))
-    assert found.bare().layer_names[-1] == f"{last} (post-norm)"
+    assert vectors.normed
+    assert (vectors.n_layers, vectors.layer_names) == (last + 1, tuple(map(str, range(last + 1))))
+    assert vectors.bare().layer_names[-1] == f"{last} (post-norm)"
     for k in range(last + 1):
-        np.testing.assert_allclose(found.layer(k), expected[:, last + 1 + k if k < last else last], atol=1e-5)
-        np.testing.assert_allclose(found.bare().layer(k), expected[:, k], atol=1e-5)
+        np.testing.assert_allclose(vectors.layer(k), expected[:, last + 1 + k if k < last else last], atol=1e-5)
+        np.testing.assert_allclose(vectors.bare().layer(k), expected[:, k], atol=1e-5)
     rows = np.array([2, 0])
-    for view in (found, found.bare()):
+    for view in (vectors, vectors.bare()):
         whole = np.stack([view.layer(k)[rows] for k in range(last + 1)], axis=1)
         np.testing.assert_array_equal(view.texts(rows), whole)
         np.testing.assert_array_equal(np.concatenate([block[0] for block in view.layer_blocks()]), view.layer(0))
-    np.testing.assert_array_equal(found.final(), found.bare().final())
+    np.testing.assert_array_equal(vectors.final(), vectors.bare().final())
 
 
 def test_a_model_without_a_final_norm_keeps_its_store_and_its_numbers(tmp_path: Path) -> None:
     encoder = toy("bert", tmp_path / "m")
     with_norm, without = (plan_extraction(encoder, TEXTS, ExtractionSettings(norm_each_layer=n)) for n in (True, False))
     assert (with_norm.key, with_norm.shape) == (without.key, without.shape)
-    found = stored(encoder, tmp_path / "v")
-    assert not found.normed
-    assert RetrieverRepresentations("r", found, found, "cosine", {}).bare() is None
+    vectors = stored(encoder, tmp_path / "v")
+    assert not vectors.normed
+    assert RetrieverRepresentations("r", vectors, vectors, "cosine", {}).bare() is None
     with pytest.raises(EncoderError, match="passes through no final norm"):
         final_norm(encoder)
 
@@ -124,11 +124,11 @@ def test_a_model_whose_layers_differ_by_the_norm_alone_has_not_drifted_under_it(
         f"{a} {b}" for a in ("moon", "river", "red", "cat", "star") for b in ("light", "book", "mat", "moon", "red")
     ]
     ids = [str(k) for k in range(len(texts))]
-    found = extract(plan_extraction(encoder, texts, ExtractionSettings()), ids, texts, tmp_path / "v")
-    last = found.n_layers - 1
-    np.testing.assert_allclose(found.layer(0), found.layer(last), atol=1e-5)
-    assert not np.allclose(found.bare().layer(0), found.layer(last), atol=1e-2)
-    sides = RetrieverRepresentations("r", found, found, "cosine", {})
+    vectors = extract(plan_extraction(encoder, texts, ExtractionSettings()), ids, texts, tmp_path / "v")
+    last = vectors.n_layers - 1
+    np.testing.assert_allclose(vectors.layer(0), vectors.layer(last), atol=1e-5)
+    assert not np.allclose(vectors.bare().layer(0), vectors.layer(last), atol=1e-2)
+    sides = RetrieverRepresentations("r", vectors, vectors, "cosine", {})
     bare = sides.bare()
     assert bare is not None
     settings = DriftSettings(texts=25, cross_texts=25, neighbours=3)

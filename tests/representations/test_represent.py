@@ -31,14 +31,14 @@ def retriever(tmp_path: Path) -> Retriever:
 
 
 def test_each_tower_reads_its_own_texts(retriever: Retriever, tmp_path: Path) -> None:
-    found = represent(retriever, collection(), tmp_path / "cache")
-    assert found.query.ids == ["q1", "q2", "q3"]
-    assert found.passage.ids == ["p1", "p2", "p3"]
+    vectors = represent(retriever, collection(), tmp_path / "cache")
+    assert vectors.query.ids == ["q1", "q2", "q3"]
+    assert vectors.passage.ids == ["p1", "p2", "p3"]
     queries = encode_layers(retriever.query, [q.text for q in QUERIES])
     passages = encode_layers(retriever.passage, ["Spring the river floods", "a red mat", "Moon "])
-    np.testing.assert_allclose(found.query.final(), queries.final, atol=1e-5)
-    np.testing.assert_allclose(found.passage.layer(1), passages.layers[:, 1], atol=1e-5)
-    assert (found.name, found.similarity) == (retriever.name, "cosine")
+    np.testing.assert_allclose(vectors.query.final(), queries.final, atol=1e-5)
+    np.testing.assert_allclose(vectors.passage.layer(1), passages.layers[:, 1], atol=1e-5)
+    assert (vectors.name, vectors.similarity) == (retriever.name, "cosine")
 
 
 def test_the_title_separator_is_read_and_keyed(retriever: Retriever, tmp_path: Path) -> None:
@@ -53,9 +53,14 @@ def test_stored_vectors_are_reused(retriever: Retriever, tmp_path: Path, monkeyp
     towers = plan_towers(retriever, collection(), tmp_path / "cache")
     assert not any(tower.is_stored for tower in towers)
     assert all(tower.operations > 0 for tower in towers)
-    told: list[tuple[str, int, int]] = []
-    first = represent(retriever, collection(), tmp_path / "cache", progress=lambda *news: told.append(news))
-    assert list(dict.fromkeys(told)) == [("query", 0, 3), ("query", 3, 3), ("passage", 0, 3), ("passage", 3, 3)]
+    progress_calls: list[tuple[str, int, int]] = []
+    first = represent(retriever, collection(), tmp_path / "cache", progress=lambda *news: progress_calls.append(news))
+    assert list(dict.fromkeys(progress_calls)) == [
+        ("query", 0, 3),
+        ("query", 3, 3),
+        ("passage", 0, 3),
+        ("passage", 3, 3),
+    ]
     towers = plan_towers(retriever, collection(), tmp_path / "cache")
     assert [(tower.is_stored, tower.operations) for tower in towers] == [(True, 0.0), (True, 0.0)]
 
@@ -68,8 +73,8 @@ def test_stored_vectors_are_reused(retriever: Retriever, tmp_path: Path, monkeyp
 
 
 def test_the_recipe_says_what_made_the_vectors(retriever: Retriever, tmp_path: Path) -> None:
-    found = represent(retriever, collection(), tmp_path / "cache", ExtractionSettings(dtype="float16"))
-    said = found.recipe["passage"]
+    vectors = represent(retriever, collection(), tmp_path / "cache", ExtractionSettings(dtype="float16"))
+    said = vectors.recipe["passage"]
     assert said["recipe"]["prompt"] == "the "
     assert (said["dtype"], said["texts"], said["distinct"], said["at_max_length"]) == ("float16", 3, 3, 0)
     assert said["fingerprint"] == retriever.passage.fingerprint

@@ -34,16 +34,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_vectors_come_back(folder: Path) -> None:
-    found = Representations(IDS, open_store(folder))
+    reopened = Representations(IDS, open_store(folder))
     assert is_finished(folder)
-    assert (found.n_layers, found.layer_names) == (3, ("0", "1", "2 (post-norm)"))
+    assert (reopened.n_layers, reopened.layer_names) == (3, ("0", "1", "2 (post-norm)"))
     for k in range(3):
-        np.testing.assert_array_equal(found.layer(k), VALUES[:, k])
-    np.testing.assert_array_equal(found.final(), FINAL)
+        np.testing.assert_array_equal(reopened.layer(k), VALUES[:, k])
+    np.testing.assert_array_equal(reopened.final(), FINAL)
     some = np.array([7, 0, 7])
-    np.testing.assert_array_equal(found.store.texts(some)[0], VALUES[some])
-    np.testing.assert_array_equal(found.store.texts(some)[1], FINAL[some])
-    assert found.rows(["c", "a"]).tolist() == [2, 0]
+    np.testing.assert_array_equal(reopened.store.texts(some)[0], VALUES[some])
+    np.testing.assert_array_equal(reopened.store.texts(some)[1], FINAL[some])
+    assert reopened.rows(["c", "a"]).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("texts", [1, 4, 9, 99])
@@ -93,11 +93,11 @@ def test_a_flipped_byte_anywhere_in_a_shard_is_noticed(folder: Path) -> None:
         damaged = bytearray(sound)
         damaged[place] ^= 0x40
         shard.write_bytes(bytes(damaged))
-        found = Representations(IDS, open_store(folder))
+        reopened = Representations(IDS, open_store(folder))
         noticed = 0
         for k in range(3):
             try:
-                np.testing.assert_array_equal(found.layer(k), VALUES[:, k])
+                np.testing.assert_array_equal(reopened.layer(k), VALUES[:, k])
             except RepresentationError:
                 noticed += 1
         assert noticed >= 1, f"byte {place} of {len(sound)}"
@@ -107,18 +107,18 @@ def test_a_flipped_byte_anywhere_in_a_shard_is_noticed(folder: Path) -> None:
 def test_a_shard_cut_short_is_noticed(folder: Path, kept: int) -> None:
     shard = folder / "final/c/0/0"
     shard.write_bytes(shard.read_bytes()[:kept])
-    found = Representations(IDS, open_store(folder))
+    reopened = Representations(IDS, open_store(folder))
     with pytest.raises(RepresentationError, match=r"(cannot be read|are missing): (.|\n)*fix: remove this folder and"):
-        found.final()
+        reopened.final()
     with pytest.raises(RepresentationError, match=r"cannot be read|are missing"):
-        found.store.texts(np.array([1]))
+        reopened.store.texts(np.array([1]))
 
 
 @pytest.mark.parametrize("shard", ["vectors/c/2/0/0", "final/c/0/0"])
 def test_a_shard_that_is_gone_is_no_zero(folder: Path, shard: str) -> None:
     (folder / shard).unlink()
-    found = Representations(IDS, open_store(folder))
-    read = found.final if shard.startswith("final") else lambda: found.layer(0)
+    reopened = Representations(IDS, open_store(folder))
+    read = reopened.final if shard.startswith("final") else lambda: reopened.layer(0)
     with pytest.raises(RepresentationError, match=r"are missing: a file was removed(.|\n)*fix: remove this folder"):
         read()
 
@@ -157,8 +157,8 @@ def test_what_is_no_store_is_refused(tmp_path: Path, folder: Path) -> None:
 
 
 def test_arrays_at_hand_are_representations_too() -> None:
-    found = representations_in_memory(IDS, VALUES)
-    np.testing.assert_array_equal(found.layer(1), VALUES[:, 1])
-    np.testing.assert_array_equal(found.final(), VALUES[:, -1])
+    in_memory = representations_in_memory(IDS, VALUES)
+    np.testing.assert_array_equal(in_memory.layer(1), VALUES[:, 1])
+    np.testing.assert_array_equal(in_memory.final(), VALUES[:, -1])
     np.testing.assert_array_equal(representations_in_memory(IDS, VALUES, FINAL).final(), FINAL)
-    np.testing.assert_array_equal(np.concatenate(list(found.final_blocks())), VALUES[:, -1])
+    np.testing.assert_array_equal(np.concatenate(list(in_memory.final_blocks())), VALUES[:, -1])

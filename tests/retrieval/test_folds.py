@@ -24,12 +24,12 @@ def shared_passages() -> Collection:
 
 
 def test_no_two_folds_share_a_relevant_passage_and_all_are_used() -> None:
-    found = shared_passages()
-    folds = query_folds(found, 5, seed=0)
-    of = dict(zip(found.judged_queries, folds, strict=True))
+    shared = shared_passages()
+    folds = query_folds(shared, 5, seed=0)
+    of = dict(zip(shared.judged_queries, folds, strict=True))
     by_passage: dict[str, set[int]] = {}
-    for query in found.judged_queries:
-        for passage in relevant(found, query):
+    for query in shared.judged_queries:
+        for passage in relevant(shared, query):
             by_passage.setdefault(passage, set()).add(of[query])
     assert all(len(where) == 1 for where in by_passage.values())
     assert np.bincount(folds).tolist() == [12] * 5
@@ -37,9 +37,9 @@ def test_no_two_folds_share_a_relevant_passage_and_all_are_used() -> None:
 
 def test_a_split_by_query_alone_would_leak() -> None:
     """The control: without the joining, neighbours that share a passage do fall apart."""
-    found = shared_passages()
+    shared = shared_passages()
     by_query = np.random.default_rng(0).permutation(np.arange(60) % 5)
-    of = dict(zip(found.judged_queries, by_query, strict=True))
+    of = dict(zip(shared.judged_queries, by_query, strict=True))
     assert sum(of[f"q{2 * i}"] != of[f"q{2 * i + 1}"] for i in range(30)) > 10
 
 
@@ -51,9 +51,9 @@ def test_repeated_texts_are_joined_and_passages_link_over_several_queries() -> N
 
 
 def test_the_seed_draws_the_folds() -> None:
-    found = collection([(q, q) for q in range(50)])
-    assert np.array_equal(query_folds(found, 5, seed=1), query_folds(found, 5, seed=1))
-    assert not np.array_equal(query_folds(found, 5, seed=1), query_folds(found, 5, seed=2))
+    small = collection([(q, q) for q in range(50)])
+    assert np.array_equal(query_folds(small, 5, seed=1), query_folds(small, 5, seed=1))
+    assert not np.array_equal(query_folds(small, 5, seed=1), query_folds(small, 5, seed=2))
 
 
 def test_queries_that_hang_together_cannot_be_divided() -> None:

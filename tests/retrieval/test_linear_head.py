@@ -20,60 +20,60 @@ def rotated(seed: int = 0) -> Space:
     return space(passages @ turn + 0.1 * rng.standard_normal((N, DIM)), passages)
 
 
-def first(heads: list[FoldHead], found: Space) -> float:
+def first(heads: list[FoldHead], search_space: Space) -> float:
     """Share of queries whose relevant passage comes first."""
-    hits = [(head.queries @ found.passages.T).argmax(axis=1) == head.rows for head in heads]
+    hits = [(head.queries @ search_space.passages.T).argmax(axis=1) == head.rows for head in heads]
     return float(np.concatenate(hits).mean())
 
 
 def test_a_planted_linear_map_is_recovered_for_queries_that_it_never_saw() -> None:
-    found = rotated()
-    assert float((found.queries @ found.passages.T).argmax(axis=1).__eq__(np.arange(N)).mean()) < 0.03
-    heads = cross_fitted({"raw": found}, FOLDS)
-    assert first(heads, found) > 0.9
+    turned = rotated()
+    assert float((turned.queries @ turned.passages.T).argmax(axis=1).__eq__(np.arange(N)).mean()) < 0.03
+    heads = cross_fitted({"raw": turned}, FOLDS)
+    assert first(heads, turned) > 0.9
     assert all(np.isfinite(head.penalty) for head in heads)
 
 
 def test_where_there_is_no_map_nothing_is_gained() -> None:
     """Unrelated vectors: the expected share is 1 / 250, and no more than 6 of 250 come first by luck (p < .0001)."""
     rng = np.random.default_rng(1)
-    found = space(rng.standard_normal((N, DIM)), rng.standard_normal((N, DIM)))
-    assert first(cross_fitted({"raw": found}, FOLDS), found) <= 6 / N
+    pair_space = space(rng.standard_normal((N, DIM)), rng.standard_normal((N, DIM)))
+    assert first(cross_fitted({"raw": pair_space}, FOLDS), pair_space) <= 6 / N
 
 
 def test_vectors_that_are_perfect_already_are_left_alone() -> None:
     passages = np.random.default_rng(2).standard_normal((N, DIM))
-    found = space(passages, passages)
-    heads = cross_fitted({"raw": found}, FOLDS)
+    pair_space = space(passages, passages)
+    heads = cross_fitted({"raw": pair_space}, FOLDS)
     assert [head.penalty for head in heads] == [np.inf] * 5
     for head in heads:
-        assert np.array_equal(head.queries, found.queries[head.rows])
+        assert np.array_equal(head.queries, pair_space.queries[head.rows])
 
 
 def test_the_head_is_the_minimum_of_the_stated_loss() -> None:
     """The gradient of sum |A q - p|^2 + penalty |A - I|^2 vanishes at A, by hand."""
-    found = rotated(3)
-    (head, *_) = cross_fitted({"raw": found}, FOLDS, penalties=(0.3,))
+    turned = rotated(3)
+    (head, *_) = cross_fitted({"raw": turned}, FOLDS, penalties=(0.3,))
     train, _ = training_rows(FOLDS, 0, 1)
-    q, p = found.queries[train], found.passages[train]
+    q, p = turned.queries[train], turned.passages[train]
     penalty = 0.3 * np.linalg.eigvalsh(q.T @ q).mean()
-    a = np.linalg.lstsq(found.queries[head.rows], head.queries, rcond=None)[0].T
+    a = np.linalg.lstsq(turned.queries[head.rows], head.queries, rcond=None)[0].T
     gradient = (q @ a.T - p).T @ q + penalty * (a - np.eye(DIM))
     assert np.abs(gradient).max() < 1e-8 * len(train)
 
 
 def test_the_view_that_helps_is_chosen() -> None:
-    found, rng = rotated(4), np.random.default_rng(5)
+    turned, rng = rotated(4), np.random.default_rng(5)
     noise = space(rng.standard_normal((N, DIM)), rng.standard_normal((N, DIM)))
-    assert {head.space for head in cross_fitted({"noise": noise, "turned": found}, FOLDS)} == {"turned"}
+    assert {head.space for head in cross_fitted({"noise": noise, "turned": turned}, FOLDS)} == {"turned"}
 
 
 def test_what_a_fold_is_asked_never_moves_its_head() -> None:
     """Leak test: other relevant passages for the queries of a fold, and its head is the same to the last bit."""
-    found = rotated(6)
-    relevant = [np.array([(i + 5) % N]) if FOLDS[i] == 2 else pair for i, pair in enumerate(found.relevant)]
-    moved = Space(found.queries, found.passages, relevant)
-    one, two = (cross_fitted({"raw": s}, FOLDS) for s in (found, moved))
+    turned = rotated(6)
+    relevant = [np.array([(i + 5) % N]) if FOLDS[i] == 2 else pair for i, pair in enumerate(turned.relevant)]
+    moved = Space(turned.queries, turned.passages, relevant)
+    one, two = (cross_fitted({"raw": s}, FOLDS) for s in (turned, moved))
     assert np.array_equal(one[2].queries, two[2].queries)
     assert not np.array_equal(one[3].queries, two[3].queries)  # the control: it does move those that train with it
 
@@ -91,8 +91,8 @@ def test_every_query_is_answered_once_and_trains_nowhere_it_is_asked(n: int) -> 
 
 def test_several_relevant_passages_count_once_together() -> None:
     passages = np.eye(4)
-    found = Space(passages[:1], passages, [np.array([1, 2])])
-    assert np.allclose(found.targets(np.array([0])), [[0, 0.5, 0.5, 0]])
+    search_space = Space(passages[:1], passages, [np.array([1, 2])])
+    assert np.allclose(search_space.targets(np.array([0])), [[0, 0.5, 0.5, 0]])
 
 
 def test_the_largest_penalty_is_tried_first() -> None:

@@ -47,32 +47,32 @@ def vectors() -> RetrieverRepresentations:
 
 
 def test_judged_queries_are_ranked_and_measured() -> None:
-    found = retrieve(vectors(), collection(), ["RR@10", "R@1"])
-    assert found.scores.query_ids == ["a", "b"]
-    assert list(found.run) == ["a", "b"]
-    assert [hit[0] for hit in found.run["a"]][:2] == ["a", "b"]
-    assert found.scores.select(measure="RR@10").values.values.tolist() == [0.5, 0.5]
-    assert found.scores.warnings == ("a self-test failed",)
-    assert found.scores.recipe["ties"] == "by id, the greater first (trec_eval)"
+    ranked = retrieve(vectors(), collection(), ["RR@10", "R@1"])
+    assert ranked.scores.query_ids == ["a", "b"]
+    assert list(ranked.run) == ["a", "b"]
+    assert [hit[0] for hit in ranked.run["a"]][:2] == ["a", "b"]
+    assert ranked.scores.select(measure="RR@10").values.values.tolist() == [0.5, 0.5]
+    assert ranked.scores.warnings == ("a self-test failed",)
+    assert ranked.scores.recipe["ties"] == "by id, the greater first (trec_eval)"
 
 
 def test_the_querys_own_passage_can_be_ignored() -> None:
-    found = retrieve(vectors(), collection(ignore_identical_ids=True), ["RR@10", "R@1"])
-    assert found.scores.values.values.tolist() == [[1, 1], [1, 1]]
-    assert "a" not in dict(found.run["a"])
-    assert len(found.run["a"]) == 3
-    assert found.scores.recipe["ignore_identical_ids"] is True
+    ranked = retrieve(vectors(), collection(ignore_identical_ids=True), ["RR@10", "R@1"])
+    assert ranked.scores.values.values.tolist() == [[1, 1], [1, 1]]
+    assert "a" not in dict(ranked.run["a"])
+    assert len(ranked.run["a"]) == 3
+    assert ranked.scores.recipe["ignore_identical_ids"] is True
 
 
 def test_layers_are_measured_one_by_one_and_the_last_equals_the_final_without_a_head() -> None:
-    told: list[tuple[int, int]] = []
-    found = retrieve_layers(vectors(), collection(), ["RR@10"], lambda *news: told.append(news))
-    assert found.values.dims == ("query", "layer", "measure")
-    assert told == [(4, 4)]
+    progress_calls: list[tuple[int, int]] = []
+    by_layer = retrieve_layers(vectors(), collection(), ["RR@10"], lambda *news: progress_calls.append(news))
+    assert by_layer.values.dims == ("query", "layer", "measure")
+    assert progress_calls == [(4, 4)]
     final = retrieve(vectors(), collection(), ["RR@10"]).scores
-    assert found.select(layer=1).values.drop_vars("layer").equals(final.values)
+    assert by_layer.select(layer=1).values.drop_vars("layer").equals(final.values)
     # layer 0: all alike, so the ranking is d, c, b, a for every query, whatever the order of the corpus
-    assert found.select(layer=0, measure="RR@10").values.values.tolist() == [1 / 3, 1 / 4]
+    assert by_layer.select(layer=0, measure="RR@10").values.values.tolist() == [1 / 3, 1 / 4]
 
 
 BLIND = r"every query scores its first 4 passages alike, so their order is by id alone"
@@ -96,20 +96,20 @@ def test_vectors_that_rank_by_id_alone_say_so(
     passages: np.ndarray, queries: np.ndarray, why: str, similarity: str
 ) -> None:
     """R@4 is 1 with every one of them: no measure shows it."""
-    made = RetrieverRepresentations(
+    representations = RetrieverRepresentations(
         "toy",
         representations_in_memory(["a", "unjudged", "b"], queries.astype(np.float32)[:, None]),
         representations_in_memory(list("abcd"), passages.astype(np.float32)[:, None]),
         similarity,
         {"retriever": "toy"},
     )
-    found = retrieve(made, collection(), ["R@4"])
-    assert found.scores.mean().item() == 1
-    assert bool(found.blind) == bool(why)
-    assert re.match(why, found.blind)
-    assert found.scores.warnings == ((found.blind,) if why else ())
-    layers = retrieve_layers(made, collection(), ["R@4"]).warnings
-    assert layers == ((f"retrieval by layer 0: {found.blind}",) if why else ())
+    ranked = retrieve(representations, collection(), ["R@4"])
+    assert ranked.scores.mean().item() == 1
+    assert bool(ranked.blind) == bool(why)
+    assert re.match(why, ranked.blind)
+    assert ranked.scores.warnings == ((ranked.blind,) if why else ())
+    layers = retrieve_layers(representations, collection(), ["R@4"]).warnings
+    assert layers == ((f"retrieval by layer 0: {ranked.blind}",) if why else ())
 
 
 def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:
@@ -118,8 +118,10 @@ def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:
         "x", passages, [Query("a", "one"), Query("b", "one")], [Judgment("a", "b"), Judgment("b", "a")]
     )
     towers = (["a", "b"], np.ones((2, 1, 4)) * [1, 2, 3, 4]), (list("abcd"), EYE[:, None])
-    made = RetrieverRepresentations("toy", *(representations_in_memory(*tower) for tower in towers), "dot", {})
-    assert retrieve(made, same, ["R@4"]).blind == ""
+    representations = RetrieverRepresentations(
+        "toy", *(representations_in_memory(*tower) for tower in towers), "dot", {}
+    )
+    assert retrieve(representations, same, ["R@4"]).blind == ""
 
 
 def test_measures_are_tried_before_anything_is_encoded() -> None:
@@ -129,10 +131,10 @@ def test_measures_are_tried_before_anything_is_encoded() -> None:
 
 
 def test_layer_scores_are_saved_with_their_labels(tmp_path: Path) -> None:
-    found = retrieve_layers(vectors(), collection(), ["RR@10", "nDCG@10"])
-    found.save(tmp_path / "s.zarr", "layers")
+    by_layer = retrieve_layers(vectors(), collection(), ["RR@10", "nDCG@10"])
+    by_layer.save(tmp_path / "s.zarr", "layers")
     back = load_scores(tmp_path / "s.zarr", "layers")
-    assert back.values.equals(found.values)
+    assert back.values.equals(by_layer.values)
     assert back.values.coords["layer"].values.tolist() == [0, 1]
 
 
@@ -166,6 +168,6 @@ def test_a_known_retriever_finds_what_it_is_known_to_find(shared: Path, minilm: 
 
 
 def test_a_cutoff_beyond_the_corpus_is_a_warning():
-    (said,) = depth_caveats(["nDCG@10", "R@100"], passages=58)
-    assert "R@100 looks at 100 passages and the corpus has 58" in said
+    (caveat,) = depth_caveats(["nDCG@10", "R@100"], passages=58)
+    assert "R@100 looks at 100 passages and the corpus has 58" in caveat
     assert depth_caveats(["nDCG@10", "R@100"], passages=5800) == []

@@ -78,10 +78,10 @@ def test_ids_with_white_space_are_refused_before_anything_is_written(tmp_path: P
 
 def test_a_query_without_results_scores_zero_and_is_there() -> None:
     qrels = {"a": {"x": 1}, "b": {"x": 1}, "c": {"y": 1}}
-    found = measure_queries({"c": [], "a": [("x", 0.0)], "z": [("x", 1.0)]}, qrels, ["R@10", "AP"])
-    assert found.dims == ("query", "measure")
-    assert found.coords["query"].values.tolist() == ["a", "b", "c"]
-    assert found.values.tolist() == [[1, 1], [0, 0], [0, 0]]
+    scores = measure_queries({"c": [], "a": [("x", 0.0)], "z": [("x", 1.0)]}, qrels, ["R@10", "AP"])
+    assert scores.dims == ("query", "measure")
+    assert scores.coords["query"].values.tolist() == ["a", "b", "c"]
+    assert scores.values.tolist() == [[1, 1], [0, 0], [0, 0]]
 
 
 def test_the_order_of_the_run_decides_and_not_its_scores() -> None:
@@ -92,9 +92,9 @@ def test_the_order_of_the_run_decides_and_not_its_scores() -> None:
 
 def test_measures_by_hand() -> None:
     run = {"q": [("x", 3.0), ("a", 2.0), ("b", 1.0)]}
-    found = measure_queries(run, {"q": {"a": 2, "b": 1, "c": 1}}, ["nDCG@10", "RR@10", "R@2", "P@2"])
+    scores = measure_queries(run, {"q": {"a": 2, "b": 1, "c": 1}}, ["nDCG@10", "RR@10", "R@2", "P@2"])
     ideal = 2 + 1 / np.log2(3) + 1 / 2
-    np.testing.assert_allclose(found.values[0], [(2 / np.log2(3) + 1 / 2) / ideal, 0.5, 1 / 3, 0.5])
+    np.testing.assert_allclose(scores.values[0], [(2 / np.log2(3) + 1 / 2) / ideal, 0.5, 1 / 3, 0.5])
 
 
 def test_depth_is_what_the_measures_look_at() -> None:

@@ -42,7 +42,7 @@ def rows_in_blocks_of(size: int) -> Callable[..., Iterator[slice]]:
     return lambda self, array, row: (slice(i, i + size) for i in range(0, len(self.ids), size))
 
 
-def found(
+def hits_of(
     queries: np.ndarray, corpus: np.ndarray, ids: list[str], k: int, similarity: str
 ) -> list[list[tuple[str, np.float32]]]:
     ranking = search(np.asarray(queries, dtype=np.float32), passages(corpus, ids), k, similarity=similarity)
@@ -74,7 +74,7 @@ def test_search_equals_brute_force_with_many_ties_and_small_blocks(
     queries, corpus, ids, k, block = case
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Representations, "_blocks", rows_in_blocks_of(block))
-        assert found(queries, corpus, ids, k, similarity) == brute_force(queries, corpus, ids, k, similarity)
+        assert hits_of(queries, corpus, ids, k, similarity) == brute_force(queries, corpus, ids, k, similarity)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
@@ -85,16 +85,16 @@ def test_blocks_do_not_matter(similarity: str, block: int, monkeypatch: pytest.M
     corpus[500:] = corpus[draw.integers(0, 500, size=500)]  # twins in other blocks
     queries = draw.normal(size=(30, 24)).astype(np.float32)
     ids = [f"{i}" for i in draw.permutation(1000)]
-    whole = found(queries, corpus, ids, 20, similarity)
+    whole = hits_of(queries, corpus, ids, 20, similarity)
     monkeypatch.setattr(Representations, "_blocks", rows_in_blocks_of(block))
-    assert found(queries, corpus, ids, 20, similarity) == whole
+    assert hits_of(queries, corpus, ids, 20, similarity) == whole
 
 
 def test_equal_vectors_are_ranked_by_id_alone() -> None:
     """The first token at layer 0 is the same in every text."""
     corpus = np.ones((500, 8)) * 0.1
     ids = [f"{i:03}" for i in np.random.default_rng(0).permutation(500)]
-    for hits in found(np.random.default_rng(1).normal(size=(3, 8)), corpus, ids, 10, "cosine"):
+    for hits in hits_of(np.random.default_rng(1).normal(size=(3, 8)), corpus, ids, 10, "cosine"):
         assert [i for i, _ in hits] == [f"{499 - i:03}" for i in range(10)]
         assert len({score for _, score in hits}) == 1
 
@@ -104,7 +104,7 @@ def test_a_tie_wider_than_what_faiss_was_asked_for_is_ranked_by_id() -> None:
     corpus[:, 0] = 1
     corpus[:5, 0] = 2
     ids = [f"{i:03}" for i in range(200)]
-    hits = found(np.eye(4)[:1], corpus, ids, 8, "dot")[0]
+    hits = hits_of(np.eye(4)[:1], corpus, ids, 8, "dot")[0]
     assert [i for i, _ in hits] == ["004", "003", "002", "001", "000", "199", "198", "197"]
 
 
@@ -118,7 +118,7 @@ def test_scores_that_cancel_are_exact() -> None:
     corpus = base + draw.normal(size=(400, 64)) * 1e-2
     queries = (query * 1000)[None]
     ids = [f"{i}" for i in range(400)]
-    assert found(queries, corpus, ids, 10, "dot") == brute_force(queries, corpus, ids, 10, "dot")
+    assert hits_of(queries, corpus, ids, 10, "dot") == brute_force(queries, corpus, ids, 10, "dot")
 
 
 def test_nearly_parallel_vectors_are_told_apart() -> None:
@@ -127,12 +127,12 @@ def test_nearly_parallel_vectors_are_told_apart() -> None:
     corpus = 1 + draw.normal(size=(400, 32)) * 1e-4
     queries = 1 + draw.normal(size=(5, 32)) * 1e-4
     ids = [f"{i}" for i in range(400)]
-    assert found(queries, corpus, ids, 10, "cosine") == brute_force(queries, corpus, ids, 10, "cosine")
+    assert hits_of(queries, corpus, ids, 10, "cosine") == brute_force(queries, corpus, ids, 10, "cosine")
 
 
 def test_the_cosine_of_a_zero_vector_is_zero_and_of_a_tiny_one_is_not() -> None:
     corpus = np.array([[0, 0], [1e-30, 0], [-3e30, 0], [0, 5]])
-    hits = found(np.array([[2.0, 0.0], [0.0, 0.0]]), corpus, ["zero", "tiny", "huge", "other"], 4, "cosine")
+    hits = hits_of(np.array([[2.0, 0.0], [0.0, 0.0]]), corpus, ["zero", "tiny", "huge", "other"], 4, "cosine")
     assert hits[0] == [("tiny", 1), ("zero", 0), ("other", 0), ("huge", -1)]
     assert [score for _, score in hits[1]] == [0, 0, 0, 0]
     assert [i for i, _ in hits[1]] == ["zero", "tiny", "other", "huge"]
@@ -161,7 +161,7 @@ def test_unsure_queries_are_settled_in_chunks(monkeypatch: pytest.MonkeyPatch) -
     corpus = np.tile(np.eye(3), (40, 1))
     ids = [f"{i:03}" for i in range(120)]
     queries = np.random.default_rng(0).normal(size=(6, 3))
-    assert found(queries, corpus, ids, 5, "cosine") == brute_force(queries, corpus, ids, 5, "cosine")
+    assert hits_of(queries, corpus, ids, 5, "cosine") == brute_force(queries, corpus, ids, 5, "cosine")
 
 
 def test_ids_are_ordered_as_trec_eval_orders_bytes() -> None:
@@ -184,7 +184,7 @@ def test_layers_are_searched_by_their_own_vectors() -> None:
     layers = np.stack([np.eye(2), np.eye(2)[::-1]], axis=1).astype(np.float32)
     both = representations_in_memory(["a", "b"], layers)
     query = np.array([[1, 0]], dtype=np.float32)
-    assert [int(found.rows[0, 0]) for found in search_layers([query, query], both, 1, similarity="dot")] == [0, 1]
+    assert [int(hits_of.rows[0, 0]) for hits_of in search_layers([query, query], both, 1, similarity="dot")] == [0, 1]
     with pytest.raises(AnalysisError, match="the query tower has 1 layers and the passage tower 2"):
         search_layers([query], both, 1, similarity="dot")
 
@@ -200,7 +200,7 @@ def test_layers_searched_together_are_ranked_as_each_alone(
     corpus = np.stack([free, 1 + free * 1e-6, np.ones_like(free), free.round()], axis=1).astype(np.float32)
     queries = [draw.normal(size=(9, 8)).astype(np.float32) + k for k in range(4)]
     ids = [f"{i}" for i in draw.permutation(300)]
-    alone = [found(q, corpus[:, k], ids, 20, similarity) for k, q in enumerate(queries)]
+    alone = [hits_of(q, corpus[:, k], ids, 20, similarity) for k, q in enumerate(queries)]
     monkeypatch.setattr(Representations, "_blocks", rows_in_blocks_of(block))
     seen: list[tuple[int, int]] = []
     together = search_layers(

@@ -71,16 +71,16 @@ def test_fractions_must_be_positive_and_rise(wrong: list[float]) -> None:
 def test_a_gap_in_a_curve_leaves_that_query_out() -> None:
     upper = np.ones((3, 5))
     upper[1, 2] = np.nan
-    found = mean_area_between(upper, np.zeros((3, 5)), FRACTIONS)
-    assert (float(found.mean), int(found.n)) == (pytest.approx(1.0), 2)
+    area = mean_area_between(upper, np.zeros((3, 5)), FRACTIONS)
+    assert (float(area.mean), int(area.n)) == (pytest.approx(1.0), 2)
 
 
 def test_the_mean_area_is_the_area_between_the_mean_curves() -> None:
     random = np.random.default_rng(1)
     upper, lower = random.random((2, 50, 5))
-    found = mean_area_between(upper, lower, FRACTIONS)
-    assert found.mean == pytest.approx(area_between(upper.mean(0), lower.mean(0), FRACTIONS), abs=1e-12)
-    assert found.low < found.mean < found.high
+    area = mean_area_between(upper, lower, FRACTIONS)
+    assert area.mean == pytest.approx(area_between(upper.mean(0), lower.mean(0), FRACTIONS), abs=1e-12)
+    assert area.low < area.mean < area.high
 
 
 def test_the_interval_covers_though_fractions_move_together() -> None:
@@ -92,10 +92,10 @@ def test_the_interval_covers_though_fractions_move_together() -> None:
     cells, queries = 1500, 60
     height = random.exponential(1, (queries, cells, 1)) - 1
     upper = height + 0.1 * random.standard_normal((queries, cells, 5))
-    found = mean_area_between(upper, np.zeros_like(upper), FRACTIONS, IntervalSettings(resamples=1000))
-    covered = np.mean((found.low <= 0) & (found.high >= 0))
+    area = mean_area_between(upper, np.zeros_like(upper), FRACTIONS, IntervalSettings(resamples=1000))
+    covered = np.mean((area.low <= 0) & (area.high >= 0))
     slack = 4 * np.sqrt(0.95 * 0.05 / cells) + 0.01
     assert abs(covered - 0.95) < slack
     error = np.sqrt(((area_weights(FRACTIONS) * upper.std(0)) ** 2).sum(-1) / queries)
-    short = np.mean(np.abs(found.mean) <= stats.norm.ppf(0.975) * error)
+    short = np.mean(np.abs(area.mean) <= stats.norm.ppf(0.975) * error)
     assert short < 0.95 - 5 * slack

@@ -35,8 +35,8 @@ def test_intervals_cover_with_hubs_among_the_negatives_and_those_over_queries_al
     for _ in range(studies):
         before, after, clusters = hub_study(random)
         for at, what in enumerate((None, clusters)):
-            found = bootstrap_mean(after - before, FEW, what)
-            covered[at] += found.low[0] <= 0 <= found.high[0]
+            estimate = bootstrap_mean(after - before, FEW, what)
+            covered[at] += estimate.low[0] <= 0 <= estimate.high[0]
     error = 3 * np.sqrt(0.05 * 0.95 / studies)
     assert covered[1] / studies > 0.95 - error
     assert covered[0] / studies < 0.80  # the control: as if queries shared nothing
@@ -58,8 +58,8 @@ def test_queries_that_share_no_passage_keep_every_bit():
     values = np.random.default_rng(0).standard_normal((40, 3))
     alone = Clusters(np.arange(40), sparse.csr_array(np.eye(40)))
     for what in (independent(40), alone):
-        found, plain = bootstrap_mean(values, FEW, what), bootstrap_mean(values, FEW)
-        np.testing.assert_array_equal((found.low, found.high), (plain.low, plain.high))
+        estimate, plain = bootstrap_mean(values, FEW, what), bootstrap_mean(values, FEW)
+        np.testing.assert_array_equal((estimate.low, estimate.high), (plain.low, plain.high))
 
 
 @pytest.mark.parametrize("test", ["paired_t", "sign_flip", "mcnemar", "wilcoxon"])
@@ -106,10 +106,10 @@ def scores(values, texts, passages):
 
 
 def test_what_queries_share_survives_a_store_and_a_selection(tmp_path):
-    made = scores(np.arange(4.0), [0, 1, 1, 2], {"q000": ("a", "b"), "q002": ("b",)})
-    made.save(tmp_path / "s.zarr", "x")
+    accuracies = scores(np.arange(4.0), [0, 1, 1, 2], {"q000": ("a", "b"), "q002": ("b",)})
+    accuracies.save(tmp_path / "s.zarr", "x")
     read = load_scores(tmp_path / "s.zarr", "x")
-    assert read.passages == made.passages
+    assert read.passages == accuracies.passages
     assert read.texts.tolist() == [0, 1, 1, 2]
     few = read.select(query=["q002", "q001"])
     assert clusters_of(few).n_texts == 1
@@ -120,12 +120,12 @@ def test_a_comparison_counts_texts_and_passages():
     ids, texts = [f"q{i:03d}" for i in range(60)], np.repeat(np.arange(30), 2)
     values = random.standard_normal(30)[texts]
     passages = dict.fromkeys(ids[:20], ("hub",))
-    found = compare_scores(scores(0 * values, texts, passages), scores(values, texts, passages))
+    difference = compare_scores(scores(0 * values, texts, passages), scores(values, texts, passages))
     single = compare_scores(
         scores(0 * values[::2], texts[::2], {}), scores(values[::2], texts[::2], {}), ComparisonSettings()
     )
-    assert (found.method["queries"], found.method["texts"], found.method["passages"]) == (60, 30, 1)
-    assert found.table["p"] >= single.table["p"] * (1 - 1e-9)
+    assert (difference.method["queries"], difference.method["texts"], difference.method["passages"]) == (60, 30, 1)
+    assert difference.table["p"] >= single.table["p"] * (1 - 1e-9)
 
 
 def test_a_cell_without_any_query_is_left_alone() -> None:
@@ -148,11 +148,11 @@ def test_degrees_of_freedom_are_those_of_the_variance_itself(hubs):
     z = np.zeros((n, hubs))
     z[rows, columns] = 1
     values = z @ random.standard_normal((hubs, studies)) + random.standard_normal((n, studies))
-    found = sharing(values, Clusters(np.arange(n), sparse.csr_array(z)))
-    variance = found.ratio**2 * values.var(axis=0, ddof=1)
+    estimate = sharing(values, Clusters(np.arange(n), sparse.csr_array(z)))
+    variance = estimate.ratio**2 * values.var(axis=0, ddof=1)
     drawn = 2 * variance.mean() ** 2 / variance.var()
     # the estimate is taken at drawn components, and its traces are within 10 %
-    assert 0.7 * drawn < np.median(found.df) < 1.4 * drawn
+    assert 0.7 * drawn < np.median(estimate.df) < 1.4 * drawn
 
 
 def kinds_study(random, n=150, passages=75, k=4):
@@ -171,9 +171,9 @@ def test_two_kinds_of_queries_that_share_nothing_keep_their_interval():
     covered, widths = 0, []
     for _ in range(studies):
         values, clusters = kinds_study(random)
-        found, plain = bootstrap_mean(values, FEW, clusters), bootstrap_mean(values, FEW)
-        covered += found.low[0] <= 0.575 <= found.high[0]
-        widths.append((found.high - found.low)[0] / (plain.high - plain.low)[0])
+        estimate, plain = bootstrap_mean(values, FEW, clusters), bootstrap_mean(values, FEW)
+        covered += estimate.low[0] <= 0.575 <= estimate.high[0]
+        widths.append((estimate.high - estimate.low)[0] / (plain.high - plain.low)[0])
     assert covered / studies > 0.95 - 3 * np.sqrt(0.05 * 0.95 / studies)
     assert np.median(widths) < 1.25
 
@@ -188,8 +188,8 @@ def test_documents_that_questions_were_written_for_count_as_drawn():
         z = np.zeros((len(document), documents * 4))
         z[np.arange(len(document))[:, None], document[:, None] * 4 + np.arange(4)] = 1
         for at, what in enumerate((None, Clusters(np.arange(len(document)), sparse.csr_array(z)))):
-            found = bootstrap_mean(values, FEW, what)
-            covered[at] += found.low[0] <= 0 <= found.high[0]
+            estimate = bootstrap_mean(values, FEW, what)
+            covered[at] += estimate.low[0] <= 0 <= estimate.high[0]
     error = 3 * np.sqrt(0.05 * 0.95 / studies)
     assert covered[1] / studies > 0.95 - error
     assert covered[0] / studies < 0.80
@@ -201,12 +201,12 @@ def test_a_widened_interval_stays_within_the_values():
     z = np.zeros((60, 4))
     z[np.arange(60), np.where(np.arange(60) < 3, 0, 1 + np.arange(60) % 3)] = 1
     clusters = Clusters(np.arange(60), sparse.csr_array(z))
-    found = bootstrap_mean(values, FEW, clusters)
+    estimate = bootstrap_mean(values, FEW, clusters)
     assert sharing(values, clusters).widening(0.95)[0] > 2
-    assert 0 <= found.low[0] < 0.95 < found.high[0] <= 1
+    assert 0 <= estimate.low[0] < 0.95 < estimate.high[0] <= 1
 
 
 def test_where_all_queries_share_all_passages_nothing_can_be_told_apart():
     values = np.random.default_rng(0).standard_normal((20, 2))
-    found = sharing(values, Clusters(np.arange(20), sparse.csr_array(np.ones((20, 3)))))
-    assert found.ratio.tolist() == [1, 1]
+    estimate = sharing(values, Clusters(np.arange(20), sparse.csr_array(np.ones((20, 3)))))
+    assert estimate.ratio.tolist() == [1, 1]

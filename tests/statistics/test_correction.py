@@ -58,23 +58,23 @@ def test_max_t_spends_its_level_where_holm_wastes_it():
 
 def test_max_t_finds_more_than_holm_when_layers_move_together():
     data = curves(3, 150, 0.9, effect=0.45)
-    found = {
+    by_name = {
         name: np.mean([(corrected(name, family) <= LEVEL).mean() for family in data]) for name in ("max_t", "holm")
     }
-    assert found["max_t"] > found["holm"] + 0.05
+    assert by_name["max_t"] > by_name["holm"] + 0.05
 
 
 def test_bh_bounds_the_share_of_false_findings_and_finds_more_than_holm():
     effects = np.where(np.arange(CELLS) < 6, 0.5, 0.0)
     data = curves(4, 600, 0.0) + effects
-    shares, found = [], {"bh": 0, "holm": 0}
+    shares, by_name = [], {"bh": 0, "holm": 0}
     for family in data:
         hits = corrected("bh", family) <= LEVEL
         shares.append(hits[6:].sum() / max(hits.sum(), 1))
-        found["bh"] += hits.sum()
-        found["holm"] += (corrected("holm", family) <= LEVEL).sum()
+        by_name["bh"] += hits.sum()
+        by_name["holm"] += (corrected("holm", family) <= LEVEL).sum()
     assert np.mean(shares) < LEVEL * 6 / CELLS + 4 * np.std(shares) / np.sqrt(len(shares))
-    assert found["bh"] > 1.1 * found["holm"]
+    assert by_name["bh"] > 1.1 * by_name["holm"]
 
 
 def test_holm_is_the_closure_of_bonferroni():

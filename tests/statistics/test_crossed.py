@@ -23,16 +23,16 @@ def test_the_interval_covers(spread: tuple[float, float, float], n_seeds: int) -
     random, covered = np.random.default_rng(0), 0
     for _ in range(TRIALS):
         values = of_seeds * random.normal(size=(n_seeds, 1)) + of_queries * random.normal(size=(1, 60))
-        found = crossed_mean(values + rest * random.normal(size=(n_seeds, 60)))
-        covered += bool(found.low <= 0 <= found.high)
+        estimate = crossed_mean(values + rest * random.normal(size=(n_seeds, 60)))
+        covered += bool(estimate.low <= 0 <= estimate.high)
     assert covered / TRIALS > 0.95 - NOISE
 
 
 def test_one_seed_is_students_interval_over_queries() -> None:
     values = np.random.default_rng(1).normal(size=(1, 40))
-    found = crossed_mean(values)
+    estimate = crossed_mean(values)
     wanted = stats.t.interval(0.95, 39, values.mean(), stats.sem(values[0]))
-    assert (float(found.low), float(found.high)) == pytest.approx(wanted)
+    assert (float(estimate.low), float(estimate.high)) == pytest.approx(wanted)
 
 
 def test_seeds_that_agree_are_no_more_queries() -> None:
@@ -43,9 +43,9 @@ def test_seeds_that_agree_are_no_more_queries() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_nothing_ever_found_is_not_known_to_be_impossible(value: float) -> None:
-    found = crossed_mean(np.full((3, 50), value), bounds=(0, 1))
+    estimate = crossed_mean(np.full((3, 50), value), bounds=(0, 1))
     exact = stats.binomtest(round(50 * value), 50).proportion_ci(0.95, "exact")
-    assert (float(found.low), float(found.high)) == pytest.approx((exact.low, exact.high))
+    assert (float(estimate.low), float(estimate.high)) == pytest.approx((exact.low, exact.high))
 
 
 def test_the_interval_ends_where_the_measure_does() -> None:
@@ -56,9 +56,9 @@ def test_the_interval_ends_where_the_measure_does() -> None:
 
 
 def test_no_change_anywhere_is_not_known_to_be_none() -> None:
-    found = crossed_mean(np.zeros((3, 50)), bounds=(-1, 1))
+    estimate = crossed_mean(np.zeros((3, 50)), bounds=(-1, 1))
     share = stats.binomtest(0, 50).proportion_ci(0.95, "exact").high
-    assert (float(found.low), float(found.high)) == pytest.approx((-share, share))
+    assert (float(estimate.low), float(estimate.high)) == pytest.approx((-share, share))
 
 
 def test_holes_are_refused() -> None:
@@ -90,11 +90,11 @@ def test_shares_are_those_of_the_analysis_of_variance() -> None:
 
 def test_shares_add_up_and_all_that_the_seed_does_is_the_seeds() -> None:
     values = np.random.default_rng(0).normal(size=(3, 1, 2, 4))
-    found = variance_shares(grid(values, "backbone", "reinitialise", "labels", "seed"))
-    assert set(found) == {"backbone", "labels", "backbone x labels", "seed"}
-    assert sum(one.share for one in found.values()) == pytest.approx(1)
-    assert min(one.share for one in found.values()) >= 0
-    assert sum(one.raw for one in found.values()) == pytest.approx(1)
+    shares = variance_shares(grid(values, "backbone", "reinitialise", "labels", "seed"))
+    assert set(shares) == {"backbone", "labels", "backbone x labels", "seed"}
+    assert sum(one.share for one in shares.values()) == pytest.approx(1)
+    assert min(one.share for one in shares.values()) >= 0
+    assert sum(one.raw for one in shares.values()) == pytest.approx(1)
 
 
 def test_noise_alone_has_no_share_and_eta_squared_gives_it_one() -> None:
@@ -112,11 +112,11 @@ def test_noise_alone_has_no_share_and_eta_squared_gives_it_one() -> None:
 def test_an_effect_keeps_its_share() -> None:
     """Variance of the effect 1, of the noise 1/4: omega squared estimates 1 / (1 + 1/4)."""
     random, sign = np.random.default_rng(2), np.array([-1.0, 1.0])[:, None]
-    found = [
+    shares = [
         variance_shares(grid(sign + 0.5 * random.normal(size=(2, 40)), "backbone", "seed"))["backbone"].share
         for _ in range(100)
     ]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.02)
+    assert np.mean(shares) == pytest.approx(0.8, abs=0.02)
 
 
 def test_p_and_interval_of_a_crossed_mean_agree() -> None:
@@ -124,8 +124,8 @@ def test_p_and_interval_of_a_crossed_mean_agree() -> None:
     for shift in (0.0, 0.2, 0.6):
         values = shift + 0.2 * random.normal(size=(3, 1)) + random.normal(size=(3, 60))
         p = crossed_p(values)
-        found = crossed_mean(values, level=1 - p)
-        assert min(abs(float(found.low)), abs(float(found.high))) < 1e-6
+        estimate = crossed_mean(values, level=1 - p)
+        assert min(abs(float(estimate.low)), abs(float(estimate.high))) < 1e-6
 
 
 def test_copies_of_a_query_add_nothing_over_seeds() -> None:
@@ -144,8 +144,8 @@ def test_nothing_is_claimed_where_having_it_is_no_better_at_these_labels() -> No
         had, lacked = (
             0.4 + 0.05 * random.normal(size=(2, 3, 1)) + 0.2 * random.normal(size=(2, 3, 80)) for _ in range(2)
         )
-        found = worth(had, lacked, labels, IntervalSettings(resamples=100))[:-1]
-        claims += (any(one.low > 0 or one.high < 0 for one in found), any(one.shown for one in found))
+        worths = worth(had, lacked, labels, IntervalSettings(resamples=100))[:-1]
+        claims += (any(one.low > 0 or one.high < 0 for one in worths), any(one.shown for one in worths))
     error = 3 * np.sqrt(0.05 * 0.95 / 250)
     assert claims[0] / 250 > 0.05 + error, "the interval of the worth alone claims too often"
     assert claims[1] / 250 < 0.05 + error

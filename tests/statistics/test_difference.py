@@ -37,8 +37,8 @@ def example(seed=1, shape=(60, 3, 2)):
 
 def test_the_table_holds_what_the_parts_say():
     before, after = example()
-    found = compare_scores(scores(before), scores(after), ComparisonSettings(margin=0.1, **QUICK))
-    cell = found.table.sel(layer=2, probe="p1")
+    difference = compare_scores(scores(before), scores(after), ComparisonSettings(margin=0.1, **QUICK))
+    cell = difference.table.sel(layer=2, probe="p1")
     b, a = before[:, 2, 1], after[:, 2, 1]
     assert cell["effect"].item() == pytest.approx((a - b).mean())
     assert cell["before"].item() == pytest.approx(b.mean())
@@ -49,17 +49,17 @@ def test_the_table_holds_what_the_parts_say():
     assert cell["n"] == 60
     for low, mean, high in (("before_low", "before", "before_high"), ("ci_low", "effect", "ci_high")):
         assert cell[low] < cell[mean] < cell[high]
-    assert found.table["p_corrected"].values.min() == pytest.approx(6 * found.table["p"].values.min())
-    assert found.warnings == ()
+    assert difference.table["p_corrected"].values.min() == pytest.approx(6 * difference.table["p"].values.min())
+    assert difference.warnings == ()
 
 
 def test_auto_takes_mcnemar_for_outcomes_and_t_for_the_rest_and_says_so():
     before, after = example()
-    found = compare_scores(scores(before), scores(after), ComparisonSettings(**QUICK))
-    assert found.table["test_used"].sel(layer=0).values.tolist() == ["mcnemar", "mcnemar"]
-    assert (found.table["test_used"].sel(layer=[1, 2]) == "paired_t").all()
-    assert found.method["tests_used"] == {"mcnemar": 2, "paired_t": 4}
-    assert (found.table["p"].sel(layer=0).values == mcnemar(before[:, 0], after[:, 0])).all()
+    difference = compare_scores(scores(before), scores(after), ComparisonSettings(**QUICK))
+    assert difference.table["test_used"].sel(layer=0).values.tolist() == ["mcnemar", "mcnemar"]
+    assert (difference.table["test_used"].sel(layer=[1, 2]) == "paired_t").all()
+    assert difference.method["tests_used"] == {"mcnemar": 2, "paired_t": 4}
+    assert (difference.table["p"].sel(layer=0).values == mcnemar(before[:, 0], after[:, 0])).all()
 
 
 def test_queries_are_paired_by_id_and_not_by_position():
@@ -102,13 +102,13 @@ def test_swapping_the_sides_flips_the_sign_of_the_effect_exactly(test):
 
 def test_the_same_retriever_twice_is_no_difference_and_is_equivalent():
     before, _ = example()
-    found = compare_scores(scores(before), scores(before), ComparisonSettings(margin=0.01, **QUICK))
+    difference = compare_scores(scores(before), scores(before), ComparisonSettings(margin=0.01, **QUICK))
     for column in ("effect", "ci_low", "ci_high", "wins", "losses"):
-        assert (found.table[column] == 0).all()
-    assert (found.table["p"] == 1).all()
-    assert (found.table["p_corrected"] == 1).all()
-    assert found.table["equivalent"].all()
-    assert found.warnings == ()
+        assert (difference.table[column] == 0).all()
+    assert (difference.table["p"] == 1).all()
+    assert (difference.table["p_corrected"] == 1).all()
+    assert difference.table["equivalent"].all()
+    assert difference.warnings == ()
 
 
 def test_a_large_p_is_not_equivalence():
@@ -129,14 +129,16 @@ def test_without_a_margin_no_equivalence_is_claimed():
 def test_too_few_pairs_are_nan_and_named_and_no_part_of_the_family():
     before, after = example()
     after[1:, 2, 0] = np.nan
-    found = compare_scores(scores(before), scores(after), ComparisonSettings(margin=0.1, **QUICK))
-    cell = found.table.sel(layer=2, probe="p0")
+    difference = compare_scores(scores(before), scores(after), ComparisonSettings(margin=0.1, **QUICK))
+    cell = difference.table.sel(layer=2, probe="p0")
     assert np.isnan([cell[c].item() for c in ("p", "p_corrected", "ci_low", "before_high", "p_equivalence")]).all()
     assert cell["test_used"] == "none"
     assert not cell["equivalent"]
-    assert found.method["family_sizes"] == [5]
-    assert any("1 cells have fewer than 2 paired queries" in w and "layer=2, probe=p0" in w for w in found.warnings)
-    assert any("59 queries are measured on one side only" in w for w in found.warnings)
+    assert difference.method["family_sizes"] == [5]
+    assert any(
+        "1 cells have fewer than 2 paired queries" in w and "layer=2, probe=p0" in w for w in difference.warnings
+    )
+    assert any("59 queries are measured on one side only" in w for w in difference.warnings)
 
 
 def test_means_are_those_of_the_paired_queries():
@@ -176,38 +178,38 @@ def test_families_are_separate_where_asked():
 
 def test_tables_are_corrected_together():
     before, after = example()
-    found = [
+    differences = [
         compare_scores(scores(before[:, [k]]), scores(after[:, [k]]), ComparisonSettings(**QUICK)) for k in range(3)
     ]
     whole = compare_scores(scores(before), scores(after), ComparisonSettings(**QUICK))
-    together = correct_together(found, "holm", "three layers")
+    together = correct_together(differences, "holm", "three layers")
     for layer, one in enumerate(together):
         np.testing.assert_allclose(one.table["p_corrected"][0], whole.table["p_corrected"][layer])
         assert (one.method["family"], one.method["family_sizes"]) == ("three layers", [6])
     assert correct_together([], "holm", "nothing") == ()
     with pytest.raises(SettingsError, match=r"max_t needs the same queries"):
-        correct_together(found, "max_t", "three layers")
+        correct_together(differences, "max_t", "three layers")
 
 
 def test_flips_are_the_changed_queries_biggest_first_ties_by_id():
     before = scores([[1.0], [0.0], [0.5], [0.25], [1.0]], ids=["e", "d", "c", "b", "a"])
     after = scores([[0.0], [1.0], [0.5], [0.5], [np.nan]], ids=["e", "d", "c", "b", "a"])
-    found = compare_scores(before, after, ComparisonSettings(**QUICK))
-    flips = found.flips(layer=0)
+    difference = compare_scores(before, after, ComparisonSettings(**QUICK))
+    flips = difference.flips(layer=0)
     assert flips == [Flip("d", 0, 1, 1), Flip("e", 1, 0, -1), Flip("b", 0.25, 0.5, 0.25)]
-    assert found.flips(1, layer=0) == flips[:1]
-    assert found.flips() == flips  # only one cell: nothing to name
+    assert difference.flips(1, layer=0) == flips[:1]
+    assert difference.flips() == flips  # only one cell: nothing to name
 
 
 def test_flips_of_more_than_one_cell_are_refused_with_advice():
     before, after = example()
-    found = compare_scores(scores(before), scores(after), ComparisonSettings(**QUICK))
+    difference = compare_scores(scores(before), scores(after), ComparisonSettings(**QUICK))
     with pytest.raises(AnalysisError, match=r"layer was left open\n  fix: name one label of each, e.g. flips\(layer="):
-        found.flips(probe="p0")
+        difference.flips(probe="p0")
     with pytest.raises(SettingsError, match=r"unknown dimension 'leyer'\n  fix: did you mean 'layer'"):
-        found.flips(leyer=1)
+        difference.flips(leyer=1)
     with pytest.raises(AnalysisError, match=r"no scores at {'layer': 9}\n  fix: layer is one of 0, 1, 2"):
-        found.flips(layer=9)
+        difference.flips(layer=9)
 
 
 def test_the_frame_has_one_row_per_cell():
@@ -220,10 +222,10 @@ def test_the_frame_has_one_row_per_cell():
 
 def test_scores_without_labels_have_one_cell():
     before, after = example()
-    found = compare_scores(scores(before[:, 1, 1]), scores(after[:, 1, 1]), ComparisonSettings(**QUICK))
-    assert found.table["effect"].item() > 0
-    assert len(found.to_frame()) == 1
-    assert found.flips(1)[0].change > 0
+    difference = compare_scores(scores(before[:, 1, 1]), scores(after[:, 1, 1]), ComparisonSettings(**QUICK))
+    assert difference.table["effect"].item() > 0
+    assert len(difference.to_frame()) == 1
+    assert difference.flips(1)[0].change > 0
     lonely = compare_scores(scores([1.0]), scores([0.0]), ComparisonSettings(**QUICK))
     assert any("the only cell" in warning for warning in lonely.warnings)
 
@@ -231,23 +233,23 @@ def test_scores_without_labels_have_one_cell():
 def test_the_method_is_enough_to_repeat_the_numbers_and_is_plain_json():
     before, after = example()
     chosen = ComparisonSettings(test="sign_flip", correction="max_t", seed=7, margin=0.1, family="layers", **QUICK)
-    found = compare_scores(scores(before), scores(after), chosen)
-    method = json.loads(json.dumps(dict(found.method)))
+    difference = compare_scores(scores(before), scores(after), chosen)
+    method = json.loads(json.dumps(dict(difference.method)))
     fields = {name: method[name] for name in ComparisonSettings.__dataclass_fields__}
     again = ComparisonSettings(**{**fields, "family_per": tuple(fields["family_per"])})
     assert again == chosen
-    xr.testing.assert_identical(compare_scores(scores(before), scores(after), again).table, found.table)
+    xr.testing.assert_identical(compare_scores(scores(before), scores(after), again).table, difference.table)
     assert method["equivalence_correction"] == "holm"
     assert {"scipy", "statsmodels", "numpy"} <= set(method["versions"])
 
 
 def test_warnings_and_names_of_the_scores_are_kept():
     before, after = example()
-    found = compare_scores(
+    difference = compare_scores(
         scores(before, "base", warnings=["padding leaks"]), scores(after, "tuned"), ComparisonSettings(**QUICK)
     )
-    assert found.warnings == ("before: padding leaks",)
-    assert found.name == "base to tuned"
+    assert difference.warnings == ("before: padding leaks",)
+    assert difference.name == "base to tuned"
 
 
 def test_too_few_flips_for_the_family_are_pointed_out():

@@ -23,8 +23,8 @@ def coverage(draw, truth, level=0.95, trials=2000):
     """Share of intervals that hold the truth, over 8 sets of resamples."""
     hits = []
     for seed in range(8):
-        found = bootstrap_mean(draw(trials // 8), IntervalSettings(level=level, resamples=1000, seed=seed))
-        hits.append((found.low <= truth) & (truth <= found.high))
+        estimate = bootstrap_mean(draw(trials // 8), IntervalSettings(level=level, resamples=1000, seed=seed))
+        hits.append((estimate.low <= truth) & (truth <= estimate.high))
     return np.mean(hits)
 
 
@@ -39,8 +39,8 @@ def slack(level, trials=2000):
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_intervals_of_reciprocal_ranks_cover_at_their_nominal_rate(queries, level):
     random = np.random.default_rng(queries)
-    found = coverage(lambda cells: reciprocal_ranks(random, (queries, cells)), TRUE_MEAN, level)
-    assert abs(found - level) < slack(level)
+    covered = coverage(lambda cells: reciprocal_ranks(random, (queries, cells)), TRUE_MEAN, level)
+    assert abs(covered - level) < slack(level)
 
 
 def test_intervals_of_differences_cover_at_their_nominal_rate():
@@ -56,9 +56,9 @@ def test_intervals_of_differences_cover_at_their_nominal_rate():
 def test_rows_that_are_not_independent_queries_cover_far_too_rarely():
     """Eight passages of one question counted as eight queries: the interval is sqrt(8) too short."""
     random = np.random.default_rng(2)
-    found = coverage(lambda cells: np.repeat(reciprocal_ranks(random, (300, cells)), 8, axis=0), TRUE_MEAN)
+    covered = coverage(lambda cells: np.repeat(reciprocal_ranks(random, (300, cells)), 8, axis=0), TRUE_MEAN)
     predicted = 2 * stats.norm.cdf(1.96 / np.sqrt(8)) - 1  # .51
-    assert abs(found - predicted) < slack(predicted) + 0.01
+    assert abs(covered - predicted) < slack(predicted) + 0.01
 
 
 def test_the_ends_are_those_of_a_bootstrap_written_as_a_loop():
@@ -66,13 +66,13 @@ def test_the_ends_are_those_of_a_bootstrap_written_as_a_loop():
     values = reciprocal_ranks(random, 400)
     means = [random.choice(values, 400).mean() for _ in range(4000)]
     share = stats.norm.cdf(-np.sqrt(400 / 399) * stats.t.ppf(0.975, 399))
-    found = bootstrap_mean(values)
+    estimate = bootstrap_mean(values)
     error = values.std() / np.sqrt(400)
     # standard error of a quantile: sqrt(q (1 - q) / B) / density, for 2,000 and 4,000 resamples
     tolerance = 4 * np.sqrt(0.025 * 0.975 * (1 / 2000 + 1 / 4000)) / stats.norm.pdf(1.96) * error
-    assert found.low == pytest.approx(np.quantile(means, share), abs=tolerance)
-    assert found.high == pytest.approx(np.quantile(means, 1 - share), abs=tolerance)
-    assert found.mean == pytest.approx(values.mean(), abs=1e-12)
+    assert estimate.low == pytest.approx(np.quantile(means, share), abs=tolerance)
+    assert estimate.high == pytest.approx(np.quantile(means, 1 - share), abs=tolerance)
+    assert estimate.mean == pytest.approx(values.mean(), abs=1e-12)
 
 
 def test_the_percentiles_widen_for_few_queries_as_student_asks():
@@ -83,11 +83,11 @@ def test_the_percentiles_widen_for_few_queries_as_student_asks():
 def test_few_queries_cover_where_the_plain_percentile_interval_does_not():
     random = np.random.default_rng(9)
     values = [reciprocal_ranks(random, (12, 2000)) for _ in range(2)]
-    found = bootstrap_mean(values[0] - values[1], IntervalSettings(resamples=1000))
-    missed = 1 - ((found.low <= 0) & (found.high >= 0)).mean()
-    centred = values[0] - values[1] - found.mean
+    estimate = bootstrap_mean(values[0] - values[1], IntervalSettings(resamples=1000))
+    missed = 1 - ((estimate.low <= 0) & (estimate.high >= 0)).mean()
+    centred = values[0] - values[1] - estimate.mean
     means = intervals._resampled_means(centred, np.ones(centred.shape, int), IntervalSettings(resamples=1000))
-    ends = found.mean + np.quantile(means, [0.025, 0.975], axis=0)
+    ends = estimate.mean + np.quantile(means, [0.025, 0.975], axis=0)
     missed_by_plain = 1 - ((ends[0] <= 0) & (ends[1] >= 0)).mean()
     assert missed < 0.05 + slack(0.95)
     assert missed_by_plain > 0.05 + slack(0.95)
@@ -104,12 +104,12 @@ def test_missing_queries_are_left_out_cell_by_cell():
     values = reciprocal_ranks(np.random.default_rng(5), (200, 3))
     holes = values.copy()
     holes[:80, 1] = np.nan
-    found, alone = bootstrap_mean(holes), bootstrap_mean(values[80:, 1])
-    assert found.n.tolist() == [200, 120, 200]
-    assert found.mean[1] == pytest.approx(values[80:, 1].mean())
-    width, expected = found.high[1] - found.low[1], alone.high - alone.low
+    estimate, alone = bootstrap_mean(holes), bootstrap_mean(values[80:, 1])
+    assert estimate.n.tolist() == [200, 120, 200]
+    assert estimate.mean[1] == pytest.approx(values[80:, 1].mean())
+    width, expected = estimate.high[1] - estimate.low[1], alone.high - alone.low
     assert width == pytest.approx(expected, rel=0.2)
-    assert found.low[0] == pytest.approx(bootstrap_mean(values[:, 0]).low, abs=1e-12)
+    assert estimate.low[0] == pytest.approx(bootstrap_mean(values[:, 0]).low, abs=1e-12)
 
 
 def test_queries_that_nobody_measured_change_nothing():
@@ -130,17 +130,17 @@ def test_cells_keep_their_shape_and_blocks_do_not_show(monkeypatch):
 
 
 def test_few_queries_give_a_mean_and_no_interval():
-    found = bootstrap_mean(np.array([[1.0, np.nan], [np.nan, np.nan]]))
-    assert found.mean[0] == 1
-    assert np.isnan([found.mean[1], *found.low, *found.high]).all()
-    assert found.n.tolist() == [1, 0]
+    estimate = bootstrap_mean(np.array([[1.0, np.nan], [np.nan, np.nan]]))
+    assert estimate.mean[0] == 1
+    assert np.isnan([estimate.mean[1], *estimate.low, *estimate.high]).all()
+    assert estimate.n.tolist() == [1, 0]
     assert np.isnan(bootstrap_mean(np.zeros((0, 2))).mean).all()
 
 
 def test_a_constant_has_an_interval_of_no_width():
-    found = bootstrap_mean(np.full((30, 1), 0.1))
-    assert found.low[0] == pytest.approx(0.1)
-    assert found.high[0] == pytest.approx(0.1)
+    estimate = bootstrap_mean(np.full((30, 1), 0.1))
+    assert estimate.low[0] == pytest.approx(0.1)
+    assert estimate.high[0] == pytest.approx(0.1)
 
 
 def test_settings_are_checked():

@@ -16,11 +16,11 @@ def test_a_share_covers_the_truth_at_its_rate() -> None:
     for _ in range(1000):
         whole = rng.normal(0.2, 0.5, 80)
         place = 0.4 * whole + rng.normal(0, 0.2, 80)
-        found = ratio_of_means(place, whole)
-        if np.isfinite(found.value):
-            covered.append(found.low <= 0.4 <= found.high)
+        ratio = ratio_of_means(place, whole)
+        if np.isfinite(ratio.value):
+            covered.append(ratio.low <= 0.4 <= ratio.high)
             naive = 1.96 * place.std(ddof=1) / np.sqrt(80) / whole.mean()
-            plain.append(abs(found.value - 0.4) < naive)
+            plain.append(abs(ratio.value - 0.4) < naive)
     assert len(covered) > 900
     assert np.mean(covered) == pytest.approx(0.95, abs=0.021)
     assert np.mean(plain) > 0.98, "the control: an interval that forgets that both vary together is not of its level"
@@ -41,8 +41,8 @@ def test_repeated_texts_make_a_share_no_surer() -> None:
     whole = rng.normal(0.5, 0.3, 50)
     place, texts = 0.4 * whole + rng.normal(0, 0.2, 50), np.repeat(np.arange(50), 3)
     once, naive = ratio_of_means(place, whole), ratio_of_means(place[texts], whole[texts])
-    found = ratio_of_means(place[texts], whole[texts], clusters=Clusters(texts))
-    assert (found.value, found.low, found.high) == pytest.approx((once.value, once.low, once.high))
+    ratio = ratio_of_means(place[texts], whole[texts], clusters=Clusters(texts))
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((once.value, once.low, once.high))
     assert naive.high - naive.low < 0.7 * (once.high - once.low)
 
 
@@ -74,9 +74,9 @@ def test_shared_passages_make_a_share_less_sure() -> None:
         whole = 1.0 + clusters.passages @ (0.2 * rng.standard_normal(40)) + 0.5 * rng.standard_normal(200)
         beside = clusters.passages @ (0.3 * rng.standard_normal(40)) + 0.3 * rng.standard_normal(200)
         for covered, what in ((ours, clusters), (naive, None)):
-            found = ratio_of_means(0.4 * whole + beside, whole, clusters=what)
-            if np.isfinite(found.value):
-                covered.append(found.low <= 0.4 <= found.high)
+            ratio = ratio_of_means(0.4 * whole + beside, whole, clusters=what)
+            if np.isfinite(ratio.value):
+                covered.append(ratio.low <= 0.4 <= ratio.high)
     assert len(ours) > 290
     assert 0.91 < np.mean(ours) <= 0.99
     assert np.mean(naive) < 0.8, "the control: queries that share passages, counted as independent"

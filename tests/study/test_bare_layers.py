@@ -71,9 +71,9 @@ def test_probes_and_representations_are_read_both_ways(decoders: Study) -> None:
 
 
 def test_the_verdict_rests_on_normed_layers_and_names_what_the_bare_ones_would_say(decoders: Study) -> None:
-    (said,) = [s.text for s in decoders.report_contents.verdict.everything() if s.topic == "layers"]
-    assert "(RR@10), the final norm on each, the best is" in said
-    assert "With the layers without the final norm, which the last one alone has, the best would be" in said
+    (statement,) = [s.text for s in decoders.report_contents.verdict.everything() if s.topic == "layers"]
+    assert "(RR@10), the final norm on each, the best is" in statement
+    assert "With the layers without the final norm, which the last one alone has, the best would be" in statement
 
 
 def test_the_page_the_tables_and_the_summary_hold_both(decoders: Study, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_pair_without_a_final_norm_is_read_once(study: Study) -> None:
     document = study.summary()["analyses"]
     assert document["layers"][0]["without_final_norm"] == document["probes"]["without_final_norm"] == []
     assert document["representations"][0]["without_final_norm"] is None
-    (said,) = [s.text for s in study.report_contents.verdict.everything() if s.topic == "layers"]
-    assert "norm" not in said
+    (statement,) = [s.text for s in study.report_contents.verdict.everything() if s.topic == "layers"]
+    assert "norm" not in statement
 
 
 def test_single_models_are_read_both_ways(pair: tuple[Retriever, Retriever], halves: Collection, cache: Path) -> None:

@@ -69,8 +69,8 @@ def numbers(study: Study) -> dict[str, Any]:
 def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     page = study.report(tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"
-    found = {path.name for path in page.parent.iterdir()}
-    assert found == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
+    file_names = {path.name for path in page.parent.iterdir()}
+    assert file_names == {"report.html", "tables", "figures", "measured", "settings.yaml", "study.json", "summary.json"}
     measured = {f"{path.parent.name}/{path.name}" for path in (page.parent / "measured").glob("*/*")}
     assert measured == {
         "retrieval/0", "layers/0", "probes/0", "weights/0", "representations/0", "neurons/0", "transplants/0",
@@ -283,18 +283,20 @@ def test_two_runs_give_identical_numbers_and_so_does_one_that_was_interrupted_ag
 def test_progress_names_side_and_stage(
     backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
 ) -> None:
-    told: dict[str, list[tuple[int, int]]] = {}
+    calls_of: dict[str, list[tuple[int, int]]] = {}
     settings = but(QUICK, probes=replace(QUICK.analyses["probes"], probes=("cosine",), seeds=1))
     compare(
         backbone, retriever, collection, settings, cache=tmp_path,
-        progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
+        progress=lambda what, done, total: calls_of.setdefault(what, []).append((done, total)),
     )  # fmt: skip
     stages = ("encoding query texts", "encoding passage texts", "retrieval by layer", "probing")
-    assert {f"{side}: {stage}" for side in ("backbone", "retriever") for stage in stages} <= set(told)
+    assert {f"{side}: {stage}" for side in ("backbone", "retriever") for stage in stages} <= set(calls_of)
     towers = [f"{side}, {tower} tower" for side in ("backbone", "retriever") for tower in ("query", "passage")]
-    assert {f"{tower}: {stage}" for tower in towers for stage in ("neurons", "encoding under ablation")} <= set(told)
-    assert {"backbone (random weights): encoding passage texts"} <= set(told)
-    for steps in told.values():
+    assert {f"{tower}: {stage}" for tower in towers for stage in ("neurons", "encoding under ablation")} <= set(
+        calls_of
+    )
+    assert {"backbone (random weights): encoding passage texts"} <= set(calls_of)
+    for steps in calls_of.values():
         assert [done for done, _ in steps] == sorted(done for done, _ in steps)
         assert steps[-1][0] == steps[-1][1]
 
@@ -453,10 +455,10 @@ def test_different_towers_are_two_in_the_facts(tiny: Tiny, backbone: Retriever, 
 def test_recipes_that_differ_are_said_before_any_number(backbone: Retriever, retriever: Retriever) -> None:
     assert recipe_differences(backbone, retriever) == []
     shorter = replace(retriever.query, recipe=retriever.query.recipe.but("test", max_length=7))
-    (said,) = recipe_differences(backbone, replace(retriever, query=shorter, similarity="dot"))
-    assert "similarity ('cosine' before, 'dot' after)" in said
-    assert "query max_length" in said
-    assert "passage" not in said
+    (differences,) = recipe_differences(backbone, replace(retriever, query=shorter, similarity="dot"))
+    assert "similarity ('cosine' before, 'dot' after)" in differences
+    assert "query max_length" in differences
+    assert "passage" not in differences
 
 
 def test_each_side_has_its_own_random_weight_control(
@@ -486,9 +488,9 @@ def test_the_published_protocol_takes_the_negatives_that_were_given_repeated_whe
     collection = make_collection("few", passages, queries, judged, given)
     probes = ProbeSettings(protocol="ielab-2025")
     published = StudySettings(protocol="ielab-2025", analyses={"probes": probes})
-    found = Context({}, collection, published, tmp_path).negatives()
-    assert found.how == "given"
-    assert {c.negatives for c in choices_of(found, probes, "ielab-2025")} == {("p10", "p11", "p10", "p11")}
+    mined = Context({}, collection, published, tmp_path).negatives()
+    assert mined.how == "given"
+    assert {c.negatives for c in choices_of(mined, probes, "ielab-2025")} == {("p10", "p11", "p10", "p11")}
     none = make_collection("none", passages, queries, judged)
     assert Context({}, none, published, tmp_path).negatives().how == "bm25"
 

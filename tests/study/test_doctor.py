@@ -14,7 +14,7 @@ from torch import Tensor
 
 from retroscope.encoders import pooling
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.checkup import ERROR, NOTE, PASSED, WARNING, Finding
+from retroscope.encoders.checks.findings import ERROR, NOTE, PASSED, WARNING, Finding
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose, doctor_document, doctor_words
@@ -34,13 +34,13 @@ def pair(before: Path, after: Path, load: LoadSettings = MEAN) -> Diagnosis:
     return diagnose({r: ModelSettings(source=str(m), load=load) for r, m in (("before", before), ("after", after))})
 
 
-def only(found: Diagnosis, *severities: str) -> list[Finding]:
+def only(findings: Diagnosis, *severities: str) -> list[Finding]:
     """Findings but those about similarities: toys of random weights find everything alike."""
-    return [f for _, f in found.findings if f.severity in severities and f.check != "similarities"]
+    return [f for _, f in findings.findings if f.severity in severities and f.check != "similarities"]
 
 
-def one(found: Diagnosis, check: str, severity: str) -> Finding:
-    (finding,) = [f for _, f in found.findings if (f.check, f.severity) == (check, severity)]
+def one(findings: Diagnosis, check: str, severity: str) -> Finding:
+    (finding,) = [f for _, f in findings.findings if (f.check, f.severity) == (check, severity)]
     return finding
 
 
@@ -56,10 +56,10 @@ def set_json(file: Path, **changes: object) -> None:
 
 @pytest.mark.parametrize("name", TOYS)
 def test_a_sound_model_has_no_errors(name: str, tmp_path: Path) -> None:
-    found = examined(save_toy(name, tmp_path / name))
-    assert only(found, ERROR) == []
-    assert found.sound
-    assert {f.severity for f in only(found, WARNING)} <= ({WARNING} if name.startswith("dpr") else set())
+    findings = examined(save_toy(name, tmp_path / name))
+    assert only(findings, ERROR) == []
+    assert findings.sound
+    assert {f.severity for f in only(findings, WARNING)} <= ({WARNING} if name.startswith("dpr") else set())
 
 
 def test_a_dpr_context_encoder_under_another_class(tmp_path: Path) -> None:
@@ -67,17 +67,17 @@ def test_a_dpr_context_encoder_under_another_class(tmp_path: Path) -> None:
     warned = one(examined(folder, LoadSettings()), "loading", WARNING)
     assert "AutoModel would make a question encoder of it and leave every weight random" in warned.text
     set_json(folder / "config.json", architectures=["DPRQuestionEncoder"])
-    found = examined(folder, LoadSettings())
-    assert not found.sound
-    assert "config.json says DPRQuestionEncoder" in one(found, "loading", ERROR).text
+    findings = examined(folder, LoadSettings())
+    assert not findings.sound
+    assert "config.json says DPRQuestionEncoder" in one(findings, "loading", ERROR).text
 
 
 def test_an_adapter_under_other_names(tmp_path: Path) -> None:
     folder = adapter("llama", tmp_path, ["q_proj"])
     alter(folder, lambda t: {k.replace("self_attn", "attention"): v for k, v in t.items()}, "adapter_model")
-    found = one(examined(folder), "loading", ERROR)
-    assert "attached nowhere" in found.text
-    assert found.fix
+    finding = one(examined(folder), "loading", ERROR)
+    assert "attached nowhere" in finding.text
+    assert finding.fix
 
 
 def test_an_adapter_that_does_nothing(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_an_adapter_that_does_nothing(tmp_path: Path) -> None:
     moves = one(examined(folder), "adapter", PASSED)
     assert moves.text.startswith("the adapter moves a vector by")
     alter(folder, lambda t: {k: v * ("lora_A" in k) for k, v in t.items()}, "adapter_model")
-    found = pair(tmp_path / "base", folder)
-    assert not found.sound
-    assert "the adapter changes nothing" in one(found, "loading", ERROR).text
+    findings = pair(tmp_path / "base", folder)
+    assert not findings.sound
+    assert "the adapter changes nothing" in one(findings, "loading", ERROR).text
 
 
 def test_an_adapter_that_does_no_more_than_rounding(tmp_path: Path) -> None:
@@ -105,35 +105,35 @@ def test_the_last_column_of_a_right_padded_batch(tmp_path: Path, monkeypatch: py
         only(examined(folder, LoadSettings(pooling="last_token", padding_side="left", append_eos=True)), WARNING) == []
     )
     monkeypatch.setitem(pooling.POOLINGS, "last_token", lambda hidden, mask: hidden[:, -1])
-    found = examined(folder, right)
-    assert {f.check for f in only(found, ERROR)} >= {"batch", "padding_right"}
+    findings = examined(folder, right)
+    assert {f.check for f in only(findings, ERROR)} >= {"batch", "padding_right"}
 
 
 def test_a_mean_over_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pooling.POOLINGS, "mean", lambda hidden, mask: hidden.mean(dim=1))
-    found = examined(save_toy("bert", tmp_path / "bert"))
-    assert {f.check for f in only(found, ERROR)} >= {"batch", "padding_right", "padding_left"}
+    findings = examined(save_toy("bert", tmp_path / "bert"))
+    assert {f.check for f in only(findings, ERROR)} >= {"batch", "padding_right", "padding_left"}
 
 
 def test_a_backbone_given_twice(tmp_path: Path) -> None:
     folder = save_toy("bert", tmp_path / "bert")
     assert "the two are the same model" in one(pair(folder, folder), "weights", ERROR).text
     other = alter(save_toy("bert", tmp_path / "other"), lambda t: {k: v + 0.01 * ("word" in k) for k, v in t.items()})
-    found = pair(folder, other)
-    assert found.sound
-    assert one(found, "weights", PASSED).text == "1 of 39 tensors differ"
+    findings = pair(folder, other)
+    assert findings.sound
+    assert one(findings, "weights", PASSED).text == "1 of 39 tensors differ"
 
 
 def test_cls_pooling_on_a_decoder(tmp_path: Path) -> None:
-    found = examined(save_toy("llama", tmp_path / "llama"), LoadSettings(pooling="cls"))
-    assert "it never sees the text" in one(found, "pooling", ERROR).text
-    assert "cannot tell them apart" in one(found, "different texts", ERROR).text
+    findings = examined(save_toy("llama", tmp_path / "llama"), LoadSettings(pooling="cls"))
+    assert "it never sees the text" in one(findings, "pooling", ERROR).text
+    assert "cannot tell them apart" in one(findings, "different texts", ERROR).text
 
 
 def test_a_missing_eos(tmp_path: Path) -> None:
     folder = save_toy("llama", tmp_path / "llama")
-    said = [f.text for f in only(examined(folder, LAST), WARNING)]
-    assert any(text.startswith("texts do not end with EOS ('where is the oldest") for text in said)
+    statements = [f.text for f in only(examined(folder, LAST), WARNING)]
+    assert any(text.startswith("texts do not end with EOS ('where is the oldest") for text in statements)
     ended = examined(folder, LoadSettings(pooling="last_token", append_eos=True))
     assert not any("do not end with EOS" in f.text for f in only(ended, WARNING))
 
@@ -157,9 +157,9 @@ def test_prompts_that_the_folder_declares_and_nobody_uses(tmp_path: Path) -> Non
             prompts={"retrieval": "find: "},
         )  # fmt: skip
         model.save(str(tmp_path / "st"))
-    found = examined(tmp_path / "st", LoadSettings())
-    assert "retrieval 'find: '" in one(found, "prompts", WARNING).text
-    assert one(found, "library", PASSED)
+    findings = examined(tmp_path / "st", LoadSettings())
+    assert "retrieval 'find: '" in one(findings, "prompts", WARNING).text
+    assert one(findings, "library", PASSED)
     given = examined(tmp_path / "st", LoadSettings(pooling="cls"))
     assert "not compared with SentenceTransformer.encode" in one(given, "library", NOTE).text
 
@@ -180,9 +180,9 @@ def test_a_tokenizer_that_grew_and_one_that_is_another(tmp_path: Path) -> None:
     rows = len(tokens)
     alter(grown, lambda t: t | {"embeddings.word_embeddings.weight": torch.randn(rows, 16)})
     set_json(grown / "config.json", vocab_size=rows)
-    found = pair(before, grown)
-    assert "grew by 1 tokens: '<query>'" in one(found, "tokenizers", NOTE).text
-    assert "embeddings.word_embeddings.weight" in one(found, "weights", WARNING).text
+    findings = pair(before, grown)
+    assert "grew by 1 tokens: '<query>'" in one(findings, "tokenizers", NOTE).text
+    assert "embeddings.word_embeddings.weight" in one(findings, "weights", WARNING).text
     content = json.loads((moved / "tokenizer.json").read_text())
     words = content["model"]["vocab"]
     first, last = list(words)[-2:]
@@ -192,8 +192,8 @@ def test_a_tokenizer_that_grew_and_one_that_is_another(tmp_path: Path) -> None:
 
 
 def test_two_architectures(tmp_path: Path) -> None:
-    found = pair(save_toy("bert", tmp_path / "bert"), save_toy("roberta", tmp_path / "roberta"))
-    assert "one is a bert of 2 blocks, the other a roberta of 2" in one(found, "architecture", ERROR).text
+    findings = pair(save_toy("bert", tmp_path / "bert"), save_toy("roberta", tmp_path / "roberta"))
+    assert "one is a bert of 2 blocks, the other a roberta of 2" in one(findings, "architecture", ERROR).text
 
 
 def test_recipes_that_differ(tmp_path: Path) -> None:
@@ -202,9 +202,9 @@ def test_recipes_that_differ(tmp_path: Path) -> None:
         role: ModelSettings(source=str(folder), load=LoadSettings(pooling=how))
         for role, folder, how in zip(("before", "after"), folders, ("mean", "cls"), strict=True)
     }
-    found = diagnose(models)
-    assert found.sound
-    assert "passage pooling ('mean' before, 'cls' after)" in one(found, "recipes", WARNING).text
+    diagnosis = diagnose(models)
+    assert diagnosis.sound
+    assert "passage pooling ('mean' before, 'cls' after)" in one(diagnosis, "recipes", WARNING).text
 
 
 def test_an_ending_by_the_recipe_and_one_by_the_tokenizer_are_one(tmp_path: Path) -> None:
@@ -218,24 +218,24 @@ def test_an_ending_by_the_recipe_and_one_by_the_tokenizer_are_one(tmp_path: Path
         role: ModelSettings(source=str(folder), load=LoadSettings(pooling="last_token", append_eos=ends[role]))
         for role, folder in (("before", before), ("after", after))
     }
-    found = diagnose(models)
-    assert one(found, "tokenizers", PASSED)
-    assert one(found, "recipes", PASSED)
+    diagnosis = diagnose(models)
+    assert one(diagnosis, "tokenizers", PASSED)
+    assert one(diagnosis, "recipes", PASSED)
     without = diagnose(models | {"before": replace(models["before"], load=LoadSettings(pooling="last_token"))})
     assert "other tokens" in one(without, "tokenizers", WARNING).text
 
 
 def test_a_pair_whose_pooling_nobody_says_is_looked_at_all_the_same(tmp_path: Path) -> None:
     before, after = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
-    found = pair(before, after, LoadSettings())
-    assert not found.sound
-    errors = only(found, ERROR)
+    findings = pair(before, after, LoadSettings())
+    assert not findings.sound
+    errors = only(findings, ERROR)
     assert [(error.check, "tried with mean pooling" in error.text) for error in errors] == [("pooling", True)] * 2
-    assert one(found, "weights", PASSED)
-    assert one(found, "tokenizers", PASSED)
-    assert "the pooling, which is not known" in one(found, "recipes", NOTE).text
-    assert "pooling          'unknown'               nobody" in doctor_words(found)
-    assert doctor_document(found)["models"]["after"]["towers"]["passage"]["recipe"]["pooling"] == "unknown"
+    assert one(findings, "weights", PASSED)
+    assert one(findings, "tokenizers", PASSED)
+    assert "the pooling, which is not known" in one(findings, "recipes", NOTE).text
+    assert "pooling          'unknown'               nobody" in doctor_words(findings)
+    assert doctor_document(findings)["models"]["after"]["towers"]["passage"]["recipe"]["pooling"] == "unknown"
 
 
 def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> None:
@@ -244,11 +244,11 @@ def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> N
         "before": ModelSettings(source=str(before)),
         "after": ModelSettings(source=str(after), load=LoadSettings(pooling="cls")),
     }
-    found = diagnose(models)
-    assert list(found.models) == ["before", "after"]
-    (error,) = only(found, ERROR)
+    diagnosis = diagnose(models)
+    assert list(diagnosis.models) == ["before", "after"]
+    (error,) = only(diagnosis, ERROR)
     assert "does not say how" in error.text
-    assert "passage pooling ('unknown' before, 'cls' after)" in one(found, "recipes", WARNING).text
+    assert "passage pooling ('unknown' before, 'cls' after)" in one(diagnosis, "recipes", WARNING).text
     other = ModelSettings(source=str(save_toy("llama", tmp_path / "other")))
     wrong = only(diagnose({**models, "before": other}), ERROR)
     assert [error.check for error in wrong] == ["pooling", "architecture", "tokenizers"], "none of a pooling"
@@ -256,9 +256,9 @@ def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> N
 
 def test_a_tower_without_pooling_beside_one_that_says_it_is_not_tried(tmp_path: Path) -> None:
     towers = {tower: str(save_toy("bert", tmp_path / tower)) for tower in ("query", "passage")}
-    found = diagnose({"model": ModelSettings(**towers)})
-    assert found.models == {}
-    assert "tried" not in one(found, "pooling", ERROR).text
+    diagnosis = diagnose({"model": ModelSettings(**towers)})
+    assert diagnosis.models == {}
+    assert "tried" not in one(diagnosis, "pooling", ERROR).text
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:
@@ -300,9 +300,9 @@ def test_towers_of_their_own_are_told_apart(tmp_path: Path) -> None:
     settings = ModelSettings(
         query=str(save_toy("dpr-question", tmp_path / "q")), passage=str(save_toy("dpr-context", tmp_path / "p"))
     )
-    found = diagnose({"model": settings})
-    assert found.sound
-    whom = {who for who, finding in found.findings if finding.severity == WARNING}
+    diagnosis = diagnose({"model": settings})
+    assert diagnosis.sound
+    whom = {who for who, finding in diagnosis.findings if finding.severity == WARNING}
     assert whom == {"model, passage tower"}
 
 
@@ -313,10 +313,12 @@ def test_a_dpr_pair_and_its_backbone_are_a_pair(tmp_path: Path) -> None:
     after = ModelSettings(
         query=str(save_toy("dpr-question", tmp_path / "q", 1)), passage=str(save_toy("dpr-context", tmp_path / "p", 2))
     )
-    found = diagnose({"before": ModelSettings(source=str(before), load=LoadSettings(pooling="cls")), "after": after})
-    assert found.sound
-    assert one(found, "architecture", PASSED).text == "both dpr, 2 blocks of 16"
-    assert one(found, "recipes", PASSED)
+    diagnosis = diagnose(
+        {"before": ModelSettings(source=str(before), load=LoadSettings(pooling="cls")), "after": after}
+    )
+    assert diagnosis.sound
+    assert one(diagnosis, "architecture", PASSED).text == "both dpr, 2 blocks of 16"
+    assert one(diagnosis, "recipes", PASSED)
 
 
 def test_a_tower_that_was_left_alone_is_a_note(tmp_path: Path) -> None:
@@ -326,16 +328,16 @@ def test_a_tower_that_was_left_alone_is_a_note(tmp_path: Path) -> None:
         "before": ModelSettings(source=str(base), load=MEAN),
         "after": ModelSettings(query=str(tuned), passage=str(base), load=MEAN),
     }
-    found = diagnose(models)
-    assert found.sound
-    assert "in the passage tower" in one(found, "weights", NOTE).text
+    diagnosis = diagnose(models)
+    assert diagnosis.sound
+    assert "in the passage tower" in one(diagnosis, "weights", NOTE).text
 
 
 def test_an_adapter_whose_base_is_given(tmp_path: Path) -> None:
     folder = adapter("llama", tmp_path, ["q_proj"])
     set_json(folder / "adapter_config.json", base_model_name_or_path="gone.gguf")
-    found = examined(folder, LoadSettings(pooling="mean", base=str(tmp_path / "base")))
-    assert one(found, "adapter", PASSED)
+    findings = examined(folder, LoadSettings(pooling="mean", base=str(tmp_path / "base")))
+    assert one(findings, "adapter", PASSED)
     assert not examined(folder).sound
 
 
@@ -351,8 +353,8 @@ def test_prompts_of_queries_alone_are_no_fault(tmp_path: Path) -> None:
 
 def test_what_it_says(tmp_path: Path) -> None:
     folder = save_toy("llama", tmp_path / "llama")
-    found = examined(folder, LoadSettings(pooling="cls"))
-    said, document = doctor_words(found), doctor_document(found)
+    findings = examined(folder, LoadSettings(pooling="cls"))
+    said, document = doctor_words(findings), doctor_document(findings)
     assert max(map(len, said.splitlines())) <= 100
     assert "pooling          'cls'                   user" in said
     assert said.splitlines()[-1].startswith("NOT SOUND: 2 errors, 1 warning,")

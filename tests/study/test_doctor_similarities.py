@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.checkup import ERROR, PASSED, WARNING, Finding
+from retroscope.encoders.checks.findings import ERROR, PASSED, WARNING, Finding
 from retroscope.encoders.checks.selftest import library_test
 from retroscope.encoders.checks.unrelated import NARROW, RISE, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers
@@ -92,8 +92,8 @@ def test_a_bare_adapter_inherits_the_recipe_of_its_base(st_folder: Path, bare_ad
         assert adapted.tower(tower).recipe.identity() == base.tower(tower).recipe.identity()
     assert (adapted.query.recipe.max_length, adapted.query.recipe.prompt, adapted.similarity) == (16, "query: ", "dot")
     assert adapted.query.recipe.sources["pooling"] == "checkpoint: 1_Pooling/config.json, of the adapter's base"
-    found = diagnose({"model": ModelSettings(source=str(bare_adapter))})
-    assert found.sound
+    diagnosis = diagnose({"model": ModelSettings(source=str(bare_adapter))})
+    assert diagnosis.sound
     assert load_retriever(bare_adapter, pooling="cls").query.recipe.pooling == "cls"
 
 
@@ -102,14 +102,14 @@ def test_it_gives_the_vectors_that_the_library_gives_with_the_adapter(st_folder:
         library = SentenceTransformer(str(st_folder), device="cpu")
         library.load_adapter(str(bare_adapter))
     expected = library.encode(list(TEXTS), prompt="passage: ", convert_to_tensor=True)
-    found = encode_layers(load_retriever(bare_adapter).passage, TEXTS).final
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    encoded = encode_layers(load_retriever(bare_adapter).passage, TEXTS).final
+    torch.testing.assert_close(encoded, expected, atol=1e-5, rtol=1e-5)
     plain = encode_layers(load_retriever(st_folder).passage, TEXTS).final
     assert float((plain - expected).norm()) > 1e-3  # the control: the adapter changes them
 
 
-def of_check(found: Diagnosis, who: str) -> Finding:
-    (finding,) = [f for w, f in found.findings if w == who and f.check == "similarities"]
+def of_check(diagnosis: Diagnosis, who: str) -> Finding:
+    (finding,) = [f for w, f in diagnosis.findings if w == who and f.check == "similarities"]
     return finding
 
 
@@ -137,10 +137,10 @@ def test_similarities_that_rose_and_a_narrow_space_are_warnings(st_folder: Path,
         means = [float(unrelated_cosines(load_retriever(p).passage).mean()) for p in (before, after)]
         load = LoadSettings(similarity="cosine")
         pair = {r: ModelSettings(source=str(p), load=load) for r, p in (("before", before), ("after", after))}
-        found = of_check(diagnose(pair), "pair")
-        assert (means[1] - means[0] > RISE) is (found.severity == WARNING)
+        findings = of_check(diagnose(pair), "pair")
+        assert (means[1] - means[0] > RISE) is (findings.severity == WARNING)
         if means[0] < NARROW - RISE:
-            assert found.severity == (WARNING if risen else PASSED)
+            assert findings.severity == (WARNING if risen else PASSED)
 
 
 def test_the_sentences_are_distinct_and_share_no_content() -> None:

@@ -78,8 +78,8 @@ def test_each_text_is_tokenised_once_a_recipe_in_plan_and_run_together(
     plan = planned(settings)
     assert plan.document() == plan.document()
     assert plan.lines()
-    found = times_each_text(calls, collection)
-    assert len(found) == len(set(texts_of(collection)))
+    times = times_each_text(calls, collection)
+    assert len(times) == len(set(texts_of(collection)))
     run_study(plan)
     assert set(times_each_text(calls, collection).values()) == {1}
 
@@ -190,7 +190,7 @@ def test_what_was_kept_of_another_run_file_is_not_taken(
 
     def probed(passages: list[str]) -> Measurement:
         ranked = {q: [p for p in passages if p not in collection.qrels[q]][:20] for q in collection.judged_queries}
-        lines = [f"{q} Q0 {p} {n} {100 - n} tag" for q, found in ranked.items() for n, p in enumerate(found, start=1)]
+        lines = [f"{q} Q0 {p} {n} {100 - n} tag" for q, value in ranked.items() for n, p in enumerate(value, start=1)]
         file.write_text("\n".join(lines))
         return run_study(planned(settings)).measured["probes"][0]
 

@@ -57,12 +57,12 @@ def test_the_tower_decides_the_prompt(settings: StudySettings, tmp_path: Path) -
 
 
 def test_the_same_texts_go_on_and_others_are_refused(settings: StudySettings, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    progress_calls: list[tuple[str, int, int]] = []
     out = tmp_path / "out"
     first = embed(plan_embedding(settings, LINES, "passage"), out)
     again = plan_embedding(settings, LINES, "passage")
-    assert embed(again, out, lambda *step: told.append(step)) == first
-    assert told == []
+    assert embed(again, out, lambda *step: progress_calls.append(step)) == first
+    assert progress_calls == []
     with pytest.raises(RepresentationError, match=r"something else|other"):
         embed(plan_embedding(settings, LINES[1:], "passage"), out)
 
@@ -79,10 +79,10 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySetting
 
 
 def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: Path) -> None:
-    said = describe_embedding(plan_embedding(settings, LINES, "query"), tmp_path / "out")
-    assert "retriever, query tower: " in said
-    assert "prompt='dog '" in said
-    assert "6 texts, 5 distinct, 0 that fill the maximum length" in said
+    description = describe_embedding(plan_embedding(settings, LINES, "query"), tmp_path / "out")
+    assert "retriever, query tower: " in description
+    assert "prompt='dog '" in description
+    assert "6 texts, 5 distinct, 0 that fill the maximum length" in description
     assert not (tmp_path / "out").exists()
 
 

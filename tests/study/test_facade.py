@@ -16,9 +16,9 @@ from retroscope.study.training.grid_settings import GridSettings
 
 @pytest.mark.parametrize("name", retroscope.__all__)
 def test_every_name_resolves(name: str) -> None:
-    found = getattr(retroscope, name)
-    assert found.__name__ == name
-    assert found.__module__.startswith("retroscope.")
+    value = getattr(retroscope, name)
+    assert value.__name__ == name
+    assert value.__module__.startswith("retroscope.")
 
 
 def test_dir_lists_the_names() -> None:

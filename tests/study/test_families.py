@@ -40,17 +40,17 @@ def test_the_published_test_is_that_of_the_probes_alone(study: Study) -> None:
     assert published.test == "unpaired_t"
     settings = {**study.settings, "protocol": "ielab-2025", "statistics": plain(published)}
     under = replace(study, settings=settings)
-    found = {
+    by_name = {
         name: {*one.table["test_used"].values.ravel()} - {"none"} for name, one in differences(dict(under.results))
     }
     places = {f"/{name}" for name in ("retrieval/by_collection/0/effect", "layers/by_collection/0/effect")}
     places |= {
         f"/{name}" for name in ("transplants/by_collection/0/differences/restored", "neurons/towers/query/profile")
     }
-    assert places <= found.keys()
-    assert found.pop("/probes/effect") == {"unpaired_t"}
-    assert found.keys() == {place for place, _ in differences(dict(study.results))} - {"/probes/effect"}
-    for place, tests in found.items():
+    assert places <= by_name.keys()
+    assert by_name.pop("/probes/effect") == {"unpaired_t"}
+    assert by_name.keys() == {place for place, _ in differences(dict(study.results))} - {"/probes/effect"}
+    for place, tests in by_name.items():
         assert tests, place
         assert tests <= PAIRED, place
     as_default = replace(study, settings={**settings, "statistics": plain(replace(published, test="auto"))})

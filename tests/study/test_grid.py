@@ -75,29 +75,29 @@ def test_a_grid_that_is_killed_goes_on_and_repeats_no_cell(
     assert finished_cells(grid, tmp_path) == 3
     trained: set[str] = set()
 
-    def told(what: str, done: int, total: int) -> None:
+    def report_progress(what: str, done: int, total: int) -> None:
         if what.endswith(": training"):
             trained.add(what.removesuffix(": training"))
 
-    found = gather(grid, run_grid(grid, tmp_path, told))
+    gathered = gather(grid, run_grid(grid, tmp_path, report_progress))
     assert trained == {cell.name for cell in grid.cells[3:]}
     once = gather(whole[0], run_grid(*whole))
-    for test, scores in found.items():
+    for test, scores in gathered.items():
         np.testing.assert_array_equal(scores.values, once[test].values)
 
 
 def test_every_cell_is_where_its_labels_say(whole: tuple[Grid, Path]) -> None:
     grid, folder = whole
-    found = run_grid(grid, folder)
-    gathered = gather(grid, found)
+    trained = run_grid(grid, folder)
+    gathered = gather(grid, trained)
     assert gathered["test"].values.dims == (
         "query", "backbone", "reinitialise", "strategy", "labels", "seed", "measure",
     )  # fmt: skip
     for cell in grid.cells:
         np.testing.assert_array_equal(
-            gathered["lexical"].values.sel(vars(cell)).values, found[cell]["lexical"].values.values
+            gathered["lexical"].values.sel(vars(cell)).values, trained[cell]["lexical"].values.values
         )
-    assert len({scores["lexical"].values.values.tobytes() for scores in found.values()}) > 4, "cells differ"
+    assert len({scores["lexical"].values.values.tobytes() for scores in trained.values()}) > 4, "cells differ"
     assert save_gathered(grid, gathered, folder).is_dir()
 
 
@@ -196,8 +196,8 @@ def cell(value: float, **at: object) -> dict:
 def test_worth_in_words(row: dict, said: str) -> None:
     """What the interval does not leave standing is not claimed."""
     empty = pd.DataFrame()
-    found = GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([row, row | {"beyond": 0}]))
-    (statement,) = found.verdict()
+    findings = GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([row, row | {"beyond": 0}]))
+    (statement,) = findings.verdict()
     assert said in statement.text
     assert statement.text.count("at 100 labels") == 1, "nothing was tried beyond the most labels"
 
@@ -207,9 +207,9 @@ def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
     row = {"test": "t", "backbone": "b", "strategy": "full", "reinitialise": "all", "labels": 100, "measure": "RR@10",
            "change": -0.1, "ci_low": -0.19, "ci_high": -0.01, "p": 0.03}  # fmt: skip
     effects = pd.DataFrame([row | {"p_corrected": 0.12}, row | {"p_corrected": 0.03}])
-    found = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
-    assert [s.tone for s in found.verdict()] == ["no evidence", "changed"]
-    assert "p = 0.030, holm-corrected p = 0.120" in found.verdict()[0].text
+    findings = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
+    assert [s.tone for s in findings.verdict()] == ["no evidence", "changed"]
+    assert "p = 0.030, holm-corrected p = 0.120" in findings.verdict()[0].text
 
 
 def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
@@ -237,5 +237,5 @@ def test_what_a_later_cell_would_stumble_over(settings: GridSettings, wrong: dic
 
 def test_infinite_worth_is_said_in_words(whole: tuple[Grid, Path]) -> None:
     empty = pd.DataFrame()
-    found = grid_document(GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([cell(np.inf)])))
-    assert (found["worth"][0]["value"], found["worth"][0]["beyond"]) == ("above", 900)
+    document = grid_document(GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([cell(np.inf)])))
+    assert (document["worth"][0]["value"], document["worth"][0]["beyond"]) == ("above", 900)

@@ -41,14 +41,14 @@ def test_paths_are_told_apart_by_their_shortest_different_ends(
 
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abc"), min_size=1))
 def test_different_ends_differ_and_are_ends(one: list[str], two: list[str]) -> None:
-    found = distinct_ends("/".join(one), "/".join(two))
+    ends = distinct_ends("/".join(one), "/".join(two))
     if one == two:
-        assert found is None
+        assert ends is None
     else:
-        assert found is not None
-        assert found[0] != found[1]
-        assert "/".join(one).endswith(found[0])
-        assert "/".join(two).endswith(found[1])
+        assert ends is not None
+        assert ends[0] != ends[1]
+        assert "/".join(one).endswith(ends[0])
+        assert "/".join(two).endswith(ends[1])
 
 
 def test_two_models_in_folders_of_one_name_are_told_apart(tiny: Tiny, tmp_path: Path) -> None:

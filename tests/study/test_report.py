@@ -173,8 +173,8 @@ def test_failures_are_marked_on_the_page(evil: str, html: str) -> None:
 
 def test_retrieval_alone_makes_a_page() -> None:
     bare = retrieval_result(query_texts={}, top_passages={})
-    found = report_of(subject(caveats=()), retrieval=bare, layers=None, probes=None)
-    sections = [attrs["id"] for attrs in Page(render(found)).named("section")]
+    report = report_of(subject(caveats=()), retrieval=bare, layers=None, probes=None)
+    sections = [attrs["id"] for attrs in Page(render(report)).named("section")]
     assert sections == ["verdict", "caveats", "health", "retrieval", "method"]
 
 
@@ -191,14 +191,14 @@ def test_layers_without_the_final_norm_are_on_the_page(html: str) -> None:
 
 def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:
     (tmp_path / "study.zarr").touch()
-    found = report_of(layers=None, probes=None)
-    path = write_report(found, tmp_path)
+    report = report_of(layers=None, probes=None)
+    path = write_report(report, tmp_path)
     assert path == tmp_path / "report.html"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "figures", "report.html", "study.zarr", "summary.json", "tables",
     ]  # fmt: skip
     first = path.read_bytes()
-    assert write_report(found, tmp_path).read_bytes() == first  # the same findings, the same page
+    assert write_report(report, tmp_path).read_bytes() == first  # the same findings, the same page
     written = {p.stem for p in (tmp_path / "tables").iterdir()} - {".retroscope"}
     assert written == {"retrieval", "flips", "self_tests", "verdict"}
 
@@ -214,16 +214,16 @@ def test_the_summary_cannot_steer_the_terminal() -> None:
 
 
 def test_failed_self_tests_mark_what_rests_on_them() -> None:
-    said = report_of(failing()).verdict
-    assert said.alarms[0].text.startswith("SELF-TEST FAILED on the before side (toy-backbone)")
-    assert "more padding changes nothing" in said.alarms[0].text
+    report = report_of(failing()).verdict
+    assert report.alarms[0].text.startswith("SELF-TEST FAILED on the before side (toy-backbone)")
+    assert "more padding changes nothing" in report.alarms[0].text
     mark = "rests on the before side, which failed a self-test (see above)"
-    assert said.headline is not None
-    assert said.headline.doubts == (mark,)
-    both = [s for s in said.statements if s.rests_on == ("before", "after")]
+    assert report.headline is not None
+    assert report.headline.doubts == (mark,)
+    both = [s for s in report.statements if s.rests_on == ("before", "after")]
     assert both
     assert all(mark in s.doubts for s in both)
-    random = next(s for s in said.statements if "toy-retriever reads more than the same architecture" in s.text)
+    random = next(s for s in report.statements if "toy-retriever reads more than the same architecture" in s.text)
     assert random.doubts == ()  # it rests on the after side only
 
 
@@ -233,18 +233,18 @@ def marked(warning: str) -> Difference:
 
 
 def test_warnings_of_the_scores_are_alarms() -> None:
-    found = report_of(retrieval=retrieval_result(effect=marked("2 weights were missing")))
-    assert found.verdict.alarms[0].text == "Warning of retrieval: before: 2 weights were missing"
+    report = report_of(retrieval=retrieval_result(effect=marked("2 weights were missing")))
+    assert report.verdict.alarms[0].text == "Warning of retrieval: before: 2 weights were missing"
 
 
 def test_the_headline_rests_on_no_control_of_the_probes() -> None:
     def shuffled(probe: str, control: str, n: int, layer: int, side: str) -> float:
         return 0.75 if control == "shuffled_queries" and layer == 3 else accuracy(probe, control, n, layer, side)
 
-    found = report_of(probes=probes_result(effect=compare(*probe_scores(accuracy=shuffled)))).verdict
-    assert found.everything()[0].text.startswith("CONTROL FAILED (shuffled queries)")
-    assert found.headline is not None
-    assert found.headline.doubts == ()
+    report = report_of(probes=probes_result(effect=compare(*probe_scores(accuracy=shuffled)))).verdict
+    assert report.everything()[0].text.startswith("CONTROL FAILED (shuffled queries)")
+    assert report.headline is not None
+    assert report.headline.doubts == ()
 
 
 def test_layer_names_are_the_labels_of_the_axis_and_cannot_leave_their_expression() -> None:

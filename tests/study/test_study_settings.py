@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.baselines.settings import BaselineSettings
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.attribution.settings import AttributionSettings
@@ -100,7 +100,7 @@ NEURONS = st.builds(
     memory=st.none() | COUNTS,
 )
 ABLATION = st.builds(
-    AblationSettings,
+    NeuronAblationSettings,
     fractions=st.sampled_from(((0.01, 0.1), (0.001, 0.5, 1.0))),
     by=st.sampled_from(("signed", "share")),
     fixed_at=st.sampled_from(("mean", "zero")),
@@ -170,7 +170,7 @@ GROUPS = {
     ("probes", "concat"): ConcatTraining,
     ("neurons",): NeuronsSettings,
     ("neurons", "attribution"): AttributionSettings,
-    ("neurons", "ablation"): AblationSettings,
+    ("neurons", "ablation"): NeuronAblationSettings,
     ("neurons", "ablation", "intervals"): IntervalSettings,
     ("weights",): WeightSettings,
     ("representations",): DriftSettings,
@@ -325,9 +325,9 @@ def test_a_protocol_as_it_is_departs_from_nothing(name: str) -> None:
 
 def test_a_mixture_of_protocols_is_said() -> None:
     mixed = StudySettings(protocol="ielab-2025", after=ModelSettings(source="b"))
-    said = departures(mixed)
-    assert "protocol 'ielab-2025' sets probes.protocol to 'ielab-2025', but it is 'default'" in said
-    assert {word.split()[3] for word in said} == {
+    departed = departures(mixed)
+    assert "protocol 'ielab-2025' sets probes.protocol to 'ielab-2025', but it is 'default'" in departed
+    assert {word.split()[3] for word in departed} == {
         "probes.protocol", "statistics.test", "statistics.correction", "after.load.protocol",
         "neurons.attribution.target", "neurons.attribution.quadrature", "neurons.attribution.thresholds",
         "neurons.attribution.batch_size", "extraction.norm_each_layer", "random_weights",

@@ -28,7 +28,7 @@ SOME = ("none", "block:1", "top:1", "bottom:1", "attention", "ffn_in", "ffn_out"
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Encoder, Encoder]]:
     folder = tmp_path_factory.mktemp("transplant")
 
-    def made(name: str) -> tuple[Encoder, Encoder]:
+    def pair_of(name: str) -> tuple[Encoder, Encoder]:
         encoders = []
         for seed in (0, 1):
             place = folder / f"{name}-{seed}"
@@ -37,7 +37,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Enco
             encoders.append(load_encoder(place, LoadSettings(pooling="mean")))
         return encoders[0], encoders[1]
 
-    return made
+    return pair_of
 
 
 def by_hand(receiver: Encoder, donor: Encoder, name: str, rows: list[list[int]]) -> Tensor:
@@ -57,10 +57,10 @@ def by_hand(receiver: Encoder, donor: Encoder, name: str, rows: list[list[int]])
                 value.add_(random.of(transplant.draw, key))
             elif key in theirs and transplant.donates(layer, part):
                 value.copy_(theirs[key])
-        found = final_vectors(receiver, rows)
+        vectors = final_vectors(receiver, rows)
         for key, value in own.items():
             value.copy_(kept[key])
-    return found
+    return vectors
 
 
 def test_what_a_sweep_costs_is_counted_in_blocks(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
@@ -106,14 +106,14 @@ def test_subsets_of_blocks_share_what_they_begin_with(
 def test_every_hybrid_is_the_one_made_by_hand(name: str, pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
     receiver, donor = pair(name)
     rows = tokenise(receiver, TEXTS)
-    found = transplanted(receiver, donor, rows, (*SOME, "interpolate:0.5"))
-    for transplant, vectors in found.items():
+    hybrid_vectors = transplanted(receiver, donor, rows, (*SOME, "interpolate:0.5"))
+    for transplant, vectors in hybrid_vectors.items():
         torch.testing.assert_close(vectors, by_hand(receiver, donor, transplant, rows), rtol=1e-5, atol=1e-5)
     other = replace(donor, head=receiver.head)  # recipe and head stay the receiver's
-    torch.testing.assert_close(found["all"], final_vectors(other, rows), rtol=1e-5, atol=1e-5)
-    assert torch.equal(found["none"], final_vectors(receiver, rows)), "nothing transplanted: the same bytes"
-    apart = {key for key, vectors in found.items() if (vectors - found["none"]).abs().max() > 1e-3}
-    assert apart == set(found) - {"none"}, "every transplant does something"
+    torch.testing.assert_close(hybrid_vectors["all"], final_vectors(other, rows), rtol=1e-5, atol=1e-5)
+    assert torch.equal(hybrid_vectors["none"], final_vectors(receiver, rows)), "nothing transplanted: the same bytes"
+    apart = {key for key, vectors in hybrid_vectors.items() if (vectors - hybrid_vectors["none"]).abs().max() > 1e-3}
+    assert apart == set(hybrid_vectors) - {"none"}, "every transplant does something"
 
 
 def test_neither_model_is_changed(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
@@ -176,20 +176,23 @@ def test_both_directions_are_run_as_one(
 
 @pytest.mark.parametrize(("blocks", "groups"), [(1, 0), (5, 0), (30, 6), (7, 3), (5, 12), (12, 5)])
 def test_groups_hold_every_block_once(blocks: int, groups: int) -> None:
-    found = steps(blocks, groups)
-    assert [k for low, high in found for k in range(low, high + 1)] == list(range(1, blocks + 1))
-    sizes = [high - low + 1 for low, high in found]
+    planned_steps = steps(blocks, groups)
+    assert [k for low, high in planned_steps for k in range(low, high + 1)] == list(range(1, blocks + 1))
+    sizes = [high - low + 1 for low, high in planned_steps]
     assert max(sizes) - min(sizes) <= 1
-    assert len(found) == min(groups or blocks, blocks)
+    assert len(planned_steps) == min(groups or blocks, blocks)
 
 
 def test_a_group_is_its_blocks(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
     receiver, donor = pair("llama")
-    found = transplanted(receiver, donor, tokenise(receiver, TEXTS), ("block:1-2", "block:1", "block:1-1"))
+    hybrid_vectors = transplanted(receiver, donor, tokenise(receiver, TEXTS), ("block:1-2", "block:1", "block:1-1"))
     torch.testing.assert_close(
-        found["block:1-2"], by_hand(receiver, donor, "block:1-2", tokenise(receiver, TEXTS)), rtol=1e-5, atol=1e-5
+        hybrid_vectors["block:1-2"],
+        by_hand(receiver, donor, "block:1-2", tokenise(receiver, TEXTS)),
+        rtol=1e-5,
+        atol=1e-5,
     )
-    assert torch.equal(found["block:1"], found["block:1-1"])
+    assert torch.equal(hybrid_vectors["block:1"], hybrid_vectors["block:1-1"])
     assert sweep(30, (), 3)[1:10] == (
         *("block:1-10", "block:11-20", "block:21-30", "top:10", "top:20", "top:30", "bottom:10", "bottom:20"),
         "bottom:30",
@@ -225,10 +228,13 @@ def test_a_planted_block_is_what_matters(tmp_path: Path) -> None:
     with torch.no_grad():
         receiver.backbone.get_parameter("layers.1.mlp.down_proj.weight").add_(0.5)
     rows = tokenise(receiver, TEXTS)
-    found = transplanted(receiver, donor, rows, sweep(2))
-    mended = {name for name, v in found.items() if torch.allclose(v, found["all"], atol=1e-6)}
+    hybrid_vectors = transplanted(receiver, donor, rows, sweep(2))
+    mended = {name for name, v in hybrid_vectors.items() if torch.allclose(v, hybrid_vectors["all"], atol=1e-6)}
     assert mended == {"block:2", "top:1", "top:2", "bottom:2", "ffn_out", "all"}
-    assert all(torch.equal(found[name], found["none"]) for name in ("block:1", "bottom:1", "norms", "embeddings"))
+    assert all(
+        torch.equal(hybrid_vectors[name], hybrid_vectors["none"])
+        for name in ("block:1", "bottom:1", "norms", "embeddings")
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,9 +296,9 @@ def test_a_random_change_is_as_large_as_the_difference_tensor_by_tensor(
 def test_blocks_and_what_lies_outside_are_everything(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
     receiver, donor = pair("llama")
     rows = tokenise(receiver, TEXTS)
-    found = transplanted(receiver, donor, rows, ["set:1-2+outside", "all", "set:1-2", "none"])
-    assert torch.equal(found["set:1-2+outside"], found["all"])
-    assert not torch.equal(found["set:1-2"], found["all"])
+    hybrid_vectors = transplanted(receiver, donor, rows, ["set:1-2+outside", "all", "set:1-2", "none"])
+    assert torch.equal(hybrid_vectors["set:1-2+outside"], hybrid_vectors["all"])
+    assert not torch.equal(hybrid_vectors["set:1-2"], hybrid_vectors["all"])
     for name, message in (("random:x:block:1", "is not a random change"), ("random:0:interpolate:.5", "not a random"),
                           ("set:9", "the model has 2 blocks"), ("set:", "unknown transplant")):  # fmt: skip
         with pytest.raises(SettingsError, match=message):

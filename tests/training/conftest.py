@@ -18,7 +18,7 @@ WORDS = [word for text in CORPUS for word in text.split()]
 def pairs_of() -> Callable[[int], Collection]:
     """So many queries with a passage each, of words that the toys' tokenizers know."""
 
-    def made(n: int, first: int = 0) -> Collection:
+    def make(n: int, first: int = 0) -> Collection:
         texts = [
             f"{WORDS[i % 23]} {WORDS[(5 * i + 1) % 29]} {WORDS[i // 23 % 31]} {i}" for i in range(first, first + n)
         ]
@@ -26,7 +26,7 @@ def pairs_of() -> Callable[[int], Collection]:
         queries = [Query(f"q{i}", f"{text} ?") for i, text in enumerate(texts, first)]
         return make_collection("pairs", passages, queries, [Judgment(q.id, f"p{q.id[1:]}") for q in queries])
 
-    return made
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +35,11 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, R
 
     folders: dict[str, Path] = {}
 
-    def made(name: str = "bert", **options) -> tuple[Path, Retriever]:
+    def make(name: str = "bert", **options) -> tuple[Path, Retriever]:
         folder = folders.setdefault(name, tmp_path_factory.mktemp("toys", numbered=True) / name)
         if not folder.exists():
             save_toy(name, folder)
-        said = {"pooling": "mean", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32, **options}
-        return folder, load_retriever(folder, **said)
+        values = {"pooling": "mean", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32, **options}
+        return folder, load_retriever(folder, **values)
 
-    return made
+    return make

@@ -104,11 +104,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     with pytest.raises(KeyboardInterrupt):
         train(model, pairs, settings, folder, progress=interrupt)
     (folder / "checkpoint-4").mkdir()  # as a process leaves it that is killed while it writes
-    told = []
+    progress_calls = []
     model, settings, _ = fresh(toy, tmp_path / "again", settings=chosen)
-    found = train(model, pairs, settings, folder, progress=lambda *step: told.append(step))
-    assert told[0] == ("training", 4, 9)
-    assert all(torch.equal(whole[key], found.model.state_dict()[key]) for key in whole)
+    trained = train(model, pairs, settings, folder, progress=lambda *step: progress_calls.append(step))
+    assert progress_calls[0] == ("training", 4, 9)
+    assert all(torch.equal(whole[key], trained.model.state_dict()[key]) for key in whole)
 
 
 def test_the_checkpoint_that_is_best_on_held_out_queries_is_kept(
@@ -223,7 +223,7 @@ def test_a_full_disk_says_so(
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(
     toy: Callable, pairs_of: Callable[..., Collection], tmp_path: Path
 ) -> None:
-    pairs, found = training_pairs(pairs_of(8)), []
+    pairs, rows = training_pairs(pairs_of(8)), []
     for mini in (None, 3):
         settings = TrainingSettings(**QUICK, mini_batch=mini)
         model, settings, _ = fresh(toy, tmp_path / str(mini), settings=settings)
@@ -231,8 +231,8 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(
         features = [model.preprocess(list(texts)) for texts in (pairs.queries, pairs.positives)]
         loss = info_nce(model, settings)(features, None)
         loss.backward()
-        found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
-    whole, parts = found
+        rows.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    whole, parts = rows
     assert whole.keys() == parts.keys()
     largest = max(gradient.abs().max() for gradient in whole.values())
     for name, gradient in whole.items():

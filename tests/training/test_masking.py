@@ -29,7 +29,7 @@ def sharing() -> Collection:
     ]
     queries = [Query("a", "where is the river"), Query("b", "where is the mill"), Query("c", "where is the cat")]
     pairs = {"a": ["p0", "p1"], "b": ["p1", "p2"], "c": ["p3"]}
-    judgments = [Judgment(q, p) for q, found in pairs.items() for p in found] + [Judgment("c", "p4", 0)]
+    judgments = [Judgment(q, p) for q, value in pairs.items() for p in value] + [Judgment("c", "p4", 0)]
     given = [Candidates(j.query_id, j.passage_id, ("p4", "p3" if j.query_id != "c" else "p0")) for j in judgments[:-1]]
     return make_collection("sharing", passages, queries, judgments, given)
 
@@ -60,9 +60,9 @@ def test_the_mask_is_what_the_judgments_say(sharing: Collection, rows: list[int]
 
 
 def test_rows_with_false_negatives_are_counted(sharing: Collection) -> None:
-    found = training_pairs(sharing).relevance
-    assert found is not None
-    assert found.rows_with_false_negatives == 2  # (a, p0) beside (b, p1), and (b, p2) beside (a, p1)
+    pairs = training_pairs(sharing).relevance
+    assert pairs is not None
+    assert pairs.rows_with_false_negatives == 2  # (a, p0) beside (b, p1), and (b, p2) beside (a, p1)
 
 
 def test_a_collection_without_shared_passages_has_nothing_to_mask(pairs_of: Callable[..., Collection]) -> None:
@@ -72,8 +72,8 @@ def test_a_collection_without_shared_passages_has_nothing_to_mask(pairs_of: Call
 
 
 def test_several_positives_of_one_query_never_meet_in_a_batch() -> None:
-    found = relevance_of_rows(["a", "a", "b"], [["x", "y", "z"]], {"a": ["x", "y"], "b": ["z"]})
-    assert found.rows_with_false_negatives == 0
+    relevance = relevance_of_rows(["a", "a", "b"], [["x", "y", "z"]], {"a": ["x", "y"], "b": ["z"]})
+    assert relevance.rows_with_false_negatives == 0
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])

@@ -109,9 +109,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(text: str, tmp_path: Path)
     run_pretraining(prepare_pretraining(settings), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_pretraining(prepare_pretraining(settings), tmp_path / "cut", interrupt)
-    told = []
-    run_pretraining(prepare_pretraining(settings), tmp_path / "cut", lambda *step: told.append(step))
-    assert told[0] == ("pre-training", 5, 12)
+    progress_calls = []
+    run_pretraining(prepare_pretraining(settings), tmp_path / "cut", lambda *step: progress_calls.append(step))
+    assert progress_calls[0] == ("pre-training", 5, 12)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
 
@@ -119,12 +119,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(text: str, tmp_path: Path)
 def test_shape_and_words_are_part_of_the_key(text: str, tmp_path: Path) -> None:
     """Neither changes a token's number: two heads or four, one word for another of the same place in the alphabet."""
     chosen = PretrainingSettings(**QUICK)
-    said = {"tokenizer": "words", "pretraining": chosen}
-    two, four = (PretrainStudySettings(text=(text,), shape=shape, **said) for shape in ("bert-tiny", "bert-2x128"))
+    values = {"tokenizer": "words", "pretraining": chosen}
+    two, four = (PretrainStudySettings(text=(text,), shape=shape, **values) for shape in ("bert-tiny", "bert-2x128"))
     other = tmp_path / "other.txt"
     word = max(TEXTS[0].split(), key=len).strip(".")
     other.write_text(Path(text).read_text().replace(word, f"{word}a"))
-    renamed = PretrainStudySettings(text=(str(other),), shape="bert-tiny", **said)
+    renamed = PretrainStudySettings(text=(str(other),), shape="bert-tiny", **values)
     assert len({prepare_pretraining(settings).key for settings in (two, four, renamed)}) == 3
 
 
@@ -145,10 +145,10 @@ def test_crops_are_taken_from_parts_that_fit() -> None:
 def test_documents_are_cut_up_and_never_joined() -> None:
     tokenizer = vocabulary("bert")
     long = " ".join(TEXTS[:6])
-    made = tokenised_documents(tokenizer, [TEXTS[0], " ", long], 16)
-    assert (made.texts, made.cut) == (2, 1)
-    assert all(len(example["input_ids"]) <= 16 for example in made.examples)
-    words = [i for e in made.examples for i in e["input_ids"] if i not in tokenizer.all_special_ids]
+    documents = tokenised_documents(tokenizer, [TEXTS[0], " ", long], 16)
+    assert (documents.texts, documents.cut) == (2, 1)
+    assert all(len(example["input_ids"]) <= 16 for example in documents.examples)
+    words = [i for e in documents.examples for i in e["input_ids"] if i not in tokenizer.all_special_ids]
     assert words == [i for t in (TEXTS[0], long) for i in tokenizer(t, add_special_tokens=False)["input_ids"]]
     with pytest.raises(TrainingError, match="no text to pre-train on"):
         tokenised_documents(tokenizer, ["", "  "], 16)
@@ -204,12 +204,12 @@ def test_spans_and_sentinels_make_the_text_again() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 30, 500])
 @pytest.mark.parametrize("share", [0.01, 0.15, 0.5, 0.95])
 def test_spans_hide_about_the_share_and_leave_something_between(n: int, share: float) -> None:
-    found = spans(n, share, torch.Generator().manual_seed(0))
-    hidden = sum(end - start for start, end in found)
+    lengths = spans(n, share, torch.Generator().manual_seed(0))
+    hidden = sum(end - start for start, end in lengths)
     assert hidden == (0 if n < 2 else min(max(1, round(n * share)), n - 1))
-    edges = [0, *(edge for span in found for edge in span)]
+    edges = [0, *(edge for span in lengths for edge in span)]
     assert all(a < b for a, b in pairwise(edges))
-    assert not found or found[-1][1] <= n
+    assert not lengths or lengths[-1][1] <= n
 
 
 def test_retromaes_decoder_knows_the_text_by_its_cls_vector_alone() -> None:
@@ -248,12 +248,12 @@ def test_crops_are_pieces_of_one_text() -> None:
     ("family", "kind"), [("bert", "words"), ("bert", "wordpiece:500"), ("llama", "bpe:400"), ("t5", "bpe:500")]
 )
 def test_a_tokenizer_of_ones_own_survives_the_disk(tmp_path: Path, family: str, kind: str) -> None:
-    made = vocabulary(family, kind)
-    made.save_pretrained(tmp_path)
+    words = vocabulary(family, kind)
+    words.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
-    assert [again(t)["input_ids"] for t in TEXTS] == [made(t)["input_ids"] for t in TEXTS]
-    assert again.unk_token_id not in {i for t in TEXTS for i in made(t)["input_ids"]}
-    counts = Counter(i for i in made(TEXTS[0])["input_ids"] if i in made.all_special_ids)
+    assert [again(t)["input_ids"] for t in TEXTS] == [words(t)["input_ids"] for t in TEXTS]
+    assert again.unk_token_id not in {i for t in TEXTS for i in words(t)["input_ids"]}
+    counts = Counter(i for i in words(TEXTS[0])["input_ids"] if i in words.all_special_ids)
     assert sum(counts.values()) == {"bert": 2, "llama": 2, "t5": 1}[family]
 
 

@@ -28,7 +28,7 @@ QUICK = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 2}
 
 @pytest.fixture
 def job(toy: Callable, pairs_of: Callable[..., Collection]) -> Callable[..., TrainJob]:
-    def made(name: str, training: TrainingSettings, **load) -> TrainJob:
+    def make_job(name: str, training: TrainingSettings, **load) -> TrainJob:
         source, backbone = toy(name, **load)
         collection = pairs_of(24)
         settings = TrainStudySettings(
@@ -38,7 +38,7 @@ def job(toy: Callable, pairs_of: Callable[..., Collection]) -> Callable[..., Tra
         )
         return TrainJob(backbone, collection, training_pairs(collection), None, settings)
 
-    return made
+    return make_job
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def job(toy: Callable, pairs_of: Callable[..., Collection]) -> Callable[..., Tra
 def test_sentence_transformers_alone_gives_our_vectors(
     job: Callable[..., TrainJob], tmp_path: Path, name: str, strategy: str, load: dict
 ) -> None:
-    made = job(name, TrainingSettings(strategy=strategy, **QUICK), **load)
-    document = run_training(made, tmp_path / "out")
+    training = job(name, TrainingSettings(strategy=strategy, **QUICK), **load)
+    document = run_training(training, tmp_path / "out")
     assert document["steps"] == 4
     theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu")
     ours = load_retriever(tmp_path / "out")
@@ -67,9 +67,9 @@ def test_sentence_transformers_alone_gives_our_vectors(
     texts = [*TEXTS, " ".join(TEXTS)]  # the last is cut
     for tower, wanted in (("query", theirs.encode_query(texts)), ("passage", theirs.encode_document(texts))):
         encoder = ours.tower(tower)
-        found = final_vectors(encoder, tokenise(encoder, texts))
-        torch.testing.assert_close(found, torch.from_numpy(wanted), atol=1e-5, rtol=1e-5)
-    before = made.backbone.query
+        vectors = final_vectors(encoder, tokenise(encoder, texts))
+        torch.testing.assert_close(vectors, torch.from_numpy(wanted), atol=1e-5, rtol=1e-5)
+    before = training.backbone.query
     start = final_vectors(before, tokenise(before, texts))
     assert (final_vectors(ours.query, tokenise(ours.query, texts)) - start).abs().max() > 1e-3
     assert not list((tmp_path / "out").rglob("*.bin"))  # no pickle
@@ -86,42 +86,42 @@ def test_half_precision_ends_with_the_training(job: Callable[..., TrainJob], tmp
 
 
 def test_an_ending_that_was_asked_for_is_the_tokenizers_own(job: Callable[..., TrainJob], tmp_path: Path) -> None:
-    made = job("llama", TrainingSettings(**QUICK), pooling="last_token", append_eos=True, max_length=6)
-    run_training(made, tmp_path / "out")
+    training = job("llama", TrainingSettings(**QUICK), pooling="last_token", append_eos=True, max_length=6)
+    run_training(training, tmp_path / "out")
     tokens = SentenceTransformer(str(tmp_path / "out"), device="cpu").tokenizer
     long = tokens(TEXTS[3], truncation=True)["input_ids"]
     assert (len(long), long[-1], long.count(tokens.eos_token_id)) == (6, tokens.eos_token_id, 1)
-    rows = tokenise(made.backbone.passage, [TEXTS[3]])
+    rows = tokenise(training.backbone.passage, [TEXTS[3]])
     assert tokens("A " + TEXTS[3], truncation=True)["input_ids"] == rows[0]
 
 
 def test_a_chat_template_is_not_put_around_texts(job: Callable[..., TrainJob], tmp_path: Path) -> None:
     """sentence-transformers reads texts as messages wherever the tokenizer knows how to write a chat."""
-    made = job("llama", TrainingSettings(strategy="lora", **QUICK), pooling="last_token")
+    training = job("llama", TrainingSettings(strategy="lora", **QUICK), pooling="last_token")
     folder = tmp_path / "chatty"
-    shutil.copytree(made.settings.backbone.source, folder)
+    shutil.copytree(training.settings.backbone.source, folder)
     (folder / "chat_template.jinja").write_text("{% for m in messages %}s {{ m['content'] }} e{% endfor %}")
-    chosen = replace(made.settings, backbone=replace(made.settings.backbone, source=str(folder)))
-    said = {"pooling": "last_token", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32}
-    chatty = replace(made, backbone=load_retriever(folder, **said), settings=chosen)
+    chosen = replace(training.settings, backbone=replace(training.settings.backbone, source=str(folder)))
+    values = {"pooling": "last_token", "query_prompt": "Who ", "passage_prompt": "A ", "max_length": 32}
+    chatty = replace(training, backbone=load_retriever(folder, **values), settings=chosen)
     assert chatty.backbone.passage.tokenizer.chat_template
     run_training(chatty, tmp_path / "out")
-    run_training(made, tmp_path / "plain")
+    run_training(training, tmp_path / "plain")
     ours, theirs = (SentenceTransformer(str(tmp_path / name), device="cpu").encode(TEXTS) for name in ("out", "plain"))
     np.testing.assert_array_equal(ours, theirs)
-    said = json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())
-    said["modality_config"]["message"] = {**said["modality_config"]["text"], "format": "flat"}
-    (tmp_path / "out" / "sentence_bert_config.json").write_text(json.dumps(said))
+    values = json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())
+    values["modality_config"]["message"] = {**values["modality_config"]["text"], "format": "flat"}
+    (tmp_path / "out" / "sentence_bert_config.json").write_text(json.dumps(values))
     with pytest.raises(EncoderError, match="texts become messages of a chat"):
         load_retriever(tmp_path / "out")
 
 
 def test_the_same_command_again_trains_nothing(job: Callable[..., TrainJob], tmp_path: Path) -> None:
-    made = job("bert", TrainingSettings(**QUICK))
-    one = run_training(made, tmp_path / "out")
-    told = []
-    assert run_training(made, tmp_path / "out", lambda *step: told.append(step)) == one
-    assert told == []
+    training = job("bert", TrainingSettings(**QUICK))
+    one = run_training(training, tmp_path / "out")
+    progress_calls = []
+    assert run_training(training, tmp_path / "out", lambda *step: progress_calls.append(step)) == one
+    assert progress_calls == []
     assert json.loads((tmp_path / "out" / "training.json").read_text()) == one
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| trained with | 24 pairs of pairs |" in card
@@ -144,15 +144,17 @@ def test_checkpoints_of_another_training_are_not_gone_on_with(job: Callable[...,
         if done == 3:
             raise KeyboardInterrupt
 
-    made = job("bert", TrainingSettings(**QUICK))
+    training = job("bert", TrainingSettings(**QUICK))
     with pytest.raises(KeyboardInterrupt):
-        run_training(made, tmp_path / "out", interrupt)
+        run_training(training, tmp_path / "out", interrupt)
     with pytest.raises(TrainingError, match="checkpoints here are of another training"):
         run_training(job("bert", TrainingSettings(**QUICK, seed=1)), tmp_path / "out")
-    whole = run_training(made, tmp_path / "whole")
-    resumed = run_training(made, tmp_path / "out")
+    whole = run_training(training, tmp_path / "whole")
+    resumed = run_training(training, tmp_path / "out")
     drop = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
-    curves = [[{k: v for k, v in row.items() if k not in drop} for row in made["curve"]] for made in (whole, resumed)]
+    curves = [
+        [{k: v for k, v in row.items() if k not in drop} for row in training["curve"]] for training in (whole, resumed)
+    ]
     assert curves[0][:-1] == curves[1][:-1]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "out")]
     assert weights[0] == weights[1]
@@ -182,8 +184,8 @@ def test_a_copy_of_an_adapter_finds_a_base_that_was_no_plain_folder(
     chosen = replace(first.settings, backbone=ModelSettings(source=str(tmp_path / "first")),
                      training=TrainingSettings(strategy="lora", **QUICK))  # fmt: skip
     run_training(replace(first, backbone=backbone, settings=chosen), tmp_path / "second")
-    said = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
-    assert Path(said["base_model_name_or_path"]) == (tmp_path / "second" / "backbone").resolve()
+    document = json.loads((tmp_path / "second" / "adapter_config.json").read_text())
+    assert Path(document["base_model_name_or_path"]) == (tmp_path / "second" / "backbone").resolve()
     before = load_retriever(tmp_path / "second").passage.fingerprint
     (tmp_path / "second").rename(tmp_path / "moved")
     (tmp_path / "second").mkdir()

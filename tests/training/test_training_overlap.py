@@ -24,23 +24,25 @@ def asked(*texts: str, passage: str = "elsewhere") -> Collection:
     st.sampled_from([0.3, 0.5, 0.8, 1.0]),
 )
 def test_the_index_finds_what_comparing_all_pairs_finds(trained: list[str], held: list[str], threshold: float) -> None:
-    found = overlap_with(Pairs(tuple(trained), tuple(trained)), asked(*held), threshold)
+    training_overlap = overlap_with(Pairs(tuple(trained), tuple(trained)), asked(*held), threshold)
     jaccard = {
         (one, two): len(_words(one) & _words(two)) / len(_words(one) | _words(two))
         for one, two in product(held, trained)
     }
-    assert found.near_duplicates == sum(any(jaccard[one, two] >= threshold for two in trained) for one in held)
-    for example in found.examples:
+    assert training_overlap.near_duplicates == sum(
+        any(jaccard[one, two] >= threshold for two in trained) for one in held
+    )
+    for example in training_overlap.examples:
         assert example.jaccard == max(jaccard[example.text, two] for two in trained)
 
 
 def test_near_duplicates_and_shared_passages_are_told_apart() -> None:
     trained = Pairs(("Who built the old bridge of the town in 1910?",), ("A bridge.",))
     held = asked("who built the old bridge of the town in 1911", "a quite different question", passage="A bridge.")
-    found = overlap_with(trained, held)
-    assert (found.n_queries, found.near_duplicates, found.shared_passages) == (2, 1, 2)
-    assert found.examples[0].query_id == "q0"
-    assert NEAR <= found.examples[0].jaccard < 1
+    training_overlap = overlap_with(trained, held)
+    assert (training_overlap.n_queries, training_overlap.near_duplicates, training_overlap.shared_passages) == (2, 1, 2)
+    assert training_overlap.examples[0].query_id == "q0"
+    assert NEAR <= training_overlap.examples[0].jaccard < 1
     assert overlap_with(trained, asked("who built the bridge", passage="Another.")).near_duplicates == 0
     assert overlap_with(trained, asked("who built the bridge", passage="Another.")).shared_passages == 0
 
@@ -50,11 +52,11 @@ def test_a_text_without_words_is_near_nothing() -> None:
 
 
 def test_shared_answers_are_counted_where_both_sides_give_them() -> None:
-    def told(*answers: tuple[str, ...]) -> Collection:
+    def answered(*answers: tuple[str, ...]) -> Collection:
         queries = [Query(f"q{i}", f"question {i} about {a}", a) for i, a in enumerate(answers)]
         return make_collection("x", [Passage("p", "text")], queries, [Judgment(q.id, "p") for q in queries])
 
-    trained = training_pairs(told(("The Nile",), ("Paris", "Rome")))
-    assert overlap_with(trained, told(("the nile",), ("Oslo",), ("rome",))).shared_answers == 2
+    trained = training_pairs(answered(("The Nile",), ("Paris", "Rome")))
+    assert overlap_with(trained, answered(("the nile",), ("Oslo",), ("rome",))).shared_answers == 2
     assert overlap_with(trained, asked("who")).shared_answers is None
-    assert overlap_with(training_pairs(asked("who")), told(("Rome",))).shared_answers is None
+    assert overlap_with(training_pairs(asked("who")), answered(("Rome",))).shared_answers is None

@@ -56,8 +56,8 @@ def test_tables_read_back_as_they_were(tmp_path: Path) -> None:
         name: pd.DataFrame({"layer": [0, 1], "value": [v, 0.1 + 0.2]}) for name, v in (("one", 1.0), ("two", -1e-9))
     }
     papers = {"one": PaperTable(frames["one"], "caption"), "none": PaperTable(pd.DataFrame(), "empty")}
-    found = write_frames({**frames, "empty": pd.DataFrame()}, papers, tmp_path / "tables", {"large": frames["one"]})
-    assert {path.name for path in found} == {
+    files = write_frames({**frames, "empty": pd.DataFrame()}, papers, tmp_path / "tables", {"large": frames["one"]})
+    assert {path.name for path in files} == {
         *(f"{name}{end}" for name in frames for end in (".parquet", ".csv")), "large.parquet", "one.tex"
     }  # fmt: skip
     for name, frame in frames.items():

@@ -47,6 +47,12 @@ def written(setting: str, default: str) -> str:
     return default
 
 
+def any_of(names: Collection[str], besides: str = "") -> str:
+    """Return names as help lists them, "cosine or dot", without the one that is not advertised."""
+    *first, last = (name for name in names if name != besides)
+    return f"{', '.join(first)} or {last}"
+
+
 def option(
     *names: str,
     help: str,

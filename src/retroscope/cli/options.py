@@ -8,13 +8,14 @@ import typer
 
 from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli import names
-from retroscope.cli.defaults import option, written
+from retroscope.cli.defaults import any_of, option, written
 from retroscope.cli.values import comma_separated, duration, given, model_values, numbers
 from retroscope.errors import SettingsError
 
 SettingValues = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
 
 THE_CHECKPOINTS, THE_PROTOCOLS = "the checkpoint's", "the protocol's"
+LAST_COLUMN = "last_column"  # a pooling of the published protocol, known but not advertised
 DEVICE = written("encoders.settings:LoadSettings.device", "cpu")
 MEASURES = written("inputs.settings:StudySettings.measures", "nDCG@10,RR@10,R@10,R@100")
 PASSAGES = written("probing.settings:ProbeSettings.passages", "2,3,4,5")
@@ -36,7 +37,7 @@ PoolingOption = Annotated[
     str | None,
     option(
         "--pooling",
-        help="Pooling of a text's tokens: cls, pooler, mean, last_token, max or weighted_mean",
+        help=f"Pooling of a text's tokens: {any_of(names.POOLINGS, LAST_COLUMN)}",
         metavar="NAME",
         default=THE_CHECKPOINTS,
         known=names.POOLINGS,
@@ -58,7 +59,7 @@ SimilarityOption = Annotated[
     str | None,
     option(
         "--similarity",
-        help="Similarity of two vectors: cosine or dot",
+        help=f"Similarity of two vectors: {any_of(names.SIMILARITIES)}",
         metavar="NAME",
         default=THE_CHECKPOINTS,
         known=names.SIMILARITIES,

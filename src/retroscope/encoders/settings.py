@@ -1,16 +1,16 @@
 """Loading settings: everything left out is read from the checkpoint or has a printed default."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
 
 from retroscope.encoders.pooling import POOLINGS
+from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import SettingsError, unknown_name
 
 PROTOCOLS = ("default", "ielab-2025")
-SIMILARITIES = ("cosine", "dot")
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -61,7 +61,7 @@ class LoadSettings:
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        known = {
+        known: Mapping[str, Collection[str]] = {
             "pooling": POOLINGS,
             "similarity": SIMILARITIES,
             "protocol": PROTOCOLS,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from retroscope.probing.records import ProbeRecord
 from retroscope.probing.tally import MDL, ProbeTally
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.scores import Scores
@@ -90,7 +91,7 @@ class ProbeResult:
         uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
         return uniform / self.mdl.mean()
 
-    def records(self, level: float = 0.95) -> list[dict[str, Any]]:
+    def records(self, level: float = 0.95) -> list[ProbeRecord]:
         """Return one row per probe, control, N and layer, with a bootstrap interval over queries."""
         summary = summarise(self.scores, IntervalSettings(level=level))
         summary["train_accuracy"] = self.fits["train_accuracy"].mean("seed")
@@ -105,7 +106,7 @@ class ProbeResult:
 
     def _record(
         self, cell: dict[str, Any], at: xr.Dataset, spread: xr.DataArray, selectivity: xr.DataArray | None
-    ) -> dict[str, Any]:
+    ) -> ProbeRecord:
         bare = {dim: label for dim, label in cell.items() if dim != "control"}
         own = cell["control"] == NONE and selectivity is not None
         return {

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
+from retroscope.encoders.similarity import SIMILARITIES, TextVectors
 from retroscope.errors import unknown_name
 from retroscope.probing.controls import View
 from retroscope.probing.options import Options
@@ -17,15 +17,6 @@ from retroscope.probing.splits import Choices
 from retroscope.statistics.resampling.clusters import Clusters, numbered
 
 Features = Float[Tensor, "choice candidate feature"]
-TextVectors = Float[Tensor, "text dim"]
-
-
-def _unit_length(vectors: TextVectors) -> TextVectors:
-    return normalize(vectors, dim=1)
-
-
-# What happens to double vectors before their products are the similarity.
-SIMILARITIES: dict[str, Callable[[TextVectors], TextVectors]] = {"dot": lambda vectors: vectors, "cosine": _unit_length}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ our numbers.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import faiss
 import numpy as np
 from jaxtyping import Float, Int
 
+from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.progress import Count
 from retroscope.representations.store import Representations, Vectors
@@ -28,8 +28,6 @@ from retroscope.retrieval.ranking import (
     ranked_passages,
 )
 
-Similarity = Literal["dot", "cosine"]
-SIMILARITIES: tuple[Similarity, ...] = ("dot", "cosine")
 SPARE = 8  # passages fetched beyond k, so that a tie across the cut is noticed
 CHUNK_NUMBERS = 2**18  # numbers of a temporary array that stays in the processor's cache
 TABLE_NUMBERS = 2**22  # scores of a table of queries and passages

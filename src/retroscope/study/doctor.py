@@ -9,13 +9,22 @@ import torch
 from retroscope.documents import SCHEMA, clean
 from retroscope.drift.weights import incomparable
 from retroscope.encoders.checkpoints.folders import locate
-from retroscope.encoders.checks.checkup import ERROR, NOTE, PASSED, SEVERITIES, WARNING, Finding, Origin, check_up
+from retroscope.encoders.checks.findings import (
+    ERROR,
+    NOTE,
+    PASSED,
+    SEVERITIES,
+    WARNING,
+    Finding,
+    Origin,
+    encoder_findings,
+)
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.pairing import compared_like, recipe_differences, same_tokens
 from retroscope.inputs.settings import ModelSettings
-from retroscope.inputs.similarities import similarities
+from retroscope.inputs.unrelated_texts import unrelated_texts
 from retroscope.typesetting.documents import Record
 
 WIDTH = 100
@@ -113,7 +122,7 @@ def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list
     said = {}
     for tower, encoder in _towers(retriever).items():
         path = locate(str(settings.source or getattr(settings, tower)), settings.load.revision)
-        said[tower] = check_up(encoder, Origin(path, settings.load, prompted))
+        said[tower] = encoder_findings(encoder, Origin(path, settings.load, prompted))
     if len(said) == 1:
         return [(role, finding) for finding in _worst_first(next(iter(said.values())))]
     shared = [finding for finding in said["query"] if finding in said["passage"]]
@@ -213,7 +222,7 @@ PAIR_CHECKS: tuple[Callable[[Retriever, Retriever], Iterator[Finding]], ...] = (
     _weights,
     _tokenizers,
     _recipes,
-    similarities,
+    unrelated_texts,
 )
 
 

@@ -13,7 +13,7 @@ from retroscope.analyses.neurons.attribute import as_measured, plan_on_collectio
 from retroscope.analyses.neurons.one_model import caveats_of_one
 from retroscope.analyses.neurons.plan import plan_neurons, towers_of
 from retroscope.analyses.neurons.result import AttributedModel
-from retroscope.analyses.neurons.settings import AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import attribute_neurons
 from retroscope.attribution.examples import left_out
@@ -102,7 +102,7 @@ def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, Neu
 
 
 def _measured(
-    context: Context, side: _Side, attribution: NeuronAttribution, ablation: AblationSettings | None
+    context: Context, side: _Side, attribution: NeuronAttribution, ablation: NeuronAblationSettings | None
 ) -> AttributedModel:
     """Ablate the attributed neurons of one model and tower if the settings ask for it."""
     retriever, one_plan, stages = side.retriever, side.plan, side.stages

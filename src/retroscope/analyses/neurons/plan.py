@@ -7,7 +7,7 @@ from typing import Any
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.neurons.ablation.pools import pools_of
-from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, AblationSettings, NeuronsSettings
+from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, NeuronAblationSettings, NeuronsSettings
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.work import RELATIVE_RATE, attribution_size
@@ -79,7 +79,7 @@ def _compared_seconds(context: Context, retriever: Retriever, attribution: Attri
 
 
 def ablation_size(
-    context: Context, retriever: Retriever, settings: AblationSettings | None, tower: str, attributed: int
+    context: Context, retriever: Retriever, settings: NeuronAblationSettings | None, tower: str, attributed: int
 ) -> dict[str, Any]:
     """Return how often how many texts are encoded under ablation at most, and how long that is expected to take.
 

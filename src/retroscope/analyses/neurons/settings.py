@@ -19,7 +19,7 @@ TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passa
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationSettings:
+class NeuronAblationSettings:
     """Settings of the ablation curves.
 
     Attributes:
@@ -108,4 +108,4 @@ class NeuronsSettings:
     """
 
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
-    ablation: AblationSettings | None = field(default_factory=AblationSettings)
+    ablation: NeuronAblationSettings | None = field(default_factory=NeuronAblationSettings)

@@ -14,6 +14,7 @@ from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.tables import accuracy_tables, probe_tables
 from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only_statements, similarity_probe
 from retroscope.analyses.section import Reading, Section
+from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import ComparisonSettings, Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
@@ -91,7 +92,10 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
 def alone(measurement: Measurement, reading: Reading) -> Section:
     """Return the accuracies of one model by probe, control, N and layer, and a caution where they lie below chance."""
     facts, subject = measurement.facts, reading.subject
-    records = [{name: value for name, value in row.items() if name != "side"} for row in facts["records"]]
+    stored: list[ProbeRecord] = facts["records"]
+    records = [row.copy() for row in stored]
+    for row in records:
+        del row["side"]
     document = {
         "records": records,
         "without_final_norm": list(facts["bare_records"]),

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from retroscope.errors import AnalysisError, demand_columns
+from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import PLAIN, rows
 
@@ -36,7 +36,7 @@ class ProbesResult:
     bare: Difference | None = None
     mdl: Difference | None = None
     seed_spread: pd.DataFrame | None = None
-    records: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    records: Sequence[ProbeRecord] = field(default_factory=tuple)
     split_sizes: Sequence[Mapping[str, int]] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:

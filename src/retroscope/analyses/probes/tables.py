@@ -1,13 +1,13 @@
 """Tables of the probes that a paper prints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
+from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import Difference
 from retroscope.typesetting.effects import NUMERIC, effects_by_layer, pair
 from retroscope.typesetting.frames import PLAIN
@@ -72,13 +72,13 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
     return PaperTable(spread, caption, "", ("median", "max"))
 
 
-def accuracy_tables(records: Sequence[Mapping[str, Any]], subject: Subject) -> dict[str, PaperTable]:
+def accuracy_tables(records: Sequence[ProbeRecord], subject: Subject) -> dict[str, PaperTable]:
     """Return the accuracy of one model's vectors for every N: a row a probe and control, a column a layer."""
     sizes = sorted({int(row["n_passages"]) for row in records})
     return {f"probing_{n}": _accuracies(n, [r for r in records if r["n_passages"] == n], subject) for n in sizes}
 
 
-def _accuracies(n: int, records: Sequence[Mapping[str, Any]], subject: Subject) -> PaperTable:
+def _accuracies(n: int, records: Sequence[ProbeRecord], subject: Subject) -> PaperTable:
     frame = pd.DataFrame(records)
     wide = frame.pivot_table("accuracy", ["probe", "control"], "layer", sort=False).sort_index(axis="columns")
     layers = [str(layer) for layer in wide.columns]

@@ -1,11 +1,12 @@
 """Probes in words: at which layers the similarity probe finds relevance, and what explains it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
+from retroscope.probing.records import ProbeRecord
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
@@ -164,7 +165,7 @@ def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
     return ": the passages alone may explain the gain"
 
 
-def below_chance_alone(records: Sequence[Mapping[str, Any]], similarity: str) -> list[Statement]:
+def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[Statement]:
     """Return a caution where one model's similarity probe, at the largest N, lies below chance at some layer."""
     largest = max((r["n_passages"] for r in records), default=0)  # 0: only code lengths were measured
     low = [

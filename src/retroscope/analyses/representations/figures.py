@@ -11,7 +11,7 @@ from retroscope.typesetting.numbers import score
 from retroscope.typesetting.palette import BETWEEN, CHANCE, HALVES
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
-SIMILARITIES = {"cka": "CKA", "procrustes": "Procrustes", "rsa": "RSA", "neighbours": "common neighbours"}
+PANELS = {"cka": "CKA", "procrustes": "Procrustes", "rsa": "RSA", "neighbours": "common neighbours"}
 STATISTICS = {
     "anisotropy": "mean cosine of two texts",
     "uniformity": "uniformity",
@@ -35,7 +35,7 @@ def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
     """Draw every similarity by layer with its controls."""
     charts = []
-    for name, title in SIMILARITIES.items():
+    for name, title in PANELS.items():
         similarities = drift.similarity[drift.similarity["statistic"] == name]
         series = [similarities.assign(series=BETWEEN)]
         for column, label in (

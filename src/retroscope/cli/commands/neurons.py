@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = "retroscope neurons facebook/contriever --pooling mean --data beir:data/nq --out runs/neurons"
 ATTRIBUTION = "attribution.settings:AttributionSettings"
 OF_TEXTS = {"neurons.attribution.limit": 0, "neurons.attribution.target": "norm"}  # a file of texts has no queries
-ABLATION = "analyses.neurons.settings:AblationSettings"
+ABLATION = "analyses.neurons.settings:NeuronAblationSettings"
 
 
 @dataclass(frozen=True, kw_only=True)

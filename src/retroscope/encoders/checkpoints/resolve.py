@@ -10,7 +10,8 @@ from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.recipe import Recipe
-from retroscope.encoders.settings import SIMILARITIES, LoadSettings
+from retroscope.encoders.settings import LoadSettings
+from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import EncoderError, UnknownPoolingError
 
 DEFAULTS: Mapping[str, Any] = {

@@ -25,7 +25,7 @@ from retroscope.analyses.neurons.ablation.table import (
 )
 from retroscope.analyses.neurons.ablation.trial import AblationTrial, Trials, check_towers
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves
-from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, AblationSettings
+from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, NeuronAblationSettings
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_many, matched, ranked, shared
 from retroscope.attribution.size import size_ranking
@@ -51,7 +51,7 @@ def ablation_curves(
     retriever: Retriever,
     collection: Collection,
     attribution: NeuronAttribution,
-    settings: AblationSettings | None = None,
+    settings: NeuronAblationSettings | None = None,
     progress: Progress | None = None,
     *,
     whole: WholeSearch | None = None,
@@ -70,7 +70,7 @@ def ablation_curves(
         SettingsError: if an ablated tower has other weights than the attributed one.
         AnalysisError: if no query is held out.
     """
-    settings = settings or AblationSettings()
+    settings = settings or NeuronAblationSettings()
     towers = TOWERS[settings.tower or attribution.recipe["tower"]]
     check_towers(retriever, attribution.recipe["tower"], towers)
     ranking = ranked(attribution, settings.by, settings.parts)
@@ -116,7 +116,7 @@ def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
 def _values(
     trials: Trials,
     sets: Mapping[Chosen, NeuronSet],
-    settings: AblationSettings,
+    settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> xr.Dataset:
     """Return the scores `ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
@@ -137,7 +137,7 @@ def _values(
     return xr.Dataset({"ablated": ablated, "intact": ((QUERY, "measure"), intact)})
 
 
-def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
+def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
     """Return the neurons to fix for each fraction; every set has as many neurons in each layer as the top set."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
@@ -150,7 +150,7 @@ def _sets(rankings: Rankings, settings: AblationSettings) -> Iterator[tuple[Chos
 
 
 def _precision_effect(
-    trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: AblationSettings
+    trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: NeuronAblationSettings
 ) -> PrecisionEffect | None:
     """Measure the effect of the precision on the harm of the top at the reference fraction; None in float32.
 
@@ -175,7 +175,7 @@ def _table(
     values: xr.Dataset,
     sets: Mapping[Chosen, NeuronSet],
     ranking: Ranking,
-    settings: AblationSettings,
+    settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
     """Return the rows of the curve, and count the fixed neurons, their layers, and the large ones among them."""
@@ -189,7 +189,7 @@ def _table(
     return table
 
 
-def _recipe(attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking) -> dict[str, Any]:
+def _recipe(attribution: NeuronAttribution, settings: NeuronAblationSettings, ranking: Ranking) -> dict[str, Any]:
     return {
         "attribution": dict(attribution.recipe),
         "by": settings.by,
@@ -229,7 +229,7 @@ def _left_out(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _warnings(
-    retriever: Retriever, attribution: NeuronAttribution, settings: AblationSettings, ranking: Ranking
+    retriever: Retriever, attribution: NeuronAttribution, settings: NeuronAblationSettings, ranking: Ranking
 ) -> Iterator[str]:
     encoder = retriever.tower(attribution.recipe["tower"])
     if attribution.recipe.get("fingerprint", encoder.fingerprint) != encoder.fingerprint:

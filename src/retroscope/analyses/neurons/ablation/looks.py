@@ -33,7 +33,7 @@ from retroscope.analyses.neurons.ablation.table import (
     reported_fraction,
 )
 from retroscope.analyses.neurons.result import RANDOM
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.scores import QUERY
 
 Chosen = tuple[str, int, float]  # how, draw, fraction
@@ -44,7 +44,10 @@ FUTILE = 0.05  # predictive probability of a significant end below which a fract
 
 
 def measure_in_looks(
-    values: xr.DataArray, value_of: ValuesOfSet, settings: AblationSettings, passages: Mapping[str, tuple[str, ...]]
+    values: xr.DataArray,
+    value_of: ValuesOfSet,
+    settings: NeuronAblationSettings,
+    passages: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Fill the scores (query, how, draw, fraction, measure) with all that is measured; the others stay NaN.
 
@@ -73,7 +76,7 @@ class _Looks:
 
     values: xr.DataArray
     value_of: ValuesOfSet
-    settings: AblationSettings
+    settings: NeuronAblationSettings
     passages: Mapping[str, tuple[str, ...]]
 
     @property
@@ -119,7 +122,7 @@ class _Looks:
         self.values.values[members, at[0], draw, at[1]] = self.value_of(group, chosen)
 
 
-def is_open(row: "pd.Series[Any]", settings: AblationSettings, groups: int) -> bool:
+def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether the first look leaves a question of a fraction open.
 
     Closed are: nothing over random neurons to be expected; or more than random neurons cost, and the largest are either
@@ -131,7 +134,7 @@ def is_open(row: "pd.Series[Any]", settings: AblationSettings, groups: int) -> b
     return bool(row["p_confirmed"] > spent) and not _is_futile_effect(row, "harm_over_largest", settings, groups)
 
 
-def is_futile(row: "pd.Series[Any]", settings: AblationSettings, groups: int) -> bool:
+def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether the top of a fraction, measured on one group, will hardly be worse than random neurons with all.
 
     The prediction test against the draws is futile if it would not be significant by itself even if all spread of the
@@ -146,7 +149,7 @@ def is_futile(row: "pd.Series[Any]", settings: AblationSettings, groups: int) ->
     return bool(among_draws < student.isf(1 - settings.intervals.level, settings.draws - 1))
 
 
-def _is_futile_effect(row: "pd.Series[Any]", effect: str, settings: AblationSettings, groups: int) -> bool:
+def _is_futile_effect(row: "pd.Series[Any]", effect: str, settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether the paired test of an effect will hardly be significant with all queries.
 
     It is predicted from the effect so far, with a flat prior: with z at the share s of the queries, P(z at the end > c)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from retroscope.analyses.neurons.settings import ENOUGH, AblationSettings
+from retroscope.analyses.neurons.settings import ENOUGH, NeuronAblationSettings
 from retroscope.collection.collection import Collection
 from retroscope.inputs.sampled import HARD, Ranked, is_sampled, sampled, stratified
 
@@ -19,7 +19,7 @@ PER_JUDGED = 1 + HARD
 
 
 def pools_of(
-    collection: Collection, queries: Sequence[str], settings: AblationSettings, rankings: Sequence[Ranked]
+    collection: Collection, queries: Sequence[str], settings: NeuronAblationSettings, rankings: Sequence[Ranked]
 ) -> tuple[Collection, ...]:
     """Return the collections that are searched, one a group of queries.
 

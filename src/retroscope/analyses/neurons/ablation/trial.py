@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from retroscope.analyses.neurons.settings import AblationSettings
+from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
@@ -43,7 +43,7 @@ class AblationTrial:
     texts: Mapping[str, TowerTexts]
     moments: Mapping[str, NeuronMoments]
     intact: Mapping[str, Representations]
-    settings: AblationSettings
+    settings: NeuronAblationSettings
     counter: "Counter"
 
     @property
@@ -111,7 +111,7 @@ class Trials:
     retriever: Retriever
     pools: Sequence[Collection]
     towers: tuple[str, ...]
-    settings: AblationSettings
+    settings: NeuronAblationSettings
     progress: Progress | None
     made: dict[int, AblationTrial] = field(default_factory=dict)
 
@@ -137,7 +137,7 @@ def make_trial(
     retriever: Retriever,
     collection: Collection,
     towers: tuple[str, ...],
-    settings: AblationSettings,
+    settings: NeuronAblationSettings,
     counter: "Counter",
     *,
     moments: Mapping[str, NeuronMoments] | None = None,

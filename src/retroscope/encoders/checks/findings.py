@@ -62,7 +62,7 @@ class Origin:
     prompted: bool = False
 
 
-def check_up(encoder: Encoder, origin: Origin) -> list[Finding]:
+def encoder_findings(encoder: Encoder, origin: Origin) -> list[Finding]:
     """Run every check of `CHECKS` on one tower."""
     return [finding for check in CHECKS.values() for finding in check(encoder, origin)]
 

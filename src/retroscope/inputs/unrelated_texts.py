@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from retroscope.encoders.checks.checkup import PASSED, WARNING, Finding
+from retroscope.encoders.checks.findings import PASSED, WARNING, Finding
 from retroscope.encoders.checks.unrelated import RISE, unrelated_cosines
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import POOLINGS
 
 
-def similarities(before: Retriever, after: Retriever) -> Iterator[Finding]:
+def unrelated_texts(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Compare how alike unrelated texts are before and after: contrastive training drives them apart.
 
     Nothing is said where the pooling of either is not known.

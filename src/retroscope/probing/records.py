@@ -1,0 +1,27 @@
+"""One row of a table of accuracies, JSON-like. No torch."""
+
+from typing import NotRequired, TypedDict
+
+
+class ProbeRecord(TypedDict):
+    """The accuracy of one probe under one control, at one N and layer, with its interval over queries.
+
+    `seed_sd` is the spread over seeds. `train_accuracy` is None where nothing was fitted, `selectivity` under a
+    control. `side` names the model of a comparison.
+    """
+
+    side: NotRequired[str]
+    model: str
+    probe: str
+    control: str
+    n_passages: int
+    layer: int
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    train_accuracy: float | None
+    seeds: int
+    seed_sd: float
+    layer_name: str
+    selectivity: float | None
+    n_queries: int
