@@ -110,7 +110,7 @@ def test_outcomes_agree_with_the_tests() -> None:
     )
     shares = moves(tower_neurons(), LAYER_SHARE).set_index(["part", "layer"])["outcome"]
     assert shares["intermediate", 3] == "higher after"
-    assert shares["output", 3] == "no evidence"
+    assert shares["output", 3] == "not significant"
 
 
 def test_fractions_are_on_a_logarithmic_axis(specs: Specs) -> None:
@@ -241,7 +241,8 @@ def test_the_report_of_one_model_is_whole(pages: dict[str, str]) -> None:
     assert charts <= {attrs.get("id") for attrs in page.named("div")}
     assert len(page.named("table")) == pages["one"].count("<caption>")
     for fragment in (
-        '<li class="statement state-significant">\n<span class="state">significant</span>\n<div><p>Ablation confirms the neurons of',
+        '<li class="statement state-significant">\n<span class="state">significant</span>\n'
+        "<div><p>Ablation confirms the neurons of",
         "<caption>Retrieval with neurons fixed at one value: toy-retriever.</caption>",
         '<th scope="row">target</th><td>margin</td>',
     ):

@@ -78,7 +78,7 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
             return None
         panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
         charts.append(facets(panel, frame, "part", tower.parts).properties(title=title))
-    equal = "Equivalent: shown by the equivalence test. No evidence: neither was shown."
+    equal = "Equivalent: by the equivalence test. Not significant: neither of the two."
     rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
