@@ -9,7 +9,19 @@ from retroscope.study.study import Study
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "json.md"
 NAME = re.compile(r"[a-z][a-z_]*")
-LISTED_ELSEWHERE = ("settings", "versions", "timings", "statistics")  # by label, by package, by stage
+# Keyed by a label (a package, a stage, a pooling), or free in form: the recipe has a page of its own.
+NOT_OPENED = {
+    "settings",
+    "versions",
+    "timings",
+    "statistics",
+    "recipe",
+    "proof",
+    "counts",
+    "mapping",
+    "negatives",
+    "left_out",
+}
 
 
 def field_names(value: Any) -> Iterator[str]:
@@ -18,7 +30,7 @@ def field_names(value: Any) -> Iterator[str]:
         for key, inner in value.items():
             if NAME.fullmatch(key):
                 yield key
-            if key not in LISTED_ELSEWHERE:
+            if key not in NOT_OPENED:
                 yield from field_names(inner)
     elif isinstance(value, list):
         for inner in value:
