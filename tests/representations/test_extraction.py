@@ -283,7 +283,9 @@ def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -
         extract(planned(encoder, CORPUS[::-1]), IDS, CORPUS[::-1], tmp_path / "v")
 
 
-@pytest.mark.parametrize("damage", ["flipped", "gone", "of another run", "without a record", "with half a record"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", "gone", "no shard at all", "of another run", "without a record", "with half a record"]
+)
 def test_a_damaged_window_is_computed_again(encoder: Encoder, small_windows: None, tmp_path: Path, damage: str) -> None:
     texts = [*CORPUS[:24], *CORPUS[:4]]  # the last window repeats texts of the first
     ids = [str(i) for i in range(28)]
@@ -296,6 +298,7 @@ def test_a_damaged_window_is_computed_again(encoder: Encoder, small_windows: Non
     {
         "flipped": lambda: shard.write_bytes(b"\0" + shard.read_bytes()[1:]),
         "gone": shard.unlink,
+        "no shard at all": lambda: shard.write_bytes(b"damaged"),
         "of another run": lambda: shard.write_bytes((tmp_path / "whole" / "vectors/c/1/0/0").read_bytes()),
         "without a record": record.unlink,
         "with half a record": lambda: record.write_bytes(record.read_bytes()[:40]),

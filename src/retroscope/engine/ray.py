@@ -56,7 +56,8 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
 
 
 def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Count | None) -> None:
-    report, last_seen = progress or (lambda done, total: None), time.monotonic()
+    report, started = progress or (lambda done, total: None), time.monotonic()
+    last_seen = started
     report(0, job.total)
     while not queue.is_finished:
         _give_out(crew, queue)
@@ -64,6 +65,7 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
             _take_event(event, queue, tally)
             report(tally.done + tally.kept, job.total)
         last_seen = time.monotonic() if crew.at_work else last_seen
+        tally.arrived = tally.arrived or (last_seen - started if crew.at_work else 0.0)
         if not crew.members or time.monotonic() - last_seen > PATIENCE:
             raise EngineError(
                 f"no worker is left: {(crew.dismissed or tally.lost or ['none has arrived'])[-1]}",
@@ -93,6 +95,8 @@ def _take_event(event: Event, queue: Queue, tally: RunTally) -> None:
             queue.failed(event.shard.name, event.report.error)
         else:
             queue.done(event.shard.name)
+            tally.computing += event.report.computing
+            tally.writing += event.report.writing
             tally.count(event.shard, event.report.standing, event.member.label)
 
 

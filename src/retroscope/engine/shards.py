@@ -80,6 +80,9 @@ class RunTally:
     Attributes:
         done: items of shards that were computed.
         kept: items of shards that an earlier run did.
+        seconds: of the whole run.
+        arrived: seconds until the first worker was ready.
+        computing, writing: seconds of all workers together.
         by_worker: worker -> items that it computed.
         again: how shards stood whose records could not be trusted -> how many were computed again.
         lost: workers that vanished, and why.
@@ -89,6 +92,9 @@ class RunTally:
     done: int = 0
     kept: int = 0
     seconds: float = 0.0
+    arrived: float = 0.0
+    computing: float = 0.0
+    writing: float = 0.0
     by_worker: dict[str, int] = field(default_factory=dict)
     again: dict[Standing, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -29,10 +30,18 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of a shard: how it stood before, or the error."""
+    """What became of a shard.
+
+    Attributes:
+        standing: how it stood before.
+        error: empty if it is done.
+        computing, writing: seconds that it took.
+    """
 
     standing: Standing
     error: str = ""
+    computing: float = 0.0
+    writing: float = 0.0
 
 
 class Station:
@@ -62,15 +71,19 @@ class Station:
                 standing = self._ledger.standing(shard.name, shard.key)
                 if standing is Standing.DONE or self._worker is None:
                     return ShardReport(standing, "" if self._worker else "the station is not ready")
+                started = time.perf_counter()
                 content = self._worker.compute(shard.payload)
+                computing = time.perf_counter() - started
                 written = self._writer.submit(self._write, self._worker, shard, content)
-            written.result()
+            return ShardReport(standing, "", computing, written.result())
         except Exception as error:
             return ShardReport(Standing.ABSENT, described(error))
-        return ShardReport(standing)
 
-    def _write(self, worker: Worker, shard: Shard, content: Any) -> None:
+    def _write(self, worker: Worker, shard: Shard, content: Any) -> float:
+        """Write the files of a shard, then its record; return the seconds that took."""
+        started = time.perf_counter()
         self._ledger.complete(shard.name, shard.key, worker.write(shard.payload, content))
+        return time.perf_counter() - started
 
 
 def described(error: BaseException) -> str:

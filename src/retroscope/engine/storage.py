@@ -63,11 +63,15 @@ def failures_named(place: Location) -> Iterator[None]:
     try:
         yield
     except BaseError as error:
-        raise EngineError(
-            f"the object store does not answer as it should: {_first_line(error)}",
-            where=str(place),
-            fix="check bucket, credentials and endpoint (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL ...)",
-        ) from error
+        raise _unanswered(place, error) from error
+
+
+def _unanswered(place: Location, error: Exception) -> EngineError:
+    return EngineError(
+        f"the object store does not answer as it should: {_first_line(error)}",
+        where=str(place),
+        fix="check bucket, credentials and endpoint (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL ...)",
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -82,21 +86,36 @@ class Storage:
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file, or None if there is none."""
+        if self._is_absent():
+            return None
         with failures_named(self.place):
             content = sync(zarr_store(self.place, read_only=True).get(name, default_buffer_prototype()))
         return None if content is None else content.to_bytes()
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file: no reader and no crash ever sees half of it."""
-        with failures_named(self.place):
-            sync(zarr_store(self.place).set(name, default_buffer_prototype().buffer.from_bytes(content)))
+        store, buffer = zarr_store(self.place), default_buffer_prototype().buffer
+        try:
+            with failures_named(self.place):
+                sync(store.set(name, buffer.from_bytes(content)))
+        except FileNotFoundError as error:  # of an object store: there is no such bucket
+            raise _unanswered(self.place, error) from error
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Return the names of all files below a folder."""
+        """Return the names of all files below a folder; of all files for ""."""
+        if self._is_absent():
+            return ()
+        prefix = f"{folder}/" if folder else ""
         with failures_named(self.place):
-            return tuple(sorted(collect_aiterator(zarr_store(self.place, read_only=True).list_prefix(f"{folder}/"))))
+            return tuple(sorted(collect_aiterator(zarr_store(self.place, read_only=True).list_prefix(prefix))))
 
     def remove(self, folder: str) -> None:
-        """Remove a folder with all that is in it."""
+        """Remove a folder with all that is in it, if there is one."""
+        if self._is_absent():
+            return
         with failures_named(self.place):
             sync(zarr_store(self.place).delete_dir(folder))
+
+    def _is_absent(self) -> bool:
+        """Return whether this is a folder that does not exist; zarr would make it, or raise."""
+        return not is_url(self.place) and not Path(self.place).is_dir()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
+from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from retroscope.engine.storage import Location, Storage, failures_named, is_url, zarr_store
@@ -67,6 +68,14 @@ class VectorStore:
             f"{array.basename}/{array.metadata.encode_chunk_key(place)}"
             for array, place in zip(arrays, places, strict=True)
         )
+
+    def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
+        """Write all texts of a shard in place of what is there, damaged or not; return the names of its files."""
+        files = self.shard_files(start)
+        for file in files:  # zarr reads a shard before it writes, and so fails on one that is damaged
+            sync(self.group.store.delete(file))
+        self.vectors[start : start + len(final)], self.final[start : start + len(final)] = vectors, final
+        return files
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
         """Read all layers and the final vectors of some texts, in the stored number format."""

@@ -127,8 +127,7 @@ class WindowWorker:
             layers[earlier], final[earlier] = before[0][at], before[1][at]
         here = np.flatnonzero((first >= start) & (first < position))
         layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
-        self.store.vectors[start:stop], self.store.final[start:stop] = layers, final
-        return self.store.shard_files(start)
+        return self.store.write_shard(start, layers, final)
 
     def _encode(self, rows: Sequence[TokenIds]) -> LayerVectors:
         return encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed)
