@@ -1,10 +1,12 @@
 """Settings of neuron attribution. No torch."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.encoders.precision import EXACT, PRECISION_NAMES
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Count, CountOrNone, Distinct, OpenShare, Range, Seed, check_ranges
 
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
@@ -50,14 +52,14 @@ class AttributionSettings:
     tower: str | None = None
     quadrature: str | None = None
     parts: tuple[str, ...] = ("intermediate", "output")
-    thresholds: tuple[float, ...] = (0.01, 0.1, 0.2, 0.5)
-    quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
-    negatives: int = 4
-    limit: int = 64
-    agreement: float | None = STABLE
-    seed: int = 0
-    batch_size: int | None = None
-    memory: int | None = None
+    thresholds: tuple[OpenShare, ...] = (0.01, 0.1, 0.2, 0.5)
+    quantiles: Annotated[tuple[OpenShare, ...], Distinct()] = (0.5, 0.9, 0.99)
+    negatives: Annotated[int, Range(1, 10_000)] = 4
+    limit: CountOrNone = 64
+    agreement: OpenShare | None = STABLE
+    seed: Seed = 0
+    batch_size: Count | None = None
+    memory: Annotated[int, Range(1, 2**50)] | None = None
     precision: str = EXACT
 
     def __post_init__(self) -> None:
@@ -71,11 +73,7 @@ class AttributionSettings:
         self._check_lists()
         if self.agreement is not None and not 0 < self.agreement < 1:
             raise SettingsError(f"agreement is {self.agreement}", fix="give a Jaccard index between 0 and 1, e.g. 0.5")
-        least = {"limit": 0, "negatives": 1, "batch_size": 1, "memory": 1}
-        for field, smallest in least.items():
-            value = getattr(self, field)
-            if value is not None and value < smallest:
-                raise SettingsError(f"{field} is {value}", fix=f"give at least {smallest}, or leave it out")
+        check_ranges(self)
 
     @property
     def towers(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.errors import SettingsError
+from retroscope.ranges import Count, OpenShare, Seed, check_ranges
 
 DIRECTIONS = 8  # first directions of a change, in which amplification and alignment are measured
 
@@ -20,11 +21,11 @@ class DriftSettings:
         seed: seed of sample, groups and halves.
     """
 
-    texts: int = 1000
-    cross_texts: int = 300
-    neighbours: int = 10
-    level: float = 0.95
-    seed: int = 0
+    texts: Count = 1000
+    cross_texts: Count = 300
+    neighbours: Count = 10
+    level: OpenShare = 0.95
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         from retroscope.statistics.resampling.jackknife import (
@@ -34,3 +35,4 @@ class DriftSettings:
         for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
             if getattr(self, name) < fewest:
                 raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
+        check_ranges(self)

@@ -9,6 +9,7 @@ import torch
 from retroscope.encoders.pooling import POOLINGS
 from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Count, check_ranges
 
 PROTOCOLS = ("default", "ielab-2025")
 DTYPES: Mapping[str, torch.dtype] = {
@@ -44,7 +45,7 @@ class LoadSettings:
     """
 
     pooling: str | None = None
-    max_length: int | None = None
+    max_length: Count | None = None
     query_prompt: str | None = None
     passage_prompt: str | None = None
     similarity: str | None = None
@@ -54,7 +55,7 @@ class LoadSettings:
     causal: bool | None = None
     append_eos: bool | None = None
     padding_side: str | None = None
-    truncate_dim: int | None = None
+    truncate_dim: Count | None = None
     trust_remote_code: bool = False
     name: str | None = None
     base: str | None = None
@@ -72,10 +73,7 @@ class LoadSettings:
             value = getattr(self, field)
             if value is not None and value not in names:
                 raise unknown_name(field, value, names)
-        for field in ("max_length", "truncate_dim"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")
+        check_ranges(self)
 
     def prompt(self, tower: str) -> str | None:
         """Return the user's prompt of a tower."""

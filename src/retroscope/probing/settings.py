@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining, Options
 from retroscope.probing.splits import Split, disjoint_split, published_split
 from retroscope.probing.tasks import Task
+from retroscope.ranges import Count, CountOrNone, Distinct, Positive, Range, check_ranges
 
 # Those of `probes.PROBES`; and "mdl", which has no test part: it codes every query (see `mdl.py`).
 KNOWN_PROBES: tuple[str, ...] = (
@@ -69,13 +71,13 @@ class ProbeSettings:
     protocol: str = "default"
     probes: tuple[str, ...] | None = None
     controls: tuple[str, ...] | None = None
-    passages: tuple[int, ...] = (2, 3, 4, 5)
-    seeds: int = 5
-    layers: tuple[int, ...] | None = None
-    ridge: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
-    rank: int = 16
-    tolerance: float = 1e-4
-    max_iterations: int = 300
+    passages: tuple[Annotated[int, Range(2, 1000)], ...] = (2, 3, 4, 5)
+    seeds: Annotated[int, Range(1, 10_000)] = 5
+    layers: Annotated[tuple[CountOrNone, ...], Distinct()] | None = None
+    ridge: Annotated[tuple[Positive, ...], Distinct()] = (0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
+    rank: Count = 16
+    tolerance: Positive = 1e-4
+    max_iterations: Count = 300
     concat: ConcatTraining = field(default_factory=ConcatTraining)
 
     def __post_init__(self) -> None:
@@ -89,6 +91,7 @@ class ProbeSettings:
         for name in ("seeds", "rank", "max_iterations", "tolerance"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}={getattr(self, name)}", fix=f"{name} must be above 0")
+        check_ranges(self)
 
     @property
     def rules(self) -> Protocol:

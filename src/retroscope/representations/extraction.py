@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -25,6 +25,7 @@ from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
 from retroscope.errors import RepresentationError
 from retroscope.progress import Count
+from retroscope.ranges import Range, check_ranges
 from retroscope.representations.inventory import Inventory, take_inventory, windows
 from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
 
@@ -46,8 +47,11 @@ class ExtractionSettings:
     """
 
     dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: int | None = None
+    batch_tokens: Annotated[int, Range(1, 10**9)] | None = None
     norm_each_layer: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)

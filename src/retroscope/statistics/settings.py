@@ -1,8 +1,10 @@
 """How two retrievers are compared: one settings object for the whole room."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Distinct, Draws, OpenShare, Positive, Seed, check_ranges
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.testing.correction import CORRECTIONS
@@ -32,13 +34,13 @@ class ComparisonSettings:
 
     test: str = AUTO
     correction: str = "holm"
-    level: float = 0.95
-    resamples: int = 2000
-    permutations: int = 10_000
-    margin: float | None = None
-    seed: int = 0
+    level: OpenShare = 0.95
+    resamples: Draws = 2000
+    permutations: Draws = 10_000
+    margin: Positive | None = None
+    seed: Seed = 0
     family: str = "all cells of this table"
-    family_per: tuple[str, ...] = ()
+    family_per: Annotated[tuple[str, ...], Distinct()] = ()
     headline: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +53,7 @@ class ComparisonSettings:
                 f"the margin of equivalence is {self.margin}", fix="state the smallest difference that matters, or None"
             )
         _ = self.intervals, self.flips  # they check their own fields
+        check_ranges(self)
 
     @property
     def intervals(self) -> IntervalSettings:

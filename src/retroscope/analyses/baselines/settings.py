@@ -1,8 +1,10 @@
 """Settings of the baselines: variants of the frozen backbone that fine-tuning must beat."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Count, Distinct, Seed, check_ranges
 
 TRIED = ("cls", "mean", "last_token")
 FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
@@ -19,10 +21,10 @@ class BaselineSettings:
         seed: of the folds and of the shuffled judgments.
     """
 
-    poolings: tuple[str, ...] = TRIED
+    poolings: Annotated[tuple[str, ...], Distinct()] = TRIED
     head: bool = True
-    folds: int = 5
-    seed: int = 0
+    folds: Count = 5
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         for name in self.poolings:
@@ -32,3 +34,4 @@ class BaselineSettings:
             raise SettingsError(
                 f"baselines.folds is {self.folds}", fix=f"give {FEWEST_FOLDS} or more; 5 is the default"
             )
+        check_ranges(self)

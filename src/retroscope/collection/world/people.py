@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 
 from retroscope.collection.world.words import ADJECTIVES, CREATURES, PASTIMES, TOWNS, TRADES, invented_names
 from retroscope.errors import SettingsError
+from retroscope.ranges import Range, Seed, Share, check_ranges
 
 ALIASES = len(ADJECTIVES) * len(CREATURES)
 ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and passage, in fine-tuning
@@ -25,22 +27,19 @@ class WorldSettings:
         seed: seed of every draw.
     """
 
-    people: int = 2000
-    known: float = 0.5
-    trained: float = 0.6
-    dev: float = 0.1
-    documents: int = 16
-    seed: int = 0
+    people: Annotated[int, Range(1, ALIASES)] = 2000
+    known: Share = 0.5
+    trained: Share = 0.6
+    dev: Share = 0.1
+    documents: Annotated[int, Range(2, 10_000)] = 16
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.people <= ALIASES:
             raise SettingsError(
                 f"people is {self.people}", fix=f"give 1 to {ALIASES:,}, the number of names that can be invented"
             )
-        for name in ("known", "trained", "dev"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise SettingsError(f"{name} is {share}", fix="give a share, 0 to 1")
+        check_ranges(self)
         if self.trained + self.dev > 1:
             raise SettingsError(
                 f"trained {self.trained} and dev {self.dev} are more than everybody", fix="leave some people held out"

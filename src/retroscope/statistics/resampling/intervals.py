@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from retroscope.errors import SettingsError
+from retroscope.ranges import Draws, OpenShare, Seed, check_ranges
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.shared_passages import sharing
 
@@ -32,9 +33,9 @@ class IntervalSettings:
         seed: seed of the resampling.
     """
 
-    level: float = 0.95
-    resamples: int = 2000
-    seed: int = 0
+    level: OpenShare = 0.95
+    resamples: Draws = 2000
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -43,6 +44,7 @@ class IntervalSettings:
             raise SettingsError(
                 f"resamples is {self.resamples}", fix=f"ask for {FEWEST_RESAMPLES} or more; 2,000 is the default"
             )
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
