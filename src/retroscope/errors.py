@@ -65,7 +65,7 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]} ... ({len(text):,} characters)"
 
 
-def shown(value: object) -> str:
+def excerpt(value: object) -> str:
     """Return a value as Python writes it, cut to `LONGEST_VALUE` characters."""
     try:
         return cut(repr(value), LONGEST_VALUE)
@@ -85,7 +85,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
     """Return the error for a `word` that names no `kind` (pooling, probe, measure, family ...)."""
-    return SettingsError(f"unknown {kind} {shown(word)}", fix=did_you_mean(word, known))
+    return SettingsError(f"unknown {kind} {excerpt(word)}", fix=did_you_mean(word, known))
 
 
 def listed(problems: Sequence[str]) -> str:

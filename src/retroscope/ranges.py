@@ -11,7 +11,7 @@ from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from retroscope.errors import SettingsError, shown
+from retroscope.errors import SettingsError, excerpt
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Limit:
 
 
 Seed = Annotated[int, Range(0, 2**32 - 1)]
-Count = Annotated[int, Range(1, 10**9)]
-CountOrNone = Annotated[int, Range(0, 10**9)]
+OneOrMore = Annotated[int, Range(1, 10**9)]
+AnyNumber = Annotated[int, Range(0, 10**9)]
 Positive = Annotated[float, Range(0, 10**6, open=True)]
-Share = Annotated[float, Range(0, 1)]
-OpenShare = Annotated[float, Range(0, 1, open=True)]
-Draws = Annotated[int, Range(1, 10**7)]
+Fraction = Annotated[float, Range(0, 1)]
+OpenFraction = Annotated[float, Range(0, 1, open=True)]
+Resamplings = Annotated[int, Range(1, 10**7)]
 
 
 def check_ranges(settings: Any) -> None:
@@ -90,12 +90,12 @@ def check_ranges(settings: Any) -> None:
 def _check_number(name: str, value: Any, limit: Range, whole: bool) -> None:
     kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind) or not limit.holds(value):  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {shown(value)}", fix=f"give {limit}")
+        raise SettingsError(f"{name} is {excerpt(value)}", fix=f"give {limit}")
 
 
 def _check_distinct(name: str, values: Any) -> None:
     if len({*values}) < len(values):
-        raise SettingsError(f"{name} names a value twice: {shown(values)}", fix="name each once")
+        raise SettingsError(f"{name} names a value twice: {excerpt(values)}", fix="name each once")
 
 
 @cache

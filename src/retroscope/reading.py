@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from retroscope.errors import RetroscopeError, cut, did_you_mean, shown
+from retroscope.errors import RetroscopeError, cut, did_you_mean, excerpt
 
 Kind = type[RetroscopeError]
 
@@ -82,7 +82,7 @@ def path_of(text: str | Path, kind: Kind) -> Path:
         pass
     except (OSError, RuntimeError, ValueError) as error:
         fix = "check the path"
-        raise kind(f"no path can be called {shown(str(text))} ({reason(error)})", fix=fix) from error
+        raise kind(f"no path can be called {excerpt(str(text))} ({reason(error)})", fix=fix) from error
     return path
 
 
@@ -247,13 +247,13 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object; Python would silently keep the last value of a key that occurs twice."""
     values = dict(pairs)
     if len(values) != len(pairs):
-        names = ", ".join(map(shown, repeated([name for name, _ in pairs])))
+        names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
         raise BrokenJsonError(
             f"keys that occur more than once: {names}", "keep one of each, or rename the others: only one can be meant"
         )
     return values
 
 
-def repeated(names: list[str]) -> list[str]:
+def names_twice(names: list[str]) -> list[str]:
     """Return the names that occur more than once."""
     return [name for name, count in Counter(names).items() if count > 1]

@@ -13,7 +13,7 @@ _OBEYED = re.compile(
 
 
 def visible(text: str) -> str:
-    """Return a text with every character that a terminal would obey as Python writes it, such as `\\x1b`."""
+    """Return a text with every character that a terminal would obey as Python writes it in a string."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -106,7 +106,7 @@ def of_lists() -> Cases:
         kind, needs = known["PretrainStudySettings"]
         refused = text != "bpe:"
         yield Case(
-            "settings", "tokenizer size", text, lambda folder, v={**needs, "tokenizer": text}: (kind, v), refused
+            "settings", "tokenizer size", text, lambda folder, k=kind, v={**needs, "tokenizer": text}: (k, v), refused
         )
     for shape in ("bert-0x128", "bert-99x99999", "bert-100x128", "bert-2x1", "bert", "-", "bert-²x128"):
         kind, needs = known["PretrainStudySettings"]

@@ -6,7 +6,7 @@ from typing import Annotated
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.encoders.precision import EXACT, PRECISION_NAMES
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.ranges import Count, CountOrNone, Distinct, OpenShare, Range, Seed, check_ranges
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
 
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
@@ -52,13 +52,13 @@ class AttributionSettings:
     tower: str | None = None
     quadrature: str | None = None
     parts: tuple[str, ...] = ("intermediate", "output")
-    thresholds: tuple[OpenShare, ...] = (0.01, 0.1, 0.2, 0.5)
-    quantiles: Annotated[tuple[OpenShare, ...], Distinct()] = (0.5, 0.9, 0.99)
+    thresholds: tuple[OpenFraction, ...] = (0.01, 0.1, 0.2, 0.5)
+    quantiles: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.5, 0.9, 0.99)
     negatives: Annotated[int, Range(1, 10_000)] = 4
-    limit: CountOrNone = 64
-    agreement: OpenShare | None = STABLE
+    limit: AnyNumber = 64
+    agreement: OpenFraction | None = STABLE
     seed: Seed = 0
-    batch_size: Count | None = None
+    batch_size: OneOrMore | None = None
     memory: Annotated[int, Range(1, 2**50)] | None = None
     precision: str = EXACT
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.errors import SettingsError
-from retroscope.ranges import Count, OpenShare, Seed, check_ranges
+from retroscope.ranges import OneOrMore, OpenFraction, Seed, check_ranges
 
 DIRECTIONS = 8  # first directions of a change, in which amplification and alignment are measured
 
@@ -21,10 +21,10 @@ class DriftSettings:
         seed: seed of sample, groups and halves.
     """
 
-    texts: Count = 1000
-    cross_texts: Count = 300
-    neighbours: Count = 10
-    level: OpenShare = 0.95
+    texts: OneOrMore = 1000
+    cross_texts: OneOrMore = 300
+    neighbours: OneOrMore = 10
+    level: OpenFraction = 0.95
     seed: Seed = 0
 
     def __post_init__(self) -> None:

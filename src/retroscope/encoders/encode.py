@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
-from retroscope.errors import EncoderError, shown
+from retroscope.errors import EncoderError, excerpt
 from retroscope.reading import foreign
 
 TokenIds = list[int]
@@ -72,7 +72,7 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     empty = [text for text, row in zip(texts, rows, strict=True) if not row]
     if empty:
         raise EncoderError(
-            f"{len(empty)} texts have no token at all, the first is {shown(empty[0])}",
+            f"{len(empty)} texts have no token at all, the first is {excerpt(empty[0])}",
             where=encoder.name,
             fix="drop them from the collection, or append an end token (append_eos)",
         )

@@ -9,7 +9,7 @@ import torch
 from retroscope.encoders.pooling import POOLINGS
 from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.ranges import Count, check_ranges
+from retroscope.ranges import OneOrMore, check_ranges
 
 PROTOCOLS = ("default", "ielab-2025")
 DTYPES: Mapping[str, torch.dtype] = {
@@ -45,7 +45,7 @@ class LoadSettings:
     """
 
     pooling: str | None = None
-    max_length: Count | None = None
+    max_length: OneOrMore | None = None
     query_prompt: str | None = None
     passage_prompt: str | None = None
     similarity: str | None = None
@@ -55,7 +55,7 @@ class LoadSettings:
     causal: bool | None = None
     append_eos: bool | None = None
     padding_side: str | None = None
-    truncate_dim: Count | None = None
+    truncate_dim: OneOrMore | None = None
     trust_remote_code: bool = False
     name: str | None = None
     base: str | None = None

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from retroscope.encoders.checkpoints.folders import read_json
-from retroscope.encoders.checkpoints.values import group, inside, required_text
+from retroscope.encoders.checkpoints.values import group, inside, needed_text
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
 from retroscope.reading import foreign
@@ -73,7 +73,7 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
     """Find the safetensors of a folder, one file or sharded; an EncoderError when there are only pickles."""
     single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
     shards = group(read_json(folder, index), "weight_map", folder / index)
-    named = {required_text(shards, tensor, folder / index) for tensor in shards}
+    named = {needed_text(shards, tensor, folder / index) for tensor in shards}
     files = sorted(inside(folder, name, folder / index) for name in named) or [single]
     absent = [file.name for file in files if not file.is_file()]
     if absent:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
-from retroscope.ranges import Count, Range, Seed, check_ranges
+from retroscope.ranges import OneOrMore, Range, Seed, check_ranges
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
@@ -51,7 +51,7 @@ class DataSettings:
     split: str | None = None
     columns: dict[str, str] | None = None
     title_separator: str | None = None
-    limit_queries: Count | None = None
+    limit_queries: OneOrMore | None = None
     seed: Seed = 0
     ignore_identical_ids: bool | None = None
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from retroscope.errors import SettingsError, did_you_mean, listed, shown
+from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
 from retroscope.reading import foreign, read_whole
 
 Kind = TypeVar("Kind")
@@ -49,13 +49,13 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {shown(e['input'])})" for e in error.errors()]
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {excerpt(e['input'])})" for e in error.errors()]
         raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error
 
 
 def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsError:
     """Return the error for a setting that does not exist."""
-    return SettingsError(f"there is no setting {shown(name)}", where=where, fix=did_you_mean(name, list(known)))
+    return SettingsError(f"there is no setting {excerpt(name)}", where=where, fix=did_you_mean(name, list(known)))
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,7 +67,9 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key, _ in node.value:
         name = str(key.value)
         if name in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"{shown(name)} occurs more than once", key.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{excerpt(name)} occurs more than once", key.start_mark
+            )
         seen.add(name)
     loader.flatten_mapping(node)
     return loader.construct_mapping(node, deep=True)
@@ -92,13 +94,13 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
-            raise SettingsError(f"invalid assignment {shown(assignment)}", fix="write --set name.field=value")
+            raise SettingsError(f"invalid assignment {excerpt(assignment)}", fix="write --set name.field=value")
         result = assigned(result, name.split("."), _read(assignment, text))
     return result
 
 
 def _read(assignment: str, text: str) -> object:
-    what, fix = f"the value of {shown(assignment)} is not YAML", "write lists as [a, b]"
+    what, fix = f"the value of {excerpt(assignment)} is not YAML", "write lists as [a, b]"
     with foreign(SettingsError, what, "", fix):
         return _loaded(text)
 
@@ -140,7 +142,7 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
         return merged(values, {head: value})
     inner = values.get(head) or {}
     if not isinstance(inner, Mapping):
-        raise SettingsError(f"{shown(head)} is a value, not a group of settings", where=".".join(path))
+        raise SettingsError(f"{excerpt(head)} is a value, not a group of settings", where=".".join(path))
     return {**values, head: assigned(inner, rest, value)}
 
 

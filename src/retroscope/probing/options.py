@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from retroscope.ranges import Count, Positive, Range, check_ranges
+from retroscope.ranges import OneOrMore, Positive, Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class ConcatTraining:
     """
 
     learning_rate: Positive = 1e-4
-    batch_size: Count = 32_768
+    batch_size: OneOrMore = 32_768
     epochs: Annotated[int, Range(1, 100_000)] = 30
 
     def __post_init__(self) -> None:

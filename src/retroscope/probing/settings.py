@@ -9,7 +9,7 @@ from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining, Options
 from retroscope.probing.splits import Split, disjoint_split, published_split
 from retroscope.probing.tasks import Task
-from retroscope.ranges import Count, CountOrNone, Distinct, Positive, Range, check_ranges
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Positive, Range, check_ranges
 
 # Those of `probes.PROBES`; and "mdl", which has no test part: it codes every query (see `mdl.py`).
 KNOWN_PROBES: tuple[str, ...] = (
@@ -73,11 +73,11 @@ class ProbeSettings:
     controls: tuple[str, ...] | None = None
     passages: tuple[Annotated[int, Range(2, 1000)], ...] = (2, 3, 4, 5)
     seeds: Annotated[int, Range(1, 10_000)] = 5
-    layers: Annotated[tuple[CountOrNone, ...], Distinct()] | None = None
+    layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None
     ridge: Annotated[tuple[Positive, ...], Distinct()] = (0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
-    rank: Count = 16
+    rank: OneOrMore = 16
     tolerance: Positive = 1e-4
-    max_iterations: Count = 300
+    max_iterations: OneOrMore = 300
     concat: ConcatTraining = field(default_factory=ConcatTraining)
 
     def __post_init__(self) -> None:

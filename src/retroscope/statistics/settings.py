@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.ranges import Distinct, Draws, OpenShare, Positive, Seed, check_ranges
+from retroscope.ranges import Distinct, OpenFraction, Positive, Resamplings, Seed, check_ranges
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.testing.correction import CORRECTIONS
@@ -34,9 +34,9 @@ class ComparisonSettings:
 
     test: str = AUTO
     correction: str = "holm"
-    level: OpenShare = 0.95
-    resamples: Draws = 2000
-    permutations: Draws = 10_000
+    level: OpenFraction = 0.95
+    resamples: Resamplings = 2000
+    permutations: Resamplings = 10_000
     margin: Positive | None = None
     seed: Seed = 0
     family: str = "all cells of this table"

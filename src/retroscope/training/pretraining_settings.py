@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from retroscope.errors import unknown_name
-from retroscope.ranges import Count, OpenShare, Positive, Range, Seed, Share, check_ranges
+from retroscope.ranges import Fraction, OneOrMore, OpenFraction, Positive, Range, Seed, check_ranges
 from retroscope.training.settings import PRECISIONS, Decay, Dropout
 
 OBJECTIVES = {
@@ -34,13 +34,13 @@ class PretrainingSettings:
     """
 
     objective: str = "mlm"
-    steps: Count = 10_000
+    steps: OneOrMore = 10_000
     batch_size: Annotated[int, Range(1, 10**6)] = 64
     max_length: Annotated[int, Range(1, 10**6)] = 128
-    masked: OpenShare = 0.3
-    decoder_masked: OpenShare = 0.5
+    masked: OpenFraction = 0.3
+    decoder_masked: OpenFraction = 0.5
     learning_rate: Positive = 1e-3
-    warmup: Share = 0.05
+    warmup: Fraction = 0.05
     weight_decay: Decay = 0.01
     dropout: Dropout = 0.0
     precision: str = "float32"

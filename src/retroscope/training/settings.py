@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.ranges import Count, Distinct, Positive, Range, Seed, Share, check_ranges
+from retroscope.ranges import Distinct, Fraction, OneOrMore, Positive, Range, Seed, check_ranges
 
 Dropout = Annotated[float, Range(0, 0.99)]
 Decay = Annotated[float, Range(0, 1000)]
@@ -69,16 +69,16 @@ class TrainingSettings:
     two_towers: bool = False
     hard_negatives: Annotated[int, Range(0, 10_000)] = 0
     negatives: str = "bm25"
-    mini_batch: Count | None = None
+    mini_batch: OneOrMore | None = None
     batch_size: Annotated[int, Range(2, 10**6)] = 32
     epochs: Positive = 1.0
-    steps: Count | None = None
+    steps: OneOrMore | None = None
     learning_rate: Positive | None = None
-    warmup: Share = 0.1
+    warmup: Fraction = 0.1
     weight_decay: Decay = 0.01
     temperature: Positive | None = None
     evaluations: Annotated[int, Range(1, 100_000)] = 10
-    patience: Count | None = None
+    patience: OneOrMore | None = None
     precision: str = "float32"
     lora: LoraSettings = field(default_factory=LoraSettings)
     seed: Seed = 0

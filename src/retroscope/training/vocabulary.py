@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from retroscope.errors import SettingsError, did_you_mean, shown
+from retroscope.errors import SettingsError, did_you_mean, excerpt
 
 FEWEST_TOKENS, MOST_TOKENS = 16, 1_000_000  # of a vocabulary that is trained
 SENTINELS = 32  # of T5's span corruption
@@ -75,7 +75,7 @@ def parse_kind(text: str) -> tuple[str, int]:
     kind, _, size = text.partition(":")
     if kind not in KINDS or not re.fullmatch(r"[0-9]{0,7}", size):
         raise SettingsError(
-            f"{shown(text)} is not a tokenizer that can be trained",
+            f"{excerpt(text)} is not a tokenizer that can be trained",
             fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000",
         )
     tokens = int(size or 30000)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.ranges import Count, Distinct, Seed, check_ranges
+from retroscope.ranges import Distinct, OneOrMore, Seed, check_ranges
 
 TRIED = ("cls", "mean", "last_token")
 FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
@@ -23,7 +23,7 @@ class BaselineSettings:
 
     poolings: Annotated[tuple[str, ...], Distinct()] = TRIED
     head: bool = True
-    folds: Count = 5
+    folds: OneOrMore = 5
     seed: Seed = 0
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from retroscope.attribution.selection import BY
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.ranges import Count, CountOrNone, Distinct, Range, Seed, check_ranges
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check_ranges
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
 from retroscope.statistics.resampling.intervals import IntervalSettings
@@ -58,10 +58,10 @@ class NeuronAblationSettings:
     groups: Annotated[int, Range(1, 1000)] = 3
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
     held_out: bool | None = None
-    passages: CountOrNone = 1000
+    passages: AnyNumber = 1000
     seed: Seed = 0
     precision: str = EXACT
-    batch_tokens: Count | None = None
+    batch_tokens: OneOrMore | None = None
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError
-from retroscope.ranges import Count, CountOrNone, Distinct, OpenShare, Range, Seed, check_ranges
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
 from retroscope.retrieval.measures import parse_measure
 from retroscope.surgery.transplant import DIRECTIONS
 
@@ -36,13 +36,13 @@ class SweepSettings:
     directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")
     transplants: Annotated[tuple[str, ...], Distinct()] | None = None
     groups: Annotated[int, Range(0, 10_000)] = 12
-    shares: Annotated[tuple[OpenShare, ...], Distinct()] = (0.25, 0.5, 0.75)
+    shares: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.25, 0.5, 0.75)
     measures: Annotated[tuple[str, ...], Distinct()] | None = None
-    passages: CountOrNone = 750
+    passages: AnyNumber = 750
     draws: Annotated[int, Range(0, 10_000)] = 8
     interactions: Annotated[int, Range(2, MOST_GROUPS, special=(0,))] = 0
     seed: Seed = 0
-    batch_tokens: Count | None = None
+    batch_tokens: OneOrMore | None = None
     precision: str = EXACT
 
     def __post_init__(self) -> None:

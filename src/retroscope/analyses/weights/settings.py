@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.drift.settings import DIRECTIONS
-from retroscope.ranges import Count, check_ranges
+from retroscope.ranges import OneOrMore, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class WeightSettings:
     """
 
     spectra: bool = True
-    directions: Count = DIRECTIONS
+    directions: OneOrMore = DIRECTIONS
 
     def __post_init__(self) -> None:
         check_ranges(self)

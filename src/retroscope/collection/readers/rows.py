@@ -17,8 +17,8 @@ from typing import Any, TextIO
 import pyarrow.parquet as pq
 
 from retroscope import reading
-from retroscope.errors import CollectionError, shown
-from retroscope.reading import LONGEST_LINE, BrokenJsonError, broken_json, each_once, foreign, parse_json, repeated
+from retroscope.errors import CollectionError, excerpt
+from retroscope.reading import LONGEST_LINE, BrokenJsonError, broken_json, each_once, foreign, names_twice, parse_json
 
 CHUNK = 2**16
 open_bytes = partial(reading.open_bytes, kind=CollectionError)
@@ -189,7 +189,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
 
 
 def _refuse_repeated(columns: Sequence[str], where: str) -> None:
-    names = ", ".join(map(shown, repeated(list(columns))))
+    names = ", ".join(map(excerpt, names_twice(list(columns))))
     if names:
         raise CollectionError(
             f"columns that occur more than once: {names}",
@@ -199,12 +199,12 @@ def _refuse_repeated(columns: Sequence[str], where: str) -> None:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    with foreign(CollectionError, "damaged parquet", path, "fetch the file again"):
-        with open_bytes(path) as raw, pq.ParquetFile(raw) as file:
-            _refuse_repeated(file.schema_arrow.names, str(path))
-            batches = file.iter_batches(batch_size=1024)
-            for number, values in enumerate((v for batch in batches for v in batch.to_pylist()), 1):
-                yield Row(values, str(path), number, "row")
+    guarded = foreign(CollectionError, "damaged parquet", path, "fetch the file again")
+    with guarded, open_bytes(path) as raw, pq.ParquetFile(raw) as file:
+        _refuse_repeated(file.schema_arrow.names, str(path))
+        batches = file.iter_batches(batch_size=1024)
+        for number, values in enumerate((v for batch in batches for v in batch.to_pylist()), 1):
+            yield Row(values, str(path), number, "row")
 
 
 FORMS: dict[str, Callable[[Path], Iterator[Row]]] = {

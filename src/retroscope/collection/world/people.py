@@ -8,7 +8,7 @@ import numpy as np
 
 from retroscope.collection.world.words import ADJECTIVES, CREATURES, PASTIMES, TOWNS, TRADES, invented_names
 from retroscope.errors import SettingsError
-from retroscope.ranges import Range, Seed, Share, check_ranges
+from retroscope.ranges import Fraction, Range, Seed, check_ranges
 
 ALIASES = len(ADJECTIVES) * len(CREATURES)
 ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and passage, in fine-tuning
@@ -28,9 +28,9 @@ class WorldSettings:
     """
 
     people: Annotated[int, Range(1, ALIASES)] = 2000
-    known: Share = 0.5
-    trained: Share = 0.6
-    dev: Share = 0.1
+    known: Fraction = 0.5
+    trained: Fraction = 0.6
+    dev: Fraction = 0.1
     documents: Annotated[int, Range(2, 10_000)] = 16
     seed: Seed = 0
 

@@ -13,7 +13,7 @@ from peft import PeftConfig
 from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.values import flag, group
 from retroscope.encoders.weights import Disk
-from retroscope.errors import EncoderError, shown
+from retroscope.errors import EncoderError, excerpt
 from retroscope.reading import foreign
 
 CONFIG = "adapter_config.json"
@@ -70,7 +70,7 @@ def _check_pattern(pattern: str, where: Path) -> None:
     slow = REPEATED_GROUP.search(pattern) or len(REPEAT.findall(pattern)) > MOST_REPEATS
     if len(pattern) > LONGEST_PATTERN or slow:
         raise EncoderError(
-            f"the pattern {shown(pattern)} could take for ever to match",
+            f"the pattern {excerpt(pattern)} could take for ever to match",
             where=str(where),
             fix=f"list the names of the modules, or use {MOST_REPEATS} repeats at most, none of them around a group",
         )
@@ -84,7 +84,7 @@ def _check_ranks(raw: Mapping[str, Any], disk: Disk, where: Path) -> None:
     for key, value in ranks.items():
         if isinstance(value, int | float) and not value <= most:
             raise EncoderError(
-                f"{shown(key)} is {shown(value)}, more than any dimension of the adapter's tensors",
+                f"{excerpt(key)} is {excerpt(value)}, more than any dimension of the adapter's tensors",
                 where=str(where),
                 fix="take the adapter_config.json that was saved with these tensors",
             )

@@ -29,7 +29,7 @@ from retroscope.encoders.checkpoints.sizes import MEND, check_blocks, check_conf
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.weights import Disk, open_disk, prove_loaded
-from retroscope.errors import EncoderError, did_you_mean, listed, shown
+from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
 from retroscope.reading import foreign
 
 ENCODER_CLASSES: Mapping[str, type[PreTrainedModel]] = {"t5": T5EncoderModel, "mt5": MT5EncoderModel}
@@ -91,7 +91,7 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
     family = raw.get("model_type")
     if not isinstance(family, str) or family not in FAMILIES:
         raise EncoderError(
-            f"unknown model family {shown(family)}",
+            f"unknown model family {excerpt(family)}",
             where=str(folder / "config.json"),
             fix=f"{did_you_mean(str(family), FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
         )

@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from transformers.utils import logging as transformers_logging
 
-from retroscope.errors import EncoderError, shown
+from retroscope.errors import EncoderError, excerpt
 from retroscope.reading import DOWNLOAD_AGAIN, BrokenJsonError, check_file, foreign, parse_json, path_of, read_whole
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
@@ -27,7 +27,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     if looks_like_a_path(source):
         raise EncoderError(f"there is no checkpoint at {str(source)!r}", fix="check the path")
     fix = "check the name and the network, or give the path of a local folder"
-    with foreign(EncoderError, f"cannot get checkpoint {shown(str(source))} from the hub", "", fix):
+    with foreign(EncoderError, f"cannot get checkpoint {excerpt(str(source))} from the hub", "", fix):
         snapshot = snapshot_download(
             str(source), revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(COPIES)
         )

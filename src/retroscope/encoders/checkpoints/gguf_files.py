@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from gguf import GGUFReader
 
-from retroscope.errors import EncoderError, shown
+from retroscope.errors import EncoderError, excerpt
 from retroscope.reading import check_file, foreign
 
 ASKED = ("block_count", "embedding_length", "feed_forward_length", "head_count", "head_count_kv", "key_length",
@@ -40,7 +40,7 @@ def tensor_names(file: Path) -> set[str]:
             value = 0 if most is None else field.contents()
             if most is not None and isinstance(value, int | float) and not 0 <= value <= most:
                 raise EncoderError(
-                    f"{name} is {shown(value)}, more than any dimension of its tensors",
+                    f"{name} is {excerpt(value)}, more than any dimension of its tensors",
                     where=str(file),
                     fix="convert the model once more",
                 )

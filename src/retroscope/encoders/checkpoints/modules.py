@@ -14,15 +14,15 @@ from retroscope.encoders.checkpoints.values import (
     flag,
     group,
     inside,
+    needed_text,
     required_number,
-    required_text,
     text,
     texts,
     whole_number,
 )
 from retroscope.encoders.heads import ACTIVATIONS, Dense, Normalize
 from retroscope.encoders.weights import open_disk
-from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, listed, shown
+from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
 from retroscope.reading import foreign
 
 MODULES = "modules.json"
@@ -109,8 +109,8 @@ def read_modules(folder: Path, tower: str) -> Modules:
 def _listed(folder: Path) -> list[Module]:
     where = folder / MODULES
     rows = sorted(read_json_list(where), key=lambda row: _place(row, where))
-    places = [inside(folder, required_text(row, "path", where), where) for row in rows]
-    return [_module(required_text(row, "type", where), place, where) for row, place in zip(rows, places, strict=True)]
+    places = [inside(folder, needed_text(row, "path", where), where) for row in rows]
+    return [_module(needed_text(row, "type", where), place, where) for row, place in zip(rows, places, strict=True)]
 
 
 def _place(row: Mapping[str, Any], where: Path) -> int:
@@ -118,7 +118,7 @@ def _place(row: Mapping[str, Any], where: Path) -> int:
     place = row.get("idx")
     if not isinstance(place, int) or isinstance(place, bool) or place < 0:
         fix = "copy or download the file again"
-        raise EncoderError(f"idx must be a whole number, found {shown(place)}", where=str(where), fix=fix)
+        raise EncoderError(f"idx must be a whole number, found {excerpt(place)}", where=str(where), fix=fix)
     return place
 
 
@@ -126,7 +126,7 @@ def _module(kind: str, folder: Path, where: Path) -> Module:
     package, _, name = kind.rpartition(".")
     known = {"Transformer", "Pooling", "Router", "Asym", *HEADS}
     if not package.startswith("sentence_transformers") or name not in known:
-        raise EncoderError(f"unknown module {shown(kind)}", where=str(where), fix=did_you_mean(name, known))
+        raise EncoderError(f"unknown module {excerpt(kind)}", where=str(where), fix=did_you_mean(name, known))
     return Module(name, folder)
 
 
@@ -146,7 +146,7 @@ def _route(module: Module, tower: str) -> list[Module]:
             fix="name its routes 'query' and 'document'",
         )
     names = texts(structure, route, where)
-    return [_module(required_text(types, name, where), inside(module.folder, name, where), where) for name in names]
+    return [_module(needed_text(types, name, where), inside(module.folder, name, where), where) for name in names]
 
 
 def _pooling_choices(folder: Path) -> dict[str, Choice]:
@@ -249,7 +249,9 @@ def _activation(name: str, folder: Path) -> nn.Module:
     package, _, last = name.rpartition(".")
     if not package.startswith("torch.nn") or last not in ACTIVATIONS:
         raise EncoderError(
-            f"unknown activation {shown(name)}", where=str(folder / "config.json"), fix=did_you_mean(last, ACTIVATIONS)
+            f"unknown activation {excerpt(name)}",
+            where=str(folder / "config.json"),
+            fix=did_you_mean(last, ACTIVATIONS),
         )
     return ACTIVATIONS[last]()
 

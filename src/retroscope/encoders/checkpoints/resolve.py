@@ -12,7 +12,7 @@ from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.similarity import SIMILARITIES
-from retroscope.errors import EncoderError, UnknownPoolingError, shown
+from retroscope.errors import EncoderError, UnknownPoolingError, excerpt
 
 DEFAULTS: Mapping[str, Any] = {
     "prompt": "",
@@ -214,7 +214,7 @@ def _check_prompt(prompt: Choice, where: str) -> None:
 def _check_padding(side: Choice, where: str) -> None:
     if side.value not in ("left", "right"):
         raise EncoderError(
-            f"padding_side is {shown(side.value)} ({side.source})", where=where, fix="use 'left' or 'right'"
+            f"padding_side is {excerpt(side.value)} ({side.source})", where=where, fix="use 'left' or 'right'"
         )
 
 
@@ -225,7 +225,7 @@ def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))
     if choice.value not in SIMILARITIES:
         raise EncoderError(
-            f"similarity {shown(choice.value)} ({choice.source}) is not one that is known",
+            f"similarity {excerpt(choice.value)} ({choice.source}) is not one that is known",
             where=checkpoint.proof.source,
             fix=f"give similarity: {' or '.join(SIMILARITIES)}",
         )

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from retroscope.encoders.weights import Disk
-from retroscope.errors import EncoderError, listed, shown
+from retroscope.errors import EncoderError, excerpt, listed
 
 COUNT = re.compile(r"(num|n)_\w+|\w*layers?")  # numbers of things that are made one by one: blocks, heads, labels
 MOST = 100_000  # of any of them
@@ -29,16 +29,16 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
     for key, value in _fields(raw):
         most = MOST if COUNT.fullmatch(key) else LARGEST if SIZE.fullmatch(key) else None
         if most is not None and isinstance(value, int | float) and not value <= most:
-            raise EncoderError(f"{key} is {shown(value)}, more than any model has", where=str(where), fix=MEND)
+            raise EncoderError(f"{key} is {excerpt(value)}, more than any model has", where=str(where), fix=MEND)
         if key.endswith("attn_implementation") and value is not None and value not in ATTENTION:
             raise EncoderError(
-                f"{key} is {shown(value)}, which may run code from the hub",
+                f"{key} is {excerpt(value)}, which may run code from the hub",
                 where=str(where),
                 fix=f"remove it, or name one of {', '.join(ATTENTION)}",
             )
     if raw.get("quantization_config"):
         raise EncoderError(
-            f"these weights are quantised: {shown(raw['quantization_config'])}",
+            f"these weights are quantised: {excerpt(raw['quantization_config'])}",
             where=str(where),
             fix="take the checkpoint in float32, float16 or bfloat16, or a GGUF file, which is dequantised",
         )
@@ -60,7 +60,7 @@ def check_blocks(blocks: object, disk: Disk) -> None:
     """
     if not isinstance(blocks, int) or not 1 <= blocks <= len(disk.files):
         raise EncoderError(
-            f"{shown(blocks)} blocks were asked for, and the weights are {len(disk.files)} tensors",
+            f"{excerpt(blocks)} blocks were asked for, and the weights are {len(disk.files)} tensors",
             where=str(disk.folder / "config.json"),
             fix=MEND,
         )
@@ -72,7 +72,7 @@ def check_sizes(model: nn.Module, disk: Disk) -> None:
     Raises:
         EncoderError: that names its largest tensors.
     """
-    sizes = {name: tensor for name, tensor in chain(model.named_parameters(), model.named_buffers())}
+    sizes = dict(chain(model.named_parameters(), model.named_buffers()))
     asked = sum(tensor.numel() for tensor in sizes.values())
     stored = sum(_numbers(shape) for shape in disk.shapes().values())
     if asked > 2 * stored + SPARE:

@@ -6,7 +6,7 @@ from tokenizers.normalizers import Lowercase, Normalizer, Sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.errors import EncoderError, shown
+from retroscope.errors import EncoderError, excerpt
 from retroscope.reading import foreign
 
 # Without one of these, the library may hand out an empty tokenizer of the family, without a word.
@@ -35,7 +35,8 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
         raise EncoderError(
-            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. {shown(beyond[0])}",
+            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. "
+            f"{excerpt(beyond[0])}",
             where=where,
             fix="take the tokenizer that was saved with these weights",
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retroscope.errors import EncoderError, shown
+from retroscope.errors import EncoderError, excerpt
 
 JsonRecord = Mapping[str, Any]
 LARGEST = 10**9
@@ -61,7 +61,7 @@ def text(raw: JsonRecord, key: str, where: Path) -> str | None:
     return value
 
 
-def required_text(raw: JsonRecord, key: str, where: Path) -> str:
+def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
     """Read a text that must be there."""
     value = text(raw, key, where)
     if value is None:
@@ -110,5 +110,7 @@ def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
 
 def _wrong(key: str, wanted: str, value: object, where: Path) -> EncoderError:
     return EncoderError(
-        f"{key} must be {wanted}, found {shown(value)}", where=str(where), fix="correct the file, or download it again"
+        f"{key} must be {wanted}, found {excerpt(value)}",
+        where=str(where),
+        fix="correct the file, or download it again",
     )

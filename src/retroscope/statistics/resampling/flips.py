@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from retroscope.errors import SettingsError
-from retroscope.ranges import Draws, Seed, check_ranges
+from retroscope.ranges import Resamplings, Seed, check_ranges
 
 Differences = Float[np.ndarray, "query cell"]
 PValues = Float[np.ndarray, "cell"]
@@ -30,7 +30,7 @@ class SignFlips:
         seed: seed of the draw.
     """
 
-    permutations: Draws = 10_000
+    permutations: Resamplings = 10_000
     seed: Seed = 0
 
     def __post_init__(self) -> None:

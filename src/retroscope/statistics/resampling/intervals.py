@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from retroscope.errors import SettingsError
-from retroscope.ranges import Draws, OpenShare, Seed, check_ranges
+from retroscope.ranges import OpenFraction, Resamplings, Seed, check_ranges
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.shared_passages import sharing
 
@@ -33,8 +33,8 @@ class IntervalSettings:
         seed: seed of the resampling.
     """
 
-    level: OpenShare = 0.95
-    resamples: Draws = 2000
+    level: OpenFraction = 0.95
+    resamples: Resamplings = 2000
     seed: Seed = 0
 
     def __post_init__(self) -> None:

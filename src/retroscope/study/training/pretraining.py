@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone, read_config
 from retroscope.encoders.checkpoints.folders import locate, quiet
@@ -142,7 +142,7 @@ def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = 
     with first_alone(device):
         checkpoints = claim(folder, key)
     model, curve = _trained(job, checkpoints, progress)
-    about = clean(_document(job, key, curve))
+    about = impersonal(clean(_document(job, key, curve)))
     if is_first():
         save_backbone(model, job.tokenizer, folder, about, _card(job))
     wait(device)
