@@ -20,12 +20,14 @@ class Range:
 
     Attributes:
         special: what may be given besides, such as 0 for "all".
+        why: what the number is, or why it has this range, for the advice of an error.
     """
 
     low: float
     high: float
     open: bool = False
     special: tuple[float, ...] = ()
+    why: str = ""
 
     def holds(self, value: float) -> bool:
         """Return whether a number is in the range; NaN never is."""
@@ -34,7 +36,8 @@ class Range:
 
     def __str__(self) -> str:
         low, high = ("more than", "less than") if self.open else ("at least", "at most")
-        return ", or ".join([f"{low} {_typed(self.low)} and {high} {_typed(self.high)}", *map(_typed, self.special)])
+        ends = f"{low} {_typed(self.low)} and {high} {_typed(self.high)}"
+        return ", or ".join([ends, *map(_typed, self.special)]) + (f": {self.why}" if self.why else "")
 
     def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
         """Let pydantic read a number, but not true or false, which it would take for 1 and 0."""
@@ -83,7 +86,7 @@ def check_ranges(settings: Any) -> None:
             if isinstance(limit.mark, Distinct):
                 _check_distinct(one.name, value)
             else:
-                for number in value if limit.items else (value,):
+                for number in value if limit.items and isinstance(value, tuple | list) else (value,):
                     _check_number(one.name, number, limit.mark, limit.whole)
 
 
@@ -94,6 +97,8 @@ def _check_number(name: str, value: Any, limit: Range, whole: bool) -> None:
 
 
 def _check_distinct(name: str, values: Any) -> None:
+    if not isinstance(values, tuple | list):
+        raise SettingsError(f"{name} is {excerpt(values)}", fix="give a list")
     if len({*values}) < len(values):
         raise SettingsError(f"{name} names a value twice: {excerpt(values)}", fix="name each once")
 

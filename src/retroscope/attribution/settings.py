@@ -56,13 +56,14 @@ class AttributionSettings:
     quantiles: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.5, 0.9, 0.99)
     negatives: Annotated[int, Range(1, 10_000)] = 4
     limit: AnyNumber = 64
-    agreement: OpenFraction | None = STABLE
+    agreement: Annotated[float, Range(0, 1, open=True, why="a Jaccard index")] | None = STABLE
     seed: Seed = 0
     batch_size: OneOrMore | None = None
     memory: Annotated[int, Range(1, 2**50)] | None = None
     precision: str = EXACT
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
         named = [(field, getattr(self, field), names) for field, names in known.items()]
         named += [("tower", self.tower, TOWERS)] if self.tower is not None else []
@@ -71,9 +72,6 @@ class AttributionSettings:
                 raise unknown_name(field, value, names)
         quadrature(self.rule)
         self._check_lists()
-        if self.agreement is not None and not 0 < self.agreement < 1:
-            raise SettingsError(f"agreement is {self.agreement}", fix="give a Jaccard index between 0 and 1, e.g. 0.5")
-        check_ranges(self)
 
     @property
     def towers(self) -> tuple[str, ...]:
@@ -103,6 +101,3 @@ class AttributionSettings:
                 raise SettingsError(f"{field}={values}", fix="name at least one, each once")
         if len({f"{t:g}" for t in self.thresholds}) < len(self.thresholds):
             raise SettingsError(f"thresholds={self.thresholds}", fix="write them with six digits at most, each once")
-        wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
-        if wrong:
-            raise SettingsError(f"{wrong[0]} is not a share", fix="thresholds and quantiles lie between 0 and 1")

@@ -28,6 +28,7 @@ class DriftSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         from retroscope.statistics.resampling.jackknife import (
             GROUPS,  # takes seconds to import, and reading defaults needs none
         )
@@ -35,4 +36,3 @@ class DriftSettings:
         for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
             if getattr(self, name) < fewest:
                 raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
-        check_ranges(self)

@@ -62,6 +62,7 @@ class LoadSettings:
     revision: str | None = None
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         known: Mapping[str, Collection[str]] = {
             "pooling": POOLINGS,
             "similarity": SIMILARITIES,
@@ -73,7 +74,6 @@ class LoadSettings:
             value = getattr(self, field)
             if value is not None and value not in names:
                 raise unknown_name(field, value, names)
-        check_ranges(self)
 
     def prompt(self, tower: str) -> str | None:
         """Return the user's prompt of a tower."""

@@ -48,8 +48,8 @@ class PretrainingSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.objective not in OBJECTIVES:
             raise unknown_name("objective", self.objective, OBJECTIVES)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
-        check_ranges(self)

@@ -70,7 +70,7 @@ class TrainingSettings:
     hard_negatives: Annotated[int, Range(0, 10_000)] = 0
     negatives: str = "bm25"
     mini_batch: OneOrMore | None = None
-    batch_size: Annotated[int, Range(2, 10**6)] = 32
+    batch_size: Annotated[int, Range(2, 10**6, why="the rest of a batch are its negatives")] = 32
     epochs: Positive = 1.0
     steps: OneOrMore | None = None
     learning_rate: Positive | None = None
@@ -84,6 +84,7 @@ class TrainingSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for kind, word, known in (
             ("strategy", self.strategy, LEARNING_RATES),
             ("precision", self.precision, PRECISIONS),
@@ -91,11 +92,6 @@ class TrainingSettings:
         ):
             if word not in known:
                 raise unknown_name(kind, word, known)
-        if self.batch_size < 2:
-            raise SettingsError(
-                f"batch_size is {self.batch_size}", fix="give at least 2: the rest of a batch are its negatives"
-            )
-        check_ranges(self)
 
     @property
     def peak_rate(self) -> float:

@@ -27,6 +27,7 @@ class BaselineSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in self.poolings:
             if name not in TRIED:
                 raise unknown_name("pooling of the baselines", name, TRIED)
@@ -34,4 +35,3 @@ class BaselineSettings:
             raise SettingsError(
                 f"baselines.folds is {self.folds}", fix=f"give {FEWEST_FOLDS} or more; 5 is the default"
             )
-        check_ranges(self)

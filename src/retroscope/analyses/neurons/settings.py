@@ -54,7 +54,7 @@ class NeuronAblationSettings:
     parts: Annotated[tuple[str, ...], Distinct()] | None = None
     fixed_at: str = "mean"
     tower: str | None = None
-    draws: Annotated[int, Range(1, 10_000)] = 5
+    draws: Annotated[int, Range(1, 10_000, why="p cannot fall below 1 / (draws + 1)")] = 5
     groups: Annotated[int, Range(1, 1000)] = 3
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
     held_out: bool | None = None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from retroscope.errors import SettingsError
 from retroscope.ranges import Resamplings, Seed, check_ranges
 
 Differences = Float[np.ndarray, "query cell"]
@@ -34,8 +33,6 @@ class SignFlips:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.permutations < 1:
-            raise SettingsError(f"permutations is {self.permutations}", fix="ask for at least 1; 10,000 is the default")
         check_ranges(self)
 
 

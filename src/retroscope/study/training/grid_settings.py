@@ -55,6 +55,7 @@ class GridSettings:
     keep_models: bool = False
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in ("objectives", "reinitialise", "strategies", "labels", "seeds", "measures"):
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
@@ -71,9 +72,6 @@ class GridSettings:
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
                 raise SettingsError(f"{name} is empty", fix="give at least one value")
-        if any(n < 2 for n in self.labels) or any(seed < 0 for seed in self.seeds):
-            raise SettingsError("labels below 2 or seeds below 0", fix="give numbers of queries, and seeds from 0")
-        check_ranges(self)
         for measure in self.measures:
             parse_measure(measure)
 
