@@ -38,8 +38,8 @@ class AttributionSettings:
         quantiles: quantiles of the neurons' shares over examples.
         negatives: hard negatives among which `margin` finds the hardest.
         limit: at most so many examples, drawn with `seed`; 0 takes all.
-        agreement: agreement of the top neurons of two halves of the examples (mean Jaccard index, see `attribution.stability`)
-            at which no more are attributed; None attributes up to the limit, whatever it is.
+        agreement: agreement of the top neurons of two halves of the examples (mean Jaccard index, see
+            `attribution.stability`) at which no more are attributed; None attributes up to the limit, whatever it is.
         seed: seed of that draw and of the halves that overlap is measured against.
         batch_size: texts of a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.

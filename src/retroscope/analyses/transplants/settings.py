@@ -30,7 +30,8 @@ class SweepSettings:
             group less, and what lies outside them; 0: none. At most `MOST_GROUPS`.
         seed: seed of the sample, and of the random changes.
         batch_tokens: padded tokens of a batch; None takes what suits the device.
-        precision: precision of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is measured first.
+        precision: precision of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is
+            measured first.
     """
 
     directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")
