@@ -92,8 +92,8 @@ def answer_of(
         sentence += " Do not rely on it: a self-test failed."
     asked = [*_standard(cards, subject), *(card for card in cards if card.question not in set(Question))]
     for of_controls, of_missing in NAMED:
-        answer = Answer(sentence, (*asked, trust(controls, alarms, of_controls), lacking(absent, of_missing)), tuple(absent),
-                        subject.command)  # fmt: skip
+        last = (trust(controls, alarms, of_controls), lacking(absent, of_missing))
+        answer = Answer(sentence, (*asked, *last), tuple(absent), subject.command)
         if answer.words <= MOST_WORDS:
             break
     return answer
