@@ -13,7 +13,7 @@ from retroscope.analyses import analyses
 from retroscope.analyses.answer import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
-from retroscope.study.reporting.controls import Controls, trust
+from retroscope.study.reporting.controls import METHOD, Controls, trust
 from retroscope.study.reporting.missing import Missing, lacking
 from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
@@ -116,10 +116,10 @@ def first_cards(sections: Mapping[str, Section]) -> list[Card]:
 def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
     """Return a card for every question that analyses answer; one that none has answered is not run."""
     answered = {card.question: card for card in cards}
-    able: dict[str, str] = {}
+    able: dict[str, list[str]] = {}
     for name, analysis in analyses().items():
         for question in analysis.answers:
-            able.setdefault(question, name)
+            able.setdefault(question, []).append(name)
     return [
         answered[question] if question in answered else _not_run(question, able[question], subject)
         for question in Question
@@ -127,8 +127,9 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
     ]
 
 
-def _not_run(question: str, name: str, subject: Subject) -> Card:
-    waiting = name in {one.analysis for one in subject.not_yet_run}
-    text = f"{name} was not run" + (" yet: the same command goes on." if waiting else ".")
-    statement = Statement(name, State.NOT_RUN, text, (), code="not_run", section=name if waiting else "method")
-    return Card(question, "Not yet run" if waiting else f"{name} was left out", statement)
+def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
+    """Return the card of a question that none of the analyses which are `able` to has answered."""
+    waiting = [one.analysis for one in subject.not_yet_run if one.analysis in able]
+    text = f"Not run: {', '.join(waiting or able)}{'; the same command goes on' if waiting else ''}."
+    statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)
+    return Card(question, "Not yet known: the run is not finished" if waiting else "Unknown: left out", statement)

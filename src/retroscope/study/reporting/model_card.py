@@ -51,7 +51,8 @@ def into_card(report: Report, text: str) -> str:
         SettingsError: if the card's metadata cannot be read.
     """
     try:
-        card = ModelCard(text, ignore_metadata_errors=False)
+        whole = text if text.lstrip().startswith("---") else f"---\n{{}}\n---\n\n{text}"
+        card = ModelCard(whole, ignore_metadata_errors=False)
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"this card's metadata cannot be read: {error}", fix="mend them, or leave out --into"
