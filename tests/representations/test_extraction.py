@@ -21,11 +21,11 @@ from retroscope.errors import RepresentationError
 from retroscope.representations import extraction
 from retroscope.representations.extraction import (
     ExtractionPlan,
-    ExtractionSettings,
     extract,
     plan_extraction,
 )
 from retroscope.representations.inventory import take_inventory
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import is_finished, open_store
 from toys import TEXTS, save_toy
 

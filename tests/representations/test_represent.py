@@ -11,8 +11,8 @@ from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionSettings
 from retroscope.representations.represent import plan_towers, represent
+from retroscope.representations.settings import ExtractionSettings
 from toys import save_toy
 
 PASSAGES = [Passage("p1", "the river floods", "Spring"), Passage("p2", "a red mat"), Passage("p3", "", "Moon")]

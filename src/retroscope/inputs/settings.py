@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
-from retroscope.representations.extraction import ExtractionSettings
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
 

@@ -26,28 +26,13 @@ from retroscope.encoders.work import operations
 from retroscope.errors import RepresentationError
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
 
 VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractionSettings:
-    """Settings of an extraction: how vectors are computed and stored.
-
-    Attributes:
-        dtype: number format of the stored vectors; they are always computed in the model's own precision.
-        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        norm_each_layer: where the last layer of a model passes through a final norm, store the layers below it with
-            that norm, too: only then are they comparable with the last one. Other models are not affected.
-    """
-
-    dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: int | None = None
-    norm_each_layer: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     ExtractionPlan,
-    ExtractionSettings,
     extract,
     plan_inventory,
 )
 from retroscope.representations.inventory import Inventory, take_inventory
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
 InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`

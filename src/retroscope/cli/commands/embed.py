@@ -62,14 +62,17 @@ def run(
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
-    load_libraries()
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+    from retroscope.inputs.sources import refuse_missing
 
     out = source.out
     study_settings = resolve(values, settings, assignments)
+    refuse_missing(study_settings)
+    load_libraries()
+    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
     if dry_run:
         emit(planned.document(out)) if as_json else say(describe_embedding(planned, out))

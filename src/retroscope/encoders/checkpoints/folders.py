@@ -9,7 +9,6 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers.utils import logging as transformers_logging
 
 from retroscope.errors import EncoderError
 
@@ -90,6 +89,8 @@ def _parse(file: Path) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence progress bars, log lines and warnings of model loading: the loading proof says it all, and exactly."""
+    from transformers.utils import logging as transformers_logging
+
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(transformers_logging.CRITICAL)
