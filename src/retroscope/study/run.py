@@ -27,7 +27,7 @@ from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
 from retroscope.study.study import Reported, Study
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
 KEPT = "measurements"  # folder of the cache where a stopped study goes on from
 
@@ -113,8 +113,10 @@ def _study(
         pending: the steps that are still to be run.
         reported: what smaller studies of this run reported, which is reused; completed.
     """
-    waiting = [{"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending]
-    facts = recorded_facts(plan, measured, progress) | {"not_yet_run": waiting}
+    waiting: list[PendingFacts] = [
+        {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
+    ]
+    facts: StudyFacts = {**recorded_facts(plan, measured, progress), "not_yet_run": waiting}
     return Study(facts, as_values(plan.settings), measured, reported)
 
 

@@ -16,6 +16,7 @@ from retroscope.documents import as_json, read_document, write_text
 from retroscope.files import refuse_foreign, whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS, WRITTEN
+from retroscope.typesetting.subject import StudyFacts
 
 Measurements = Mapping[str, Sequence[Measurement]]
 MeasurementPlace = tuple[str, int]  # an analysis and the number of its collection
@@ -53,7 +54,7 @@ def write_measured(
     write_text(folder / SETTINGS, as_yaml(settings))
 
 
-def write_facts(folder: Path, measured: Measurements, facts: Mapping[str, Any]) -> None:
+def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None:
     """Write `study.json`, which names the measurements of the study."""
     counts = {name: len(measurements) for name, measurements in measured.items()}
     write_text(folder / FACTS, as_json({**facts, "measured": counts}))

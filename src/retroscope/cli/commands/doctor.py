@@ -34,12 +34,10 @@ def run(
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
-    from retroscope.cli.resolve import resolve
+    from retroscope.cli.resolve import resolve_found
     from retroscope.cli.terminal import emit, say
-    from retroscope.inputs.sources import refuse_missing
 
-    sides = resolve(values, settings, assignments)
-    refuse_missing(sides)
+    sides = resolve_found(values, settings, assignments)
     load_libraries()
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words
 

@@ -62,14 +62,12 @@ def run(
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
-    from retroscope.cli.resolve import resolve
+    from retroscope.cli.resolve import resolve_found
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.inputs.sources import refuse_missing
 
     out = source.out
-    study_settings = resolve(values, settings, assignments)
-    refuse_missing(study_settings)
+    study_settings = resolve_found(values, settings, assignments)
     load_libraries()
     from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
 

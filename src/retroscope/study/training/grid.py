@@ -19,7 +19,7 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError, TrainingError
-from retroscope.files import file_digest
+from retroscope.files import file_digest, refuse_other_report
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
@@ -28,6 +28,7 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.scores import Scores, load_scores
 from retroscope.study.embed import read_lines
+from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
 from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of, levels
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
@@ -138,7 +139,9 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
+        SettingsError: if the folder holds the report of something else, or files of others where its own report goes.
     """
+    refuse_other_report(folder, GRID, REPORTED)
     found, backbones = {}, dict[tuple[str, int], Path]()
     for number, cell in enumerate(grid.cells):
         if progress:
