@@ -14,6 +14,7 @@ from rich.table import Column
 from rich.text import Text
 
 from retroscope.progress import Count, Pace, Progress
+from retroscope.visible import visible
 
 Shown = Progress | bool | None
 """Receives (what, done, total); True shows bars or lines, False nothing, None bars in a terminal or a notebook."""
@@ -112,7 +113,7 @@ def _drawn() -> Iterator[Progress]:
         def draw(what: str, done: int, total: int) -> None:
             pace = paces.report(what, done, total)
             if what not in tasks:
-                tasks[what] = drawn.add_task(what, total=total, pace=pace)
+                tasks[what] = drawn.add_task(visible(what), total=total, pace=pace)
             drawn.update(tasks[what], completed=done, total=total)
 
         yield draw
@@ -141,7 +142,7 @@ def _lines() -> Progress:
         pace = paces.report(what, done, total)
         if monotonic() >= due:
             due = monotonic() + SELDOM
-            sys.stderr.write(f"{_line(what, pace)}\n")
+            sys.stderr.write(f"{_line(visible(what), pace)}\n")
 
     return write
 
@@ -157,7 +158,7 @@ def _rewritten_line() -> Progress:
             due = monotonic() + OFTEN
             start = "\n" if under_way not in ("", what) else "\r"
             under_way = "" if done == total else what
-            sys.stderr.write(f"{start}{_line(what, pace):<{NARROW}}{'' if under_way else chr(10)}")
+            sys.stderr.write(f"{start}{_line(visible(what), pace):<{NARROW}}{'' if under_way else chr(10)}")
             sys.stderr.flush()
 
     return rewrite

@@ -6,6 +6,7 @@ tests/cli/test_defaults.py compares each with the registry that it is a copy of.
 from retroscope.encoders import settings as loading
 
 POOLINGS, SIMILARITIES, PROTOCOLS = loading.POOLING_NAMES, loading.SIMILARITY_NAMES, loading.PROTOCOLS
+ENGINES = ("local", "ray")
 TOWERS = ("query", "passage")
 ATTRIBUTED_TOWERS = ("query", "passage", "both")
 TARGETS = ("norm", "score", "margin")

@@ -1,7 +1,9 @@
 """How vectors are computed and stored. No torch: settings are checked before it is imported."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from retroscope.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,5 +18,8 @@ class ExtractionSettings:
     """
 
     dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: int | None = None
+    batch_tokens: Annotated[int, Range(1, 10**9)] | None = None
     norm_each_layer: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

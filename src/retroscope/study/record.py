@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
@@ -18,7 +18,7 @@ from retroscope.inputs.provenance import (
     truncation_caveats,
 )
 from retroscope.progress import Progress
-from retroscope.study.planning.plan import StudyPlan
+from retroscope.study.planning.plan import StudyPlan, refused_step
 from retroscope.study.protocols import departures
 from retroscope.typesetting.subject import CollectionRecord, StudyFacts
 
@@ -38,11 +38,12 @@ def recorded_facts(
         "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
         "collections": [_collection(plan, number) for number in range(len(plan.collections))],
         "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
+        "refused": [refused_step(step) for step in plan.refused],
         "command": command_line(),
         "versions": software(),
         "timings": _timings(context, measured),
     }
-    cleaned: StudyFacts = clean(facts)
+    cleaned: StudyFacts = impersonal(clean(facts))
     return cleaned
 
 

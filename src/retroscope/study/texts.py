@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.analyses.neurons.one_model import TextsPlan
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.provenance import command_line, model_facts, software
 from retroscope.inputs.settings import StudySettings
@@ -31,4 +31,4 @@ def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress 
         "versions": software(),
         "timings": dict(measurement.seconds),
     }
-    return Study(clean(facts), as_values(complete(settings)), {"neurons": (measurement,)})
+    return Study(impersonal(clean(facts)), as_values(complete(settings)), {"neurons": (measurement,)})

@@ -67,6 +67,14 @@ class PendingFacts(TypedDict):
     collection: str
 
 
+class RefusedFacts(TypedDict):
+    """An analysis that cannot be measured on a collection, and why."""
+
+    analysis: str
+    collection: str
+    reason: str
+
+
 class CollectionRecord(TypedDict):
     """A `CollectionFacts` likewise; a file of texts has neither mapping nor fingerprint."""
 
@@ -90,6 +98,7 @@ class StudyFacts(TypedDict):
     trainings: int
     collections: list[CollectionRecord]
     caveats: list[str]
+    refused: NotRequired[list[RefusedFacts]]
     command: str
     versions: dict[str, str]
     timings: dict[str, float]
@@ -165,6 +174,15 @@ class Pending:
     collection: str
 
 
+@dataclass(frozen=True)
+class Refused:
+    """An analysis that cannot be measured on a collection, and why."""
+
+    analysis: str
+    collection: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """The models, collections and settings of a study, as every section needs them.
@@ -183,6 +201,7 @@ class Subject:
         versions: library -> version.
         timings: stage -> seconds.
         not_yet_run: analyses that are still to be run; empty once the study is finished.
+        refused: analyses that cannot be measured with these models and collections.
     """
 
     title: str
@@ -198,6 +217,7 @@ class Subject:
     versions: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     not_yet_run: tuple[Pending, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
     @property
     def is_finished(self) -> bool:
