@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
-from retroscope.display import listens
+from retroscope.progress import listens
 
 IN_MEMORY = 100_000  # passages of the largest corpus whose index is in memory
 REPORTED = 1000  # passages between two reports of progress
