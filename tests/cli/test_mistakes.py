@@ -207,7 +207,7 @@ EARLY = {
     "compare a b --data {tmp} --set probes.rank=many": r"rank: .*'many'",
     "compare a b --data {tmp} --set neurons.ablation.precision=bf16": "unknown precision 'bf16'",
     "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
-    "probe a --data {tmp} --settings {tmp}/none.yaml": "no such settings file",
+    "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: no such file",
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
