@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from retroscope.typesetting.palette import CHANCE, series_channels
+from retroscope.typesetting.palette import CHANCE, CONTROL_SERIES, series_channels
 
 PANEL = {"width": 270, "height": 190}
 DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
@@ -26,7 +26,7 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: for each series a band (`low` to `high`), a line and points.
+    """Draw one panel: for each series a band (`low` to `high`), a line and points; controls are thinner and behind.
 
     `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
     apart the lines that share a series.
@@ -34,13 +34,27 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
     channels = series_channels(list(frame["series"].unique()))
     base = alt.Chart().encode(x=x, detail="line:N")
     band = base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"])
-    line = base.mark_line(strokeWidth=1.8).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
-    points = (
-        base.mark_point(filled=True, size=34, opacity=1)
-        .encode(y=y, color=channels["color"], shape=channels["shape"], tooltip=tooltips("line", at))
-        .transform_filter(alt.datum.series != CHANCE)
-    )
-    return alt.layer(band, line, points).properties(**PANEL)
+    tips = tooltips("line", at)
+
+    def lines(width: float, size: int, *, controls: bool) -> list[Any]:
+        kept = _is_control(controls=controls)
+        line = base.mark_line(strokeWidth=width).encode(
+            y=y, color=channels["color"], strokeDash=channels["strokeDash"]
+        )
+        points = base.mark_point(filled=True, size=size, opacity=1).encode(
+            y=y, color=channels["color"], shape=channels["shape"], tooltip=tips
+        )
+        without_chance = f"({kept}) && datum.series !== {json.dumps(CHANCE)}"
+        return [line.transform_filter(kept), points.transform_filter(without_chance)]
+
+    return alt.layer(
+        *lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False)
+    ).properties(**PANEL)
+
+
+def _is_control(*, controls: bool) -> str:
+    """Return the condition that a row is one of a control, or is none."""
+    return f"indexof({json.dumps(list(CONTROL_SERIES))}, datum.series) {'>=' if controls else '<'} 0"
 
 
 def zero_line() -> Any:
@@ -60,14 +74,3 @@ def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], colu
     return panel.facet(
         facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns or fitting
     ).resolve_axis(x="independent", y="independent")
-
-
-def choosing_n(chart: Any, numbers: Sequence[int], title: str) -> Any:
-    """Add a selector of N, the number of candidate passages, to a chart; print shows the largest."""
-    largest = max(numbers)
-    if len(numbers) == 1:
-        return chart.properties(title=f"{title} (N = {largest})")
-    options = alt.binding_select(options=sorted(numbers), name="N, candidate passages: ")
-    chosen = alt.param(name="N", value=largest, bind=options)
-    words = alt.expr(f"{json.dumps(title)} + ' (N = ' + N + ')'")
-    return chart.add_params(chosen).transform_filter("datum.passages == N").properties(title=alt.Title(words))

@@ -31,7 +31,7 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     names: list[str] = []
     with whole_folder(folder) as new:
         for figure in figures:
-            spec = figure.specification
+            spec = figure.paper_specification
             drawn = svg(spec | {"background": "white"})
             contents = {
                 ".svg": drawn.encode(),

@@ -32,6 +32,7 @@ LOOKS = {
     HALVES: Look("#7a7a7a", (4, 2), "diamond"),
     CHANCE: Look("#9a9a9a", (2, 4), "stroke"),
 }
+CONTROL_SERIES = tuple(name for name in LOOKS if name not in (BEFORE, AFTER))
 BETWEEN = "between the two"
 NEURON_LOOKS = {  # a retriever that is not compared, and what two that are have in common
     MODEL: Look("#009E73", (1, 0), "circle"),

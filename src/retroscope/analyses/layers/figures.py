@@ -4,6 +4,7 @@ import altair as alt
 
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.statistics import Difference
+from retroscope.typesetting.choices import Choice, choosing
 from retroscope.typesetting.curves import curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
 from retroscope.typesetting.frames import by_side, rows
@@ -23,7 +24,9 @@ def _curves(effect: Difference, subject: Subject) -> Figure:
     frame["line"] = frame["series"]
     measures = list(dict.fromkeys(frame["measure"]))
     y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
-    chart = facets(curves(layer_axis(subject.layer_names), frame, y), frame, "measure", measures)
+    panel = curves(layer_axis(subject.layer_names), frame, y)
     words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
     caption = "The pooled vectors of one layer are searched. Bands are intervals over queries."
-    return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart.properties(title="Retrieval by layer"))
+    chart = choosing(panel, frame, [Choice("measure", "measure", subject.measures[0] if subject.measures else None)])
+    paper = facets(panel, frame, "measure", measures).properties(title="Retrieval by layer")
+    return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart, paper)
