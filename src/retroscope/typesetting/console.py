@@ -7,7 +7,7 @@ from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import Statement
 
 WIDTH = 100
-TONE_WIDTH = 13
+TONE_WIDTH = 17  # "not significant" and two spaces
 
 
 def page(blocks: Iterable[str]) -> str:
@@ -23,7 +23,7 @@ def statement_list(heading: str, statements: Sequence[Statement]) -> str:
 
 
 def _statement(statement: Statement) -> str:
-    text = [_wrapped(f"  {statement.tone}".ljust(TONE_WIDTH + 2), statement.text)]
+    text = [_wrapped(f"  {statement.label}".ljust(TONE_WIDTH + 2), statement.text)]
     return "\n".join(text + [_wrapped(" " * (TONE_WIDTH + 2), f"(!) {doubt}") for doubt in statement.doubts])
 
 

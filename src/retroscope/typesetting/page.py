@@ -7,6 +7,7 @@ page's policy runs only the scripts of this package and the figure library, by t
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,9 +22,11 @@ from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs
 from retroscope.typesetting.numbers import score, seconds, signed
 from retroscope.typesetting.packing import packed, packed_json
-from retroscope.typesetting.statements import ALARM, CAUTION, Statement
+from retroscope.typesetting.statements import Statement
 
+SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "answer.css")
 SCRIPTS = ("page.js", "queries.js")
 MACROS = (  # templates call them
     "alarms",
@@ -59,9 +62,9 @@ class SectionPage:
     statements: Sequence[Statement] = ()
 
     @property
-    def answer(self) -> Statement | None:
-        """Return the first statement that is no alarm and no limit; None where there is none."""
-        return next((s for s in self.statements if s.tone not in (ALARM, CAUTION)), None)
+    def answer(self) -> str:
+        """Return its first conclusion that is neither an alarm nor a limit; "" where there is none."""
+        return next((s.text for s in self.statements if not (s.failed or s.caution)), "")
 
 
 def fill(
@@ -91,7 +94,7 @@ def fill(
         scripts=own,
         packed={"library": packed(library), **_packed_data(figures, tables, data or {})},
         policy=policy([library, *own]),
-        css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        css=Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES)),
         **shared,
     )  # fmt: skip
 
@@ -121,6 +124,18 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
         raise ValueError(f"the section {section.name} gives its templates values called {', '.join(taken)}")
     code = f"{{% from 'macros.html.j2' import {', '.join(MACROS)} with context %}}\n{file.read_text('utf-8')}"
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
+
+
+def inline_svg(drawn: str, words: str) -> Markup:
+    """Return an SVG that scales to the width of its place, with the words that describe it.
+
+    Args:
+        drawn: from `drawing.svg`, which escapes every text in it.
+        words: for those who cannot see it.
+    """
+    opened = drawn[drawn.index("<svg") :]
+    opened = SIZE.sub("", opened, count=2)  # the box that is left says the proportions
+    return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 
 def policy(scripts: Sequence[str]) -> str:
