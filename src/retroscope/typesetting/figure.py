@@ -17,7 +17,8 @@ class Figure:
         chart: the altair chart of the page, not yet styled; it may offer choices.
         paper: the chart of the files and of readers without JavaScript, where the page's offers choices: everything
             side by side. None where it is the same.
-        on_page: whether the page shows it; all figures are files.
+        on_page: whether the page shows it.
+        in_files: whether it is written as a file.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Figure:
     chart: Any
     paper: Any = None
     on_page: bool = True
+    in_files: bool = True
 
     @cached_property
     def specification(self) -> dict[str, Any]:

@@ -73,9 +73,12 @@ def series_channels(names: list[str]) -> dict[str, Any]:
     def scale(values: list[Any]) -> Any:
         return alt.Scale(domain=shown, range=values)
 
+    # legends of one domain are merged, hidden ones too; symbols with dashed outlines look broken
+    dashes = alt.Scale(domain=[*shown, ""], range=[*(list(look.dash) for look in looks), [1, 0]])
+
     return {
         "color": alt.Color("series:N", scale=scale([look.colour for look in looks]), title=None, legend=opaque),
-        "strokeDash": alt.StrokeDash("series:N", scale=scale([list(look.dash) for look in looks]), legend=None),
+        "strokeDash": alt.StrokeDash("series:N", scale=dashes, legend=None),
         "shape": alt.Shape("series:N", scale=scale([look.shape for look in looks]), title=None, legend=opaque),
     }
 

@@ -81,7 +81,7 @@ class Report:
     @property
     def data(self) -> dict[str, Any]:
         """Return what the scripts of the page read of all sections; their names are distinct."""
-        return merge_named([section.data for section in self.sections.values()])
+        return merge_named([section.data() for section in self.sections.values()])
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
