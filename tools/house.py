@@ -24,7 +24,7 @@ SHOWN = 3  # items behind a number that the summary names
 ROLES: Mapping[str, str] = {
     "read recognises": "collection/readers/*.py",
     "run": "cli/commands/*.py",
-    "refusal plan measure infer report alone statements": "analyses/*/*.py",
+    "refusal plan measure infer report alone statements cards": "analyses/*/*.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

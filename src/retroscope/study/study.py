@@ -85,6 +85,11 @@ class Study:
         measured = ", ".join(name for name in analyses() if name in self.measured)
         return f"<Study: {self.facts['title']}; {measured}>"
 
+    def _repr_html_(self) -> str:
+        from retroscope.study.reporting.notebook import answer_html
+
+        return answer_html(self.report_contents)
+
     @cached_property
     def subject(self) -> Subject:
         """Return the names, models, collections and statistics that a report prints."""

@@ -44,7 +44,7 @@ def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estim
     )
 
 
-def score_of(row: "pd.Series[Any]", side: str, name: str) -> Estimate:
+def side_score(row: "pd.Series[Any]", side: str, name: str) -> Estimate:
     """Return the score of one side with its interval."""
     value, low, high = (float(row[f"{side}{end}"]) for end in ("", "_low", "_high"))
     return Estimate(name, value, low, high, n=int(row["n"]), kind=Kind.SCORE)
@@ -65,11 +65,11 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
     more = f"Equivalence within {margin(difference):g} is not significant either"
     if pd.isna(row["p_equivalence"]):
         more = "Equivalence was not tested"
-    few = f" {too_few(difference, row)}" if state is State.TOO_FEW else ""
+    few = f" {queries_needed(difference, row)}" if state is State.TOO_FEW else ""
     return f"No significant change of {measure}: {sides}, {tests}. {more}.{few}", state
 
 
-def too_few(difference: Difference, row: "pd.Series[Any]") -> str:
+def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
     """State how many queries would narrow an interval to the margin, or that these are few."""
     half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
     if half > stated:

@@ -6,7 +6,7 @@ from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.numbers import count, score
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, layer, limits, score_of
+from retroscope.typesetting.words import best, layer, limits, side_score
 
 WITHOUT = "without the final norm"
 
@@ -28,7 +28,7 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += f" With the layers {WITHOUT}, which the last one alone has, the best would be {bare[0]} and {bare[1]}."
     top = best(table, AFTER)
-    number = score_of(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")
+    number = side_score(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")
     return (Statement("layers", State.MEASURED, text, code="best", estimate=number, figure="layer_retrieval"),)
 
 

@@ -8,7 +8,7 @@ from retroscope.analyses.questions import Question
 from retroscope.typesetting.frames import by_side
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import BEFORE
-from retroscope.typesetting.words import best, score_of
+from retroscope.typesetting.words import best, side_score
 
 
 def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
@@ -17,7 +17,7 @@ def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, 
     if not peaks:
         return ()
     top = best(result.similarity_rows(), BEFORE)
-    number = score_of(top, BEFORE, "accuracy")
+    number = side_score(top, BEFORE, "accuracy")
     answer = f"Its similarity picked 1 relevant of {result.hardest} passages"
     return (Card(Question.ALREADY, answer, peaks[0], number),)
 

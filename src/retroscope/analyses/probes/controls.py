@@ -14,7 +14,7 @@ from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, score
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import score_of
+from retroscope.typesetting.words import side_score
 
 ROUNDING = 1e-6  # of a mean of float32 accuracies
 CELL = ["probe", "passages", "layer"]
@@ -133,7 +133,7 @@ def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "p
 
 def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random: "pd.Series[float]") -> Statement:
     model = subject.side(side).name
-    number = score_of(random, side, "accuracy of random weights")
+    number = side_score(random, side, "accuracy of random weights")
     about: Any = {"code": f"{RANDOM}.{side}", "control": f"random weights ({side})", "estimate": number}
     where = f"layer {subject.layer_label(int(peak['layer']))}"
     sizes = (

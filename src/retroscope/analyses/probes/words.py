@@ -11,7 +11,7 @@ from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent, layer, limits, score_of
+from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent, layer, limits, side_score
 
 BLIND = "passage_only"
 WITHOUT = "without the final norm"
@@ -132,7 +132,7 @@ def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
     parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
     text = f"{opening} peaks {parts[0]} and {parts[1]}."
     peak = tops[AFTER]
-    number = score_of(peak, AFTER, f"accuracy at {layer(subject, peak)}")
+    number = side_score(peak, AFTER, f"accuracy at {layer(subject, peak)}")
     return Statement("probing", State.MEASURED, text, code="peaks", estimate=number, figure="similarity_probe")
 
 
@@ -154,7 +154,7 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
         f"at {layer(subject, peak)} {BLIND} reads {score(blind[AFTER])} {limits(blind, AFTER)} "
         f"and {name} {score(peak[AFTER])} {limits(peak, AFTER)}"
     )
-    number = score_of(blind, AFTER, f"accuracy of {BLIND}")
+    number = side_score(blind, AFTER, f"accuracy of {BLIND}")
     about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
         text = f"A probe that never reads the query may explain this: {sizes}. No evidence that relevance is readable."
