@@ -65,7 +65,8 @@ def style(chart: Any) -> Any:
 def series_channels(names: list[str]) -> dict[str, Any]:
     """Encode the column `series` by colour, dash and shape, with one legend."""
     known = LOOKS | NEURON_LOOKS
-    known |= {name: _other(i) for i, name in enumerate(name for name in names if name not in known)}
+    used = sum(look.colour in OTHER_COLOURS for name, look in LOOKS.items() if name in names)
+    known |= {name: _other(used + i) for i, name in enumerate(name for name in names if name not in known)}
     shown = [name for name in known if name in names]
     looks = [known[name] for name in shown]
     opaque = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])

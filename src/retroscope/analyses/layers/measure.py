@@ -25,7 +25,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
     """Return the scores of every side, (query, layer, measure), as "SIDE" and, without the final norm, "SIDE/bare".
 
-    The dataset "first_ranks" has the rank of the first relevant passage, (query, layer), of every side.
+    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side.
     """
     scores: dict[str, Scores] = {}
     ranks: dict[str, xr.DataArray] = {}
@@ -46,8 +46,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             scores[f"{side}/bare"] = retrieve_layers(bare, context.collection, context.settings.measures, show)
         stages.ended("retrieval by layer")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
-    datasets = {"first_ranks": xr.Dataset(ranks)}
-    return Measurement(scores=scores, datasets=datasets, caveats=tuple(caveats), seconds=seconds)
+    frames = {"first_ranks": xr.Dataset(ranks).to_dataframe().reset_index()}
+    return Measurement(scores=scores, frames=frames, caveats=tuple(caveats), seconds=seconds)
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

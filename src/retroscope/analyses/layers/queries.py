@@ -1,8 +1,10 @@
 """Retrieval by layer of every query, as the page's script reads it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.scores import Scores, align
@@ -26,10 +28,13 @@ def page_layers(one: LayerEffects, subject: Subject) -> dict[str, Any]:
         "layers": [subject.layer_label(int(layer)) for layer in sides[AFTER].values["layer"].values],
         "ids": ids,
         "scores": {side: _numbers(scores, measure) for side, scores in sides.items()},
-        "ranks": None
-        if one.first_ranks is None
-        else {side: one.first_ranks[side].sel(query=ids).values.tolist() for side in sides},
+        "ranks": None if one.first_ranks is None else {side: _ranks(one.first_ranks, side, ids) for side in sides},
     }
+
+
+def _ranks(first_ranks: pd.DataFrame, side: str, ids: Sequence[str]) -> list[list[int]]:
+    ranks: list[list[int]] = first_ranks.pivot(index="query", columns="layer", values=side).loc[list(ids)].to_numpy().tolist()
+    return ranks
 
 
 def _numbers(scores: Scores, measure: str) -> list[list[float | None]]:

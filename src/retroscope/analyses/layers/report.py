@@ -31,7 +31,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
         return None if before is None or after is None else compare_scores(before, after, settings)
 
     effects = [
-        LayerEffects(one.collection, effect, paired(one, "/bare"), one.datasets.get("first_ranks"))
+        LayerEffects(one.collection, effect, paired(one, "/bare"), one.frames.get("first_ranks"))
         for one in measurements
         if (effect := paired(one, "")) is not None
     ]

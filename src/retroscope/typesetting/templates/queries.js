@@ -186,13 +186,13 @@ function makeRanks(row) {
   ])])];
 }
 
-/** Return mean and 95 % interval (normal approximation) of the numbers that are known. @param {(number | null)[]} values */
+/** Return mean and 95 % interval (normal approximation) of the scores that are known, which lie in [0, 1]. @param {(number | null)[]} values */
 function summary(values) {
   const known = /** @type {number[]} */ (values.filter((value) => value !== null));
   const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
   const squares = known.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const half = known.length > 1 ? 1.96 * Math.sqrt(squares / (known.length - 1) / known.length) : 0;
-  return { value: mean, low: mean - half, high: mean + half };
+  return { value: mean, low: Math.max(0, mean - half), high: Math.min(1, mean + half) };
 }
 
 /** Redraw the curves for the chosen queries. */
