@@ -49,10 +49,11 @@ RIGHT, WRONG = "The Suez Canal opened in 1869 after ten years of work.", "The Pa
 
 
 def rankings(text: str = "", passage: str = "", listed: int = N_QUERIES) -> Rankings:
-    """Return the same two passages for every query, the right one first after fine-tuning; texts as given, or made up."""
+    """Return ranks of `retrieval_scores`, and the same two passages for every query; texts as given, or made up."""
     ids = query_ids()
+    ranks = [np.rint(1 / scores.select(measure="RR").values.values).astype(int) for scores in retrieval_scores()]
     texts = [text or f"when did event number {i} happen and who was there" for i, _ in enumerate(ids)]
-    queries = pd.DataFrame({"query_id": ids, "text": texts, "rank_before": 2, "rank_after": 1})
+    queries = pd.DataFrame({"query_id": ids, "text": texts, "rank_before": ranks[0], "rank_after": ranks[1]})
     found = {"before": ("p2", "p1"), "after": ("p1", "p2")}
     hits = [
         (one, side, rank, passage_id, 0.9 - rank / 10, passage_id == "p1")
@@ -84,4 +85,6 @@ def _whole() -> RetrievalResult:
 
 @cache
 def layer_result(seed: int = 1) -> LayerResult:
-    return LayerResult((LayerEffects("toy", compare(*layer_scores(seed))),))
+    places = [(query, layer) for query in query_ids() for layer in LAYERS]
+    ranks = pd.DataFrame(places, columns=["query", "layer"]).assign(before=lambda f: f["layer"] + 2, after=1)
+    return LayerResult((LayerEffects("toy", compare(*layer_scores(seed)), first_ranks=ranks),))

@@ -1,6 +1,5 @@
 """Retrieval: measured, kept, tested, told."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 

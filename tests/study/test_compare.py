@@ -1,7 +1,6 @@
 """A whole comparison: complete, the same twice, the same after an interruption, and honest about its doubts."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

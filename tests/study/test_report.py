@@ -12,36 +12,20 @@ from typing import Any
 
 import pytest
 
-from retroscope.analyses.analysis import Reporter
-from retroscope.analyses.health.report import REPORTER as HEALTH
-from retroscope.analyses.layers.report import REPORTER as LAYERS
-from retroscope.analyses.probes.report import REPORTER as PROBES
-from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
-from retroscope.analyses.section import Reading
 from retroscope.statistics import Difference
 from retroscope.study.reporting.console import console_text
-from retroscope.study.reporting.report import Report, render, write_report
+from retroscope.study.reporting.report import render, write_report
 from retroscope.typesetting.drawing import svg, write_figures
 from retroscope.typesetting.packing import packed_json
 from retroscope.typesetting.palette import LOOKS
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
-from synthetic_retrieval import layer_result, rankings, retrieval_result, retrieval_scores
+from synthetic_report import report_of
+from synthetic_retrieval import rankings, retrieval_result, retrieval_scores
 from synthetic_subject import EVIL, compare, model, query_ids, subject, tower
 from synthetic_subject import LAYERS as LAYERS_OF
 
 GOLDEN = Path(__file__).parent / "golden_summary.txt"
-REPORTERS: dict[str, Reporter] = {"retrieval": RETRIEVAL, "layers": LAYERS, "probes": PROBES}
-
-
-def report_of(about: Subject | None = None, **results: Any) -> Report:
-    """Return the report of made-up results; those that are not given have their defaults, None leaves one out."""
-    about = about or subject()
-    reading = Reading(about)
-    made = {"retrieval": retrieval_result(), "layers": layer_result(), "probes": probes_result()} | results
-    sections = {"health": HEALTH.report(HEALTH.infer((), reading), reading)}
-    sections |= {name: REPORTERS[name].report(one, reading) for name, one in made.items() if one is not None}
-    return Report(about, sections)
 
 
 def failing() -> Subject:
@@ -110,7 +94,7 @@ def test_golden_fragments(html: str) -> None:
         '<th scope="row">pooling</th><td><code>"mean"</code></td><td>checkpoint: 1_Pooling/config.json</td></tr>',
         '<li><span class="badge pass">pass</span> more padding changes nothing',
         "<caption>Retrieval: toy-backbone (before) and toy-retriever (after) on toy.</caption>",
-        "<pre><code>retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>",
+        '<pre><code id="command">retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>',
         "<td>1 min 23 s</td>",
     ):
         assert fragment in html
@@ -181,7 +165,9 @@ def test_packed_data_cannot_end_its_element_and_is_the_same_each_time() -> None:
 def test_every_query_is_on_the_page_with_both_rankings(html: str) -> None:
     (queries,) = unpacked(Page(html), "queries")
     assert queries["ids"] == query_ids()
-    assert (queries["ranks"]["before"][0], queries["ranks"]["after"][0], queries["listed"]) == (2, 1, len(query_ids()))
+    stored = rankings().queries
+    assert queries["ranks"] == {side: stored[f"rank_{side}"].tolist() for side in ("before", "after")}
+    assert queries["listed"] == len(query_ids())
     assert [queries["passages"]["ids"][hit] for hit in queries["hits"]["before"][3]] == ["p2", "p1"]
     assert [queries["passages"]["ids"][hit] for hit in queries["relevant"][3]] == ["p1"]
 
@@ -208,8 +194,8 @@ def test_code_lengths_alone_make_a_page() -> None:
 
 def test_layers_without_the_final_norm_are_on_the_page(html: str) -> None:
     bare = render(report_of(probes=replace(probes_result(), bare=probes_result().effect)))
-    assert "<h3>Layers without the final norm</h3>" in bare
-    assert "<h3>Layers without the final norm</h3>" not in html
+    assert "<summary>Layers without the final norm</summary>" in bare
+    assert "<summary>Layers without the final norm</summary>" not in html
 
 
 def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ import pandas as pd
 from retroscope.typesetting.curves import embedded
 from retroscope.typesetting.palette import CONTROL_SERIES
 
-AUTOSIZE = {"type": "fit-x", "contains": "padding", "resize": True}  # labels keep their place when a choice changes them
+AUTOSIZE = {
+    "type": "fit-x",
+    "contains": "padding",
+    "resize": True,
+}  # labels keep their place when a choice changes them
 SIZE = {"width": "container", "height": 280, "autosize": AUTOSIZE}
 
 

@@ -38,18 +38,14 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
 
     def lines(width: float, size: int, *, controls: bool) -> list[Any]:
         kept = _is_control(controls=controls)
-        line = base.mark_line(strokeWidth=width).encode(
-            y=y, color=channels["color"], strokeDash=channels["strokeDash"]
-        )
+        line = base.mark_line(strokeWidth=width).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
         points = base.mark_point(filled=True, size=size, opacity=1).encode(
             y=y, color=channels["color"], shape=channels["shape"], tooltip=tips
         )
         without_chance = f"({kept}) && datum.series !== {json.dumps(CHANCE)}"
         return [line.transform_filter(kept), points.transform_filter(without_chance)]
 
-    return alt.layer(
-        *lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False)
-    ).properties(**PANEL)
+    return alt.layer(*lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False)).properties(**PANEL)
 
 
 def _is_control(*, controls: bool) -> str:

@@ -1,4 +1,4 @@
-"""Packing: data and libraries inside a page, compressed so that the page stays small. The page's script unpacks them."""
+"""Packing: data and libraries inside a page, compressed. The page's script unpacks them."""
 
 import base64
 import gzip

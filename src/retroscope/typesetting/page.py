@@ -108,7 +108,9 @@ def _packed_data(
         for name, table in tables.items()
     }
     specifications = {figure.name: figure.specification for figure in figures if figure.on_page}
-    return {name: packed_json(one) for name, one in ({"figures": specifications, "tables": sources} | dict(data)).items()}
+    return {
+        name: packed_json(one) for name, one in ({"figures": specifications, "tables": sources} | dict(data)).items()
+    }
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
@@ -178,8 +180,8 @@ def _tied(text: str) -> str:
 
 
 def _picture(figure: Figure) -> Markup:
-    """Draw a figure as SVG, for readers without JavaScript; texts inside are escaped by the drawing library."""
-    return Markup(svg(figure.paper_specification))
+    """Draw a figure as SVG, for readers without JavaScript."""
+    return inline_svg(svg(figure.paper_specification), figure.alt)
 
 
 @cache
@@ -192,7 +194,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        score=score, signed=signed, seconds=seconds, pretty=_pretty, plain=_plain, shallow=_shallow, tied=_tied,
+        score=score,
+        signed=signed,
+        seconds=seconds,
+        pretty=_pretty,
+        plain=_plain,
+        shallow=_shallow,
+        tied=_tied,
         picture=_picture,
     )
     return environment

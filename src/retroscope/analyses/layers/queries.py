@@ -33,7 +33,9 @@ def page_layers(one: LayerEffects, subject: Subject) -> dict[str, Any]:
 
 
 def _ranks(first_ranks: pd.DataFrame, side: str, ids: Sequence[str]) -> list[list[int]]:
-    ranks: list[list[int]] = first_ranks.pivot(index="query", columns="layer", values=side).loc[list(ids)].to_numpy().tolist()
+    ranks: list[list[int]] = (
+        first_ranks.pivot(index="query", columns="layer", values=side).loc[list(ids)].to_numpy().tolist()
+    )
     return ranks
 
 

@@ -78,7 +78,8 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "probes",
         "Probes and controls",
-        f"The probe {result.similarity} is the similarity itself and learns nothing. passage_only never reads the query: what another probe reads above it needs the query.",
+        f"The probe {result.similarity} is the similarity itself and learns nothing. passage_only never reads the "
+        "query: what another probe reads above it needs the query.",
         f"Accuracy by layer of the probes {', '.join(probes)}, before, after and controls.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Probes and controls"),
@@ -163,4 +164,6 @@ def _choices(probe: str, frame: pd.DataFrame) -> list[Choice]:
 def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
     """Repeat a panel for every probe, at the largest number of candidate passages."""
     largest = int(frame["passages"].max())
-    return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(title=f"{title} (N = {largest})")
+    return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
+        title=f"{title} (N = {largest})"
+    )

@@ -74,7 +74,9 @@ async function save(name, kind) {
 
 /** Do what a pressed button says. @param {Event} event */
 function press(event) {
-  const button = /** @type {HTMLElement} */ (event.target).closest("button");
+  const target = /** @type {HTMLElement} */ (event.target);
+  const [button, row] = [target.closest("button"), target.closest("tr[id]")];
+  if (row && !button) history.replaceState(null, "", `#${encodeURIComponent(row.id).replace("%3D", "=")}`); // its address
   if (!button) return;
   const { copyTable, copyText, saveFigure, as } = button.dataset;
   if (copyTable) copy(tableSources[copyTable][as === "csv" ? "csv" : "latex"], `table as ${as}`);

@@ -230,18 +230,19 @@ function sortBy(heading) {
   refresh();
 }
 
-/** Show the query that the address names. */
+/** Show the query that the address names, once the choices are cleared. */
 function followQuery() {
   const id = location.hash.startsWith("#query=") ? decodeURIComponent(location.hash.slice(7)) : null;
   if (id === null || !rows.some((row) => row.id === id)) return;
   form().reset();
-  refresh();
-  const place = chosen.findIndex((row) => row.id === id);
-  shown = Math.max(shown, place + 1);
-  show();
-  const tr = element(`query=${id}`);
-  open(tr, chosen[place], true);
-  tr.scrollIntoView();
+  setTimeout(() => {
+    const place = chosen.findIndex((row) => row.id === id);
+    shown = Math.max(shown, place + 1);
+    show();
+    const tr = element(`query=${id}`);
+    open(tr, chosen[place], true);
+    tr.scrollIntoView();
+  });
 }
 
 /** Return the chosen queries as CSV. */
