@@ -269,13 +269,13 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
 
 
 @pytest.mark.parametrize(
-    ("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, State.FAILED), (60, State.FAILED)]
+    ("noise", "label"), [(0, None), (5, "caution"), (29, "caution"), (30, "failed"), (60, "failed")]
 )
-def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, tone: str | None) -> None:
+def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, label: str | None) -> None:
     tower = alone(neuron_side(noise=noise))
-    tones = [s.state for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
-    assert tones == ([tone] if tone else [])
-    if tone == State.FAILED:
+    labels = [s.label for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
+    assert labels == ([label] if label else [])
+    if label == "failed":
         marked = [s for s in neuron_statements(tower) if s.doubts]
         assert all("NEURONS ARE NOISE of toy-retriever (see above)" in s.doubts for s in marked)
 
@@ -290,15 +290,15 @@ def test_noise_that_the_attribution_tells_of_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap", "tone"), [(0.005, State.MEASURED), (0.05, CAUTION), (0.5, State.FAILED), (np.nan, State.MEASURED)]
+    ("gap", "label"), [(0.005, "measured"), (0.05, "caution"), (0.5, "failed"), (np.nan, "measured")]
 )
-def test_completeness_is_always_told(gap: float, tone: str | None) -> None:
+def test_completeness_is_always_told(gap: float, label: str) -> None:
     tower = alone(neuron_side(gap=gap, ablation=ablation()))
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
-    assert statement.state == tone
+    assert statement.label == label
     assert ("make no claim to add up" in statement.text) == np.isnan(gap)
     doubts = statement_of(tower, "Concentration (output)").doubts
-    assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == State.FAILED else ())
+    assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if label == "failed" else ())
 
 
 def with_gaps(by_layer: list[float], weight: list[float]) -> AttributedModel:
@@ -337,7 +337,7 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
 def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
-    assert statement_of(alone(norm), "The target of toy-retriever is the norm").state == CAUTION
+    assert statement_of(alone(norm), "The target of toy-retriever is the norm").caution
     assert not statements_of(alone(side), "The target")
 
 

@@ -119,7 +119,7 @@ def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict
     statement = said_of(
         low, "Below chance: cosine prefers the hard negatives", collections=(collection(negatives=negatives),)
     )
-    assert (statement.state, statement.rests_on) == (CAUTION, ("before",))
+    assert (statement.label, statement.rests_on) == ("caution", ("before",))
     assert "in 1 of 14 cells" in statement.text
     assert "at layer 0, where chance is 0.200" in statement.text
     assert why in statement.text
@@ -200,8 +200,8 @@ def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
 
 def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:
     result = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
-    tones = {s.state for s in section(result).statements if "does not read clearly more than random" in s.text}
-    assert tones == {State.FAILED, CAUTION}  # alarm for the retriever, caution for the backbone
+    states = {s.state for s in section(result).statements if "does not read clearly more than random" in s.text}
+    assert states == {State.FAILED, State.NOT_SIGNIFICANT}  # an alarm for the retriever, a finding for the backbone
     (alarm,) = alarms(result)
     assert alarm.title == "Random-weight control"
     assert alarm.text.startswith(alarm.title)
@@ -218,14 +218,14 @@ def test_random_weights_that_read_as_much_at_another_layer_are_a_caution() -> No
 
     said = "What needs no training reads that much."
     assert not any(said in text for text in texts())
-    assert {s.state for s in section(probed(lexical)).statements if said in s.text} == {CAUTION}
+    assert {s.label for s in section(probed(lexical)).statements if said in s.text} == {"caution"}
 
 
 def test_a_control_that_was_not_run_is_said() -> None:
     result = probes_result(effect=compare(*probe_scores(controls=("none", "shuffled_queries"))))
     statements = [s for s in section(result).statements if "was not run" in s.text]
     assert [s.text.split()[2] for s in statements] == ["hash_labels", "random_weights"]
-    assert {s.state for s in statements} == {CAUTION}
+    assert {s.state for s in statements} == {State.NOT_RUN}
 
 
 def test_a_seed_spread_without_its_columns_is_an_error() -> None:

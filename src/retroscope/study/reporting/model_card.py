@@ -47,7 +47,8 @@ def into_card(report: Report, text: str) -> str:
     data, new = card.data, list(_results(report))
     if not isinstance(data, ModelCardData):
         raise TypeError("a model card has model-card data")
-    kept = [one for one in data.eval_results or () if not any(map(one.is_equal_except_value, new))]
+    replaced = {_measured(one) for one in new}
+    kept = [one for one in data.eval_results or () if _measured(one) not in replaced]
     data.model_name = data.model_name or report.subject.after.name
     data.eval_results = [*kept, *new]
     card.text = _with_section(card.text, section(report))
@@ -131,6 +132,11 @@ def _results(report: Report) -> Iterator[EvalResult]:
             metric_value=clean(one.after),
             metric_args={name: clean(value) for name, value in change.items()},
         )
+
+
+def _measured(one: EvalResult) -> tuple[str, str, str]:
+    """Return what a result is about: task, collection and measure."""
+    return one.task_type, one.dataset_type, one.metric_type
 
 
 def metric_type(measure: str) -> str:
