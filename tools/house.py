@@ -165,7 +165,7 @@ def _arguments(function: Function) -> list[ast.arg]:
 
 def _is_setting(argument: ast.arg) -> bool:
     kind = "" if argument.annotation is None else ast.unparse(argument.annotation)
-    return any(word in kind for word in ("Settings", "Options", "Progress", "Count"))
+    return any(word in kind for word in ("Settings", "Options", "Progress", "Count", "Shown"))
 
 
 def untyped(modules: Sequence[Module]) -> list[tuple[float, str]]:

@@ -161,7 +161,7 @@ def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
         ({"tests": ()}, "nothing to measure"),
         ({"pretraining": None}, "objectives without a pre-training"),
         ({"seeds": (1, 1)}, "names a level twice"),
-        ({"labels": (1,)}, "labels below 2"),
+        ({"labels": (1,)}, "labels is 1"),
         ({"reinitialise": ()}, "reinitialise is empty"),
         ({"backbones": {"mlm": "x"}}, "both a backbone's name and an objective"),
     ],

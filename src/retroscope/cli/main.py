@@ -13,6 +13,7 @@ import typer
 from retroscope.cli.exit_codes import INTERRUPTED, USER_ERROR
 from retroscope.cli.parsing import Command, Commands
 from retroscope.errors import RetroscopeError
+from retroscope.visible import visible
 
 HELP_NAMES = ["--help", "-h"]
 
@@ -84,7 +85,7 @@ def main() -> None:
     try:
         make_app()(prog_name="retroscope")
     except RetroscopeError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(visible(f"error: {error}\n"))
         sys.exit(USER_ERROR)
     except SystemExit as end:
         if end.code == INTERRUPTED:

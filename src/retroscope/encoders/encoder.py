@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
+from retroscope.encoders.settings import EncoderSource
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.notebook import html_table
 
@@ -30,6 +31,7 @@ class Encoder:
         head: applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` when there is none.
         proof: evidence that the weights are the checkpoint's.
         tokens: token ids of texts that were tokenised before; None: every text is tokenised whenever it is read.
+        source: where another process can load the same encoder; None: it exists in this process only.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Encoder:
     head: nn.Module
     proof: LoadingProof
     tokens: TokenMemory | None = None
+    source: EncoderSource | None = None
 
     def __repr__(self) -> str:
         return f"<Encoder {self.name}: {self.summary}>"

@@ -6,7 +6,7 @@ from typing import Any
 from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
@@ -33,7 +33,7 @@ def recorded_facts(
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
     on = " and ".join(names)
     return {
-        key: clean(value)
+        key: impersonal(clean(value))
         for key, value in {
             "schema": SCHEMA,
             "title": f"{on} on {plan.collections[0].name}",
