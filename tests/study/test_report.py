@@ -103,8 +103,9 @@ def test_golden_fragments(html: str) -> None:
 def test_every_section_and_figure_is_there(html: str) -> None:
     page = Page(html)
     sections = [attrs["id"] for attrs in page.named("section")]
-    assert sections == ["answer", "verdict", "caveats", "health", "retrieval", "layers", "probes", "method"]
-    assert {a["href"] for a in page.named("a")} == {f"#{s}" for s in sections[1:]}
+    assert sections == ["answer", "verdict", "health", "retrieval", "layers", "probes", "queries", "method"]
+    links, places = {a["href"] for a in page.named("a")}, {f"#{attrs['id']}" for _, attrs in page.tags if "id" in attrs}
+    assert {f"#{one}" for one in sections} <= links <= places
     charts = [attrs["data-figure"] for attrs in page.named("div") if "data-figure" in attrs]
     assert set(charts) == set(unpacked(page, "figures"))
     assert len(charts) == 7
@@ -144,7 +145,7 @@ def test_only_our_two_scripts_may_run(which: str, request: pytest.FixtureRequest
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     assert policy.startswith(f"default-src 'none'; script-src {allowed};")
-    assert "unsafe-eval" not in policy
+    assert "unsafe" not in policy
 
 
 def test_malicious_texts_are_only_text(evil: str) -> None:
@@ -184,7 +185,7 @@ def test_retrieval_alone_makes_a_page() -> None:
     bare = retrieval_result(rankings=None)
     report = report_of(subject(caveats=()), retrieval=bare, layers=None, probes=None)
     sections = [attrs["id"] for attrs in Page(render(report)).named("section")]
-    assert sections == ["answer", "verdict", "caveats", "health", "retrieval", "method"]
+    assert sections == ["answer", "verdict", "health", "retrieval", "method"]
 
 
 def test_code_lengths_alone_make_a_page() -> None:

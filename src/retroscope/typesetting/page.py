@@ -27,6 +27,7 @@ from retroscope.typesetting.statements import Statement
 SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "answer.css")
+WITHOUT_SCRIPTS = Markup(".scripted, [data-figure] { display: none; }")
 SCRIPTS = ("page.js", "queries.js")
 MACROS = (  # templates call them
     "alarms",
@@ -86,6 +87,7 @@ def fill(
         data: name -> JSON-like values that the page's scripts read besides figures and tables.
     """
     library, own = script_bundle(), [_inside_script((TEMPLATES / name).read_text("utf-8")) for name in SCRIPTS]
+    style = Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES))
     environment = _environment()
     shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, "data": data or {}, **values}
     return environment.get_template(template).render(
@@ -93,8 +95,8 @@ def fill(
                   for one in sections],
         scripts=own,
         packed={"library": packed(library), **_packed_data(figures, tables, data or {})},
-        policy=policy([library, *own]),
-        css=Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES)),
+        policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),
+        styles=(style, WITHOUT_SCRIPTS),
         **shared,
     )  # fmt: skip
 
@@ -140,14 +142,17 @@ def inline_svg(drawn: str, words: str) -> Markup:
     return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 
-def policy(scripts: Sequence[str]) -> str:
-    """Return the content security policy: nothing is fetched, and only these scripts run."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """Return the content security policy: nothing is fetched, and only these scripts and style sheets apply."""
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _hashes(texts: Sequence[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
 def _inside_script(code: str) -> Markup:
