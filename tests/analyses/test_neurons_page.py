@@ -239,7 +239,8 @@ def test_the_report_of_one_model_is_whole(pages: dict[str, str]) -> None:
     assert charts_of(page) == {name for name in FIGURES if name not in OF_TWO}
     assert len(page.named("table")) == pages["one"].count("<caption>")
     for fragment in (
-        '<li class="statement state-significant">\n<span class="state">significant</span>\n<div><p>Ablation confirms the neurons of',
+        '<li class="statement state-significant">\n<span class="state">significant</span>\n'
+        "<div><p>Ablation confirms the neurons of",
         "<caption>Retrieval with neurons fixed at one value: toy-retriever.</caption>",
         '<th scope="row">target</th><td>margin</td>',
     ):
