@@ -5,7 +5,7 @@
 
 Texts are the collection's. Scores and rankings are drawn, which compress worst; the sections are those whose data grow
 with queries and layers: retrieval, and retrieval by layer. Opening is timed from the navigation to the event `load`,
-and to the moment at which all queries are unpacked and shown; the figures in sight are drawn by then. The least of five.
+and to the moment at which all queries are unpacked and the first of them shown. The least of five.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import xarray as xr
 from retroscope.analyses.layers.report import report as report_layers
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
 from retroscope.analyses.retrieval.report import report as report_retrieval
-from retroscope.analyses.retrieval.result import Rankings, RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect, RetrievalResult
 from retroscope.analyses.retrieval.stored import CHARACTERS, PASSAGES
 from retroscope.analyses.section import Reading
 from retroscope.collection.collection import Collection
@@ -94,10 +94,9 @@ def _deep(ranks: np.ndarray) -> np.ndarray:
     return np.where(ranks <= DEPTH, ranks, 0)
 
 
-def rankings(collection: Collection, ids: list[str], ranks: list[np.ndarray]) -> Rankings:
+def rankings(collection: Collection, ids: list[str], ranks: list[np.ndarray]) -> QueryRankings:
     """Return passages drawn for every query and side."""
-    rng, passages = np.random.default_rng(1), list(collection.passages)
-    names = [one if isinstance(one, str) else one.id for one in passages]
+    rng, names = np.random.default_rng(1), list(collection.passages)
     hits = [
         (query, side, rank, names[number], round(0.9 - 0.02 * rank + 0.01 * rng.random(), 6), rank == ranks[k][row])
         for row, query in enumerate(ids)
@@ -109,7 +108,7 @@ def rankings(collection: Collection, ids: list[str], ranks: list[np.ndarray]) ->
     queries = pd.DataFrame({"query_id": ids, "text": [collection.queries[q].text[:CHARACTERS] for q in ids],
                             "rank_before": _deep(ranks[0]), "rank_after": _deep(ranks[1])})  # fmt: skip
     texts = [collection.passage_text(one)[:CHARACTERS] for one in shown]
-    return Rankings(queries, found, pd.DataFrame({"passage_id": shown, "text": texts}), DEPTH)
+    return QueryRankings(queries, found, pd.DataFrame({"passage_id": shown, "text": texts}), DEPTH)
 
 
 def opened(file: Path) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
-from retroscope.analyses.retrieval.result import Rankings, RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect, RetrievalResult
 from retroscope.scores import Scores
 from synthetic_subject import LAYERS, N_QUERIES, compare, query_ids
 
@@ -48,7 +48,7 @@ def layer_scores(seed: int = 1) -> tuple[Scores, Scores]:
 RIGHT, WRONG = "The Suez Canal opened in 1869 after ten years of work.", "The Panama Canal opened in 1914."
 
 
-def rankings(text: str = "", passage: str = "", listed: int = N_QUERIES) -> Rankings:
+def rankings(text: str = "", passage: str = "", listed: int = N_QUERIES) -> QueryRankings:
     """Return ranks of `retrieval_scores`, and the same two passages for every query; texts as given, or made up."""
     ids = query_ids()
     ranks = [np.rint(1 / scores.select(measure="RR").values.values).astype(int) for scores in retrieval_scores()]
@@ -63,7 +63,7 @@ def rankings(text: str = "", passage: str = "", listed: int = N_QUERIES) -> Rank
     ]
     columns = ["query_id", "side", "rank", "passage_id", "score", "relevant"]
     passages = pd.DataFrame({"passage_id": ["p1", "p2"], "text": [passage or RIGHT, passage or WRONG]})
-    return Rankings(queries, pd.DataFrame(hits, columns=columns), passages, 10)
+    return QueryRankings(queries, pd.DataFrame(hits, columns=columns), passages, 10)
 
 
 def retrieval_result(**changes: Any) -> RetrievalResult:

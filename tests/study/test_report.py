@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from retroscope.documents import packed_json
 from retroscope.statistics import Difference
 from retroscope.study.reporting.console import console_text
 from retroscope.study.reporting.report import render, write_report
 from retroscope.typesetting.drawing import svg, write_figures
-from retroscope.typesetting.packing import packed_json
 from retroscope.typesetting.palette import LOOKS
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
@@ -94,7 +94,7 @@ def test_golden_fragments(html: str) -> None:
         '<th scope="row">pooling</th><td><code>"mean"</code></td><td>checkpoint: 1_Pooling/config.json</td></tr>',
         '<li><span class="badge pass">pass</span> more padding changes nothing',
         "<caption>Retrieval: toy-backbone (before) and toy-retriever (after) on toy.</caption>",
-        '<pre><code id="command">retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>',
+        "retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>",
         "<td>1 min 23 s</td>",
     ):
         assert fragment in html

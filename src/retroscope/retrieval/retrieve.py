@@ -127,7 +127,10 @@ def retrieve_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: ShownCount = None,
 ) -> Scores:
-    """Return the scores of `rank_by_layers`, which has the same arguments."""
+    """Return the measures of every layer's pooled vectors, dims (query, layer, measure).
+
+    Arguments and errors are those of `rank_by_layers`, which returns the ranks of relevant passages, too.
+    """
     return rank_by_layers(vectors, collection, measures, progress).scores
 
 
@@ -135,7 +138,7 @@ def rank_by_layers(
     vectors: RetrieverRepresentations,
     collection: Collection,
     measures: Sequence[str] = DEFAULT_MEASURES,
-    progress: Count | None = None,
+    progress: ShownCount = None,
 ) -> LayerRetrieval:
     """Rank all passages by every layer's pooled vectors, and measure the rankings.
 

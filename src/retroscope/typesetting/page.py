@@ -17,13 +17,14 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from retroscope.documents import packed, packed_json
 from retroscope.typesetting.drawing import script_bundle, svg
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs
 from retroscope.typesetting.numbers import score, seconds, signed
-from retroscope.typesetting.packing import packed, packed_json
 from retroscope.typesetting.statements import Statement
 
+ROLES = re.compile(r' (?:role|aria-\w+)="[^"]*"')  # of the parts of a drawing, which has one text for all
 SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "answer.css")
@@ -94,7 +95,7 @@ def fill(
         sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
                   for one in sections],
         scripts=own,
-        packed={"library": packed(library), **_packed_data(figures, tables, data or {})},
+        packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data or {})},
         policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),
         styles=(style, WITHOUT_SCRIPTS),
         **shared,
@@ -111,7 +112,8 @@ def _packed_data(
     }
     specifications = {figure.name: figure.specification for figure in figures if figure.on_page}
     return {
-        name: packed_json(one) for name, one in ({"figures": specifications, "tables": sources} | dict(data)).items()
+        name: Markup(packed_json(one))
+        for name, one in ({"figures": specifications, "tables": sources} | dict(data)).items()
     }
 
 
@@ -138,7 +140,7 @@ def inline_svg(drawn: str, words: str) -> Markup:
         words: for those who cannot see it.
     """
     opened = drawn[drawn.index("<svg") :]
-    opened = SIZE.sub("", opened, count=2)  # the box that is left says the proportions
+    opened = SIZE.sub("", ROLES.sub("", opened), count=2)  # the box that is left says the proportions
     return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 

@@ -51,9 +51,11 @@ FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 
 
 def style(chart: Any) -> Any:
-    """Apply the report's style to a chart: font, thin grid, legend on top."""
+    """Apply the report's style to a chart: font, thin grid, legend on top, one text for all of its marks."""
     return (
-        chart.configure(font=FONT, background="transparent", aria=False)  # a figure has one text for those who cannot see it
+        chart.configure(
+            font=FONT, background="transparent", aria=False
+        )  # a figure has one text for those who cannot see it
         .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridOpacity=0.5, tickSize=4)
         .configure_legend(orient="top", title=None, labelFontSize=11, symbolStrokeWidth=2, symbolSize=70, columns=6)
         .configure_header(labelFontSize=12, labelFontWeight="bold", title=None)

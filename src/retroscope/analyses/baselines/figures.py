@@ -3,8 +3,7 @@
 import altair as alt
 
 from retroscope.analyses.baselines.result import BM25, RANDOM, BaselineResult
-from retroscope.typesetting.choices import Choice, choosing
-from retroscope.typesetting.curves import curves, facets, layer_axis
+from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.subject import Subject
 
@@ -27,6 +26,6 @@ def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
         f"linear head. Before: the backbone, under the retriever's pooling and others. {RANDOM.capitalize()}: a copy "
         "of the backbone that never learned anything. Bands are intervals over queries.",
         f"{measure} by layer of {', '.join(dict.fromkeys(shown['series']))}; {', '.join(kinds)}",
-        choosing(panel, shown, [Choice("vectors", "vectors", kinds[-1])]),
+        choosing(panel, shown, [Selector("vectors", "vectors", kinds[-1])]),
         facets(panel, shown, "vectors", kinds).properties(title="Baselines, layer by layer"),
     )

@@ -5,8 +5,7 @@ import pandas as pd
 
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.statistics import Difference
-from retroscope.typesetting.choices import SIZE, Choice, choosing
-from retroscope.typesetting.curves import curves, facets, layer_axis
+from retroscope.typesetting.curves import SIZE, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
 from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -28,7 +27,7 @@ def _curves(effect: Difference, subject: Subject) -> Figure:
     panel = curves(layer_axis(subject.layer_names), frame, y)
     words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
     caption = "The pooled vectors of one layer are searched. Bands are intervals over queries."
-    chart = choosing(panel, frame, [Choice("measure", "measure", subject.measures[0] if subject.measures else None)])
+    chart = choosing(panel, frame, [Selector("measure", "measure", subject.measures[0] if subject.measures else None)])
     paper = facets(panel, frame, "measure", measures).properties(title="Retrieval by layer")
     return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart, paper)
 

@@ -14,8 +14,7 @@ from retroscope.analyses.neurons.maps import map_figure
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.analyses.neurons.tables import by_prefix
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.typesetting.choices import Choice, choosing
-from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis
+from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
@@ -97,10 +96,10 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
     )
 
 
-def _choices(tower: TowerNeurons) -> list[Choice]:
+def _choices(tower: TowerNeurons) -> list[Selector]:
     return [
-        Choice("statistic", "statistic", SHOWN[LAYER_SHARE]),
-        Choice("part", "matrix", tower.parts[0]),
+        Selector("statistic", "statistic", SHOWN[LAYER_SHARE]),
+        Selector("part", "matrix", tower.parts[0]),
     ]
 
 
@@ -129,7 +128,7 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
         "largest, so that a few neurons that grow make all others less active. Bands are intervals over examples. A "
         "count at one threshold is one point of this curve.",
         f"Part of the neurons that are active at the thresholds {_listed(tower)}.",
-        choosing(panel, named, [Choice("part", "matrix", tower.parts[0])]),
+        choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),
     )
 
@@ -156,7 +155,7 @@ def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
         "Active neurons over thresholds, layer by layer",
         "One line a layer, from dark (the first) to light (the last).",
         f"Part of every layer's neurons that are active at the thresholds {_listed(tower)}.",
-        choosing(alt.layer(line), frame, [Choice("panel", "matrix", labels[0])]),
+        choosing(alt.layer(line), frame, [Selector("panel", "matrix", labels[0])]),
         chart.properties(title="Active neurons over thresholds, layer by layer"),
     )
 
@@ -199,7 +198,7 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
         choosing(
             curves(layer_axis(), frame, alt.Y("value:Q", title="overlap", scale=alt.Scale(zero=True))),
             frame.assign(measure=frame["measure"].map(OVERLAPS)),
-            [Choice("measure", "measure", OVERLAPS["jaccard"]), Choice("part", "matrix", tower.parts[0])],
+            [Selector("measure", "measure", OVERLAPS["jaccard"]), Selector("part", "matrix", tower.parts[0])],
         ),
         alt.vconcat(*shown),
     )

@@ -9,8 +9,7 @@ import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
-from retroscope.typesetting.choices import Choice, choosing
-from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis, zero_line
+from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis, zero_line
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, correction
 from retroscope.typesetting.outcomes import effect_panel, outcome_of
@@ -154,10 +153,10 @@ def _chance(cells: pd.DataFrame) -> pd.DataFrame:
     return places.assign(series=CHANCE, line=CHANCE, value=1 / places["passages"], low=float("nan"), high=float("nan"))
 
 
-def _choices(probe: str, frame: pd.DataFrame) -> list[Choice]:
+def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
     return [
-        Choice("probe", "probe", probe),
-        Choice("passages", "N, candidate passages", max(int(n) for n in frame["passages"])),
+        Selector("probe", "probe", probe),
+        Selector("passages", "N, candidate passages", max(int(n) for n in frame["passages"])),
     ]
 
 

@@ -7,8 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.representations.result import CollectionDrift
 from retroscope.drift.result import RepresentationDrift
-from retroscope.typesetting.choices import Choice, choosing
-from retroscope.typesetting.curves import curves, embedded, facets, layer_axis
+from retroscope.typesetting.curves import Selector, choosing, curves, embedded, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
 from retroscope.typesetting.numbers import score
 from retroscope.typesetting.palette import BETWEEN, CHANCE, HALVES
@@ -132,4 +131,4 @@ def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
     """Draw one statistic of one tower's vectors at a time; "both" is a statistic of queries with passages."""
     panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
     shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
-    return choosing(panel, shown, [Choice("shown", "statistic", shown["shown"].iloc[0])])
+    return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.retrieval.result import Rankings, RetrievalEffect
+from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect
+from retroscope.documents import packed_json
 from retroscope.scores import Scores
-from retroscope.typesetting.packing import packed_json
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 QUERY_CHARACTERS = 300  # of a text
@@ -22,7 +22,7 @@ def page_queries(effects: Sequence[RetrievalEffect], measure: str) -> list[dict[
     return [_fitted(one, one.rankings, measure) for one in effects if one.rankings is not None]
 
 
-def _fitted(one: RetrievalEffect, rankings: Rankings, measure: str) -> dict[str, Any]:
+def _fitted(one: RetrievalEffect, rankings: QueryRankings, measure: str) -> dict[str, Any]:
     page: dict[str, Any] = {}
     for cut in CUTS:
         page = _page(one, rankings, measure, cut)
@@ -31,7 +31,7 @@ def _fitted(one: RetrievalEffect, rankings: Rankings, measure: str) -> dict[str,
     return page
 
 
-def _page(one: RetrievalEffect, rankings: Rankings, measure: str, cut: int) -> dict[str, Any]:
+def _page(one: RetrievalEffect, rankings: QueryRankings, measure: str, cut: int) -> dict[str, Any]:
     queries, passages = rankings.queries, rankings.passages
     ids = queries["query_id"].tolist()
     scores = {BEFORE: one.effect.before, AFTER: one.effect.after}

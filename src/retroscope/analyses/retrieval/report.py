@@ -11,7 +11,7 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.card import cards
 from retroscope.analyses.retrieval.flips import flip_frame, flip_measure, flipped_queries
 from retroscope.analyses.retrieval.queries import page_queries
-from retroscope.analyses.retrieval.result import Rankings, RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect, RetrievalResult
 from retroscope.analyses.retrieval.tables import names, retrieval_tables
 from retroscope.analyses.retrieval.words import estimates, statements
 from retroscope.analyses.section import Reading, Section
@@ -40,10 +40,10 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalRes
     )
 
 
-def _rankings(one: Measurement) -> Rankings | None:
+def _rankings(one: Measurement) -> QueryRankings | None:
     if "queries" not in one.frames:
         return None
-    return Rankings(one.frames["queries"], one.frames["hits"], one.frames["passages"], one.facts["depth"])
+    return QueryRankings(one.frames["queries"], one.frames["hits"], one.frames["passages"], one.facts["depth"])
 
 
 def report(result: RetrievalResult, reading: Reading) -> Section:

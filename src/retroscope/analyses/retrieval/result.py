@@ -11,7 +11,7 @@ from retroscope.statistics import Difference
 
 
 @dataclass(frozen=True, eq=False)
-class Rankings:
+class QueryRankings:
     """What both retrievers found for every query of a collection.
 
     Attributes:
@@ -39,7 +39,7 @@ class RetrievalEffect:
 
     collection: str
     effect: Difference
-    rankings: Rankings | None = None
+    rankings: QueryRankings | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,7 @@ import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.choices import Choice, choosing
-from retroscope.typesetting.curves import curves, facets
+from retroscope.typesetting.curves import Selector, choosing, curves, facets
 from retroscope.typesetting.figure import Figure
 
 PANELS = {RESTORED: "retriever, weights put back", GRAFTED: "backbone, weights put in"}
@@ -46,6 +45,6 @@ def _depth(f: TransplantEffects) -> Figure:
         "blocks and the final norm are. From the bottom: the embeddings and the first k blocks are. Bands are "
         "intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
-        choosing(panel, shown, [Choice("panel", "hybrid", panels[0])]),
+        choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
         facets(panel, shown, "panel", panels, columns=2),
     )

@@ -8,8 +8,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.frames import ablation_rows
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, TowerNeurons
-from retroscope.typesetting.choices import Choice, choosing
-from retroscope.typesetting.curves import embedded, tooltips
+from retroscope.typesetting.curves import Selector, choosing, embedded, tooltips
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.numbers import score
 from retroscope.typesetting.palette import LOOKS, NEURON_LOOKS
@@ -54,7 +53,7 @@ def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     sides, measures = list(frames), list(dict.fromkeys(frame["measure"]))
     panel = _panel(frame, "score", LOOKS[AFTER].colour, alt.Chart())
-    return choosing(panel, frame, [Choice("side", "model", sides[-1]), Choice("measure", "measure", measures[0])])
+    return choosing(panel, frame, [Selector("side", "model", sides[-1]), Selector("measure", "measure", measures[0])])
 
 
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
