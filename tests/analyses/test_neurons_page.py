@@ -110,7 +110,7 @@ def test_outcomes_agree_with_the_tests() -> None:
     )
     shares = moves(tower_neurons(), LAYER_SHARE).set_index(["part", "layer"])["outcome"]
     assert shares["intermediate", 3] == "higher after"
-    assert shares["output", 3] == "no evidence"
+    assert shares["output", 3] == "not significant"
 
 
 def test_fractions_are_on_a_logarithmic_axis(specs: Specs) -> None:

@@ -67,7 +67,8 @@ def report(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pa
     if not (out / "summary.json").exists():
         done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out, line=QUICK)
         assert done.code == 0, done.err
-        assert "Verdict" in done.out
+        assert "Did retrieval change?" in done.out
+        assert "Verdict" not in done.out
         assert f"report: {out}/report.html" in done.err
     return out
 
@@ -103,8 +104,51 @@ def test_report_writes_the_same_again(cli: Cli, report: Path, tmp_path: Path) ->
 def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
     done = cli("show", report)
     assert (done.code, done.err) == (0, "")
-    assert "Verdict" in done.out
+    assert "Did retrieval change?" in done.out
+    everything = cli("show", report, "--all").out
+    assert "Verdict" in everything
+    summary = json.loads((report / "summary.json").read_text())
+    assert summary["answer"]["sentence"] in " ".join(done.out.split())
+    assert [s["text"] for s in summary["statements"] if s["text"][:30] not in " ".join(everything.split())] == []
     assert document(cli("show", report, "--json")) == json.loads((report / "summary.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("gate", "code", "says"),
+    [
+        ("RR@10 >= -1", 0, "gate 'RR@10 >= -1' holds: the lower end of the interval is"),
+        ("RR@10 >= 1", 1, "gate 'RR@10 >= 1' does not hold"),
+        ("rr@10 >= 0", 2, "did you mean 'RR@10'?"),
+        ("RR@10 on collektion >= 0", 2, "did you mean 'collection'?"),
+    ],
+)
+def test_a_gate_decides_the_exit_code(cli: Cli, report: Path, gate: str, code: int, says: str) -> None:
+    done = cli("show", report, "--gate", gate, "--gate", "R@10 > -1")
+    assert (done.code, says in done.err) == (code, True), done.err
+
+
+def test_an_unknown_measure_of_a_gate_is_refused_before_anything_is_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    pair = ("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--gate")
+    unknown = cli(*pair, "nDCG@10 >= 0", line=QUICK)
+    assert (unknown.code, "unknown measure of --gate 'nDCG@10'" in unknown.err) == (2, True)
+    assert "in all about" not in unknown.err
+    assert not (tmp_path / "out").exists()
+    lost = cli(*pair, "RR@10 on other >= 0", line=QUICK)
+    assert (lost.code, "unknown collection of --gate 'other'" in lost.err, (tmp_path / "out").exists()) == (
+        2,
+        True,
+        False,
+    )
+
+
+def test_a_model_card_takes_the_section(cli: Cli, report: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# My model\n")
+    done = cli("card", report, "--into", readme)
+    assert (done.code, done.out) == (0, "")
+    assert readme.read_text().count("## What fine-tuning changed") == 1
+    assert "model-index:" in cli("card", report).out
+    assert cli("card", report, "--into", tmp_path / "none.md").code == 2
 
 
 def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
@@ -201,7 +245,9 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert rows["restored", "all"]["intact"] == pytest.approx(rows["grafted", "all"]["score"])
     printed = " ".join(cli(*words, line=line).out.split())
     assert "All of the backbone's weights in the retriever take RR@10 from" in printed
-    assert [text for text in (s["text"] for s in summary["verdict"]) if " ".join(text.split()[:6]) not in printed] == []
+    assert [
+        text for text in (s["text"] for s in summary["statements"]) if " ".join(text.split()[:6]) not in printed
+    ] == []
     shown = cli("show", out)
     assert (shown.code, " ".join(shown.out.split())) == (0, printed)
     assert "- transplants: 90 queries over 180 passages were measured" in printed

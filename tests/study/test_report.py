@@ -214,7 +214,7 @@ def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:
 
 
 def test_the_summary_for_the_terminal_is_as_agreed() -> None:
-    assert console_text(report_of(failing())) == GOLDEN.read_text("utf-8")
+    assert console_text(report_of(failing()), everything=True) == GOLDEN.read_text("utf-8")
 
 
 def test_the_summary_cannot_steer_the_terminal() -> None:

@@ -83,13 +83,13 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
         panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
         charts.append(facets(panel, frame, "part", tower.parts).properties(title=title))
         parts.append(frame.assign(statistic=title))
-    equal = "Equivalent: shown by the equivalence test. No evidence: neither was shown."
+    equal = "Equivalent: by the equivalence test. Not significant: neither of the two."
     rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
         "What fine-tuning moved, by layer",
         f"Bars are intervals of the paired difference, after - before. Higher and lower: {rule}. "
-        f"{equal if tested else 'No evidence: no difference was shown.'}",
+        f"{equal if tested else 'Not significant: no difference by the test.'}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),

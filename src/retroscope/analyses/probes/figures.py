@@ -96,8 +96,8 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: shown by the equivalence "
-        "test. No evidence: neither was shown.",
+        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: by the equivalence "
+        "test. Not significant: neither of the two.",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Effect of fine-tuning on accuracy"),

@@ -8,7 +8,7 @@ from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.curves import Selector, choosing, curves, facets
 from retroscope.typesetting.figure import Figure
 
-PANELS = {RESTORED: "retriever, weights put back", GRAFTED: "backbone, weights put in"}
+PANELS = {RESTORED: "retriever, weights restored", GRAFTED: "backbone, weights grafted"}
 
 
 def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:

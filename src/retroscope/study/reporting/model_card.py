@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from retroscope.documents import clean
+from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
@@ -26,6 +27,16 @@ def model_card(report: Report) -> str:
     """
     data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
     return f"---\n{data.to_yaml()}\n---\n\n{section(report)}\n"
+
+
+def card_document(report: Report) -> dict[str, Any]:
+    """Return metadata and section as JSON-like values.
+
+    Raises:
+        AnalysisError: if the study compares no two models.
+    """
+    data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
+    return {"schema": SCHEMA, "metadata": data.to_dict(), "section": section(report)}
 
 
 def into_card(report: Report, text: str) -> str:
