@@ -1,5 +1,7 @@
 """JSON documents: values that JSON can hold, their text, files and hashes. Schemas in docs/reference/json.md."""
 
+import base64
+import gzip
 import hashlib
 import json
 import os
@@ -14,6 +16,7 @@ from retroscope.errors import AnalysisError
 from retroscope.files import write_whole
 
 SECRETS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/@\s]+(?=@)")  # tokens of the hub, passwords of URLs
+PACKING = 9  # level of compression
 SCHEMA = 2  # of every document; raised when a reader of the old one would go wrong
 
 
@@ -94,3 +97,17 @@ def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
         fix=f"read it with {f'retroscope {version}' if version else 'the version that wrote it'}, or run the command "
         "again that made it, into another folder",
     )
+
+
+def packed(text: str) -> str:
+    """Return a text as gzip in base64, which ends no element of a page; the same bytes each time."""
+    return base64.b64encode(gzip.compress(text.encode(), PACKING, mtime=0)).decode("ascii")
+
+
+def packed_json(value: object) -> str:
+    """Return JSON-like values likewise.
+
+    Raises:
+        ValueError: if a number is not finite, which JSON cannot hold.
+    """
+    return packed(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))

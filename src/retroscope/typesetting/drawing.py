@@ -27,11 +27,11 @@ def svg(spec: dict[str, Any]) -> str:
 
 
 def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
-    """Write every figure as SVG, PDF and Vega-Lite JSON; the folder is replaced as a whole."""
+    """Write every figure that has files as SVG, PDF and Vega-Lite JSON; the folder is replaced as a whole."""
     names: list[str] = []
     with whole_folder(folder) as new:
-        for figure in figures:
-            spec = figure.specification
+        for figure in (one for one in figures if one.in_files):
+            spec = figure.paper_specification
             drawn = svg(spec | {"background": "white"})
             contents = {
                 ".svg": drawn.encode(),

@@ -79,6 +79,11 @@ class Report:
         return merge_named([section.tables for section in self.sections.values()])
 
     @property
+    def data(self) -> dict[str, Any]:
+        """Return what the scripts of the page read of all sections; their names are distinct."""
+        return merge_named([section.data() for section in self.sections.values()])
+
+    @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
         """Label -> how a difference, or another number with an interval, was computed."""
         methods: dict[str, Mapping[str, Any]] = {}
@@ -168,7 +173,7 @@ def render(report: Report) -> str:
         "verdict": report.verdict,
         "methods": report.methods,
     }
-    return fill("report.html.j2", report.figures, report.tables, values, pages)
+    return fill("report.html.j2", report.figures, report.tables, values, pages, report.data)
 
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
@@ -188,4 +193,5 @@ def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
     if section is None:
         return SectionPage(analysis.name, analysis.title, analysis.question, "", {})
     values = {**section.values, "section": section}
-    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values)
+    statements = (*section.statements, *section.details, *section.unconfirmed)
+    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values, statements)
