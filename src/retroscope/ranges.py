@@ -82,7 +82,7 @@ def check_ranges(settings: Any) -> None:
     """
     for one in fields(settings):
         value = getattr(settings, one.name)
-        for limit in _limits(type(settings))[one.name] if value is not None else ():
+        for limit in _limits(settings.__class__)[one.name] if value is not None else ():
             if isinstance(limit.mark, Distinct):
                 _check_distinct(one.name, value)
             else:
