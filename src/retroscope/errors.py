@@ -52,6 +52,10 @@ class TrainingError(RetroscopeError):
     """A training that cannot begin or cannot go on."""
 
 
+class EngineError(RetroscopeError):
+    """Work that could not be carried out where it was sent, or storage that does not hold what it should."""
+
+
 class SettingsError(RetroscopeError):
     """A setting with an unknown name or value."""
 

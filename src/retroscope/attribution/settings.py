@@ -35,16 +35,16 @@ class AttributionSettings:
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: see `RULES`.
         parts: FFN matrices whose output units are neurons: "intermediate", "output", and "up" where there is a gate.
         thresholds: a neuron is active in an example where its magnitude is at least this share of the largest there.
-        quantiles: of the neurons' shares, over examples.
+        quantiles: quantiles of the neurons' shares over examples.
         negatives: hard negatives among which `margin` finds the hardest.
         limit: at most so many examples, drawn with `seed`; 0 takes all.
-        agreement: of the top neurons of two halves of the examples (mean Jaccard index, see `attribution.stability`)
-            at which no more are attributed; None attributes up to the limit, whatever it is.
-        seed: of that draw and of the halves that overlap is measured against.
-        batch_size: texts a batch, in the order given and padded to the longest, as published; None makes batches
+        agreement: agreement of the top neurons of two halves of the examples (mean Jaccard index, see
+            `attribution.stability`) at which no more are attributed; None attributes up to the limit, whatever it is.
+        seed: seed of that draw and of the halves that overlap is measured against.
+        batch_size: texts of a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
         memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
-        precision: of those passes, a name in `encoders.precision.PRECISION_NAMES`.
+        precision: precision of those passes, a name in `encoders.precision.PRECISION_NAMES`.
     """
 
     method: str = "weight_path"

@@ -45,6 +45,7 @@ def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
         ablate,
+        card,
         compare,
         demo,
         diff,
@@ -62,7 +63,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, train, pretrain, ablate, world, demo)
+    return (*measure, report, show, card, train, pretrain, ablate, world, demo)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,7 +14,7 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.settings import DTYPES, LoadOptions, LoadSettings, find_device
+from retroscope.encoders.settings import DTYPES, LoadOptions, LoadSettings, find_device, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
 from retroscope.reading import foreign
 
@@ -28,6 +28,7 @@ class Loaded:
     checkpoint: Checkpoint
     anatomy: Anatomy
     name: str
+    source: Source
 
 
 def load_encoder(source: Source, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
@@ -97,7 +98,7 @@ def _load(source: Source, settings: LoadSettings, tower: str) -> Loaded:
             look_both_ways(checkpoint.model)
         for module in (checkpoint.model, checkpoint.head):
             freeze(module).to(device)
-        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source))
+        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source), source)
 
 
 def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
@@ -112,6 +113,7 @@ def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
         anatomy=loaded.anatomy,
         head=checkpoint.head,
         proof=checkpoint.proof,
+        source=source_of(loaded.source, settings, tower),
     )
 
 

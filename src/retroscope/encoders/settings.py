@@ -1,7 +1,8 @@
 """Loading settings: everything left out is read from the checkpoint or has a printed default."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -99,6 +100,32 @@ class LoadOptions(TypedDict, total=False):
     name: str | None
     base: str | None
     revision: str | None
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """What one tower was loaded from, so that another process loads the same one.
+
+    Attributes:
+        source: absolute path, or a hub name.
+        tower: "query" or "passage".
+        random_weights: seed of its copy with random weights; None: the checkpoint's weights.
+    """
+
+    source: str
+    settings: LoadSettings
+    tower: str
+    random_weights: int | None = None
+
+    def randomised(self, seed: int) -> "EncoderSource":
+        """Return the source of the copy with random weights."""
+        return replace(self, random_weights=seed)
+
+
+def source_of(source: str | Path, settings: LoadSettings, tower: str) -> EncoderSource:
+    """Return the source of a tower; a path becomes absolute, since other processes work in other folders."""
+    here = Path(source)
+    return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)
 
 
 def find_device(name: str) -> torch.device:

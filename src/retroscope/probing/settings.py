@@ -54,7 +54,7 @@ class ProbeSettings:
     """Settings of `probe`; the protocol decides what is None.
 
     Attributes:
-        protocol: a name in `PROTOCOLS`.
+        protocol: "default" or "ielab-2025".
         probes: names in `PROBES`, and "mdl".
         controls: names in `CONTROLS`; "none" is the measurement itself.
         passages: the N to choose among; chance is 1/N.

@@ -19,7 +19,7 @@ from retroscope.inputs.provenance import (
     truncation_caveats,
 )
 from retroscope.progress import Progress
-from retroscope.study.planning.plan import StudyPlan
+from retroscope.study.planning.plan import StudyPlan, refused_step
 from retroscope.study.protocols import departures
 from retroscope.typesetting.subject import CollectionRecord
 
@@ -41,6 +41,7 @@ def recorded_facts(
             "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
             "collections": [_collection(plan, number) for number in range(len(plan.collections))],
             "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
+            "refused": [refused_step(step) for step in plan.refused],
             "command": command_line(),
             "versions": software(),
             "timings": _timings(context, measured),

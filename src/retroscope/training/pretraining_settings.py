@@ -20,14 +20,16 @@ class PretrainingSettings:
     """Settings of the pre-training of a backbone.
 
     Attributes:
-        objective: a name in `OBJECTIVES`.
+        objective: "mlm", "clm", "retromae" or "crops".
         steps: optimiser steps.
         batch_size: texts of a batch.
         max_length: tokens of a text; a longer text is cut into several. No text is dropped, and none are joined.
         masked: share of the tokens that are masked (mlm, retromae's encoder).
         decoder_masked: share of the tokens that RetroMAE's decoder does not see.
-        learning_rate: the highest rate of the schedule; `warmup` is the share of steps in which it rises, then it falls
-            to 0.
+        learning_rate: the highest rate of the schedule.
+        warmup: share of the steps in which the rate rises; then it falls to 0.
+        weight_decay: weight decay of AdamW.
+        dropout: dropout of the new model.
         precision: number format of the forward pass, a name in `PRECISIONS`; the weights are float32.
         checkpoints: number of checkpoints that are written.
         seed: seed of new weights, order, masks and dropout.

@@ -54,14 +54,17 @@ class TrainingSettings:
             2021, arXiv 2101.06983); None keeps the whole batch in memory.
         batch_size: pairs of a batch; no passage and no query occurs twice in it.
         epochs: passes over the pairs, unless `steps` is given.
+        steps: optimiser steps, instead of `epochs`.
         learning_rate: the highest rate of the schedule; None takes the strategy's customary one.
         warmup: share of the steps in which the rate rises; then it falls to 0, both linearly.
+        weight_decay: weight decay of AdamW.
         temperature: temperature of the softmax over scores; None takes the similarity's customary one, in
             `TEMPERATURES`.
         evaluations: number of times that the held-out queries are evaluated and a checkpoint is written.
         patience: number of evaluations without improvement after which training stops; None trains to the end. The best
             checkpoint is kept.
         precision: number format of the forward pass; the weights are float32.
+        lora: settings of the strategy "lora".
         seed: seed of order, dropout and new weights.
     """
 

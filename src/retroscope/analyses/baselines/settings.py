@@ -18,7 +18,7 @@ class BaselineSettings:
         poolings: tried besides the retriever's own, where the architecture gives them a meaning.
         head: train a linear head on the frozen vectors.
         folds: parts of the queries; heads and variants are chosen on others than they are reported on.
-        seed: of the folds and of the shuffled judgments.
+        seed: seed of the folds and of the shuffled judgments.
     """
 
     poolings: Annotated[tuple[str, ...], Distinct()] = TRIED

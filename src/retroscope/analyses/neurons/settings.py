@@ -30,23 +30,24 @@ class NeuronAblationSettings:
             `4 + draws` encodings of what is searched.
         by: what "top" is: "share" (the published quantity, every example counting alike), "magnitude" or "signed" (see
             `attribution.selection.ranked`).
-        parts: of the neurons; None: `intermediate`, the hidden units, where it was attributed (magnitudes of several
-            parts are no one scale).
+        parts: parts whose neurons are ablated; None: `intermediate`, the hidden units, where it was attributed
+            (magnitudes of several parts are no one scale).
         fixed_at: value of an ablated neuron: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
         draws: random sets of each size, at most; those of one draw grow with the fraction.
-        groups: of the queries, each with its own pool of passages, where the corpus is sampled and each has `ENOUGH`
-            queries; a fraction whose answer is clear after the first is measured no further (see `ablation.looks`).
+        groups: number of groups of the queries, each with its own pool of passages, where the corpus is sampled and
+            each has `ENOUGH` queries; a fraction whose answer is clear after the first is measured no further (see
+            `ablation.looks`).
             1 measures everything at once.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
         passages: size of the sample that is searched of a larger corpus (see `ablation.pools`), at most, for every set
             of neurons costs an encoding of all of them; 0 searches the whole corpus.
-        seed: of the random sets, and of the sample.
-        precision: of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its effect on the
-            harm of the top is measured first, and the ablation is refused where it is too large.
+        seed: seed of the random sets, and of the sample.
+        precision: precision of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its
+            effect on the harm of the top is measured first, and the ablation is refused where it is too large.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        intervals: over queries.
+        intervals: bootstrap over queries.
     """
 
     fractions: tuple[Annotated[float, Range(1e-9, 1)], ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)

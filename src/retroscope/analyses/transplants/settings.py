@@ -17,20 +17,21 @@ class SweepSettings:
     """Which hybrids of two models are made, and how they are measured.
 
     Attributes:
-        directions: "restored" puts the backbone's weights into the retriever, "grafted" the converse.
+        directions: "restored" (the backbone's weights in the retriever), "grafted" (the converse), or both.
         transplants: names (see `surgery.transplant.Transplant`); None: groups of blocks alone and from both ends, every
             part, and interpolations by `shares`.
-        groups: of neighbouring blocks, at most; 0: every block is one, however deep the model.
-        shares: of the donor, in interpolations.
+        groups: number of groups of neighbouring blocks, at most; 0: every block is one, however deep the model.
+        shares: shares of the donor in interpolations.
         measures: ir-measures names, the first is the headline; None: those of the study.
         passages: size of the sample that is searched of a larger corpus (`inputs.sampled`: all judged passages of at
             least 50 queries, and what competes with them); 0 searches the whole corpus.
         draws: random changes of equal size, as a control of every place alone whose effect is significant; 0: none.
         interactions: of how many groups every subset is transplanted, for Shapley values and pairs: the blocks in one
             group less, and what lies outside them; 0: none. At most `MOST_GROUPS`.
-        seed: of the sample, and of the random changes.
+        seed: seed of the sample, and of the random changes.
         batch_tokens: padded tokens of a batch; None takes what suits the device.
-        precision: of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is measured first.
+        precision: precision of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is
+            measured first.
     """
 
     directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")

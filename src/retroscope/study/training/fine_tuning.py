@@ -39,6 +39,7 @@ class TrainStudySettings:
         test: held-out queries that must not be among the pairs.
         reinitialise: parts of the backbone that are re-initialised before, with the training's seed: "all", "top:K",
             "bottom:K", "embeddings", "attention", "ffn", "norms".
+        training: how the pairs train it.
     """
 
     backbone: ModelSettings | None = None

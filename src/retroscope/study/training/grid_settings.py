@@ -25,17 +25,18 @@ class GridSettings:
     Attributes:
         backbones: name -> folder or hub name of a checkpoint: levels of the axis "backbone".
         objectives: further levels: pre-trained here as `pretraining` says, once a seed, each with one objective.
-        pretraining: of the objectives.
-        load: what is said about the recipe of every backbone: pooling, prompts ...
+        pretraining: how the objectives are pre-trained.
+        load: recipe fields that you give for every backbone: pooling, prompts and others.
         data: judged queries to train with.
-        tests: what every cell is measured on; every seed by the same queries.
+        tests: collections that every cell is measured on, each seed with the same queries.
         reinitialise: levels: "none", or parts joined by "+", as in "top:2+embeddings".
-        strategies: levels, see `TrainingSettings.strategy`.
+        strategies: levels, names of `TrainingSettings.strategy`.
         labels: levels: training queries with all their pairs, drawn by the seed, the smaller sets inside the larger;
             empty is all there are.
-        seeds: of drawing, order and weights.
+        seeds: seeds of drawing, order and weights.
         training: what all cells share. With `steps`, few labels are seen more often; with `epochs`, as often as many.
         measures: ir-measures names; the first is the headline.
+        intervals: bootstrap over queries.
         keep_models: keep each cell's retriever.
     """
 

@@ -44,10 +44,11 @@ class PretrainStudySettings:
     Attributes:
         text: files with a document a line, UTF-8.
         data: a collection whose passages are documents, too.
-        shape: as `shape_of` knows them, e.g. "bert-tiny" or "bert-3x128", for random weights; or
-        start: a checkpoint to go on from.
+        shape: shape of a model with random weights, e.g. "bert-tiny" or "bert-3x128"; or give `start`.
+        start: checkpoint to continue from.
         tokenizer: "words", "wordpiece:N" or "bpe:N", trained on the text; or a folder; None: the checkpoint's.
-        device: e.g. "cpu", "cuda".
+        device: device to run on, e.g. "cpu", "cuda".
+        pretraining: how the text trains it.
     """
 
     text: tuple[str, ...] = ()
