@@ -13,6 +13,8 @@ from retroscope.reading import foreign, read_whole
 
 Kind = TypeVar("Kind")
 LARGEST = 2**17  # bytes of a settings file
+LONGEST_NAME = 500  # characters of the name of a setting
+LONGEST_VALUE = 10_000  # characters of the value of an assignment
 MOST_VALUES = 100_000  # of a settings file
 
 
@@ -93,7 +95,7 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     result = dict(values)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals or not name:
+        if not equals or not name or len(name) > LONGEST_NAME:
             raise SettingsError(f"invalid assignment {excerpt(assignment)}", fix="write --set name.field=value")
         result = assigned(result, name.split("."), _read(assignment, text))
     return result
@@ -101,6 +103,8 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
 
 def _read(assignment: str, text: str) -> object:
     what, fix = f"the value of {excerpt(assignment)} is not YAML", "write lists as [a, b]"
+    if len(text) > LONGEST_VALUE:
+        raise SettingsError(what, fix=f"give a value of {LONGEST_VALUE:,} characters at most, or a settings file")
     with foreign(SettingsError, what, "", fix):
         return _loaded(text)
 
