@@ -16,6 +16,7 @@ from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever, architecture
 from retroscope.encoders.random_weights import with_random_weights
 from retroscope.encoders.work import measured_rate, product_rate
+from retroscope.engine.choice import LOCAL, Engine
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.whole_search import DEPTH, WholeSearch, whole_search
@@ -57,6 +58,7 @@ class Context:
         trainings: further trainings of the retriever.
         first: whether `collection` is the study's first.
         progress: told (what, done, total).
+        engine: where texts are encoded.
     """
 
     models: Mapping[str, Retriever]
@@ -66,6 +68,7 @@ class Context:
     trainings: tuple[Retriever, ...] = ()
     first: bool = True
     progress: Progress | None = None
+    engine: Engine = LOCAL
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -183,7 +186,7 @@ class Context:
         stages = self.stages(label or retriever.name)
         self_tests = self.self_tests(retriever)
         stages.ended("self-tests")
-        vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers())
+        vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers(), engine=self.engine)
         stages.ended("encoding")
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
 
