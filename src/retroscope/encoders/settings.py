@@ -10,6 +10,7 @@ import torch
 from retroscope.encoders.pooling import POOLINGS
 from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import OneOrMore, check_ranges
 
 PROTOCOLS = ("default", "ielab-2025")
 DTYPES: Mapping[str, torch.dtype] = {
@@ -45,7 +46,7 @@ class LoadSettings:
     """
 
     pooling: str | None = None
-    max_length: int | None = None
+    max_length: OneOrMore | None = None
     query_prompt: str | None = None
     passage_prompt: str | None = None
     similarity: str | None = None
@@ -55,13 +56,14 @@ class LoadSettings:
     causal: bool | None = None
     append_eos: bool | None = None
     padding_side: str | None = None
-    truncate_dim: int | None = None
+    truncate_dim: OneOrMore | None = None
     trust_remote_code: bool = False
     name: str | None = None
     base: str | None = None
     revision: str | None = None
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         known: Mapping[str, Collection[str]] = {
             "pooling": POOLINGS,
             "similarity": SIMILARITIES,
@@ -73,10 +75,6 @@ class LoadSettings:
             value = getattr(self, field)
             if value is not None and value not in names:
                 raise unknown_name(field, value, names)
-        for field in ("max_length", "truncate_dim"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")
 
     def prompt(self, tower: str) -> str | None:
         """Return the user's prompt of a tower."""

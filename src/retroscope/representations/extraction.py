@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from retroscope.engine.shards import Job
 from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
 from retroscope.progress import Count
+from retroscope.ranges import Range, check_ranges
 from retroscope.representations.inventory import Inventory, take_inventory
 from retroscope.representations.layout import create_arrays
 from retroscope.representations.store import Representations, VectorStore, open_store, store_exists
@@ -59,8 +60,11 @@ class ExtractionSettings:
     """
 
     dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: int | None = None
+    batch_tokens: Annotated[int, Range(1, 10**9)] | None = None
     norm_each_layer: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
