@@ -7,6 +7,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection, join_title
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.engine.choice import LOCAL, Engine
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     ExtractionPlan,
@@ -50,10 +51,10 @@ class TowerPlan:
         """Count the floating point operations of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else self.plan.operations
 
-    def extract(self, progress: Progress | None = None) -> Representations:
+    def extract(self, progress: Progress | None = None, engine: Engine = LOCAL) -> Representations:
         """Make, resume or open the vectors."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
-        return extract(self.plan, self.ids, self.texts, self.folder, count)
+        return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
 
 def plan_towers(
@@ -97,6 +98,8 @@ def represent(
     cache: Path,
     settings: ExtractionSettings | None = None,
     progress: Shown = None,
+    *,
+    engine: Engine = LOCAL,
 ) -> RetrieverRepresentations:
     """Return every layer's pooled vector of every query and passage; stored vectors are reused.
 
@@ -106,16 +109,22 @@ def represent(
         cache: folder of the vector stores; a store is named by a hash of all that made it.
         settings: number format and batch size.
         progress: receives (tower, texts done, texts in all); see `display.shown`.
+        engine: where texts are encoded; the vectors are the same.
     """
     with shown(progress) as report:
-        return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), report)
+        towers = plan_towers(retriever, collection, cache, settings)
+        return extract_towers(retriever, towers, report, engine=engine)
 
 
 def extract_towers(
-    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: Progress | None = None
+    retriever: Retriever,
+    towers: tuple[TowerPlan, TowerPlan],
+    progress: Progress | None = None,
+    *,
+    engine: Engine = LOCAL,
 ) -> RetrieverRepresentations:
     """Make, resume or open the vectors that `plan_towers` planned."""
-    query, passage = (tower.extract(progress) for tower in towers)
+    query, passage = (tower.extract(progress, engine) for tower in towers)
     recipe = {
         "retriever": retriever.name,
         "similarity": retriever.similarity,
