@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from retroscope.errors import SettingsError
+import xxhash
 
-MARK = ".retroscope"  # in every folder that a report wrote, and may therefore replace
+from retroscope.checksums import MARK, checksum_line, seal
+from retroscope.errors import SettingsError
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -30,13 +31,25 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
         Path(beside).chmod(0o666 & ~_umask())
         Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def checked_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file for writing, as `whole_file` does; it ends in its checksum, and `read_checked` reads it."""
+    with whole_file(path) as file:
+        yield file
+        file.seek(0)
+        digest = xxhash.xxh3_128()
+        while piece := file.read(2**20):
+            digest.update(piece)
+        file.write(checksum_line(digest.hexdigest()))
 
 
 def refuse_foreign(path: Path) -> None:
@@ -77,7 +90,8 @@ def file_digest(file: Path) -> str:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Make a folder to fill; it takes the place of `path` when the block ends without an error.
 
-    Files of an earlier report are not in it. On an error the old folder stays as it was.
+    Files of an earlier report are not in it. On an error the old folder stays as it was. Its `.retroscope` lists the
+    checksums of its files, which `open_sealed` reads.
 
     Raises:
         SettingsError: if `path` holds files that no report wrote.
@@ -88,8 +102,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         new = beside / "new"
         new.mkdir()
-        (new / MARK).touch()
         yield new
+        seal(new)
         if path.exists():
             path.replace(beside / "old")
         new.replace(path)

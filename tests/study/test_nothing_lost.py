@@ -126,13 +126,18 @@ def test_a_study_of_an_analysis_that_is_not_installed_is_not_read_in_part(
 
 
 def test_a_damaged_result_of_a_stopped_run_is_measured_again(
-    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
+    backbone: Retriever,
+    retriever: Retriever,
+    collection: Collection,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     plan = plan_study({"before": backbone, "after": retriever}, [collection], PLAIN, cache=tmp_path)
     whole = run_study(plan)
-    (kept,) = (tmp_path / KEPT).iterdir()
+    (kept,) = (place for place in (tmp_path / KEPT).iterdir() if place.is_dir())
     (kept / FACTS).write_text(json.dumps({"schema": 99}))
     again = run_study(plan_study({"before": backbone, "after": retriever}, [collection], PLAIN, cache=tmp_path))
     assert again.summary()["analyses"] == whole.summary()["analyses"]
+    assert f"{kept / FACTS}: this file is damaged: it is not what was written; it is made again" in caplog.text
     forget(plan)
     assert list((tmp_path / KEPT).iterdir()) == []

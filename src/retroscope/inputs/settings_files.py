@@ -75,11 +75,18 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def from_yaml(path: Path) -> dict[str, Any]:
     """Return the values of a settings file, not checked yet."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise SettingsError("there is no such settings file", where=str(path)) from error
     except OSError as error:
         raise SettingsError(f"this settings file cannot be read: {error.strerror}", where=str(path)) from error
+    return yaml_values(content, path)
+
+
+def yaml_values(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the values in the content of a settings file, not checked yet."""
+    try:
+        values = yaml.load(content.decode(), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"this is not YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict):

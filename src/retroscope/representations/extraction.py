@@ -9,7 +9,6 @@ is written while the model runs on the next.
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -24,11 +23,13 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
 from retroscope.errors import RepresentationError
+from retroscope.kept import versions
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
 from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
 
 VERSION = 1  # raise it when a change here changes a vector
+SOFTWARE = ("torch", "transformers", "tokenizers")  # whose versions are in the key
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
@@ -111,7 +112,7 @@ def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionS
         "texts": inventory.fingerprint,
         "dtype": settings.dtype,
         "batches": [tokens, window],  # float rounding depends on the batch
-        "code": [VERSION, version("torch"), version("transformers"), version("tokenizers")],
+        "code": [VERSION, *(number for _, number in versions(SOFTWARE))],
         "device": encoder.device.type,
     }
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are

@@ -22,7 +22,8 @@ from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.worth import worth
-from retroscope.study.training.grid import Grid, group_of, steps_of
+from retroscope.study.training.cells import group_of
+from retroscope.study.training.grid import Grid, steps_of
 from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings
 from retroscope.study.training.grid_settings import AXES, Cell
 
