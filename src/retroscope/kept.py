@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,14 @@ class CacheOrigin:
 def versions(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return the installed version of each library."""
     return tuple((name, version(name)) for name in names)
+
+
+def installed(name: str) -> str:
+    """Return the installed version of a library, or "" where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def used(entry: Path, origin: CacheOrigin) -> None:

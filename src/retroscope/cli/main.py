@@ -44,6 +44,7 @@ def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
         ablate,
+        cache,
         compare,
         demo,
         diff,
@@ -61,7 +62,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, train, pretrain, ablate, world, demo)
+    return (*measure, report, show, train, pretrain, ablate, world, demo, cache)
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32, Int64, UInt64
 
+from retroscope.checksums import damaged, note_remade
 from retroscope.files import file_digest, write_whole
 from retroscope.kept import CacheOrigin, used, versions
 
@@ -156,11 +157,17 @@ def _content(rows: Mapping[bytes, "array[int]"]) -> bytes:
     return bytes(sink.getvalue())
 
 
+def is_what_its_name_says(file: Path) -> bool:
+    """Return whether a file of token ids is named by the digest of its content."""
+    return file_digest(file) == file.stem
+
+
 def _is_whole(file: Path) -> bool:
-    """Return whether a file is what its name says; one that is not is removed."""
+    """Return whether a file is what its name says; one that is not is removed, and its texts are tokenised again."""
     with suppress(OSError):
-        if file_digest(file) == file.stem:
+        if is_what_its_name_says(file):
             return True
+        note_remade(damaged(file, ""))
         file.unlink(missing_ok=True)
     return False
 
