@@ -75,7 +75,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     control = _controls(work.names, settings)
     seconds = control_seconds = 0.0
     for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
-        once = n * context.seconds_each(pair[1], tower)
+        once = n * context.seconds_each(pair[1], tower, settings.precision)
         cost = _cost(pair[0].tower(tower), pair[1].tower(tower), work, control, settings)
         seconds += once * cost.hybrids
         control_seconds += once * cost.controls
