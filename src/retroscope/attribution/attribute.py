@@ -126,6 +126,11 @@ def _add_stage(
         return _add_batches(plan, sums, start, report, lambda done, row_tokens: None)
     folder.mkdir(parents=True, exist_ok=True)
     state, saved = folder / f"neurons-{plan.key[:32]}.npz", [time.monotonic()]
+    if state.exists():
+        done, row_tokens = load_state(state, sums)
+        if done == len(plan.batches):  # a finished state is read only: no lock, any number of readers
+            report(len(plan.examples))
+            return row_tokens
 
     def save(done: int, row_tokens: int) -> None:
         if done == len(plan.batches) or time.monotonic() - saved[0] > SAVE_EVERY:

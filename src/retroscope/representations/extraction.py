@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -24,8 +23,11 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
 from retroscope.errors import RepresentationError
+from retroscope.files import sync_folder
+from retroscope.partials import new_beside
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
+from retroscope.representations.place import is_free, refuse_other_files, root_of, sync_window
 from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
 
 VERSION = 1  # raise it when a change here changes a vector
@@ -140,12 +142,13 @@ def extract(
         the layers, with the final norm where the plan includes it; `Representations.bare` has them without.
 
     Raises:
-        RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
-            ids or texts are not those of the plan.
+        RepresentationError: if the folder has other files, which stay as they are, or is damaged, or is being written,
+            or if the ids or texts are not those of the plan.
     """
     if len(ids) != len(plan.inventory.first):
         raise _other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", folder)
-    if not folder.exists():
+    refuse_other_files(folder)
+    if is_free(folder):
         _create(plan, folder)
     if not _open_own(plan, folder, "r").complete:  # a finished store is read only: no lock, any number of readers
         _fill_alone(plan, texts, folder, progress)
@@ -167,20 +170,20 @@ def _create(plan: ExtractionPlan, folder: Path) -> None:
 
     If another run was quicker, its store stands (they are the same) and this one goes.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
     if plan.normed:
         attrs["norm_each_layer"] = True
     attrs["recipe"] = plan.encoder.recipe.as_dict()
     n, (depth, dim, out) = len(plan.inventory.first), plan.shape
-    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        store = Path(scratch) / "store"
+    with new_beside(folder) as beside:
+        store = beside / "store"
         shapes = ((n, depth, dim), (n, out))
         create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+        sync_folder(store)
         try:
             store.rename(folder)
         except OSError:
-            if not folder.exists():
+            if is_free(folder):
                 raise
 
 
@@ -197,6 +200,8 @@ def _open_own(plan: ExtractionPlan, folder: Path, mode: Literal["r", "r+"]) -> V
 
 def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
     total, done, stop = len(plan.inventory.first), store.done, 0
+    for partial in root_of(store).rglob("*.partial"):  # as zarr names what a killed run left
+        partial.unlink()
     report = progress or (lambda done, total: None)
     report(0, total)
     if done:
@@ -254,6 +259,7 @@ def _write(plan: ExtractionPlan, vectors: tuple[np.ndarray, np.ndarray], start: 
     here = np.flatnonzero((first >= start) & (first < position))
     layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
     store.vectors[start:stop], store.final[start:stop] = layers, final
+    sync_window(store, start)
     store.group.attrs["done"] = stop
     return stop
 

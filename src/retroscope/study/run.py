@@ -1,21 +1,23 @@
 """Run a plan: every analysis on every collection; each measurement is stored at once."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from retroscope.analyses import OWN
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
 from retroscope.collection.collection import Collection
+from retroscope.disk import is_full
 from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
-from retroscope.files import file_digest
+from retroscope.files import file_digest, remove_whole
 from retroscope.inputs.provenance import (
     made_by,
 )
@@ -118,7 +120,8 @@ def forget(plan: StudyPlan) -> None:
     """Remove the stored measurements of a run from the cache, once its study is saved."""
     for step in plan.steps:
         if step.planned is not None:
-            shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)
+            with suppress(OSError):  # in a read-only cache nothing was stored
+                remove_whole(step.context.cache / KEPT / _key(step))
 
 
 def _measured(step: Step, progress: Progress | None) -> Measurement:
@@ -131,7 +134,17 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
     measurement = replace(measurement, collection=step.context.collection.name, key=_key(step))
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _kept(measurement, place)
+    except OSError as error:
+        if is_full(error):
+            raise
+    with TemporaryDirectory() as scratch:  # a read-only cache, which may hold all else that is needed
+        return _kept(measurement, Path(scratch) / "measurement")
+
+
+def _kept(measurement: Measurement, place: Path) -> Measurement:
+    """Store a measurement, and return it as a later run reads it."""
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
 
@@ -142,7 +155,7 @@ def _stored(place: Path) -> Measurement | None:
         runs = {file.stem: written_run(file) for file in place.glob("*.run")}
         return replace(load_measurement(place), runs=runs)
     except AnalysisError:
-        shutil.rmtree(place)
+        remove_whole(place)
         return None
 
 

@@ -4,7 +4,6 @@
 written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from retroscope.analyses.measurement import FACTS as MEASUREMENT
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.records import Run
 from retroscope.documents import as_json, read_document, write_text
-from retroscope.files import refuse_foreign, whole_folder
+from retroscope.files import refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml, from_yaml
 from retroscope.study.folder import FACTS, MEASURED, SETTINGS, WRITTEN
 
@@ -43,7 +42,7 @@ def write_measured(
     if not (_continues(folder, measured, settings) and _stored_keys(folder).keys() <= _places(measured).keys()):
         (folder / FACTS).unlink(missing_ok=True)
         for name in WRITTEN:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            remove_whole(folder / name)
         with whole_folder(folder / MEASURED):
             written.clear()
     for (name, number), one in _places(measured).items():

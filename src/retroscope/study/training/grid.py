@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,12 +18,14 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError, TrainingError
-from retroscope.files import file_digest
+from retroscope.files import file_digest, remove_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
+from retroscope.locks import held
+from retroscope.partials import sweep
 from retroscope.progress import Progress
 from retroscope.scores import Scores, load_scores
 from retroscope.study.embed import read_lines
@@ -138,17 +139,20 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
+        SettingsError: if another run writes to it.
     """
     found, backbones = {}, dict[tuple[str, int], Path]()
-    for number, cell in enumerate(grid.cells):
-        if progress:
-            progress("cells", number, len(grid.cells))
-        place = folder / "cells" / cell.name
-        if not _is_done(grid, cell, place):
-            backbone = _backbone(grid, cell, folder, backbones, progress)
-            _run_cell(grid, cell, backbone, place, progress)
-        _clear(grid, place)
-        found[cell] = {name: load_scores(place / SCORES, group_of(test)) for name, test in grid.tests.items()}
+    with held(folder):
+        for number, cell in enumerate(grid.cells):
+            if progress:
+                progress("cells", number, len(grid.cells))
+            place = folder / "cells" / cell.name
+            sweep(place)
+            if not _is_done(grid, cell, place):
+                backbone = _backbone(grid, cell, folder, backbones, progress)
+                _run_cell(grid, cell, backbone, place, progress)
+            _clear(grid, place)
+            found[cell] = {name: load_scores(place / SCORES, group_of(test)) for name, test in grid.tests.items()}
     if progress:
         progress("cells", len(grid.cells), len(grid.cells))
     return found
@@ -179,6 +183,7 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
     trained = run_training(job, model, told)
     retriever = load_retriever(model, device=grid.settings.load.device)
     means = {}
+    remove_whole(place / SCORES)  # of a run that was stopped while it wrote them
     for name, test in grid.tests.items():
         scores = searched(retriever, test, grid.settings.measures, place / "vectors", told)
         scores.save(place / SCORES, group_of(test))
@@ -189,9 +194,9 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
 
 def _clear(grid: Grid, place: Path) -> None:
     """Remove what a finished cell no longer needs; a kill in the middle of that loses nothing."""
-    shutil.rmtree(place / "vectors", ignore_errors=True)
+    remove_whole(place / "vectors")
     if not grid.settings.keep_models:
-        shutil.rmtree(place / "model", ignore_errors=True)
+        remove_whole(place / "model")
 
 
 def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
