@@ -7,6 +7,7 @@ zarr checks (`representations/store.py`).
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +46,18 @@ def read_checked(path: Path, fix: str) -> bytes:
 
 
 def read_if_sound(path: Path) -> bytes | None:
-    """Return what was written to a file that ends in its checksum; None where it is not there, or noted as damaged."""
+    """Return what was written to a file that ends in its checksum; None where it is not there.
+
+    A damaged file is noted and removed, so that it is made again.
+    """
     if not path.exists():
         return None
     try:
         return read_checked(path, "")
     except DamageError as damage:
         note_remade(damage)
+        with suppress(OSError):  # in a read-only folder it stays, and is left out
+            path.unlink()
         return None
 
 

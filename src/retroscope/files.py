@@ -1,8 +1,11 @@
-"""Files and folders that are whole or absent: written beside their place, then moved into it."""
+"""Files and folders that are whole or absent: written beside their place, then moved into it.
+
+What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
+and the next run that writes into the folder removes it (`sweep`).
+"""
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +16,7 @@ import xxhash
 
 from retroscope.checksums import MARK, checksum_line, seal
 from retroscope.errors import SettingsError
+from retroscope.partials import PARTIAL, in_use, new_beside
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -26,17 +30,23 @@ def write_whole(path: Path, content: bytes) -> Path:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file for writing; it takes the place of `path` when the block ends without an error.
 
-    It gets the permissions of any new file, as the umask says. On an error the old file stays as it was.
+    It gets the permissions of any new file, as the umask says. On an error the old file stays as it was. The content is
+    on the disk before it takes its place, so that no loss of power leaves an empty file there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+    partial = Path(name)
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with os.fdopen(handle, "w+b") as file, in_use(file):
             yield file
-        Path(beside).chmod(0o666 & ~_umask())
-        Path(beside).replace(path)
+            file.flush()
+            os.fsync(file.fileno())
+            partial.chmod(0o666 & ~_umask())
+            if os.name == "nt":  # where an open file cannot be moved
+                file.close()
+            partial.replace(path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -97,18 +107,41 @@ def whole_folder(path: Path) -> Iterator[Path]:
         SettingsError: if `path` holds files that no report wrote.
     """
     refuse_foreign(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        new = beside / "new"
-        new.mkdir()
+    with new_folder(path) as new:
         yield new
         seal(new)
         if path.exists():
-            path.replace(beside / "old")
-        new.replace(path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            path.replace(new.with_name("old"))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder to fill; it becomes `path` when the block ends without an error.
+
+    Raises:
+        OSError: if there is a folder by then, unless it is empty.
+    """
+    with new_beside(path) as beside:
+        new = beside / "new"
+        new.mkdir()
+        yield new
+        sync_folder(new)
+        new.rename(path)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a folder at once: no reader and no crash ever sees half of it."""
+    if path.exists():
+        with new_beside(path) as beside:
+            path.rename(beside / "old")
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when everything in a folder is on the disk, and not in the memory of the system alone."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with (Path(place) / name).open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 
 from retroscope.errors import AnalysisError, RepresentationError
+from retroscope.representations.arrays import create_arrays
 from retroscope.representations.store import (
     Representations,
-    create_arrays,
     is_finished,
     open_store,
     representations_in_memory,
@@ -25,12 +26,15 @@ IDS = tuple("abcdefghij")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A finished store of ten texts in shards of four."""
-    made = tmp_path / "v.zarr"
-    create_arrays(made, shapes=((10, 3, 4), (10, 5)), window=4, dtype="float32", attrs=ATTRS)
-    store = open_store(made, "r+")
+    return finished(tmp_path / "v.zarr", ATTRS)
+
+
+def finished(folder: Path, attrs: dict[str, Any]) -> Path:
+    create_arrays(folder, shapes=((10, 3, 4), (10, 5)), window=4, dtype="float32", attrs=attrs)
+    store = open_store(folder, "r+")
     store.vectors[:], store.final[:] = VALUES, FINAL
     store.group.attrs["done"] = 10
-    return made
+    return folder
 
 
 def test_vectors_come_back(folder: Path) -> None:
@@ -62,9 +66,9 @@ def test_blocks_are_the_whole_in_order_in_whole_shards(
 
 
 @pytest.mark.parametrize("normed", [False, True])
-def test_blocks_of_layers_are_read_with_the_final_norm_or_without(folder: Path, normed: bool) -> None:
+def test_blocks_of_layers_are_read_with_the_final_norm_or_without(tmp_path: Path, normed: bool) -> None:
     """Three stored columns of a model of one block: layers 0 and 1, and layer 0 with the norm."""
-    open_store(folder, "r+").group.attrs["norm_each_layer"] = True
+    folder = finished(tmp_path / "v.zarr", {**ATTRS, "norm_each_layer": True})
     stored = Representations(IDS, open_store(folder), normed=normed)
     (block,) = stored.layer_blocks()
     assert stored.n_layers == len(block) == 2

@@ -129,6 +129,10 @@ def _add_stage(
     folder.mkdir(parents=True, exist_ok=True)
     state, saved = folder / f"{STATE}{plan.key[:32]}.npz", [time.monotonic()]
     used(state, plan.origin)
+    resumed = load_state(state, sums)
+    if resumed is not None and resumed[0] == len(plan.batches):  # finished: no lock, any number of readers
+        report(len(plan.examples))
+        return resumed[1]
 
     def save(done: int, row_tokens: int) -> None:
         if done == len(plan.batches) or time.monotonic() - saved[0] > SAVE_EVERY:

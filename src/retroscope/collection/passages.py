@@ -4,12 +4,12 @@ In memory it keeps 16 bytes a passage (a hash of the id and a row number), whate
 """
 
 import hashlib
-import mmap
 import tempfile
 from bisect import bisect_right
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from itertools import accumulate, islice
-from typing import BinaryIO, Self
+from mmap import ACCESS_READ, mmap
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -130,31 +130,28 @@ def hash_of(key: str) -> int:
 def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEMORY_BYTES) -> PassageTable:
     """Store the passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
 
-    The stream is read once and never kept whole in memory. The file goes with the table.
+    The stream is read once and never kept whole in memory. The file has no name, so it goes with the table or the
+    process, whatever ends it.
 
     Raises:
         CollectionError: if an id or text cannot be written as UTF-8 (a lone surrogate).
     """
     hashes: list[np.ndarray] = []
-    with _Shelf(in_memory_bytes) as shelf:
-        for block in _blocks(passages):
-            shelf.add(_as_batch(block))
-            hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
-        batches = shelf.close()
-    return PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
+    shelf = _Shelf(in_memory_bytes)
+    for block in _blocks(passages):
+        shelf.add(_as_batch(block))
+        hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
+    return PassageTable(shelf.close(), np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
 
 
 class _Shelf:
-    """Record batches, kept in memory until they are too many, then in one Arrow IPC file.
-
-    The file has no name, so that nothing is left of it when the process ends, however it ends.
-    """
+    """Record batches, kept in memory until they are too many, then in one Arrow IPC file."""
 
     def __init__(self, in_memory_bytes: int) -> None:
         self._limit = in_memory_bytes
         self._batches: list[pa.RecordBatch] = []
         self._held = 0
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -167,8 +164,8 @@ class _Shelf:
             self._writer.write_batch(batch)
 
     def _spill(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="retroscope-", suffix=".arrow")  # noqa: SIM115 closed at the end
-        self._writer = pa.ipc.new_file(self._file, SCHEMA)
+        self._file = tempfile.TemporaryFile(prefix="retroscope-")  # noqa: SIM115 closed once it is mapped
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), SCHEMA)
         for batch in self._batches:
             self._writer.write_batch(batch)
         self._batches = []
@@ -179,16 +176,10 @@ class _Shelf:
             return self._batches
         self._writer.close()
         self._file.flush()
-        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)  # lives as long as the batches
-        file = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
+        mapped = mmap(self._file.fileno(), 0, access=ACCESS_READ)  # outlives the file, as long as a batch does
+        self._file.close()
+        file = pa.ipc.open_file(pa.py_buffer(mapped))
         return [file.get_batch(k) for k in range(file.num_record_batches)]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 def _blocks(passages: Iterable[Passage]) -> Iterator[list[Passage]]:

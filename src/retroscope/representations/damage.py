@@ -1,23 +1,70 @@
-"""Damage of a vector store: which of its files are not what was written."""
+"""Damage of stored vectors, as it shows when they are read: what zarr raises, and what it reads in place of a file."""
 
-from pathlib import Path
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from retroscope.checksums import checksum
 from retroscope.errors import RepresentationError
-from retroscope.representations.store import VectorStore, open_store
+
+GROUP, ARRAYS = "zarr.json", ("vectors", "final")
+CHECKSUM = "checksum"  # attribute of the group: of all that describes it and its arrays, but for `done`
+FIX = "remove this folder and run again"
 
 
-def damaged_files(folder: Path) -> list[Path]:
-    """Return the files of a store that are damaged, and of a finished one those that are missing.
-
-    Every chunk is read and compared with its CRC-32C. Where what describes the arrays is damaged, all files that do are
-    returned: the others cannot be read without them.
-    """
+@contextmanager
+def damage_named(where: str) -> Iterator[None]:
+    """Turn what zarr and its codecs raise for a damaged file (checksums included) into our error."""
     try:
-        store = open_store(folder)
-    except RepresentationError:
-        return sorted(folder.rglob("zarr.json"))
-    return [folder / file for start in store.shard_starts() for file in _of_shard(store, folder, start)]
+        yield
+    except (ValueError, RuntimeError, OSError) as damage:
+        raise RepresentationError(f"the stored vectors cannot be read: {damage}", where=where, fix=FIX) from damage
 
 
-def _of_shard(store: VectorStore, folder: Path, start: int) -> list[str]:
-    return [file for file, sound in store.sound_files(start) if not sound and (store.complete or (folder / file).exists())]
+def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
+    """Refuse rows of NaN, which is how zarr reads a file that is not there."""
+    if np.isnan(values[..., 0]).any():
+        raise RepresentationError(
+            "some of the stored vectors are missing: a file was removed, or they were never written",
+            where=where,
+            fix=FIX,
+        )
+    return values
+
+
+def description_checksum(store: Store) -> str:
+    """Return the checksum of what describes a group and its arrays: keys, recipe, layers, shapes, codecs.
+
+    Raises:
+        ValueError, KeyError: if that is no JSON, or not there.
+    """
+    group, *arrays = (_json(store, name) for name in (GROUP, *(f"{array}/{GROUP}" for array in ARRAYS)))
+    attributes = {name: value for name, value in group["attributes"].items() if name not in (CHECKSUM, "done")}
+    return checksum(json.dumps([{**group, "attributes": attributes}, *arrays], sort_keys=True).encode())
+
+
+def check_description(store: Store, attributes: Mapping[str, Any]) -> None:
+    """Refuse a group whose description is not what was written; of an early version it has no checksum.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    of_arrays = [_json(store, f"{array}/{GROUP}").get("attributes", {}) for array in ARRAYS]
+    if CHECKSUM not in attributes and not any(of_arrays):
+        return
+    if attributes.get(CHECKSUM) != description_checksum(store):
+        raise ValueError("its description is not what was written")
+
+
+def _json(store: Store, name: str) -> dict[str, Any]:
+    content = sync(store.get(name, default_buffer_prototype()))
+    if content is None:
+        raise KeyError(name)
+    document: dict[str, Any] = json.loads(content.to_bytes())
+    return document

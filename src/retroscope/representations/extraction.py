@@ -8,9 +8,8 @@ is written while the model runs on the next.
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -26,7 +25,10 @@ from retroscope.errors import RepresentationError
 from retroscope.kept import versions
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory, windows
-from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
+from retroscope.representations.own_store import create_store, open_own, own_store
+from retroscope.representations.place import is_free, refuse_other_files, root_of, sync_window
+from retroscope.representations.repair import Remake, lock_of
+from retroscope.representations.store import Representations, VectorStore, open_store
 
 VERSION = 1  # raise it when a change here changes a vector
 SOFTWARE = ("torch", "transformers", "tokenizers")  # whose versions are in the key
@@ -141,63 +143,48 @@ def extract(
         the layers, with the final norm where the plan includes it; `Representations.bare` has them without.
 
     Raises:
-        RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
-            ids or texts are not those of the plan.
+        RepresentationError: if the folder has other files, which stay as they are, or is damaged, or is being written,
+            or if the ids or texts are not those of the plan.
     """
     if len(ids) != len(plan.inventory.first):
         raise _other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", folder)
-    if not folder.exists():
-        _create(plan, folder)
-    if not _open_own(plan, folder, "r").complete:  # a finished store is read only: no lock, any number of readers
+    refuse_other_files(folder)
+    if is_free(folder):
+        create_store(plan, folder)
+    if not own_store(plan, folder).complete:  # a finished store is read only: no lock, any number of readers
         _fill_alone(plan, texts, folder, progress)
-    return Representations(ids, open_store(folder), normed=plan.normed)
+    return Representations(ids, replace(open_store(folder), remake=_remake(plan, texts, folder)), normed=plan.normed)
+
+
+def _remake(plan: ExtractionPlan, texts: Iterable[str], folder: Path) -> Remake:
+    """Return what makes damaged windows of the store again."""
+    first = plan.inventory.first
+
+    def sources(start: int) -> list[int]:
+        repeated = first[start : start + plan.window]
+        return [int(k) * plan.window for k in np.unique(repeated[repeated < start] // plan.window)]
+
+    def write(window: Sequence[str], start: int, store: VectorStore) -> None:
+        _write(plan, _fresh_vectors(plan, window, start, store), start, store)
+
+    return Remake(folder, texts, sources, write)
 
 
 def _fill_alone(plan: ExtractionPlan, texts: Iterable[str], folder: Path, progress: Count | None) -> None:
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-            _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
+        with FileLock(lock_of(folder), timeout=0):
+            remake = replace(_remake(plan, texts, folder), locked=True)
+            _fill(plan, texts, replace(open_own(plan, folder, "r+"), remake=remake), progress)
     except Timeout as busy:
         raise RepresentationError(
             "another run is writing these vectors", where=str(folder), fix="wait for it, then run again"
         ) from busy
 
 
-def _create(plan: ExtractionPlan, folder: Path) -> None:
-    """Make the empty store beside `folder` and rename it, so that a half-made one is never seen.
-
-    If another run was quicker, its store stands (they are the same) and this one goes.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
-    if plan.normed:
-        attrs["norm_each_layer"] = True
-    attrs["recipe"] = plan.encoder.recipe.as_dict()
-    n, (depth, dim, out) = len(plan.inventory.first), plan.shape
-    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        store = Path(scratch) / "store"
-        shapes = ((n, depth, dim), (n, out))
-        create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
-        try:
-            store.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-
-
-def _open_own(plan: ExtractionPlan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
-    store = open_store(folder, mode=mode)
-    if store.attributes["key"] != plan.key:
-        raise RepresentationError(
-            "this folder holds vectors of another model, recipe or set of texts",
-            where=str(folder),
-            fix="choose another folder, or remove this one",
-        )
-    return store
-
-
 def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
     total, done, stop = len(plan.inventory.first), store.done, 0
+    for partial in root_of(store).rglob("*.partial"):  # as zarr names what a killed run left
+        partial.unlink()
     report = progress or (lambda done, total: None)
     report(0, total)
     if done:
@@ -213,7 +200,7 @@ def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progre
             vectors = _fresh_vectors(plan, window, start, store)
             if written is not None:
                 report(written.result(), total)
-            written = writer.submit(_write, plan, vectors, start, store)
+            written = writer.submit(_write_next, plan, vectors, start, store)
         if written is not None:
             report(written.result(), total)
     if stop != total:
@@ -242,8 +229,14 @@ def _fresh_vectors(
     return layers, final
 
 
+def _write_next(plan: ExtractionPlan, vectors: tuple[np.ndarray, np.ndarray], start: int, store: VectorStore) -> int:
+    """Write a window after those before it; return the number of texts that are written."""
+    store.group.attrs["done"] = stop = _write(plan, vectors, start, store)
+    return stop
+
+
 def _write(plan: ExtractionPlan, vectors: tuple[np.ndarray, np.ndarray], start: int, store: VectorStore) -> int:
-    """Copy the vectors of repeated inputs, write a window, and return the number of texts that are written."""
+    """Copy the vectors of repeated inputs, write a window, and return the position after it."""
     layers, final = vectors
     stop = start + len(final)
     first, position = plan.inventory.first[start:stop], np.arange(start, stop)
@@ -254,8 +247,10 @@ def _write(plan: ExtractionPlan, vectors: tuple[np.ndarray, np.ndarray], start: 
         layers[earlier], final[earlier] = before[0][place], before[1][place]
     here = np.flatnonzero((first >= start) & (first < position))
     layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
+    for file in store.shard_files(start):  # of a stopped run, or damaged: zarr would read a shard that is not full
+        (root_of(store) / file).unlink(missing_ok=True)
     store.vectors[start:stop], store.final[start:stop] = layers, final
-    store.group.attrs["done"] = stop
+    sync_window(store, start)
     return stop
 
 

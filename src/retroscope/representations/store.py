@@ -1,19 +1,23 @@
 """Vectors on disk: a zarr group per tower, checksummed, keyed by what made it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
-from zarr.codecs import BytesCodec, Crc32cCodec
 from zarr.storage import LocalStore, MemoryStore
 
 from retroscope.errors import AnalysisError, RepresentationError, listed
+from retroscope.representations.damage import (
+    FIX,
+    check_description,
+    damage_named,
+    refuse_missing,
+)
 
 Vectors = Float[np.ndarray, "text dim"]
 
@@ -27,11 +31,14 @@ class VectorStore:
     Attributes:
         vectors: (text, layer, dim): layers 0 .. L, and where `normed`, layers 0 .. L-1 with the final norm after them.
         final: (text, out).
+        remake: makes shards again that turn out to be damaged, by the positions of their first texts; None: damage is
+            an error.
     """
 
     group: zarr.Group
     vectors: zarr.Array[Any]
     final: zarr.Array[Any]
+    remake: Callable[[Collection[int]], None] | None = None
 
     @property
     def done(self) -> int:
@@ -59,41 +66,64 @@ class VectorStore:
         """Return what is recorded about the vectors: key, recipe, layer names, texts done."""
         return dict(self.group.attrs.asdict())
 
+    @property
+    def window(self) -> int:
+        """Return the number of texts in a shard."""
+        return int((self.vectors.shards or self.vectors.chunks)[0])
+
+    @property
+    def starts(self) -> range:
+        """Return the positions of the first texts of all shards."""
+        return range(0, self.vectors.shape[0], self.window)
+
+    @property
+    def place(self) -> str:
+        """Return where the vectors are, for messages."""
+        return str(self.group.store_path)
+
+    def shard_files(self, start: int) -> tuple[str, ...]:
+        """Return the names of the files that hold the shard of texts which begins at a position."""
+        places = ((array, (start // self.window, *([0] * (array.ndim - 1)))) for array in (self.vectors, self.final))
+        return tuple(f"{array.basename}/{array.metadata.encode_chunk_key(place)}" for array, place in places)
+
+    def unsound_files(self, start: int) -> list[str]:
+        """Return the files of a shard that are damaged or missing; the shard is read."""
+        rows, unsound = slice(start, start + self.window), list[str]()
+        for read, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
+            try:
+                self._checked(partial(_rows_of, read, rows))
+            except RepresentationError:
+                unsound.append(file)
+        return unsound
+
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
         """Read all layers and the final vectors of some texts, in the stored number format."""
-        with _damage_named(self):
-            vectors, final = np.asarray(self.vectors.oindex[rows]), np.asarray(self.final.oindex[rows])
-        return _written(self, vectors), _written(self, final)
+        vectors = self._sound(rows, lambda: np.asarray(self.vectors.oindex[rows]))
+        return vectors, self._sound(rows, lambda: np.asarray(self.final.oindex[rows]))
 
     def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
         """Read layer k, several layers, or the final vectors (None) of some texts, in the stored number format."""
-        with _damage_named(self):
-            values = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
-        return _written(self, values)
+        read = (lambda: np.asarray(self.final[rows])) if k is None else (lambda: np.asarray(self.vectors[rows, k]))
+        return self._sound(np.arange(self.vectors.shape[0])[rows], read)
+
+    def _sound(self, rows: Int[np.ndarray, "n"], read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Read, and where that shows damage, once more after the damaged shards of these rows were made again."""
+        try:
+            return self._checked(read)
+        except RepresentationError:
+            if self.remake is None:
+                raise
+            self.remake((np.unique(rows // self.window) * self.window).tolist())
+            return self._checked(read)
+
+    def _checked(self, read: Callable[[], np.ndarray]) -> np.ndarray:
+        with damage_named(self.place):
+            values = read()
+        return refuse_missing(values, self.place)
 
 
-@contextmanager
-def _damage_named(store: VectorStore) -> Iterator[None]:
-    """Turn what zarr and its codecs raise for a damaged file (checksums included) into our error."""
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as damage:
-        raise RepresentationError(
-            f"the stored vectors cannot be read: {damage}",
-            where=str(store.group.store_path),
-            fix="remove this folder and run again",
-        ) from damage
-
-
-def _written(store: VectorStore, values: np.ndarray) -> np.ndarray:
-    """Refuse rows of NaN, which is how zarr reads a file that is not there."""
-    if np.isnan(values[..., 0]).any():
-        raise RepresentationError(
-            "some of the stored vectors are missing: a file was removed, or they were never written",
-            where=str(store.group.store_path),
-            fix="remove this folder and run again",
-        )
-    return values
+def _rows_of(array: zarr.Array[Any], rows: slice) -> np.ndarray:
+    return np.asarray(array[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +151,7 @@ class Representations:
         if self.normed and not self.store.normed:
             raise RepresentationError(
                 "these vectors were stored without the final norm on every layer",
-                where=str(self.store.group.store_path),
+                where=self.store.place,
                 fix="represent the collection again, with norm_each_layer",
             )
 
@@ -220,51 +250,15 @@ class RetrieverRepresentations:
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
-def create_arrays(
-    folder: Path,
-    *,
-    shapes: tuple[tuple[int, int, int], tuple[int, int]],
-    window: int,
-    dtype: str,
-    attrs: Mapping[str, Any],
-) -> None:
-    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
-
-    A window of texts is one shard (one file, written atomically); inside it each layer is a
-    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is
-    compressed: float32 vectors shrink by 7 %, and decompressing them takes three times as long as reading them
-    (`benchmarks/search.py`). Older stores, which are, are read as they are.
-    What was not written reads as NaN, never as a plausible zero.
-    """
-    (n, depth, dim), (_, out) = shapes
-    group = zarr.open_group(LocalStore(folder), mode="w-", attributes=dict(attrs))
-    arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]] = {
-        "vectors": ((n, depth, dim), (window, 1, dim), ("text", "layer", "dim")),
-        "final": ((n, out), (window, out), ("text", "out")),
-    }
-    for name, (shape, chunks, dims) in arrays.items():
-        group.create_array(
-            name,
-            shape=shape,
-            chunks=chunks,
-            shards=(window, *shape[1:]),
-            dtype=dtype,
-            fill_value=np.nan,
-            serializer=BytesCodec(),
-            compressors=(Crc32cCodec(),),
-            dimension_names=dims,
-        )
-
-
 def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
     """Open the store at `folder`."""
     try:
         group = zarr.open_group(LocalStore(folder, read_only=mode == "r"), mode=mode)
-        return _store(group, needs=("key", "done", "layer_names"))
-    except (FileNotFoundError, KeyError, ValueError) as damage:
-        raise RepresentationError(
-            f"this is not a vector store: {damage}", where=str(folder), fix="remove this folder and run again"
-        ) from damage
+        store = _store(group, needs=("key", "done", "layer_names"))
+        check_description(group.store, store.attributes)
+        return store
+    except (OSError, LookupError, ValueError, TypeError, AttributeError) as damage:
+        raise RepresentationError(f"this is not a vector store: {damage}", where=str(folder), fix=FIX) from damage
 
 
 def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
@@ -278,10 +272,11 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether the store at `folder` has the vectors of all its texts."""
-    if not folder.exists():
+    """Return whether the store at `folder` has the vectors of all its texts; one that is damaged is not finished."""
+    try:
+        return folder.exists() and open_store(folder).complete
+    except RepresentationError:
         return False
-    return open_store(folder).complete
 
 
 def representations_in_memory(

@@ -1,10 +1,11 @@
 """Run a plan: every analysis on every collection; each measurement is stored at once."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from retroscope.analyses import OWN
@@ -12,11 +13,12 @@ from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.checksums import note_remade, open_sealed
 from retroscope.collection.collection import Collection
+from retroscope.disk import is_full
 from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA, fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError, DamageError
-from retroscope.files import file_digest
+from retroscope.files import file_digest, remove_whole
 from retroscope.inputs.provenance import LIBRARIES, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
@@ -119,8 +121,9 @@ def forget(plan: StudyPlan) -> None:
     for step in plan.steps:
         if step.planned is not None:
             place = step.context.cache / KEPT / _key(step)
-            shutil.rmtree(place, ignore_errors=True)
-            record_of(place).unlink(missing_ok=True)
+            with suppress(OSError):  # in a read-only cache nothing was stored
+                remove_whole(place)
+                record_of(place).unlink(missing_ok=True)
 
 
 def _measured(step: Step, progress: Progress | None) -> Measurement:
@@ -133,8 +136,18 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
     measurement = replace(measurement, collection=step.context.collection.name, key=_key(step))
-    place.parent.mkdir(parents=True, exist_ok=True)
     used(place, _origin(step))
+    try:
+        return _kept(measurement, place)
+    except OSError as error:
+        if is_full(error):
+            raise
+    with TemporaryDirectory() as scratch:  # a read-only cache, which may hold all else that is needed
+        return _kept(measurement, Path(scratch) / "measurement")
+
+
+def _kept(measurement: Measurement, place: Path) -> Measurement:
+    """Store a measurement, and return it as a later run reads it."""
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
 
@@ -156,7 +169,7 @@ def _stored(place: Path) -> Measurement | None:
         note_remade(damage)
     except AnalysisError:
         pass  # of another schema
-    shutil.rmtree(place)
+    remove_whole(place)
     return None
 
 

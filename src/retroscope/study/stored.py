@@ -4,7 +4,6 @@
 written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from retroscope.checksums import open_sealed
 from retroscope.collection.records import Run
 from retroscope.documents import write_document
 from retroscope.errors import DamageError
-from retroscope.files import checked_file, refuse_foreign, whole_folder
+from retroscope.files import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
 from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
 
@@ -44,7 +43,7 @@ def write_measured(
     if not (_continues(folder, measured, settings) and _stored_keys(folder).keys() <= _places(measured).keys()):
         (folder / FACTS).unlink(missing_ok=True)
         for name in WRITTEN:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            remove_whole(folder / name)
         with whole_folder(folder / MEASURED):
             written.clear()
     for (name, number), one in _places(measured).items():

@@ -13,6 +13,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.inputs.settings_files import read_as
+from retroscope.locks import held
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
 from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
@@ -162,11 +163,13 @@ class Study:
         """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
+                another run writes to it.
         """
         self._refuse_replacing(folder, overwrite)
-        self._save_measured(folder, set())
-        write_facts(folder, self.measured, self.facts)
+        with held(folder):
+            self._save_measured(folder, set())
+            write_facts(folder, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
@@ -198,16 +201,18 @@ class Study:
             overwrite: replace another study, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
+                another run writes to it.
         """
         target = Path(folder)
         self._refuse_replacing(target, overwrite)
-        if is_ahead(target, self.measured, self.settings):
-            return target / PAGE
-        self._save_measured(target, set() if written is None else written)
-        page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
-        write_facts(target, self.measured, self.facts)
-        return page
+        with held(target):
+            if is_ahead(target, self.measured, self.settings):
+                return target / PAGE
+            self._save_measured(target, set() if written is None else written)
+            page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
+            write_facts(target, self.measured, self.facts)
+            return page
 
     def summary(self) -> dict[str, Any]:
         """Return the study in numbers and sentences, for other programs: what `summary.json` holds."""

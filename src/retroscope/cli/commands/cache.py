@@ -1,7 +1,7 @@
 """retroscope cache."""
 
-from pathlib import Path
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -15,29 +15,34 @@ from retroscope.cli.values import in_bytes
 EXAMPLE = "retroscope cache --clean --max-size 50GiB"
 
 
-@flat()
-def run(
-    cache: o.Cache = None,
-    verify: Annotated[bool, option("--verify", help="Read every file and name those that are damaged")] = False,
+@dataclass(frozen=True, kw_only=True)
+class CareOptions:
+    """What is done to the cache."""
+
+    HEADING: ClassVar[str] = "Care"
+
+    verify: Annotated[bool, option("--verify", help="Read every file and name those that are damaged")] = False
     repair: Annotated[
         bool, option("--repair", help="Remove what is damaged; the next run that needs it makes it again")
-    ] = False,
+    ] = False
     clean: Annotated[
         bool, option("--clean", help="Remove what nothing uses: partial files, and entries of earlier versions")
-    ] = False,
+    ] = False
     max_size: Annotated[
         str | None,
-        option("--max-size", help="Remove entries, those not used for the longest time first, until the others fit into "
-               "this size", metavar="SIZE"),
-    ] = None,
-    as_json: o.Json = False,
-) -> None:
+        option("--max-size", help="Remove entries until the others fit into this size, oldest unused first",
+               metavar="SIZE"),
+    ] = None  # fmt: skip
+
+
+@flat()
+def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
     """List what the cache keeps, and verify, repair or shrink it.
 
     Every entry with its size, the time of its last use, and what made it. What is removed is made again by the next run
     that needs it. The exit status of --verify is 1 if a file is damaged.
-    """  # fmt: skip
-    size = in_bytes(max_size, "--max-size")
+    """
+    size = in_bytes(care.max_size, "--max-size")
     load_libraries()
     from retroscope.cli.terminal import emit, say
     from retroscope.display import progress_bars
@@ -47,11 +52,11 @@ def run(
 
     folder, removed, damaged = cache or default_cache(), Removed(), None
     with progress_bars() as progress:
-        if repair:
+        if care.repair:
             removed += repair_cache(folder, progress)
-        if verify:
+        if care.verify:
             damaged = verify_cache(folder, progress)
-    if clean:
+    if care.clean:
         removed += clean_cache(folder)
     if size is not None:
         removed += shrink_cache(folder, size)

@@ -60,8 +60,8 @@ def run(
             before, after, base=base, settings=WeightSettings(spectra=not no_spectra, directions=directions),
             progress=lambda done, total: progress("tensors", done, total),
         )  # fmt: skip
-    document = diff_document(drift)
-    if out is not None:
-        write_document(out / DIFF, document)
-        note(f"report: {write_diff(drift, out, document)}")
+        document = diff_document(drift)
+        if out is not None:
+            write_document(out / DIFF, document)
+            note(f"report: {write_diff(drift, out, document)}")
     emit(document) if as_json else say(diff_text(drift))

@@ -66,15 +66,15 @@ def run(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+    from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 
-    out = source.out
+    out = as_new_folder(source.out)
     study_settings = resolve(values, settings, assignments)
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
     if dry_run:
         emit(planned.document(out)) if as_json else say(describe_embedding(planned, out))
         return
     note(describe_embedding(planned, out))
-    with claimed(out.parent), progress_bars() as progress:
+    with claimed(out.parent, locked=False), progress_bars() as progress:
         document = embed(planned, out, progress)
     emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

@@ -1,4 +1,4 @@
-"""Verify, repair, clean and shrink a cache. Nothing is lost: the next run that needs what was removed makes it again."""
+"""Verify, repair, clean and shrink a cache: the next run that needs what was removed makes it again."""
 
 import shutil
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from retroscope.kept import RECORD, record_of
 from retroscope.progress import Progress
-from retroscope.study.cache.entries import CacheEntry, cache_entries
+from retroscope.study.cache.entries import cache_entries
 
 
 @dataclass(frozen=True)

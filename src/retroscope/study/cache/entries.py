@@ -13,8 +13,8 @@ from retroscope.documents import SCHEMA
 from retroscope.encoders.token_memory import TOKENS, is_what_its_name_says
 from retroscope.errors import DamageError, SettingsError
 from retroscope.kept import RECORD, CacheOrigin, installed, last_used, origin_of, record_of
-from retroscope.representations.damage import damaged_files
 from retroscope.representations.extraction import VERSION
+from retroscope.representations.repair import damaged_files
 from retroscope.study.run import KEPT as MEASUREMENTS
 
 

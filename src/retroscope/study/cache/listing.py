@@ -52,7 +52,10 @@ def cache_text(document: Mapping[str, Any]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     outdated = sum(entry["outdated"] for entry in entries)
-    lines = [*(lines if entries else ()), f"{len(entries)} entries, {in_units(document['bytes'])} in {document['cache']}"]
+    lines = [
+        *(lines if entries else ()),
+        f"{len(entries)} entries, {in_units(document['bytes'])} in {document['cache']}",
+    ]
     if outdated:
         lines.append(f"{outdated} of them are of earlier versions: --clean removes them")
     if document["damaged"] is not None:
@@ -67,7 +70,15 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     models = " + ".join(dict.fromkeys(entry["models"])) or "-"
     used = entry["used"][:16].replace("T", " ")
     kind = f"{entry['kind']} (outdated)" if entry["outdated"] else entry["kind"]
-    return kind, in_units(entry["bytes"]), used, models, entry["collection"] or "-", entry["analysis"] or "-", entry["entry"]
+    return (
+        kind,
+        in_units(entry["bytes"]),
+        used,
+        models,
+        entry["collection"] or "-",
+        entry["analysis"] or "-",
+        entry["entry"],
+    )
 
 
 def in_units(size: int) -> str:

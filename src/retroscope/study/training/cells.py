@@ -1,6 +1,5 @@
 """The folder of one cell of a training ablation: its scores, and the document that makes it complete."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from retroscope.checksums import Sealed, checksums_of, note_remade
 from retroscope.collection.collection import Collection
 from retroscope.documents import SCHEMA, clean, read_document, write_document
 from retroscope.errors import DamageError, TrainingError
+from retroscope.files import remove_whole
 from retroscope.scores import Scores, scores_in, store_of
 
 DONE, SCORES = "cell.json", "scores.zarr"
@@ -21,7 +21,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
     Args:
         about: the key of the cell, and what else is recorded.
     """
-    shutil.rmtree(place / SCORES, ignore_errors=True)
+    remove_whole(place / SCORES)  # of a run that was stopped while it wrote them, or damaged
     for name, one in scores.items():
         one.save(place / SCORES, group_of(tests[name]))
     means = {name: {str(m): float(v) for m, v in one.mean().to_series().items()} for name, one in scores.items()}

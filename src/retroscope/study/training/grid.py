@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,12 +17,14 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
-from retroscope.files import file_digest
+from retroscope.files import file_digest, remove_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
+from retroscope.locks import held
+from retroscope.partials import sweep
 from retroscope.progress import Progress
 from retroscope.scores import Scores
 from retroscope.study.embed import read_lines
@@ -137,18 +138,21 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
+        SettingsError: if another run writes to it.
     """
     found, backbones = {}, dict[tuple[str, int], Path]()
-    for number, cell in enumerate(grid.cells):
-        if progress:
-            progress("cells", number, len(grid.cells))
-        place = folder / "cells" / cell.name
-        scores = stored_scores(place, grid.key(cell), grid.tests)
-        if scores is None:
-            backbone = _backbone(grid, cell, folder, backbones, progress)
-            scores = _run_cell(grid, cell, backbone, place, progress)
-        _clear(grid, place)
-        found[cell] = scores
+    with held(folder):
+        for number, cell in enumerate(grid.cells):
+            if progress:
+                progress("cells", number, len(grid.cells))
+            place = folder / "cells" / cell.name
+            sweep(place)
+            scores = stored_scores(place, grid.key(cell), grid.tests)
+            if scores is None:
+                backbone = _backbone(grid, cell, folder, backbones, progress)
+                scores = _run_cell(grid, cell, backbone, place, progress)
+            _clear(grid, place)
+            found[cell] = scores
     if progress:
         progress("cells", len(grid.cells), len(grid.cells))
     return found
@@ -174,9 +178,9 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
 
 def _clear(grid: Grid, place: Path) -> None:
     """Remove what a finished cell no longer needs; a kill in the middle of that loses nothing."""
-    shutil.rmtree(place / "vectors", ignore_errors=True)
+    remove_whole(place / "vectors")
     if not grid.settings.keep_models:
-        shutil.rmtree(place / "model", ignore_errors=True)
+        remove_whole(place / "model")
 
 
 def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:

@@ -1,6 +1,5 @@
 """Summary of a training ablation: means over seeds and queries, paired effects, shares of variance, worth in labels."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
@@ -13,6 +12,7 @@ import xarray as xr
 
 from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError
+from retroscope.files import remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
@@ -189,7 +189,7 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
     """Write all scores to `grid.zarr`, replacing it; each test is a group named by its fingerprint."""
     store = folder / "grid.zarr"
-    shutil.rmtree(store, ignore_errors=True)
+    remove_whole(store)
     for test, scores in gathered.items():
         scores.save(store, group_of(grid.tests[test]))
     return store
