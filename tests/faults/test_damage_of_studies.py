@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -191,10 +192,8 @@ def test_every_byte_of_a_document_counts(tmp_path: Path) -> None:
     assert read_document(file) == document
     for place in range(len(whole)):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        try:
-            assert read_document(file) == document  # white space
-        except DamageError as error:
-            assert error.where == str(file)
+        with suppress(DamageError):
+            assert read_document(file) == document, "only white space may differ"
 
 
 def test_a_folder_lists_its_files(tmp_path: Path) -> None:
