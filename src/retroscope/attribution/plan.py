@@ -74,8 +74,13 @@ class AttributionPlan:
     @property
     def origin(self) -> CacheOrigin:
         """Return what the states of this plan are made from, for the record of the cache."""
-        software = versions(SOFTWARE)
-        return CacheOrigin(models=(self.encoder.name,), collection=self.collection, software=software, form=FORMAT)
+        return CacheOrigin(
+            models=(self.encoder.name,),
+            collection=self.collection,
+            analysis="neurons",
+            software=versions(SOFTWARE),
+            form=FORMAT,
+        )
 
     @property
     def key(self) -> str:

@@ -42,7 +42,7 @@ def hybrid_vectors(
         report: called with the number of texts that were done since.
     """
     folder = cache / FOLDER / _key(pair, texts, wanted)
-    used(folder, CacheOrigin(models=tuple(e.name for e in pair), collection=texts.collection, form=FORMAT))
+    used(folder, _origin(pair, texts))
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
     random = RandomChanges(pair)
     made: np.ndarray | None = None
@@ -56,6 +56,11 @@ def hybrid_vectors(
         made[:, chosen] = part
         report(len(chosen))
     return dict(zip(wanted, made if made is not None else (), strict=True))
+
+
+def _origin(pair: tuple[Encoder, Encoder], texts: TowerTexts) -> CacheOrigin:
+    models = tuple(encoder.name for encoder in pair)
+    return CacheOrigin(models=models, collection=texts.collection, analysis=FOLDER, form=FORMAT)
 
 
 def _window(
