@@ -48,7 +48,7 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it ends
         raise SettingsError(
             f"the result cannot be printed: {error.strerror}", where="standard output", fix="repeat the command"
-        ) from error
+        ) from None  # it is no fault of the disk that results are written to
 
 
 @contextmanager
