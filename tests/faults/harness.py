@@ -17,7 +17,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
+from unittest.mock import patch
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -94,9 +96,10 @@ class Workshop:
         self.inputs: Inputs = make_inputs(home / "inputs")
         self.stages = stages(self.inputs)
         self._known: dict[str, Undisturbed] = {}
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), str(HERE.parents[1] / "src"), *sys.path])
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["warm"])
+        with patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join([*sys.path, str(HERE.parents[1] / "src")])}):
+            ensure_running()
 
     def start(self, stage: Stage, fault: Fault = NONE, name: str = "run") -> ForkServerProcess:
         """Start a run of a stage in the folder as it is."""
