@@ -1,6 +1,6 @@
 """Time a whole study, its first page and its encoding against what users do instead, on one machine in one run.
 
-    python benchmarks/study_time.py BEFORE AFTER --data beir:FOLDER [--out DIR] [-- options of compare ...]
+    python benchmarks/study_time.py BEFORE AFTER --data beir:FOLDER [--out DIR] [options of compare ...]
 
 BEFORE and AFTER are folders that sentence-transformers loads and that need no prompts; FOLDER is in the BEIR layout.
 Printed: seconds until the first page with retrieval and until each further page, the half-width of the main interval of
@@ -53,8 +53,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("models", nargs=2, metavar="MODEL")
     parser.add_argument("--data", required=True, help="beir:FOLDER")
     parser.add_argument("--out", help="keep the study here")
-    parser.add_argument("options", nargs="*", help="options of compare, after --")
-    return parser.parse_args()
+    args, args.options = parser.parse_known_args()  # the rest are options of compare
+    return args
 
 
 def _seconds(command: list[str]) -> float:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from retroscope.statistics.summaries import summarise as summarise
     from retroscope.study.doctor import diagnose as diagnose
     from retroscope.study.planning.plan import plan_study as plan_study
+    from retroscope.study.protocols import study_settings as study_settings
     from retroscope.study.run import compare as compare
     from retroscope.study.run import measure_study as measure_study
     from retroscope.study.run import run_study as run_study
@@ -146,6 +147,7 @@ _HOMES = {
     "run_study": "study.run",
     "measure_study": "study.run",
     "self_test": "encoders.checks.selftest",
+    "study_settings": "study.protocols",
     "summarise": "statistics.summaries",
     "with_random_weights": "encoders.random_weights",
 }

@@ -39,5 +39,6 @@ def test_padding_to_the_maximum_counts(tmp_path: Path) -> None:
 
 
 def test_rates_are_measured(tmp_path: Path) -> None:
-    assert measured_rate(toy("bert", tmp_path), np.array([3, 9, 9, 4000])) > 0
+    for precision in ("float32", "bfloat16"):
+        assert measured_rate(toy("bert", tmp_path), np.array([3, 9, 9, 4000]), precision) > 0
     assert product_rate() > 1e8

@@ -1,18 +1,16 @@
 """The short part of `make faults`: some kills, signals, full disks and pairs of runs of what takes little time."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from footprint import Footprint, footprint
 from harness import KINDS, Tally, Workshop, trial
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    yield Workshop(tmp_path_factory.mktemp("faults"))
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Settings: YAML and back is the identity; a name or value that is wrong is an error, however deep."""
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -32,7 +32,7 @@ from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import CORRECTIONS
 from retroscope.statistics.testing.paired import PAIRED_TESTS
-from retroscope.study.protocols import PROTOCOLS, departures, under_protocol
+from retroscope.study.protocols import PROTOCOLS, departures, study_settings, under_protocol
 from retroscope.study.settings import as_values, complete, from_values, to_yaml
 
 TEXTS = st.text(max_size=12)
@@ -321,6 +321,15 @@ def test_every_room_knows_the_same_protocols() -> None:
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_protocol_as_it_is_departs_from_nothing(name: str) -> None:
     assert departures(from_values(under_protocol({"protocol": name, "after": {"source": "b"}}))) == []
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_python_gets_a_protocol_as_the_command_line_does(name: str) -> None:
+    assert study_settings(protocol=name) == from_values(under_protocol({"protocol": name}))
+    assert departures(study_settings({"after": {"source": "b"}}, protocol=name)) == []
+    assert study_settings({"probes": {"seeds": 2}}, protocol=name).of("probes", ProbeSettings) == replace(
+        study_settings(protocol=name).of("probes", ProbeSettings) or ProbeSettings(), seeds=2
+    )
 
 
 def test_a_mixture_of_protocols_is_said() -> None:

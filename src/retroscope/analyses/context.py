@@ -14,6 +14,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives, hard_negatives
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever, architecture
+from retroscope.encoders.precision import EXACT
 from retroscope.encoders.random_weights import with_random_weights
 from retroscope.encoders.work import measured_rate, product_rate
 from retroscope.inputs.encoding import checked, doubts
@@ -124,20 +125,21 @@ class Context:
             "recipe": encoder.recipe.as_dict(),
         }
 
-    def seconds_of(self, encoder: Encoder, operations: float) -> float:
+    def seconds_of(self, encoder: Encoder, operations: float, precision: str = EXACT) -> float:
         """Estimate the seconds of passes through an encoder from their operations (see `encoders.work`).
 
-        The rate is measured once for all encoders of one architecture on one device.
+        The rate is measured once for all encoders of one architecture on one device, and for every precision.
         """
         if not operations:
             return 0.0
-        key = ("rate", architecture(encoder.backbone), str(encoder.backbone.dtype), str(encoder.device))
-        return operations / self._once(key, lambda: measured_rate(encoder, self._passage_lengths()), everywhere=True)
+        key = ("rate", architecture(encoder.backbone), str(encoder.backbone.dtype), str(encoder.device), precision)
+        measure = partial(measured_rate, encoder, self._passage_lengths(), precision)
+        return operations / self._once(key, measure, everywhere=True)
 
-    def seconds_each(self, retriever: Retriever, tower: str) -> float:
+    def seconds_each(self, retriever: Retriever, tower: str, precision: str = EXACT) -> float:
         """Estimate the seconds of encoding one text of a tower, whether its vectors are stored or not."""
         plan = self.towers(retriever)[("query", "passage").index(tower)].plan
-        return self.seconds_of(plan.encoder, plan.operations_each)
+        return self.seconds_of(plan.encoder, plan.operations_each, precision)
 
     def search_seconds(self, retriever: Retriever, measures: Sequence[str] = ()) -> float:
         """Estimate the seconds of searching the collection once with the vectors of a retriever.

@@ -16,6 +16,7 @@ from retroscope.cli.parsing import Command, Commands
 from retroscope.cli.signals import stopping
 from retroscope.disk import is_full, refused_by_system
 from retroscope.errors import RetroscopeError
+from retroscope.visible import visible
 
 HELP_NAMES = ["--help", "-h"]
 
@@ -47,6 +48,7 @@ def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
         ablate,
+        card,
         compare,
         demo,
         diff,
@@ -64,7 +66,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, train, pretrain, ablate, world, demo)
+    return (*measure, report, show, card, train, pretrain, ablate, world, demo)
 
 
 def _print_version(wanted: bool) -> None:
@@ -107,6 +109,6 @@ def _known(error: BaseException) -> RetroscopeError | None:
 
 def _end(message: str, code: int) -> NoReturn:
     with suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(visible(f"{message}\n"))
         sys.stderr.flush()
     sys.exit(code)

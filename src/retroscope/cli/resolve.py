@@ -6,8 +6,7 @@ from typing import Any
 
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
-from retroscope.study.protocols import under_protocol
-from retroscope.study.settings import from_values
+from retroscope.study.protocols import study_settings
 
 
 def resolve(
@@ -23,7 +22,7 @@ def resolve(
     The arguments are those of `resolved`.
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
-    return from_values(under_protocol(values), where=_where(settings_file))
+    return study_settings(values, where=_where(settings_file))
 
 
 def resolved(

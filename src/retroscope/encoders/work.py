@@ -11,8 +11,10 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import Int
 
+from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import encode_rows
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import encoding_budget
 
 TIMED = {"cpu": 3e10}  # operations of the timed pass: under a second on one core; elsewhere a whole batch is timed
@@ -39,11 +41,12 @@ def pair_operations(encoder: Encoder) -> float:
     return 4.0 * encoder.anatomy.n_blocks * encoder.width
 
 
-def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"]) -> float:
+def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"], precision: str = EXACT) -> float:
     """Time one forward pass over made-up texts of a typical length, and return operations a second.
 
     Args:
         lengths: tokens of the texts that will be encoded; their median, weighted by tokens, is the typical one.
+        precision: of the pass, a name in `encoders.precision.PRECISION_NAMES`.
     """
     length = _typical(np.asarray(lengths))
     batch = encoding_budget(encoder.device)
@@ -52,9 +55,10 @@ def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "te
         batch = min(batch, max(SHORTEST, int(most / weight_operations(encoder))))
     length = min(length, batch, encoder.recipe.max_length)
     rows = [[_some_token(encoder)] * length] * max(1, batch // length)
-    encode_rows(encoder, [row[:SHORTEST] for row in rows[:1]], batch)  # the first pass pays for warming up
-    start = perf_counter()
-    encode_rows(encoder, rows, batch)
+    with in_precision(precision, encoder.device):
+        encode_rows(encoder, [row[:SHORTEST] for row in rows[:1]], batch)  # the first pass pays for warming up
+        start = perf_counter()
+        encode_rows(encoder, rows, batch)
     return operations(encoder, np.full(len(rows), length)) / (perf_counter() - start)
 
 

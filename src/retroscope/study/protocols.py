@@ -6,7 +6,7 @@ from typing import Any
 from retroscope.errors import unknown_name
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged
-from retroscope.study.settings import as_values
+from retroscope.study.settings import as_values, from_values
 
 NestedSettings = Mapping[str, Any]
 
@@ -29,6 +29,22 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "statistics": {"test": "unpaired_t", "correction": "bonferroni"},
     },
 }
+
+
+def study_settings(values: NestedSettings | None = None, /, *, where: str = "settings", **named: Any) -> StudySettings:
+    """Return the settings of a study; what is not given has the default of its protocol.
+
+    `StudySettings(protocol="ielab-2025")` sets that one field alone; this function sets all that the protocol sets.
+
+    Args:
+        values: nested JSON-like values, as `settings.yaml` holds them.
+        where: what an error names.
+        named: the same, by keyword: `study_settings(protocol="ielab-2025", neurons=None)`.
+
+    Raises:
+        SettingsError: for an unknown name or a wrong value.
+    """
+    return from_values(under_protocol(merged(values or {}, named)), where=where)
 
 
 def under_protocol(values: NestedSettings) -> dict[str, Any]:

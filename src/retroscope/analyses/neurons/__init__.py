@@ -30,6 +30,8 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     sizes=(  # of the ablation's sample; a sample twice as large has about twice the queries
         AnalysisSize(None, LEFT_OUT),
+        # Of the query tower alone, whose ablation encodes no passage again; of the other one nothing is known.
+        AnalysisSize({"attribution": {"tower": "query", "limit": 32}, "ablation": {"passages": 500}}, 2.83),
         AnalysisSize({"attribution": {"limit": 16}, "ablation": {"passages": 250}}, 2.0),
         AnalysisSize({"attribution": {"limit": 32}, "ablation": {"passages": 500}}, 1.41),
         STANDARD,

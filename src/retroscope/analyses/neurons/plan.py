@@ -56,7 +56,8 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
     """Count the examples of one attribution and the texts of its ablation, and estimate the seconds of both."""
     attribution, collection = replace(settings.attribution, tower=tower), context.collection
     size = attribution_size(retriever.tower(tower), attribution, len(collection.judged_queries))
-    seconds = size.expected * size.texts * size.passes * context.seconds_each(retriever, tower) / RELATIVE_RATE
+    once = context.seconds_each(retriever, tower, attribution.precision)
+    seconds = size.expected * size.texts * size.passes * once / RELATIVE_RATE
     if attribution.target != "norm":
         seconds += size.examples * _compared_seconds(context, retriever, attribution)
     return {
@@ -98,7 +99,7 @@ def ablation_size(
         "query": sum(len(pool.judged_queries) for pool in pools),
     }
     towers = TOWERS[settings.tower or tower]
-    once = sum(numbers[one] * context.seconds_each(retriever, one) for one in towers)
+    once = sum(numbers[one] * context.seconds_each(retriever, one, settings.precision) for one in towers)
     width = retriever.passage.width
     once += search_seconds(numbers["query"], numbers["passage"], width, settings.measures, context.product_rate)
     texts = sum(numbers[one] for one in towers)
@@ -111,7 +112,8 @@ def planned(work: AttributionPlan) -> Planned:
     size, attribution, encoder = facts(work), work.settings, work.encoder
     lengths = [len(row) for rows in work.tokens for row in rows]
     passes = attribution_size(encoder, attribution, len(work.examples)).passes
-    seconds = passes * operations(encoder, lengths) / measured_rate(encoder, lengths) / RELATIVE_RATE
+    rate = RELATIVE_RATE * measured_rate(encoder, lengths, attribution.precision)
+    seconds = passes * operations(encoder, lengths) / rate
     lines = (
         f"neurons of {encoder.name}, {attribution.scaled} tower: {attribution.method} of {attribution.target} by "
         f"{attribution.rule}, {len(work.sites)} matrices",
