@@ -178,3 +178,7 @@ def test_what_a_killed_run_left_in_a_store_is_removed(settings: StudySettings, t
     (out / "vectors" / "c" / "0" / "0" / "0.abc.partial").touch()
     embed(planned, out)
     assert sorted(out.rglob("*")) == whole
+    (out / ".shards").mkdir()
+    (out / ".shards" / "00000000.json").touch()
+    embed(planned, out)
+    assert sorted(out.rglob("*")) == whole, "records go with the run that finishes the store, or with the next one"
