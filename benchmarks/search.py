@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 import faiss
 import numpy as np
 
-from retroscope.representations.arrays import create_arrays
+from retroscope.representations.layout import create_arrays
 from retroscope.representations.store import Representations, open_store
 from retroscope.retrieval.search import search_layers
 

@@ -61,7 +61,7 @@ def read_if_sound(path: Path) -> bytes | None:
         return None
 
 
-def damaged(path: Path, fix: str) -> DamageError:
+def damaged(path: Path | str, fix: str) -> DamageError:
     """Return the error for a file that is not what was written."""
     return DamageError("this file is damaged: it is not what was written", where=str(path), fix=fix)
 

@@ -50,4 +50,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while current is not None and current not in known:
         known.append(current)
         yield current
-        current = current.__cause__ or current.__context__
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)

@@ -1,8 +1,12 @@
 """What a study must not lose: caveats, collections, finished folders, the results of stopped runs."""
 
+import errno
 import json
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +25,7 @@ from retroscope.study.planning.plan import plan_study
 from retroscope.study.reporting.verdict import verdict
 from retroscope.study.run import KEPT, compare, forget, run_study
 from retroscope.study.study import load_study
-from retroscope.typesetting.statements import NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny
 
@@ -87,7 +91,7 @@ def test_trainings_without_a_pair_are_refused(retriever: Retriever, collection: 
 
 
 def test_details_are_left_out_only_where_they_are_summed_up() -> None:
-    detailed = Section(details=(Statement("transplants", NOTE, "a detail", ()),))
+    detailed = Section(details=(Statement("transplants", State.MEASURED, "a detail", ()),))
     subject = Subject("test", {}, ())
     assert len(verdict({"transplants": detailed}, subject).statements) == 1
     assert len(verdict({"transplants": detailed, "retrieval": Section()}, subject).statements) == 1
@@ -141,3 +145,21 @@ def test_a_damaged_result_of_a_stopped_run_is_measured_again(
     assert f"{kept / FACTS}: this file is damaged: it is not what was written; it is made again" in caplog.text
     forget(plan)
     assert list((tmp_path / KEPT).iterdir()) == []
+
+
+def test_a_read_only_cache_that_holds_all_is_enough(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, make_folder = tmp_path / "cache", tempfile.mkdtemp
+    first = compare(backbone, retriever, collection, PLAIN, cache=cache)
+
+    def refused(*words: Any, **named: Any) -> str:
+        if str(named.get("dir", "")).startswith(str(cache)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), named["dir"])
+        return make_folder(*words, **named)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    again = compare(backbone, retriever, collection, PLAIN, cache=cache)
+    assert again.summary()["analyses"] == first.summary()["analyses"]
+    with pytest.raises(OSError, match="Read-only file system"):
+        compare(backbone, retriever, replace(collection, name="few", title_separator=" : "), PLAIN, cache=cache / "new")

@@ -16,6 +16,7 @@ from retroscope.cli.parsing import Command, Commands
 from retroscope.cli.signals import stopping
 from retroscope.disk import is_full, refused_by_system
 from retroscope.errors import RetroscopeError
+from retroscope.visible import visible
 
 HELP_NAMES = ["--help", "-h"]
 
@@ -48,6 +49,7 @@ def _commands() -> tuple[ModuleType, ...]:
     from retroscope.cli.commands import (
         ablate,
         cache,
+        card,
         compare,
         demo,
         diff,
@@ -65,7 +67,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, train, pretrain, ablate, world, demo, cache)
+    return (*measure, report, show, card, train, pretrain, ablate, world, demo, cache)
 
 
 def _print_version(wanted: bool) -> None:
@@ -108,6 +110,6 @@ def _known(error: BaseException) -> RetroscopeError | None:
 
 def _end(message: str, code: int) -> NoReturn:
     with suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(visible(f"{message}\n"))
         sys.stderr.flush()
     sys.exit(code)

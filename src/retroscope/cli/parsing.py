@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -65,7 +66,7 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
         hint = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"there is no option {word}", where=place, fix=f"{hint}`{place} --help` lists the options")
     for option in dict.fromkeys(order):
-        if values.get(option.name) == "" and option.type.name == "path":
+        if values.get(option.name) == "" and option.type_descriptor.annotation is Path:
             raise SettingsError(f"{option.opts[-1]} is empty", where=place, fix="name a file or folder")
         if order.count(option) > 1 and _takes_one(option):
             spelled = "/".join((*option.opts, *option.secondary_opts))

@@ -1,4 +1,7 @@
-"""Output: notes on standard error, results on standard output; folders that are claimed."""
+"""Output: notes on standard error, results on standard output; folders that are claimed.
+
+All that a command writes comes through here or `display`: no control character of an id or a text reaches the terminal.
+"""
 
 import errno
 import json
@@ -14,21 +17,22 @@ from retroscope.errors import SettingsError
 from retroscope.locks import held
 from retroscope.partials import sweep
 from retroscope.study.folder import MEASURED
+from retroscope.visible import visible, visible_json
 
 
 def note(text: str) -> None:
     """Write one line to standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 def say(text: str) -> None:
     """Write a result in words to standard output."""
-    _print(f"{text}\n")
+    _print(f"{visible(text)}\n")
 
 
 def emit(document: Mapping[str, Any]) -> None:
     """Write one JSON document to standard output."""
-    _print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _print(visible_json(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def _print(text: str) -> None:
@@ -48,7 +52,7 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it ends
         raise SettingsError(
             f"the result cannot be printed: {error.strerror}", where="standard output", fix="repeat the command"
-        ) from error
+        ) from None  # it is no fault of the disk that results are written to
 
 
 @contextmanager

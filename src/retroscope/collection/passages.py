@@ -137,21 +137,23 @@ def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEM
         CollectionError: if an id or text cannot be written as UTF-8 (a lone surrogate).
     """
     hashes: list[np.ndarray] = []
-    shelf = _Shelf(in_memory_bytes)
-    for block in _blocks(passages):
-        shelf.add(_as_batch(block))
-        hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
-    return PassageTable(shelf.close(), np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
+    with tempfile.TemporaryFile(prefix="retroscope-") as file:
+        shelf = _Shelf(in_memory_bytes, file)
+        for block in _blocks(passages):
+            shelf.add(_as_batch(block))
+            hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
+        batches = shelf.close()
+    return PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
 
 
 class _Shelf:
     """Record batches, kept in memory until they are too many, then in one Arrow IPC file."""
 
-    def __init__(self, in_memory_bytes: int) -> None:
+    def __init__(self, in_memory_bytes: int, file: IO[bytes]) -> None:
         self._limit = in_memory_bytes
         self._batches: list[pa.RecordBatch] = []
         self._held = 0
-        self._file: IO[bytes] | None = None
+        self._file = file
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -164,7 +166,6 @@ class _Shelf:
             self._writer.write_batch(batch)
 
     def _spill(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="retroscope-")  # noqa: SIM115 closed once it is mapped
         self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), SCHEMA)
         for batch in self._batches:
             self._writer.write_batch(batch)
@@ -172,12 +173,11 @@ class _Shelf:
 
     def close(self) -> list[pa.RecordBatch]:
         """Return everything that was added; memory-mapped where it was written to disk."""
-        if self._writer is None or self._file is None:
+        if self._writer is None:
             return self._batches
         self._writer.close()
         self._file.flush()
         mapped = mmap(self._file.fileno(), 0, access=ACCESS_READ)  # outlives the file, as long as a batch does
-        self._file.close()
         file = pa.ipc.open_file(pa.py_buffer(mapped))
         return [file.get_batch(k) for k in range(file.num_record_batches)]
 

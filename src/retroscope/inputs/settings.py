@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
+from retroscope.ranges import OneOrMore, Range, Seed, check_ranges
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
@@ -21,12 +22,15 @@ class NegativesSettings:
         how: "bm25", "given" (by the collection) or "run" (a TREC run file); "auto" is bm25, but given
             under `ielab-2025` where the collection brings them.
         run: the run file, for how="run".
-        pool: negatives kept a query; splits take theirs from this list.
+        pool: number of negatives that are kept for a query; splits take theirs from this list.
     """
 
     how: Literal["auto", "bm25", "given", "run"] = "auto"
     run: str | None = None
-    pool: int = 100
+    pool: Annotated[int, Range(1, 10**6)] = 100
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +39,11 @@ class DataSettings:
 
     Attributes:
         source: a path or `FORMAT:PATH`.
-        split: of the judgments, where the source has several.
-        columns: our name -> the source's, where they are not detected.
-        title_separator: between title and text; None: the source's custom.
+        split: split of the judgments, where the source has several.
+        columns: field -> the source's column, where it is not detected.
+        title_separator: text between a title and its passage; None: the source's custom.
         limit_queries: keep only so many judged queries, drawn at random; a larger draw contains a smaller one.
-        seed: of that draw.
+        seed: seed of that draw.
         ignore_identical_ids: drop a passage with the query's id; None: the data set's custom.
     """
 
@@ -47,9 +51,12 @@ class DataSettings:
     split: str | None = None
     columns: dict[str, str] | None = None
     title_separator: str | None = None
-    limit_queries: int | None = None
-    seed: int = 0
+    limit_queries: OneOrMore | None = None
+    seed: Seed = 0
     ignore_identical_ids: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +65,8 @@ class ModelSettings:
 
     Attributes:
         source: folder or hub name of both towers.
-        query, passage: of either tower, instead of `source`.
-        load: what the user says about the recipe; all else is the checkpoint's.
+        query, passage: folder or hub name of one tower, instead of `source`.
+        load: recipe fields that you give; all others are the checkpoint's.
     """
 
     source: str | None = None
@@ -74,11 +81,11 @@ class StudySettings:
 
     Attributes:
         before: the backbone; None where a loaded retriever is given instead.
-        after: the retriever fine-tuned from it, or the only model; likewise.
+        after: the retriever fine-tuned from it, or the only model; None where a loaded retriever is given instead.
         trainings: further trainings of the retriever (other seeds).
         data: the collection that everything is measured on; None where a loaded one is given.
         also: further collections, of other kinds of text.
-        protocol: "default", or "ielab-2025" for the published one, quirks included.
+        protocol: "default", or "ielab-2025" for the published study, quirks included.
         measures: ir-measures names; the first is the headline.
         random_weights: measure a copy of each model with random weights, too, as a control.
         extraction: how vectors are made and kept.

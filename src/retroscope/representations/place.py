@@ -1,13 +1,10 @@
 """The place of a vector store on the disk: free, or of such a store; files of anything else are refused."""
 
 import json
-import os
+from contextlib import suppress
 from pathlib import Path
 
-from zarr.storage import LocalStore
-
 from retroscope.errors import RepresentationError
-from retroscope.representations.store import VectorStore
 
 GROUP, ARRAYS = "zarr.json", ("vectors", "final")
 
@@ -37,17 +34,8 @@ def _is_store(folder: Path) -> bool:
         return all((folder / name / GROUP).is_file() for name in ARRAYS)
 
 
-def root_of(store: VectorStore) -> Path:
-    """Return the folder of a store."""
-    place = store.group.store
-    if not isinstance(place, LocalStore):
-        raise TypeError("a store in memory has no folder")
-    return place.root
-
-
-def sync_window(store: VectorStore, start: int) -> None:
-    """Return when the window that begins at text `start` is on the disk: `done` must never count more than is there."""
-    for array in (store.vectors, store.final):
-        shard = (start // (array.shards or array.chunks)[0], *(0 for _ in array.shape[1:]))
-        with (root_of(store) / array.path / array.metadata.encode_chunk_key(shard)).open("rb+") as file:
-            os.fsync(file.fileno())
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files of a store that killed runs left half written, as zarr names them; nobody else may write it."""
+    for partial in folder.rglob("*.partial"):
+        with suppress(OSError):
+            partial.unlink()

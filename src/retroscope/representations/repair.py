@@ -1,6 +1,6 @@
 """Repair of a vector store: its damaged windows are made again, with the same bytes."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from retroscope.checksums import damaged, note_remade
+from retroscope.engine.storage import Location, is_url
 from retroscope.errors import RepresentationError
 from retroscope.representations.damage import ARRAYS, GROUP
-from retroscope.representations.inventory import windows
 from retroscope.representations.store import VectorStore, open_store
 
 
@@ -24,30 +24,24 @@ class Remake:
     """Makes windows of a store again, by the position of their first text.
 
     Attributes:
-        folder: of the store.
-        texts: all of them, in order.
+        place: of the store.
         sources: start of a window -> starts of the earlier windows from which repeated texts are copied.
-        write: computes a window from its texts and its start, and writes it.
-        locked: whether this run holds the lock of the store already.
+        write: computes and writes the windows of a store with these starts, in order.
     """
 
-    folder: Path
-    texts: Iterable[str]
+    place: Location
     sources: Callable[[int], Iterable[int]]
-    write: Callable[[Sequence[str], int, VectorStore], None]
-    locked: bool = False
+    write: Callable[[VectorStore, Collection[int]], None]
 
     def __call__(self, starts: Collection[int]) -> None:
         """Make those windows again that are still damaged once this process holds the lock, and say so."""
-        with nullcontext() if self.locked else FileLock(lock_of(self.folder)):
-            store = open_store(self.folder, "r+")
+        with nullcontext() if is_url(self.place) else FileLock(lock_of(Path(self.place))):
+            store = open_store(self.place, "r+")
             wanted = self._with_sources(starts, store)
             for start in sorted(wanted):
                 for file in store.unsound_files(start):
-                    note_remade(damaged(self.folder / file, ""))
-            for number, window in enumerate(windows(self.texts, store.window)):
-                if number * store.window in wanted:
-                    self.write(window, number * store.window, store)
+                    note_remade(damaged(f"{self.place}/{file}", ""))
+            self.write(store, wanted)
 
     def _with_sources(self, starts: Collection[int], store: VectorStore) -> set[int]:
         """Return the windows that are damaged, and those that they are copied from and that are damaged, too."""

@@ -9,15 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
-from zarr.storage import LocalStore, MemoryStore
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
 
+from retroscope.engine.storage import Location, Storage, failures_named, is_url, zarr_store
 from retroscope.errors import AnalysisError, RepresentationError, listed
-from retroscope.representations.damage import (
-    FIX,
-    check_description,
-    damage_named,
-    refuse_missing,
-)
+from retroscope.representations.damage import FIX, check_description, damage_named, refuse_missing
 
 Vectors = Float[np.ndarray, "text dim"]
 
@@ -89,24 +86,32 @@ class VectorStore:
     def unsound_files(self, start: int) -> list[str]:
         """Return the files of a shard that are damaged or missing; the shard is read."""
         rows, unsound = slice(start, start + self.window), list[str]()
-        for read, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
+        for array, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
             try:
-                self._checked(partial(_rows_of, read, rows))
+                self._checked(partial(array.get_basic_selection, rows))
             except RepresentationError:
                 unsound.append(file)
         return unsound
 
+    def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
+        """Write all texts of a shard in place of what is there, damaged or not; return the names of its files."""
+        files = self.shard_files(start)
+        for file in files:  # zarr reads a shard before it writes, and so fails on one that is damaged
+            sync(self.group.store.delete(file))
+        self.vectors[start : start + len(final)], self.final[start : start + len(final)] = vectors, final
+        return files
+
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
         """Read all layers and the final vectors of some texts, in the stored number format."""
-        vectors = self._sound(rows, lambda: np.asarray(self.vectors.oindex[rows]))
-        return vectors, self._sound(rows, lambda: np.asarray(self.final.oindex[rows]))
+        vectors = self._sound(rows, lambda: self.vectors.oindex[rows])
+        return vectors, self._sound(rows, lambda: self.final.oindex[rows])
 
     def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
         """Read layer k, several layers, or the final vectors (None) of some texts, in the stored number format."""
-        read = (lambda: np.asarray(self.final[rows])) if k is None else (lambda: np.asarray(self.vectors[rows, k]))
-        return self._sound(np.arange(self.vectors.shape[0])[rows], read)
+        places = np.arange(self.vectors.shape[0])[rows]
+        return self._sound(places, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 
-    def _sound(self, rows: Int[np.ndarray, "n"], read: Callable[[], np.ndarray]) -> np.ndarray:
+    def _sound(self, rows: Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
         """Read, and where that shows damage, once more after the damaged shards of these rows were made again."""
         try:
             return self._checked(read)
@@ -116,14 +121,9 @@ class VectorStore:
             self.remake((np.unique(rows // self.window) * self.window).tolist())
             return self._checked(read)
 
-    def _checked(self, read: Callable[[], np.ndarray]) -> np.ndarray:
+    def _checked(self, read: Callable[[], Any]) -> np.ndarray:
         with damage_named(self.place):
-            values = read()
-        return refuse_missing(values, self.place)
-
-
-def _rows_of(array: zarr.Array[Any], rows: slice) -> np.ndarray:
-    return np.asarray(array[rows])
+            return refuse_missing(np.asarray(read()), self.place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,15 +250,21 @@ class RetrieverRepresentations:
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
-def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store at `folder`."""
+def store_exists(place: Location) -> bool:
+    """Return whether there is anything at a folder, or a group at a URL."""
+    return Storage(place).read("zarr.json") is not None if is_url(place) else Path(place).exists()
+
+
+def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
+    """Open the store at `place`."""
     try:
-        group = zarr.open_group(LocalStore(folder, read_only=mode == "r"), mode=mode)
-        store = _store(group, needs=("key", "done", "layer_names"))
-        check_description(group.store, store.attributes)
-        return store
+        with failures_named(place):
+            group = zarr.open_group(zarr_store(place, read_only=mode == "r"), mode=mode)
+            store = _store(group, needs=("key", "done", "layer_names"))
+            check_description(group.store, store.attributes)
+            return store
     except (OSError, LookupError, ValueError, TypeError, AttributeError) as damage:
-        raise RepresentationError(f"this is not a vector store: {damage}", where=str(folder), fix=FIX) from damage
+        raise RepresentationError(f"this is not a vector store: {damage}", where=str(place), fix=FIX) from damage
 
 
 def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
@@ -271,10 +277,10 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     return VectorStore(group, vectors, final)
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether the store at `folder` has the vectors of all its texts; one that is damaged is not finished."""
+def is_finished(place: Location) -> bool:
+    """Return whether the store at `place` has the vectors of all its texts; one that is damaged is not finished."""
     try:
-        return folder.exists() and open_store(folder).complete
+        return store_exists(place) and open_store(place).complete
     except RepresentationError:
         return False
 

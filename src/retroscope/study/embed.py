@@ -8,6 +8,8 @@ from retroscope.documents import SCHEMA
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import measured_rate
+from retroscope.engine.choice import LOCAL, Engine
+from retroscope.engine.storage import Location
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import read_lines as read_lines
@@ -37,7 +39,7 @@ class Embedding:
         """Return the encoder of the tower."""
         return self.plan.encoder
 
-    def document(self, out: Path) -> dict[str, Any]:
+    def document(self, out: Location) -> dict[str, Any]:
         """Return the JSON document of `embed --json`."""
         inventory = self.plan.inventory
         return {
@@ -62,7 +64,8 @@ def as_new_folder(out: Path) -> Path:
     """Return the folder that vectors are written to, links followed: a new one takes its place as a whole.
 
     Raises:
-        SettingsError: if it is the current folder, or has files that are not of a vector store.
+        SettingsError: if it is the current folder.
+        RepresentationError: if it has files that are not of a vector store.
     """
     real = out.resolve()
     if real == Path.cwd():
@@ -81,7 +84,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
     return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
-def describe_embedding(embedding: Embedding, out: Path) -> str:
+def describe_embedding(embedding: Embedding, out: Location) -> str:
     """Describe the plan in a few lines."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
@@ -98,9 +101,12 @@ def describe_embedding(embedding: Embedding, out: Path) -> str:
     )
 
 
-def embed(embedding: Embedding, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+def embed(
+    embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
+) -> dict[str, Any]:
     """Write the vectors to `out`, or go on where an earlier run stopped; return what `embed --json` says."""
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
-    vectors = extract(embedding.plan, [str(i) for i in range(len(embedding.texts))], embedding.texts, out, told)
+    ids = [str(i) for i in range(len(embedding.texts))]
+    vectors = extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)
     remake_damaged(vectors.store)  # of an earlier run
     return embedding.document(out)

@@ -29,4 +29,4 @@ def stored_settings(folder: Path) -> dict[str, Any]:
     Raises:
         DamageError: if `settings.yaml` is not what was written.
     """
-    return yaml_values(read_checked(folder / SETTINGS, RESTORE), folder / SETTINGS)
+    return yaml_values(read_checked(folder / SETTINGS, RESTORE).decode(), folder / SETTINGS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
+from retroscope.documents import impersonal
 from retroscope.errors import SettingsError, listed
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import as_yaml, plain, read_as, unknown_setting
@@ -63,7 +64,7 @@ def as_values(settings: StudySettings) -> dict[str, Any]:
 
 def to_yaml(settings: StudySettings) -> str:
     """Return settings as YAML."""
-    return as_yaml(as_values(settings))
+    return as_yaml(impersonal(as_values(settings)))
 
 
 def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySettings:
@@ -106,5 +107,6 @@ def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
     if not (folder / FACTS).exists():
         return
     stored_facts(folder)
-    if from_values(stored_settings(folder), where=str(folder / SETTINGS)) != settings:
+    stored = from_values(stored_settings(folder), where=str(folder / SETTINGS))
+    if impersonal(as_values(stored)) != impersonal(as_values(settings)):
         raise replaced(folder, "other settings")

@@ -106,19 +106,16 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 
 
 def logged(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
-    """Return the curve of a training: the logged rows, without times.
+    """Return the curve of a training: the logged rows without times, names sorted, as a checkpoint has them.
 
     The Trainer's last row is left out: it sums up a run and not a training, so it depends on interruptions.
     """
     rows = [row for row in history if "train_runtime" not in row]
-    return tuple(
-        {name: float(value) for name, value in row.items() if isinstance(value, int | float) and not _is_time(name)}
-        for row in rows
-    )
+    return tuple({name: float(row[name]) for name in sorted(row) if _is_measured(name, row[name])} for row in rows)
 
 
-def _is_time(name: str) -> bool:
-    return name.endswith(("_runtime", "_per_second"))
+def _is_measured(name: str, value: object) -> bool:
+    return isinstance(value, int | float) and not name.endswith(("_runtime", "_per_second"))
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Settings of the baselines: variants of the frozen backbone that fine-tuning must beat."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Distinct, OneOrMore, Seed, check_ranges
 
 TRIED = ("cls", "mean", "last_token")
 FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
@@ -16,15 +18,16 @@ class BaselineSettings:
         poolings: tried besides the retriever's own, where the architecture gives them a meaning.
         head: train a linear head on the frozen vectors.
         folds: parts of the queries; heads and variants are chosen on others than they are reported on.
-        seed: of the folds and of the shuffled judgments.
+        seed: seed of the folds and of the shuffled judgments.
     """
 
-    poolings: tuple[str, ...] = TRIED
+    poolings: Annotated[tuple[str, ...], Distinct()] = TRIED
     head: bool = True
-    folds: int = 5
-    seed: int = 0
+    folds: OneOrMore = 5
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in self.poolings:
             if name not in TRIED:
                 raise unknown_name("pooling of the baselines", name, TRIED)

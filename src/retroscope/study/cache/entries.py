@@ -19,7 +19,7 @@ from retroscope.study.run import KEPT as MEASUREMENTS
 
 
 @dataclass(frozen=True)
-class Kind:
+class EntryKind:
     """One kind of what a cache keeps.
 
     Attributes:
@@ -48,7 +48,7 @@ class CacheEntry:
     """
 
     path: Path
-    kind: Kind
+    kind: EntryKind
     size: int
     used: float
     origin: CacheOrigin | None
@@ -89,12 +89,12 @@ def _of_tokens(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("*.arrow")) if not is_what_its_name_says(file)]
 
 
-KINDS: Sequence[Kind] = (
-    Kind("vectors", "*.zarr", VERSION, False, damaged_files),
-    Kind("neurons", f"{STATE}*.npz", STATE_FORM, True, _of_file),
-    Kind("transplants", f"{TRANSPLANTS}/*", TRANSPLANTS_FORM, True, _of_windows),
-    Kind("measurements", f"{MEASUREMENTS}/*", SCHEMA, True, _of_measurement),
-    Kind("tokens", f"{TOKENS}/*", 1, False, _of_tokens),
+KINDS: Sequence[EntryKind] = (
+    EntryKind("vectors", "*.zarr", VERSION, False, damaged_files),
+    EntryKind("neurons", f"{STATE}*.npz", STATE_FORM, True, _of_file),
+    EntryKind("transplants", f"{TRANSPLANTS}/*", TRANSPLANTS_FORM, True, _of_windows),
+    EntryKind("measurements", f"{MEASUREMENTS}/*", SCHEMA, True, _of_measurement),
+    EntryKind("tokens", f"{TOKENS}/*", 1, False, _of_tokens),
 )
 
 
@@ -114,7 +114,7 @@ def _is_entry(path: Path) -> bool:
     return not path.name.startswith(".") and not path.name.endswith(RECORD)
 
 
-def _entry(path: Path, kind: Kind) -> CacheEntry:
+def _entry(path: Path, kind: EntryKind) -> CacheEntry:
     size = sum(file.stat().st_size for file in (*_files(path), record_of(path)) if file.exists())
     return CacheEntry(path, kind, size, last_used(path), origin_of(path))
 

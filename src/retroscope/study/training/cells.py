@@ -6,7 +6,7 @@ from typing import Any
 
 from retroscope.checksums import Sealed, checksums_of, note_remade
 from retroscope.collection.collection import Collection
-from retroscope.documents import SCHEMA, clean, read_document, write_document
+from retroscope.documents import SCHEMA, clean, impersonal, read_document, write_document
 from retroscope.errors import DamageError, TrainingError
 from retroscope.files import remove_whole
 from retroscope.scores import Scores, scores_in, store_of
@@ -26,7 +26,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
         one.save(place / SCORES, group_of(tests[name]))
     means = {name: {str(m): float(v) for m, v in one.mean().to_series().items()} for name, one in scores.items()}
     files = checksums_of(place / SCORES)
-    write_document(place / DONE, clean({"schema": SCHEMA, **about, "means": means, "files": files}))
+    write_document(place / DONE, impersonal(clean({"schema": SCHEMA, **about, "means": means, "files": files})))
     return _scores(place, files, tests)
 
 

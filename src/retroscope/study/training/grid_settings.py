@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings
+from retroscope.ranges import Range, Seed, check_ranges
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.grid_report import INTACT
@@ -24,17 +25,18 @@ class GridSettings:
     Attributes:
         backbones: name -> folder or hub name of a checkpoint: levels of the axis "backbone".
         objectives: further levels: pre-trained here as `pretraining` says, once a seed, each with one objective.
-        pretraining: of the objectives.
-        load: what is said about the recipe of every backbone: pooling, prompts ...
+        pretraining: how the objectives are pre-trained.
+        load: recipe fields that you give for every backbone: pooling, prompts and others.
         data: judged queries to train with.
-        tests: what every cell is measured on; every seed by the same queries.
+        tests: collections that every cell is measured on, each seed with the same queries.
         reinitialise: levels: "none", or parts joined by "+", as in "top:2+embeddings".
-        strategies: levels, see `TrainingSettings.strategy`.
+        strategies: levels, names of `TrainingSettings.strategy`.
         labels: levels: training queries with all their pairs, drawn by the seed, the smaller sets inside the larger;
             empty is all there are.
-        seeds: of drawing, order and weights.
+        seeds: seeds of drawing, order and weights.
         training: what all cells share. With `steps`, few labels are seen more often; with `epochs`, as often as many.
         measures: ir-measures names; the first is the headline.
+        intervals: bootstrap over queries.
         keep_models: keep each cell's retriever.
     """
 
@@ -46,14 +48,15 @@ class GridSettings:
     tests: tuple[DataSettings, ...] = ()
     reinitialise: tuple[str, ...] = (INTACT, "all")
     strategies: tuple[str, ...] = ("full",)
-    labels: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
+    labels: tuple[Annotated[int, Range(2, 10**9)], ...] = ()
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     measures: tuple[str, ...] = DEFAULT_MEASURES
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
     keep_models: bool = False
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in ("objectives", "reinitialise", "strategies", "labels", "seeds", "measures"):
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
@@ -70,8 +73,6 @@ class GridSettings:
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
                 raise SettingsError(f"{name} is empty", fix="give at least one value")
-        if any(n < 2 for n in self.labels) or any(seed < 0 for seed in self.seeds):
-            raise SettingsError("labels below 2 or seeds below 0", fix="give numbers of queries, and seeds from 0")
         for measure in self.measures:
             parse_measure(measure)
 

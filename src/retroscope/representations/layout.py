@@ -1,26 +1,29 @@
-"""The arrays of a vector store, made empty."""
+"""The layout of a vector store: its arrays, shards and chunks."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec
-from zarr.storage import LocalStore
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
 
+from retroscope.engine.storage import Location, Storage
 from retroscope.representations.damage import CHECKSUM, description_checksum
+
+ROOT = "zarr.json"  # of the group
 
 
 def create_arrays(
-    folder: Path,
+    place: Location,
     *,
     shapes: tuple[tuple[int, int, int], tuple[int, int]],
     window: int,
     dtype: str,
     attrs: Mapping[str, Any],
 ) -> None:
-    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
+    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `place`.
 
     A window of texts is one shard (one file, written atomically); inside it each layer is a
     chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is
@@ -29,7 +32,8 @@ def create_arrays(
     What was not written reads as NaN, never as a plausible zero.
     """
     (n, depth, dim), (_, out) = shapes
-    group = zarr.open_group(LocalStore(folder), mode="w-", attributes=dict(attrs))
+    made: dict[str, Buffer] = {}
+    group = zarr.open_group(MemoryStore(made), mode="w-", attributes=dict(attrs))
     arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]] = {
         "vectors": ((n, depth, dim), (window, 1, dim), ("text", "layer", "dim")),
         "final": ((n, out), (window, out), ("text", "out")),
@@ -48,3 +52,6 @@ def create_arrays(
             attributes={"key": attrs["key"]},
         )
     group.attrs[CHECKSUM] = description_checksum(group.store)
+    storage = Storage(place)
+    for name in sorted(made, key=lambda name: name == ROOT):  # the root last: without it there is no store
+        storage.write(name, made[name].to_bytes())
