@@ -251,8 +251,10 @@ class RetrieverRepresentations:
 
 
 def store_exists(place: Location) -> bool:
-    """Return whether there is anything at a folder, or a group at a URL."""
-    return Storage(place).read("zarr.json") is not None if is_url(place) else Path(place).exists()
+    """Return whether there is anything in a folder, or a group at a URL."""
+    if is_url(place):
+        return Storage(place).read("zarr.json") is not None
+    return Path(place).is_dir() and any(Path(place).iterdir())
 
 
 def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
