@@ -22,7 +22,8 @@ from time import perf_counter, process_time
 import faiss
 import numpy as np
 
-from retroscope.representations.store import Representations, create_arrays, open_store
+from retroscope.representations.layout import create_arrays
+from retroscope.representations.store import Representations, open_store
 from retroscope.retrieval.search import search_layers
 
 WINDOW = 256  # texts of a shard, the most that an extraction takes

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from retroscope import display
-from retroscope.display import shown
+from retroscope.display import listens, shown, shown_count
 from retroscope.progress import Pace
 
 
@@ -59,3 +59,22 @@ def test_a_notebook_gets_one_line_a_stage(monkeypatch: pytest.MonkeyPatch, capsy
         "encoding: 3 of 3",
         "probing: 1 of 2",
     ]
+
+
+def test_a_function_below_hears_the_caller_and_shows_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "is_interactive", lambda: True)
+    counts: list[tuple[int, int]] = []
+    with display.progress_bars() as bars:
+        with shown_count(None, "searching") as count:
+            assert count is None
+            assert listens() is bars
+        with shown_count(lambda *call: counts.append(call), "searching") as count:
+            assert listens() is bars
+        with shown(False):
+            assert listens() is None
+    assert listens() is None
+    with shown_count(lambda *call: counts.append(call), "searching") as count:
+        assert listens() is None, "a callback of one stage hears of no other"
+        assert count is not None
+        count(1, 2)
+    assert counts == [(1, 2)]

@@ -24,7 +24,7 @@ SHOWN = 3  # items behind a number that the summary names
 ROLES: Mapping[str, str] = {
     "read recognises": "collection/readers/*.py",
     "run": "cli/commands/*.py",
-    "refusal plan measure infer report alone statements": "analyses/*/*.py",
+    "refusal plan measure infer report alone statements cards": "analyses/*/*.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -165,7 +165,7 @@ def _arguments(function: Function) -> list[ast.arg]:
 
 def _is_setting(argument: ast.arg) -> bool:
     kind = "" if argument.annotation is None else ast.unparse(argument.annotation)
-    return any(word in kind for word in ("Settings", "Options", "Progress", "Count"))
+    return any(word in kind for word in ("Settings", "Options", "Progress", "Count", "Shown"))
 
 
 def untyped(modules: Sequence[Module]) -> list[tuple[float, str]]:

@@ -13,38 +13,70 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-from retroscope.progress import Pace, Progress
+from retroscope.progress import Count, Pace, Progress
+from retroscope.visible import visible
 
 Shown = Progress | bool | None
 """Receives (what, done, total); True shows bars or lines, False nothing, None bars in a terminal or a notebook."""
+
+ShownCount = Count | bool | None
+"""Receives (done, total) of one stage; True, False and None as in `Shown`."""
 
 FIRST = 2.0  # seconds until the first line of progress where there is no terminal
 SELDOM = 60.0  # seconds between two lines
 OFTEN = 0.2  # seconds between two changes of a line in a notebook
 NARROW = 90  # characters of a terminal in which bars would leave no room for names
 
-_decided: ContextVar[bool] = ContextVar("progress is decided by a caller", default=False)
+_listener: ContextVar[Progress | None] = ContextVar("what a caller shows progress with", default=None)
 
 
 @contextmanager
 def shown(progress: Shown) -> Iterator[Progress | None]:
     """Yield the callback that a function of the API reports to; None where nothing is shown.
 
-    What the function calls in turn shows nothing of its own, unless it is given a callback.
+    What the function calls in turn shows nothing of its own, unless it is given a callback or asks who `listens`.
     """
-    if callable(progress):
-        yield progress
+    caller = _listener.get()
+    if progress is True or (progress is None and caller is None and is_interactive()):
+        with progress_bars() as bars:
+            yield bars
         return
-    wanted = progress if progress is not None else not _decided.get() and is_interactive()
-    token = _decided.set(True)
+    report = progress if callable(progress) else None
+    with _heard_by(report or (caller if progress is None else None) or _silence):
+        yield report
+
+
+@contextmanager
+def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
+    """Yield the callback of a function that has one stage, as `shown` does; bars name the stage `what`."""
+    if callable(progress):
+        with shown(None if _listener.get() else False):
+            yield progress
+        return
+    with shown(progress) as report:
+        yield None if report is None else (lambda done, total: report(what, done, total))
+
+
+def listens() -> Progress | None:
+    """Return the callback of the caller that shows progress, if any does.
+
+    For long work far below it, such as the reading of files, through which no callback is handed down.
+    """
+    listener = _listener.get()
+    return None if listener is _silence else listener
+
+
+def _silence(what: str, done: int, total: int) -> None:
+    """Show nothing: the listener of a caller that wants no progress."""
+
+
+@contextmanager
+def _heard_by(listener: Progress) -> Iterator[None]:
+    token = _listener.set(listener)
     try:
-        if wanted:
-            with progress_bars() as bars:
-                yield bars
-        else:
-            yield None
+        yield
     finally:
-        _decided.reset(token)
+        _listener.reset(token)
 
 
 def is_interactive() -> bool:
@@ -60,6 +92,12 @@ def in_notebook() -> bool:
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     """Yield a callback that shows (what, done, total): bars in a terminal, a line in a notebook, few lines in a log."""
+    with _drawn() as bars, _heard_by(bars):
+        yield bars
+
+
+@contextmanager
+def _drawn() -> Iterator[Progress]:
     if in_notebook():
         yield _rewritten_line()
         return
@@ -75,7 +113,7 @@ def progress_bars() -> Iterator[Progress]:
         def draw(what: str, done: int, total: int) -> None:
             pace = paces.report(what, done, total)
             if what not in tasks:
-                tasks[what] = drawn.add_task(what, total=total, pace=pace)
+                tasks[what] = drawn.add_task(visible(what), total=total, pace=pace)
             drawn.update(tasks[what], completed=done, total=total)
 
         yield draw
@@ -104,7 +142,7 @@ def _lines() -> Progress:
         pace = paces.report(what, done, total)
         if monotonic() >= due:
             due = monotonic() + SELDOM
-            sys.stderr.write(f"{_line(what, pace)}\n")
+            sys.stderr.write(f"{_line(visible(what), pace)}\n")
 
     return write
 
@@ -120,7 +158,7 @@ def _rewritten_line() -> Progress:
             due = monotonic() + OFTEN
             start = "\n" if under_way not in ("", what) else "\r"
             under_way = "" if done == total else what
-            sys.stderr.write(f"{start}{_line(what, pace):<{NARROW}}{'' if under_way else chr(10)}")
+            sys.stderr.write(f"{start}{_line(visible(what), pace):<{NARROW}}{'' if under_way else chr(10)}")
             sys.stderr.flush()
 
     return rewrite

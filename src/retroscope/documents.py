@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 from retroscope.errors import AnalysisError
 from retroscope.files import write_whole
 
+SECRETS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/@\s]+(?=@)")  # tokens of the hub, passwords of URLs
 SCHEMA = 2  # of every document; raised when a reader of the old one would go wrong
 
 
@@ -23,6 +26,22 @@ def clean(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def impersonal(value: Any) -> Any:
+    """Return JSON-like facts without the user's home folder, for which `~` stands, and without secrets.
+
+    For paths and commands, not for ids and texts, which are data.
+    """
+    if isinstance(value, dict):
+        return {k: impersonal(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [impersonal(v) for v in value]
+    if not isinstance(value, str):
+        return value
+    home = os.path.expanduser("~")
+    known = SECRETS.sub("***", value)
+    return re.sub(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])", "~", known) if home.strip("/~") else known
 
 
 def ordered(value: Any) -> Any:

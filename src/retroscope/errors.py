@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 10  # problems of one kind that a message spells out before it counts the rest
+LONGEST_VALUE = 60  # characters of a value that a message shows
+LONGEST_LINE = 500  # characters of a line of a message; a list of known names may be as long as `LONGEST_FIX`
+LONGEST_FIX = 5000
 
 
 class RetroscopeError(Exception):
@@ -15,9 +18,9 @@ class RetroscopeError(Exception):
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.where = where
-        self.fix = fix
+        self.what = "\n".join(cut(line, LONGEST_LINE) for line in what.split("\n"))
+        self.where = cut(where, LONGEST_FIX)
+        self.fix = cut(fix, LONGEST_FIX)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -49,6 +52,10 @@ class TrainingError(RetroscopeError):
     """A training that cannot begin or cannot go on."""
 
 
+class EngineError(RetroscopeError):
+    """Work that could not be carried out where it was sent, or storage that does not hold what it should."""
+
+
 class SettingsError(RetroscopeError):
     """A setting with an unknown name or value."""
 
@@ -57,11 +64,24 @@ class MissingExtraError(RetroscopeError):
     """A feature whose optional dependency is not installed."""
 
 
+def cut(text: str, longest: int) -> str:
+    """Return a text, of a longer one its beginning and its length: a message never repeats a megabyte of its input."""
+    return text if len(text) <= longest else f"{text[:longest]} ... ({len(text):,} characters)"
+
+
+def excerpt(value: object) -> str:
+    """Return a value as Python writes it, cut to `LONGEST_VALUE` characters."""
+    try:
+        return cut(repr(value), LONGEST_VALUE)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+        return f"({type(value).__name__} that is too long to show)"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the known names nearest to a misspelt one, else list all of them; upper and lower case count as equal."""
     names = sorted(known)
     folded = {name.casefold(): name for name in reversed(names)}
-    near = [folded[name] for name in get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)]
+    near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_LINE], folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(repr(name) for name in near)}? Known: {', '.join(names)}"
     return f"use one of: {', '.join(names)}" if names else "there is none of its kind: check the path"
@@ -69,7 +89,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
     """Return the error for a `word` that names no `kind` (pooling, probe, measure, family ...)."""
-    return SettingsError(f"unknown {kind} {word!r}", fix=did_you_mean(word, known))
+    return SettingsError(f"unknown {kind} {excerpt(word)}", fix=did_you_mean(word, known))
 
 
 def listed(problems: Sequence[str]) -> str:

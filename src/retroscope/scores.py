@@ -8,12 +8,16 @@ import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from retroscope.errors import SHOWN, AnalysisError, listed
+from retroscope.notebook import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUERY = "query"
 TEXT = "text"  # coordinate of the queries: the number of the distinct text of each
@@ -60,6 +64,12 @@ class Scores:
             raise AnalysisError(
                 f"these dimensions have no labels: {', '.join(bare)}", where=self.name, fix="give each a coordinate"
             )
+
+    def _repr_html_(self) -> str:
+        cells = self.mean().to_series() if self.values.ndim > 1 else None
+        rows = [("mean", f"{float(self.mean()):.3f}")] if cells is None else _labelled_means(cells)
+        sizes = ", ".join(f"{size} of {dim}" for dim, size in self.values.sizes.items())
+        return html_table(f"Scores {self.name}: {sizes}", [*rows, *(("warning", w) for w in self.warnings)])
 
     @property
     def query_ids(self) -> list[str]:
@@ -194,3 +204,13 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
             )
     same = {dim: first.values.indexes[dim] for dim in first.values.dims}
     return first, replace(second, values=second.values.reindex(same).transpose(*first.values.dims))
+
+
+def _labelled_means(cells: "pd.Series[Any]") -> list[tuple[str, str]]:
+    """Return the labels of each cell and its mean."""
+    names = list(cells.index.names)
+    many = len(names) > 1
+    return [
+        (", ".join(f"{name} {label}" for name, label in zip(names, at if many else (at,), strict=True)), f"{mean:.3f}")
+        for at, mean in cells.items()
+    ]

@@ -46,7 +46,7 @@ from retroscope.retrieval import linear_head
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.page import SectionPage, fill
-from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE
+from retroscope.typesetting.statements import State
 from synthetic_drift import weight_drift
 from tiny_study import Tiny
 from toys import save_toy
@@ -274,11 +274,11 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
         both_sides.retrieval.scores["before"].mean().sel(measure="RR@10").item()
     )
     said = section.statements
-    assert [s.tone for s in said[:2]] == [CHANGED, CHANGED]
+    assert [s.state for s in said[:2]] == [State.SIGNIFICANT, State.SIGNIFICANT]
     assert "The backbone at its best without training reaches RR@10" in said[0].text
     assert "% [" in said[1].text
     assert "of the gain of" in said[1].text
-    assert said[-1].tone == NOTE
+    assert said[-1].state == State.MEASURED
     body = SectionPage(
         ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {**section.values, "section": section}
     )
@@ -345,7 +345,7 @@ def test_where_the_two_are_one_model_no_share_is_claimed(both_sides: Measured) -
     same = replace(both_sides.retrieval, scores={"before": before, "after": before}, facts={})
     mine = replace(both_sides.baselines, scores={**scores, "best/after": scores["best/before"]})
     _, section = both_sides.reported(retrieval=same, baselines=mine)
-    assert section.statements[0].tone == NO_EVIDENCE
+    assert section.statements[0].state == State.NOT_SIGNIFICANT
     assert "No evidence that fine-tuning adds anything to it." in section.statements[0].text
     assert not any("of the gain" in s.text for s in section.statements)
 
@@ -357,7 +357,7 @@ def test_a_leaking_head_is_an_alarm(both_sides: Measured) -> None:
     scores = {**both_sides.baselines.scores, "shuffled": replace(leaking, values=values)}
     _, section = both_sides.reported(baselines=replace(both_sides.baselines, scores=scores))
     alarm = section.statements[-1]
-    assert alarm.tone == ALARM
+    assert alarm.state == State.FAILED
     assert "its folds leak" in alarm.text
 
 

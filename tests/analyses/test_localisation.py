@@ -31,7 +31,7 @@ from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.scores import Scores
 from retroscope.statistics import compare_scores
-from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from synthetic_drift import representation_drift, weight_drift
 from synthetic_neurons import of_one_tower, whole_neurons
 from synthetic_probes import probes_result
@@ -107,9 +107,9 @@ def test_what_is_redundant_decides_nothing() -> None:
     assert set(result.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
     assert claim(result, "grafted", "weights")["rival"] == "block:2"
     (one,) = [s for s in localisation_statements(result) if "the largest mean gain is with block 2: RR@10" in s.text]
-    assert one.tone == CHANGED
+    assert one.state == State.SIGNIFICANT
     (none,) = [s for s in localisation_statements(result) if "No block or group, put back alone, is shown" in s.text]
-    assert none.tone == NO_EVIDENCE
+    assert none.state == State.NOT_SIGNIFICANT
     assert "is shown to cost anything" in none.text
     assert "Other blocks may compensate, or these queries are too few" in none.text
 
@@ -145,7 +145,7 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     level = {"restored": compare_scores(restored.before, Scores("transplants", flat, {}), STATISTICS)}
     result = localised(replace(effects, differences=level))
     assert set(result.claims["agreement"]) == {"undecided"}
-    (statement,) = [s for s in localisation_statements(result) if s.tone == NO_EVIDENCE]
+    (statement,) = [s for s in localisation_statements(result) if s.state == State.NOT_SIGNIFICANT]
     assert "All weights, put back, have no significant effect, so there is nothing to localise" in statement.text
 
 
@@ -181,7 +181,7 @@ def test_neurons_that_nothing_confirms_are_not_in_the_verdict() -> None:
 
 def test_a_failed_control_of_the_probes_marks_what_names_them() -> None:
     result = localisation_of("block:4", None)
-    alarm = Statement("controls", ALARM, "Probes read a shuffled query.", title="Probes read a shuffled query")
+    alarm = Statement("controls", State.FAILED, "Probes read a shuffled query.", title="Probes read a shuffled query")
     broken = replace(read(), sections={"probes": Section(statements=(alarm,))})
     marked = [s for s in report(result, broken).statements if "growth of own question" in s.text]
     assert marked
@@ -215,8 +215,8 @@ def test_the_section_names_the_places_first() -> None:
     result = localisation_of("block:4", "block:4")
     section = report(result, read())
     first = section.statements[0]
-    assert (first.topic, first.tone, first.text[:44]) == (
-        "localisation", NOTE, "Where did it happen? What the instruments na"
+    assert (first.topic, first.state, first.text[:44]) == (
+        "localisation", State.MEASURED, "Where did it happen? What the instruments na"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weights moved: block 4" in figure.alt

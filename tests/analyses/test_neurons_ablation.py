@@ -466,7 +466,7 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
     [
         ({"fractions": ()}, r"fractions \[\](?s:.)*greater than the last"),
         ({"fractions": (0.1, 0.01)}, "greater than the last"),
-        ({"fractions": (0.1, 2.0)}, "fraction 2.0 is not a share"),
+        ({"fractions": (0.1, 2.0)}, "fractions is 2.0"),
         ({"by": "size"}, r"unknown ranking 'size'(?s:.)*magnitude"),
         ({"fixed_at": "means"}, r"unknown value to fix a neuron at 'means'(?s:.)*did you mean 'mean'"),
         ({"tower": "passages"}, r"unknown tower 'passages'(?s:.)*did you mean 'passage'"),

@@ -13,7 +13,7 @@ from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
-from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, SHOWN, Statement
+from retroscope.typesetting.statements import State, Statement
 from synthetic_neurons import BLOCKS, ablation, alone, changed, neuron_side, overlap_rows, tower_neurons
 
 
@@ -30,7 +30,7 @@ NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
     statement = statement_of(tower_neurons(), "Concentration (intermediate)")
-    assert statement.tone == CHANGED
+    assert statement.state == State.SIGNIFICANT
     assert "fewer neurons hold the attribution at layer 3, of 6 layers" in statement.text
     assert "Largest change at layer 3: Gini index 0." in statement.text
     assert "holm-corrected p < 0.001" in statement.text
@@ -49,14 +49,14 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
     assert "an even spread gives 0.167" in peaks.text
     assert "no layer stands out before" in peaks.text
     assert "layer 3 holds most after" in peaks.text
-    assert moved.tone == CHANGED
+    assert moved.state == State.SIGNIFICANT
     assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
 
 
 def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     statements = neuron_statements(NOTHING)
-    assert not [s.text for s in statements if s.tone in (CHANGED, EQUIVALENT)]
-    assert [s.tone for s in statements_of(NOTHING, "Concentration")] == [NO_EVIDENCE, NO_EVIDENCE]
+    assert not [s.text for s in statements if s.state in (State.SIGNIFICANT, State.EQUIVALENT)]
+    assert [s.state for s in statements_of(NOTHING, "Concentration")] == [State.NOT_SIGNIFICANT, State.NOT_SIGNIFICANT]
     assert all("no layer stands out before" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
     assert all("no layer stands out after" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
 
@@ -72,8 +72,8 @@ def moved(move: np.ndarray, margin: float | None) -> Statement:
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
     jitter = 1e-6 * np.random.default_rng(0).standard_normal(neuron_side().attribution.scores.values.shape)
-    assert moved(jitter - jitter.mean(0), 0.05).tone == EQUIVALENT
-    assert moved(jitter - jitter.mean(0), None).tone == NO_EVIDENCE
+    assert moved(jitter - jitter.mean(0), 0.05).state == State.EQUIVALENT
+    assert moved(jitter - jitter.mean(0), None).state == State.NOT_SIGNIFICANT
 
 
 @pytest.mark.parametrize("after", [neuron_side(planted=20.0), neuron_side(seed=7)])
@@ -86,13 +86,13 @@ def test_without_a_margin_no_word_speaks_of_equivalence(after: AttributedModel) 
     texts += [text for f in draw_neurons(tower) for text in (f.caption, f.alt, json.dumps(f.specification))]
     assert not [t for t in texts if "equivalent" in t.lower() or "negligible" in t]
     assert any("at none of 6 layers (equivalence was not tested)" in t for t in texts)
-    assert EQUIVALENT not in {s.tone for s in neuron_statements(tower)}
+    assert State.EQUIVALENT not in {s.state for s in neuron_statements(tower)}
 
 
 def test_a_sure_but_negligible_change_says_both() -> None:
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
     tower = moved(jitter, 0.05)
-    assert tower.tone == CHANGED
+    assert tower.state == State.SIGNIFICANT
     assert tower.text.endswith("Real but negligible: all are equivalent within 0.05.")
     assert "negligible" not in moved(jitter, None).text
     assert "negligible" not in statement_of(tower_neurons(), "Concentration (intermediate)").text
@@ -118,7 +118,7 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     statement = statement_of(tower_neurons(), "Overlap")
-    assert statement.tone == NOTE
+    assert statement.state == State.MEASURED
     assert ", where their own noise allows 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "of after, 0.010 by chance" in statement.text
@@ -160,7 +160,7 @@ def judged(made: AblationCurves, **columns: object) -> Statement:
 
 def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     statement = statement_of(tower_neurons(), "Ablation confirms the neurons of the after side")
-    assert statement.tone == SHOWN
+    assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in statement.text
     assert (
@@ -173,7 +173,7 @@ def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
 def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told() -> None:
     """The verdict is about all shares: harm at 10 % alone is named as that."""
     curves = judged(ablation(), confirmed=[False, False, True, False])
-    assert curves.tone == SHOWN
+    assert curves.state == State.SIGNIFICANT
     assert "at 10 % of them (1 of 4 shares, the smallest 10 %): fixing the top 10 % of them (42 neurons" in curves.text
 
 
@@ -194,7 +194,7 @@ def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
     statement = statement_of(
         alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm"
     )
-    assert statement.tone == CAUTION
+    assert statement.caution
     assert "no evidence that the attribution finds more than large neurons" in statement.text
     assert "fixing the top 0.1 % of them" in statement.text  # where it beats random neurons, and not where it may not
     assert not statements_of(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
@@ -203,7 +203,7 @@ def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
 def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     """Every query says that the top costs more than these two draws; a third draw might cost as much."""
     curves = judged(ablation(harm=0.4, draws=2), p_draws=0.06, confirmed=False, over_random=False)
-    assert curves.tone == CAUTION
+    assert curves.caution
     assert "does not confirm" in curves.text
     assert "They cost more than every random draw, but the draws are too few or vary too much" in curves.text
     assert "Nothing shows" not in curves.text
@@ -214,7 +214,7 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
     statement = statement_of(tower, "Ablation does not confirm the neurons of the after side")
-    assert statement.tone == CAUTION
+    assert statement.caution
     assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
     mark = "ablation does not confirm the neurons of the after side"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
@@ -228,9 +228,9 @@ def test_queries_that_chose_the_neurons_show_nothing() -> None:
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
     statement = statement_of(tower, "Ablation agrees with the neurons of the after side at 0.1 %")
     assert "the smallest 0.1 %), but cannot confirm them: fixing" in statement.text
-    assert statement.tone == CAUTION
+    assert statement.caution
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
-    assert [s.rests_on for s in neuron_statements(tower) if s.tone == SHOWN] == [("before",)]
+    assert [s.rests_on for s in neuron_statements(tower) if s.state == State.SIGNIFICANT] == [("before",)]
     mark = "the queries of the ablation had a part in choosing the neurons of the after side"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
 
@@ -238,7 +238,7 @@ def test_queries_that_chose_the_neurons_show_nothing() -> None:
 def test_without_an_ablation_a_count_is_not_evidence() -> None:
     tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     cautions = statements_of(tower, "No ablation was run")
-    assert [s.tone for s in cautions] == [CAUTION, CAUTION]
+    assert [s.state for s in cautions] == [CAUTION, CAUTION]
     assert all("A count without an ablation is not evidence" in s.text for s in cautions)
     mark = "no ablation says whether the neurons of the before side and of the after side matter"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
@@ -268,12 +268,14 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
     assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
 
-@pytest.mark.parametrize(("noise", "tone"), [(0, None), (5, CAUTION), (29, CAUTION), (30, ALARM), (60, ALARM)])
-def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, tone: str | None) -> None:
+@pytest.mark.parametrize(
+    ("noise", "label"), [(0, None), (5, "caution"), (29, "caution"), (30, "failed"), (60, "failed")]
+)
+def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, label: str | None) -> None:
     tower = alone(neuron_side(noise=noise))
-    tones = [s.tone for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
-    assert tones == ([tone] if tone else [])
-    if tone == ALARM:
+    labels = [s.label for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
+    assert labels == ([label] if label else [])
+    if label == "failed":
         marked = [s for s in neuron_statements(tower) if s.doubts]
         assert all("NEURONS ARE NOISE of toy-retriever (see above)" in s.doubts for s in marked)
 
@@ -287,14 +289,16 @@ def test_noise_that_the_attribution_tells_of_is_told_once() -> None:
     assert len([s for s in neuron_statements(tower) if "no more than rounding" in s.text]) == 1
 
 
-@pytest.mark.parametrize(("gap", "tone"), [(0.005, NOTE), (0.05, CAUTION), (0.5, ALARM), (np.nan, NOTE)])
-def test_completeness_is_always_told(gap: float, tone: str | None) -> None:
+@pytest.mark.parametrize(
+    ("gap", "label"), [(0.005, "measured"), (0.05, "caution"), (0.5, "failed"), (np.nan, "measured")]
+)
+def test_completeness_is_always_told(gap: float, label: str) -> None:
     tower = alone(neuron_side(gap=gap, ablation=ablation()))
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
-    assert statement.tone == tone
+    assert statement.label == label
     assert ("make no claim to add up" in statement.text) == np.isnan(gap)
     doubts = statement_of(tower, "Concentration (output)").doubts
-    assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if tone == ALARM else ())
+    assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if label == "failed" else ())
 
 
 def with_gaps(by_layer: list[float], weight: list[float]) -> AttributedModel:
@@ -315,31 +319,31 @@ def test_completeness_is_judged_where_the_attribution_lies() -> None:
     side = with_gaps(gaps, weight)
     assert np.median(side.attribution.scores.values.sel(statistic="gap")) < 0.002
     (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
-    assert statement.tone == ALARM
+    assert statement.state == State.FAILED
     assert "most at layer 1 (intermediate" in statement.text
     assert "by 0.095 of the sum" in statement.text
     better = with_gaps([0.03, *gaps[1:]], weight)
     (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
-    assert statement.tone == CAUTION
+    assert statement.caution
 
 
 def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
     (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
-    assert (statement.tone, "most at layer 2" in statement.text) == (NOTE, True)
+    assert (statement.state, "most at layer 2" in statement.text) == (State.MEASURED, True)
 
 
 def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
-    assert statement_of(alone(norm), "The target of toy-retriever is the norm").tone == CAUTION
+    assert statement_of(alone(norm), "The target of toy-retriever is the norm").caution
     assert not statements_of(alone(side), "The target")
 
 
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
     statements = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
-    assert {s.tone for s in statements} == {SHOWN, NOTE}
+    assert {s.state for s in statements} == {State.SIGNIFICANT, State.MEASURED}
     assert any("layer 3 holds most, 0.3" in s.text for s in statements)
     assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in statements)
 

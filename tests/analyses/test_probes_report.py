@@ -16,7 +16,7 @@ from retroscope.analyses.section import Section
 from retroscope.errors import AnalysisError
 from retroscope.typesetting.latex import booktabs
 from retroscope.typesetting.palette import HALVES, LOOKS
-from retroscope.typesetting.statements import ALARM, CAUTION, CHANGED, NO_EVIDENCE, Statement
+from retroscope.typesetting.statements import State, Statement
 from synthetic_probes import CONTROLS, PASSAGES, PROBES, Accuracy, accuracy, probe_scores, probes_result
 from synthetic_subject import EVIL, LAYERS, collection, compare, model, reading
 
@@ -38,7 +38,7 @@ def said_of(result: ProbesResult, start: str, **changes: Any) -> Statement:
 
 
 def alarms(result: ProbesResult) -> list[Statement]:
-    return [s for s in section(result).statements if s.tone == ALARM]
+    return [s for s in section(result).statements if s.state == State.FAILED]
 
 
 def test_the_first_layer_that_reads_better_is_named() -> None:
@@ -47,20 +47,20 @@ def test_the_first_layer_that_reads_better_is_named() -> None:
         "The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 ("
     )
     assert "the largest gain is at layer 6 (post-norm) (" in statement.text
-    assert statement.tone == CHANGED
+    assert statement.state == State.SIGNIFICANT
 
 
 def test_no_change_in_the_probes_is_no_evidence() -> None:
     same = compare(*probe_scores(accuracy=lambda p, c, n, k, side: accuracy(p, c, n, k, "before")), margin=None)
     statement = said_of(probes_result(effect=same), "a difference is shown at none")
-    assert statement.tone == NO_EVIDENCE
+    assert statement.state == State.NOT_SIGNIFICANT
     assert "0 equivalent, 7 without evidence either way" in statement.text
 
 
 def test_passage_only_that_reads_as_much_explains_it() -> None:
     blind = probed(lambda p, c, n, k, s: accuracy("cosine" if c == "none" else p, c, n, k, s))
     statement = said_of(blind, "never reads the query may explain this")
-    assert statement.tone == CAUTION
+    assert statement.caution
     assert "Relevance is not shown to be readable" in statement.text
     assert any("nothing shows that the passages alone explain any of the gain" in text for text in texts())
 
@@ -119,7 +119,7 @@ def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict
     statement = said_of(
         low, "Below chance: cosine prefers the hard negatives", collections=(collection(negatives=negatives),)
     )
-    assert (statement.tone, statement.rests_on) == (CAUTION, ("before",))
+    assert (statement.label, statement.rests_on) == ("caution", ("before",))
     assert "in 1 of 14 cells" in statement.text
     assert "at layer 0, where chance is 0.200" in statement.text
     assert why in statement.text
@@ -130,7 +130,7 @@ def test_one_model_below_chance_is_a_caution() -> None:
     row = {"probe": "cosine", "control": "none", "n_passages": 5, "layer": 3, "accuracy": 0.08, "ci_high": 0.12}
     above = {**row, "layer": 4, "accuracy": 0.4, "ci_high": 0.5}
     (statement,) = below_chance_alone([row, above, {**row, "probe": "dot"}], "cosine")
-    assert statement.tone == CAUTION
+    assert statement.caution
     assert statement.text.startswith(
         "The similarity probe (cosine) reads below chance at 1 layer (the least, 0.080 at layer 3; chance is 0.200)"
     )
@@ -176,7 +176,7 @@ def broken(control: str, value: float = 0.75) -> ProbesResult:
 )
 def test_a_failed_control_comes_first_and_loud(control: str, name: str) -> None:
     first = section(broken(control)).statements[0]
-    assert first.tone == ALARM
+    assert first.state == State.FAILED
     assert first.text.startswith(f"CONTROL FAILED ({name})")
     assert "layer 3" in first.text
     assert "Do not trust the probe results" in first.text
@@ -200,8 +200,8 @@ def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
 
 def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:
     result = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
-    tones = {s.tone for s in section(result).statements if "does not read clearly more than random" in s.text}
-    assert tones == {ALARM, CAUTION}  # alarm for the retriever, caution for the backbone
+    states = {s.state for s in section(result).statements if "does not read clearly more than random" in s.text}
+    assert states == {State.FAILED, State.NOT_SIGNIFICANT}  # an alarm for the retriever, a finding for the backbone
     (alarm,) = alarms(result)
     assert alarm.title == "Random-weight control"
     assert alarm.text.startswith(alarm.title)
@@ -218,14 +218,14 @@ def test_random_weights_that_read_as_much_at_another_layer_are_a_caution() -> No
 
     said = "What needs no training reads that much."
     assert not any(said in text for text in texts())
-    assert {s.tone for s in section(probed(lexical)).statements if said in s.text} == {CAUTION}
+    assert {s.label for s in section(probed(lexical)).statements if said in s.text} == {"caution"}
 
 
 def test_a_control_that_was_not_run_is_said() -> None:
     result = probes_result(effect=compare(*probe_scores(controls=("none", "shuffled_queries"))))
     statements = [s for s in section(result).statements if "was not run" in s.text]
     assert [s.text.split()[2] for s in statements] == ["hash_labels", "random_weights"]
-    assert {s.tone for s in statements} == {CAUTION}
+    assert {s.state for s in statements} == {State.NOT_RUN}
 
 
 def test_a_seed_spread_without_its_columns_is_an_error() -> None:

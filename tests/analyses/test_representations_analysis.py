@@ -29,7 +29,7 @@ from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.resampling.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.page import SectionPage, fill
-from retroscope.typesetting.statements import CHANGED, NOTE
+from retroscope.typesetting.statements import State
 from synthetic_drift import representation_drift, weight_drift
 from synthetic_retrieval import retrieval_result, retrieval_scores
 from synthetic_subject import compare, reading
@@ -66,7 +66,7 @@ def test_where_vectors_diverge() -> None:
         for text in texts(section)
     )
     assert [figure.name for figure in section.figures] == ["similarity", "layer_map", "geometry"]
-    assert {s.tone for s in section.statements} == {NOTE}, "all of it is described, and not tested"
+    assert {s.state for s in section.statements} == {State.MEASURED}, "all of it is described, and not tested"
 
 
 def test_without_a_control_none_is_reported() -> None:
@@ -82,7 +82,7 @@ def test_geometry_alone() -> None:
     drift = representation_drift()
     section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
     (only,) = [s for s in section.statements if s.text.startswith("Whitening alone")]
-    assert only.tone == CHANGED
+    assert only.state == State.SIGNIFICANT
     assert "of +0." in only.text
     assert section.document[0]["whitened"]["RR"]["n"] == 240
     without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())

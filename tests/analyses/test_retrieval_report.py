@@ -1,5 +1,6 @@
 """What a report says of retrieval, on results whose truth is known."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from retroscope.errors import AnalysisError, SettingsError
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.typesetting.latex import booktabs
-from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE, Statement
+from retroscope.typesetting.statements import State, Statement
 from synthetic_retrieval import layer_result, retrieval_result
 from synthetic_subject import EVIL, LAYERS, N_QUERIES, compare, model, query_ids, reading
 
@@ -41,7 +42,7 @@ def headline(change: np.ndarray, margin: float | None = 0.01) -> Statement:
 
 def test_a_gain_is_a_change() -> None:
     statement = headline(0.1 + 0.1 * NOISE)
-    assert statement.tone == CHANGED
+    assert statement.state == State.SIGNIFICANT
     assert statement.text.startswith("Fine-tuning raised nDCG@10 from ")
     assert "holm-corrected p < 0.001" in statement.text
 
@@ -53,27 +54,37 @@ def test_a_loss_is_a_change_downwards() -> None:
 def test_small_and_sure_is_equivalent() -> None:
     centred = 0.01 * (NOISE - NOISE.mean())
     statement = headline(centred)
-    assert statement.tone == EQUIVALENT
+    assert statement.state == State.EQUIVALENT
     assert "equivalent before and after fine-tuning, within a margin of 0.01" in statement.text
     assert "no evidence" not in statement.text.lower()
 
 
-def test_unsure_is_no_evidence_and_not_equivalence() -> None:
+def test_unsure_is_not_significant_and_not_equivalence() -> None:
+    statement = headline(0.5 * (NOISE - NOISE.mean()), margin=0.1)
+    assert statement.state == State.NOT_SIGNIFICANT
+    assert statement.text.startswith("No significant change of nDCG@10")
+    assert "Equivalence within 0.1 is not significant either" in statement.text
+
+
+def test_an_interval_wider_than_the_margin_has_too_few_queries() -> None:
+    """Not even an effect of 0 would be equivalent; the text says how many queries would narrow it."""
     statement = headline(0.5 * (NOISE - NOISE.mean()))
-    assert statement.tone == NO_EVIDENCE
-    assert statement.text.startswith("No evidence that fine-tuning changed nDCG@10")
-    assert "Equivalence within 0.01 is not shown either" in statement.text
+    assert statement.state == State.TOO_FEW
+    number = statement.estimate
+    assert number is not None
+    needed = math.ceil(number.n * ((number.high - number.low) / 2 / 0.01) ** 2)
+    assert f"Too few queries: about {needed:,} would narrow the interval to +-0.01." in statement.text
 
 
 def test_without_a_margin_equivalence_is_not_claimed() -> None:
     statement = headline(0.01 * (NOISE - NOISE.mean()), margin=None)
-    assert statement.tone == NO_EVIDENCE
+    assert statement.state == State.NOT_SIGNIFICANT
     assert "Equivalence was not tested" in statement.text
 
 
 def test_a_sure_but_negligible_change_says_both() -> None:
     statement = headline(0.002 + 0.001 * NOISE)
-    assert statement.tone == CHANGED
+    assert statement.state == State.SIGNIFICANT
     assert "real but negligible" in statement.text
 
 

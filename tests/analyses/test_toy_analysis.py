@@ -13,7 +13,7 @@ from retroscope.analyses.analysis import NoSettings
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
+from retroscope.typesetting.statements import State
 from tiny_study import Tiny
 from toy_analysis import ANALYSIS
 
@@ -31,7 +31,7 @@ def test_a_prompt_adds_its_tokens_to_every_query(tiny: Tiny, cache: Path, tmp_pa
     assert added.values.min() > 0
     result, section = reported(ANALYSIS, [measurement], subject_of(context))
     assert result.table["effect"].item() == pytest.approx(float(added[0, 0]))
-    assert section.statements[0].tone == CHANGED
+    assert section.statements[0].state == State.SIGNIFICANT
     assert section.document[0]["difference"]["mean"] == pytest.approx(float(added[0, 0]))
     assert section.printed == ("tokens",)
 
@@ -40,7 +40,7 @@ def test_one_tokenizer_has_no_difference(tiny: Tiny, cache: Path, tmp_path: Path
     context = context_of(tiny, cache, SETTINGS)
     measurement = measured(ANALYSIS, context, NoSettings(), tmp_path / "tokens")
     result, section = reported(ANALYSIS, [measurement], subject_of(context))
-    assert section.statements[0].tone == NO_EVIDENCE
+    assert section.statements[0].state == State.NOT_SIGNIFICANT
     assert result.table["ties"].item() == measurement.scores["before"].values.sizes["query"]
 
 

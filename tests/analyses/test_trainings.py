@@ -31,7 +31,7 @@ from retroscope.scores import Scores
 from retroscope.statistics.resampling.clusters import clusters_of
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE
+from retroscope.typesetting.statements import State
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny, further_trainings
 
@@ -211,7 +211,7 @@ def test_a_warning_of_any_training_doubts_what_is_said_of_all(trained: Study) ->
               for name, s in trained.others.scores.items()}  # fmt: skip
     _, section = reported(ANALYSIS, [replace(trained.others, scores=marked)], trained.subject, trained.results)
     assert {s.doubts for s in section.statements} == {("training-2: a weight was missing",)}
-    assert {s.tone for s in section.statements} <= {CHANGED, NO_EVIDENCE}
+    assert {s.state for s in section.statements} <= {State.SIGNIFICANT, State.NOT_SIGNIFICANT}
 
 
 def test_the_scores_of_all_trainings_are_paired_by_query() -> None:

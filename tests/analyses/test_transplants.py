@@ -27,7 +27,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.reporting.verdict import verdict
 from retroscope.surgery import hybrids
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from synthetic_subject import subject
 from toys import save_toy
 
@@ -119,12 +119,12 @@ def test_a_planted_block_is_the_one_that_matters(effects: TransplantEffects) -> 
 
 
 def test_the_verdict_names_it(effects: TransplantEffects) -> None:
-    by_name = {s.text: s.tone for s in transplant_statements(effects)}
+    by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [
         t for t in by_name if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")
     ]
     assert "The largest change is block 2's" in text
-    assert by_name[text] == CHANGED
+    assert by_name[text] == State.SIGNIFICANT
     (ends,) = [t for t in by_name if t.startswith("Half of that effect of the backbone's weights")]
     assert "from the top 1 block of 2" in ends
     assert "from the bottom, embeddings included, 2 blocks of 2" in ends
@@ -148,7 +148,7 @@ def test_parts_that_do_nothing_are_no_evidence(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     few = swept(pair, collection, cache, transplants=("attention", "norms")).effects
-    assert {s.tone for s in transplant_statements(few) if s.text.startswith("One part")} == {NO_EVIDENCE}
+    assert {s.state for s in transplant_statements(few) if s.text.startswith("One part")} == {State.NOT_SIGNIFICANT}
 
 
 def test_a_report_without_counted_blocks(
@@ -179,7 +179,7 @@ def test_details_are_in_the_verdict_only_where_localisation_is_not(whole: Swept)
     statements = [s.text for s in whole.section.details]
     alone = verdict({"transplants": whole.section}, subject())
     assert [s.text for s in alone.statements] == statements
-    note = Statement("localisation", NOTE, "Block 2.", ())
+    note = Statement("localisation", State.MEASURED, "Block 2.", ())
     both = verdict({"localisation": Section(statements=(note,)), "transplants": whole.section}, subject())
     assert [s.text for s in both.statements] == ["Block 2."]
 
@@ -327,12 +327,12 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
         effects.headline("restored", "block").set_index("transplant")["effect"]["block:2"]
     )
     assert row["extra"] == pytest.approx(row["effect"] - row["random"])
-    by_name = {s.text: s.tone for s in transplant_statements(effects)}
+    by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith("2 of 2 places with a significant effect do more than 8 random changes")
-    assert by_name[text] == CHANGED
+    assert by_name[text] == State.SIGNIFICANT
     (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]
-    assert by_name[text] == NO_EVIDENCE
+    assert by_name[text] == State.NOT_SIGNIFICANT
 
 
 def test_the_control_can_be_left_out_and_is_in_the_plan(

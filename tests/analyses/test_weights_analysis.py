@@ -21,7 +21,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
-from retroscope.typesetting.statements import ALARM, CAUTION, NOTE
+from retroscope.typesetting.statements import State
 from synthetic_drift import weight_drift
 from synthetic_subject import reading
 from tiny_study import Tiny
@@ -51,7 +51,7 @@ def texts(found: WeightDrift) -> list[str]:
 
 def test_nothing_changed_is_an_alarm() -> None:
     (only,) = weight_statements(drift({}))
-    assert only.tone == ALARM
+    assert only.state == State.FAILED
     assert only.text.startswith("NOTHING CHANGED: none of 18 tensors differs. The same weights were given twice")
 
 
@@ -68,19 +68,19 @@ def test_where_a_planted_change_is() -> None:
         "By depth: the blocks above layer 2 hold 100 % of the squared change of all blocks (an even spread would give "
         "50 %). Layer 3 moved most, 25 % of its size, layer 1 least, 0 %."
     )
-    assert {s.tone for s in weight_statements(drift({(3, "ffn_out"): 0.5}))} == {NOTE}
+    assert {s.state for s in weight_statements(drift({(3, "ffn_out"): 0.5}))} == {State.MEASURED}
 
 
 def test_what_is_not_compared_is_said_first() -> None:
     grown = row(0, "embedding", 0.1) | {"name": "grown", "status": "reshaped"}
     first = weight_statements(drift({(1, "norm"): 0.1}, grown))[0]
-    assert first.tone == CAUTION
+    assert first.caution
     assert first.text == "1 tensor of another shape after, not compared: grown."
 
 
 def test_numbers_that_are_none() -> None:
     (only,) = weight_statements(drift({}, row(1, "attention", float("nan"))))
-    assert (only.tone, only.text.split(":")[0]) == (ALARM, "NO NUMBERS")
+    assert (only.state, only.text.split(":")[0]) == (State.FAILED, "NO NUMBERS")
 
 
 SPECTRAL = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "held": 0.4, "amplification": 2.0,
@@ -154,7 +154,7 @@ def test_towers_of_their_own_are_named() -> None:
 
 def test_all_of_it_is_described_and_not_tested() -> None:
     section = report(WeightResult({BOTH: weight_drift()}), reading())
-    assert {(s.topic, s.tone, s.rests_on) for s in section.statements} == {("weights", NOTE, ())}
+    assert {(s.topic, s.state, s.rests_on) for s in section.statements} == {("weights", State.MEASURED, ())}
     assert any(
         "FFN out (1 of 6 layers, most in layer 4: 50 %). Untouched: attention, FFN in." in s.text
         for s in section.statements

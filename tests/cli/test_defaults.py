@@ -45,6 +45,7 @@ TABLES = {
     "POOLINGS": "encoders.pooling:POOLINGS",
     "SIMILARITIES": "encoders.similarity:SIMILARITIES",
     "PROTOCOLS": "encoders.settings:PROTOCOLS",
+    "ENGINES": "engine.choice:ENGINES",
     "TOWERS": "study.embed:TOWERS",
     "ATTRIBUTED_TOWERS": "attribution.settings:TOWERS",
     "TARGETS": "attribution.settings:TARGETS",

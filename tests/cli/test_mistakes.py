@@ -40,7 +40,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         r"invalid number 'a'\n  fix: write whole numbers",
     ),
     "no passages": ("probe {model} --data {data} --pooling mean --passages 1", r"passages=\(1,\)"),
-    "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds must be above 0"),
+    "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds is 0"),
     "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries must be at least 1"),
     "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "too few choices remain"),
     "setting": (

@@ -17,8 +17,11 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.token_budgets import ENCODING
+from retroscope.engine.choice import Engine
+from retroscope.engine.ledger import Ledger
+from retroscope.engine.storage import Storage
 from retroscope.errors import RepresentationError
-from retroscope.representations import extraction
+from retroscope.representations import extraction, windows
 from retroscope.representations.extraction import (
     ExtractionPlan,
     ExtractionSettings,
@@ -27,6 +30,7 @@ from retroscope.representations.extraction import (
 )
 from retroscope.representations.inventory import take_inventory
 from retroscope.representations.store import is_finished, open_store
+from retroscope.representations.windows import WindowWorker
 from toys import TEXTS, save_toy
 
 WORDS = ("moon", "river", "red", "cat", "star", "light", "book", "mat")
@@ -94,7 +98,7 @@ def test_repeated_texts_are_encoded_once(
     encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    real = extraction.encode_rows
+    real = windows.encode_rows
 
     def counted(which: Encoder, rows: list[list[int]], tokens: int, **more: bool) -> object:
         seen.append(len(rows))
@@ -102,7 +106,7 @@ def test_repeated_texts_are_encoded_once(
 
     texts = CORPUS[:4] * 10
     plan = planned(encoder, texts)
-    monkeypatch.setattr(extraction, "encode_rows", counted)
+    monkeypatch.setattr(windows, "encode_rows", counted)
     extract(plan, [str(i) for i in range(40)], texts, tmp_path / "v")
     assert sum(seen) == plan.inventory.n_distinct == 4
 
@@ -148,10 +152,10 @@ def test_a_window_is_written_while_the_next_is_computed(
     encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    real_write, real_encode = extraction._write, extraction._encode
+    real_write, real_encode = WindowWorker.write, WindowWorker._encode
     started = Event()
 
-    def write(*given: object) -> int:
+    def write(*given: object) -> tuple[str, ...]:
         if len(events) < 3:
             started.wait(10)  # until the model runs on the next window
         events.append("written")
@@ -163,8 +167,8 @@ def test_a_window_is_written_while_the_next_is_computed(
             started.set()
         return real_encode(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(extraction, "_write", write)
-    monkeypatch.setattr(extraction, "_encode", encode)
+    monkeypatch.setattr(WindowWorker, "write", write)
+    monkeypatch.setattr(WindowWorker, "_encode", encode)
     extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
     assert events[:3] == ["computed", "computed", "written"]
     assert is_finished(tmp_path / "v")
@@ -173,33 +177,33 @@ def test_a_window_is_written_while_the_next_is_computed(
 def test_a_window_that_cannot_be_written_is_an_error(
     encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*given: object) -> int:
+    def full(*given: object) -> tuple[str, ...]:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(extraction, "_write", full)
+    monkeypatch.setattr(WindowWorker, "write", full)
     with pytest.raises(OSError, match="no space left"):
         extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
-    assert open_store(tmp_path / "v").done == 0
+    assert Ledger(Storage(tmp_path / "v")).records() == 0
 
 
 # ---- interruptions
 
 
-@pytest.mark.parametrize("windows", [1, 2, 4])
+@pytest.mark.parametrize("written", [1, 2, 4])
 def test_an_interrupted_run_ends_with_the_same_bytes(
-    encoder: Encoder, small_windows: None, tmp_path: Path, windows: int
+    encoder: Encoder, small_windows: None, tmp_path: Path, written: int
 ) -> None:
     texts = [*CORPUS, *CORPUS[:10]]  # the last window repeats texts of the first
     ids = [str(i) for i in range(len(texts))]
     plan = planned(encoder, texts)
     extract(plan, ids, texts, tmp_path / "whole")
-    crash = stop_after(windows)
+    crash = stop_after(written)
     with pytest.raises(Stopped):
         extract(plan, ids, texts, tmp_path / "resumed", lambda done, total: done and next(crash))
-    assert open_store(tmp_path / "resumed").done == 8 * windows
+    assert Ledger(Storage(tmp_path / "resumed")).records() == written
     progress_calls: list[tuple[int, int]] = []
     extract(plan, ids, texts, tmp_path / "resumed", lambda done, total: progress_calls.append((done, total)))
-    assert progress_calls[:3] == [(0, 44), (8 * windows, 44), (8 * (windows + 1), 44)]
+    assert progress_calls[:4] == [(0, 44), (0, 44), (8 * written, 44), (8 * (written + 1), 44)]
     assert progress_calls[-1] == (44, 44)
     assert files(tmp_path / "resumed") == files(tmp_path / "whole")
 
@@ -240,7 +244,7 @@ def test_a_finished_store_is_opened_without_the_model_or_the_lock(
     def no_model(*args: object) -> None:
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(extraction, "encode_rows", no_model)
+    monkeypatch.setattr(windows, "encode_rows", no_model)
     with FileLock(tmp_path / ".v.lock"):
         extract(plan, IDS, CORPUS, tmp_path / "v")
     assert files(tmp_path / "v") == before
@@ -279,17 +283,55 @@ def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -
         extract(planned(encoder, CORPUS[::-1]), IDS, CORPUS[::-1], tmp_path / "v")
 
 
-def test_a_damaged_source_of_a_repeated_text_is_named(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
-    texts = [*CORPUS[:16], *CORPUS[:4]]
-    ids = [str(i) for i in range(20)]
+@pytest.mark.parametrize(
+    "damage", ["flipped", "gone", "no shard at all", "of another run", "without a record", "with half a record"]
+)
+def test_a_damaged_window_is_computed_again(encoder: Encoder, small_windows: None, tmp_path: Path, damage: str) -> None:
+    texts = [*CORPUS[:24], *CORPUS[:4]]  # the last window repeats texts of the first
+    ids = [str(i) for i in range(28)]
     plan = planned(encoder, texts)
+    extract(plan, ids, texts, tmp_path / "whole")
     crash = stop_after(2)
     with pytest.raises(Stopped):
         extract(plan, ids, texts, tmp_path / "v", lambda done, total: done and next(crash))
-    shard = tmp_path / "v" / "vectors/c/0/0/0"
-    shard.write_bytes(b"\0" + shard.read_bytes()[1:])
-    with pytest.raises(RepresentationError, match=r"the stored vectors cannot be read(.|\n)*fix: remove this folder"):
-        extract(plan, ids, texts, tmp_path / "v")
+    shard, record = tmp_path / "v" / "vectors/c/0/0/0", tmp_path / "v" / ".shards/00000000.json"
+    {
+        "flipped": lambda: shard.write_bytes(b"\0" + shard.read_bytes()[1:]),
+        "gone": shard.unlink,
+        "no shard at all": lambda: shard.write_bytes(b"damaged"),
+        "of another run": lambda: shard.write_bytes((tmp_path / "whole" / "vectors/c/1/0/0").read_bytes()),
+        "without a record": record.unlink,
+        "with half a record": lambda: record.write_bytes(record.read_bytes()[:40]),
+    }[damage]()
+    told: list[str] = []
+    extract(plan, ids, texts, tmp_path / "v", engine=Engine(told=told.append))
+    assert files(tmp_path / "v") == files(tmp_path / "whole")
+    assert told == ([] if damage == "without a record" else ["1 shards were damaged: they were computed again"])
+
+
+def test_a_window_of_other_equipment_is_computed_again(
+    encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, told = planned(encoder), list[str]()
+    crash = stop_after(2)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(extraction, "equipment", lambda device: {"device": "NVIDIA H100"})
+        with pytest.raises(Stopped):
+            extract(plan, IDS, CORPUS, tmp_path / "v", lambda done, total: done and next(crash))
+    extract(plan, IDS, CORPUS, tmp_path / "v", engine=Engine(told=told.append))
+    assert told == ["2 shards were made on another kind of device, or with other libraries: they were computed again"]
+
+
+def test_leftovers_of_a_killed_run_are_removed(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
+    plan = planned(encoder)
+    extract(plan, IDS, CORPUS, tmp_path / "whole")
+    crash = stop_after(2)
+    with pytest.raises(Stopped):
+        extract(plan, IDS, CORPUS, tmp_path / "v", lambda done, total: done and next(crash))
+    (tmp_path / "v/vectors/c/3/0").mkdir(parents=True)
+    (tmp_path / "v/vectors/c/3/0/0.0123.partial").write_bytes(b"half")
+    extract(plan, IDS, CORPUS, tmp_path / "v")
+    assert files(tmp_path / "v") == files(tmp_path / "whole")
 
 
 def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.representations import extraction
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.representations.represent import plan_towers, represent
+from retroscope.representations.windows import WindowWorker
 from toys import save_toy
 
 PASSAGES = [Passage("p1", "the river floods", "Spring"), Passage("p2", "a red mat"), Passage("p3", "", "Moon")]
@@ -67,7 +67,7 @@ def test_stored_vectors_are_reused(retriever: Retriever, tmp_path: Path, monkeyp
     def no_window(*args: object) -> None:
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(extraction, "_fresh_vectors", no_window)
+    monkeypatch.setattr(WindowWorker, "compute", no_window)
     again = represent(retriever, collection(), tmp_path / "cache")
     np.testing.assert_array_equal(again.passage.final(), first.passage.final())
 

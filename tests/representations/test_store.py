@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec
+from zarr.storage import LocalStore
 
 from retroscope.errors import AnalysisError, RepresentationError
+from retroscope.representations.layout import create_arrays
 from retroscope.representations.store import (
     Representations,
-    create_arrays,
     is_finished,
     open_store,
     representations_in_memory,
@@ -162,3 +164,29 @@ def test_arrays_at_hand_are_representations_too() -> None:
     np.testing.assert_array_equal(in_memory.final(), VALUES[:, -1])
     np.testing.assert_array_equal(representations_in_memory(IDS, VALUES, FINAL).final(), FINAL)
     np.testing.assert_array_equal(np.concatenate(list(in_memory.final_blocks())), VALUES[:, -1])
+
+
+def test_the_files_of_a_store_are_those_that_zarr_writes(folder: Path, tmp_path: Path) -> None:
+    """The layout is documented and read elsewhere: no file more, none less, no byte changed."""
+    group = zarr.open_group(LocalStore(tmp_path / "plain"), mode="w-", attributes={**ATTRS, "done": 10})
+    for name, values, dims in (("vectors", VALUES, ("text", "layer", "dim")), ("final", FINAL, ("text", "out"))):
+        chunk = (4, 1, 4) if name == "vectors" else (4, 5)
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=chunk,
+            shards=(4, *values.shape[1:]),
+            dtype="float32",
+            fill_value=np.nan,
+            serializer=BytesCodec(),
+            compressors=(Crc32cCodec(),),
+            dimension_names=dims,
+        )
+        array[:] = values
+    ours, plain = (
+        {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (folder, tmp_path / "plain")
+    )
+    assert ours == plain
+    named = [file for start in (0, 4, 8) for file in open_store(folder).shard_files(start)]
+    assert sorted(named) == sorted(file for file in ours if not file.endswith("zarr.json"))

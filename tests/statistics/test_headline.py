@@ -49,7 +49,7 @@ def test_the_other_measures_are_corrected_among_themselves():
 def test_every_significant_measure_is_named_and_no_other():
     result = retrieval_result(effect=compared(headline=("measure", "nDCG@10")), flip_measure="RR@10")
     first, (others,) = headline(result, subject()), other_measures(result.effect, "nDCG@10")
-    assert first.tone == "changed"
+    assert first.state == "significant"
     assert "p = 0.040" in first.text
     assert "corrected" not in first.text, "a family of one is not corrected"
     assert "R@100 from" in others.text

@@ -144,9 +144,9 @@ def test_a_constant_has_an_interval_of_no_width():
 
 
 def test_settings_are_checked():
-    with pytest.raises(SettingsError, match=r"the level of an interval is 95\n  fix: give a share, e.g. level=0.95"):
+    with pytest.raises(SettingsError, match=r"level is 95\n  fix: give more than 0 and less than 1"):
         IntervalSettings(level=95)
-    with pytest.raises(SettingsError, match=r"resamples is 10\n  fix: ask for 100 or more"):
+    with pytest.raises(SettingsError, match=r"resamples is 10\n  fix: give at least 100"):
         IntervalSettings(resamples=10)
 
 

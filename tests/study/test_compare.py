@@ -248,7 +248,7 @@ def test_fine_tuning_is_found(study: Study) -> None:
     difference = study.summary()["analyses"]["retrieval"][0]["measures"]["RR@10"]["difference"]
     assert difference["ci_low"] > 0
     assert difference["p_corrected"] < 0.01
-    assert any(s.tone == "changed" for s in study.report_contents.verdict.everything())
+    assert any(s.state == "significant" for s in study.report_contents.verdict.everything())
 
 
 STOPS = (  # in the order in which they are reached
@@ -319,9 +319,9 @@ def test_a_failed_self_test_marks_every_number_it_touches(
         assert scores["before"].warnings == ()
     assert any(caveat.startswith("after: ") and words in caveat for caveat in marked.facts["caveats"])
     concluded = marked.report_contents.verdict.everything()
-    assert any(s.tone == "alarm" and "self-test" in s.text for s in concluded)
+    assert any(s.failed and "self-test" in s.text for s in concluded)
     sound = study.report_contents.verdict.everything()
-    assert not any("self-test" in s.text for s in sound if s.tone == "alarm")
+    assert not any("self-test" in s.text for s in sound if s.failed)
 
 
 def test_the_same_model_twice_is_said(backbone: Retriever, collection: Collection, cache: Path) -> None:

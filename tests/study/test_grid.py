@@ -161,7 +161,7 @@ def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
         ({"tests": ()}, "nothing to measure"),
         ({"pretraining": None}, "objectives without a pre-training"),
         ({"seeds": (1, 1)}, "names a level twice"),
-        ({"labels": (1,)}, "labels below 2"),
+        ({"labels": (1,)}, "labels is 1"),
         ({"reinitialise": ()}, "reinitialise is empty"),
         ({"backbones": {"mlm": "x"}}, "both a backbone's name and an objective"),
     ],
@@ -208,7 +208,7 @@ def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
            "change": -0.1, "ci_low": -0.19, "ci_high": -0.01, "p": 0.03}  # fmt: skip
     effects = pd.DataFrame([row | {"p_corrected": 0.12}, row | {"p_corrected": 0.03}])
     findings = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
-    assert [s.tone for s in findings.verdict()] == ["no evidence", "changed"]
+    assert [s.state for s in findings.verdict()] == ["not significant", "significant"]
     assert "p = 0.030, holm-corrected p = 0.120" in findings.verdict()[0].text
 
 

@@ -21,7 +21,7 @@ from retroscope.study.planning.plan import plan_study
 from retroscope.study.reporting.verdict import verdict
 from retroscope.study.run import KEPT, compare, forget, run_study
 from retroscope.study.study import load_study
-from retroscope.typesetting.statements import NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny
 
@@ -87,7 +87,7 @@ def test_trainings_without_a_pair_are_refused(retriever: Retriever, collection: 
 
 
 def test_details_are_left_out_only_where_they_are_summed_up() -> None:
-    detailed = Section(details=(Statement("transplants", NOTE, "a detail", ()),))
+    detailed = Section(details=(Statement("transplants", State.MEASURED, "a detail", ()),))
     subject = Subject("test", {}, ())
     assert len(verdict({"transplants": detailed}, subject).statements) == 1
     assert len(verdict({"transplants": detailed, "retrieval": Section()}, subject).statements) == 1

@@ -94,7 +94,7 @@ def evil() -> str:
 
 def test_golden_fragments(html: str) -> None:
     for fragment in (
-        '<li class="statement tone-changed">\n<span class="tone">changed</span>\n'
+        '<li class="statement state-significant">\n<span class="state">significant</span>\n'
         "<div><p>Fine-tuning raised nDCG@10 from 0.489 to 0.580:",
         '<span class="side before">before</span> toy-backbone',
         '<th scope="row">pooling</th><td><code>"mean"</code></td><td>checkpoint: 1_Pooling/config.json</td></tr>',
@@ -109,8 +109,8 @@ def test_golden_fragments(html: str) -> None:
 def test_every_section_and_figure_is_there(html: str) -> None:
     page = Page(html)
     sections = [attrs["id"] for attrs in page.named("section")]
-    assert sections == ["verdict", "caveats", "health", "retrieval", "layers", "probes", "method"]
-    assert {a["href"] for a in page.named("a")} == {f"#{s}" for s in sections}
+    assert sections == ["answer", "verdict", "caveats", "health", "retrieval", "layers", "probes", "method"]
+    assert {a["href"] for a in page.named("a")} == {f"#{s}" for s in sections[1:]}
     charts = [attrs["data-chart"] for attrs in page.named("script") if "data-chart" in attrs]
     assert len(charts) == 7
     assert {attrs.get("id") for attrs in page.named("div")} >= set(charts)
@@ -175,7 +175,7 @@ def test_retrieval_alone_makes_a_page() -> None:
     bare = retrieval_result(query_texts={}, top_passages={})
     report = report_of(subject(caveats=()), retrieval=bare, layers=None, probes=None)
     sections = [attrs["id"] for attrs in Page(render(report)).named("section")]
-    assert sections == ["verdict", "caveats", "health", "retrieval", "method"]
+    assert sections == ["answer", "verdict", "caveats", "health", "retrieval", "method"]
 
 
 def test_code_lengths_alone_make_a_page() -> None:

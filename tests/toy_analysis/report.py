@@ -11,8 +11,9 @@ from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effects import effects_by, pair
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.numbers import interval, p_value
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+from retroscope.typesetting.words import estimate_of
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> Difference | None:
@@ -32,9 +33,9 @@ def report(result: Difference, reading: Reading) -> Section:
         f"A query has {row[BEFORE]:.1f} tokens before and {row[AFTER]:.1f} after: "
         f"{row['effect']:+.1f} {limits}, {p_value(row['p_corrected'])}."
     )
-    tone = CHANGED if row["p_corrected"] < alpha(result) else NO_EVIDENCE
+    state = State.SIGNIFICANT if row["p_corrected"] < alpha(result) else State.NOT_SIGNIFICANT
     return Section(
-        statements=(Statement("tokens", tone, text),),
+        statements=(Statement("tokens", state, text, code="count", estimate=estimate_of(row, "tokens")),),
         tables={"tokens": effects_by("count", result, table, f"Tokens of a query: {pair(reading.subject)}.")},
         frames={"tokens": table},
         differences={"Tokens": result},

@@ -139,6 +139,8 @@ class Analysis:
         sums_up: names of the analyses, of those that it needs, whose `Section.details` it says in its own words.
         optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
             is absent, and `Instrument.refusal` is no caveat.
+        option: what the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
+        answers: questions of the first screen that it can answer.
     """
 
     name: str
@@ -157,6 +159,8 @@ class Analysis:
     reads_negatives: bool = False
     sums_up: tuple[str, ...] = ()
     optional_input: bool = False
+    option: str = ""
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from retroscope.analyses.answer import Card, LayerCurves
 from retroscope.statistics import Difference
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.statements import ALARM, Statement
+from retroscope.typesetting.statements import Estimate, Statement
 from retroscope.typesetting.subject import Subject
 
 Kind = TypeVar("Kind")
@@ -22,6 +23,9 @@ class Section:
 
     Attributes:
         statements: its conclusions, in reading order.
+        cards: its short answers for the first screen.
+        curves: its panel of the picture beside them.
+        estimates: effects that a gate may name, by measure and collection.
         details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict
             only where that one reports nothing.
         unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
@@ -39,6 +43,9 @@ class Section:
     """
 
     statements: tuple[Statement, ...] = ()
+    cards: tuple[Card, ...] = ()
+    curves: LayerCurves | None = None
+    estimates: tuple[Estimate, ...] = ()
     details: tuple[Statement, ...] = ()
     unconfirmed: tuple[Statement, ...] = ()
     draw: Callable[[], tuple[Figure, ...]] = tuple
@@ -83,4 +90,4 @@ class Reading:
     def alarms(self, name: str) -> tuple[Statement, ...]:
         """Return the alarms of an analysis, which put what rests on it in doubt."""
         section = self.sections.get(name)
-        return () if section is None else tuple(s for s in section.statements if s.tone == ALARM)
+        return () if section is None else tuple(s for s in section.statements if s.failed)

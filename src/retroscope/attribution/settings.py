@@ -1,10 +1,12 @@
 """Settings of neuron attribution. No torch."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.encoders.precision import EXACT, PRECISION_NAMES
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
 
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
@@ -36,8 +38,8 @@ class AttributionSettings:
         quantiles: quantiles of the neurons' shares over examples.
         negatives: hard negatives among which `margin` finds the hardest.
         limit: at most so many examples, drawn with `seed`; 0 takes all.
-        agreement: agreement of the top neurons of two halves of the examples (mean Jaccard index, see `attribution.stability`)
-            at which no more are attributed; None attributes up to the limit, whatever it is.
+        agreement: agreement of the top neurons of two halves of the examples (mean Jaccard index, see
+            `attribution.stability`) at which no more are attributed; None attributes up to the limit, whatever it is.
         seed: seed of that draw and of the halves that overlap is measured against.
         batch_size: texts of a batch, in the order given and padded to the longest, as published; None makes batches
             of like length, at most a tenth of them padding.
@@ -50,17 +52,18 @@ class AttributionSettings:
     tower: str | None = None
     quadrature: str | None = None
     parts: tuple[str, ...] = ("intermediate", "output")
-    thresholds: tuple[float, ...] = (0.01, 0.1, 0.2, 0.5)
-    quantiles: tuple[float, ...] = (0.5, 0.9, 0.99)
-    negatives: int = 4
-    limit: int = 64
-    agreement: float | None = STABLE
-    seed: int = 0
-    batch_size: int | None = None
-    memory: int | None = None
+    thresholds: tuple[OpenFraction, ...] = (0.01, 0.1, 0.2, 0.5)
+    quantiles: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.5, 0.9, 0.99)
+    negatives: Annotated[int, Range(1, 10_000)] = 4
+    limit: AnyNumber = 64
+    agreement: Annotated[float, Range(0, 1, open=True, why="a Jaccard index")] | None = STABLE
+    seed: Seed = 0
+    batch_size: OneOrMore | None = None
+    memory: Annotated[int, Range(1, 2**50)] | None = None
     precision: str = EXACT
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
         named = [(field, getattr(self, field), names) for field, names in known.items()]
         named += [("tower", self.tower, TOWERS)] if self.tower is not None else []
@@ -69,13 +72,6 @@ class AttributionSettings:
                 raise unknown_name(field, value, names)
         quadrature(self.rule)
         self._check_lists()
-        if self.agreement is not None and not 0 < self.agreement < 1:
-            raise SettingsError(f"agreement is {self.agreement}", fix="give a Jaccard index between 0 and 1, e.g. 0.5")
-        least = {"limit": 0, "negatives": 1, "batch_size": 1, "memory": 1}
-        for field, smallest in least.items():
-            value = getattr(self, field)
-            if value is not None and value < smallest:
-                raise SettingsError(f"{field} is {value}", fix=f"give at least {smallest}, or leave it out")
 
     @property
     def towers(self) -> tuple[str, ...]:
@@ -105,6 +101,3 @@ class AttributionSettings:
                 raise SettingsError(f"{field}={values}", fix="name at least one, each once")
         if len({f"{t:g}" for t in self.thresholds}) < len(self.thresholds):
             raise SettingsError(f"thresholds={self.thresholds}", fix="write them with six digits at most, each once")
-        wrong = [x for x in (*self.thresholds, *self.quantiles) if not 0 < x < 1]
-        if wrong:
-            raise SettingsError(f"{wrong[0]} is not a share", fix="thresholds and quantiles lie between 0 and 1")

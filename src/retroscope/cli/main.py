@@ -13,6 +13,7 @@ import typer
 from retroscope.cli.exit_codes import INTERRUPTED, USER_ERROR
 from retroscope.cli.parsing import Command, Commands
 from retroscope.errors import RetroscopeError
+from retroscope.visible import visible
 
 HELP_NAMES = ["--help", "-h"]
 
@@ -44,6 +45,7 @@ def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
         ablate,
+        card,
         compare,
         demo,
         diff,
@@ -61,7 +63,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, train, pretrain, ablate, world, demo)
+    return (*measure, report, show, card, train, pretrain, ablate, world, demo)
 
 
 def _print_version(wanted: bool) -> None:
@@ -83,7 +85,7 @@ def main() -> None:
     try:
         make_app()(prog_name="retroscope")
     except RetroscopeError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(visible(f"error: {error}\n"))
         sys.exit(USER_ERROR)
     except SystemExit as end:
         if end.code == INTERRUPTED:

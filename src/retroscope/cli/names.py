@@ -6,6 +6,7 @@ tests/cli/test_defaults.py compares each with the registry that it is a copy of.
 POOLINGS = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
 SIMILARITIES = ("cosine", "dot")
 PROTOCOLS = ("default", "ielab-2025")
+ENGINES = ("local", "ray")
 TOWERS = ("query", "passage")
 ATTRIBUTED_TOWERS = ("query", "passage", "both")
 TARGETS = ("norm", "score", "margin")

@@ -83,8 +83,10 @@ class Destination:
         return tuple(folder for folder in (self.out, self.cache) if folder is not None)
 
 
-def carry_out(prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool) -> None:
-    """Load and plan, then print the plan (`dry_run`) or run it, write its outcome, and print it.
+def carry_out(
+    prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool
+) -> Outcome | None:
+    """Load and plan, then print the plan (`dry_run`) or run it, write its outcome, print and return it.
 
     What is known after every part is written at once, so that a run that is stopped leaves a smaller study.
 
@@ -99,7 +101,7 @@ def carry_out(prepare: Callable[[Progress], Plan], place: Destination, *, dry_ru
         plan = prepare(progress)
     if dry_run:
         emit(plan.document()) if as_json else say("\n".join(plan.lines()))
-        return
+        return None
     note("\n".join(plan.lines()))
     outcome, page = None, None
     with claimed(*place.claims), progress_bars() as progress:
@@ -120,3 +122,4 @@ def carry_out(prepare: Callable[[Progress], Plan], place: Destination, *, dry_ru
     outcome.close()
     if page is not None:
         note(f"report: {page}")
+    return outcome

@@ -1,15 +1,31 @@
 """Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from retroscope.cli.defaults import option
+from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues, SizeOptions
 from retroscope.cli.switches import refuse_without_effect
 
 if TYPE_CHECKING:
-    from retroscope.cli.running import Plan
+    from retroscope.cli.running import Outcome, Plan
     from retroscope.progress import Progress
+    from retroscope.study.reporting.gate import Gate
+    from retroscope.study.reporting.report import Report
+
+Gates = Annotated[
+    list[str] | None,
+    option(
+        "--gate",
+        help="Condition on a change, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless its whole interval meets it; "
+        "may be repeated",
+        metavar="CONDITION",
+    ),
+]
 
 
 def carry_out_study(
@@ -19,8 +35,9 @@ def carry_out_study(
     output: OutputOptions | ReportOptions,
     asked: Sequence[str] = (),
     size: SizeOptions | None = None,
-) -> None:
-    """Resolve the settings of a study, refuse to replace another one, and carry out the plan.
+    gates: Sequence["Gate"] = (),
+) -> "Outcome | None":
+    """Resolve the settings of a study, refuse to replace another one, carry out the plan, and return its outcome.
 
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given. A study of a pair has
@@ -28,9 +45,10 @@ def carry_out_study(
         left_out: analysis, or part of one, that is not measured -> the option that leaves it out, or "".
         asked: analyses that the command is for; if one cannot be measured, that is an error.
         size: how large the study is; None: the defaults.
+        gates: conditions on the result, refused before anything is run if they name what is not measured.
 
     Raises:
-        SettingsError: for a setting of what is left out.
+        SettingsError: for a setting of what is left out, or a gate on what is not measured.
     """
     refuse_without_effect(values, options.assignments, left_out)
     size = size or SizeOptions()
@@ -41,10 +59,12 @@ def carry_out_study(
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
     from retroscope.study.planning.sizes import depth_values
+    from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
     settings = resolve(*given, left_out=off, unless_given=depth_values(size.depth or "standard"))
+    refuse_unknown(gates, settings.measures)
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
@@ -59,11 +79,23 @@ def carry_out_study(
             plan = plan.within(seconds, resolved(*given, left_out=off).keys(), guarded, asked)
             if guarded is not None:
                 refuse_other_settings(guarded, plan.plan.settings)
+        refuse_unknown(gates, settings.measures, [one.name for one in plan.plan.collections])
         return plan
 
-    carry_out(
-        prepare,
-        Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS),
-        dry_run=output.dry_run,
-        as_json=output.as_json,
-    )
+    place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
+    return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
+
+
+def judge(report: "Report", gates: Sequence["Gate"]) -> None:
+    """Print the outcome of every gate on standard error, and exit with status 1 unless all hold."""
+    from retroscope.cli.terminal import note
+    from retroscope.study.reporting.gate import outcome_of_gate
+
+    subject = report.subject
+    estimates = [one for section in report.sections.values() for one in section.estimates]
+    doubts = [f"{model.name} failed a self-test" for model in subject.models.values() if model.failed_tests]
+    outcomes = [outcome_of_gate(gate, estimates, subject.collection.name, doubts) for gate in gates]
+    for outcome in outcomes:
+        note(outcome.text)
+    if not all(outcome.holds for outcome in outcomes):
+        raise typer.Exit(UNSOUND)

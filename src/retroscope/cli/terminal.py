@@ -1,4 +1,7 @@
-"""Output: notes on standard error, results on standard output; folders that are claimed."""
+"""Output: notes on standard error, results on standard output; folders that are claimed.
+
+All that a command writes comes through here or `display`: no control character of an id or a text reaches the terminal.
+"""
 
 import json
 import os
@@ -10,21 +13,22 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from retroscope.errors import SettingsError
+from retroscope.visible import visible, visible_json
 
 
 def note(text: str) -> None:
     """Write one line to standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 def say(text: str) -> None:
     """Write a result in words to standard output."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{visible(text)}\n")
 
 
 def emit(document: Mapping[str, Any]) -> None:
     """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(visible_json(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 @contextmanager

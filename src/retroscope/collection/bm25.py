@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from jaxtyping import Float, Int
 
 from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
+from retroscope.display import listens
 
 IN_MEMORY = 100_000  # passages of the largest corpus whose index is in memory
+REPORTED = 1000  # passages between two reports of progress
 
 # Words of two characters and more, as bm25s and scikit-learn split them; Chinese and Japanese characters
 # one by one, because those scripts put no space between words.
@@ -47,8 +49,7 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
     tokenizer = Tokenizer(splitter=TOKEN, stopwords=BM25_RECIPE["stop_words"])
     index = bm25s.BM25(method=BM25_RECIPE["method"], k1=BM25_RECIPE["k1"], b=BM25_RECIPE["b"])
-    texts = (join_title(p, collection.title_separator) for p in collection.passages.values())
-    tokenised = tokenizer.streaming_tokenize(texts, update_vocab=True)
+    tokenised = tokenizer.streaming_tokenize(_texts(collection), update_vocab=True)
     if len(collection.passages) <= IN_MEMORY:
         index.index((list(tokenised), tokenizer.get_vocab_dict()), show_progress=False)
     else:
@@ -62,6 +63,15 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
         return list(ids[best_rows(index.get_scores_from_ids(words), place, depth)]) if words else []
 
     return ranking
+
+
+def _texts(collection: Collection) -> Iterator[str]:
+    """Yield the text of every passage, and report how many were read to whoever listens."""
+    report, total = listens(), len(collection.passages)
+    for done, passage in enumerate(collection.passages.values(), start=1):
+        yield join_title(passage, collection.title_separator)
+        if report and (done % REPORTED == 0 or done == total):
+            report(f"BM25 index of {collection.name}", done, total)
 
 
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:

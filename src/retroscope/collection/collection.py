@@ -16,6 +16,7 @@ from retroscope.collection.checks import (
 from retroscope.collection.passages import store_passages
 from retroscope.collection.records import Candidates, Judgment, Passage, Query, folded
 from retroscope.errors import CollectionError
+from retroscope.notebook import html_table
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,6 +56,13 @@ class Collection:
 
     def __repr__(self) -> str:
         return f"<Collection {self}>"
+
+    def _repr_html_(self) -> str:
+        sizes = {"passages": len(self.passages), "queries": len(self.queries), "judgments": len(self.judgments)}
+        rows = [(name, f"{size:,}") for name, size in sizes.items()]
+        return html_table(
+            f"Collection {self.name}", [*rows, ("source", self.source), *(("note", n) for n in self.notes)]
+        )
 
     def passage_text(self, passage_id: str) -> str:
         """Return title and text as one string: what an encoder reads after the recipe's prompt."""

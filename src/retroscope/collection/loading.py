@@ -12,6 +12,7 @@ from retroscope.collection.readers import READERS, Reader
 from retroscope.collection.readers.beir import qrels_files
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
+from retroscope.reading import foreign, path_of
 
 NAMES_NOT_PATHS = ("hf", "ir_datasets")  # what follows these prefixes need not exist on disk
 
@@ -43,8 +44,11 @@ def load_collection(
         SettingsError: if a prefix, split or field does not exist.
         CollectionError: if nothing, or more than one reader, recognises the path, or the data are not sound.
     """
-    reader, path = resolve_spec(spec)
-    collection = reader.read(path, ReadOptions(split=split, columns=columns or {}))
+    if limit_queries is not None:
+        _check_limit(limit_queries)
+    with foreign(CollectionError, "this collection cannot be read", spec, fix="check the files, or fetch them again"):
+        reader, path = resolve_spec(spec)
+        collection = reader.read(path, ReadOptions(split=split, columns=columns or {}))
     given: dict[str, Any] = {
         "name": name,
         "title_separator": title_separator,
@@ -67,13 +71,17 @@ def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
 
     The first queries of a file may belong to few documents. A larger draw of the same seed contains a smaller one.
     """
-    if n < 1:
-        raise SettingsError(f"limit_queries must be at least 1, got {n}", fix="leave it out to keep every query")
+    _check_limit(n)
     judged = collection.judged_queries
     order = np.random.default_rng(seed).permutation(len(judged))
     kept = {judged[place] for place in order[:n]}
     note = f"{len(kept)} of {len(judged)} judged queries kept, drawn at random (seed {seed})"
     return with_queries(collection, kept, note)
+
+
+def _check_limit(queries: int) -> None:
+    if queries < 1:
+        raise SettingsError(f"limit_queries must be at least 1, got {queries}", fix="leave it out to keep every query")
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
@@ -102,10 +110,10 @@ def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
     text = str(spec)
     prefix, colon, rest = text.partition(":")
     known = prefix in READERS
-    plain = len(prefix) == 1 or "/" in prefix or "\\" in prefix or Path(text).exists()
+    plain = len(prefix) == 1 or "/" in prefix or "\\" in prefix or path_of(text, CollectionError).exists()
     if isinstance(spec, Path) or not colon or (plain and not known):
-        return None, Path(text).expanduser()
-    return prefix, Path(rest).expanduser()
+        return None, path_of(text, CollectionError)
+    return prefix, path_of(rest, CollectionError)
 
 
 def detect(path: Path) -> Reader:

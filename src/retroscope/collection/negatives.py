@@ -18,6 +18,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers.trec_files import read_run
 from retroscope.collection.records import Candidates, Run
 from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
+from retroscope.display import Shown, listens, shown
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
 
 GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
@@ -45,7 +46,13 @@ class MinedNegatives:
 
 
 def hard_negatives(
-    collection: Collection, n: int, *, how: str = "bm25", run: Run | Path | None = None, pool: int = 100
+    collection: Collection,
+    n: int,
+    *,
+    how: str = "bm25",
+    run: Run | Path | None = None,
+    pool: int = 100,
+    progress: Shown = None,
 ) -> MinedNegatives:
     """Find up to `n` hard negatives for every judged pair, hardest first; ties are broken by id.
 
@@ -59,6 +66,7 @@ def hard_negatives(
         how: a name in `RANKINGS`.
         run: for how="run": a ranking for each query, or the path of a run file.
         pool: number of ranked passages that are read (at least `n` beyond the relevant ones).
+        progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
         SettingsError: if `n` or `how` is not possible, or `run` is missing or superfluous.
@@ -72,17 +80,18 @@ def hard_negatives(
         raise SettingsError(
             f"how={how!r} with{'out' if run is None else ''} a run", fix="give both how='run' and run=..., or neither"
         )
-    ranking, recipe = RANKINGS[how](collection, run)
     screen = None if how == GIVEN else Screen(collection, relevant_by_text(collection))
-    candidates = tuple(_mine(collection, ranking, n, max(pool, n), screen))
+    with shown(progress):
+        ranking, recipe = RANKINGS[how](collection, run)
+        candidates = tuple(_mine(collection, ranking, n, max(pool, n), screen))
     short = sum(len(c.negatives) < n for c in candidates)
     left_out = LeftOut() if screen is None else screen.left_out()
     return MinedNegatives(candidates, how, short, left_out, {"how": how, "n": n, "pool": max(pool, n), **recipe})
 
 
 def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:
-    text_of = _remembered_texts(collection)
-    for query in collection.judged_queries:
+    text_of, report, queries = _remembered_texts(collection), listens(), collection.judged_queries
+    for done, query in enumerate(queries, start=1):
         relevant = [p for p, grade in collection.qrels[query].items() if grade > 0]
         refused = {*relevant, *([query] if collection.ignore_identical_ids else [])}
         refused_texts = {text_of(p) for p in relevant}
@@ -93,6 +102,8 @@ def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Sc
             unjudged = (p for p in ranked if p not in refused and text_of(p) not in refused_texts)
             allowed = (p for p in dict.fromkeys(unjudged) if stays(p))
             yield Candidates(query, positive, tuple(islice(allowed, n)))
+        if report:
+            report(f"hard negatives of {collection.name}", done, len(queries))
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:

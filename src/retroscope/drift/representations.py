@@ -8,13 +8,13 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from retroscope.collection.records import first_of_each
+from retroscope.display import ShownCount, shown_count
 from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
 from retroscope.errors import AnalysisError
-from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
 
@@ -37,7 +37,7 @@ def representation_drift(
     other_trainings: Sequence[RetrieverRepresentations] = (),
     text_of: Mapping[str, Callable[[str], str]] | None = None,
     settings: DriftSettings | None = None,
-    progress: Count | None = None,
+    progress: ShownCount = None,
 ) -> RepresentationDrift:
     """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
 
@@ -51,7 +51,7 @@ def representation_drift(
         text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
             the first of every query text. None: all are distinct.
         settings: sample and intervals.
-        progress: receives (layers done, layers in all).
+        progress: called with (layers done, layers in all), or True, False, None: see `display.shown`.
 
     Raises:
         AnalysisError: for other texts, other depths, or too few texts for an interval.
@@ -70,13 +70,14 @@ def representation_drift(
             ("other_training", other_trainings),
         )
     }
-    for done, (tower, k) in enumerate(places, start=1):
-        x, y = (layers[:, k] for layers in read[tower])
-        controls = {name: [side[tower][:, k] for side in sides] for name, sides in others.items()}
-        similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, chosen)]
-        shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
-        if progress:
-            progress(done, len(places))
+    with shown_count(progress, "drift by layer") as report:
+        for done, (tower, k) in enumerate(places, start=1):
+            x, y = (layers[:, k] for layers in read[tower])
+            controls = {name: [side[tower][:, k] for side in sides] for name, sides in others.items()}
+            similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, chosen)]
+            shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
+            if report:
+                report(done, len(places))
     shapes += _aligned(before, after, _pairs(before, _once(pairs, known.get("query")), chosen), chosen)
     cross = [
         {"tower": tower} | row

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.errors import SettingsError
+from retroscope.ranges import OneOrMore, OpenFraction, Seed, check_ranges
 
 DIRECTIONS = 8  # first directions of a change, in which amplification and alignment are measured
 
@@ -20,13 +21,14 @@ class DriftSettings:
         seed: seed of sample, groups and halves.
     """
 
-    texts: int = 1000
-    cross_texts: int = 300
-    neighbours: int = 10
-    level: float = 0.95
-    seed: int = 0
+    texts: OneOrMore = 1000
+    cross_texts: OneOrMore = 300
+    neighbours: OneOrMore = 10
+    level: OpenFraction = 0.95
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         from retroscope.statistics.resampling.jackknife import (
             GROUPS,  # takes seconds to import, and reading defaults needs none
         )

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
-from retroscope.errors import EncoderError
+from retroscope.errors import EncoderError, excerpt
+from retroscope.reading import foreign
 
 TokenIds = list[int]
+LONGEST_TOKEN = 256  # characters: a text is cut to so many for each token that is kept, before it is tokenised
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,34 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     recipe = encoder.recipe
     dressed = [f"{recipe.prompt}{text}{recipe.suffix}" for text in texts]
     room = recipe.max_length - 1 if recipe.append_eos else recipe.max_length
-    rows: list[TokenIds] = encoder.tokenizer(
-        dressed, truncation=True, max_length=room, padding=False, return_attention_mask=False
-    )["input_ids"]
+    parts = [_part(encoder, text, room * LONGEST_TOKEN) for text in dressed]
+    rows = _token_ids(encoder, parts, room)
+    for place, (part, text) in enumerate(zip(parts, dressed, strict=True)):
+        if len(part) < len(text) and len(rows[place]) < room:
+            rows[place] = _token_ids(encoder, [text], room)[0]
     if recipe.append_eos:
         eos = encoder.tokenizer.eos_token_id
         rows = [row if row and row[-1] == eos else [*row, eos] for row in rows]
     empty = [text for text, row in zip(texts, rows, strict=True) if not row]
     if empty:
         raise EncoderError(
-            f"{len(empty)} texts have no token at all, the first is {empty[0]!r}",
+            f"{len(empty)} texts have no token at all, the first is {excerpt(empty[0])}",
             where=encoder.name,
             fix="drop them from the collection, or append an end token (append_eos)",
         )
+    return rows
+
+
+def _part(encoder: Encoder, text: str, longest: int) -> str:
+    """Return the part of a text that its first tokens are in; the last ones where the tokenizer keeps those."""
+    return text[-longest:] if encoder.tokenizer.truncation_side == "left" else text[:longest]
+
+
+def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenIds]:
+    with foreign(EncoderError, "the tokenizer fails on these texts", encoder.name, "take another tokenizer"):
+        rows: list[TokenIds] = encoder.tokenizer(
+            texts, truncation=True, max_length=room, padding=False, return_attention_mask=False
+        )["input_ids"]
     return rows
 
 

@@ -13,7 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
+from retroscope.encoders.settings import EncoderSource
 from retroscope.encoders.token_memory import TokenMemory
+from retroscope.notebook import html_table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,6 +31,7 @@ class Encoder:
         head: applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` when there is none.
         proof: evidence that the weights are the checkpoint's.
         tokens: token ids of texts that were tokenised before; None: every text is tokenised whenever it is read.
+        source: where another process can load the same encoder; None: it exists in this process only.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Encoder:
     head: nn.Module
     proof: LoadingProof
     tokens: TokenMemory | None = None
+    source: EncoderSource | None = None
 
     def __repr__(self) -> str:
         return f"<Encoder {self.name}: {self.summary}>"
@@ -127,6 +131,15 @@ class Retriever:
             towers = [f"query tower {self.query.name}: {towers[0]}",
                       f"passage tower {self.passage.name}: {self.passage.summary}"]  # fmt: skip
         return f"<Retriever {self.name}: {'; '.join(towers)}; compared by {self.similarity}>"
+
+    def _repr_html_(self) -> str:
+        towers = {"query tower": self.query, "passage tower": self.passage}
+        if self.passage is self.query:
+            towers = {"query and passage tower": self.query}
+        rows = [(name, tower.name, tower.summary, f"prompt {tower.recipe.prompt!r}") for name, tower in towers.items()]
+        return html_table(
+            f"Retriever {self.name}", [*rows, ("similarity", self.similarity, self.similarity_source, "")]
+        )
 
     def remembering(self, tokens: TokenMemory) -> "Retriever":
         """Return the retriever with a cache of token ids for both towers."""

@@ -14,8 +14,9 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.settings import DTYPES, LoadOptions, LoadSettings, find_device
+from retroscope.encoders.settings import DTYPES, LoadOptions, LoadSettings, find_device, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
+from retroscope.reading import foreign
 
 Source = str | Path
 
@@ -27,6 +28,7 @@ class Loaded:
     checkpoint: Checkpoint
     anatomy: Anatomy
     name: str
+    source: Source
 
 
 def load_encoder(source: Source, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
@@ -90,17 +92,19 @@ def _sources(source: Source | None, query: Source | None, passage: Source | None
 def _load(source: Source, settings: LoadSettings, tower: str) -> Loaded:
     device = find_device(settings.device)
     how = How(DTYPES[settings.dtype], settings.trust_remote_code)
-    checkpoint = read_checkpoint(locate(source, settings.revision), how, base=settings.base, tower=tower)
-    if settings.causal is False:
-        look_both_ways(checkpoint.model)
-    for module in (checkpoint.model, checkpoint.head):
-        freeze(module).to(device)
-    return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source))
+    with foreign(EncoderError, "this checkpoint cannot be loaded", source):
+        checkpoint = read_checkpoint(locate(source, settings.revision), how, base=settings.base, tower=tower)
+        if settings.causal is False:
+            look_both_ways(checkpoint.model)
+        for module in (checkpoint.model, checkpoint.head):
+            freeze(module).to(device)
+        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source), source)
 
 
 def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
     checkpoint = loaded.checkpoint
-    recipe = resolve_recipe(checkpoint, settings, loaded.anatomy, tower)
+    with foreign(EncoderError, "the recipe of this checkpoint cannot be read", checkpoint.proof.source):
+        recipe = resolve_recipe(checkpoint, settings, loaded.anatomy, tower)
     return Encoder(
         name=loaded.name,
         backbone=checkpoint.model,
@@ -109,6 +113,7 @@ def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
         anatomy=loaded.anatomy,
         head=checkpoint.head,
         proof=checkpoint.proof,
+        source=source_of(loaded.source, settings, tower),
     )
 
 

@@ -13,7 +13,8 @@ from retroscope.encoders.checkpoints.backbones import new_backbone
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.loading import freeze, look_both_ways
+from retroscope.encoders.loading import freeze, load_encoder, look_both_ways
+from retroscope.encoders.settings import EncoderSource
 
 
 @overload
@@ -35,10 +36,17 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
     if of.passage is of.query:
         return replace(of, name=query.name, query=query, passage=query)
     if of.passage.backbone is of.query.backbone:
-        passage = replace(query, recipe=of.passage.recipe)
+        source = None if of.passage.source is None else of.passage.source.randomised(seed)
+        passage = replace(query, recipe=of.passage.recipe, source=source)
     else:
         passage = _copy(of.passage, seed + 1)
     return replace(of, name=_name(of.name, seed), query=query, passage=passage)
+
+
+def load_again(source: EncoderSource) -> Encoder:
+    """Load an encoder from what another process loaded it from."""
+    encoder = load_encoder(source.source, source.settings, tower=source.tower)
+    return encoder if source.random_weights is None else with_random_weights(encoder, source.random_weights)
 
 
 def _copy(encoder: Encoder, seed: int) -> Encoder:
@@ -53,7 +61,8 @@ def _copy(encoder: Encoder, seed: int) -> Encoder:
     proof = LoadingProof(f"random weights, seed {seed}", loaded=0, notes=(note,))
     name = _name(encoder.name, seed)
     anatomy = prove_anatomy(backbone)
-    return replace(encoder, name=name, backbone=backbone, head=head, proof=proof, anatomy=anatomy)
+    source = None if encoder.source is None else encoder.source.randomised(seed)
+    return replace(encoder, name=name, backbone=backbone, head=head, proof=proof, anatomy=anatomy, source=source)
 
 
 def _rebuilt(backbone: PreTrainedModel) -> PreTrainedModel:

@@ -1,7 +1,8 @@
 """Loading settings: everything left out is read from the checkpoint or has a printed default."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from retroscope.encoders.pooling import POOLINGS
 from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import OneOrMore, check_ranges
 
 PROTOCOLS = ("default", "ielab-2025")
 DTYPES: Mapping[str, torch.dtype] = {
@@ -44,7 +46,7 @@ class LoadSettings:
     """
 
     pooling: str | None = None
-    max_length: int | None = None
+    max_length: OneOrMore | None = None
     query_prompt: str | None = None
     passage_prompt: str | None = None
     similarity: str | None = None
@@ -54,13 +56,14 @@ class LoadSettings:
     causal: bool | None = None
     append_eos: bool | None = None
     padding_side: str | None = None
-    truncate_dim: int | None = None
+    truncate_dim: OneOrMore | None = None
     trust_remote_code: bool = False
     name: str | None = None
     base: str | None = None
     revision: str | None = None
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         known: Mapping[str, Collection[str]] = {
             "pooling": POOLINGS,
             "similarity": SIMILARITIES,
@@ -72,10 +75,6 @@ class LoadSettings:
             value = getattr(self, field)
             if value is not None and value not in names:
                 raise unknown_name(field, value, names)
-        for field in ("max_length", "truncate_dim"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise SettingsError(f"{field} is {value}", fix="give at least 1, or leave it out")
 
     def prompt(self, tower: str) -> str | None:
         """Return the user's prompt of a tower."""
@@ -101,6 +100,32 @@ class LoadOptions(TypedDict, total=False):
     name: str | None
     base: str | None
     revision: str | None
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """What one tower was loaded from, so that another process loads the same one.
+
+    Attributes:
+        source: absolute path, or a hub name.
+        tower: "query" or "passage".
+        random_weights: seed of its copy with random weights; None: the checkpoint's weights.
+    """
+
+    source: str
+    settings: LoadSettings
+    tower: str
+    random_weights: int | None = None
+
+    def randomised(self, seed: int) -> "EncoderSource":
+        """Return the source of the copy with random weights."""
+        return replace(self, random_weights=seed)
+
+
+def source_of(source: str | Path, settings: LoadSettings, tower: str) -> EncoderSource:
+    """Return the source of a tower; a path becomes absolute, since other processes work in other folders."""
+    here = Path(source)
+    return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)
 
 
 def find_device(name: str) -> torch.device:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from retroscope.encoders.checkpoints.folders import read_json
+from retroscope.encoders.checkpoints.values import group, inside, needed_text
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
+from retroscope.reading import foreign
 
 # Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.
 UNUSED: Mapping[str, str] = {
@@ -31,6 +33,7 @@ UNUSED_IN: Mapping[str, Mapping[str, str]] = {
     "mt5": {r"^decoder\.": "decoder: only the encoder is used"},
     "modernbert": {r"^(head|decoder)\.": "masked-language-model head"},
 }
+COMPLEX = ("C64", "C128")
 PREFIXES = 4  # leading name components by which a checkpoint's names may be longer than the backbone's
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -69,24 +72,30 @@ class Comparison:
 def open_disk(folder: Path, stem: str = "model") -> Disk:
     """Find the safetensors of a folder, one file or sharded; an EncoderError when there are only pickles."""
     single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
-    shards = read_json(folder, index).get("weight_map", {})
-    files = sorted({folder / shard for shard in shards.values()}) if shards else [single]
+    shards = group(read_json(folder, index), "weight_map", folder / index)
+    named = {needed_text(shards, tensor, folder / index) for tensor in shards}
+    files = sorted(inside(folder, name, folder / index) for name in named) or [single]
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise EncoderError(
             f"no weights in safetensors here (looked for {listed(absent)})", where=str(folder), fix=_mend(folder)
         )
-    try:
+    with foreign(EncoderError, "damaged weights", folder, "copy or download the files again"):
         return Disk(folder, {name: file for file in files for name in _names(file)})
-    except SafetensorError as error:
-        raise EncoderError(
-            f"damaged weights ({error})", where=str(folder), fix="copy or download the files again"
-        ) from error
 
 
 def _names(file: Path) -> list[str]:
+    """Return the names of a file's tensors; those of complex numbers are refused, of which a part would be lost."""
     with safe_open(file, framework="pt") as opened:
-        return list(opened.keys())
+        names = list(opened.keys())
+        twofold = [name for name in names if opened.get_slice(name).get_dtype() in COMPLEX]
+    if twofold:
+        raise EncoderError(
+            f"tensors of complex numbers:{listed(twofold)}",
+            where=str(file),
+            fix="no encoder has complex weights: download the file again",
+        )
+    return names
 
 
 def _mend(folder: Path) -> str:

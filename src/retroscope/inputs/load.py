@@ -9,6 +9,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, SettingsError, listed
 from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.reading import file_lines
 
 
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
@@ -78,15 +79,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
     """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
-    except FileNotFoundError as error:
-        raise CollectionError("there is no such file", where=str(path)) from error
-    except OSError as error:
-        raise CollectionError(f"this file cannot be read: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise CollectionError(f"not UTF-8 at byte {error.start}", where=str(path), fix="convert it") from error
-    texts = [line.removesuffix("\r") for line in lines]
+    texts = [line.removesuffix("\n").removesuffix("\r") for _, line in file_lines(path, CollectionError)] or [""]
     empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
     if empty:
         raise CollectionError(f"lines without text:{listed(empty)}", where=str(path), fix="remove them")

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
+from retroscope.ranges import OneOrMore, Range, Seed, check_ranges
 from retroscope.representations.extraction import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
@@ -26,7 +27,10 @@ class NegativesSettings:
 
     how: Literal["auto", "bm25", "given", "run"] = "auto"
     run: str | None = None
-    pool: int = 100
+    pool: Annotated[int, Range(1, 10**6)] = 100
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +51,12 @@ class DataSettings:
     split: str | None = None
     columns: dict[str, str] | None = None
     title_separator: str | None = None
-    limit_queries: int | None = None
-    seed: int = 0
+    limit_queries: OneOrMore | None = None
+    seed: Seed = 0
     ignore_identical_ids: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,12 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from retroscope.errors import SettingsError, did_you_mean, listed
+from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
+from retroscope.reading import foreign, read_whole
 
 Kind = TypeVar("Kind")
+LARGEST = 2**17  # bytes of a settings file
+MOST_VALUES = 100_000  # of a settings file
 
 
 def plain(settings: object) -> dict[str, Any]:
@@ -46,13 +49,13 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {excerpt(e['input'])})" for e in error.errors()]
         raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error
 
 
 def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsError:
     """Return the error for a setting that does not exist."""
-    return SettingsError(f"there is no setting {name!r}", where=where, fix=did_you_mean(name, list(known)))
+    return SettingsError(f"there is no setting {excerpt(name)}", where=where, fix=did_you_mean(name, list(known)))
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,11 +63,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    names = [key.value for key, _ in node.value]
-    for place, (key, _) in enumerate(node.value):
-        name = names[place]
-        if name in names[:place]:
-            raise yaml.constructor.ConstructorError(None, None, f"{name!r} occurs more than once", key.start_mark)
+    seen: set[str] = set()
+    for key, _ in node.value:
+        name = str(key.value)
+        if name in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{excerpt(name)} occurs more than once", key.start_mark
+            )
+        seen.add(name)
     loader.flatten_mapping(node)
     return loader.construct_mapping(node, deep=True)
 
@@ -74,14 +80,9 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def from_yaml(path: Path) -> dict[str, Any]:
     """Return the values of a settings file, not checked yet."""
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError as error:
-        raise SettingsError("there is no such settings file", where=str(path)) from error
-    except OSError as error:
-        raise SettingsError(f"this settings file cannot be read: {error.strerror}", where=str(path)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"this is not YAML: {error}", where=str(path)) from error
+    text = read_whole(path, SettingsError, LARGEST)
+    with foreign(SettingsError, "this is not YAML", path, "correct the file"):
+        values = _loaded(text)
     if not isinstance(values, dict):
         raise SettingsError("a settings file is a mapping of names to values", where=str(path))
     return values
@@ -93,16 +94,45 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
-            raise SettingsError(f"invalid assignment {assignment!r}", fix="write --set name.field=value")
+            raise SettingsError(f"invalid assignment {excerpt(assignment)}", fix="write --set name.field=value")
         result = assigned(result, name.split("."), _read(assignment, text))
     return result
 
 
 def _read(assignment: str, text: str) -> object:
+    what, fix = f"the value of {excerpt(assignment)} is not YAML", "write lists as [a, b]"
+    with foreign(SettingsError, what, "", fix):
+        return _loaded(text)
+
+
+def _loaded(text: str) -> object:
+    """Return the value of a YAML text.
+
+    Raises:
+        yaml.YAMLError: for what is not YAML, and for aliases that repeat more than any settings hold.
+    """
+    loader = _Loader(text)
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the value of {assignment!r} is not YAML", fix="write lists as [a, b]") from error
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values below a node, those behind every alias, too; refuse more than `MOST_VALUES`."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MOST_VALUES  # an alias of itself holds more than any settings
+    parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+    total = 1 + sum(_count(part, known) for part in parts if isinstance(part, yaml.Node))
+    if total > MOST_VALUES:
+        raise yaml.YAMLError(f"more than {MOST_VALUES:,} values; aliases count as often as they occur")
+    known[id(node)] = total
+    return total
 
 
 def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
@@ -112,7 +142,7 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
         return merged(values, {head: value})
     inner = values.get(head) or {}
     if not isinstance(inner, Mapping):
-        raise SettingsError(f"{head!r} is a value, not a group of settings", where=".".join(path))
+        raise SettingsError(f"{excerpt(head)} is a value, not a group of settings", where=".".join(path))
     return {**values, head: assigned(inner, rest, value)}
 
 

@@ -19,10 +19,10 @@ from retroscope.probing.lbfgs import (
     MEMORY,
     CandidateRows,
     ColumnWeights,
+    FitState,
     PerColumn,
     Preconditioner,
     RememberedStep,
-    State,
     expected_features,
     lbfgs_step,
     preconditioner,
@@ -141,7 +141,7 @@ def _rows(features: Float[Tensor, "choice candidate feature"]) -> CandidateRows:
     return features.transpose(0, 1).flatten(0, 1)
 
 
-def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> State:
+def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> FitState:
     """Return the state at w = 0."""
     choices, candidates, _ = problems.features.shape
     columns = len(problems.sizes)
@@ -154,4 +154,4 @@ def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> S
     gradient = push - pull
     newton = metric.apply(gradient, problems.ridge)
     column = torch.arange(columns)
-    return State(column, problems.ridge, pull, torch.zeros_like(pull), scores, gradient, newton)
+    return FitState(column, problems.ridge, pull, torch.zeros_like(pull), scores, gradient, newton)

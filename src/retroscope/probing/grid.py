@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from retroscope.collection.records import Candidates
+from retroscope.display import ShownCount, shown_count
 from retroscope.errors import AnalysisError, listed
 from retroscope.probing.controls import CONTROLS, View, views
 from retroscope.probing.mdl import ALL, code_length, coding_order
@@ -18,7 +19,6 @@ from retroscope.probing.splits import Choices, Split
 from retroscope.probing.tally import ProbePlan, ProbeTally
 from retroscope.probing.tasks import Task, build_task
 from retroscope.probing.trial import ProbeTrial
-from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 
 
@@ -29,7 +29,7 @@ def probe(
     *,
     random_weights: RetrieverRepresentations | None = None,
     texts: Mapping[str, int] | None = None,
-    progress: Count | None = None,
+    progress: ShownCount = None,
 ) -> ProbeResult:
     """Measure whether relevance is readable at each layer: every probe and control on every layer, N and seed.
 
@@ -39,7 +39,7 @@ def probe(
             "random_weights" is left out, with a warning, where none is given.
         texts: query id -> number of its distinct text (`Collection.query_texts`): queries of one text count as one
             observation where a ridge is chosen, and in every interval over the scores. None: all are distinct.
-        progress: called with (steps done, steps in all).
+        progress: called with (steps done, steps in all), or True, False, None: see `display.shown`.
 
     Raises:
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
@@ -49,13 +49,13 @@ def probe(
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)
     rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}
-    with _one_thread():
+    with _one_thread(), shown_count(progress, "probing") as report:
         for done, (source, is_random, layer) in enumerate(steps):
             vectors = _vectors(source, plan.task, layer)
             for at, round_ in enumerate(rounds[is_random], start=1):
                 _measure(tally, round_, layer, vectors, source.similarity)
-                if progress is not None:
-                    progress(done * len(plan.splits) + at, len(steps) * len(plan.splits))
+                if report is not None:
+                    report(done * len(plan.splits) + at, len(steps) * len(plan.splits))
     result = probe_result(tally, representations, random_weights)
     return result if texts is None else result.with_texts(texts)
 

@@ -26,7 +26,7 @@ ScoreTable = Float[Tensor, "column candidate choice"]
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class FitState:
     """The state of the optimiser; finished columns leave it.
 
     `scores` are -inf beyond a column's size; `pull` is the mean feature of
@@ -41,7 +41,7 @@ class State:
     gradient: ColumnWeights
     newton: ColumnWeights
 
-    def keep(self, which: Bool[Tensor, "column"]) -> "State":
+    def keep(self, which: Bool[Tensor, "column"]) -> "FitState":
         """Return some of the columns."""
         return replace(self, **{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
@@ -99,8 +99,8 @@ def _dots(one: ColumnWeights, other: ColumnWeights) -> Float[Tensor, "column 1"]
 
 
 def lbfgs_step(
-    rows: CandidateRows, state: State, memory: list[RememberedStep], metric: Preconditioner
-) -> tuple[State, RememberedStep]:
+    rows: CandidateRows, state: FitState, memory: list[RememberedStep], metric: Preconditioner
+) -> tuple[FitState, RememberedStep]:
     """Take one L-BFGS step of every column: two products with the features."""
     direction = -_inverse_hessian(state, memory)
     along = (direction @ rows.T).reshape(state.scores.shape)
@@ -112,14 +112,14 @@ def lbfgs_step(
     return moved, _pair(state, moved)
 
 
-def _pair(before: State, after: State) -> RememberedStep:
+def _pair(before: FitState, after: FitState) -> RememberedStep:
     step, change = after.weights - before.weights, after.gradient - before.gradient
     product = _dots(step, change)
     rounding = torch.finfo(step.dtype).eps * (_length(step) * _length(change))[:, None]
     return RememberedStep(step, change, after.newton - before.newton, torch.where(product > rounding, 1 / product, 0.0))
 
 
-def _inverse_hessian(state: State, memory: list[RememberedStep]) -> ColumnWeights:
+def _inverse_hessian(state: FitState, memory: list[RememberedStep]) -> ColumnWeights:
     """Return the L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4).
 
     The preconditioner is linear. So it is applied to each new gradient once, and the results are combined here.
@@ -142,7 +142,7 @@ def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
     return torch.where(expected > 0, 1 / expected, 1.0)
 
 
-def _search(state: State, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
+def _search(state: FitState, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
     """Return step lengths where the slope has fallen enough, and the scores and chances there.
 
     Newton on the slope, kept inside its bracket.

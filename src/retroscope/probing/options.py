@@ -1,6 +1,9 @@
 """Options of a single probe."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from retroscope.ranges import OneOrMore, Positive, Range, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +16,12 @@ class ConcatTraining:
         epochs: passes over the training choices; the best one on the selection part is kept.
     """
 
-    learning_rate: float = 1e-4
-    batch_size: int = 32_768
-    epochs: int = 30
+    learning_rate: Positive = 1e-4
+    batch_size: OneOrMore = 32_768
+    epochs: Annotated[int, Range(1, 100_000)] = 30
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining, Options
 from retroscope.probing.splits import Split, disjoint_split, published_split
 from retroscope.probing.tasks import Task
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Positive, Range, check_ranges
 
 # Those of `probes.PROBES`; and "mdl", which has no test part: it codes every query (see `mdl.py`).
 KNOWN_PROBES: tuple[str, ...] = (
@@ -34,6 +36,7 @@ class Protocol:
     first_index_wins: bool = False
 
 
+Penalty = Annotated[float, Range(0, 10**12, open=True)]
 PROTOCOLS: dict[str, Protocol] = {
     "default": Protocol(
         split=disjoint_split,
@@ -69,26 +72,31 @@ class ProbeSettings:
     protocol: str = "default"
     probes: tuple[str, ...] | None = None
     controls: tuple[str, ...] | None = None
-    passages: tuple[int, ...] = (2, 3, 4, 5)
-    seeds: int = 5
-    layers: tuple[int, ...] | None = None
-    ridge: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 1000.0)
-    rank: int = 16
-    tolerance: float = 1e-4
-    max_iterations: int = 300
+    passages: tuple[Annotated[int, Range(2, 1000)], ...] = (2, 3, 4, 5)
+    seeds: Annotated[int, Range(1, 10_000)] = 5
+    layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None
+    ridge: Annotated[tuple[Penalty, ...], Distinct()] = (
+        0.1,
+        0.3,
+        1.0,
+        3.0,
+        10.0,
+        1000.0,
+    )
+    rank: OneOrMore = 16
+    tolerance: Positive = 1e-4
+    max_iterations: OneOrMore = 300
     concat: ConcatTraining = field(default_factory=ConcatTraining)
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         _check_names("protocol", (self.protocol,), PROTOCOLS)
         _check_names("probe", self.chosen_probes, KNOWN_PROBES)
         _check_names("control", self.chosen_controls, CONTROLS)
-        if not self.passages or list(self.passages) != sorted({*self.passages}) or min(self.passages) < 2:
+        if not self.passages or list(self.passages) != sorted({*self.passages}):
             raise SettingsError(f"passages={self.passages}", fix="give rising numbers of at least 2, e.g. (2, 3, 4, 5)")
-        if not self.ridge or min(self.ridge) <= 0:
+        if not self.ridge:
             raise SettingsError(f"ridge={self.ridge}", fix="give at least one value, all above 0")
-        for name in ("seeds", "rank", "max_iterations", "tolerance"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name}={getattr(self, name)}", fix=f"{name} must be above 0")
 
     @property
     def rules(self) -> Protocol:

@@ -1,32 +1,46 @@
 """Every layer's pooled vector of every text: streaming, resumable, checksummed.
 
 Texts are taken in windows of consecutive texts; inside a window they are batched by length.
-A window is one shard of the store, written whole and atomically, so a run that is stopped
-resumes at its last window and ends with the same bytes. Memory holds two windows, whatever the size of the corpus: one
-is written while the model runs on the next.
+A window is one shard of the store, written whole and recorded with its checksums, so a run that is stopped goes on with
+what is missing and ends with the same bytes, whoever computes which window. Memory holds two windows, whatever the size
+of the corpus: one is written while the model runs on the next.
 """
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
-from jaxtyping import Float
 
 from retroscope.documents import fingerprint
-from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
+from retroscope.encoders.encode import encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
+from retroscope.engine.choice import LOCAL, Engine
+from retroscope.engine.ledger import Ledger
+from retroscope.engine.shards import Job
+from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
 from retroscope.progress import Count
-from retroscope.representations.inventory import Inventory, take_inventory, windows
-from retroscope.representations.store import Representations, VectorStore, create_arrays, open_store
+from retroscope.ranges import Range, check_ranges
+from retroscope.representations.inventory import Inventory, take_inventory
+from retroscope.representations.layout import create_arrays
+from retroscope.representations.store import Representations, VectorStore, open_store, store_exists
+from retroscope.representations.windows import (
+    WindowFormat,
+    WindowRecruit,
+    WindowWorker,
+    equipment,
+    other_texts,
+    window_shards,
+)
 
 VERSION = 1  # raise it when a change here changes a vector
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
@@ -46,8 +60,11 @@ class ExtractionSettings:
     """
 
     dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: int | None = None
+    batch_tokens: Annotated[int, Range(1, 10**9)] | None = None
     norm_each_layer: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,21 +137,24 @@ def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionS
     return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
 
-def _encode(plan: ExtractionPlan, rows: Sequence[TokenIds]) -> LayerVectors:
-    return encode_rows(plan.encoder, rows, plan.tokens, norm_each_layer=plan.normed)
-
-
 def extract(
-    plan: ExtractionPlan, ids: Sequence[str], texts: Iterable[str], folder: Path, progress: Count | None = None
+    plan: ExtractionPlan,
+    ids: Sequence[str],
+    texts: Iterable[str],
+    place: Location,
+    progress: Count | None = None,
+    *,
+    engine: Engine = LOCAL,
 ) -> Representations:
-    """Make, resume or just open the vectors of `texts` in the zarr group at `folder`.
+    """Make, resume or just open the vectors of `texts` in the zarr group at `place`.
 
     Args:
         plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
         texts: the texts again; read once more, in order.
-        folder: path of the group; its content must have been made by the same plan.
+        place: folder or URL of the group; its content must have been made by the same plan.
         progress: receives (texts done, texts in all) after every window.
+        engine: where windows are computed; the vectors are the same.
 
     Returns:
         the layers, with the final norm where the plan includes it; `Representations.bare` has them without.
@@ -142,40 +162,55 @@ def extract(
     Raises:
         RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
             ids or texts are not those of the plan.
+        EngineError: if windows are missing after all attempts.
     """
     if len(ids) != len(plan.inventory.first):
-        raise _other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", folder)
-    if not folder.exists():
-        _create(plan, folder)
-    if not _open_own(plan, folder, "r").complete:  # a finished store is read only: no lock, any number of readers
-        _fill_alone(plan, texts, folder, progress)
-    return Representations(ids, open_store(folder), normed=plan.normed)
+        raise other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", place)
+    if not store_exists(place):
+        _create(plan, place)
+    if not _open_own(plan, place, "r").complete:  # a finished store is read only: no lock, any number of readers
+        with _alone(place):
+            _fill(plan, texts, place, engine, progress)
+    return Representations(ids, open_store(place), normed=plan.normed)
 
 
-def _fill_alone(plan: ExtractionPlan, texts: Iterable[str], folder: Path, progress: Count | None) -> None:
+@contextmanager
+def _alone(place: Location) -> Iterator[None]:
+    """Keep other runs from filling the store of a folder; an object store has no locks, and shards that are written
+    twice have the same bytes.
+    """
+    if is_url(place):
+        yield
+        return
+    folder = Path(place)
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-            _fill(plan, texts, _open_own(plan, folder, "r+"), progress)
+            yield
     except Timeout as busy:
         raise RepresentationError(
             "another run is writing these vectors", where=str(folder), fix="wait for it, then run again"
         ) from busy
 
 
-def _create(plan: ExtractionPlan, folder: Path) -> None:
-    """Make the empty store beside `folder` and rename it, so that a half-made one is never seen.
+def _create(plan: ExtractionPlan, place: Location) -> None:
+    """Make the empty store; a half-made one is never seen.
 
-    If another run was quicker, its store stands (they are the same) and this one goes.
+    A folder is made beside its place and renamed. If another run was quicker, its store stands (they are the same) and
+    this one goes.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
     if plan.normed:
         attrs["norm_each_layer"] = True
     attrs["recipe"] = plan.encoder.recipe.as_dict()
-    n, (depth, dim, out) = len(plan.inventory.first), plan.shape
+    shapes = ((n, depth, dim), (n, out))
+    if is_url(place):
+        create_arrays(place, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+        return
+    folder = Path(place)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
         store = Path(scratch) / "store"
-        shapes = ((n, depth, dim), (n, out))
         create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
         try:
             store.rename(folder)
@@ -184,93 +219,46 @@ def _create(plan: ExtractionPlan, folder: Path) -> None:
                 raise
 
 
-def _open_own(plan: ExtractionPlan, folder: Path, mode: Literal["r", "r+"]) -> VectorStore:
-    store = open_store(folder, mode=mode)
+def _open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"]) -> VectorStore:
+    store = open_store(place, mode=mode)
     if store.attributes["key"] != plan.key:
         raise RepresentationError(
             "this folder holds vectors of another model, recipe or set of texts",
-            where=str(folder),
+            where=str(place),
             fix="choose another folder, or remove this one",
         )
     return store
 
 
-def _fill(plan: ExtractionPlan, texts: Iterable[str], store: VectorStore, progress: Count | None) -> None:
-    total, done, stop = len(plan.inventory.first), store.done, 0
-    report = progress or (lambda done, total: None)
-    report(0, total)
-    if done:
-        report(done, total)
-    written: Future[int] | None = None  # the last window: it is written while the model runs on the next one
-    with ThreadPoolExecutor(1, "vectors") as writer:
-        for window in windows(texts, plan.window):
-            start, stop = stop, stop + len(window)
-            if stop > total:
-                break
-            if stop <= done:
-                continue
-            vectors = _fresh_vectors(plan, window, start, store)
-            if written is not None:
-                report(written.result(), total)
-            written = writer.submit(_write, plan, vectors, start, store)
-        if written is not None:
-            report(written.result(), total)
-    if stop != total:
-        raise _other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", store)
+def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: Engine, progress: Count | None) -> None:
+    """Do the windows that are missing, then declare the store finished and remove the records."""
+    store = _open_own(plan, place, "r+")
+    job = window_job(plan, texts, place, store)
+    engine.run(job, progress)
+    store.group.attrs["done"] = job.total
+    job.ledger.clear()
+    if not is_url(place):
+        for unfinished in Path(place).rglob("*.partial"):  # of runs that were killed
+            with suppress(OSError):
+                unfinished.unlink()
 
 
-def _other_texts(what: str, place: VectorStore | Path) -> RepresentationError:
-    where = str(place if isinstance(place, Path) else place.group.store_path)
-    fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
-    return RepresentationError(f"these are not the texts that were planned: {what}", where=where, fix=fix)
-
-
-def _fresh_vectors(
-    plan: ExtractionPlan, window: Sequence[str], start: int, store: VectorStore
-) -> tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]:
-    """Return the vectors of one window, those of inputs that occurred before left empty."""
-    fresh = np.flatnonzero(plan.inventory.first[start : start + len(window)] == np.arange(start, start + len(window)))
-    depth, dim, out = plan.shape
-    layers = np.empty((len(window), depth, dim), dtype=plan.settings.dtype)
-    final = np.empty((len(window), out), dtype=plan.settings.dtype)
-    if len(fresh):
-        rows = tokenise(plan.encoder, [window[int(i)] for i in fresh])
-        if not np.array_equal(list(map(len, rows)), plan.inventory.lengths[start + fresh]):
-            raise _other_texts(f"lengths differ between texts {start} and {start + len(window)}", store)
-        layers[fresh], final[fresh] = _checked(_encode(plan, rows), plan)
-    return layers, final
-
-
-def _write(plan: ExtractionPlan, vectors: tuple[np.ndarray, np.ndarray], start: int, store: VectorStore) -> int:
-    """Copy the vectors of repeated inputs, write a window, and return the number of texts that are written."""
-    layers, final = vectors
-    stop = start + len(final)
-    first, position = plan.inventory.first[start:stop], np.arange(start, stop)
-    earlier = np.flatnonzero(first < start)
-    if len(earlier):
-        sources, place = np.unique(first[earlier], return_inverse=True)
-        before = store.texts(sources)  # each earlier shard is read once
-        layers[earlier], final[earlier] = before[0][place], before[1][place]
-    here = np.flatnonzero((first >= start) & (first < position))
-    layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
-    store.vectors[start:stop], store.final[start:stop] = layers, final
-    store.group.attrs["done"] = stop
-    return stop
-
-
-def _checked(vectors: LayerVectors, plan: ExtractionPlan) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
-    with np.errstate(over="ignore"):
-        layers = vectors.layers.numpy().astype(plan.settings.dtype, copy=False)
-        final = vectors.final.numpy().astype(plan.settings.dtype, copy=False)
-    for name, array in (("layers", layers), ("final", final)):
-        if not np.isfinite(array).all():
-            raise RepresentationError(
-                f"{name} hold NaN or infinite values in {plan.settings.dtype}",
-                where=plan.encoder.name,
-                fix="store float32, and compute in float32 or bfloat16",
-            )
-    return layers, final
+def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, store: VectorStore) -> Job:
+    """Return the windows of a plan as a job for an engine."""
+    encoder, form = plan.encoder, WindowFormat(plan.shape, plan.settings.dtype, plan.tokens, plan.normed)
+    threads = torch.get_num_threads()
+    recruit = None
+    if encoder.source is not None:
+        recruit = WindowRecruit(encoder.source, encoder.fingerprint, form, place, threads)
+    return Job(
+        ledger=Ledger(Storage(place), equipment(str(encoder.device))),
+        shards=window_shards(plan, texts, place),
+        total=len(plan.inventory.first),
+        worker=WindowWorker(encoder, form, store),
+        recruit=recruit,
+        accelerators=1 if encoder.device.type == "cuda" else 0,
+        threads=threads,
+    )
 
 
 def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:

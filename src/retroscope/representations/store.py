@@ -1,6 +1,6 @@
 """Vectors on disk: a zarr group per tower, checksummed, keyed by what made it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
-from zarr.codecs import BytesCodec, Crc32cCodec
-from zarr.storage import LocalStore, MemoryStore
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
 
+from retroscope.engine.storage import Location, Storage, failures_named, is_url, zarr_store
 from retroscope.errors import AnalysisError, RepresentationError, listed
 
 Vectors = Float[np.ndarray, "text dim"]
@@ -58,6 +59,23 @@ class VectorStore:
     def attributes(self) -> dict[str, Any]:
         """Return what is recorded about the vectors: key, recipe, layer names, texts done."""
         return dict(self.group.attrs.asdict())
+
+    def shard_files(self, start: int) -> tuple[str, ...]:
+        """Return the names of the files that hold the shard of texts which begins at a position."""
+        arrays = (self.vectors, self.final)
+        places = [(start // (array.shards or array.chunks)[0], *([0] * (array.ndim - 1))) for array in arrays]
+        return tuple(
+            f"{array.basename}/{array.metadata.encode_chunk_key(place)}"
+            for array, place in zip(arrays, places, strict=True)
+        )
+
+    def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
+        """Write all texts of a shard in place of what is there, damaged or not; return the names of its files."""
+        files = self.shard_files(start)
+        for file in files:  # zarr reads a shard before it writes, and so fails on one that is damaged
+            sync(self.group.store.delete(file))
+        self.vectors[start : start + len(final)], self.final[start : start + len(final)] = vectors, final
+        return files
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
         """Read all layers and the final vectors of some texts, in the stored number format."""
@@ -220,50 +238,20 @@ class RetrieverRepresentations:
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
-def create_arrays(
-    folder: Path,
-    *,
-    shapes: tuple[tuple[int, int, int], tuple[int, int]],
-    window: int,
-    dtype: str,
-    attrs: Mapping[str, Any],
-) -> None:
-    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `folder`.
-
-    A window of texts is one shard (one file, written atomically); inside it each layer is a
-    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is
-    compressed: float32 vectors shrink by 7 %, and decompressing them takes three times as long as reading them
-    (`benchmarks/search.py`). Older stores, which are, are read as they are.
-    What was not written reads as NaN, never as a plausible zero.
-    """
-    (n, depth, dim), (_, out) = shapes
-    group = zarr.open_group(LocalStore(folder), mode="w-", attributes=dict(attrs))
-    arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]] = {
-        "vectors": ((n, depth, dim), (window, 1, dim), ("text", "layer", "dim")),
-        "final": ((n, out), (window, out), ("text", "out")),
-    }
-    for name, (shape, chunks, dims) in arrays.items():
-        group.create_array(
-            name,
-            shape=shape,
-            chunks=chunks,
-            shards=(window, *shape[1:]),
-            dtype=dtype,
-            fill_value=np.nan,
-            serializer=BytesCodec(),
-            compressors=(Crc32cCodec(),),
-            dimension_names=dims,
-        )
+def store_exists(place: Location) -> bool:
+    """Return whether there is anything at a folder, or a group at a URL."""
+    return Storage(place).read("zarr.json") is not None if is_url(place) else Path(place).exists()
 
 
-def open_store(folder: Path, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store at `folder`."""
+def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
+    """Open the store at `place`."""
     try:
-        group = zarr.open_group(LocalStore(folder, read_only=mode == "r"), mode=mode)
-        return _store(group, needs=("key", "done", "layer_names"))
+        with failures_named(place):
+            group = zarr.open_group(zarr_store(place, read_only=mode == "r"), mode=mode)
+            return _store(group, needs=("key", "done", "layer_names"))
     except (FileNotFoundError, KeyError, ValueError) as damage:
         raise RepresentationError(
-            f"this is not a vector store: {damage}", where=str(folder), fix="remove this folder and run again"
+            f"this is not a vector store: {damage}", where=str(place), fix="remove this folder and run again"
         ) from damage
 
 
@@ -277,11 +265,9 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     return VectorStore(group, vectors, final)
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether the store at `folder` has the vectors of all its texts."""
-    if not folder.exists():
-        return False
-    return open_store(folder).complete
+def is_finished(place: Location) -> bool:
+    """Return whether the store at `place` has the vectors of all its texts."""
+    return store_exists(place) and open_store(place).complete
 
 
 def representations_in_memory(

@@ -8,9 +8,12 @@ import numpy as np
 import xarray as xr
 
 from retroscope.collection.records import Run
-from retroscope.errors import SettingsError, did_you_mean, listed
+from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@10", "R@100")
+
+LONGEST_NAME = 200  # characters of a measure's name
+DEEPEST = 10_000_000  # rank that a measure may look at
 
 # What people type most; any other name that ir-measures knows is accepted too.
 FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", "AP", "Success@1", "Success@10")
@@ -18,12 +21,17 @@ FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", 
 
 def parse_measure(name: str) -> ir_measures.Measure:
     """Return the measure of that name, e.g. "nDCG@10"."""
+    if len(name) > LONGEST_NAME:
+        raise SettingsError(f"unknown measure {excerpt(name)}", fix=did_you_mean("", FAMILIAR))
     try:
         measure = ir_measures.parse_measure(name)
-    except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever its parser makes of a name
         raise SettingsError(f"unknown measure {name!r}", fix=did_you_mean(name, FAMILIAR)) from error
-    if measure.params.get("cutoff", 1) < 1:
-        raise SettingsError(f"{name!r} has a cut-off of 0", fix="give a cutoff of 1 or more")
+    cutoff = measure.params.get("cutoff", 1)
+    if not 1 <= cutoff <= DEEPEST:
+        raise SettingsError(
+            f"{name!r} has a cut-off of {cutoff}", fix=f"give a cutoff of 1 or more, {DEEPEST:,} at most"
+        )
     if not _is_computed(measure):
         raise SettingsError(f"no installed provider computes {name!r}", fix=did_you_mean(name, FAMILIAR))
     return measure

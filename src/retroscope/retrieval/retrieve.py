@@ -9,8 +9,8 @@ from jaxtyping import Int
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
+from retroscope.display import ShownCount, shown_count
 from retroscope.errors import AnalysisError
-from retroscope.progress import Count
 from retroscope.representations.store import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
 from retroscope.retrieval.ranking import RankedPassages
@@ -45,7 +45,10 @@ def _searched(collection: Collection) -> dict[str, dict[str, int]]:
 
 
 def retrieve(
-    vectors: RetrieverRepresentations, collection: Collection, measures: Sequence[str] = DEFAULT_MEASURES
+    vectors: RetrieverRepresentations,
+    collection: Collection,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    progress: ShownCount = None,
 ) -> Retrieval:
     """Rank all passages for every judged query by the final vectors, and measure the rankings.
 
@@ -53,13 +56,16 @@ def retrieve(
         vectors: both towers' vectors of this collection.
         collection: the passages, and which are relevant.
         measures: ir-measures names.
+        progress: called with (passages searched, passages in all), or True, False, None: see `display.shown`.
 
     Raises:
         AnalysisError: if no passage is judged relevant.
     """
     rows = _judged_rows(vectors, collection)
     queries = vectors.query.final()[rows]
-    ranking = search(queries, vectors.passage, _fetched(collection, measures), similarity=vectors.similarity)
+    k, similarity = _fetched(collection, measures), vectors.similarity
+    with shown_count(progress, "searching") as report:
+        ranking = search(queries, vectors.passage, k, similarity=similarity, progress=report)
     return _measured(queries, ranking, vectors, collection, measures)
 
 
@@ -105,7 +111,7 @@ def retrieve_layers(
     vectors: RetrieverRepresentations,
     collection: Collection,
     measures: Sequence[str] = DEFAULT_MEASURES,
-    progress: Count | None = None,
+    progress: ShownCount = None,
 ) -> Scores:
     """Return the measures of every layer's pooled vectors, dims (query, layer, measure).
 
@@ -115,14 +121,15 @@ def retrieve_layers(
         vectors: as for `retrieve`.
         collection: as for `retrieve`.
         measures: as for `retrieve`.
-        progress: receives (passages searched, passages in all).
+        progress: as for `retrieve`.
 
     Raises:
         AnalysisError: if no passage is judged relevant.
     """
     queries = list(vectors.query.texts(_judged_rows(vectors, collection)).swapaxes(0, 1))
     k, similarity = _fetched(collection, measures), vectors.similarity
-    rankings = search_layers(queries, vectors.passage, k, similarity=similarity, progress=progress)
+    with shown_count(progress, "searching all layers") as report:
+        rankings = search_layers(queries, vectors.passage, k, similarity=similarity, progress=report)
     parts: list[xr.DataArray] = []
     warnings: list[str] = []
     for layer, ranking in enumerate(rankings):

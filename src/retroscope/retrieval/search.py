@@ -33,7 +33,9 @@ CHUNK_NUMBERS = 2**18  # numbers of a temporary array that stays in the processo
 TABLE_NUMBERS = 2**22  # scores of a table of queries and passages
 
 
-def search(queries: Vectors, passages: Representations, k: int, *, similarity: str) -> RankedPassages:
+def search(
+    queries: Vectors, passages: Representations, k: int, *, similarity: str, progress: Count | None = None
+) -> RankedPassages:
     """Find the k most similar passages to each query by the final vectors.
 
     Args:
@@ -41,12 +43,13 @@ def search(queries: Vectors, passages: Representations, k: int, *, similarity: s
         passages: read block by block, so that the corpus may be larger than memory.
         k: number of passages kept for each query.
         similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
+        progress: receives (passages searched, passages in all).
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes.
     """
     blocks = ([block] for block in passages.final_blocks())
-    return _search([queries], blocks, passages.ids, k, similarity=similarity)[0]
+    return _search([queries], blocks, passages.ids, k, similarity=similarity, progress=progress)[0]
 
 
 def search_layers(
@@ -64,7 +67,7 @@ def search_layers(
         passages: as for `search`.
         k: as for `search`.
         similarity: as for `search`.
-        progress: receives (passages searched, passages in all).
+        progress: as for `search`.
 
     Raises:
         AnalysisError: if queries and passages have vectors of different sizes, or different numbers of layers.

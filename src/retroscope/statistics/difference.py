@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.notebook import html_table
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.testing.paired import paired_differences
 
@@ -53,6 +54,16 @@ class Difference:
             AnalysisError: if the labels name no cell, or more than one.
         """
         return flips(self.before, self.after, limit, **labels)
+
+    def _repr_html_(self) -> str:
+        frame, labels = self.to_frame(), list(self.table.dims)
+        rows = [
+            (", ".join(str(row[name]) for name in labels) or self.name, f"{row['before']:.3f}", f"{row['after']:.3f}",
+             f"{row['effect']:+.3f}", f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]", f"{row['p_corrected']:.3g}")
+            for _, row in frame.iterrows()
+        ]  # fmt: skip
+        columns = (", ".join(map(str, labels)), "before", "after", "after - before", "interval", "p (corrected)")
+        return html_table(f"Difference in {self.name}", rows, columns)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table with one row per cell: labels first, then the numbers."""

@@ -1,8 +1,10 @@
 """How two retrievers are compared: one settings object for the whole room."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from retroscope.errors import SettingsError, unknown_name
+from retroscope.errors import unknown_name
+from retroscope.ranges import Distinct, OpenFraction, Resamplings, Seed, check_ranges
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.testing.correction import CORRECTIONS
@@ -32,24 +34,21 @@ class ComparisonSettings:
 
     test: str = AUTO
     correction: str = "holm"
-    level: float = 0.95
-    resamples: int = 2000
-    permutations: int = 10_000
-    margin: float | None = None
-    seed: int = 0
+    level: OpenFraction = 0.95
+    resamples: Resamplings = 2000
+    permutations: Resamplings = 10_000
+    margin: Annotated[float, Range(0, 10**6, open=True, why="the smallest difference that matters")] | None = None
+    seed: Seed = 0
     family: str = "all cells of this table"
-    family_per: tuple[str, ...] = ()
+    family_per: Annotated[tuple[str, ...], Distinct()] = ()
     headline: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.test not in (AUTO, *PAIRED_TESTS):
             raise unknown_name("test", self.test, (AUTO, *PAIRED_TESTS))
         if self.correction not in CORRECTIONS:
             raise unknown_name("correction", self.correction, CORRECTIONS)
-        if self.margin is not None and not self.margin > 0:
-            raise SettingsError(
-                f"the margin of equivalence is {self.margin}", fix="state the smallest difference that matters, or None"
-            )
         _ = self.intervals, self.flips  # they check their own fields
 
     @property

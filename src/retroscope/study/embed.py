@@ -8,6 +8,8 @@ from retroscope.documents import SCHEMA
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import measured_rate
+from retroscope.engine.choice import LOCAL, Engine
+from retroscope.engine.storage import Location, is_url
 from retroscope.errors import unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import read_lines as read_lines
@@ -35,7 +37,7 @@ class Embedding:
         """Return the encoder of the tower."""
         return self.plan.encoder
 
-    def document(self, out: Path) -> dict[str, Any]:
+    def document(self, out: Location) -> dict[str, Any]:
         """Return the JSON document of `embed --json`."""
         inventory = self.plan.inventory
         return {
@@ -65,7 +67,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
     return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
-def describe_embedding(embedding: Embedding, out: Path) -> str:
+def describe_embedding(embedding: Embedding, out: Location) -> str:
     """Describe the plan in a few lines."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
@@ -82,10 +84,13 @@ def describe_embedding(embedding: Embedding, out: Path) -> str:
     )
 
 
-def embed(embedding: Embedding, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+def embed(
+    embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
+) -> dict[str, Any]:
     """Write the vectors to `out`, or go on where an earlier run stopped; return what `embed --json` says."""
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()  # made for us by the user; a store is put in its place as a whole
+    if not is_url(out) and Path(out).is_dir() and not any(Path(out).iterdir()):
+        Path(out).rmdir()  # made for us by the user; a store is put in its place as a whole
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
-    extract(embedding.plan, [str(i) for i in range(len(embedding.texts))], embedding.texts, out, told)
+    ids = [str(i) for i in range(len(embedding.texts))]
+    extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)
     return embedding.document(out)

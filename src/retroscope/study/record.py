@@ -6,7 +6,7 @@ from typing import Any
 from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
@@ -19,7 +19,7 @@ from retroscope.inputs.provenance import (
     truncation_caveats,
 )
 from retroscope.progress import Progress
-from retroscope.study.planning.plan import StudyPlan
+from retroscope.study.planning.plan import StudyPlan, refused_step
 from retroscope.study.protocols import departures
 from retroscope.typesetting.subject import CollectionRecord
 
@@ -33,7 +33,7 @@ def recorded_facts(
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
     on = " and ".join(names)
     return {
-        key: clean(value)
+        key: impersonal(clean(value))
         for key, value in {
             "schema": SCHEMA,
             "title": f"{on} on {plan.collections[0].name}",
@@ -41,6 +41,7 @@ def recorded_facts(
             "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
             "collections": [_collection(plan, number) for number in range(len(plan.collections))],
             "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
+            "refused": [refused_step(step) for step in plan.refused],
             "command": command_line(),
             "versions": software(),
             "timings": _timings(context, measured),

@@ -77,23 +77,27 @@ def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
     return study
 
 
-def measure_study(plan: StudyPlan, progress: Progress | None = None) -> Iterator[Study]:
+def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
     """Yield the study after every analysis, each a whole study of what is measured by then; the last has them all.
+
+    Args:
+        progress: as for `compare`.
 
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
     """
-    if plan.reads_negatives:
-        plan.context.negatives()
-    steps = [step for step in plan.steps if step.planned is not None]
-    measured: dict[str, tuple[Measurement, ...]] = {}
-    reported: dict[str, Reported] = {}
-    if not steps:
-        yield _study(plan, measured, (), reported, progress)
-    for number, step in enumerate(steps, start=1):
-        name = step.analysis.name
-        measured = {**measured, name: (*measured.get(name, ()), _measured(step, progress))}
-        yield _study(plan, measured, steps[number:], reported, progress)
+    with shown(progress) as report:
+        if plan.reads_negatives:
+            plan.context.negatives()
+        steps = [step for step in plan.steps if step.planned is not None]
+        measured: dict[str, tuple[Measurement, ...]] = {}
+        reported: dict[str, Reported] = {}
+        if not steps:
+            yield _study(plan, measured, (), reported, report)
+        for number, step in enumerate(steps, start=1):
+            name = step.analysis.name
+            measured = {**measured, name: (*measured.get(name, ()), _measured(step, report))}
+            yield _study(plan, measured, steps[number:], reported, report)
 
 
 def _study(

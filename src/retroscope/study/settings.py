@@ -7,7 +7,7 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
-from retroscope.documents import read_document
+from retroscope.documents import impersonal, read_document
 from retroscope.errors import SettingsError, listed
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import as_yaml, from_yaml, plain, read_as, unknown_setting
@@ -64,7 +64,7 @@ def as_values(settings: StudySettings) -> dict[str, Any]:
 
 def to_yaml(settings: StudySettings) -> str:
     """Return settings as YAML."""
-    return as_yaml(as_values(settings))
+    return as_yaml(impersonal(as_values(settings)))
 
 
 def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySettings:
@@ -107,5 +107,5 @@ def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
         return
     read_document(folder / FACTS)
     file = folder / SETTINGS
-    if from_values(from_yaml(file), where=str(file)) != settings:
+    if impersonal(as_values(from_values(from_yaml(file), where=str(file)))) != impersonal(as_values(settings)):
         raise replaced(folder, "other settings")

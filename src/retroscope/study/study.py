@@ -20,7 +20,7 @@ from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
-from retroscope.typesetting.subject import Pending, Subject
+from retroscope.typesetting.subject import Pending, Refused, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,11 @@ class Study:
         measured = ", ".join(name for name in analyses() if name in self.measured)
         return f"<Study: {self.facts['title']}; {measured}>"
 
+    def _repr_html_(self) -> str:
+        from retroscope.study.reporting.notebook import answer_html
+
+        return answer_html(self.report_contents)
+
     @cached_property
     def subject(self) -> Subject:
         """Return the names, models, collections and statistics that a report prints."""
@@ -103,6 +108,7 @@ class Study:
             versions=facts["versions"],
             timings=facts["timings"],
             not_yet_run=tuple(Pending(**one) for one in facts.get("not_yet_run", ())),
+            refused=tuple(Refused(**one) for one in facts.get("refused", ())),
         )
 
     @property

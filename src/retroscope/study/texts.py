@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.analyses.neurons.one_model import TextsPlan
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.provenance import command_line, model_facts, software
 from retroscope.inputs.settings import StudySettings
@@ -31,5 +31,5 @@ def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress 
         "versions": software(),
         "timings": dict(measurement.seconds),
     }
-    kept = {name: clean(value) for name, value in facts.items()}
+    kept = {name: impersonal(clean(value)) for name, value in facts.items()}
     return Study(kept, as_values(complete(settings)), {"neurons": (measurement,)})

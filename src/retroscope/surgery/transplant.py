@@ -6,7 +6,7 @@ are an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021, arXiv 2106.07
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 from retroscope.errors import SettingsError, unknown_name
 
@@ -73,10 +73,18 @@ def named(name: str, n_blocks: int) -> Transplant:
     raise unknown_name("transplant", name, WORDS)
 
 
+def donated(transplant: Transplant, n_blocks: int) -> object:
+    """Return what two transplants have in common where they are the same: donated weights, share and draw."""
+    parts = {part for parts in PARTS.values() for part in parts} | {*OUTSIDE_PARTS}
+    places = product(range(n_blocks + 1), sorted(parts))
+    weights = [place for place in places if transplant.donates(*place)]
+    return tuple(weights), transplant.share, transplant.draw
+
+
 def _random(name: str, rest: str, n_blocks: int) -> Transplant:
     draw, _, inner = rest.partition(":")
     changed = named(inner, n_blocks)
-    if not draw.isdecimal() or changed.share is not None or changed.draw is not None:
+    if not _is_number(draw) or changed.share is not None or changed.draw is not None:
         raise SettingsError(f"{name!r} is not a random change", fix="give random:DRAW:NAME, e.g. random:0:block:1")
     return Transplant(name, changed.donates, draw=int(draw))
 
@@ -96,10 +104,14 @@ def _set(name: str, members: Sequence[str], n_blocks: int) -> Donates:
 def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]:
     """Return first and last block of "J-K"; of "K" both are K."""
     first, dash, last = number.partition("-")
-    ends = [int(n) if n.isdecimal() else 0 for n in (first, last if dash else first)]
+    ends = [int(n) if _is_number(n) else 0 for n in (first, last if dash else first)]
     if not 1 <= ends[0] <= ends[1] <= n_blocks or (dash and word != "block"):
         raise SettingsError(f"{name!r}: the model has {n_blocks} blocks", fix=f"give {word}:1 to {word}:{n_blocks}")
     return ends[0], ends[1]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _share(name: str, number: str) -> float:

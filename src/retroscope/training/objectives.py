@@ -21,7 +21,11 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import MaskedLMOutput
 from transformers.models.bert.modeling_bert import BertLayer
 
+from retroscope.encoders.checkpoints.sizes import check_sizes
+from retroscope.encoders.checkpoints.tensors import skeleton
+from retroscope.encoders.weights import open_disk
 from retroscope.errors import TrainingError, listed
+from retroscope.reading import foreign
 from retroscope.training.collate import IGNORED, Collate, Masking, NextWord, Spans, TwoMasks
 from retroscope.training.pretraining_settings import PretrainingSettings
 
@@ -96,9 +100,12 @@ def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedMode
     Raises:
         TrainingError: if it lacks weights of the backbone itself.
     """
-    model, info = objective.onwards.from_pretrained(
-        folder, output_loading_info=True, use_safetensors=True, local_files_only=True, dtype=torch.float32
-    )
+    disk = open_disk(folder)
+    check_sizes(skeleton(folder, disk), disk)
+    with foreign(TrainingError, "this checkpoint cannot be trained further", folder):
+        model, info = objective.onwards.from_pretrained(
+            folder, output_loading_info=True, use_safetensors=True, local_files_only=True, dtype=torch.float32
+        )
     new = sorted(info["missing_keys"])
     own = model.base_model_prefix
     lost = [name for name in new if name.startswith(f"{own}.") and ".pooler." not in name]

@@ -1,9 +1,11 @@
 """How a backbone is pre-trained: one settings object."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from retroscope.errors import SettingsError, unknown_name
-from retroscope.training.settings import PRECISIONS
+from retroscope.errors import unknown_name
+from retroscope.ranges import Fraction, OneOrMore, OpenFraction, Positive, Range, Seed, check_ranges
+from retroscope.training.settings import PRECISIONS, Decay, Dropout
 
 OBJECTIVES = {
     "mlm": "masked words (Devlin et al. 2019); spans for T5 (Raffel et al. 2020)",
@@ -34,27 +36,22 @@ class PretrainingSettings:
     """
 
     objective: str = "mlm"
-    steps: int = 10_000
-    batch_size: int = 64
-    max_length: int = 128
-    masked: float = 0.3
-    decoder_masked: float = 0.5
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    dropout: float = 0.0
+    steps: OneOrMore = 10_000
+    batch_size: Annotated[int, Range(1, 10**6)] = 64
+    max_length: Annotated[int, Range(1, 10**6)] = 128
+    masked: OpenFraction = 0.3
+    decoder_masked: OpenFraction = 0.5
+    learning_rate: Positive = 1e-3
+    warmup: Fraction = 0.05
+    weight_decay: Decay = 0.01
+    dropout: Dropout = 0.0
     precision: str = "float32"
-    checkpoints: int = 5
-    seed: int = 0
+    checkpoints: Annotated[int, Range(1, 10_000)] = 5
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.objective not in OBJECTIVES:
             raise unknown_name("objective", self.objective, OBJECTIVES)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
-        for name in ("steps", "batch_size", "max_length", "learning_rate", "checkpoints"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}", fix="give more than 0")
-        for name in ("masked", "decoder_masked"):
-            if not 0 < getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}", fix="give a share between 0 and 1")

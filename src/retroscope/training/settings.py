@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Distinct, Fraction, OneOrMore, Positive, Range, Seed, check_ranges
+
+Dropout = Annotated[float, Range(0, 0.99)]
+Decay = Annotated[float, Range(0, 1000)]
 
 # Strategy -> its customary learning rate: what few weights move, move further.
 LEARNING_RATES: Mapping[str, float] = {"full": 2e-5, "lora": 2e-4, "head": 1e-3, "bitfit": 1e-3, "norms": 1e-3}
@@ -23,10 +28,15 @@ class LoraSettings:
         targets: names of the linear maps to adapt; None adapts all of them.
     """
 
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.05
-    targets: tuple[str, ...] | None = None
+    rank: Annotated[int, Range(1, 65_536)] = 16
+    alpha: Annotated[int, Range(1, 10**6)] = 32
+    dropout: Dropout = 0.05
+    targets: Annotated[tuple[str, ...], Distinct()] | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.targets == ():
+            raise SettingsError("targets is empty", fix="name at least one map, or leave it out for all of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,23 +70,24 @@ class TrainingSettings:
 
     strategy: str = "full"
     two_towers: bool = False
-    hard_negatives: int = 0
+    hard_negatives: Annotated[int, Range(0, 10_000)] = 0
     negatives: str = "bm25"
-    mini_batch: int | None = None
-    batch_size: int = 32
-    epochs: float = 1.0
-    steps: int | None = None
-    learning_rate: float | None = None
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    temperature: float | None = None
-    evaluations: int = 10
-    patience: int | None = None
+    mini_batch: OneOrMore | None = None
+    batch_size: Annotated[int, Range(2, 10**6, why="the rest of a batch are its negatives")] = 32
+    epochs: Positive = 1.0
+    steps: OneOrMore | None = None
+    learning_rate: Positive | None = None
+    warmup: Fraction = 0.1
+    weight_decay: Decay = 0.01
+    temperature: Positive | None = None
+    evaluations: Annotated[int, Range(1, 100_000)] = 10
+    patience: OneOrMore | None = None
     precision: str = "float32"
     lora: LoraSettings = field(default_factory=LoraSettings)
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for kind, word, known in (
             ("strategy", self.strategy, LEARNING_RATES),
             ("precision", self.precision, PRECISIONS),
@@ -84,16 +95,6 @@ class TrainingSettings:
         ):
             if word not in known:
                 raise unknown_name(kind, word, known)
-        if self.batch_size < 2:
-            raise SettingsError(
-                f"batch_size is {self.batch_size}", fix="give at least 2: the rest of a batch are its negatives"
-            )
-        for name in ("epochs", "temperature", "evaluations", "steps", "learning_rate", "mini_batch", "patience"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise SettingsError(f"{name} is {value}", fix="give more than 0")
-        if self.hard_negatives < 0:
-            raise SettingsError(f"hard_negatives is {self.hard_negatives}", fix="give 0 or more")
 
     @property
     def peak_rate(self) -> float:

@@ -1,5 +1,6 @@
 """Tokenizers trained on the text that the backbone will read."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from retroscope.errors import SettingsError, did_you_mean
+from retroscope.errors import SettingsError, did_you_mean, excerpt
 
+FEWEST_TOKENS, MOST_TOKENS = 16, 1_000_000  # of a vocabulary that is trained
 SENTINELS = 32  # of T5's span corruption
 
 
@@ -71,11 +73,15 @@ KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
 def parse_kind(text: str) -> tuple[str, int]:
     """Return kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
     kind, _, size = text.partition(":")
-    if kind not in KINDS or not (size or "30000").isdecimal():
+    if kind not in KINDS or not re.fullmatch(r"[0-9]{0,7}", size):
         raise SettingsError(
-            f"{text!r} is not a tokenizer that can be trained", fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000"
+            f"{excerpt(text)} is not a tokenizer that can be trained",
+            fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000",
         )
-    return kind, int(size or 30000)
+    tokens = int(size or 30000)
+    if not FEWEST_TOKENS <= tokens <= MOST_TOKENS:
+        raise SettingsError(f"a vocabulary of {tokens:,} tokens", fix=f"give {FEWEST_TOKENS} to {MOST_TOKENS:,}")
+    return kind, tokens
 
 
 def train_tokenizer(

@@ -7,7 +7,7 @@ from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import Statement
 
 WIDTH = 100
-TONE_WIDTH = 13
+LABEL_WIDTH = 17  # "not significant" and two spaces
 
 
 def page(blocks: Iterable[str]) -> str:
@@ -23,8 +23,18 @@ def statement_list(heading: str, statements: Sequence[Statement]) -> str:
 
 
 def _statement(statement: Statement) -> str:
-    text = [_wrapped(f"  {statement.tone}".ljust(TONE_WIDTH + 2), statement.text)]
-    return "\n".join(text + [_wrapped(" " * (TONE_WIDTH + 2), f"(!) {doubt}") for doubt in statement.doubts])
+    text = [_wrapped(f"  {statement.label}".ljust(LABEL_WIDTH + 2), statement.text)]
+    return "\n".join(text + [_wrapped(" " * (LABEL_WIDTH + 2), f"(!) {doubt}") for doubt in statement.doubts])
+
+
+def labelled_lines(heading: str, label: str, text: str) -> str:
+    """Return a heading, and below it a label and a text beside it."""
+    return "\n".join([heading, _wrapped(f"  {label}".ljust(LABEL_WIDTH + 2), text)])
+
+
+def paragraph(text: str) -> str:
+    """Return a text, wrapped."""
+    return _wrapped("", text)
 
 
 def bullet_list(heading: str, items: Sequence[str]) -> str:

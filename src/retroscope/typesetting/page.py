@@ -7,6 +7,7 @@ scripts cannot end its element, and the page's policy runs only the two scripts 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,9 @@ from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import score, seconds, signed
 
+SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "answer.css")
 MACROS = (
     "alarms",
     "caveats",
@@ -74,7 +77,7 @@ def fill(
                   for one in sections],
         scripts=(vega, own),
         policy=policy((vega, own)),
-        css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        css=Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES)),
         **shared,
     )  # fmt: skip
 
@@ -100,6 +103,18 @@ def json_for_script(value: object) -> Markup:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def inline_svg(drawn: str, words: str) -> Markup:
+    """Return an SVG that scales to the width of its place, with the words that describe it.
+
+    Args:
+        drawn: from `drawing.svg`, which escapes every text in it.
+        words: for those who cannot see it.
+    """
+    opened = drawn[drawn.index("<svg") :]
+    opened = SIZE.sub("", opened, count=2)  # the box that is left says the proportions
+    return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 
 def policy(scripts: Sequence[Markup]) -> str:

@@ -1,17 +1,86 @@
-"""Statement: one conclusion in plain words, with what it rests on."""
+"""Statement: one conclusion with its state, its number and what it rests on; page, terminal and JSON print the same."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
+from retroscope.documents import clean
+from retroscope.typesetting.numbers import interval, percent, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
-ALARM = "alarm"  # the instrument is in doubt: said first
-CAUTION = "caution"  # a limit of what was measured
-CHANGED = "changed"  # a difference that the tests support
-EQUIVALENT = "equivalent"  # no larger than the stated margin, tested
-NO_EVIDENCE = "no evidence"  # neither a difference nor equivalence was shown
-SHOWN = "shown"  # about one side, supported by a test
-NOTE = "note"  # a fact without a test
+
+class State(StrEnum):
+    """What is known: exactly one of these of every statement."""
+
+    SIGNIFICANT = "significant"  # the corrected test supports it
+    MEASURED = "measured"  # described, without a test
+    NOT_SIGNIFICANT = "not significant"  # neither a difference nor equivalence is significant
+    EQUIVALENT = "equivalent"  # no larger than the stated margin, by the equivalence test
+    NOT_RUN = "not run"
+    FAILED = "failed"  # a control, a self-test or a check: the instrument is in doubt
+    TOO_FEW = "too few queries"  # the test could not have decided
+
+
+class Kind(StrEnum):
+    """What a number is, and so how it is printed."""
+
+    DIFFERENCE = "difference"  # after - before, with its sign
+    SCORE = "score"
+    SHARE = "share"  # of 1, printed in per cent
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number with its name, interval and test; what is unknown is NaN, and n is 0.
+
+    Attributes:
+        name: what it is, e.g. "nDCG@10".
+        value: the number.
+        low, high: its interval.
+        p: of its test, corrected within its family.
+        n: number of queries.
+        kind: difference, score or share.
+        before, after: the two values of a difference.
+        collection: on which it was measured, "" for the first.
+    """
+
+    name: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    n: int = 0
+    kind: Kind = Kind.DIFFERENCE
+    before: float = math.nan
+    after: float = math.nan
+    collection: str = ""
+
+    def __str__(self) -> str:
+        if self.kind is Kind.SHARE:
+            ends = f" [{100 * self.low:.0f}, {100 * self.high:.0f}]" if self.has_interval else ""
+            return f"{percent(self.value) if self.value >= 0 else f'-{percent(-self.value)}'}{ends} {self.name}"
+        difference = self.kind is Kind.DIFFERENCE
+        ends = f" {interval(self.low, self.high, effect=difference)}" if self.has_interval else ""
+        return f"{self.name} {(signed if difference else score)(self.value)}{ends}"
+
+    @property
+    def has_interval(self) -> bool:
+        """Return whether both ends of the interval are known."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        ends = [self.low, self.high] if self.has_interval else None
+        numbers = {"measure": self.name, "kind": str(self.kind), "effect": self.value, "interval": ends, "p": self.p,
+                   "n": self.n or None, "before": self.before, "after": self.after}  # fmt: skip
+        return {name: clean(value) for name, value in numbers.items()}
+
+
+NO_NUMBER: dict[str, Any] = dict.fromkeys(
+    ("measure", "kind", "effect", "interval", "p", "n", "before", "after")
+)  # of a statement without an estimate
 
 
 @dataclass(frozen=True)
@@ -20,27 +89,61 @@ class Statement:
 
     Attributes:
         topic: what it is about, e.g. "retrieval".
-        tone: `ALARM`, `CAUTION`, `CHANGED`, `EQUIVALENT`, `NO_EVIDENCE`, `SHOWN` or `NOTE`.
+        state: what is known.
         text: short sentences with numbers.
         rests_on: the sides whose numbers it uses.
+        code: its name within its section, e.g. "headline"; the same in every study.
+        estimate: its main number.
+        control: the control whose outcome it is, e.g. "shuffled queries"; "" for any other statement.
+        caution: whether it limits what may be concluded.
         doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
         title: what other statements call it, for an alarm that they rest on; its text begins with it.
         instruments: the instruments that it names, where some are doubted later.
-        headline: whether a report opens with it, after the alarms.
+        headline: whether a report opens with it.
+        figure: name of the figure that shows its numbers.
+        section: name of the analysis that made it; a study fills it in.
     """
 
     topic: str
-    tone: str
+    state: State
     text: str
     rests_on: tuple[str, ...] = (BEFORE, AFTER)
+    code: str = ""
+    estimate: Estimate | None = None
+    control: str = ""
+    caution: bool = False
     doubts: tuple[str, ...] = ()
     title: str = ""
     instruments: tuple[str, ...] = ()
     headline: bool = False
+    figure: str = ""
+    section: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return its code name, e.g. "retrieval.headline"."""
+        return ".".join(part for part in (self.section or self.topic, self.code) if part)
+
+    @property
+    def label(self) -> str:
+        """Return the word printed beside it: its state, or "caution" for a description that limits others."""
+        return "caution" if self.caution and self.state is State.MEASURED else str(self.state)
+
+    @property
+    def failed(self) -> bool:
+        """Return whether an instrument is in doubt."""
+        return self.state is State.FAILED
 
     def doubted(self, *reasons: str) -> "Statement":
         """Return the same statement with more reasons for doubt."""
         return replace(self, doubts=(*self.doubts, *reasons))
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        about = {"code": self.name, "topic": self.topic, "section": self.section, "state": str(self.state),
+                 "caution": self.caution, "control": self.control, "text": self.text, "doubts": list(self.doubts),
+                 "figure": self.figure}  # fmt: skip
+        return about | (NO_NUMBER if self.estimate is None else self.estimate.document())
 
 
 def seen_above(alarms: Iterable[Statement]) -> list[str]:

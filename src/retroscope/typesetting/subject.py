@@ -140,6 +140,15 @@ class Pending:
     collection: str
 
 
+@dataclass(frozen=True)
+class Refused:
+    """An analysis that cannot be measured on a collection, and why."""
+
+    analysis: str
+    collection: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """The models, collections and settings of a study, as every section needs them.
@@ -158,6 +167,7 @@ class Subject:
         versions: library -> version.
         timings: stage -> seconds.
         not_yet_run: analyses that are still to be run; empty once the study is finished.
+        refused: analyses that cannot be measured with these models and collections.
     """
 
     title: str
@@ -173,6 +183,7 @@ class Subject:
     versions: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     not_yet_run: tuple[Pending, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
     @property
     def is_finished(self) -> bool:

@@ -1,5 +1,6 @@
 """One tested effect in words: what it shows, and what it does not."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -7,29 +8,74 @@ import pandas as pd
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE
+from retroscope.typesetting.statements import Estimate, Kind, State
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
+FEWEST = 25  # queries: with fewer, the paired tests are exact or rough, and an effect must be large to show
 
-def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) -> tuple[str, str]:
-    """Describe one effect and its tests, and return its tone too.
 
-    A difference needs a corrected p below alpha, equivalence a passed equivalence test;
-    anything else is no evidence of either.
+def state_of(difference: Difference, row: "pd.Series[Any]") -> State:
+    """Return what the tests say about one effect.
+
+    A difference needs a corrected p below alpha, equivalence a passed equivalence test. Anything else is not
+    significant; where the queries could not have decided, that is said instead: fewer than `FEWEST`, or an interval
+    that is wider than the margin on both sides, so that not even an effect of 0 would be equivalent.
     """
+    if row["p_corrected"] < alpha(difference):
+        return State.SIGNIFICANT
+    if is_equivalent(row):
+        return State.EQUIVALENT
+    too_wide = (row["ci_high"] - row["ci_low"]) / 2 > margin(difference)  # never, without a margin
+    return State.TOO_FEW if too_wide or row["n"] < FEWEST else State.NOT_SIGNIFICANT
+
+
+def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estimate:
+    """Return one effect, after less before, with its interval and corrected p."""
+    return Estimate(
+        name,
+        float(row["effect"]),
+        float(row["ci_low"]),
+        float(row["ci_high"]),
+        p=float(row["p_corrected"]),
+        n=int(row["n"]),
+        before=float(row[BEFORE]),
+        after=float(row[AFTER]),
+        collection=collection,
+    )
+
+
+def side_score(row: "pd.Series[Any]", side: str, name: str) -> Estimate:
+    """Return the score of one side with its interval."""
+    value, low, high = (float(row[f"{side}{end}"]) for end in ("", "_low", "_high"))
+    return Estimate(name, value, low, high, n=int(row["n"]), kind=Kind.SCORE)
+
+
+def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) -> tuple[str, State]:
+    """Describe one effect and its tests, and return its state too."""
     tests = effect_tests(difference, row)
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
     within = f"within a margin of {margin(difference):g} (equivalence test, {p_value(row['p_equivalence_corrected'])})"
-    if row["p_corrected"] < alpha(difference):
+    state = state_of(difference, row)
+    if state is State.SIGNIFICANT:
         verb = "raised" if row["effect"] > 0 else "lowered"
         small = f" The change is real but negligible: both are equivalent {within}." if is_equivalent(row) else ""
-        return f"Fine-tuning {verb} {measure} from {sides}: {tests}.{small}", CHANGED
-    if is_equivalent(row):
-        return f"{measure} is equivalent before and after fine-tuning, {within}: {sides}, {tests}.", EQUIVALENT
-    more = f"Equivalence within {margin(difference):g} is not shown either"
+        return f"Fine-tuning {verb} {measure} from {sides}: {tests}.{small}", state
+    if state is State.EQUIVALENT:
+        return f"{measure} is equivalent before and after fine-tuning, {within}: {sides}, {tests}.", state
+    more = f"Equivalence within {margin(difference):g} is not significant either"
     if pd.isna(row["p_equivalence"]):
         more = "Equivalence was not tested"
-    return f"No evidence that fine-tuning changed {measure}: {sides}, {tests}. {more}.", NO_EVIDENCE
+    few = f" {queries_needed(difference, row)}" if state is State.TOO_FEW else ""
+    return f"No significant change of {measure}: {sides}, {tests}. {more}.{few}", state
+
+
+def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
+    """State how many queries would narrow an interval to the margin, or that these are few."""
+    half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
+    if half > stated:
+        needed = math.ceil(row["n"] * (half / stated) ** 2)
+        return f"Too few queries: about {needed:,} would narrow the interval to +-{stated:g}."
+    return f"Too few queries: {count(int(row['n']), 'query')}."
 
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:

@@ -1,6 +1,7 @@
 """What can the backbone already find? Its frozen vectors are searched at their best, beside BM25 and random weights."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+from retroscope.analyses.questions import Question
 
 
 def _settings() -> type:
@@ -30,4 +31,5 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     reporter=_reporter,
     needs=("retrieval",),
+    answers=(Question.ALREADY,),
 )

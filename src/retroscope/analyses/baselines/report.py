@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.baselines.card import cards
 from retroscope.analyses.baselines.infer import baseline_result
 from retroscope.analyses.baselines.result import BaselineResult
 from retroscope.analyses.baselines.tables import baseline_tables
@@ -30,8 +31,10 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResu
 
 def report(result: BaselineResult, reading: Reading) -> Section:
     """Return what was already there, and what that leaves to fine-tuning."""
+    conclusions = baseline_statements(result, reading.subject)
     return Section(
-        statements=baseline_statements(result, reading.subject),
+        statements=conclusions,
+        cards=cards(result, conclusions, reading.subject),
         draw=lambda: _figures(result, reading.subject),
         tables=baseline_tables(result, reading.subject),
         frames=_frames(result),

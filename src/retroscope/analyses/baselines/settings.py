@@ -1,8 +1,10 @@
 """Settings of the baselines: variants of the frozen backbone that fine-tuning must beat."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import Distinct, OneOrMore, Seed, check_ranges
 
 TRIED = ("cls", "mean", "last_token")
 FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
@@ -19,12 +21,13 @@ class BaselineSettings:
         seed: seed of the folds and of the shuffled judgments.
     """
 
-    poolings: tuple[str, ...] = TRIED
+    poolings: Annotated[tuple[str, ...], Distinct()] = TRIED
     head: bool = True
-    folds: int = 5
-    seed: int = 0
+    folds: OneOrMore = 5
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in self.poolings:
             if name not in TRIED:
                 raise unknown_name("pooling of the baselines", name, TRIED)

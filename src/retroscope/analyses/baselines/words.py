@@ -10,12 +10,13 @@ from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINE
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, rows
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import ALARM, CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits
+from retroscope.typesetting.words import effect_limits, estimate_of
 
 TOPIC = "already there"
 HOW = {UNTRAINED: "without training", TRAINED: "with a linear head trained on its frozen vectors"}
+CODES = {UNTRAINED: "left", TRAINED: "left_by_head"}
 LEAK = 5  # the control must be this many times as improbable as a finding: it is an alarm
 
 
@@ -37,13 +38,17 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
         f"The backbone at its best {HOW[best]} reaches {measure} {score(row[BEFORE])} "
         f"({_variant(result, best, subject)}), the retriever {score(row[AFTER])}: {tested}."
     )
+    about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
-        return Statement(TOPIC, CHANGED, f"{text} The retriever, as it is used, does not reach what was already there.")
+        lost = "The retriever, as it is used, does not reach what was already there."
+        return Statement(TOPIC, State.SIGNIFICANT, f"{text} {lost}", **about)
     share = _share(result, best, measure)
     if significant:
-        return Statement(TOPIC, CHANGED, f"{text}{share}")
-    return Statement(TOPIC, NO_EVIDENCE, f"{text} No evidence that fine-tuning adds anything to it.{share}")
+        return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}", **about)
+    return Statement(
+        TOPIC, State.NOT_SIGNIFICANT, f"{text} Fine-tuning adds nothing significant to it.{share}", **about
+    )
 
 
 def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
@@ -85,7 +90,10 @@ def _alike(result: BaselineResult, measure: str) -> Statement:
     """Compare backbone and retriever, each under its best variant."""
     effects, significant = _each_best(result, result.alike, measure)
     text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
-    return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    return Statement(
+        TOPIC, state, text, code="alike", estimate=_last(result, result.alike, measure), figure="baselines"
+    )
 
 
 def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
@@ -97,7 +105,9 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
         f"A copy of the backbone with {RANDOM}, treated likewise, shows what words alone give; by "
         f"{measure}: {effects} ({RANDOM} to backbone).{_words(result, measure)}"
     )
-    yield Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text, (BEFORE,))
+    number = _last(result, result.pre_training, measure)
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    yield Statement(TOPIC, state, text, (BEFORE,), code="pre_training", estimate=number, figure="baselines")
 
 
 def _words(result: BaselineResult, measure: str) -> str:
@@ -110,13 +120,14 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
     if result.shuffled is None:
         return
     row = rows(result.shuffled, measure=measure).iloc[0]
+    about: Any = {"code": "shuffled", "estimate": estimate_of(row, measure), "control": "shuffled judgments"}
     numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(result.shuffled, row)}"
     if row["effect"] > 0 and row["p_corrected"] < alpha(result.shuffled) / LEAK:
         text = f"Control failed: a linear head finds the shuffled judgments it learned ({numbers}): its folds leak."
-        yield Statement(TOPIC, ALARM, text, (BEFORE,))
+        yield Statement(TOPIC, State.FAILED, text, (BEFORE,), **about)
     else:
         text = f"Control passed: a linear head trained on shuffled judgments does not find them ({numbers})."
-        yield Statement(TOPIC, NOTE, text, (BEFORE,))
+        yield Statement(TOPIC, State.MEASURED, text, (BEFORE,), **about)
 
 
 def _each_best(result: BaselineResult, difference: Difference, measure: str) -> tuple[str, bool]:
@@ -128,6 +139,11 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
         for best, row in table
     ]
     return "; ".join(words), any(row["p_corrected"] < alpha(difference) for _, row in table)
+
+
+def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:
+    """Return the effect at the last of the bests, which allows the most."""
+    return estimate_of(_row(difference, result.bests[-1], measure), measure)
 
 
 def _row(difference: Difference, best: str, measure: str) -> "pd.Series[Any]":

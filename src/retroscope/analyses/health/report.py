@@ -8,7 +8,8 @@ import pandas as pd
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.typesetting.statements import ALARM, Statement
+from retroscope.typesetting.numbers import count
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import MODEL, Model, Subject
 
 COLUMNS = ("side", "model", "tower", "test", "passed", "value", "tolerance", "detail")
@@ -33,22 +34,32 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
 
 
 def report(result: Health, reading: Reading) -> Section:
-    """Return an alarm for each side with failed self-tests, the table of all, and what made the vectors."""
+    """Return the outcome of each side's self-tests, the table of all, and what made the vectors."""
     subject = reading.subject
     records = result.self_tests.to_dict(orient="records")
     return Section(
-        statements=tuple(_failed(subject)),
+        statements=tuple(_outcomes(subject)),
         frames={"self_tests": result.self_tests},
         document={"models": {side: _facts(subject, side) for side in subject.models}, "self_tests": records},
     )
 
 
-def _failed(subject: Subject) -> list[Statement]:
+def _outcomes(subject: Subject) -> list[Statement]:
     return [
-        Statement("self-tests", ALARM, _failure(side, model), ())  # no number of that side: not to be marked itself
+        _outcome(side, model)
         for side, model in subject.models.items()
-        if model.failed_tests
+        if model.failed_tests or any(tower.self_tests for tower in model.towers)
     ]
+
+
+def _outcome(side: str, model: Model) -> Statement:
+    """State whether a side passed its self-tests; nothing rests on that side, so it is not marked itself."""
+    control = "self-tests" if side == MODEL else f"self-tests ({side})"
+    if model.failed_tests:
+        return Statement("self-tests", State.FAILED, _failure(side, model), (), code=side, control=control)
+    number = sum(len(tower.self_tests) for tower in model.towers)
+    text = f"Self-tests of {model.name}: {number} of {number} passed, over {count(len(model.towers), 'tower')}."
+    return Statement("self-tests", State.MEASURED, text, (), code=side, control=control)
 
 
 def _failure(side: str, model: Model) -> str:

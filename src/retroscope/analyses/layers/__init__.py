@@ -1,6 +1,7 @@
 """Which layer retrieves best? The vectors of every layer are searched."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
+from retroscope.analyses.questions import Question
 
 
 def _settings() -> type:
@@ -28,4 +29,5 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     reporter=_reporter,
     every_collection=True,
+    answers=(Question.WHERE,),
 )

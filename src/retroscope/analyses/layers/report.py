@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.layers.card import cards, layer_curves
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
 from retroscope.analyses.layers.tables import layer_means, layer_tables
 from retroscope.analyses.layers.words import best_layers
@@ -39,11 +40,14 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
 def report(result: LayerResult, reading: Reading) -> Section:
     """Return a statement and a table of every collection, the figure of the first, and every number."""
     first = result.first
+    conclusions = tuple(s for one in result.by_collection for s in best_layers(one, reading.subject))
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
     for number, other in enumerate(result.by_collection[1:], start=2):
         frames[f"layer_retrieval_{number}"] = labelled(reading.subject, rows(other.effect))
     return Section(
-        statements=tuple(s for one in result.by_collection for s in best_layers(one, reading.subject)),
+        statements=conclusions,
+        cards=cards(first, conclusions, reading.subject),
+        curves=layer_curves(first, reading.subject),
         draw=lambda: _figures(first, reading.subject),
         tables=layer_tables(result, reading.subject),
         frames=frames,

@@ -4,9 +4,9 @@ from retroscope.analyses.layers.result import LayerEffects
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.numbers import count, score
-from retroscope.typesetting.statements import NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, layer, limits
+from retroscope.typesetting.words import best, layer, limits, side_score
 
 WITHOUT = "without the final norm"
 
@@ -27,7 +27,9 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     )
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += f" With the layers {WITHOUT}, which the last one alone has, the best would be {bare[0]} and {bare[1]}."
-    return (Statement("layers", NOTE, text),)
+    top = best(table, AFTER)
+    number = side_score(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")
+    return (Statement("layers", State.MEASURED, text, code="best", estimate=number, figure="layer_retrieval"),)
 
 
 def _tops(difference: Difference, subject: Subject) -> list[str]:

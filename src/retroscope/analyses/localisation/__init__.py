@@ -1,6 +1,7 @@
 """Which blocks carry the effect, and do the instruments agree? Every instrument is compared with transplants."""
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter
+from retroscope.analyses.questions import Question
 
 
 def _settings() -> type:
@@ -22,4 +23,5 @@ ANALYSIS = Analysis(
     reporter=_reporter,
     needs=("transplants", "weights", "representations", "probes", "layers", "neurons"),
     sums_up=("transplants",),
+    answers=(Question.WHERE,),
 )

@@ -1,6 +1,7 @@
 """Report localisation; statements that rest on doubtful probes are marked."""
 
 from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.localisation.card import cards
 from retroscope.analyses.localisation.infer import infer
 from retroscope.analyses.localisation.result import LocalisationResult
 from retroscope.analyses.localisation.tables import localisation_tables
@@ -15,8 +16,10 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
     """Return statements, figure, table and every number; statements that use alarmed probes are marked."""
     doubts = seen_above(reading.alarms("probes"))
     parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
+    conclusions = tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result))
     return Section(
-        statements=tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result)),
+        statements=conclusions,
+        cards=cards(result, conclusions),
         draw=lambda: _figures(result),
         tables=localisation_tables(result),
         frames={

@@ -16,7 +16,7 @@ from retroscope.analyses.localisation.result import (
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
 from retroscope.typesetting.places import place_words
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import Estimate, State, Statement
 
 TOPIC = "localisation"
 DONE = {RESTORED: "put back", GRAFTED: "put into the backbone"}
@@ -60,7 +60,8 @@ def _named(result: LocalisationResult) -> list[Statement]:
         measured = f": {result.queries:,} queries over {result.passages:,} passages were measured"
     end = f" They are held against transplants{measured}; p is corrected, intervals are not."
     text = f"Where did it happen? What the instruments name, by point estimates: {names}.{end}"
-    return [Statement(TOPIC, NOTE, text, instruments=tuple(claims["instrument"]))]
+    named = tuple(claims["instrument"])
+    return [Statement(TOPIC, State.MEASURED, text, code="named", instruments=named, figure="localisation")]
 
 
 def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
@@ -73,9 +74,11 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     question, does, to_do = ASKED[row["direction"], bool(row["sign"] > 0)]
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
+    about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
         text = f"{question} All weights, {done}, have no significant effect, so there is nothing to localise."
-        return Statement(TOPIC, NO_EVIDENCE, text)
+        return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
+    about["estimate"] = effect_alone(result, row)
     alone = f"{place_words(row['place'])}: {_effect(result, row)}"
     if not row["significant"]:
         anything = "more than random changes of equal size" if row["controlled"] else "anything"
@@ -83,13 +86,21 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
             f"{question} No {things}, {done} alone, is shown {to_do} {anything} (the most, {alone}). "
             f"{ALONE[row['direction']]}, or these queries are too few to show it."
         )
-        return Statement(TOPIC, NO_EVIDENCE, text)
+        return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
     text = (
         f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with "
         f"{alone}{_random(row)}{_share(row)}. {_held(claims, row)}"
     )
-    return Statement(TOPIC, CHANGED, text.rstrip(), instruments=tuple(claims["instrument"]))
+    return Statement(TOPIC, State.SIGNIFICANT, text.rstrip(), instruments=tuple(claims["instrument"]), **about)
+
+
+def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
+    """Return the effect of one place alone."""
+    low, high, p = (float(row[name]) for name in ("ci_low", "ci_high", "p_corrected"))
+    before, after = float(row["score"] - row["effect"]), float(row["score"])
+    name = f"{result.measure}, {place_words(row['place'])} {row['direction']}"
+    return Estimate(name, float(row["effect"]), low, high, p, n=result.queries, before=before, after=after)
 
 
 def _random(row: "pd.Series[Any]") -> str:

@@ -13,8 +13,8 @@ from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
+from retroscope.display import ShownCount, shown_count
 from retroscope.encoders.encoder import Retriever
-from retroscope.progress import Count
 
 PUBLISHED = "ielab-2025"
 
@@ -38,19 +38,20 @@ def attribute(
     settings: AttributionSettings | None = None,
     *,
     state: str | Path | None = None,
-    progress: Count | None = None,
+    progress: ShownCount = None,
 ) -> NeuronAttribution:
     """Attribute every FFN neuron of one tower over the judged queries of a collection; negatives by BM25.
 
     Args:
         settings: target, tower, quadrature, how many queries ...
         state: folder in which an interrupted run is kept, so that the same call goes on from there.
-        progress: told (examples done, examples in all).
+        progress: called with (examples done, examples in all), or True, False, None: see `display.shown`.
     """
     settings = settings or AttributionSettings()
-    candidates = hard_negatives(collection, settings.negatives).candidates
-    plan = plan_on_collection(retriever, collection, candidates, settings)
-    return attribute_neurons(plan, Path(state) if state else None, progress)
+    with shown_count(progress, "neurons") as report:
+        candidates = hard_negatives(collection, settings.negatives).candidates
+        plan = plan_on_collection(retriever, collection, candidates, settings)
+        return attribute_neurons(plan, Path(state) if state else None, report)
 
 
 def shared_negatives(

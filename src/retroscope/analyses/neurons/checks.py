@@ -5,6 +5,7 @@ confirms is marked.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
 from retroscope.statistics.completeness import WORST
 from retroscope.typesetting.numbers import count
-from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement, seen_above
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement, seen_above
 
 MUCH_NOISE = 0.5  # of the examples
 # Median gaps at the judged site: above the default's tolerance values are inexact; with gaps of .05 to .18 in the layer
@@ -31,7 +32,7 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
     """Mark the statement where neurons that it rests on are noise, incomplete, or confirmed by no ablation."""
     sides = {name: side for name, side in tower.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
-    reasons = seen_above(s for s in alarms if s.tone == ALARM)
+    reasons = seen_above(s for s in alarms if s.failed)
     without = [of(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
         reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
@@ -50,6 +51,8 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
     attribution = side.attribution
     if not attribution.noise:
         return []
+    number = Estimate("of the examples are noise", attribution.noise / attribution.examples, kind=Kind.SHARE)
+    about: Any = {"code": f"noise.{name}", "estimate": number}
     part = f"in {attribution.noise} of {count(attribution.examples, 'example')} {of(name, side)}"
     if attribution.noise >= MUCH_NOISE * attribution.examples:
         title = f"NEURONS ARE NOISE {of(name, side)}"
@@ -57,9 +60,9 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
             f"{title}: {part} the target moves by no more than rounding. Shares and counts "
             f"are of the others only; do not read them as those of the model."
         )
-        return [Statement(TOPIC, ALARM, text, (name,), title=title)]
+        return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
     text = f"Noise: {part} the target moves by no more than rounding; they count in no share."
-    return [] if attribution.noise_warned else [Statement(TOPIC, CAUTION, text, (name,))]
+    return [] if attribution.noise_warned else [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
 
 
 def completeness(name: str, side: AttributedModel) -> list[Statement]:
@@ -71,7 +74,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     gaps = gaps_of(side.attribution)
     if gaps.judged is None:
         text = f"Completeness: the values {of(name, side)} make no claim to add up to the target ({how})."
-        return [Statement(TOPIC, NOTE, text, (name,))]
+        return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"completeness.{name}")]
     parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
     part, layer = gaps.judged
     median = float(gaps.median[part, layer])
@@ -82,11 +85,14 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
         f"(median; {WORST:.0%} of the examples are below {gaps.worst[part, layer]:.2g}). Weighted by attribution, over "
         f"all layers: {weighted} ({how})."
     )
+    number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
+    about: Any = {"code": f"completeness.{name}", "control": f"completeness {of(name, side)}", "estimate": number}
     if median > WRONG:
         title = f"ATTRIBUTION INCOMPLETE {of(name, side)}"
         text = f"{title}: {sizes} Use more nodes, e.g. quadrature auto:0.01."
-        return [Statement(TOPIC, ALARM, text, (name,), title=title)]
-    return [Statement(TOPIC, CAUTION if median > INCOMPLETE else NOTE, f"Completeness: {sizes}", (name,))]
+        return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
+    caution = median > INCOMPLETE
+    return [Statement(TOPIC, State.MEASURED, f"Completeness: {sizes}", (name,), caution=caution, **about)]
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
@@ -97,14 +103,15 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
         f"The target {of(name, side)} is the norm of an embedding, which asks nothing about retrieval. "
         f"Neurons of the targets score or margin carry relevance."
     )
-    return [Statement(TOPIC, CAUTION, text, (name,))]
+    return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"target.{name}", caution=True)]
 
 
 def warned(name: str, side: AttributedModel) -> list[Statement]:
     """Return the warnings of the attribution and of the ablation, once each."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
-    return [Statement(TOPIC, CAUTION, f"Warning of the neurons {of(name, side)}: {w}", (name,)) for w in every]
+    texts = [f"Warning of the neurons {of(name, side)}: {w}" for w in every]
+    return [Statement(TOPIC, State.MEASURED, text, (name,), code="warning", caution=True) for text in texts]
 
 
 def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
@@ -114,7 +121,8 @@ def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
     attributions = tower.attributions
     carried = {f"{name}: {w}" for name, one in attributions.items() for w in (*one.warnings, *one.scores.warnings)}
     own = [w for w in tower.profile.warnings if w not in carried]
-    return [Statement(TOPIC, CAUTION, f"Warning of the comparison of neurons: {w}", ()) for w in own]
+    texts = [f"Warning of the comparison of neurons: {w}" for w in own]
+    return [Statement(TOPIC, State.MEASURED, text, (), code="warning", caution=True) for text in texts]
 
 
 CHECKS: tuple[Callable[[str, AttributedModel], list[Statement]], ...] = (noise, completeness, target, warned)

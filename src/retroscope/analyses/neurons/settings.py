@@ -1,6 +1,7 @@
 """How neurons are attributed and ablated. No torch."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from retroscope.attribution.selection import BY
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check_ranges
 from retroscope.retrieval.measures import parse_measure
 from retroscope.statistics.area import area_weights
 from retroscope.statistics.resampling.intervals import IntervalSettings
@@ -28,46 +30,43 @@ class NeuronAblationSettings:
             `4 + draws` encodings of what is searched.
         by: what "top" is: "share" (the published quantity, every example counting alike), "magnitude" or "signed" (see
             `attribution.selection.ranked`).
-        parts: parts whose neurons are ablated; None: `intermediate`, the hidden units, where it was attributed (magnitudes of several
-            parts are no one scale).
+        parts: parts whose neurons are ablated; None: `intermediate`, the hidden units, where it was attributed
+            (magnitudes of several parts are no one scale).
         fixed_at: value of an ablated neuron: its "mean" over the tower's texts of this collection, or "zero".
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
         draws: random sets of each size, at most; those of one draw grow with the fraction.
-        groups: number of groups of the queries, each with its own pool of passages, where the corpus is sampled and each has `ENOUGH`
-            queries; a fraction whose answer is clear after the first is measured no further (see `ablation.looks`).
+        groups: number of groups of the queries, each with its own pool of passages, where the corpus is sampled and
+            each has `ENOUGH` queries; a fraction whose answer is clear after the first is measured no further (see `ablation.looks`).
             1 measures everything at once.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
         passages: size of the sample that is searched of a larger corpus (see `ablation.pools`), at most, for every set
             of neurons costs an encoding of all of them; 0 searches the whole corpus.
         seed: seed of the random sets, and of the sample.
-        precision: precision of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its effect on the
-            harm of the top is measured first, and the ablation is refused where it is too large.
+        precision: precision of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its
+            effect on the harm of the top is measured first, and the ablation is refused where it is too large.
         batch_tokens: padded tokens of one forward pass; None takes what suits the device.
         intervals: bootstrap over queries.
     """
 
-    fractions: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    fractions: tuple[Annotated[float, Range(1e-9, 1)], ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     by: str = "share"
-    parts: tuple[str, ...] | None = None
+    parts: Annotated[tuple[str, ...], Distinct()] | None = None
     fixed_at: str = "mean"
     tower: str | None = None
-    draws: int = 5
-    groups: int = 3
+    draws: Annotated[int, Range(1, 10_000, why="p cannot fall below 1 / (draws + 1)")] = 5
+    groups: Annotated[int, Range(1, 1000)] = 3
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
     held_out: bool | None = None
-    passages: int = 1000
-    seed: int = 0
+    passages: AnyNumber = 1000
+    seed: Seed = 0
     precision: str = EXACT
-    batch_tokens: int | None = None
+    batch_tokens: OneOrMore | None = None
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         area_weights(np.array(self.fractions))
-        if max(self.fractions) > 1:
-            raise SettingsError(
-                f"fraction {max(self.fractions)} is not a share", fix="give shares of the neurons, up to 1"
-            )
         for kind, word, known in (
             ("ranking", self.by, BY),
             ("value to fix a neuron at", self.fixed_at, VALUES),
@@ -76,12 +75,8 @@ class NeuronAblationSettings:
             if word not in known:
                 raise unknown_name(kind, word, known)
         check_precision(self.precision)
-        if self.passages < 0 or self.passages == 1:
+        if self.passages == 1:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
-        if self.draws < 1:
-            raise SettingsError(f"draws is {self.draws}", fix="give at least 1; p cannot fall below 1 / (draws + 1)")
-        if self.groups < 1:
-            raise SettingsError(f"groups is {self.groups}", fix="give at least 1, which measures everything at once")
         if not self.measures or len({*self.measures}) < len(self.measures):
             raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
         for name in self.measures:

@@ -18,9 +18,9 @@ from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-from retroscope.typesetting.words import best, effect_limits, is_equivalent
+from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap
@@ -37,7 +37,8 @@ def neuron_statements(tower: TowerNeurons) -> list[Statement]:
     claims = [
         s for part in tower.parts for rule in (concentration, layers, activity_statements) for s in rule(tower, part)
     ]
-    claims = [s if s.tone == NO_EVIDENCE else doubted(s, tower) for s in (*claims, *overlap_statements(tower))]
+    every_claim = (*claims, *overlap_statements(tower))
+    claims = [s if s.state is State.NOT_SIGNIFICANT else doubted(s, tower) for s in every_claim]
     every = [*proof, *claims, *check_statements(tower)]
     if not tower.label:
         return every
@@ -63,7 +64,8 @@ def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
         f"{_beside(tower, part, TOP_SHARE, 'Top-1 % share')}; "
         f"{_beside(tower, part, PARTICIPATION, 'participation')}.{_negligible(tower, up, down)}"
     )
-    return [Statement(TOPIC, CHANGED, text)]
+    about = _about(part, "concentration", _largest(table), f"Gini index, {part}")
+    return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
 
 
 def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
@@ -75,7 +77,7 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
         f"Concentration ({part}): the Gini index over a layer's neurons goes from {_value(least)} at layer "
         f"{least['layer']} to {_value(most)} at layer {most['layer']}."
     )
-    return [Statement(TOPIC, NOTE, text, (MODEL,))]
+    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"concentration.{part}")]
 
 
 def layers(tower: TowerNeurons, part: str) -> list[Statement]:
@@ -99,7 +101,7 @@ def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
     even = 1 / cells["layer"].nunique()
     peaks = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in tower.sides]
     text = f"Layers ({part}), shares of the total, where an even spread gives {score(even)}: {'; '.join(peaks)}."
-    return Statement(TOPIC, NOTE, text, tuple(tower.sides))
+    return Statement(TOPIC, State.MEASURED, text, tuple(tower.sides), code=f"peaks.{part}", figure="neuron_profile")
 
 
 def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
@@ -121,7 +123,8 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
         f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. Largest change at layer {largest['layer']}: "
         f"share of the total {_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
-    return Statement(TOPIC, CHANGED, text)
+    about = _about(part, "layers", largest, f"share of the total, layer {largest['layer']}")
+    return Statement(TOPIC, State.SIGNIFICANT, text, **about)
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
@@ -145,14 +148,15 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
         f"change at {largest['threshold']:g}: part of the neurons {_effect(tower, largest)}."
         f"{_negligible(tower, up, down)}"
     )
-    return [Statement(TOPIC, CHANGED, text)]
+    about = _about(part, "active", largest, f"part of the neurons active at {largest['threshold']:g}")
+    return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
 
 
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
     said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
     text = f"Active neurons ({part}; relative to each example's largest), part of all: {said}."
-    return [Statement(TOPIC, NOTE, text, (MODEL,))] if said else []
+    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if said else []
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
@@ -164,7 +168,7 @@ def overlap_statements(tower: TowerNeurons) -> list[Statement]:
     shown = whole if len(whole) else together
     said = [_overlapping(row) for _, row in shown.iterrows()]
     text = f"Overlap of the two, over all layers: {'; '.join(said)}. One split into halves, no test."
-    return [Statement(TOPIC, NOTE, text)] if said else []
+    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if said else []
 
 
 def _overlapping(row: "pd.Series[Any]") -> str:
@@ -210,14 +214,19 @@ def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
 
 def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
     equal = sum(is_equivalent(row) for _, row in table.iterrows())
-    tone = EQUIVALENT if equal == len(table) else NO_EVIDENCE
+    state = State.EQUIVALENT if equal == len(table) else State.NOT_SIGNIFICANT
     text = (
-        f"{opening}: a difference is shown at none of {count(len(table), thing)} (equivalence was not tested)."
+        f"{opening}: no significant difference at any of {count(len(table), thing)} (equivalence was not tested)."
         if table["p_equivalence"].isna().all()
-        else f"{opening}: a difference is shown at none of {count(len(table), thing)} ({equal} equivalent, "
-        f"{len(table) - equal} without evidence either way)."
+        else f"{opening}: no significant difference at any of {count(len(table), thing)} ({equal} equivalent, "
+        f"{len(table) - equal} neither)."
     )
-    return Statement(TOPIC, tone, text)
+    return Statement(TOPIC, state, text, code="unchanged")
+
+
+def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, Any]:
+    """Return code and number of a statement about the largest change."""
+    return {"code": f"{code}.{part}", "estimate": estimate_of(row, name)}
 
 
 def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:

@@ -1,6 +1,7 @@
 """Is relevance readable, and at which layer? Probes choose the relevant passage from one layer's vectors."""
 
 from retroscope.analyses.analysis import STANDARD, Analysis, AnalysisSize, Instrument, Reporter
+from retroscope.analyses.questions import Question
 
 
 def _settings() -> type:
@@ -34,5 +35,6 @@ ANALYSIS = Analysis(
         STANDARD,
     ),
     reporter=_reporter,
+    answers=(Question.ALREADY,),
     reads_negatives=True,
 )

@@ -4,6 +4,7 @@ The intervals of a control are widened to hold together over all its cells (`typ
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ import pandas as pd
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, score
-from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+from retroscope.typesetting.words import side_score
 
 ROUNDING = 1e-6  # of a mean of float32 accuracies
 CELL = ["probe", "passages", "layer"]
@@ -20,6 +22,9 @@ SHUFFLED = "shuffled_queries"
 HASHED = "hash_labels"
 RANDOM = "random_weights"
 RANDOM_TITLE = "Random-weight control"
+NAMED: dict[str, Any] = {  # code and name of each control's statements
+    control: {"code": control, "control": control.replace("_", " ")} for control in (SHUFFLED, HASHED, RANDOM)
+}
 
 
 def control_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
@@ -57,7 +62,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
-        return [_alarm("shuffled queries", above, len(cells), "read above chance and above passage_only")]
+        return [_alarm(SHUFFLED, above, len(cells), "read above chance and above passage_only")]
     blind = cells[cells["low"] > cells["chance"]]
     below = cells[cells["high"] < cells["chance"]]
     text = f"Shuffled queries: {_behaves(cells, len(blind) + len(below))}"
@@ -65,7 +70,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
         text += f" {count(len(blind), 'cell')} above chance, no higher than passage_only reads without any query."
     if len(below):
         text += f" {count(len(below), 'cell')} below chance: there the hard negatives look more like positives."
-    return [Statement("controls", NOTE, text)]
+    return [Statement("controls", State.MEASURED, text, **NAMED[SHUFFLED])]
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
@@ -73,8 +78,9 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
-        return [_alarm("hash labels", off, len(cells), "differ from chance, although the labels are arbitrary")]
-    return [Statement("controls", NOTE, f"Hash labels: {_behaves(cells, 0)}{_memorised(result, subject)}")]
+        return [_alarm(HASHED, off, len(cells), "differ from chance, although the labels are arbitrary")]
+    text = f"Hash labels: {_behaves(cells, 0)}{_memorised(result, subject)}"
+    return [Statement("controls", State.MEASURED, text, **NAMED[HASHED])]
 
 
 def _memorised(result: ProbesResult, subject: Subject) -> str:
@@ -122,11 +128,13 @@ def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "p
         f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {subject.layer_label(int(best['layer']))}, "
         f"not clearly less than {subject.side(side).name} at its best layer. What needs no training reads that much."
     )
-    return [Statement("controls", CAUTION, text, (side,))]
+    return [Statement("controls", State.MEASURED, text, (side,), code=f"{RANDOM}_elsewhere", caution=True)]
 
 
 def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random: "pd.Series[float]") -> Statement:
     model = subject.side(side).name
+    number = side_score(random, side, "accuracy of random weights")
+    about: Any = {"code": f"{RANDOM}.{side}", "control": f"random weights ({side})", "estimate": number}
     where = f"layer {subject.layer_label(int(peak['layer']))}"
     sizes = (
         f"{score(peak[side])} {interval(peak[f'{side}_low'], peak[f'{side}_high'])} against "
@@ -134,26 +142,27 @@ def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random
     )
     if random[f"{side}_high"] < peak[f"{side}_low"]:
         text = f"{RANDOM_TITLE}: {model} reads more than the same architecture with random weights at {where}: {sizes}."
-        return Statement("controls", NOTE, text, (side,))
+        return Statement("controls", State.MEASURED, text, (side,), **about)
     text = (
         f"{RANDOM_TITLE}: {model} does not read clearly more than random weights of its architecture at {where}: "
         f"{sizes}."
     )
     if random[side] < peak[side]:
         text += " The intervals overlap; with more queries they may part."
-    return Statement("controls", ALARM if side == AFTER else CAUTION, text, (side,), title=RANDOM_TITLE)
+    state = State.FAILED if side == AFTER else State.NOT_SIGNIFICANT
+    return Statement("controls", state, text, (side,), title=RANDOM_TITLE, caution=True, **about)
 
 
 def _alarm(control: str, off: pd.DataFrame, total: int, why: str) -> Statement:
     worst = off.loc[(off["value"] - off["chance"]).abs().idxmax()]
     sides = tuple(sorted(set(off["side"]), reverse=True))
-    title = f"CONTROL FAILED ({control})"
+    title = f"CONTROL FAILED ({NAMED[control]['control']})"
     text = (
         f"{title}: {len(off)} of {count(total, 'cell')} {why}. Worst: {worst['probe']} on the "
         f"{worst['side']} side, layer {worst['layer']}, N={worst['passages']}: {score(worst['value'])} where chance is "
         f"{score(worst['chance'])}. Do not trust the probe results until this is explained."
     )
-    return Statement("controls", ALARM, text, sides, title=title)
+    return Statement("controls", State.FAILED, text, sides, title=title, **NAMED[control])
 
 
 def _behaves(cells: pd.DataFrame, exceptions: int) -> str:
@@ -164,7 +173,8 @@ def _behaves(cells: pd.DataFrame, exceptions: int) -> str:
 
 def _not_run(control: str) -> Statement:
     consequence = CONSEQUENCES[control]
-    return Statement("controls", CAUTION, f"The control {control} was not run: {consequence}.", ())
+    text = f"The control {control} was not run: {consequence}."
+    return Statement("controls", State.NOT_RUN, text, (), caution=True, **NAMED[control])
 
 
 CONTROL_RULES: dict[str, Callable[[ProbesResult, Subject], list[Statement]]] = {

@@ -8,6 +8,7 @@ import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.probes.card import cards, probe_curves_by_layer
 from retroscope.analyses.probes.controls import control_statements
 from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
 from retroscope.analyses.probes.selectivity import selectivity
@@ -20,7 +21,7 @@ from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effects import labelled
 from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.statements import ALARM, Statement, seen_above
+from retroscope.typesetting.statements import Statement, seen_above
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
@@ -59,13 +60,16 @@ def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
 def report(result: ProbesResult, reading: Reading) -> Section:
     """Return alarms of the controls, statements with their doubts, figures and tables."""
     subject, beyond_shuffled = reading.subject, selectivity(result.effect)
+    conclusions = statements(result, subject)
     frames = {"selectivity": beyond_shuffled}
     if result.effect is not None:
         frames["probing"] = labelled(subject, result.rows())
     if result.seed_spread is not None:
         frames["seed_spread"] = result.seed_spread[list(SEED_COLUMNS)]
     return Section(
-        statements=statements(result, subject),
+        statements=conclusions,
+        cards=cards(result, conclusions),
+        curves=probe_curves_by_layer(result),
         draw=lambda: _figures(result, subject, beyond_shuffled),
         tables=probe_tables(result, subject),
         frames=frames,
@@ -84,9 +88,9 @@ def report(result: ProbesResult, reading: Reading) -> Section:
 def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
     """Return the alarms of the controls, the statements that they put in doubt, then the controls that pass."""
     controls = control_statements(result, subject)
-    alarms = [s for s in controls if s.tone == ALARM]
+    alarms = [s for s in controls if s.failed]
     readings = (*similarity_probe(result, subject), *passage_only_statements(result, subject))
-    return (*alarms, *(s.doubted(*seen_above(alarms)) for s in readings), *(s for s in controls if s.tone != ALARM))
+    return (*alarms, *(s.doubted(*seen_above(alarms)) for s in readings), *(s for s in controls if not s.failed))
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:

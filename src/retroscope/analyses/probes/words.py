@@ -9,9 +9,9 @@ from retroscope.analyses.probes.result import ProbesResult
 from retroscope.probing.records import ProbeRecord
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import CAUTION, CHANGED, EQUIVALENT, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, effect_limits, is_equivalent, layer, limits
+from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent, layer, limits, side_score
 
 BLIND = "passage_only"
 WITHOUT = "without the final norm"
@@ -38,7 +38,8 @@ def similarity_probe(result: ProbesResult, subject: Subject) -> list[Statement]:
         return []
     by_layer, n = result.similarity_rows(), result.hardest
     if by_layer.empty:
-        return [Statement("probing", CAUTION, f"The similarity probe ({result.similarity}) was not run.", ())]
+        text = f"The similarity probe ({result.similarity}) was not run."
+        return [Statement("probing", State.NOT_RUN, text, (), code="similarity", caution=True)]
     opening = f"The similarity probe ({result.similarity}, N={n}, chance {score(1 / n)})"
     level = alpha(result.effect)
     return [
@@ -66,7 +67,10 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
         f"{subject.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(subject)} "
         "So these values do not show how readable relevance is; compare them with one another only."
     )
-    return [Statement("probing", CAUTION, text, tuple(sorted(set(low["side"]), reverse=True)))]
+    sides = tuple(sorted(set(low["side"]), reverse=True))
+    number = Estimate(f"accuracy of {result.similarity} {worst['side']}", worst["value"], worst["low"], worst["high"],
+                      kind=Kind.SCORE)  # fmt: skip
+    return [Statement("probing", State.MEASURED, text, sides, code="below_chance", estimate=number, caution=True)]
 
 
 def _why_below(subject: Subject) -> str:
@@ -89,7 +93,7 @@ def screened(subject: Subject) -> list[Statement]:
     if not passed_over:
         return []
     parts = " and ".join(f"{n:,} {reason}" for reason, n in passed_over.items())
-    return [Statement("probing", NOTE, f"Left out of the hard negatives: {parts}.", ())]
+    return [Statement("probing", State.MEASURED, f"Left out of the hard negatives: {parts}.", (), code="left_out")]
 
 
 def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float) -> Statement:
@@ -97,13 +101,16 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     gains = changed[changed["effect"] > 0]
     undecided = by_layer.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
-    rest = f"{equal} equivalent, {len(undecided) - equal} without evidence either way"
+    rest = f"{equal} equivalent, {len(undecided) - equal} neither"
+    largest = best(by_layer, "effect")
+    number = estimate_of(largest, f"accuracy at {layer(subject, largest)}")
+    about: Any = {"code": "onset", "estimate": number, "figure": "similarity_probe"}
     if changed.empty:
-        tone = EQUIVALENT if equal == len(by_layer) else NO_EVIDENCE
-        text = f"{opening}: a difference is shown at none of {count(len(by_layer), 'layer')} ({rest})."
-        return Statement("probing", tone, text)
+        state = State.EQUIVALENT if equal == len(by_layer) else State.NOT_SIGNIFICANT
+        text = f"{opening}: no significant difference at any of {count(len(by_layer), 'layer')} ({rest})."
+        return Statement("probing", state, text, **about)
     tally = f"Of {count(len(by_layer), 'layer')}, {len(gains)} gain and {len(changed) - len(gains)} lose; {rest}."
-    return Statement("probing", CHANGED, f"{opening} {_onset(subject, gains)}. {tally}")
+    return Statement("probing", State.SIGNIFICANT, f"{opening} {_onset(subject, gains)}. {tally}", **about)
 
 
 def _onset(subject: Subject, gains: pd.DataFrame) -> str:
@@ -123,7 +130,10 @@ def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
 def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
     tops = {side: best(by_layer, side) for side in (BEFORE, AFTER)}
     parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
-    return Statement("probing", NOTE, f"{opening} peaks {parts[0]} and {parts[1]}.")
+    text = f"{opening} peaks {parts[0]} and {parts[1]}."
+    peak = tops[AFTER]
+    number = side_score(peak, AFTER, f"accuracy at {layer(subject, peak)}")
+    return Statement("probing", State.MEASURED, text, code="peaks", estimate=number, figure="similarity_probe")
 
 
 def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
@@ -135,7 +145,7 @@ def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Stat
     blind = result.rows(probe=BLIND, control=PLAIN, passages=result.hardest, layer=peak["layer"])
     if blind.empty:
         text = f"{BLIND} was not probed: how much can be read without the query is unknown."
-        return [Statement("probing", CAUTION, text, ())]
+        return [Statement("probing", State.NOT_RUN, text, (), code="passage_only", caution=True)]
     return [_explained(result.similarity, subject, peak, blind.iloc[0])]
 
 
@@ -144,14 +154,16 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
         f"at {layer(subject, peak)} {BLIND} reads {score(blind[AFTER])} {limits(blind, AFTER)} "
         f"and {name} {score(peak[AFTER])} {limits(peak, AFTER)}"
     )
+    number = side_score(blind, AFTER, f"accuracy of {BLIND}")
+    about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
-        text = f"A probe that never reads the query may explain this: {sizes}. Relevance is not shown to be readable."
-        return Statement("probing", CAUTION, text)
+        text = f"A probe that never reads the query may explain this: {sizes}. No evidence that relevance is readable."
+        return Statement("probing", State.NOT_SIGNIFICANT, text, **about)
     text = (
         f"Reading the passage alone does not reach this: {sizes}. There {BLIND} moved by {signed(blind['effect'])} "
         f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
     )
-    return Statement("probing", NOTE, text)
+    return Statement("probing", State.MEASURED, text, **about)
 
 
 def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
@@ -181,4 +193,4 @@ def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[
         f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}): hard negatives are nearer "
         "to the query than the judged passage; some may be relevant and not judged."
     )
-    return [Statement("probing", CAUTION, text, ())]
+    return [Statement("probing", State.MEASURED, text, (), code="below_chance", caution=True)]

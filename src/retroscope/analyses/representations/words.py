@@ -9,9 +9,9 @@ from retroscope.drift.result import RepresentationDrift
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, interval, score, signed
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, effect_words
+from retroscope.typesetting.words import best, effect_words, estimate_of
 
 TOPIC = "representations"
 RANDOM_WEIGHTS = "a random-weight control"
@@ -55,7 +55,10 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
         controls.append(f"{OTHER_TRAINING}, the ceiling, {score(least['other_training'])}")
     if pd.notna(least["random_weights"]):
         controls.append(f"{RANDOM_WEIGHTS} of the backbone {score(least['random_weights'])}")
-    return Statement(TOPIC, NOTE, f"{text}; there {', '.join(controls)}).{_procrustes(drift, tower, subject)}")
+    number = Estimate(f"CKA of {tower} vectors, layer {_label(subject, least)}", least["value"], least["low"],
+                      least["high"], n=drift.texts.get(tower, 0), kind=Kind.SCORE)  # fmt: skip
+    text = f"{text}; there {', '.join(controls)}).{_procrustes(drift, tower, subject)}"
+    return Statement(TOPIC, State.MEASURED, text, code=f"cka.{tower}", estimate=number, figure="similarity")
 
 
 def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str:
@@ -77,7 +80,7 @@ def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
         f"{_value(_last(other.drift, tower))} on {other.collection}"
         for tower in towers(first.drift)
     ]
-    return Statement(TOPIC, NOTE, f"CKA of the last layer: {'; '.join(parts)}.")
+    return Statement(TOPIC, State.MEASURED, f"CKA of the last layer: {'; '.join(parts)}.", code="other_collection")
 
 
 def _last(drift: RepresentationDrift, tower: str) -> "pd.Series[Any]":
@@ -114,7 +117,8 @@ def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
     where = subject.layer_label(int(last["layer"].iloc[0]))
     n = drift.texts.get("passage")
     source = f", estimated from {count(n, 'text')}" if n else ""
-    return Statement(TOPIC, NOTE, f"The embedding space of passages at layer {where}{source}: {'; '.join(parts)}.")
+    text = f"The embedding space of passages at layer {where}{source}: {'; '.join(parts)}."
+    return Statement(TOPIC, State.MEASURED, text, code="embedding_space", figure="geometry")
 
 
 def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Subject) -> tuple[Statement, ...]:
@@ -127,9 +131,10 @@ def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Su
         return ()
     before, row = plain.iloc[0], white.iloc[0]
     shift = float(row[BEFORE] - before[BEFORE])
-    text, tone = effect_words(first.whitened, row, measure)
+    text, state = effect_words(first.whitened, row, measure)
     opening = (
         f"Whitening alone, which knows no query, takes the backbone's {measure} from {score(before[BEFORE])} to "
         f"{score(row[BEFORE])} ({signed(shift)}), of {signed(before['effect'])} by fine-tuning. With both whitened: "
     )
-    return (Statement(TOPIC, tone if tone in (CHANGED, NO_EVIDENCE) else NOTE, f"{opening}{text}"),)
+    number = estimate_of(row, f"{measure}, whitened")
+    return (Statement(TOPIC, state, f"{opening}{text}", code="whitened", estimate=number),)

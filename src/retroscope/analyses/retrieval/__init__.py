@@ -1,6 +1,7 @@
 """Does the retriever find the right passages? Every judged query is searched with the final vectors."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
+from retroscope.analyses.questions import Question
 
 
 def _settings() -> type:
@@ -30,4 +31,5 @@ ANALYSIS = Analysis(
     reporter=_reporter,
     every_collection=True,
     required=True,
+    answers=(Question.CHANGED, Question.COST),
 )

@@ -37,7 +37,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     for side, retriever in context.models.items():
         vectors = context.encoded(retriever).vectors
         stages = context.stages(retriever.name)
-        searched[side] = retrieve(vectors, collection, measures)
+        searched[side] = retrieve(vectors, collection, measures, stages.inside("retrieval"))
         refuse_blind(retriever, searched[side], collection)
         stages.ended("retrieval")
         seconds[f"{side}: retrieval"] = stages.seconds["retrieval"]

@@ -7,10 +7,11 @@ import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval.card import cards
 from retroscope.analyses.retrieval.flips import flip_frame, flip_measure, flipped_queries, top_passages
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
 from retroscope.analyses.retrieval.tables import names, retrieval_tables
-from retroscope.analyses.retrieval.words import statements
+from retroscope.analyses.retrieval.words import estimates, statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import by_measure, mean_records, measure_table
@@ -41,10 +42,12 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalRes
 
 def report(result: RetrievalResult, reading: Reading) -> Section:
     """Return the headline, figures and tables of the first collection, a statement and a table of each other."""
-    subject, tables = reading.subject, names(result)
+    subject, tables, conclusions = reading.subject, names(result), statements(result, reading.subject)
     frames = {name: rows(one.effect) for name, one in zip(tables, result.by_collection, strict=True)}
     return Section(
-        statements=statements(result, subject),
+        statements=conclusions,
+        cards=cards(result, conclusions, subject),
+        estimates=estimates(result),
         draw=lambda: _figures(result),
         tables=retrieval_tables(result, subject),
         frames={**frames, "flips": flip_frame(result)},

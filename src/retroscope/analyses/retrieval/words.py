@@ -4,9 +4,9 @@ from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResul
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.numbers import count, score
-from retroscope.typesetting.statements import CAUTION, CHANGED, Statement
+from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_tests, effect_words, queries
+from retroscope.typesetting.words import effect_tests, effect_words, estimate_of, queries
 
 TOPIC = "retrieval"
 OF_THIS = " The interval and p are of this training alone, over queries; see those over trainings below."
@@ -18,18 +18,28 @@ def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ..
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
 
+def estimates(result: RetrievalResult) -> tuple[Estimate, ...]:
+    """Return the effect on every measure and collection, the first collection's first."""
+    return tuple(
+        estimate_of(row, str(row["measure"]), one.collection)
+        for one in result.by_collection
+        for _, row in rows(one.effect).iterrows()
+    )
+
+
 def headline(result: RetrievalResult, subject: Subject) -> Statement:
     """Return whether retrieval changed, by the headline measure."""
     table = rows(result.effect, measure=result.headline)
     if table.empty:
         text = f"{result.headline} was not measured on both sides: nothing is known about retrieval."
-        return Statement(TOPIC, CAUTION, text, headline=True)
+        return Statement(TOPIC, State.NOT_RUN, text, code="headline", headline=True)
     row = table.iloc[0]
-    text, tone = effect_words(result.effect, row, result.headline)
+    text, state = effect_words(result.effect, row, result.headline)
     tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
     alone = OF_THIS if subject.trainings > 1 else ""
     text = f"{text} Of {queries(result.effect, int(row['n']))}, {tally}.{alone}"
-    return Statement(TOPIC, tone, text, headline=True)
+    number = estimate_of(row, result.headline)
+    return Statement(TOPIC, state, text, code="headline", estimate=number, headline=True, figure="retrieval")
 
 
 def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
@@ -45,7 +55,9 @@ def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
         for _, row in changed.iterrows()
     ]
     text = f"Of {count(len(others), 'other measure')}, {len(changed)} changed: {'; '.join(parts)}."
-    return (Statement(TOPIC, CHANGED, text),)
+    first_changed = changed.iloc[0]
+    number = estimate_of(first_changed, str(first_changed["measure"]))
+    return (Statement(TOPIC, State.SIGNIFICANT, text, code="other_measures", estimate=number, figure="retrieval"),)
 
 
 def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
@@ -53,5 +65,7 @@ def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, .
     table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()
-    text, tone = effect_words(on_collection.effect, table.iloc[0], measure)
-    return (Statement(TOPIC, tone, f"On {on_collection.collection}: {text}"),)
+    name = on_collection.collection
+    text, state = effect_words(on_collection.effect, table.iloc[0], measure)
+    number = estimate_of(table.iloc[0], measure, name)
+    return (Statement(TOPIC, state, f"On {name}: {text}", code="other_collection", estimate=number),)

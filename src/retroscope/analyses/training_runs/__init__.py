@@ -29,4 +29,5 @@ ANALYSIS = Analysis(
     reporter=_reporter,
     needs=("retrieval", "probes"),
     optional_input=True,
+    option="--training MODEL",
 )

@@ -78,7 +78,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         label = f"{one.name} (another training)"
         encoded = context.encoded(one, label)
         stages = context.stages(label)
-        ranked = retrieve(encoded.vectors, context.collection, context.settings.measures)
+        ranked = retrieve(encoded.vectors, context.collection, context.settings.measures, stages.inside("retrieval"))
         refuse_blind(one, ranked, context.collection)
         scores[f"{number}/retrieval"] = ranked.scores
         stages.ended("retrieval")

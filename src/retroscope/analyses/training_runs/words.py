@@ -7,9 +7,9 @@ import pandas as pd
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, p_value, score, signed
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, Statement
+from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits
+from retroscope.typesetting.words import effect_limits, estimate_of
 
 TOPIC = "trainings"
 
@@ -33,7 +33,8 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
         f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. "
         f"Each training: {', '.join(parts)}."
     )
-    return Statement(TOPIC, CHANGED if significant else NO_EVIDENCE, text)
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    return Statement(TOPIC, state, text, code="retrieval", estimate=estimate_of(row, measure))
 
 
 def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
@@ -53,7 +54,9 @@ def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
             f"{len(changed) - gains}; most at layer {subject.layer_label(int(most['layer']))}: "
             f"{signed(most['effect'])} {effect_limits(most)}, holm-corrected {p_value(most['p_corrected'])}."
         )
-        sentences.append(Statement(TOPIC, CHANGED if len(changed) else NO_EVIDENCE, text))
+        state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
+        number = estimate_of(most, f"accuracy of {probe}")
+        sentences.append(Statement(TOPIC, state, text, code=f"probes.{probe}", estimate=number))
     return sentences
 
 

@@ -18,7 +18,7 @@ from retroscope.inputs.sampled import sampled
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import Wanted, encodings
-from retroscope.surgery.transplant import RANDOM, named, sweep
+from retroscope.surgery.transplant import RANDOM, donated, named, sweep
 from retroscope.typesetting.numbers import estimate
 from retroscope.typesetting.subject import AFTER, BEFORE
 
@@ -52,10 +52,13 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
     """Refuse unknown names of transplants before anything is encoded.
 
     Raises:
-        SettingsError: that names it.
+        SettingsError: that names it, or two names of the same weights.
     """
+    by_weights: dict[object, str] = {}
     for name in settings.transplants or ():
-        named(name, n_blocks)
+        other = by_weights.setdefault(donated(named(name, n_blocks), n_blocks), name)
+        if other != name:
+            raise SettingsError(f"{other!r} and {name!r} are the same transplant", fix="name it once")
 
 
 def plan(context: Context, settings: SweepSettings) -> Planned:

@@ -1,9 +1,11 @@
 """Settings of transplants."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
 from retroscope.retrieval.measures import parse_measure
 from retroscope.surgery.transplant import DIRECTIONS
 
@@ -28,34 +30,32 @@ class SweepSettings:
             group less, and what lies outside them; 0: none. At most `MOST_GROUPS`.
         seed: seed of the sample, and of the random changes.
         batch_tokens: padded tokens of a batch; None takes what suits the device.
-        precision: precision of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is measured first.
+        precision: precision of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is
+            measured first.
     """
 
-    directions: tuple[str, ...] = ("restored", "grafted")
-    transplants: tuple[str, ...] | None = None
-    groups: int = 12
-    shares: tuple[float, ...] = (0.25, 0.5, 0.75)
-    measures: tuple[str, ...] | None = None
-    passages: int = 750
-    draws: int = 8
-    interactions: int = 0
-    seed: int = 0
-    batch_tokens: int | None = None
+    directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")
+    transplants: Annotated[tuple[str, ...], Distinct()] | None = None
+    groups: Annotated[int, Range(0, 10_000)] = 12
+    shares: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.25, 0.5, 0.75)
+    measures: Annotated[tuple[str, ...], Distinct()] | None = None
+    passages: AnyNumber = 750
+    draws: Annotated[int, Range(0, 10_000)] = 8
+    interactions: Annotated[int, Range(2, MOST_GROUPS, special=(0,))] = 0
+    seed: Seed = 0
+    batch_tokens: OneOrMore | None = None
     precision: str = EXACT
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         check_precision(self.precision)
         for name in self.directions:
             if name not in DIRECTIONS:
                 raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
-        if self.passages < 0 or self.passages == 1:
+        if self.passages == 1:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
-        if self.draws < 0 or self.draws == 1:
+        if self.draws == 1:
             raise SettingsError(f"draws is {self.draws}", fix="give at least 2, or 0 for no control")
-        if self.interactions and not 2 <= self.interactions <= MOST_GROUPS:
-            raise SettingsError(f"interactions is {self.interactions}", fix=f"give 2 to {MOST_GROUPS} groups, or 0")
-        if self.groups < 0:
-            raise SettingsError(f"groups is {self.groups}", fix="give at least 1, or 0 for every block")
         if not self.directions or self.measures == ():
             raise SettingsError("no direction or no measure", fix="name at least one of each")
         for name in self.measures or ():

@@ -12,8 +12,9 @@ from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.places import PART_WORDS, blocks_named, place_words
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
-from retroscope.typesetting.words import effect_limits, effect_tests
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import effect_limits, effect_tests, estimate_of
 
 WEIGHTS = {  # direction -> whose weights, in which model
     RESTORED: ("the backbone's weights", "the retriever"),
@@ -37,7 +38,8 @@ def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     )
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
     text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
-    yield Statement(direction, CHANGED if significant else NO_EVIDENCE, text, ())
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    yield Statement(direction, state, text, (), **_about(f, direction, "all", row))
 
 
 def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
@@ -54,7 +56,8 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         f"{f.measures[0]}. The largest change is {blocks_named(largest['transplant'])}'s, "
         f"{_effect(f, direction, largest)}."
     )
-    yield Statement(direction, CHANGED if len(significant) else NO_EVIDENCE, text, ())
+    state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
+    yield Statement(direction, state, text, (), **_about(f, direction, "blocks", largest))
 
 
 def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
@@ -79,7 +82,7 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
             ends.append(f"from {end} not even all blocks")
     if ends:
         text = f"Half of that effect of {what} in {where} is there {' and '.join(ends)}."
-        yield Statement(direction, NOTE, text, ())
+        yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.ends", figure="transplants")
 
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
@@ -92,7 +95,8 @@ def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
     shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
     text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
-    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+    state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
+    yield Statement(direction, state, text, (), **_about(f, direction, "parts", found.iloc[0]))
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
@@ -107,7 +111,8 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         f"Between the two, the best is {100 * top['number']:.0f} % of the way back to the backbone: "
         f"{_effect(f, direction, top)}. {found_better}"
     )
-    yield Statement(direction, CHANGED if better else NOTE, text, ())
+    state = State.SIGNIFICANT if better else State.MEASURED
+    yield Statement(direction, state, text, (), **_about(f, direction, "between", top))
 
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
@@ -124,7 +129,12 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         f"{'; '.join(_against(row) for _, row in found.iterrows())}."
     )
     text += _without_spread(found, _alpha(f, direction))
-    yield Statement(direction, CHANGED if len(beats) else NO_EVIDENCE, text, ())
+    most = found.loc[found["effect"].abs().idxmax()]
+    number = Estimate(f"{f.measures[0]} beyond random changes, {place_words(most['transplant'])}", most["extra"],
+                      most["extra_low"], most["extra_high"], most["p_corrected"], f.queries)  # fmt: skip
+    state = State.SIGNIFICANT if len(beats) else State.NOT_SIGNIFICANT
+    control = f"random changes ({direction})"
+    yield Statement(direction, state, text, (), code=f"{direction}.random_changes", estimate=number, control=control)
 
 
 def _without_spread(found: pd.DataFrame, level: float) -> str:
@@ -163,7 +173,8 @@ def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     text = (
         f"The effects of all blocks alone add up to {row['share']:.2f} {together} of the effect of all weights: {end}."
     )
-    yield Statement(direction, NOTE, text, ())
+    number = Estimate("of the total effect", row["share"], row["share_low"], row["share_high"], kind=Kind.SHARE)
+    yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.sum", estimate=number, figure="transplants")
 
 
 def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
@@ -175,15 +186,16 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     shown = bool((found.shapley["p_corrected"] < _alpha(f, direction)).any())
     groups = f"{len(found.shapley)} groups ({direction}, {f.measures[0]})"
     text = f"Shapley values of {groups}, which add up to the effect of all weights: {said}."
-    yield Statement(direction, CHANGED if shown else NO_EVIDENCE, text, ())
+    state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
+    yield Statement(direction, state, text, (), code=f"{direction}.shapley")
     pairs = found.pairs[found.pairs["p_corrected"] < _alpha(f, direction)]
     if pairs.empty:
         text = f"None of {count(len(found.pairs), 'pair')} of these groups interacts significantly."
-        yield Statement(direction, NO_EVIDENCE, text, ())
+        yield Statement(direction, State.NOT_SIGNIFICANT, text, (), code=f"{direction}.pairs")
         return
     said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
     text = f"{len(pairs)} of {count(len(found.pairs), 'pair')} do together what neither does alone: {said}."
-    yield Statement(direction, CHANGED, text, ())
+    yield Statement(direction, State.SIGNIFICANT, text, (), code=f"{direction}.pairs")
 
 
 def _tested(row: "pd.Series[Any]") -> str:
@@ -202,6 +214,13 @@ def _pair(name: str) -> str:
 
 def _group(name: str) -> str:
     return "outside the blocks" if name == "outside" else blocks_named(f"block:{name}")
+
+
+def _about(f: TransplantEffects, direction: str, code: str, row: "pd.Series[Any]") -> dict[str, Any]:
+    """Return code, number and figure of a statement about one transplant."""
+    sides = {"intact": BEFORE, "score": AFTER}
+    number = estimate_of(row.rename(sides), f"{f.measures[0]}, {row['transplant']} {direction}", f.collection)
+    return {"code": f"{direction}.{code}", "estimate": number, "figure": "transplants"}
 
 
 def _alpha(f: TransplantEffects, direction: str) -> float:

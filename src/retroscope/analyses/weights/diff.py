@@ -10,13 +10,13 @@ from retroscope.analyses.weights import ANALYSIS
 from retroscope.analyses.weights.report import weight_section
 from retroscope.analyses.weights.result import BOTH, WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
+from retroscope.display import ShownCount, shown_count
 from retroscope.documents import SCHEMA, clean
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.files import write_whole
 from retroscope.inputs.provenance import command_line, software
-from retroscope.progress import Count
 from retroscope.typesetting import console
 from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.page import SectionPage, fill
@@ -30,7 +30,7 @@ def diff(
     *,
     base: str | None = None,
     settings: WeightSettings | None = None,
-    progress: Count | None = None,
+    progress: ShownCount = None,
 ) -> WeightDrift:
     """Compare two checkpoints tensor by tensor; no data, no forward pass.
 
@@ -39,16 +39,17 @@ def diff(
         after: what was fine-tuned from it.
         base: of an adapter, where the base that it names is not to be followed.
         settings: how weights are compared.
-        progress: told (tensors done, of).
+        progress: called with (tensors done, tensors in all), or True, False, None: see `display.shown`.
 
     Raises:
         EncoderError: for two architectures, or a checkpoint that lacks tensors.
     """
     weight_settings = settings or WeightSettings()
     one, two = open_weights(before), open_weights(after, base)
-    drift = diff_weights(
-        one, two, spectra=weight_settings.spectra, directions=weight_settings.directions, progress=progress
-    )
+    with shown_count(progress, "tensors") as report:
+        drift = diff_weights(
+            one, two, spectra=weight_settings.spectra, directions=weight_settings.directions, progress=report
+        )
     names = [Path(str(source)).name or str(source) for source in (before, after)]
     if names[0] == names[1]:
         names = [with_side(names[0], BEFORE), with_side(names[1], AFTER)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retroscope.drift.settings import DIRECTIONS
-from retroscope.errors import SettingsError
+from retroscope.ranges import OneOrMore, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,7 @@ class WeightSettings:
     """
 
     spectra: bool = True
-    directions: int = DIRECTIONS
+    directions: OneOrMore = DIRECTIONS
 
     def __post_init__(self) -> None:
-        if self.directions < 1:
-            raise SettingsError(f"directions is {self.directions}", fix="give 1 or more")
+        check_ranges(self)

@@ -10,7 +10,7 @@ import pandas as pd
 from retroscope.analyses.weights.result import WeightResult
 from retroscope.drift.result import CHANGED, COMPARED, ONLY_AFTER, ONLY_BEFORE, RESHAPED, ROUNDED, WeightDrift
 from retroscope.typesetting.numbers import count, percent
-from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 
 TOPIC = "weights"
 NOT_COMPARED = {  # status -> how it is reported
@@ -50,7 +50,7 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
     ].tolist()
     if broken:
         text = f"NO NUMBERS: {count(len(broken), 'tensor')} with values that are not finite, the first {broken[0]}."
-        return (*_not_compared(drift), Statement(TOPIC, ALARM, text, ()))
+        return (*_not_compared(drift), Statement(TOPIC, State.FAILED, text, (), code="not_finite"))
     return tuple(s for rule in rules for s in rule(drift))
 
 
@@ -64,7 +64,7 @@ def _not_compared(drift: WeightDrift) -> Iterable[Statement]:
         names = drift.tensors.loc[drift.tensors["status"] == status, "name"].tolist()
         if names:
             text = f"{count(len(names), 'tensor')} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}."
-            yield Statement(TOPIC, CAUTION, text, ())
+            yield Statement(TOPIC, State.MEASURED, text, (), code="not_compared", caution=True)
 
 
 def _how_much(drift: WeightDrift) -> Iterable[Statement]:
@@ -77,7 +77,7 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
             f"NOTHING CHANGED: none of {count(len(compared), 'tensor')} differs.{apart} The same weights were given "
             "twice, or fine-tuning never reached the backbone."
         )
-        yield Statement(TOPIC, ALARM, text, ())
+        yield Statement(TOPIC, State.FAILED, text, (), code="how_much")
         return
     weights = percent(moved["parameters"].sum() / compared["parameters"].sum())
     size = percent(_norm(compared["change"]) / _norm(compared["norm"]))
@@ -85,7 +85,9 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
         f"{len(moved):,} of {count(len(compared), 'tensor')} changed, with {weights} of the weights.{apart} "
         f"The change is {size} of all weights in size (|D| / |W|)."
     )
-    yield Statement(TOPIC, NOTE, text, ())
+    share = float(_norm(compared["change"]) / _norm(compared["norm"]))
+    number = Estimate("of all weights in size (|D| / |W|)", share, kind=Kind.SHARE)
+    yield Statement(TOPIC, State.MEASURED, text, (), code="how_much", estimate=number)
 
 
 def _where(drift: WeightDrift) -> Iterable[Statement]:
@@ -103,7 +105,7 @@ def _where(drift: WeightDrift) -> Iterable[Statement]:
     still = [PART_NAMES[p] for p in dict.fromkeys(drift.groups["part"]) if p not in set(changed["part"])]
     if still:
         text += f" Untouched: {', '.join(still)}."
-    yield Statement(TOPIC, NOTE, text, ())
+    yield Statement(TOPIC, State.MEASURED, text, (), code="where")
 
 
 def _depth(drift: WeightDrift) -> Iterable[Statement]:
@@ -120,7 +122,7 @@ def _depth(drift: WeightDrift) -> Iterable[Statement]:
         f"blocks (an even spread would give {percent(even)}). Layer {most['layer']:.0f} moved most, "
         f"{percent(most['relative'])} of its size, layer {least['layer']:.0f} least, {percent(least['relative'])}."
     )
-    yield Statement(TOPIC, NOTE, text, ())
+    yield Statement(TOPIC, State.MEASURED, text, (), code="depth")
 
 
 def _by_layer(drift: WeightDrift) -> pd.DataFrame:
@@ -150,7 +152,7 @@ def _shape(drift: WeightDrift) -> Iterable[Statement]:
         f"rank is {percent(ratio.median())} of what a random change of its shape has ({percent(ratio.min())} to "
         f"{percent(ratio.max())})."
     )
-    yield Statement(TOPIC, NOTE, text, ())
+    yield Statement(TOPIC, State.MEASURED, text, (), code="shape")
 
 
 def _direction(drift: WeightDrift) -> Iterable[Statement]:
@@ -171,7 +173,7 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += " The input directions of a LoRA update begin random, which keeps these two close to one another."
-    yield Statement(TOPIC, NOTE, text, ())
+    yield Statement(TOPIC, State.MEASURED, text, (), code="direction")
 
 
 def _intruders(drift: WeightDrift) -> Iterable[Statement]:
@@ -187,7 +189,7 @@ def _intruders(drift: WeightDrift) -> Iterable[Statement]:
         f"{rows['below'].max():.1f} with every singular vector before, {percent(found / examined)}; "
         f"random changes of the same sizes bring {random:,} ({percent(random / examined)})."
     )
-    yield Statement(TOPIC, NOTE, text, ())
+    yield Statement(TOPIC, State.MEASURED, text, (), code="intruders")
 
 
 def _norm(values: "pd.Series[Any]") -> float:

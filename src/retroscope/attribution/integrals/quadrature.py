@@ -107,7 +107,7 @@ def only_rule(quadrature: Quadrature, method: str) -> Rule:
 
 
 def _number(name: str, argument: str, kind: str = "") -> int:
-    if not argument.isdecimal() or not 1 <= int(argument) <= MOST_NODES:
+    if not argument.isdecimal() or len(argument) > 9 or not 1 <= int(argument) <= MOST_NODES:
         kind = kind or name.partition(":")[0]
         raise SettingsError(
             f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {kind}:4; up to {kind}:{MOST_NODES}"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
-from retroscope.cli.studies import carry_out_study
+from retroscope.cli.studies import Gates, carry_out_study, judge
 from retroscope.cli.switches import SwitchedOff, switches
 from retroscope.cli.values import given, measures, model_values
 
@@ -43,6 +43,7 @@ class StudyOptions(o.SizeOptions):
             default="no test of equivalence",
         ),
     ] = None
+    gate: Gates = None
     interactions: o.InteractionsOption = None
     no_random_weights: Annotated[
         bool, option("--no-random-weights", help="Leave out the control: copies of the models with random weights")
@@ -93,4 +94,11 @@ def run(
     Both models are measured the same way on the same collection and paired by query.
     """
     values = study.values(pair, models) | data.values() | probes.values()
-    carry_out_study(values, left_out.options, options, output, size=study)
+    from retroscope.study.reporting.gate import parse_gate
+
+    gates = [parse_gate(text) for text in study.gate or ()]
+    outcome = carry_out_study(values, left_out.options, options, output, size=study, gates=gates)
+    from retroscope.study.outcome import StudyOutcome  # imports torch, which the plan has done by now
+
+    if isinstance(outcome, StudyOutcome):
+        judge(outcome.study.report_contents, gates)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
+from retroscope.cli.engine_options import EngineOptions
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import given, model_values
@@ -37,7 +38,9 @@ class TextOptions:
     """The texts, the tower that encodes them, and the output folder."""
 
     texts: Annotated[Path, option("--texts", help="File with one text a line, UTF-8", metavar="FILE")]
-    out: o.RequiredOut
+    out: Annotated[
+        str, option("--out", help="Folder, or URL of an object store, to write to (s3://bucket/prefix)", metavar="DIR")
+    ]
     tower: Annotated[
         str,
         option("--tower", help="Tower whose prompt and weights are used: query or passage", metavar="NAME",
@@ -45,20 +48,29 @@ class TextOptions:
     ] = "passage"  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class PrintOptions:
+    """What is printed."""
+
+    dry_run: o.DryRun = False
+    as_json: o.Json = False
+
+
 @flat()
 def run(
     model: o.ModelArgument,
     source: TextOptions,
     models: EncoderOptions,
+    engine: EngineOptions,
+    printed: PrintOptions,
     protocol: o.ProtocolOption = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
-    dry_run: o.DryRun = False,
-    as_json: o.Json = False,
 ) -> None:
     """Write the vectors of every text at every layer.
 
-    A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim).
+    A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim). Stopped anywhere, the same
+    command goes on with what is missing.
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
@@ -66,15 +78,16 @@ def run(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
+    from retroscope.engine.storage import is_url
     from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
 
-    out = source.out
+    out, chosen_engine = source.out, engine.chosen(note)
     study_settings = resolve(values, settings, assignments)
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
-    if dry_run:
-        emit(planned.document(out)) if as_json else say(describe_embedding(planned, out))
+    if printed.dry_run:
+        emit(planned.document(out)) if printed.as_json else say(describe_embedding(planned, out))
         return
     note(describe_embedding(planned, out))
-    with claimed(out.parent), progress_bars() as progress:
-        document = embed(planned, out, progress)
-    emit(document) if as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")
+    with claimed(*([] if is_url(out) else [Path(out).parent])), progress_bars() as progress:
+        document = embed(planned, out, progress, engine=chosen_engine)
+    emit(document) if printed.as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

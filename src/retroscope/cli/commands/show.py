@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from retroscope.cli import options as o
+from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.studies import Gates, judge
+from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope show runs/nq"
 
@@ -14,15 +17,21 @@ EXAMPLE = "retroscope show runs/nq"
 @flat()
 def run(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished study, of ablate or of diff", metavar="DIR")],
+    everything: Annotated[bool, option("--all", help="Print every statement, the caveats and the tables, too")] = False,
+    gate: Gates = None,
     as_json: o.Json = False,
 ) -> None:
-    """Print what a finished study found."""
+    """Print what a finished study found: its answer first."""
     from retroscope.cli.terminal import emit, say
     from retroscope.documents import read_document
     from retroscope.study.folder import DIFF, FACTS, GRID
+    from retroscope.study.reporting.gate import parse_gate, refuse_unknown
 
+    gates = [parse_gate(text) for text in gate or ()]
     others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
+        if gates:
+            raise SettingsError("only a study of a pair has gates", where=str(folder), fix="leave out --gate")
         documents = [read_document(file) for file in others]
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})
@@ -35,4 +44,7 @@ def run(
     from retroscope.study.study import load_study
 
     study = load_study(folder)
-    emit(study.summary()) if as_json else say(console_text(study.report_contents))
+    subject = study.subject
+    refuse_unknown(gates, subject.measures, [one.name for one in subject.collections])
+    emit(study.summary()) if as_json else say(console_text(study.report_contents, everything=everything))
+    judge(study.report_contents, gates)

@@ -25,6 +25,7 @@ from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.rows import Row, file_rows
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
+from retroscope.reading import foreign
 
 ROW_FORMATS = (
     ielab.FORMAT,
@@ -36,6 +37,7 @@ ROW_FORMATS = (
 )
 JUDGMENTS = ("qrels", "default", "data")  # the configuration that holds them, in order of preference
 SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+CHECK_NAME = "check the name and the network, or give the path of a local folder"
 SAVED = ("dataset_info.json", "dataset_dict.json")
 QRELS_COLUMNS = {
     "query": ("query-id", "query_id"),
@@ -57,7 +59,10 @@ def read(path: Path, options: ReadOptions) -> Collection:
     """Read a folder, or a Hub name where no such folder exists."""
     if not path.is_dir():
         name = path.as_posix()
-        return _from_parts(_hub(name).get_dataset_config_names(name), partial(_hub_splits, name), name, options)
+        library = _hub(name)
+        with foreign(CollectionError, "the hub does not give this data set", name, CHECK_NAME):
+            parts = library.get_dataset_config_names(name)
+        return _from_parts(parts, partial(_hub_splits, name), name, options)
     if _saved(path):
         return _from_rows(_saved_splits(path), path, options)
     folders = sorted(p.name for p in path.iterdir() if p.is_dir())
@@ -164,19 +169,24 @@ def _chained(files: Sequence[Path]) -> Iterator[Row]:
 
 
 def _saved_splits(folder: Path) -> Splits:
-    loaded = _hub(str(folder)).load_from_disk(str(folder))
+    library = _hub(str(folder))
+    with foreign(CollectionError, "datasets cannot open this folder", folder):
+        loaded = library.load_from_disk(str(folder))
     datasets = loaded if (folder / "dataset_dict.json").is_file() else {"all": loaded}
     return {str(name): partial(_numbered, dataset, str(folder)) for name, dataset in datasets.items()}
 
 
 def _hub_splits(name: str, part: str) -> Splits:
-    loaded = _hub(name).load_dataset(name, part)
+    library = _hub(name)
+    with foreign(CollectionError, "the hub does not give this part", f"{name}, {part}", CHECK_NAME):
+        loaded = library.load_dataset(name, part)
     return {str(split): partial(_numbered, dataset, f"{name}, {part}") for split, dataset in loaded.items()}
 
 
 def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
-    for number, values in enumerate(dataset, 1):
-        yield Row(values, source, number, "row")
+    with foreign(CollectionError, "datasets cannot read this", source):
+        for number, values in enumerate(dataset, 1):
+            yield Row(values, source, number, "row")
 
 
 def _hub(source: str) -> Any:

@@ -16,6 +16,7 @@ from retroscope.collection.readers.options import ReadOptions, queries_are_passa
 from retroscope.collection.readers.parts import join_parts
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError
+from retroscope.reading import foreign
 
 
 def recognises(path: Path) -> bool:
@@ -60,9 +61,10 @@ def _load(name: str) -> Any:
         raise MissingExtraError("ir_datasets is not installed", where=name, fix="pip install 'retroscope[ir-datasets]'")
     import ir_datasets
 
-    try:
-        return ir_datasets.load(name)
-    except KeyError as error:
-        raise CollectionError(
-            "ir_datasets knows no such data set", where=name, fix="see https://ir-datasets.com"
-        ) from error
+    with foreign(CollectionError, "ir_datasets cannot load this", name, fix="see https://ir-datasets.com"):
+        try:
+            return ir_datasets.load(name)
+        except KeyError as error:
+            raise CollectionError(
+                "ir_datasets knows no such data set", where=name, fix="see https://ir-datasets.com"
+            ) from error

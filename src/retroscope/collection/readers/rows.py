@@ -5,25 +5,24 @@ Every row knows its file and line, so that whatever is wrong with it can be foun
 
 import codecs
 import csv
-import gzip
 import io
 import itertools
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retroscope.errors import CollectionError, did_you_mean
+from retroscope import reading
+from retroscope.errors import CollectionError, excerpt
+from retroscope.reading import LONGEST_LINE, BrokenJsonError, broken_json, each_once, foreign, names_twice, parse_json
 
-GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 2**16
-LONGEST_CELL = 2**28  # characters; the csv module's own limit of 131,072 is less than a long document
+open_bytes = partial(reading.open_bytes, kind=CollectionError)
+lines = partial(reading.file_lines, kind=CollectionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,84 +68,20 @@ def form_of(path: Path) -> str | None:
     return endings[-1] if endings and endings[-1] in FORMS else None
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line, UTF-8 with or without byte-order mark, gzipped or not."""
-    offset = 0
-    with open_bytes(path) as file:
-        for number, raw in enumerate(file, 1):
-            if number == 1:
-                raw = raw.removeprefix(codecs.BOM_UTF8)
-            try:
-                yield number, raw.decode()
-            except UnicodeDecodeError as error:
-                raise CollectionError(
-                    f"not UTF-8: {error.reason} (byte {offset + error.start} of the file)",
-                    where=f"{path}, line {number}",
-                    fix="save the file as UTF-8, e.g. iconv -f latin1 -t utf-8",
-                ) from error
-            offset += len(raw)
-
-
-@contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open the file's bytes, unpacked where the first two show that it is gzipped."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == GZIP_MAGIC
-            raw.seek(0)
-            if packed:
-                with gzip.open(raw) as file:
-                    yield file  # type: ignore[misc]  # a GzipFile reads bytes
-            else:
-                yield raw
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise CollectionError(f"damaged gzip: {error}", where=str(path), fix="fetch or pack the file again") from error
-    except FileNotFoundError as error:
-        known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise CollectionError("no such file", where=str(path), fix=did_you_mean(path.name, known)) from error
-
-
 def _jsonl(path: Path) -> Iterator[Row]:
+    fix = "a .jsonl file holds one complete JSON object on each line"
     for number, line in lines(path):
         if not line.strip():
             continue
         try:
-            yield _object(json.loads(line, object_pairs_hook=_once), path, number, "line")
-        except json.JSONDecodeError as error:
-            raise CollectionError(
-                f"broken JSON: {error.msg} (column {error.colno})",
-                where=f"{path}, line {number}",
-                fix="a .jsonl file holds one complete JSON object on each line",
-            ) from error
-        except _RepeatedKey as error:
-            raise _repeated("keys", error.names, f"{path}, line {number}") from error
+            yield _object(parse_json(line), path, number, "line")
+        except BrokenJsonError as error:
+            raise _broken(error, f"{path}, line {number}", fix) from error
 
 
-class _RepeatedKey(Exception):
-    """A JSON object has a key twice; Python would silently keep the last value."""
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__()
-        self.names = names
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise _RepeatedKey(_twice([name for name, _ in pairs]))
-    return values
-
-
-def _twice(names: Sequence[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _repeated(what: str, names: Sequence[str], where: str) -> CollectionError:
-    return CollectionError(
-        f"{what} that occur more than once: {', '.join(map(repr, names))}",
-        where=where,
-        fix="keep one of each, or rename the others: only one can be meant",
-    )
+def _broken(error: BrokenJsonError, where: str, fix: str) -> CollectionError:
+    """Return the error for a record that cannot be read; one that can mean two things comes with its own advice."""
+    return CollectionError(error.what if error.fix else f"broken JSON: {error.what}", where=where, fix=error.fix or fix)
 
 
 def _json(path: Path) -> Iterator[Row]:
@@ -178,13 +113,16 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
     for number in itertools.count(1):
         if text.startswith("]"):
             return
-        item, text = _first_item(text, file, f"{path}, item {number}")
-        yield item
-        text = _filled(text, file)
-        if text.startswith(","):
-            text = _filled(text[1:], file)
-        elif not text.startswith("]"):
-            raise _broken("expected ',' or ']' after this item", f"{path}, item {number}")
+        try:
+            item, text = _first_item(text, file)
+            yield item
+            text = _filled(text, file)
+            if text.startswith(","):
+                text = _filled(text[1:], file)
+            elif not text.startswith("]"):
+                raise BrokenJsonError("expected ',' or ']' after this item")
+        except BrokenJsonError as error:
+            raise _broken(error, f"{path}, item {number}", "the file must be one JSON list of objects") from error
 
 
 def _filled(text: str, file: TextIO) -> str:
@@ -195,23 +133,20 @@ def _filled(text: str, file: TextIO) -> str:
     return text
 
 
-def _first_item(text: str, file: TextIO, where: str) -> tuple[Any, str]:
+def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
     """Return the item that the text begins with, and what follows it; reads on, doubling, while it is incomplete."""
     while True:
-        try:
-            item, end = json.JSONDecoder(object_pairs_hook=_once).raw_decode(text)
-            return item, text[end:]
-        except _RepeatedKey as error:
-            raise _repeated("keys", error.names, where) from error
-        except json.JSONDecodeError as error:
-            piece = file.read(max(CHUNK, len(text)))
-            if not piece:
-                raise _broken(f"{error.msg} ({error.pos} characters into this item)", where) from error
-            text += piece
-
-
-def _broken(what: str, where: str) -> CollectionError:
-    return CollectionError(f"broken JSON: {what}", where=where, fix="the file must be one JSON list of objects")
+        with broken_json():
+            try:
+                item, end = json.JSONDecoder(object_pairs_hook=each_once).raw_decode(text)
+                return item, text[end:]
+            except json.JSONDecodeError as error:
+                if len(text) > LONGEST_LINE:
+                    raise BrokenJsonError(f"an item of more than {LONGEST_LINE // 2**20} MiB") from error
+                piece = file.read(max(CHUNK, len(text)))
+                if not piece:
+                    raise BrokenJsonError(f"{error.msg} ({error.pos} characters into this item)") from error
+                text += piece
 
 
 def _object(item: object, path: Path, number: int, unit: str) -> Row:
@@ -233,12 +168,11 @@ def _tsv(path: Path) -> Iterator[Row]:
 
 
 def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
+    csv.field_size_limit(LONGEST_LINE)  # the module's own limit of 131,072 is less than a long document
     reader = csv.reader((line for _, line in lines(path)), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
-        if twice := _twice(header):
-            raise _repeated("columns", twice, f"{path}, line {reader.line_num}")
+        _refuse_repeated(header, f"{path}, line {reader.line_num}")
         for cells in reader:
             if len(cells) != len(header) and cells:
                 raise CollectionError(
@@ -254,16 +188,23 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
         ) from error
 
 
+def _refuse_repeated(columns: Sequence[str], where: str) -> None:
+    names = ", ".join(map(excerpt, names_twice(list(columns))))
+    if names:
+        raise CollectionError(
+            f"columns that occur more than once: {names}",
+            where=where,
+            fix="keep one of each, or rename the others: only one can be meant",
+        )
+
+
 def _parquet(path: Path) -> Iterator[Row]:
-    try:
-        with open_bytes(path) as raw, pq.ParquetFile(raw) as file:
-            if twice := _twice(file.schema_arrow.names):
-                raise _repeated("columns", twice, str(path))
-            batches = file.iter_batches(batch_size=1024)
-            for number, values in enumerate((v for batch in batches for v in batch.to_pylist()), 1):
-                yield Row(values, str(path), number, "row")
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CollectionError(f"damaged parquet: {error}", where=str(path), fix="fetch the file again") from error
+    guarded = foreign(CollectionError, "damaged parquet", path, "fetch the file again")
+    with guarded, open_bytes(path) as raw, pq.ParquetFile(raw) as file:
+        _refuse_repeated(file.schema_arrow.names, str(path))
+        batches = file.iter_batches(batch_size=1024)
+        for number, values in enumerate((v for batch in batches for v in batch.to_pylist()), 1):
+            yield Row(values, str(path), number, "row")
 
 
 FORMS: dict[str, Callable[[Path], Iterator[Row]]] = {

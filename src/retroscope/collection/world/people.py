@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 
 from retroscope.collection.world.words import ADJECTIVES, CREATURES, PASTIMES, TOWNS, TRADES, invented_names
 from retroscope.errors import SettingsError
+from retroscope.ranges import Fraction, Range, Seed, check_ranges
 
 ALIASES = len(ADJECTIVES) * len(CREATURES)
 ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and passage, in fine-tuning
@@ -25,27 +27,20 @@ class WorldSettings:
         seed: seed of every draw.
     """
 
-    people: int = 2000
-    known: float = 0.5
-    trained: float = 0.6
-    dev: float = 0.1
-    documents: int = 16
-    seed: int = 0
+    people: Annotated[int, Range(1, ALIASES, why="the names that can be invented")] = 2000
+    known: Fraction = 0.5
+    trained: Fraction = 0.6
+    dev: Fraction = 0.1
+    documents: Annotated[int, Range(2, 10_000)] = 16
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.people <= ALIASES:
-            raise SettingsError(
-                f"people is {self.people}", fix=f"give 1 to {ALIASES:,}, the number of names that can be invented"
-            )
-        for name in ("known", "trained", "dev"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise SettingsError(f"{name} is {share}", fix="give a share, 0 to 1")
+        check_ranges(self)
         if self.trained + self.dev > 1:
             raise SettingsError(
                 f"trained {self.trained} and dev {self.dev} are more than everybody", fix="leave some people held out"
             )
-        if self.documents < 2 or self.documents % 2:
+        if self.documents % 2:
             raise SettingsError(f"documents is {self.documents}", fix="give an even number, 2 or more")
 
 

@@ -5,20 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from retroscope.encoders.checkpoints.adapter_settings import CONFIG, read_settings
 from retroscope.encoders.checkpoints.backbones import Backbone, How, loader_for
 from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
-from retroscope.encoders.weights import open_disk, unused_reason
+from retroscope.encoders.checkpoints.values import text
+from retroscope.encoders.weights import Disk, open_disk, unused_reason
 from retroscope.errors import EncoderError, listed
+from retroscope.reading import foreign
 
-CONFIG = "adapter_config.json"
+LONGEST_CHAIN = 8  # adapters over adapters
 KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
+CHECK_BASE = "check base_model_name_or_path in adapter_config.json, or give the right base (base=..., --base)"
 PEFT_PREFIX = "base_model.model."
 
 
@@ -40,23 +44,17 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
     Merging in bfloat16 moves vectors by up to 0.03 a coordinate, which is more than some effects that are measured.
     """
+    disk = open_disk(folder, stem="adapter_model")
+    settings = read_settings(folder, disk)
     under = load_backbone(locate_base(folder, base), replace(how, dtype=torch.float32))
-    settings = read_settings(folder)
-    tensors = _adapter_tensors(folder)
+    tensors = _adapter_tensors(disk)
     plain = {name: tensors[key] for key, name in _plain_names(tensors, under.model).items()}
-    _copy_plain(under.model, plain)
-    try:
-        with quiet():
-            wrapped = get_peft_model(under.model, settings)
-    except ValueError as error:
-        raise EncoderError(
-            f"the adapter does not fit {type(under.model).__name__}: {error}",
-            where=str(folder),
-            fix="check base_model_name_or_path in adapter_config.json, or give the right base (base=..., --base)",
-        ) from error
-    unused = _attach(wrapped, tensors, set(_plain_names(tensors, under.model)), folder)
-    changed, total = _merge(wrapped, folder)
-    with quiet():
+    misfit = f"the adapter does not fit {type(under.model).__name__}"
+    with foreign(EncoderError, misfit, folder, CHECK_BASE), quiet():
+        _copy_plain(under.model, plain)
+        wrapped = get_peft_model(under.model, settings)
+        unused = _attach(wrapped, tensors, set(_plain_names(tensors, under.model)), folder)
+        changed, total = _merge(wrapped, folder)
         model = wrapped.merge_and_unload()
     note = f"adapter {folder.name} merged in float32: {changed} of {total} adapted modules changed"
     proof = replace(
@@ -72,7 +70,7 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 def locate_base(folder: Path, given: str | None) -> Path:
     """Find the base of an adapter: the one given, else the copy kept beside it, else what its settings name."""
     raw = read_json(folder, CONFIG)
-    source = given or raw.get("base_model_name_or_path")
+    source = given or text(raw, "base_model_name_or_path", folder / CONFIG)
     fix = "say where the base is: base='PATH or hub name' (--base on the command line)"
     if not source:
         raise EncoderError(f"{CONFIG} names no base", where=str(folder), fix=fix)
@@ -82,27 +80,27 @@ def locate_base(folder: Path, given: str | None) -> Path:
     if (folder / source).is_dir():
         return folder / source
     try:
-        return locate(source, raw.get("revision") if given is None else None)
+        return locate(source, text(raw, "revision", folder / CONFIG) if given is None else None)
     except EncoderError as error:
         raise EncoderError(f"the adapter's base cannot be loaded: {error.what}", where=str(folder), fix=fix) from error
 
 
-def read_settings(folder: Path) -> PeftConfig:
-    """Read PEFT's settings of an adapter that can be merged into a bare backbone."""
-    settings = PeftConfig.from_pretrained(str(folder))
-    if settings.is_prompt_learning:
-        raise EncoderError(
-            f"a {settings.peft_type} adapter adds inputs and cannot be merged into weights",
-            where=str(folder),
-            fix="use an adapter that changes weights (LoRA, DoRA, IA3 ...)",
-        )
-    settings.task_type = None  # the class that a task stands for wants a head, which a bare backbone has not
-    settings.inference_mode = True
-    return settings
+def check_chain(path: Path, base: str | None = None) -> None:
+    """Refuse adapters that name themselves, or one another, as their base.
+
+    Raises:
+        EncoderError: that lists them.
+    """
+    seen: list[Path] = []
+    while path.is_dir() and (path / CONFIG).is_file():
+        if path.resolve() in seen or len(seen) == LONGEST_CHAIN:
+            chain = listed([str(one) for one in (*seen, path)])
+            raise EncoderError(f"each of these adapters names the next as its base:{chain}", fix=CHECK_BASE)
+        seen.append(path.resolve())
+        path, base = locate_base(path, base), None
 
 
-def _adapter_tensors(folder: Path) -> dict[str, Tensor]:
-    disk = open_disk(folder, stem="adapter_model")
+def _adapter_tensors(disk: Disk) -> dict[str, Tensor]:
     return {name: disk.tensor(name) for name in disk.files}
 
 

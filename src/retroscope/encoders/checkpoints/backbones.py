@@ -24,10 +24,13 @@ from transformers import (
 )
 
 from retroscope.encoders.checkpoints.folders import quiet, read_json
+from retroscope.encoders.checkpoints.gguf_files import tensor_names
+from retroscope.encoders.checkpoints.sizes import MEND, check_blocks, check_config, check_sizes
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.weights import Disk, open_disk, prove_loaded
-from retroscope.errors import EncoderError, did_you_mean, listed
+from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
+from retroscope.reading import foreign
 
 ENCODER_CLASSES: Mapping[str, type[PreTrainedModel]] = {"t5": T5EncoderModel, "mt5": MT5EncoderModel}
 DPR_CLASSES: Mapping[str, type[PreTrainedModel]] = {
@@ -74,6 +77,7 @@ def load_plain(folder: Path, how: How) -> Backbone:
     config = read_config(folder, how)
     cls = model_class(config)
     disk = open_disk(folder)
+    check_blocks(config.num_hidden_layers, disk)
     extra = _pooler_choice(cls, pooler=has_pooler(disk))
     model, proof = _from_pretrained(cls, config, disk, how, **extra)
     if extra and not extra["add_pooling_layer"]:
@@ -85,13 +89,14 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
     """Read the configuration of a folder; an EncoderError where its family is not in the table."""
     raw = read_json(folder, "config.json")
     family = raw.get("model_type")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise EncoderError(
-            f"unknown model family {family!r}",
+            f"unknown model family {excerpt(family)}",
             where=str(folder / "config.json"),
             fix=f"{did_you_mean(str(family), FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
         )
-    with quiet():
+    check_config(raw, folder / "config.json")
+    with foreign(EncoderError, "transformers cannot read this configuration", folder / "config.json", MEND), quiet():
         return AutoConfig.from_pretrained(folder, trust_remote_code=how.trust_remote_code, local_files_only=True)
 
 
@@ -130,25 +135,22 @@ def _from_pretrained(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, LoadingProof]:
     """Load, then prove. Mismatched sizes are let through here only to be named, all of them, by the proof."""
-    try:
-        with quiet():
-            model, info = cls.from_pretrained(
-                disk.folder,
-                config=config,
-                dtype=how.dtype,
-                attn_implementation="sdpa" if config.model_type == "modernbert" else None,
-                use_safetensors=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **extra,
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise EncoderError(
-            f"transformers cannot load {cls.__name__} from this checkpoint: {error}",
-            where=str(disk.folder),
-            fix="see the message above; a config.json of another model than the weights is the usual cause",
-        ) from error
+    what = f"transformers cannot load {cls.__name__} from this checkpoint"
+    fix = "a config.json of another model than the weights is the usual cause"
+    with foreign(EncoderError, what, disk.folder, fix), quiet():
+        with torch.device("meta"):
+            check_sizes(cls(copy.deepcopy(config), **extra), disk)
+        model, info = cls.from_pretrained(
+            disk.folder,
+            config=config,
+            dtype=how.dtype,
+            attn_implementation="sdpa" if config.model_type == "modernbert" else None,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **extra,
+        )
     return model, prove_loaded(model, info, disk, config.model_type)
 
 
@@ -159,6 +161,7 @@ def load_dpr(folder: Path, how: How) -> Backbone:
     """
     config = read_config(folder, how)
     disk = open_disk(folder)
+    check_blocks(config.num_hidden_layers, disk)
     side = dpr_side(folder, config, disk)
     model, proof = _from_pretrained(DPR_CLASSES[side], config, disk, how)
     inner = model.get_submodule(side)
@@ -193,10 +196,9 @@ def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
 
 def load_gguf(file: Path, how: How) -> Backbone:
     """Load a GGUF file, dequantised, as a model that can be saved; the proof is its count of tensors."""
-    from gguf import GGUFReader
-
-    names = {str(tensor.name) for tensor in GGUFReader(file).tensors}
-    with quiet(), redirect_stderr(StringIO()):  # its progress bar cannot be switched off
+    names = tensor_names(file)
+    what = "transformers cannot load this GGUF file"
+    with foreign(EncoderError, what, file), quiet(), redirect_stderr(StringIO()):  # its bar cannot be switched off
         model, info = AutoModel.from_pretrained(
             file.parent, gguf_file=file.name, dtype=how.dtype, output_loading_info=True, local_files_only=True
         )

@@ -7,11 +7,12 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import CONFIG, load_backbone, locate_base
+from retroscope.encoders.checkpoints.adapters import CONFIG, check_chain, load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, Modules, read_modules
 from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
+from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.checks.proofs import LoadingProof
 
 
@@ -37,6 +38,7 @@ class Checkpoint:
 
 def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str = "passage") -> Checkpoint:
     """Read a transformers, DPR, PEFT or sentence-transformers folder, or a GGUF file."""
+    check_chain(path, base)
     modules = read_modules(path, tower) if (path / MODULES).is_file() else _of_base(path, base, tower)
     if modules is None:
         backbone = load_backbone(path, how, base)
@@ -90,5 +92,5 @@ def _assemble(
 
 def _tokenizer_choices(path: Path) -> dict[str, Choice]:
     file = "tokenizer_config.json"
-    side = read_json(path, file).get("padding_side") if path.is_dir() else None
+    side = text(read_json(path, file), "padding_side", path / file) if path.is_dir() else None
     return {} if side is None else {"padding_side": Choice(side, f"checkpoint: {file}")}

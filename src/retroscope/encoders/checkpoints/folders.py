@@ -1,6 +1,5 @@
 """From a name or a path to files on this machine."""
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,33 +7,43 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers.utils import logging as transformers_logging
 
-from retroscope.errors import EncoderError
+from retroscope.errors import EncoderError, excerpt
+from retroscope.reading import DOWNLOAD_AGAIN, BrokenJsonError, check_file, foreign, parse_json, path_of, read_whole
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
+MOST_ENTRIES = 100_000  # files of a folder, those of its folders included
 COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
     """Return the folder (or .gguf file) of a path or hub name; a hub name is downloaded unless it is cached."""
-    path = Path(source).expanduser()
+    path = path_of(source, EncoderError)
     if path.exists():
+        _check_entries(path)
         return path
     if looks_like_a_path(source):
         raise EncoderError(f"there is no checkpoint at {str(source)!r}", fix="check the path")
-    try:
+    fix = "check the name and the network, or give the path of a local folder"
+    with foreign(EncoderError, f"cannot get checkpoint {excerpt(str(source))} from the hub", "", fix):
         snapshot = snapshot_download(
             str(source), revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(COPIES)
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ConnectionError) as error:
-        raise EncoderError(
-            f"cannot get checkpoint {str(source)!r} from the hub ({type(error).__name__})",
-            fix="check the name and the network, or give the path of a local folder",
-        ) from error
     return Path(snapshot)
+
+
+def _check_entries(path: Path) -> None:
+    """Refuse a checkpoint with a file that a library would open and never finish: a pipe, a device, a loop of links."""
+    with foreign(EncoderError, "this checkpoint cannot be read", path, "check its permissions"):
+        entries = [path, *path.rglob("*")] if path.is_dir() else [path]
+        if len(entries) > MOST_ENTRIES:
+            what = f"more than {MOST_ENTRIES:,} files, which no checkpoint has"
+            raise EncoderError(what, where=str(path), fix="give the folder of the checkpoint itself")
+        for entry in entries:
+            if not entry.is_dir():
+                check_file(entry, EncoderError)
 
 
 def looks_like_a_path(source: str | Path) -> bool:
@@ -46,11 +55,11 @@ def looks_like_a_path(source: str | Path) -> bool:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """Read a JSON object of the folder; empty when the file is absent."""
     file = folder / name
-    if not file.is_file():
+    if not file.exists():
         return {}
     content = _parse(file)
     if not isinstance(content, dict):
-        raise EncoderError("expected a JSON object", where=str(file), fix="copy or download the file again")
+        raise EncoderError("expected a JSON object", where=str(file), fix=DOWNLOAD_AGAIN)
     return content
 
 
@@ -58,33 +67,16 @@ def read_json_list(file: Path) -> list[dict[str, Any]]:
     """Read a JSON list of objects."""
     content = _parse(file)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise EncoderError("expected a JSON list of objects", where=str(file), fix="copy or download the file again")
+        raise EncoderError("expected a JSON list of objects", where=str(file), fix=DOWNLOAD_AGAIN)
     return content
-
-
-class _RepeatedKey(Exception):
-    """A JSON object has a key twice; Python would silently keep the last value."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedKey(", ".join(repr(name) for name in values if names.count(name) > 1))
-    return values
 
 
 def _parse(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except _RepeatedKey as error:
-        raise EncoderError(
-            f"keys that occur more than once: {error}", where=str(file), fix="keep one of each: only one can be meant"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EncoderError(
-            f"not valid JSON ({error})", where=str(file), fix="copy or download the file again"
-        ) from None
+        return parse_json(read_whole(file, EncoderError))
+    except BrokenJsonError as error:
+        what = error.what if error.fix else f"not valid JSON ({error.what})"
+        raise EncoderError(what, where=str(file), fix=error.fix or DOWNLOAD_AGAIN) from error
 
 
 @contextmanager

@@ -10,10 +10,20 @@ from torch import nn
 
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.folders import read_json, read_json_list
-from retroscope.encoders.checkpoints.values import flag, group, required_number, text, whole_number
+from retroscope.encoders.checkpoints.values import (
+    flag,
+    group,
+    inside,
+    needed_text,
+    required_number,
+    text,
+    texts,
+    whole_number,
+)
 from retroscope.encoders.heads import ACTIVATIONS, Dense, Normalize
 from retroscope.encoders.weights import open_disk
-from retroscope.errors import EncoderError, did_you_mean, listed
+from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
+from retroscope.reading import foreign
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
@@ -97,15 +107,26 @@ def read_modules(folder: Path, tower: str) -> Modules:
 
 
 def _listed(folder: Path) -> list[Module]:
-    rows = sorted(read_json_list(folder / MODULES), key=lambda row: int(row["idx"]))
-    return [_module(str(row["type"]), folder / str(row["path"]), folder / MODULES) for row in rows]
+    where = folder / MODULES
+    rows = sorted(read_json_list(where), key=lambda row: _place(row, where))
+    places = [inside(folder, needed_text(row, "path", where), where) for row in rows]
+    return [_module(needed_text(row, "type", where), place, where) for row, place in zip(rows, places, strict=True)]
+
+
+def _place(row: Mapping[str, Any], where: Path) -> int:
+    """Return the place of a module among the others."""
+    place = row.get("idx")
+    if not isinstance(place, int) or isinstance(place, bool) or place < 0:
+        fix = "copy or download the file again"
+        raise EncoderError(f"idx must be a whole number, found {excerpt(place)}", where=str(where), fix=fix)
+    return place
 
 
 def _module(kind: str, folder: Path, where: Path) -> Module:
     package, _, name = kind.rpartition(".")
     known = {"Transformer", "Pooling", "Router", "Asym", *HEADS}
     if not package.startswith("sentence_transformers") or name not in known:
-        raise EncoderError(f"unknown module {kind!r}", where=str(where), fix=did_you_mean(name, known))
+        raise EncoderError(f"unknown module {excerpt(kind)}", where=str(where), fix=did_you_mean(name, known))
     return Module(name, folder)
 
 
@@ -113,9 +134,10 @@ def _route(module: Module, tower: str) -> list[Module]:
     """Open a router: its modules for the tower; any other module stands for itself."""
     if module.kind not in ("Router", "Asym"):
         return [module]
+    where = module.folder / "router_config.json"
     raw = read_json(module.folder, "router_config.json") or read_json(module.folder, "config.json")
-    structure = raw["structure"]
-    default = raw.get("parameters", {}).get("default_route")
+    structure, types = group(raw, "structure", where), group(raw, "types", where)
+    default = text(group(raw, "parameters", where), "default_route", where)
     route = next((name for name in (*ROUTES[tower], default) if name in structure), None)
     if route is None:
         raise EncoderError(
@@ -123,8 +145,8 @@ def _route(module: Module, tower: str) -> list[Module]:
             where=str(module.folder),
             fix="name its routes 'query' and 'document'",
         )
-    where = module.folder / "router_config.json"
-    return [_module(raw["types"][name], module.folder / name, where) for name in structure[route]]
+    names = texts(structure, route, where)
+    return [_module(needed_text(types, name, where), inside(module.folder, name, where), where) for name in names]
 
 
 def _pooling_choices(folder: Path) -> dict[str, Choice]:
@@ -135,7 +157,7 @@ def _pooling_choices(folder: Path) -> dict[str, Choice]:
     where = f"{folder.name}/config.json"
     if len(modes) != 1 or modes[0] not in POOLING_NAMES:
         raise EncoderError(
-            f"pooling {' + '.join(modes) or '(none)'} is not one that is known",
+            f"pooling {cut(' + '.join(modes), LONGEST_VALUE) or '(none)'} is not one that is known",
             where=str(file),
             fix=f"known are, one at a time: {', '.join(POOLING_NAMES)}",
         )
@@ -169,7 +191,7 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
     if raw.get("module_output_name", "token_embeddings") != "token_embeddings":
         problems.append(f"module_output_name {raw['module_output_name']}")
     modality = group(raw, "modality_config", where)
-    method = group(modality, "text", where).get("method", "forward")
+    method = text(group(modality, "text", where), "method", where) or "forward"
     if method != "forward":
         problems.append(f"modality_config: text goes through {method}")
     if "message" in modality:
@@ -213,10 +235,12 @@ def _read_dense(folder: Path) -> nn.Module:
             )
     file = folder / "config.json"
     sizes = required_number(raw, "in_features", file), required_number(raw, "out_features", file)
-    linear = nn.Linear(*sizes, bias=flag(raw, "bias", file, default=True))
-    projected = nn.Linear(*sizes, bias=False) if sizes[0] != sizes[1] else nn.Identity()
-    residual = projected if flag(raw, "use_residual", file) else None
-    dense = Dense(linear, _activation(raw.get("activation_function", "torch.nn.Tanh"), folder), residual)
+    with foreign(EncoderError, "no module has this size", file), torch.device("meta"):  # its memory is the file's
+        linear = nn.Linear(*sizes, bias=flag(raw, "bias", file, default=True))
+        projected = nn.Linear(*sizes, bias=False) if sizes[0] != sizes[1] else nn.Identity()
+        residual = projected if flag(raw, "use_residual", file) else None
+        activation = _activation(text(raw, "activation_function", file) or "torch.nn.Tanh", folder)
+        dense = Dense(linear, activation, residual)
     _fill(dense, folder)
     return dense
 
@@ -225,14 +249,18 @@ def _activation(name: str, folder: Path) -> nn.Module:
     package, _, last = name.rpartition(".")
     if not package.startswith("torch.nn") or last not in ACTIVATIONS:
         raise EncoderError(
-            f"unknown activation {name!r}", where=str(folder / "config.json"), fix=did_you_mean(last, ACTIVATIONS)
+            f"unknown activation {excerpt(name)}",
+            where=str(folder / "config.json"),
+            fix=did_you_mean(last, ACTIVATIONS),
         )
     return ACTIVATIONS[last]()
 
 
 def _read_layer_norm(folder: Path) -> nn.Module:
     holder = nn.Module()
-    holder.norm = nn.LayerNorm(required_number(read_json(folder, "config.json"), "dimension", folder / "config.json"))
+    size = required_number(read_json(folder, "config.json"), "dimension", folder / "config.json")
+    with torch.device("meta"):
+        holder.norm = nn.LayerNorm(size)
     _fill(holder, folder)
     return holder.get_submodule("norm")
 
@@ -241,14 +269,9 @@ def _fill(module: nn.Module, folder: Path) -> None:
     """Copy the folder's tensors into the module; every name and shape must fit."""
     disk = open_disk(folder)
     tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
-    try:
-        module.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise EncoderError(
-            f"the weights do not fit the module's configuration ({error})",
-            where=str(folder),
-            fix="copy or download the folder again",
-        ) from error
+    what, fix = "the weights do not fit the module's configuration", "copy or download the folder again"
+    with foreign(EncoderError, what, folder, fix):
+        module.load_state_dict(tensors, strict=True, assign=True)
 
 
 def _read_normalize(folder: Path) -> nn.Module:

@@ -12,7 +12,7 @@ from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.similarity import SIMILARITIES
-from retroscope.errors import EncoderError, UnknownPoolingError
+from retroscope.errors import EncoderError, UnknownPoolingError, excerpt
 
 DEFAULTS: Mapping[str, Any] = {
     "prompt": "",
@@ -25,6 +25,7 @@ DEFAULTS: Mapping[str, Any] = {
     "normalize_layers": False,
     "truncate_dim": None,
 }
+LONGEST_PROMPT = 10_000  # characters
 UNBOUNDED = 10**9  # tokenizers that know no limit say 10^30
 POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
 RELATIVE = frozenset({"t5", "mt5"})  # relative positions: the configuration sets no limit
@@ -155,6 +156,7 @@ def _positions(config: PretrainedConfig) -> int | None:
 
 def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
     where = checkpoint.proof.source
+    _check_prompt(choices["prompt"], where)
     _check_size(choices["truncate_dim"], checkpoint)
     _check_padding(choices["padding_side"], where)
     if choices["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
@@ -200,9 +202,20 @@ def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
         )
 
 
+def _check_prompt(prompt: Choice, where: str) -> None:
+    if len(prompt.value) > LONGEST_PROMPT:
+        raise EncoderError(
+            f"the prompt has {len(prompt.value):,} characters ({prompt.source})",
+            where=where,
+            fix=f"give one of {LONGEST_PROMPT:,} at most: it is put before every text",
+        )
+
+
 def _check_padding(side: Choice, where: str) -> None:
     if side.value not in ("left", "right"):
-        raise EncoderError(f"padding_side is {side.value!r} ({side.source})", where=where, fix="use 'left' or 'right'")
+        raise EncoderError(
+            f"padding_side is {excerpt(side.value)} ({side.source})", where=where, fix="use 'left' or 'right'"
+        )
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
@@ -212,7 +225,7 @@ def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))
     if choice.value not in SIMILARITIES:
         raise EncoderError(
-            f"similarity {choice.value!r} ({choice.source}) is not one that is known",
+            f"similarity {excerpt(choice.value)} ({choice.source}) is not one that is known",
             where=checkpoint.proof.source,
             fix=f"give similarity: {' or '.join(SIMILARITIES)}",
         )

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import Anatomy, find_anatomy
-from retroscope.encoders.checkpoints.adapters import CONFIG, endings, load_adapter, locate_base, read_settings
+from retroscope.encoders.checkpoints.adapter_settings import read_settings
+from retroscope.encoders.checkpoints.adapters import CONFIG, check_chain, endings, load_adapter, locate_base
 from retroscope.encoders.checkpoints.backbones import (
     DPR_CLASSES,
     How,
@@ -26,8 +27,10 @@ from retroscope.encoders.checkpoints.backbones import (
 )
 from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import MODULES, has_routes, read_modules
+from retroscope.encoders.checkpoints.sizes import MEND, check_blocks
 from retroscope.encoders.weights import Disk, by_ending, open_disk
 from retroscope.errors import EncoderError, listed
+from retroscope.reading import foreign
 
 FACTORS = ("lora_A", "lora_B")
 
@@ -70,7 +73,12 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
     Raises:
         EncoderError: for tensors that the architecture needs and the checkpoint lacks.
     """
-    path = locate(source)
+    with foreign(EncoderError, "these weights cannot be read", source):
+        return _opened(locate(source), base)
+
+
+def _opened(path: Path, base: str | None) -> Weights:
+    check_chain(path, base)
     if path.is_file():
         return _in_memory(load_gguf(path, How()).model, str(path), "a GGUF file is dequantised in memory")
     if not (path / MODULES).is_file():
@@ -111,7 +119,9 @@ def _open_folder(folder: Path) -> Weights:
 def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
     """Build the bare backbone of a folder without any weights: its names and shapes."""
     config = read_config(folder, How())
-    with torch.device("meta"), quiet():
+    check_blocks(config.num_hidden_layers, disk)
+    what = "transformers cannot build this configuration"
+    with foreign(EncoderError, what, folder / "config.json", MEND), torch.device("meta"), quiet():
         if config.model_type == "dpr":
             side = dpr_side(folder, config, disk)
             return DPR_CLASSES[side](config).get_submodule(f"{side}.bert_model")
@@ -138,8 +148,9 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
     """Return parameter -> what the adapter adds; scales and shapes are PEFT's own, and every tensor is used."""
     model = skeleton(under, open_disk(under))
-    with quiet():
-        wrapped = get_peft_model(model, read_settings(folder), low_cpu_mem_usage=True)
+    settings = read_settings(folder, disk)
+    with foreign(EncoderError, "PEFT cannot attach this adapter", folder), quiet():
+        wrapped = get_peft_model(model, settings, low_cpu_mem_usage=True)
     layers = {name: m for name, m in wrapped.base_model.model.named_modules() if isinstance(m, LoraLayer)}
     keys = {ending: key for key in disk.files for ending in endings(key)}
     updates, used = {}, set[str]()

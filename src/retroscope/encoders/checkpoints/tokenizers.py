@@ -6,7 +6,8 @@ from tokenizers.normalizers import Lowercase, Normalizer, Sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.errors import EncoderError
+from retroscope.errors import EncoderError, excerpt
+from retroscope.reading import foreign
 
 # Without one of these, the library may hand out an empty tokenizer of the family, without a word.
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -24,13 +25,8 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
         raise EncoderError("there is no tokenizer in this checkpoint", where=str(path), fix=fix)
     gguf = {"gguf_file": path.name} if path.is_file() else {}
     folder = path.parent if path.is_file() else path
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=trust_remote_code, **gguf
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"cannot load the tokenizer ({error})", where=str(path), fix=fix) from error
+    with foreign(EncoderError, "cannot load the tokenizer", path, fix), quiet():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code, **gguf)
 
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:
@@ -39,7 +35,8 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
         raise EncoderError(
-            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. {beyond[0]!r}",
+            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. "
+            f"{excerpt(beyond[0])}",
             where=where,
             fix="take the tokenizer that was saved with these weights",
         )

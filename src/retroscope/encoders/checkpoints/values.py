@@ -8,28 +8,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retroscope.errors import EncoderError
+from retroscope.errors import EncoderError, excerpt
 
 JsonRecord = Mapping[str, Any]
+LARGEST = 10**9
+AT_LEAST_1 = "a whole number of at least 1"
 
 
 def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
-    """Read a whole number of at least 1; None where there is none.
+    """Read a whole number from 1 to `LARGEST`; None where there is none.
 
     Raises:
         EncoderError: for anything else: 0, -3, 1.5, true, "128".
     """
     value = raw.get(key)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST):
         return value
-    raise _wrong(key, "a whole number of at least 1", value, where)
+    raise _wrong(key, AT_LEAST_1, value, where)
 
 
 def required_number(raw: JsonRecord, key: str, where: Path) -> int:
     """Read a whole number of at least 1 that must be there."""
     value = whole_number(raw, key, where)
     if value is None:
-        raise _wrong(key, "a whole number of at least 1", value, where)
+        raise _wrong(key, AT_LEAST_1, value, where)
     return value
 
 
@@ -59,6 +61,39 @@ def text(raw: JsonRecord, key: str, where: Path) -> str | None:
     return value
 
 
+def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
+    """Read a text that must be there."""
+    value = text(raw, key, where)
+    if value is None:
+        raise _wrong(key, "a text", value, where)
+    return value
+
+
+def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
+    """Read a list of texts; an empty one where there is none.
+
+    Raises:
+        EncoderError: for anything else.
+    """
+    value = raw.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise _wrong(key, "a list of texts", value, where)
+    return value
+
+
+def inside(folder: Path, name: str, where: Path) -> Path:
+    """Return a place in a folder that one of its files names.
+
+    Raises:
+        EncoderError: for a place outside: an absolute path, or one that leads up.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise _wrong("a path", "inside this folder", name, where)
+    return folder / name
+
+
 def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one where there is none.
 
@@ -75,5 +110,7 @@ def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
 
 def _wrong(key: str, wanted: str, value: object, where: Path) -> EncoderError:
     return EncoderError(
-        f"{key} must be {wanted}, found {value!r}", where=str(where), fix="correct the file, or download it again"
+        f"{key} must be {wanted}, found {excerpt(value)}",
+        where=str(where),
+        fix="correct the file, or download it again",
     )

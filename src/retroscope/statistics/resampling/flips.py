@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from retroscope.errors import SettingsError
+from retroscope.ranges import Resamplings, Seed, check_ranges
 
 Differences = Float[np.ndarray, "query cell"]
 PValues = Float[np.ndarray, "cell"]
@@ -29,12 +29,11 @@ class SignFlips:
         seed: seed of the draw.
     """
 
-    permutations: int = 10_000
-    seed: int = 0
+    permutations: Resamplings = 10_000
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.permutations < 1:
-            raise SettingsError(f"permutations is {self.permutations}", fix="ask for at least 1; 10,000 is the default")
+        check_ranges(self)
 
 
 def standardised(differences: Differences) -> Differences:

@@ -8,12 +8,13 @@ percentiles to make up for it. docs/methods/statistics.md has the measured cover
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-from retroscope.errors import SettingsError
+from retroscope.ranges import OpenFraction, Range, Seed, check_ranges
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.shared_passages import sharing
 
@@ -32,17 +33,12 @@ class IntervalSettings:
         seed: seed of the resampling.
     """
 
-    level: float = 0.95
-    resamples: int = 2000
-    seed: int = 0
+    level: OpenFraction = 0.95
+    resamples: Annotated[int, Range(FEWEST_RESAMPLES, 10**7, why="2,000 is the default")] = 2000
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise SettingsError(f"the level of an interval is {self.level}", fix="give a share, e.g. level=0.95")
-        if self.resamples < FEWEST_RESAMPLES:
-            raise SettingsError(
-                f"resamples is {self.resamples}", fix=f"ask for {FEWEST_RESAMPLES} or more; 2,000 is the default"
-            )
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)

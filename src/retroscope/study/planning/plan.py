@@ -104,7 +104,7 @@ class StudyPlan:
             "stages": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "cache": str(self.context.cache),
             "analyses": [_step(step) for step in self.steps if step.planned],
-            "not_measured": [_refusal(step) for step in self.refused],
+            "not_measured": [refused_step(step) for step in self.refused],
             "settings": as_values(self.settings),
         }
 
@@ -294,5 +294,6 @@ def _step(step: Step) -> dict[str, Any]:
     return what | {"seconds": round(planned.seconds, 1), **planned.document}
 
 
-def _refusal(step: Step) -> dict[str, str]:
+def refused_step(step: Step) -> dict[str, str]:
+    """Return why a step cannot be measured, as JSON-like values."""
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}

@@ -1,29 +1,56 @@
-"""A report as a page of plain text for the terminal."""
+"""A report as plain text for the terminal: the answer, or everything."""
 
+from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
-from retroscope.typesetting.console import bullet_list, page, statement_list, table
+from retroscope.typesetting.console import bullet_list, labelled_lines, page, paragraph, statement_list, table
+
+MORE = "Everything else: retroscope show DIR --all"
 
 
-def console_text(report: Report) -> str:
-    """Return alarms, headline, the other statements, caveats, and the tables that a terminal shows."""
-    subject, verdict = report.subject, report.verdict
+def console_text(report: Report, *, everything: bool = False) -> str:
+    """Return the answer with what failed; or, with `everything` or where there is no answer, all of the report.
+
+    All of it: the answer, every statement, caveats, and the tables that a terminal shows.
+    """
+    answer = report.answer
+    if answer is not None and not everything:
+        failed = statement_list("What failed", report.verdict.alarms)
+        return page([*_head(report), *_answer(answer), failed, MORE])
+    return page([*_head(report), *([] if answer is None else _answer(answer)), *_everything(report)])
+
+
+def _head(report: Report) -> list[str]:
+    """Return title, models, collections, and what is not yet run."""
+    subject = report.subject
     width = max(len(side) for side in subject.models)
     models = [f"{side + ':':<{width + 1}} {model.name}" for side, model in subject.models.items()]
     on = ", ".join(collection.name for collection in subject.collections)
-    headline = [verdict.headline] if verdict.headline else []
-    unfinished = [f"Not yet run: {', '.join(subject.pending)}. The same command goes on."] if subject.pending else []
     head = [f"{'':<{width + 1}} {line}" for section in report.sections.values() for line in section.head]
-    return page(
-        [
-            f"{subject.title}  (protocol: {subject.protocol})",
-            "\n".join([*models, f"{'on:':<{width + 1}} {on}", *head]),
-            *unfinished,
-            statement_list("READ THIS FIRST", verdict.alarms),
-            statement_list("Verdict", [*headline, *verdict.statements]),
-            bullet_list("Caveats", subject.caveats),
-            bullet_list(
-                "Half-widths of intervals", [f"{name}: {one.words()}" for name, one in report.certainties.items()]
-            ),
-            *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),
-        ]
-    )
+    unfinished = [f"Not yet run: {', '.join(subject.pending)}. The same command goes on."] if subject.pending else []
+    return [
+        f"{subject.title}  (protocol: {subject.protocol})",
+        "\n".join([*models, f"{'on:':<{width + 1}} {on}", *head]),
+        *unfinished,
+    ]
+
+
+def _answer(answer: Answer) -> list[str]:
+    """Return the sentence, then each question with its state, its answer and its number."""
+    lines = [
+        labelled_lines(card.question, str(card.state), ": ".join(filter(None, (card.answer, str(card.estimate or "")))))
+        for card in answer.cards
+    ]
+    return [paragraph(answer.sentence), "\n".join(lines)]
+
+
+def _everything(report: Report) -> list[str]:
+    verdict = report.verdict
+    headline = [verdict.headline] if verdict.headline else []
+    widths = [f"{name}: {one.words()}" for name, one in report.certainties.items()]
+    return [
+        statement_list("READ THIS FIRST", verdict.alarms),
+        statement_list("Verdict", [*headline, *verdict.statements]),
+        bullet_list("Caveats", report.subject.caveats),
+        bullet_list("Half-widths of intervals", widths),
+        *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),
+    ]

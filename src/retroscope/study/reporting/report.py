@@ -1,7 +1,7 @@
 """Report: the sections of all analyses, as page, tables, figures and `summary.json`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,14 @@ from retroscope.analyses.section import Section
 from retroscope.documents import SCHEMA, as_json, clean, write_text
 from retroscope.files import write_whole
 from retroscope.study.folder import PAGE, SUMMARY
+from retroscope.study.reporting.answer import Answer, answer_of, first_cards, marked
 from retroscope.study.reporting.certainty import Certainty, certainties
-from retroscope.study.reporting.verdict import Verdict, verdict
+from retroscope.study.reporting.controls import controls_of
+from retroscope.study.reporting.missing import missing
+from retroscope.study.reporting.verdict import Verdict, every_statement, verdict
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.tables import merge_named, write_frames
 
@@ -41,8 +43,28 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Return the conclusions of the study."""
-        return verdict(self.sections, self.subject)
+        """Return the conclusions of the study, those first that its answer shortens."""
+        return verdict(self.sections, self.subject, first_cards(self.sections))
+
+    @cached_property
+    def answer(self) -> Answer | None:
+        """Return the answer of the study; None where no analysis says what fine-tuning did."""
+        controls = controls_of(every_statement(self.sections))
+        absent = missing(self.subject, self.sections)
+        return answer_of(self._marked, self.subject, controls, self.verdict.alarms, absent)
+
+    @property
+    def _marked(self) -> dict[str, Section]:
+        """Return the sections, their cards marked where they rest on a side that failed a self-test."""
+        return {name: replace(one, cards=tuple(marked(card, self.subject) for card in one.cards))
+                for name, one in self.sections.items()}  # fmt: skip
+
+    @cached_property
+    def picture(self) -> Figure | None:
+        """Return the picture beside the answer."""
+        from retroscope.study.reporting.picture import picture  # altair is slow to import
+
+        return None if self.answer is None else picture(self.sections, self.subject)
 
     @property
     def figures(self) -> list[Figure]:
@@ -76,10 +98,12 @@ class Report:
 
     def _sentences(self) -> pd.DataFrame:
         sentences = [
-            (s.topic, s.tone, s.text, "; ".join(s.doubts))
+            {**s.document(), "doubts": "; ".join(s.doubts)}
             for s in (*self.verdict.everything(), *self.verdict.unconfirmed)
         ]
-        return pd.DataFrame(sentences, columns=["topic", "tone", "text", "doubts"])
+        frame = pd.DataFrame(sentences)
+        ends = frame.pop("interval").map(lambda ends: ends or (None, None)) if len(frame) else ()
+        return frame.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
     def document(self) -> dict[str, Any]:
         """Return what `summary.json` holds; each analysis under its name."""
@@ -88,8 +112,9 @@ class Report:
             "schema": SCHEMA,
             "title": subject.title,
             "protocol": subject.protocol,
-            "verdict": _sentences(self.verdict.everything()),
-            "unconfirmed": _sentences(self.verdict.unconfirmed),
+            "answer": None if self.answer is None else self.answer.document(),
+            "statements": [s.document() for s in self.verdict.everything()],
+            "unconfirmed": [s.document() for s in self.verdict.unconfirmed],
             "not_yet_run": [asdict(one) for one in subject.not_yet_run],
             "caveats": list(subject.caveats),
             "collections": [asdict(collection) for collection in subject.collections],
@@ -138,10 +163,22 @@ def render(report: Report) -> str:
     values = {
         "subject": report.subject,
         "title": report.subject.title,
+        "answer": report.answer,
+        "picture": _drawn(report.picture),
         "verdict": report.verdict,
         "methods": report.methods,
     }
     return fill("report.html.j2", report.figures, report.tables, values, pages)
+
+
+def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
+    """Return the picture as SVG, which a page shows without a script, and the words that describe it."""
+    from retroscope.typesetting.drawing import svg
+    from retroscope.typesetting.page import inline_svg
+
+    if figure is None:
+        return None
+    return {"svg": inline_svg(svg(figure.specification), figure.alt), "caption": figure.caption}
 
 
 def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
@@ -152,7 +189,3 @@ def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
         return SectionPage(analysis.name, analysis.title, analysis.question, "", {})
     values = {**section.values, "section": section}
     return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values)
-
-
-def _sentences(statements: Sequence[Statement]) -> list[dict[str, Any]]:
-    return [{"topic": s.topic, "tone": s.tone, "text": s.text, "doubts": list(s.doubts)} for s in statements]

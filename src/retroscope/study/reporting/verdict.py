@@ -1,19 +1,21 @@
-"""The verdict: the conclusions of all sections, alarms first, and the doubts about them.
+"""The verdict: the conclusions of all sections in the order of their worth, and the doubts about them.
 
 Rules, each tested:
-- a difference is claimed only when its corrected p is below alpha; two are called equivalent only
-  when the equivalence test says so; anything else is "no evidence", never "no difference";
+- a difference is significant only when its corrected p is below alpha; two are equivalent only when the equivalence
+  test says so; anything else is not significant, or has too few queries, never "no difference";
 - controls and self-tests that failed come first, and every conclusion that rests on them is marked;
+- then what answers the questions of the first screen, then the rest in reading order;
 - what a control speaks against is not in the verdict: it is counted, and stands in its own section.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from retroscope.analyses import analyses
+from retroscope.analyses.answer import Card
 from retroscope.analyses.section import Section
 from retroscope.typesetting.numbers import count
-from retroscope.typesetting.statements import ALARM, CAUTION, NOTE, Statement, with_self_tests
+from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 
 
@@ -24,7 +26,7 @@ class Verdict:
     Attributes:
         headline: on retrieval; None where one model was measured.
         alarms: reasons to doubt an instrument.
-        statements: every other conclusion, in reading order.
+        statements: every other conclusion, those first that answer a question of the first screen.
         unconfirmed: what a control speaks against.
     """
 
@@ -34,23 +36,34 @@ class Verdict:
     unconfirmed: tuple[Statement, ...] = ()
 
     def everything(self) -> tuple[Statement, ...]:
-        """Return alarms, headline and the rest, in reading order."""
+        """Return alarms, headline and the rest."""
         return (*self.alarms, *([self.headline] if self.headline else []), *self.statements)
 
 
-def verdict(sections: Mapping[str, Section], subject: Subject) -> Verdict:
-    """Return the verdict of all sections; every statement is marked that rests on a side with failed self-tests."""
+def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[Card] = ()) -> Verdict:
+    """Return the verdict of all sections; every statement is marked that rests on a side with failed self-tests.
+
+    Args:
+        cards: of the answer, whose statements come first.
+    """
+    first = {(card.statement.name, card.statement.text): place for place, card in enumerate(cards)}
     marked = [with_self_tests(s, subject) for s in _conclusions(sections)]
-    unconfirmed = [with_self_tests(s, subject) for section in sections.values() for s in section.unconfirmed]
+    marked = sorted(marked, key=lambda s: first.get((s.name, s.text), len(first)))  # stable: else in reading order
+    unconfirmed = [s for name, one in sections.items() for s in placed(one.unconfirmed, name)]
     warnings = carried_warnings(sections)
     headlines = [s for s in marked if s.headline]
-    calm = [s for s in marked if s.tone != ALARM and not s.headline]
+    calm = [s for s in marked if not s.failed and not s.headline]
     return Verdict(
         headline=headlines[0] if headlines else None,
-        alarms=tuple(s for s in (*marked, *warnings) if s.tone == ALARM),
-        statements=(*calm, *_counted(sections), *(s for s in warnings if s.tone != ALARM)),
-        unconfirmed=tuple(unconfirmed),
+        alarms=tuple(s for s in (*marked, *warnings) if s.failed),
+        statements=(*calm, *_counted(sections), *(s for s in warnings if not s.failed)),
+        unconfirmed=tuple(with_self_tests(s, subject) for s in unconfirmed),
     )
+
+
+def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
+    """Return statements with the name of their section."""
+    return [replace(s, section=section) for s in statements]
 
 
 def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
@@ -58,9 +71,15 @@ def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
     known = analyses()
     summed_up = {other for name in sections if name in known for other in known[name].sums_up}
     for name, section in sections.items():
-        yield from section.statements
+        yield from placed(section.statements, name)
         if name not in summed_up:
-            yield from section.details
+            yield from placed(section.details, name)
+
+
+def every_statement(sections: Mapping[str, Section]) -> Iterator[Statement]:
+    """Return every statement of every section, those too that the verdict sums up or only counts."""
+    for name, one in sections.items():
+        yield from placed((*one.statements, *one.details, *one.unconfirmed), name)
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
@@ -68,10 +87,12 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
     return [
         Statement(
             name,
-            NOTE,
+            State.MEASURED,
             f"{count(len(section.unconfirmed), 'more statement')} of the section {name} rest on what its controls or "
             "warnings put in doubt: see that section, or tables/verdict.csv.",
             (),
+            code="unconfirmed",
+            section=name,
         )
         for name, section in sections.items()
         if section.unconfirmed
@@ -80,10 +101,14 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
 
 def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
     """Return the warnings of the measurements, once each: an alarm where the scores bring it, else a caution."""
-    tones: dict[str, str] = {}
-    for section in sections.values():
+    found: dict[str, tuple[bool, str]] = {}
+    for name, section in sections.items():
         for difference in section.differences.values():
             sides = (("before", difference.before), ("after", difference.after))
             carried = {f"{side}: {warning}" for side, scores in sides for warning in scores.warnings}
-            tones.update({f"{difference.name}: {w}": ALARM if w in carried else CAUTION for w in difference.warnings})
-    return [Statement("warnings", tone, f"Warning of {text}", ()) for text, tone in tones.items()]
+            found.update({f"{difference.name}: {w}": (w in carried, name) for w in difference.warnings})
+    return [
+        Statement("warnings", State.FAILED if alarm else State.MEASURED, f"Warning of {text}", (), code="warning",
+                  caution=not alarm, section=name)
+        for text, (alarm, name) in found.items()
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import splits_of
-from retroscope.documents import SCHEMA, clean, fingerprint
+from retroscope.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import collection_of, retriever_of
@@ -122,7 +122,7 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
         base = find_base(job.backbone, source or "", folder, chosen, altered=altered)
     model = build_model(job.backbone, base, chosen)
     trained = train(model, job.pairs, chosen, checkpoints, dev=job.dev, progress=progress)
-    about = clean(_document(job, trained))
+    about = impersonal(clean(_document(job, trained)))
     if is_first():
         save_trained(without_new_pooler(trained.model, job.backbone), folder, about, card(job, base.name))
     wait(device)

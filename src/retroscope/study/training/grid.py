@@ -14,7 +14,7 @@ import numpy as np
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import with_queries
-from retroscope.documents import SCHEMA, as_json, clean, read_document, write_text
+from retroscope.documents import SCHEMA, as_json, clean, impersonal, read_document, write_text
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
@@ -184,7 +184,7 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
         scores.save(place / SCORES, group_of(test))
         means[name] = {str(m): float(v) for m, v in scores.mean().to_series().items()}
     about = {"schema": SCHEMA, "key": grid.key(cell), "cell": vars(cell), "means": means, "training": trained}
-    write_text(place / DONE, as_json(clean(about)))
+    write_text(place / DONE, as_json(impersonal(clean(about))))
 
 
 def _clear(grid: Grid, place: Path) -> None:

@@ -16,7 +16,7 @@ from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import interval, p_value, score, signed
 from retroscope.typesetting.page import fill
-from retroscope.typesetting.statements import CHANGED, NO_EVIDENCE, NOTE, Statement
+from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.tables import write_frames
 
 INTACT = "none"  # the level at which nothing is re-initialised
@@ -70,7 +70,9 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
             f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
             f"{p_value(row.p)}, holm-corrected {p_value(row.p_corrected)} over the grid's effects."
         )
-        yield Statement("effect", CHANGED if sure else NO_EVIDENCE, text, ())
+        number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
+        state = State.SIGNIFICANT if sure else State.NOT_SIGNIFICANT
+        yield Statement("effect", state, text, (), code="effect", estimate=number)
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:
@@ -81,7 +83,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
         first = next(rows.itertuples())
         said = "; ".join(worth_in_words(row) for row in rows[rows["beyond"] > 0].itertuples())
         what = f"what {_parts(first.reinitialise)} had learned in pre-training is worth, in further labels"
-        yield Statement("worth", NOTE, f"{_where(first)}, on {first.test}: {what}, {said}.", ())
+        yield Statement("worth", State.MEASURED, f"{_where(first)}, on {first.test}: {what}, {said}.", (), code="worth")
 
 
 def worth_in_words(row: Any) -> str:
@@ -109,7 +111,13 @@ def _share_words(f: GridFindings) -> Iterator[Statement]:
         largest = rows.sort_values("share", ascending=False).head(4)
         said = ", ".join(_share_in_words(row) for row in largest.itertuples())
         kind = "omega squared" if f.seeds > 1 else "one seed, so noise is not taken away"
-        yield Statement("shares", NOTE, f"What the cells' {f.headline} differs by on {test} ({kind}): {said}.", ())
+        yield Statement(
+            "shares",
+            State.MEASURED,
+            f"What the cells' {f.headline} differs by on {test} ({kind}): {said}.",
+            (),
+            code="shares",
+        )
 
 
 def _share_in_words(row: Any) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings
+from retroscope.ranges import Range, Seed, check_ranges
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.grid_report import INTACT
@@ -47,14 +48,15 @@ class GridSettings:
     tests: tuple[DataSettings, ...] = ()
     reinitialise: tuple[str, ...] = (INTACT, "all")
     strategies: tuple[str, ...] = ("full",)
-    labels: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
+    labels: tuple[Annotated[int, Range(2, 10**9)], ...] = ()
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     measures: tuple[str, ...] = DEFAULT_MEASURES
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
     keep_models: bool = False
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         for name in ("objectives", "reinitialise", "strategies", "labels", "seeds", "measures"):
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
@@ -71,8 +73,6 @@ class GridSettings:
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
                 raise SettingsError(f"{name} is empty", fix="give at least one value")
-        if any(n < 2 for n in self.labels) or any(seed < 0 for seed in self.seeds):
-            raise SettingsError("labels below 2 or seeds below 0", fix="give numbers of queries, and seeds from 0")
         for measure in self.measures:
             parse_measure(measure)
 

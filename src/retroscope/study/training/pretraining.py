@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.checkpoints.adapters import load_backbone
-from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone
+from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone, read_config
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
 from retroscope.encoders.encoder import architecture, tokenizer_state
@@ -22,6 +22,7 @@ from retroscope.inputs.provenance import made_by, software
 from retroscope.inputs.settings import DataSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
+from retroscope.reading import path_of
 from retroscope.study.embed import read_lines
 from retroscope.training.crops import pretrain_on_crops, word_windows
 from retroscope.training.folder import ABOUT, claim, finished_training, save_backbone
@@ -30,7 +31,7 @@ from retroscope.training.pretrain import Documents, pretrain, tokenised_document
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.shapes import family_of, shape_of
-from retroscope.training.vocabulary import train_tokenizer
+from retroscope.training.vocabulary import parse_kind, train_tokenizer
 
 CROPS = "crops"
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "attention_dropout")
@@ -65,6 +66,12 @@ class PretrainStudySettings:
             shape_of(self.shape)
         if self.shape is not None and self.tokenizer is None:
             raise SettingsError("a new backbone needs a tokenizer", fix="--tokenizer wordpiece:8000, or a folder")
+        if (
+            self.shape is not None
+            and self.tokenizer is not None
+            and not path_of(self.tokenizer, SettingsError).is_dir()
+        ):
+            parse_kind(self.tokenizer)
         if not self.text and self.data is None:
             raise SettingsError("there is nothing to read", fix="give --text FILE, or --data SPEC")
 
@@ -136,7 +143,7 @@ def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = 
     with first_alone(device):
         checkpoints = claim(folder, key)
     model, curve = _trained(job, checkpoints, progress)
-    about = clean(_document(job, key, curve))
+    about = impersonal(clean(_document(job, key, curve)))
     if is_first():
         save_backbone(model, job.tokenizer, folder, about, _card(job))
     wait(device)
@@ -173,7 +180,7 @@ def _tokenizer(settings: PretrainStudySettings, texts: Sequence[str]) -> PreTrai
 
 def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
     if settings.shape is None:
-        return AutoConfig.from_pretrained(locate(settings.start or ""), local_files_only=True)
+        return read_config(locate(settings.start or ""), How())
     config = shape_of(settings.shape)(tokenizer, settings.pretraining.max_length)
     for name in DROPOUTS:
         if name in config.to_dict():

@@ -30,6 +30,7 @@ from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_many, matched, ranked, shared
 from retroscope.attribution.size import size_ranking
 from retroscope.collection.collection import Collection
+from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
 from retroscope.inputs.sampled import is_sampled
@@ -52,7 +53,7 @@ def ablation_curves(
     collection: Collection,
     attribution: NeuronAttribution,
     settings: NeuronAblationSettings | None = None,
-    progress: Progress | None = None,
+    progress: Shown = None,
     *,
     whole: WholeSearch | None = None,
 ) -> AblationCurves:
@@ -63,14 +64,25 @@ def ablation_curves(
     decides what is measured of the others (see `looks`). Token ids and final vectors are held in memory.
 
     Args:
-        progress: told (what, texts encoded, texts to encode).
+        progress: called with (what, texts encoded, texts to encode), or True, False, None: see `display.shown`.
         whole: what intact models find in the whole corpus, by which a sample is drawn; None: by BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.
         AnalysisError: if no query is held out.
     """
-    settings = settings or NeuronAblationSettings()
+    with shown(progress) as report:
+        return _curves(retriever, collection, attribution, settings or NeuronAblationSettings(), report, whole)
+
+
+def _curves(
+    retriever: Retriever,
+    collection: Collection,
+    attribution: NeuronAttribution,
+    settings: NeuronAblationSettings,
+    progress: Progress | None,
+    whole: WholeSearch | None,
+) -> AblationCurves:
     towers = TOWERS[settings.tower or attribution.recipe["tower"]]
     check_towers(retriever, attribution.recipe["tower"], towers)
     ranking = ranked(attribution, settings.by, settings.parts)

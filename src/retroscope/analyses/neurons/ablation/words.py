@@ -11,7 +11,7 @@ import pandas as pd
 from retroscope.analyses.neurons.ablation.table import reported_fraction
 from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import CAUTION, SHOWN, Statement
+from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import MODEL
 
 TOPIC = "neurons"
@@ -33,24 +33,30 @@ def of(name: str, side: AttributedModel) -> str:
 
 def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     """Say whether fixing the named neurons harms retrieval more than fixing others does, and at which shares."""
+    control = f"neuron ablation {of(name, side)}"
     if side.ablation is None:
         text = (
             f"No ablation was run on the neurons {of(name, side)}. A count without an ablation is not evidence: "
             f"nothing shows that retrieval needs these neurons."
         )
-        return [Statement(TOPIC, CAUTION, text, (name,))]
+        return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
     ablation = side.ablation
     row = reported_row(ablation)
     said = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
+    number = Estimate(f"{row['measure']} lost over random neurons", row["harm"], row["harm_low"], row["harm_high"],
+                      row["p_confirmed"], int(row["n"]))  # fmt: skip
+    about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
         text = f"Ablation confirms the neurons {of(name, side)} at {_where(ablation)}: {said}"
-        return [Statement(TOPIC, SHOWN, text, (name,))]
+        return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         who = f"{of(name, side)} at {_where(ablation)}"
         text = f"Ablation agrees with the neurons {who}, but cannot confirm them: {said}"
-        return [Statement(TOPIC, CAUTION, text, (name,))]
-    text = f"Ablation does not confirm the neurons {of(name, side)}: {said} {_why_not(ablation, row)}"
-    return [Statement(TOPIC, CAUTION, text, (name,))]
+        return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
+    why = _why_not(ablation, row)
+    text = f"Ablation does not confirm the neurons {of(name, side)}: {said} {why}"
+    state = State.TOO_FEW if why == TOO_FEW else State.NOT_SIGNIFICANT
+    return [Statement(TOPIC, state, text, (name,), caution=True, **about)]
 
 
 def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":

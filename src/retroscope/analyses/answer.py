@@ -1,0 +1,51 @@
+"""Card: the short answer of an analysis to one question of the first screen, and the curves of its picture."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.typesetting.statements import Estimate, State, Statement
+
+
+@dataclass(frozen=True)
+class Card:
+    """One question with its answer.
+
+    Attributes:
+        question: one of `questions.Question`, or one of the analysis's own.
+        answer: a few words; a study has room for 120 words in all.
+        statement: the conclusion that the card shortens: its state and section are the card's.
+        number: the one number of the card; None: that of the statement.
+        sentence: the answer of the whole study in one sentence, if this analysis can give it.
+    """
+
+    question: str
+    answer: str
+    statement: Statement
+    number: Estimate | None = None
+    sentence: str = ""
+
+    @property
+    def state(self) -> State:
+        """Return what is known."""
+        return self.statement.state
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Return the number that the card prints."""
+        return self.number or self.statement.estimate
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCurves:
+    """One panel of the picture beside the answer: a value by layer, before and after.
+
+    Attributes:
+        title: what the value is, e.g. "nDCG@10 by layer".
+        frame: columns layer, side, value, low, high.
+        chance: value of a random choice; None where there is none.
+    """
+
+    title: str
+    frame: pd.DataFrame
+    chance: float | None = None

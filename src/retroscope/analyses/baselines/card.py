@@ -1,0 +1,47 @@
+"""Baselines in a few words: which part of the gain does the frozen backbone already reach?"""
+
+from collections.abc import Sequence
+
+from retroscope.analyses.answer import Card
+from retroscope.analyses.baselines.result import TRAINED, BaselineResult
+from retroscope.analyses.baselines.words import CODES
+from retroscope.analyses.questions import Question
+from retroscope.typesetting.frames import alpha, rows
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.subject import Subject
+
+
+def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
+    """Return the part of the gain that the best variant of the backbone reaches; the best that allows the most."""
+    best = result.bests[-1]
+    about = [s for s in statements if s.code == CODES[best]]
+    if not about:
+        return ()
+    (statement,) = about
+    how = "with a linear head" if best == TRAINED else "without training"
+    if statement.state is State.SIGNIFICANT and statement.estimate is not None and statement.estimate.value < 0:
+        return (Card(Question.ALREADY, f"More than the retriever reaches: the frozen backbone {how}", statement),)
+    share = already_there(result, best, subject.measures[0])
+    if share is not None:
+        return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
+    if statement.state is State.SIGNIFICANT:
+        return (Card(Question.ALREADY, f"Less than the retriever reaches: the frozen backbone {how}", statement),)
+    return (Card(Question.ALREADY, f"All of it: fine-tuning adds nothing significant {how}", statement),)
+
+
+def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
+    """Return the share of the gain that the best of the backbone reaches; None where there is no significant gain."""
+    gain = rows(result.gain, measure=measure).iloc[0]
+    shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
+    known = shares.dropna(subset=["share"])
+    if not (gain["p_corrected"] < alpha(result.gain) and gain["effect"] > 0) or known.empty:
+        return None
+    left = known.iloc[0]
+    return Estimate(
+        "of the gain",
+        1 - float(left["share"]),
+        1 - float(left["high"]),
+        1 - float(left["low"]),
+        n=int(gain["n"]),
+        kind=Kind.SHARE,
+    )

@@ -1,0 +1,32 @@
+"""Retrieval by layer on the first screen: where it changed, and the curve of the picture."""
+
+from collections.abc import Sequence
+
+from retroscope.analyses.answer import Card, LayerCurves
+from retroscope.analyses.layers.result import LayerEffects
+from retroscope.analyses.questions import Question
+from retroscope.typesetting.frames import alpha, by_side, rows
+from retroscope.typesetting.statements import Statement
+from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.words import best, estimate_of, layer
+
+
+def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
+    """Return the layer at which retrieval changed most, where nothing more exact was measured."""
+    measure = subject.measures[0]
+    table = rows(effects.effect, measure=measure)
+    if table.empty or not statements:
+        return ()
+    changed = table[table["p_corrected"] < alpha(effects.effect)]
+    if changed.empty:
+        return (Card(Question.WHERE, "No layer changed significantly", statements[0]),)
+    most = best(changed.assign(size=changed["effect"].abs()), "size")
+    number = estimate_of(most, measure)
+    return (Card(Question.WHERE, f"Most at {layer(subject, most)} of {len(table) - 1}", statements[0], number),)
+
+
+def layer_curves(effects: LayerEffects, subject: Subject) -> LayerCurves | None:
+    """Return the headline measure by layer, before and after."""
+    measure = subject.measures[0]
+    table = rows(effects.effect, measure=measure)
+    return None if table.empty else LayerCurves(f"{measure} by layer", by_side(table, ["layer"]))

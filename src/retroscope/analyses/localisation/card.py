@@ -1,0 +1,47 @@
+"""Localisation in a few words: which block does retrieval need, and which suffices?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.answer import Card
+from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
+from retroscope.analyses.questions import Question
+from retroscope.surgery.transplant import GRAFTED, RESTORED
+from retroscope.typesetting.places import place_words
+from retroscope.typesetting.statements import Estimate, Kind, Statement
+
+CLAIMS = {  # direction, and whether its total effect is a gain -> what is said of the block that does most, and of none
+    (RESTORED, False): ("{} is needed most", "no single block is needed"),
+    (GRAFTED, True): ("{} alone gives most", "none suffices alone"),
+    (RESTORED, True): ("{} holds it back most", "no single block holds it back"),
+    (GRAFTED, False): ("{} alone harms most", "none harms alone"),
+}
+
+
+def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
+    """Return the block that is needed most and the one that gives most, with the share of the total effect."""
+    blocks = result.most[result.most["kind"] == BLOCKS]
+    by_code = {s.code: s for s in statements}
+    about = [(row, by_code[f"{row['direction']}.{BLOCKS}"]) for _, row in blocks.iterrows()]
+    if not about:
+        return ()
+    if not any(row["explained"] for row, _ in about):
+        return (Card(Question.WHERE, "Nowhere: there is no total effect to localise", about[0][1]),)
+    answer = "; ".join(_claim(row) for row, _ in about if row["explained"])
+    significant = [one for one in about if one[0]["significant"]]
+    row, statement = (significant or about)[0]
+    return (Card(Question.WHERE, answer[:1].upper() + answer[1:], statement, _share(row)),)
+
+
+def _claim(row: "pd.Series[Any]") -> str:
+    some, none = CLAIMS[str(row["direction"]), bool(row["sign"] > 0)]
+    return some.format(place_words(str(row["place"]))) if row["significant"] else none
+
+
+def _share(row: "pd.Series[Any]") -> Estimate | None:
+    """Return the share of the total effect; None where it is unknown, so that the effect itself is printed."""
+    share, low, high = (float(row[name]) for name in ("share", "share_low", "share_high"))
+    number = Estimate("of the effect", share, low, high, kind=Kind.SHARE)
+    return number if number.has_interval else None

@@ -1,0 +1,31 @@
+"""Probes on the first screen: what the backbone could already tell apart, and the curve of the picture."""
+
+from collections.abc import Sequence
+
+from retroscope.analyses.answer import Card, LayerCurves
+from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.questions import Question
+from retroscope.typesetting.frames import by_side
+from retroscope.typesetting.statements import Statement
+from retroscope.typesetting.subject import BEFORE
+from retroscope.typesetting.words import best, side_score
+
+
+def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
+    """Return the best accuracy of the similarity probe on the backbone, where no baseline was searched."""
+    peaks = [s for s in statements if s.code == "peaks"]
+    if not peaks:
+        return ()
+    top = best(result.similarity_rows(), BEFORE)
+    number = side_score(top, BEFORE, "accuracy")
+    answer = f"Its similarity picked 1 relevant of {result.hardest} passages"
+    return (Card(Question.ALREADY, answer, peaks[0], number),)
+
+
+def probe_curves_by_layer(result: ProbesResult) -> LayerCurves | None:
+    """Return the accuracy of the similarity probe by layer, before and after."""
+    table = result.similarity_rows()
+    if table.empty:
+        return None
+    title = f"Accuracy of the similarity probe by layer (N = {result.hardest})"
+    return LayerCurves(title, by_side(table, ["layer"]), 1 / result.hardest)

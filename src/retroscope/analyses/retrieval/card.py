@@ -1,0 +1,92 @@
+"""Retrieval in a few words: did it change, and what did that cost on other collections?"""
+
+from collections.abc import Sequence
+
+from retroscope.analyses.answer import Card
+from retroscope.analyses.questions import Question
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.analyses.retrieval.words import TOPIC
+from retroscope.statistics import Difference
+from retroscope.typesetting.frames import margin
+from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.statements import Estimate, State, Statement
+from retroscope.typesetting.subject import Subject
+
+UNDECIDED = {
+    State.NOT_SIGNIFICANT: "No significant change",
+    State.TOO_FEW: "Too few queries to say",
+    State.NOT_RUN: "Not measured",
+}
+ALSO = "--also SPEC"
+
+
+def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
+    """Return whether retrieval changed, and what happened on the other collections."""
+    (headline,) = [s for s in statements if s.headline]
+    others = [s for s in statements if s.estimate is not None and s.estimate.collection]
+    sentence = _sentence(result.effect, headline, subject)
+    changed = Card(Question.CHANGED, _changed(result.effect, headline), headline, sentence=sentence)
+    return changed, _cost(result.effect, others)
+
+
+def _sentence(effect: Difference, headline: Statement, subject: Subject) -> str:
+    """Return what fine-tuning did, by how much and how sure, in one sentence."""
+    number = headline.estimate
+    if number is None:
+        return "It is unknown what fine-tuning did to retrieval: nothing was measured on both sides."
+    sides = f"{score(number.before)} to {score(number.after)}"
+    level = f"{100 * subject.statistics.level:g} %"
+    tests = (
+        f"{signed(number.value)}, {level} interval {interval(number.low, number.high, effect=True)}, "
+        f"{p_value(number.p)}, {count(number.n, 'query')}"
+    )
+    if headline.state is State.SIGNIFICANT:
+        return f"Fine-tuning {'raised' if number.value > 0 else 'lowered'} {number.name} from {sides}: {tests}."
+    if headline.state is State.EQUIVALENT:
+        return f"Fine-tuning left {number.name} equivalent within {margin(effect):g}: {sides}, {tests}."
+    return f"Fine-tuning did not change {number.name} significantly: {sides}, {tests}."
+
+
+def _changed(effect: Difference, statement: Statement) -> str:
+    """Return the outcome of one effect in a few words."""
+    number = statement.estimate
+    if statement.state in UNDECIDED or number is None:
+        return UNDECIDED[statement.state]
+    if statement.state is State.EQUIVALENT:
+        return f"No: equivalent within {margin(effect):g}"
+    return "Yes, for the better" if number.value > 0 else "Yes, for the worse"
+
+
+def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
+    """Return the outcome on the collection where retrieval fell most, of those beside the first."""
+    if not others:
+        text = f"Retrieval was not measured on another collection: add {ALSO} to the command."
+        statement = Statement(TOPIC, State.NOT_RUN, text, (), code="other_collection")
+        return Card(Question.COST, f"Unknown: add {ALSO}", statement)
+    worst = min(others, key=_fall)
+    number = worst.estimate
+    if number is None:
+        raise ValueError("a statement on another collection has a number")
+    of = f" (worst of {len(others)})" if len(others) > 1 else ""
+    return Card(Question.COST, f"{_cost_words(effect, worst.state, number)}{of}", worst)
+
+
+def _fall(statement: Statement) -> tuple[bool, float]:
+    """Return the order of outcomes: significant falls first, then by the change."""
+    change = 0.0 if statement.estimate is None else statement.estimate.value
+    return not (statement.state is State.SIGNIFICANT and change < 0), change
+
+
+def _cost_words(effect: Difference, state: State, number: Estimate) -> str:
+    on = f"on {shortened(number.collection)}"
+    if state is State.EQUIVALENT:
+        return f"Nothing: equivalent within {margin(effect):g} {on}"
+    if state is State.SIGNIFICANT:
+        return f"{'Nothing: better' if number.value > 0 else 'Retrieval is worse'} {on}"
+    return f"{UNDECIDED[state]} {on}"
+
+
+def shortened(name: str, most: int = 24) -> str:
+    """Return a name on one line, cut where it is long."""
+    flat = "_".join(name.split())
+    return flat if len(flat) <= most else f"{flat[: most - 3]}..."

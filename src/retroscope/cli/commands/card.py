@@ -1,0 +1,40 @@
+"""retroscope card DIR."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope card runs/nq --into README.md"
+
+
+@flat()
+def run(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished study of a pair", metavar="DIR")],
+    into: Annotated[
+        Path | None,
+        option("--into", help="Model card to write the section and its metadata into", metavar="FILE",
+               default="print them"),
+    ] = None,
+) -> None:  # fmt: skip
+    """Print a section for a model card: what fine-tuning changed.
+
+    It begins with metadata (model-index) that the Hugging Face hub reads. With --into, other evaluations are kept.
+    """
+    from retroscope.cli.terminal import note, say
+    from retroscope.documents import write_text
+    from retroscope.errors import SettingsError
+    from retroscope.study.reporting.model_card import into_card, model_card
+    from retroscope.study.study import load_study
+
+    report = load_study(folder).report_contents
+    if into is None:
+        say(model_card(report).rstrip())
+        return
+    if not into.is_file():
+        raise SettingsError("there is no such model card", where=str(into), fix="name a README.md that exists")
+    write_text(into, into_card(report, into.read_text(encoding="utf-8")))
+    note(f"model card: {into}")

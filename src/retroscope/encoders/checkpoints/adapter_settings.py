@@ -1,0 +1,90 @@
+"""PEFT's settings of an adapter, checked before PEFT reads them: sizes, and patterns that no name could be matched to.
+
+PEFT matches the pattern that an adapter brings with the name of every module, by Python's `re`, which can take years.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from peft import PeftConfig
+
+from retroscope.encoders.checkpoints.folders import quiet, read_json
+from retroscope.encoders.checkpoints.values import flag, group
+from retroscope.encoders.weights import Disk
+from retroscope.errors import EncoderError, excerpt
+from retroscope.reading import foreign
+
+CONFIG = "adapter_config.json"
+RANK = re.compile(r"(init_)?r|\w*rank|num_vectors|vector_length|n_frequency|\w*block_(size|num)|\w*butterfly_factor")
+PATTERNS = ("target_modules", "exclude_modules", "layers_pattern", "target_parameters", "modules_to_save")
+PATTERN_KEYS = ("rank_pattern", "alpha_pattern")  # whose keys are patterns
+SWITCHES = ("fan_in_fan_out", "use_rslora", "use_dora", "lora_bias")
+LONGEST_PATTERN = 2000  # characters
+MOST_REPEATS = 4  # open repeats, `*` and `+`, in a pattern: each may be tried at every character
+REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]")
+REPEAT = re.compile(r"(?<!\\)[*+]|(?<!\\)\{")
+BIG = 512  # a rank that is refused only where the adapter's own tensors are smaller
+
+
+def read_settings(folder: Path, disk: Disk) -> PeftConfig:
+    """Read PEFT's settings of an adapter that can be merged into a bare backbone.
+
+    Raises:
+        EncoderError: for settings that PEFT cannot read, that ask for more than the adapter's tensors hold, or whose
+            patterns could take for ever.
+    """
+    where = folder / CONFIG
+    raw = read_json(folder, CONFIG)
+    for pattern in _patterns(raw, where):
+        _check_pattern(pattern, where)
+    _check_ranks(raw, disk, where)
+    for key in SWITCHES:
+        flag(raw, key, where)
+    with foreign(EncoderError, "PEFT cannot read these settings", where), quiet():
+        settings = PeftConfig.from_pretrained(str(folder))
+        adds_inputs = settings.is_prompt_learning
+    if adds_inputs:
+        raise EncoderError(
+            f"a {settings.peft_type} adapter adds inputs and cannot be merged into weights",
+            where=str(folder),
+            fix="use an adapter that changes weights (LoRA, DoRA, IA3 ...)",
+        )
+    settings.task_type = None  # the class that a task stands for wants a head, which a bare backbone has not
+    settings.inference_mode = True
+    return settings
+
+
+def _patterns(raw: Mapping[str, Any], where: Path) -> Iterator[str]:
+    """Yield every text of the settings that PEFT may take for a pattern."""
+    for key in PATTERNS:
+        value = raw.get(key)
+        texts = value if isinstance(value, list) else [value]
+        yield from (text for text in texts if isinstance(text, str))
+    for key in PATTERN_KEYS:
+        yield from group(raw, key, where)
+
+
+def _check_pattern(pattern: str, where: Path) -> None:
+    slow = REPEATED_GROUP.search(pattern) or len(REPEAT.findall(pattern)) > MOST_REPEATS
+    if len(pattern) > LONGEST_PATTERN or slow:
+        raise EncoderError(
+            f"the pattern {excerpt(pattern)} could take for ever to match",
+            where=str(where),
+            fix=f"list the names of the modules, or use {MOST_REPEATS} repeats at most, none of them around a group",
+        )
+
+
+def _check_ranks(raw: Mapping[str, Any], disk: Disk, where: Path) -> None:
+    """Refuse ranks beyond every dimension of the adapter's own tensors."""
+    dimensions = [size for shape in disk.shapes().values() for size in shape]
+    most = max([BIG, *dimensions])
+    ranks = {key: value for key, value in raw.items() if RANK.fullmatch(key)} | group(raw, "rank_pattern", where)
+    for key, value in ranks.items():
+        if isinstance(value, int | float) and not value <= most:
+            raise EncoderError(
+                f"{excerpt(key)} is {excerpt(value)}, more than any dimension of the adapter's tensors",
+                where=str(where),
+                fix="take the adapter_config.json that was saved with these tensors",
+            )

@@ -1,0 +1,47 @@
+"""The head of a GGUF file, checked before its tensors are read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import GGUFReader
+
+from retroscope.errors import EncoderError, excerpt
+from retroscope.reading import check_file, foreign
+
+ASKED = ("block_count", "embedding_length", "feed_forward_length", "head_count", "head_count_kv", "key_length",
+         "value_length", "vocab_size", "dimension_count")  # fmt: skip
+MOST_TOKENS = 2**28  # of a text
+
+
+class _WholeReader(GGUFReader):  # type: ignore[misc]  # the library has no types
+    """A reader that goes no further than the file: the library's own reads nothing there, again and again."""
+
+    def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+        end = int(offset) + int(np.dtype(dtype).itemsize) * int(count)
+        if end > len(self.data):
+            raise ValueError("the file ends before what it announces")
+        return super()._get(offset, dtype, count, override_order)
+
+
+def tensor_names(file: Path) -> set[str]:
+    """Return the names of a file's tensors.
+
+    Raises:
+        EncoderError: for a damaged file, and for one that asks for more than its tensors hold.
+    """
+    check_file(file, EncoderError)
+    with foreign(EncoderError, "damaged GGUF", file):
+        reader = _WholeReader(file)
+        largest = max([len(reader.tensors), *(int(size) for tensor in reader.tensors for size in tensor.shape)])
+        for name, field in reader.fields.items():
+            asked = name.rpartition(".")[2]
+            most = largest if asked in ASKED else MOST_TOKENS if asked == "context_length" else None
+            value = 0 if most is None else field.contents()
+            if most is not None and isinstance(value, int | float) and not 0 <= value <= most:
+                raise EncoderError(
+                    f"{name} is {excerpt(value)}, more than any dimension of its tensors",
+                    where=str(file),
+                    fix="convert the model once more",
+                )
+        return {str(tensor.name) for tensor in reader.tensors}

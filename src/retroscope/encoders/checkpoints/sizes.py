@@ -1,0 +1,92 @@
+"""What the files of a checkpoint ask for, held against the weights that are there, before anything is built."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from retroscope.encoders.weights import Disk
+from retroscope.errors import EncoderError, excerpt, listed
+
+COUNT = re.compile(r"(num|n)_\w+|\w*layers?")  # numbers of things that are made one by one: blocks, heads, labels
+MOST = 100_000  # of any of them
+SIZE = re.compile(r"\w*(size|dim|embeddings|positions|length)|d_\w+|n_(embd|inner|ctx)")
+LARGEST = 2**28  # of a dimension, or of a text in tokens
+SPARE = 2**24  # numbers that a model may have besides those in its file
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
+MEND = "take the config.json that was saved with these weights"
+
+
+def check_config(raw: Mapping[str, Any], where: Path) -> None:
+    """Refuse a configuration before a library reads it: sizes beyond any model, quantised weights, code of the hub.
+
+    Raises:
+        EncoderError: that names the field.
+    """
+    for key, value in _fields(raw):
+        most = MOST if COUNT.fullmatch(key) else LARGEST if SIZE.fullmatch(key) else None
+        if most is not None and isinstance(value, int | float) and not value <= most:
+            raise EncoderError(f"{key} is {excerpt(value)}, more than any model has", where=str(where), fix=MEND)
+        if key.endswith("attn_implementation") and value is not None and value not in ATTENTION:
+            raise EncoderError(
+                f"{key} is {excerpt(value)}, which may run code from the hub",
+                where=str(where),
+                fix=f"remove it, or name one of {', '.join(ATTENTION)}",
+            )
+    if raw.get("quantization_config"):
+        raise EncoderError(
+            f"these weights are quantised: {excerpt(raw['quantization_config'])}",
+            where=str(where),
+            fix="take the checkpoint in float32, float16 or bfloat16, or a GGUF file, which is dequantised",
+        )
+
+
+def _fields(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every field of a JSON object, and of those inside it."""
+    for key, value in raw.items():
+        yield key, value
+        if isinstance(value, Mapping):
+            yield from _fields(value)
+
+
+def check_blocks(blocks: object, disk: Disk) -> None:
+    """Refuse a model of more blocks than its checkpoint has tensors.
+
+    Raises:
+        EncoderError: for that, and for what is no number of blocks.
+    """
+    if not isinstance(blocks, int) or not 1 <= blocks <= len(disk.files):
+        raise EncoderError(
+            f"{excerpt(blocks)} blocks were asked for, and the weights are {len(disk.files)} tensors",
+            where=str(disk.folder / "config.json"),
+            fix=MEND,
+        )
+
+
+def check_sizes(model: nn.Module, disk: Disk) -> None:
+    """Refuse a model that has no memory yet (on the meta device) if it would be far larger than its checkpoint.
+
+    Raises:
+        EncoderError: that names its largest tensors.
+    """
+    sizes = dict(chain(model.named_parameters(), model.named_buffers()))
+    asked = sum(tensor.numel() for tensor in sizes.values())
+    stored = sum(_numbers(shape) for shape in disk.shapes().values())
+    if asked > 2 * stored + SPARE:
+        largest = sorted(sizes, key=lambda name: -sizes[name].numel())[:3]
+        raise EncoderError(
+            f"config.json asks for {asked:,} numbers, and the weights hold {stored:,}; the largest tensors would be"
+            f"{listed([f'{name}: {tuple(sizes[name].shape)}' for name in largest])}",
+            where=str(disk.folder),
+            fix=MEND,
+        )
+
+
+def _numbers(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

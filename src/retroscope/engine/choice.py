@@ -1,0 +1,83 @@
+"""The choice of an engine: `local`, or `ray`, with the address of a cluster."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from retroscope.engine.local import run_here
+from retroscope.engine.shards import Job, RunTally
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.progress import Count
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where shards are done.
+
+    Attributes:
+        name: "local", this process; "ray", actors of a Ray cluster.
+        address: of the cluster; None: one is started on this machine for the run.
+        workers: number of actors; None: as many as the cluster has room for.
+        told: receives what happened, in sentences: shards that were done again, workers that were lost.
+    """
+
+    name: str = "local"
+    address: str | None = None
+    workers: int | None = None
+    told: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise unknown_name("engine", self.name, ENGINES)
+        if self.name == "local" and (self.address or self.workers is not None):
+            raise SettingsError(
+                "the local engine is one worker in this process", fix="leave out address and workers, or use ray"
+            )
+        if self.workers is not None and self.workers < 1:
+            raise SettingsError(f"workers is {self.workers}", fix="give at least 1, or leave it out")
+
+    def run(self, job: Job, progress: Count | None = None) -> RunTally:
+        """Do all shards of a job that are not done yet.
+
+        A job that only this process can do is done here, whatever the engine.
+
+        Raises:
+            EngineError: if some are missing after all attempts; all others are done.
+        """
+        if self.name == "local" or job.recruit is None:
+            tally = run_here(job, progress)
+        else:
+            from retroscope.engine.ray import run_on_ray
+
+            tally = run_on_ray(job, self.address, self.workers, progress)
+        if self.told is not None:
+            for line in news(tally):
+                self.told(line)
+        return tally
+
+
+LOCAL = Engine()
+
+
+def engine_of(text: str, workers: int | None = None, told: Callable[[str], None] | None = None) -> Engine:
+    """Return the engine of an option: `local`, `ray`, or `ray:ADDRESS`.
+
+    Raises:
+        SettingsError: for another name, or a number of workers that it cannot have.
+    """
+    name, _, address = text.partition(":")
+    return Engine(name, address or None, workers, told)
+
+
+def news(tally: RunTally) -> list[str]:
+    """Return what is worth saying about a run."""
+    again = tally.again.items()
+    lines = [f"{count} shards were {standing.value}: they were computed again" for standing, count in again]
+    lines += [f"worker lost: {reason}" for reason in tally.lost]
+    lines += [f"shard {name} failed, and was done at another attempt: {error}" for name, error in tally.retried.items()]
+    if len(tally.by_worker) > 1 or tally.lost:
+        rate = tally.done / tally.seconds if tally.seconds else 0.0
+        shares = ", ".join(f"{worker} {count:,}" for worker, count in sorted(tally.by_worker.items()))
+        lines.append(f"{tally.done:,} items by {len(tally.by_worker)} workers, {rate:,.1f} a second: {shares}")
+    return lines

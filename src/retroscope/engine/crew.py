@@ -1,0 +1,165 @@
+"""The crew of a run on Ray: actors that are starting, at work or lost, and the calls that are under way."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from retroscope.engine.shards import Job, Shard
+from retroscope.engine.station import AT_ONCE, Arrival, ShardReport, Station
+from retroscope.errors import EngineError
+
+ATTEMPTS = 3  # to start a worker, one after the other, before the crew is smaller by one
+STALLED = 3600.0  # seconds after which a worker that says nothing counts as lost
+POLL = 1.0  # seconds
+
+
+@dataclass(eq=False)
+class Member:
+    """One actor.
+
+    Attributes:
+        calls: what was asked and is not answered: reference -> (shard, or None for its start; time of the call).
+        attempt: number of starts in this place without an arrival.
+    """
+
+    name: str
+    actor: Any
+    attempt: int
+    host: str = ""
+    ready: bool = False
+    calls: dict[Any, tuple[Shard | None, float]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Return its name and where it runs."""
+        return f"{self.name} on {self.host}" if self.host else self.name
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a member answered: an arrival, the report of a shard, or its loss (`lost`, the reason)."""
+
+    member: Member
+    shard: Shard | None = None
+    report: ShardReport | None = None
+    lost: str = ""
+
+
+class Crew:
+    """Actors of one run.
+
+    Attributes:
+        members: by name.
+        dismissed: why places of the crew stay empty.
+    """
+
+    def __init__(self, ray: Any, job: Job, size: int) -> None:
+        """Start the actors; they arrive one by one."""
+        self._ray, self._job = ray, job
+        self._started = 0
+        self._equipment: Mapping[str, str] | None = None
+        self.members: dict[str, Member] = {}
+        self.dismissed: list[str] = []
+        for _ in range(size):
+            self._start(1)
+
+    def give(self, member: Member, shard: Shard) -> None:
+        """Send a shard to a member."""
+        member.calls[member.actor.do.remote(shard)] = shard, time.monotonic()
+
+    def free(self) -> list[Member]:
+        """Return the members that can take a shard, those with nothing to do first."""
+        ready = [member for member in self.members.values() if member.ready and len(member.calls) < AT_ONCE]
+        return sorted(ready, key=lambda member: len(member.calls))
+
+    @property
+    def at_work(self) -> int:
+        """Return the number of members that have arrived."""
+        return sum(member.ready for member in self.members.values())
+
+    def events(self) -> Iterator[Event]:
+        """Wait a little, and yield what has happened; places of lost members are filled."""
+        holders = {reference: member for member in self.members.values() for reference in member.calls}
+        answered, _ = self._ray.wait(list(holders), num_returns=1, timeout=POLL) if holders else ([], [])
+        for reference in answered:
+            member = holders[reference]
+            if member.name in self.members:  # its loss was told with another call
+                yield from self._answered(member, reference)
+        now = time.monotonic()
+        for member in list(self.members.values()):
+            if any(now - since > STALLED for shard, since in member.calls.values() if shard is not None):
+                yield self._lost(member, f"nothing was heard of it for {STALLED:.0f} seconds")
+
+    def dismiss(self) -> None:
+        """End all actors."""
+        for member in self.members.values():
+            self._ray.kill(member.actor)
+        self.members.clear()
+
+    def _answered(self, member: Member, reference: Any) -> Iterator[Event]:
+        shard, _ = member.calls[reference]
+        try:
+            answer = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            first = next(iter(str(error).strip().splitlines()), "")
+            yield self._lost(member, f"{type(error).__name__}: {first}"[:300])
+            return
+        del member.calls[reference]
+        if isinstance(answer, Arrival):
+            self._arrived(member, answer)
+        else:
+            yield Event(member, shard, answer)
+
+    def _arrived(self, member: Member, arrival: Arrival) -> None:
+        """Put a member to work, if it makes the same bytes as the others.
+
+        Raises:
+            EngineError: if it does not, or if no member is left.
+        """
+        member.host = arrival.host
+        if arrival.error:
+            self._remove(member)
+            self.dismissed.append(f"{member.label}: {arrival.error}")
+            if not self.members:
+                raise EngineError(
+                    f"no worker could start: {self.dismissed[-1]}",
+                    fix="install the same software and models on all nodes",
+                )
+            return
+        planned = {name: version for name, version in self._job.ledger.equipment.items() if name != "device"}
+        self._equipment = self._equipment or {"device": arrival.equipment.get("device", ""), **planned}
+        differing = [name for name, value in self._equipment.items() if arrival.equipment.get(name) != value]
+        if differing:
+            said = ", ".join(f"{n} {arrival.equipment.get(n)!r} instead of {self._equipment[n]!r}" for n in differing)
+            raise EngineError(
+                f"the cluster is mixed: {member.label} has {said}, so its vectors would differ in their last bits",
+                fix="use nodes of one kind with the same libraries, and one store for each kind",
+            )
+        member.ready, member.attempt = True, 0
+
+    def _lost(self, member: Member, reason: str) -> Event:
+        self._remove(member)
+        if member.attempt < ATTEMPTS:
+            self._start(member.attempt + 1)
+        else:
+            self.dismissed.append(f"{member.label}: {reason}")
+        return Event(member, lost=reason)
+
+    def _remove(self, member: Member) -> None:
+        del self.members[member.name]
+        self._ray.kill(member.actor)
+
+    def _start(self, attempt: int) -> None:
+        self._started += 1
+        job = self._job
+        actor_class = self._ray.remote(
+            num_cpus=1 if job.accelerators else job.threads,
+            num_gpus=job.accelerators,
+            max_restarts=0,
+            max_concurrency=AT_ONCE,
+            scheduling_strategy="SPREAD",
+        )(Station)
+        member = Member(f"worker {self._started}", actor_class.remote(job.recruit, job.ledger), attempt)
+        member.calls[member.actor.prepare.remote()] = None, time.monotonic()
+        self.members[member.name] = member

@@ -1,0 +1,86 @@
+"""Ledger: the completion records of a job, one file a shard, beside the files that they vouch for."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from retroscope.engine.storage import Storage
+from retroscope.errors import EngineError
+
+RECORDS = ".shards"  # folder of the records; removed when the whole is finished
+
+
+class Standing(Enum):
+    """How a shard stands; all but `DONE` are computed."""
+
+    DONE = "done"
+    ABSENT = "not done yet"
+    DAMAGED = "damaged"
+    FOREIGN = "made on another kind of device, or with other libraries"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Records of shards that are done: key, what they were made with, and the SHA-256 of every file.
+
+    Attributes:
+        equipment: kind of device and versions of libraries of the worker at hand.
+    """
+
+    storage: Storage
+    equipment: Mapping[str, str] = field(default_factory=dict)
+
+    def standing(self, name: str, key: str) -> Standing:
+        """Return whether a shard is done: its record says so, and every file that it names still has its content."""
+        content = self.storage.read(_record(name))
+        if content is None:
+            return Standing.ABSENT
+        record = _read(content, key)
+        if record is None:
+            return Standing.DAMAGED
+        if record["equipment"] != dict(self.equipment):
+            return Standing.FOREIGN
+        whole = all(self._digest(str(file)) == digest for file, digest in record["files"].items())
+        return Standing.DONE if whole else Standing.DAMAGED
+
+    def complete(self, name: str, key: str, files: Sequence[str]) -> None:
+        """Record that a shard is done, with the checksums of its files as they lie on storage."""
+        digests = {file: self._digest(file) for file in files}
+        lost = [file for file, digest in digests.items() if digest is None]
+        if lost:
+            raise EngineError(
+                f"shard {name} was written, and {lost[0]} is not there",
+                where=str(self.storage.place),
+                fix="repeat the command",
+            )
+        record = {"key": key, "equipment": dict(self.equipment), "files": digests}
+        self.storage.write(_record(name), json.dumps(record, sort_keys=True).encode())
+
+    def records(self) -> int:
+        """Count the records."""
+        return len(self.storage.names(RECORDS))
+
+    def clear(self) -> None:
+        """Remove all records: the whole is finished, or begins anew."""
+        self.storage.remove(RECORDS)
+
+    def _digest(self, file: str) -> str | None:
+        content = self.storage.read(file)
+        return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _record(name: str) -> str:
+    return f"{RECORDS}/{name}.json"
+
+
+def _read(content: bytes, key: str) -> dict[str, Any] | None:
+    """Return a record, or None if it is damaged or of another key."""
+    try:
+        record = json.loads(content)
+    except ValueError:
+        return None
+    sound = isinstance(record, dict) and record.get("key") == key and isinstance(record.get("files"), dict)
+    return {"equipment": None, **record} if sound else None

@@ -1,0 +1,53 @@
+"""The engine of one process: shards in order; one is written while the next is computed."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from retroscope.engine.ledger import Standing
+from retroscope.engine.shards import Job, RunTally, Shard
+from retroscope.progress import Count
+
+HERE = "this process"
+Written = Future[tuple[Shard, Standing]]
+
+
+def run_here(job: Job, progress: Count | None = None) -> RunTally:
+    """Do all shards that are not done yet, in order; the first error ends the run, and what is done stays done.
+
+    Args:
+        progress: told (items done, items in all) after every shard that was computed; those of an earlier run are
+            told together, before the first.
+    """
+    report = progress or (lambda done, total: None)
+    tally, started = RunTally(), time.perf_counter()
+    report(0, job.total)
+    written: Written | None = None
+    with ThreadPoolExecutor(1, "shards") as writer:
+        for shard in job.shards:
+            standing = job.ledger.standing(shard.name, shard.key)
+            if standing is Standing.DONE:
+                tally.count(shard, standing, HERE)
+                continue
+            if tally.kept and written is None:
+                report(0, job.total)  # the work begins now: checking what is there says nothing about its pace
+                report(tally.kept, job.total)
+            content = job.worker.compute(shard.payload)
+            _count(written, tally, report, job.total)
+            written = writer.submit(_write, job, shard, standing, content)
+        _count(written, tally, report, job.total)
+    tally.seconds = time.perf_counter() - started
+    return tally
+
+
+def _write(job: Job, shard: Shard, standing: Standing, content: Any) -> tuple[Shard, Standing]:
+    """Write the files of a shard, then its record."""
+    job.ledger.complete(shard.name, shard.key, job.worker.write(shard.payload, content))
+    return shard, standing
+
+
+def _count(written: Written | None, tally: RunTally, report: Count, total: int) -> None:
+    """Wait until the last shard is written, and count it."""
+    if written is not None:
+        tally.count(*written.result(), HERE)
+        report(tally.done + tally.kept, total)

@@ -1,0 +1,160 @@
+"""The engine of many machines: actors on a Ray cluster do the shards of our queue and write them to storage.
+
+Ray starts processes, places them and notices when one is lost. All else is ours: which shard is next, what is tried
+again, what counts as done. No vector passes Ray's object store.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from retroscope.engine.crew import Crew, Event
+from retroscope.engine.queue import Queue
+from retroscope.engine.shards import Job, RunTally
+from retroscope.errors import EngineError, MissingExtraError, listed
+from retroscope.progress import Count
+
+OBJECT_STORE_BYTES = 100 * 2**20  # little more than Ray's least: only texts and reports pass through it
+PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
+
+
+def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Count | None = None) -> RunTally:
+    """Do all shards that are not done yet, on a Ray cluster.
+
+    Args:
+        address: of the cluster; None: one is started on this machine and shut down afterwards.
+        workers: number of actors; None: as many as the cluster has room for.
+        progress: told (items done, items in all) after every shard.
+
+    Raises:
+        EngineError: if the cluster is mixed, has no room, or if shards are missing after all attempts.
+        MissingExtraError: if Ray is not installed.
+    """
+    ray = _ray()
+    queue, tally, started = Queue(job.shards), RunTally(), time.perf_counter()
+    with _cluster(ray, address):
+        crew = Crew(ray, job, workers or _room(ray, job))
+        try:
+            _carry_out(crew, queue, tally, job, progress)
+        finally:
+            crew.dismiss()
+    tally.seconds = time.perf_counter() - started
+    tally.retried = {name: errors[-1] for name, errors in queue.failures.items() if name not in queue.missing}
+    if queue.missing:
+        raise EngineError(
+            f"{len(queue.missing)} shards are missing, all others are done:"
+            + listed([f"{name}: {reason}" for name, reason in sorted(queue.missing.items())]),
+            where=str(job.ledger.storage.place),
+            fix="mend the cause and repeat the command: it does what is missing",
+        )
+    return tally
+
+
+def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Count | None) -> None:
+    report, started = progress or (lambda done, total: None), time.monotonic()
+    last_seen = started
+    report(0, job.total)
+    while not queue.is_finished:
+        _give_out(crew, queue)
+        for event in crew.events():
+            _take_event(event, queue, tally)
+            report(tally.done + tally.kept, job.total)
+        last_seen = time.monotonic() if crew.at_work else last_seen
+        tally.arrived = tally.arrived or (last_seen - started if crew.at_work else 0.0)
+        if not crew.members or time.monotonic() - last_seen > PATIENCE:
+            raise EngineError(
+                f"no worker is left: {(crew.dismissed or tally.lost or ['none has arrived'])[-1]}",
+                fix="give the cluster room, and repeat the command: what is done is kept",
+            )
+
+
+def _give_out(crew: Crew, queue: Queue) -> None:
+    """Give every member that has room what can be done now, one shard at a time."""
+    while free := crew.free():
+        given = 0
+        for member in free:
+            shard = queue.take(member.name)
+            if shard is not None:
+                crew.give(member, shard)
+                given += 1
+        if not given:
+            return
+
+
+def _take_event(event: Event, queue: Queue, tally: RunTally) -> None:
+    if event.lost:
+        tally.lost.append(f"{event.member.label}: {event.lost}")
+        queue.lost(event.member.name, f"its worker was lost: {event.lost}")
+    elif event.shard is not None and event.report is not None:
+        if event.report.error:
+            queue.failed(event.shard.name, event.report.error)
+        else:
+            queue.done(event.shard.name)
+            tally.computing += event.report.computing
+            tally.writing += event.report.writing
+            tally.count(event.shard, event.report.standing, event.member.label)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        return import_module("ray")
+    except ImportError as error:
+        raise MissingExtraError("the ray engine needs Ray", fix="pip install 'retroscope[ray]'") from error
+
+
+@contextmanager
+def _cluster(ray: Any, address: str | None) -> Iterator[None]:
+    """Connect to a cluster, or start one on this machine that ends with the block."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    folder = None if address else tempfile.mkdtemp(prefix="rs-ray-")
+    try:
+        if address:
+            _connect(ray, address, quiet)
+        else:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+        yield
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(ray: Any, address: str, quiet: dict[str, Any]) -> None:
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise EngineError(
+            f"no Ray cluster answers: {' '.join(str(error).split())[:200]}",
+            where=address,
+            fix="start it with `ray start --head`, and give its address as ray:HOST:PORT, or ray:auto on its head",
+        ) from error
+
+
+def _room(ray: Any, job: Job) -> int:
+    """Return the number of workers that the cluster has room for."""
+    kind, need = ("GPU", job.accelerators) if job.accelerators else ("CPU", job.threads)
+    nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
+    room = sum(int(has // need) for has in nodes)
+    if room < 1:
+        raise EngineError(
+            f"no node of the cluster has {need} {kind}s: they have {nodes}",
+            fix="use other nodes, or fewer threads (OMP_NUM_THREADS)",
+        )
+    return room

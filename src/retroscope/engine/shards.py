@@ -1,0 +1,111 @@
+"""The shard contract: what is to be done, who does it, and when it counts as done. No scheduler is named here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from retroscope.engine.ledger import Ledger, Standing
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """One piece of work: done as a whole or not at all, by any worker, any number of times, with the same bytes.
+
+    Attributes:
+        name: unique in its job; names its record.
+        key: SHA-256 of all that makes its content.
+        size: items in it, for the progress.
+        payload: what a worker needs to do it; travels to the worker, so it is small.
+        needs: names of earlier shards of the job whose files it reads.
+    """
+
+    name: str
+    key: str
+    size: int
+    payload: Any
+    needs: tuple[str, ...] = ()
+
+
+class Worker(Protocol):
+    """Does shards, one after another."""
+
+    def compute(self, payload: Any) -> Any:
+        """Return the content of a shard; nothing is written."""
+
+    def write(self, payload: Any, content: Any) -> tuple[str, ...]:
+        """Write the content, each file whole or not at all; return the names of the files."""
+
+
+class Recruit(Protocol):
+    """Makes a worker in another process; it travels there, so it holds names and settings, no model."""
+
+    def hire(self) -> Worker:
+        """Load what the work needs.
+
+        Raises:
+            RetroscopeError: if what is loaded would not make the same bytes.
+        """
+
+    def equipment(self) -> Mapping[str, str]:
+        """Return what else the bytes depend on where it runs: kind of device, versions of libraries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Shards, and who can do them.
+
+    Attributes:
+        ledger: where completion is recorded.
+        shards: in an order in which each comes after those that it needs; read once.
+        total: items of all shards.
+        worker: at hand in this process.
+        recruit: makes such a worker in another process; None: only this process can do the work.
+        accelerators: number of GPUs that a worker takes.
+        threads: of a worker on a processor.
+    """
+
+    ledger: Ledger
+    shards: Iterable[Shard]
+    total: int
+    worker: Worker
+    recruit: Recruit | None = None
+    accelerators: int = 0
+    threads: int = 1
+
+
+@dataclass
+class RunTally:
+    """What a run did.
+
+    Attributes:
+        done: items of shards that were computed.
+        kept: items of shards that an earlier run did.
+        seconds: of the whole run.
+        arrived: seconds until the first worker was ready.
+        computing, writing: seconds of all workers together.
+        by_worker: worker -> items that it computed.
+        again: how shards stood whose records could not be trusted -> how many were computed again.
+        lost: workers that vanished, and why.
+        retried: shards that failed -> the last error; they were done later.
+    """
+
+    done: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    arrived: float = 0.0
+    computing: float = 0.0
+    writing: float = 0.0
+    by_worker: dict[str, int] = field(default_factory=dict)
+    again: dict[Standing, int] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    retried: dict[str, str] = field(default_factory=dict)
+
+    def count(self, shard: Shard, standing: Standing, worker: str) -> None:
+        """Count a shard that is done, how it stood before, and the worker that it was given to."""
+        if standing is Standing.DONE:
+            self.kept += shard.size
+            return
+        if standing is not Standing.ABSENT:
+            self.again[standing] = self.again.get(standing, 0) + 1
+        self.done += shard.size
+        self.by_worker[worker] = self.by_worker.get(worker, 0) + shard.size

@@ -1,0 +1,91 @@
+"""A worker's station: one model in one process of its own, which does the shards that it is sent."""
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retroscope.engine.ledger import Ledger, Standing
+from retroscope.engine.shards import Recruit, Shard, Worker
+
+AT_ONCE = 2  # shards at a station: one is written while the next is computed
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a station says when it is ready, or why it cannot be.
+
+    Attributes:
+        equipment: kind of device and versions of libraries.
+        error: empty if it is ready.
+    """
+
+    host: str
+    equipment: Mapping[str, str]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What became of a shard.
+
+    Attributes:
+        standing: how it stood before.
+        error: empty if it is done.
+        computing, writing: seconds that it took.
+    """
+
+    standing: Standing
+    error: str = ""
+    computing: float = 0.0
+    writing: float = 0.0
+
+
+class Station:
+    """Does shards; errors are returned, so that no scheduler has to carry an exception."""
+
+    def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
+        """Keep what `prepare` needs; nothing is loaded yet."""
+        self._recruit, self._ledger = recruit, ledger
+        self._worker: Worker | None = None
+        self._computing = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, "shards")  # one: what a shard needs of the one before is written first
+
+    def prepare(self) -> Arrival:
+        """Load what the work needs."""
+        try:
+            equipment = self._recruit.equipment()
+            self._ledger = replace(self._ledger, equipment=equipment)
+            self._worker = self._recruit.hire()
+        except Exception as error:
+            return Arrival(socket.gethostname(), {}, described(error))
+        return Arrival(socket.gethostname(), equipment)
+
+    def do(self, shard: Shard) -> ShardReport:
+        """Do a shard unless it is done."""
+        try:
+            with self._computing:
+                standing = self._ledger.standing(shard.name, shard.key)
+                if standing is Standing.DONE or self._worker is None:
+                    return ShardReport(standing, "" if self._worker else "the station is not ready")
+                started = time.perf_counter()
+                content = self._worker.compute(shard.payload)
+                computing = time.perf_counter() - started
+                written = self._writer.submit(self._write, self._worker, shard, content)
+            return ShardReport(standing, "", computing, written.result())
+        except Exception as error:
+            return ShardReport(Standing.ABSENT, described(error))
+
+    def _write(self, worker: Worker, shard: Shard, content: Any) -> float:
+        """Write the files of a shard, then its record; return the seconds that took."""
+        started = time.perf_counter()
+        self._ledger.complete(shard.name, shard.key, worker.write(shard.payload, content))
+        return time.perf_counter() - started
+
+
+def described(error: BaseException) -> str:
+    """Return an error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]

@@ -1,0 +1,132 @@
+"""Ranges of numbers, in the types of settings: `steps: Annotated[int, Range(1, 10**9)]`, or one of the names below.
+
+`check_ranges` holds every field of a settings object against its type, so that no number is refused, or believed, only
+after models and data were read.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from numbers import Integral, Real
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from retroscope.errors import SettingsError, excerpt
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`, both included; with `open`, neither is.
+
+    Attributes:
+        special: what may be given besides, such as 0 for "all".
+        why: what the number is, or why it has this range, for the advice of an error.
+    """
+
+    low: float
+    high: float
+    open: bool = False
+    special: tuple[float, ...] = ()
+    why: str = ""
+
+    def holds(self, value: float) -> bool:
+        """Return whether a number is in the range; NaN never is."""
+        inside = self.low < value < self.high if self.open else self.low <= value <= self.high
+        return inside or value in self.special
+
+    def __str__(self) -> str:
+        low, high = ("more than", "less than") if self.open else ("at least", "at most")
+        ends = f"{low} {_typed(self.low)} and {high} {_typed(self.high)}"
+        return ", or ".join([ends, *map(_typed, self.special)]) + (f": {self.why}" if self.why else "")
+
+    def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
+        """Let pydantic read a number, but not true or false, which it would take for 1 and 0."""
+        from pydantic_core import core_schema  # known wherever pydantic asks, and help need not wait for it
+
+        return core_schema.no_info_before_validator_function(_no_truth, schema_of(kind))
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """A mark of a list in which no value may occur twice."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one field, or every item of its list, is held against.
+
+    Attributes:
+        whole: only whole numbers are allowed.
+        items: the items of a list are numbers, not the field itself.
+    """
+
+    mark: Range | Distinct
+    whole: bool
+    items: bool
+
+
+Seed = Annotated[int, Range(0, 2**32 - 1)]
+OneOrMore = Annotated[int, Range(1, 10**9)]
+AnyNumber = Annotated[int, Range(0, 10**9)]
+Positive = Annotated[float, Range(0, 10**6, open=True)]
+Fraction = Annotated[float, Range(0, 1)]
+OpenFraction = Annotated[float, Range(0, 1, open=True)]
+Resamplings = Annotated[int, Range(1, 10**7)]
+
+
+def check_ranges(settings: Any) -> None:
+    """Refuse settings with a number outside the range of its type, no number at all, or a value twice.
+
+    Raises:
+        SettingsError: that names the field, its value, and what may be given.
+    """
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        for limit in _limits(type(settings))[one.name] if value is not None else ():
+            if isinstance(limit.mark, Distinct):
+                _check_distinct(one.name, value)
+            else:
+                for number in value if limit.items and isinstance(value, tuple | list) else (value,):
+                    _check_number(one.name, number, limit.mark, limit.whole)
+
+
+def _check_number(name: str, value: Any, limit: Range, whole: bool) -> None:
+    kind = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not limit.holds(value):  # type: ignore[arg-type]
+        raise SettingsError(f"{name} is {excerpt(value)}", fix=f"give {limit}")
+
+
+def _check_distinct(name: str, values: Any) -> None:
+    if not isinstance(values, tuple | list):
+        raise SettingsError(f"{name} is {excerpt(values)}", fix="give a list")
+    if len({*values}) < len(values):
+        raise SettingsError(f"{name} names a value twice: {excerpt(values)}", fix="name each once")
+
+
+@cache
+def _limits(kind: type) -> dict[str, list[Limit]]:
+    """Map each field to its limits."""
+    return {name: list(_limits_in(hint)) for name, hint in get_type_hints(kind, include_extras=True).items()}
+
+
+def _limits_in(hint: Any, items: bool = False) -> Iterator[Limit]:
+    if get_origin(hint) is Annotated:
+        inner, *marks = get_args(hint)
+        yield from (Limit(mark, inner is int, items) for mark in marks if isinstance(mark, Range | Distinct))
+        yield from _limits_in(inner, items)
+    else:
+        inside = items or get_origin(hint) in (tuple, list)
+        for part in get_args(hint):
+            if not isinstance(part, list):
+                yield from _limits_in(part, inside)
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not true or false")
+    return value
+
+
+def _typed(number: float) -> str:
+    """Return a number as it would be typed, with separators."""
+    return f"{number:,.0f}" if math.isfinite(number) and number == round(number) else f"{number:g}"

@@ -1,0 +1,259 @@
+"""Read what others made: regular files within limits, and every error of a library as one of ours.
+
+A file may be a pipe that never ends, a device, a folder, a loop of links, 10 KB that unpack to 10 GB, or JSON that no
+parser survives. Who made it may be careless, or hostile.
+"""
+
+import codecs
+import errno
+import gzip
+import io
+import json
+import os
+import stat
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from retroscope.errors import RetroscopeError, cut, did_you_mean, excerpt
+
+Kind = type[RetroscopeError]
+
+GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 32 * 2**20  # bytes of a line, and of a JSON item
+LARGEST_DOCUMENT = 64 * 2**20  # bytes of a JSON document that is read at once
+BUFFER = 2**17  # bytes unpacked at a time
+UNPACKED = 64 * 2**20  # bytes that any gzip file may unpack to
+RATIO = 250  # times its size that a larger one may unpack to; text unpacks to 3 to 10 times its size
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_REASON = 200  # characters of a library's message
+DOWNLOAD_AGAIN = "copy or download the file again"
+KINDS: dict[Callable[[int], bool], str] = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+@contextmanager
+def foreign(kind: Kind, what: str, where: object, fix: str = DOWNLOAD_AGAIN) -> Iterator[None]:
+    """Turn whatever a library raises while it reads what others made into one of our errors.
+
+    Args:
+        kind: of the error.
+        what: could not be done, as in "cannot load the tokenizer"; the library's own first line follows.
+        where: file, or folder, that is read.
+    """
+    try:
+        yield
+    except RetroscopeError:
+        raise
+    except BaseException as error:  # a panic of a library in Rust is no `Exception`
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        if isinstance(error, OSError) and error.errno in FULL:  # not the fault of what is read
+            raise
+        raise kind(f"{what} ({reason(error)})", where=str(where), fix=fix) from error
+
+
+def reason(error: BaseException) -> str:
+    """Return the name of an error, and the first line of its message."""
+    if isinstance(error, OSError) and error.strerror:
+        return cut(error.strerror, LONGEST_REASON)
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {cut(line, LONGEST_REASON)}" if line else type(error).__name__
+
+
+def path_of(text: str | Path, kind: Kind) -> Path:
+    """Return the path that a user or a file names, with `~` resolved; it need not exist.
+
+    Raises:
+        RetroscopeError: of this kind, where no path can be called so: too long, `~nobody`, a NUL inside.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, RuntimeError, ValueError) as error:
+        fix = "check the path"
+        raise kind(f"no path can be called {excerpt(str(text))} ({reason(error)})", fix=fix) from error
+    return path
+
+
+def check_file(path: Path, kind: Kind) -> None:
+    """Refuse what is not a regular file that can be read: a folder, a pipe, a device, a loop of links.
+
+    Raises:
+        RetroscopeError: of this kind.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise kind("no such file", where=str(path), fix=did_you_mean(path.name, known)) from error
+    except (OSError, ValueError) as error:
+        raise kind(f"this cannot be read: {reason(error)}", where=str(path), fix="check the path") from error
+    other = next((name for is_so, name in KINDS.items() if is_so(mode)), "")
+    if other:
+        raise kind(f"this is {other}, not a file", where=str(path), fix="give a regular file")
+    if not os.access(path, os.R_OK):
+        raise kind("this file may not be read", where=str(path), fix="change its permissions")
+
+
+@contextmanager
+def open_bytes(path: Path, kind: Kind) -> Iterator[IO[bytes]]:
+    """Open a regular file, unpacked where the first two bytes show that it is gzipped.
+
+    Raises:
+        RetroscopeError: of this kind, for what is no regular file, and while a damaged or swollen gzip is read.
+    """
+    check_file(path, kind)
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == GZIP_MAGIC
+            raw.seek(0)
+            if packed:
+                with gzip.GzipFile(fileobj=raw) as file, io.BufferedReader(_Unpacked(file, path, kind), BUFFER) as out:
+                    yield out
+            else:
+                yield raw
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        fix = "fetch or pack the file again"
+        raise kind(f"damaged gzip: {cut(str(error), LONGEST_REASON)}", where=str(path), fix=fix) from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise kind(f"this cannot be read: {reason(error)}", where=str(path), fix="check the disk it is on") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of a gzip file that refuses to unpack to far more than any text does."""
+
+    def __init__(self, file: gzip.GzipFile, path: Path, kind: Kind) -> None:
+        self._file, self._path, self._kind = file, path, kind
+        self._limit = max(UNPACKED, RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return that places in it can be looked up, as those of parquet are."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        """Read a part."""
+        size = self._file.readinto(buffer)
+        if self._file.tell() > self._limit:
+            raise self._kind(
+                f"this gzip file unpacks to more than {RATIO} times its size",
+                where=str(self._path),
+                fix="if you trust it, unpack it yourself, and give the unpacked file",
+            )
+        return size
+
+
+def file_lines(path: Path, kind: Kind) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of every line, UTF-8 with or without byte-order mark, gzipped or not.
+
+    Raises:
+        RetroscopeError: of this kind, for other encodings, and for a line of more than `LONGEST_LINE` bytes.
+    """
+    offset = 0
+    with open_bytes(path, kind) as file:
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
+            if len(raw) > LONGEST_LINE:
+                raise kind(
+                    f"a line of more than {LONGEST_LINE // 2**20} MiB",
+                    where=f"{path}, line {number}",
+                    fix="put every record on a line of its own",
+                )
+            if number == 1:
+                raw = raw.removeprefix(codecs.BOM_UTF8)
+            try:
+                yield number, raw.decode()
+            except UnicodeDecodeError as error:
+                raise kind(
+                    f"not UTF-8: {error.reason} (byte {offset + error.start} of the file)",
+                    where=f"{path}, line {number}",
+                    fix="save the file as UTF-8, e.g. iconv -f latin1 -t utf-8",
+                ) from error
+            offset += len(raw)
+
+
+def read_whole(path: Path, kind: Kind, largest: int = LARGEST_DOCUMENT) -> str:
+    """Return the text of a regular file in UTF-8.
+
+    Raises:
+        RetroscopeError: of this kind, for anything else, and for one of more than `largest` bytes.
+    """
+    check_file(path, kind)
+    with foreign(kind, "this cannot be read", path):
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+        if len(content) > largest:
+            raise kind(f"larger than {largest / 2**20:g} MiB, which no file of its kind is", where=str(path),
+                       fix=DOWNLOAD_AGAIN)  # fmt: skip
+        return content.decode()
+
+
+class BrokenJsonError(Exception):
+    """JSON that cannot be read, or that can mean two things: `what` is wrong, and what to do about it."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        BrokenJsonError: for anything but JSON; repeated keys, numbers of thousands of digits and deep nesting, too.
+    """
+    with broken_json():
+        return json.loads(text, object_pairs_hook=each_once)
+
+
+@contextmanager
+def broken_json() -> Iterator[None]:
+    """Turn what the parser raises into a BrokenJsonError; an incomplete text remains a JSONDecodeError's."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        raise BrokenJsonError(f"{error.msg} (column {error.colno})") from error
+    except RecursionError as error:
+        raise BrokenJsonError("lists or objects inside one another, too deep") from error
+    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
+        raise BrokenJsonError(cut(str(error).partition(";")[0], LONGEST_REASON)) from error
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; Python would silently keep the last value of a key that occurs twice."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
+        raise BrokenJsonError(
+            f"keys that occur more than once: {names}", "keep one of each, or rename the others: only one can be meant"
+        )
+    return values
+
+
+def names_twice(names: list[str]) -> list[str]:
+    """Return the names that occur more than once."""
+    return [name for name, count in Counter(names).items() if count > 1]

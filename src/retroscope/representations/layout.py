@@ -1,0 +1,54 @@
+"""The layout of a vector store: its arrays, shards and chunks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
+
+from retroscope.engine.storage import Location, Storage
+
+ROOT = "zarr.json"  # of the group
+
+
+def create_arrays(
+    place: Location,
+    *,
+    shapes: tuple[tuple[int, int, int], tuple[int, int]],
+    window: int,
+    dtype: str,
+    attrs: Mapping[str, Any],
+) -> None:
+    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `place`.
+
+    A window of texts is one shard (one file, written atomically); inside it each layer is a
+    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is
+    compressed: float32 vectors shrink by 7 %, and decompressing them takes three times as long as reading them
+    (`benchmarks/search.py`). Older stores, which are, are read as they are.
+    What was not written reads as NaN, never as a plausible zero.
+    """
+    (n, depth, dim), (_, out) = shapes
+    made: dict[str, Buffer] = {}
+    group = zarr.open_group(MemoryStore(made), mode="w-", attributes=dict(attrs))
+    arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]] = {
+        "vectors": ((n, depth, dim), (window, 1, dim), ("text", "layer", "dim")),
+        "final": ((n, out), (window, out), ("text", "out")),
+    }
+    for name, (shape, chunks, dims) in arrays.items():
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=chunks,
+            shards=(window, *shape[1:]),
+            dtype=dtype,
+            fill_value=np.nan,
+            serializer=BytesCodec(),
+            compressors=(Crc32cCodec(),),
+            dimension_names=dims,
+        )
+    storage = Storage(place)
+    for name in sorted(made, key=lambda name: name == ROOT):  # the root last: without it there is no store
+        storage.write(name, made[name].to_bytes())

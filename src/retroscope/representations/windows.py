@@ -1,0 +1,198 @@
+"""Windows of texts as shards of work: who computes one, and what it writes, does not change a bit of it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from retroscope.documents import fingerprint
+from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.random_weights import load_again
+from retroscope.encoders.settings import EncoderSource
+from retroscope.engine.shards import Shard
+from retroscope.engine.storage import Location
+from retroscope.errors import RepresentationError
+from retroscope.representations.inventory import windows
+from retroscope.representations.store import VectorStore, open_store
+
+if TYPE_CHECKING:
+    from retroscope.representations.extraction import ExtractionPlan
+
+WindowVectors = tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Consecutive texts, and what is known of them.
+
+    Attributes:
+        start: position of the first text in the corpus.
+        first: for each text, the position of the first text of the corpus with the same token ids.
+        lengths: tokens of each text.
+    """
+
+    start: int
+    texts: Sequence[str]
+    first: Int[np.ndarray, "text"]
+    lengths: Int[np.ndarray, "text"]
+
+    @property
+    def stop(self) -> int:
+        """Return the position after the last text."""
+        return self.start + len(self.texts)
+
+
+@dataclass(frozen=True)
+class WindowFormat:
+    """What makes vectors of a window besides the encoder.
+
+    Attributes:
+        shape: (layers, dim, out) of one text's vectors.
+        dtype: number format of the stored vectors.
+        tokens: padded tokens of one forward pass.
+        normed: whether the layers below the last are stored with the final norm, too.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: str
+    tokens: int
+    normed: bool
+
+
+def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location) -> Iterator[Shard]:
+    """Yield the windows of a corpus in order; one needs those that hold the first of its repeated texts.
+
+    Raises:
+        RepresentationError: if there are more or fewer texts than planned.
+    """
+    first, lengths, total, stop = plan.inventory.first, plan.inventory.lengths, len(plan.inventory.first), 0
+    for number, part in enumerate(windows(texts, plan.window)):
+        start, stop = stop, stop + len(part)
+        if stop > total:
+            break
+        window = Window(start, part, first[start:stop], lengths[start:stop])
+        needs = np.unique(window.first[window.first < start] // plan.window)
+        key = fingerprint([plan.key, start, stop])
+        yield Shard(window_name(number), key, len(part), window, tuple(window_name(int(k)) for k in needs))
+    if stop != total:
+        raise other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", place)
+
+
+def window_name(number: int) -> str:
+    """Return the name of a window's shard."""
+    return f"{number:08d}"
+
+
+def other_texts(what: str, place: Location) -> RepresentationError:
+    """Return the error for texts that are not those of the plan."""
+    fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
+    return RepresentationError(f"these are not the texts that were planned: {what}", where=str(place), fix=fix)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowWorker:
+    """Encodes windows with one encoder and writes them into one store."""
+
+    encoder: Encoder
+    form: WindowFormat
+    store: VectorStore
+
+    def compute(self, payload: Window) -> WindowVectors:
+        """Return the vectors of one window, those of texts that occurred before left empty."""
+        window, form = payload, self.form
+        fresh = np.flatnonzero(window.first == np.arange(window.start, window.stop))
+        depth, dim, out = form.shape
+        layers = np.empty((len(window.texts), depth, dim), dtype=form.dtype)
+        final = np.empty((len(window.texts), out), dtype=form.dtype)
+        if len(fresh):
+            rows = tokenise(self.encoder, [window.texts[int(i)] for i in fresh])
+            if not np.array_equal(list(map(len, rows)), window.lengths[fresh]):
+                place = str(self.store.group.store_path)
+                raise other_texts(f"lengths differ between texts {window.start} and {window.stop}", place)
+            layers[fresh], final[fresh] = self._checked(self._encode(rows))
+        return layers, final
+
+    def write(self, payload: Window, content: WindowVectors) -> tuple[str, ...]:
+        """Copy the vectors of repeated texts, write the window, and return the names of its files."""
+        (layers, final), start, stop = content, payload.start, payload.stop
+        first, position = payload.first, np.arange(start, stop)
+        earlier = np.flatnonzero(first < start)
+        if len(earlier):
+            sources, at = np.unique(first[earlier], return_inverse=True)
+            before = self.store.texts(sources)  # each earlier shard is read once
+            layers[earlier], final[earlier] = before[0][at], before[1][at]
+        here = np.flatnonzero((first >= start) & (first < position))
+        layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
+        return self.store.write_shard(start, layers, final)
+
+    def _encode(self, rows: Sequence[TokenIds]) -> LayerVectors:
+        return encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed)
+
+    def _checked(self, vectors: LayerVectors) -> WindowVectors:
+        """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
+        dtype = self.form.dtype
+        with np.errstate(over="ignore"):
+            layers = vectors.layers.numpy().astype(dtype, copy=False)
+            final = vectors.final.numpy().astype(dtype, copy=False)
+        for name, array in (("layers", layers), ("final", final)):
+            if not np.isfinite(array).all():
+                raise RepresentationError(
+                    f"{name} hold NaN or infinite values in {dtype}",
+                    where=self.encoder.name,
+                    fix="store float32, and compute in float32 or bfloat16",
+                )
+        return layers, final
+
+
+@dataclass(frozen=True)
+class WindowRecruit:
+    """Makes a `WindowWorker` in another process.
+
+    Attributes:
+        source: where the encoder is loaded from.
+        encoder: fingerprint that the loaded encoder must have.
+        place: of the store.
+        threads: of a forward pass on a processor.
+    """
+
+    source: EncoderSource
+    encoder: str
+    form: WindowFormat
+    place: Location
+    threads: int
+
+    def hire(self) -> WindowWorker:
+        """Load the encoder and open the store.
+
+        Raises:
+            RepresentationError: if the encoder is another one than that of the plan.
+        """
+        torch.set_num_threads(self.threads)
+        encoder = load_again(self.source)
+        if encoder.fingerprint != self.encoder:
+            raise RepresentationError(
+                f"another model is loaded here: fingerprint {encoder.fingerprint[:12]}, planned {self.encoder[:12]}",
+                where=self.source.source,
+                fix="give all machines the same model folder",
+            )
+        return WindowWorker(encoder, self.form, open_store(self.place, mode="r+"))
+
+    def equipment(self) -> Mapping[str, str]:
+        """Return the kind of device and the versions of the libraries that make a vector."""
+        return equipment(self.source.settings.device)
+
+
+def equipment(device: str) -> dict[str, str]:
+    """Return what bits of a vector depend on besides model and text: kind of device, versions of libraries."""
+    from importlib.metadata import version
+
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        name = torch.cuda.get_device_name(kind)
+    else:
+        name = f"{kind.type} {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": name, **{library: version(library) for library in ("torch", "transformers", "tokenizers")}}

@@ -1,0 +1,133 @@
+"""The answer of a study: one sentence and a card for each question, in at most 120 words.
+
+Analyses bring their cards; what no analysis answers is said to be not run. Page, terminal, notebook and `summary.json`
+are made of the same object.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from retroscope.analyses import analyses
+from retroscope.analyses.answer import Card
+from retroscope.analyses.questions import Question
+from retroscope.analyses.section import Section
+from retroscope.study.reporting.controls import Controls, trust
+from retroscope.study.reporting.missing import Missing, lacking
+from retroscope.typesetting.statements import State, Statement, with_self_tests
+from retroscope.typesetting.subject import Subject
+
+MOST_WORDS = 120
+NAMED = (4, 3, 2, 1)  # controls and missing things that cards name: as many as there are words for
+WORD = re.compile(r"\S*\w\S*")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found, for somebody who has a minute.
+
+    Attributes:
+        sentence: what fine-tuning did, with its interval and how sure that is.
+        cards: one a question, in the order of reading.
+        missing: what was not measured, and what the command needs for that.
+        command: that made the study.
+    """
+
+    sentence: str
+    cards: tuple[Card, ...]
+    missing: tuple[Missing, ...] = ()
+    command: str = ""
+
+    @property
+    def state(self) -> State:
+        """Return the state of what the sentence says."""
+        return self.cards[0].state
+
+    @property
+    def words(self) -> int:
+        """Return the number of words of sentence and cards, their states and numbers included."""
+        printed = [self.sentence]
+        for card in self.cards:
+            printed += [card.question, card.answer, str(card.estimate or ""), str(card.state)]
+        return len(WORD.findall(" ".join(printed)))
+
+    def document(self) -> dict[str, Any]:
+        """Return what `summary.json` holds under "answer"."""
+        return {
+            "sentence": self.sentence,
+            "state": str(self.state),
+            "cards": [_card_document(card) for card in self.cards],
+            "not_measured": [asdict(one) for one in self.missing],
+            "command": self.command,
+        }
+
+
+def _card_document(card: Card) -> dict[str, Any]:
+    shown = card.statement if card.number is None else replace(card.statement, estimate=card.number)
+    numbers = {
+        key: value for key, value in shown.document().items() if key not in ("text", "topic", "figure", "control")
+    }
+    return {"question": str(card.question), "answer": card.answer, **numbers}
+
+
+def answer_of(
+    sections: Mapping[str, Section], subject: Subject, controls: Controls, alarms: Sequence[Statement],
+    absent: Sequence[Missing],
+) -> Answer | None:  # fmt: skip
+    """Return the answer of a study; None where no analysis says what fine-tuning did, e.g. of one model.
+
+    Args:
+        controls: outcomes of all controls.
+        alarms: statements that put an instrument in doubt.
+        absent: what was not measured.
+    """
+    cards = first_cards(sections)
+    sentence = next((card.sentence for card in cards if card.sentence), "")
+    if not sentence:
+        return None
+    doubts = [doubt for card in cards[:1] for doubt in card.statement.doubts]
+    if doubts:
+        sentence += " Do not rely on it: a self-test failed."
+    asked = [*_standard(cards, subject), *(card for card in cards if card.question not in set(Question))]
+    for most in NAMED:
+        answer = Answer(sentence, (*asked, trust(controls, alarms, most), lacking(absent, most)), tuple(absent),
+                        subject.command)  # fmt: skip
+        if answer.words <= MOST_WORDS:
+            break
+    return answer
+
+
+def marked(card: Card, subject: Subject) -> Card:
+    """Return a card whose statement is marked where it rests on a side that failed a self-test."""
+    return replace(card, statement=with_self_tests(card.statement, subject))
+
+
+def first_cards(sections: Mapping[str, Section]) -> list[Card]:
+    """Return the first card of every question, each with the section that brings it."""
+    first: dict[str, Card] = {}
+    for name, section in sections.items():
+        for card in section.cards:
+            first.setdefault(card.question, replace(card, statement=replace(card.statement, section=name)))
+    return list(first.values())
+
+
+def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
+    """Return a card for every question that analyses answer; one that none has answered is not run."""
+    answered = {card.question: card for card in cards}
+    able: dict[str, str] = {}
+    for name, analysis in analyses().items():
+        for question in analysis.answers:
+            able.setdefault(question, name)
+    return [
+        answered[question] if question in answered else _not_run(question, able[question], subject)
+        for question in Question
+        if question in able
+    ]
+
+
+def _not_run(question: str, name: str, subject: Subject) -> Card:
+    waiting = name in {one.analysis for one in subject.not_yet_run}
+    text = f"{name} was not run" + (" yet: the same command goes on." if waiting else ".")
+    statement = Statement(name, State.NOT_RUN, text, (), code="not_run", section=name if waiting else "method")
+    return Card(question, "Not yet run" if waiting else f"{name} was left out", statement)

@@ -1,0 +1,73 @@
+"""Controls of a study: how many passed, and which did not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from retroscope.analyses.answer import Card
+from retroscope.analyses.questions import Question
+from retroscope.typesetting.statements import State, Statement
+
+TOPIC = "controls"
+PASSED = (State.MEASURED, State.SIGNIFICANT, State.EQUIVALENT)
+METHOD = "method"  # section of the page
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Outcomes of all controls: what must fail or hold, so that the results can be trusted.
+
+    Attributes:
+        passed, failed, undecided, not_run: statements about one control each.
+    """
+
+    passed: tuple[Statement, ...]
+    failed: tuple[Statement, ...]
+    undecided: tuple[Statement, ...]
+    not_run: tuple[Statement, ...]
+
+    @property
+    def run(self) -> int:
+        """Return how many were run."""
+        return len(self.passed) + len(self.failed) + len(self.undecided)
+
+    @property
+    def named(self) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
+        """Return the groups that a reader must know by name."""
+        groups = (("failed", self.failed), ("undecided", self.undecided), ("not run", self.not_run))
+        return tuple((name, some) for name, some in groups if some)
+
+
+def controls_of(statements: Iterable[Statement]) -> Controls:
+    """Sort the statements about controls by their outcome."""
+    about = [s for s in statements if s.control]
+    return Controls(
+        passed=tuple(s for s in about if s.state in PASSED),
+        failed=tuple(s for s in about if s.failed),
+        undecided=tuple(s for s in about if s.state in (State.NOT_SIGNIFICANT, State.TOO_FEW)),
+        not_run=tuple(s for s in about if s.state is State.NOT_RUN),
+    )
+
+
+def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
+    """Return how many controls passed, with those named that did not, at most `most` of each kind.
+
+    Args:
+        alarms: everything that failed, whether it is a control or a check.
+    """
+    others = [s for s in alarms if not s.control]
+    parts = [f"{len(controls.passed)} of {controls.run} controls passed"]
+    parts += [f"{outcome}: {listing([s.control for s in some], most)}" for outcome, some in controls.named]
+    if others:
+        parts.append(f"alarms: {listing([s.section for s in others], most)}")
+    state = State.FAILED if alarms else State.MEASURED if controls.run else State.NOT_RUN
+    where = next((s.section for s in (*alarms, *controls.undecided, *controls.passed)), METHOD)
+    text = f"{'; '.join(parts)}."
+    statement = Statement(TOPIC, state, f"{text[0].upper()}{text[1:]}", (), code="all", section=where)
+    return Card(Question.TRUST, text.removesuffix("."), statement)
+
+
+def listing(names: Sequence[str], most: int) -> str:
+    """Join distinct names with commas, at most `most` and the number of the rest."""
+    distinct = list(dict.fromkeys(names))
+    rest = len(distinct) - most
+    return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

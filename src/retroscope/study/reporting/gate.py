@@ -1,0 +1,138 @@
+"""Gate: a condition on a change, which a CI job checks: "nDCG@10 >= -0.01".
+
+A gate is on the interval: it holds only if the whole interval of after - before meets it. `>=` asks the lower end, `<=`
+the upper end, so "nDCG@10 >= -0.01" holds if a loss of more than .01 is ruled out (non-inferiority), and noise alone
+rarely passes it. "mean nDCG@10 >= -0.01" asks the estimate, which is as likely to pass as not where nothing changed by
+more than the limit.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.typesetting.numbers import count, interval, signed
+from retroscope.typesetting.statements import Estimate
+
+SIGNS: Mapping[str, Callable[[float, float], bool]] = {">=": ge, ">": gt, "<=": le, "<": lt}
+EXAMPLE = "write MEASURE >= NUMBER, e.g. 'nDCG@10 >= -0.01' or 'mean RR@10 on scifact > 0'"
+FORM = re.compile(
+    r"\s*(?P<mean>mean\s+)?(?P<measure>[^\s<>]+?)(?:\s+on\s+(?P<collection>\S.*?))?\s*(?P<sign>>=|<=|>|<)\s*(?P<limit>\S+)\s*"
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition on the change of a measure.
+
+    Attributes:
+        text: as it was typed.
+        measure: of retrieval.
+        collection: by its name; "" for the first.
+        sign: a name in `SIGNS`.
+        limit: the number that is compared with.
+        of_mean: whether it asks the estimate instead of the interval.
+    """
+
+    text: str
+    measure: str
+    collection: str
+    sign: str
+    limit: float
+    of_mean: bool = False
+
+    def is_met_by(self, value: float) -> bool:
+        """Return whether a number meets the condition; NaN does not."""
+        return SIGNS[self.sign](value, self.limit)
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """The outcome of a gate.
+
+    Attributes:
+        gate: the condition.
+        holds: whether it is met; what is undecided or in doubt is not.
+        text: the outcome in words.
+    """
+
+    gate: Gate
+    holds: bool
+    text: str
+
+
+def parse_gate(text: str) -> Gate:
+    """Return the gate that a text like "nDCG@10 >= -0.01" names.
+
+    Raises:
+        SettingsError: for any other text.
+    """
+    match = FORM.fullmatch(text)
+    try:
+        limit = float(match["limit"]) if match else math.nan
+    except ValueError:
+        limit = math.nan
+    if match is None or not math.isfinite(limit):
+        raise SettingsError(f"invalid condition {text!r}", where="--gate", fix=EXAMPLE)
+    return Gate(text.strip(), match["measure"], match["collection"] or "", match["sign"], limit, bool(match["mean"]))
+
+
+def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: Sequence[str] | None = None) -> None:
+    """Refuse gates on what a study does not measure.
+
+    Args:
+        measures: of the study.
+        collections: their names; None where they are not known yet.
+
+    Raises:
+        SettingsError: that suggests a name.
+    """
+    for gate in gates:
+        if gate.measure not in measures:
+            raise unknown_name("measure of --gate", gate.measure, measures)
+        if collections is not None and gate.collection and gate.collection not in collections:
+            raise unknown_name("collection of --gate", gate.collection, collections)
+
+
+def outcome_of_gate(gate: Gate, estimates: Iterable[Estimate], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
+    """Return whether a gate holds.
+
+    Args:
+        estimates: effects by measure and collection.
+        first: name of the first collection.
+        doubts: why no effect can be trusted, e.g. a failed self-test: then no gate holds.
+    """
+    where = gate.collection or first
+    found = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]
+    if not found:
+        return GateOutcome(gate, False, f"gate '{gate.text}' does not hold: {gate.measure} was not measured on {where}")
+    one = found[0]
+    sizes = f"{signed(one.value)} {interval(one.low, one.high, effect=True)}, {count(one.n, 'query')}"
+    if doubts:
+        return GateOutcome(gate, False, f"gate '{gate.text}' does not hold: {doubts[0]} ({sizes})")
+    outcome, holds = _outcome(gate, one)
+    return GateOutcome(gate, holds, f"gate '{gate.text}' {outcome} ({sizes})")
+
+
+def _outcome(gate: Gate, one: Estimate) -> tuple[str, bool]:
+    if gate.of_mean:
+        holds = gate.is_met_by(one.value)
+        return f"{'holds' if holds else 'does not hold'}: the estimate is {signed(one.value)}", holds
+    near, far = (one.low, one.high) if gate.sign in (">=", ">") else (one.high, one.low)
+    end = "lower" if gate.sign in (">=", ">") else "upper"
+    if gate.is_met_by(near):
+        return f"holds: the {end} end of the interval is {signed(near)}", True
+    if gate.is_met_by(far):
+        return f"is undecided, and so does not hold: the interval has {gate.limit:g} inside{_needed(gate, one)}", False
+    return f"does not hold: the whole interval is beyond {gate.limit:g}", False
+
+
+def _needed(gate: Gate, one: Estimate) -> str:
+    """Return how many queries would decide, if the estimate stayed; nothing where more queries would not help."""
+    room = abs(one.value - gate.limit)
+    if not gate.is_met_by(one.value) or not room:
+        return ""
+    half = (one.high - one.low) / 2
+    return f"; about {math.ceil(one.n * (half / room) ** 2):,} queries would decide, if the estimate stays"

@@ -1,0 +1,63 @@
+"""What a study did not measure, and what its command needs for that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from retroscope.analyses import analyses
+from retroscope.analyses.answer import Card
+from retroscope.analyses.questions import Question
+from retroscope.analyses.section import Section
+from retroscope.study.reporting.controls import METHOD, listing
+from retroscope.typesetting.statements import State, Statement
+from retroscope.typesetting.subject import Subject
+
+AGAIN = "the same command goes on"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One thing that was not measured.
+
+    Attributes:
+        what: in a few words.
+        option: what to add to the command, or to take out of it; "" where no command can measure it.
+        reason: why not, where that is known.
+    """
+
+    what: str
+    option: str
+
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.option})" if self.option else self.what
+
+
+def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing, ...]:
+    """Return what a study of a pair lacks, what stopped first."""
+    waiting = [Missing(name, AGAIN) for name in subject.pending]
+    known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
+    left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
+    absent = [Missing(_words(one.name), one.option) for one in known if one.option and one not in left_out]
+    off = [Missing(_words(one.name), f"without --no-{one.name.replace('_', '-')}") for one in left_out]
+    alone = [Missing("another collection", "--also SPEC")] if len(subject.collections) == 1 else []
+    untested = [Missing("equivalence", "--margin X")] if subject.statistics.margin is None else []
+    controls = (
+        [Missing("random weights", "without --no-random-weights")]
+        if subject.settings.get("random_weights") is False
+        else []
+    )
+    refused = [Missing(_words(one.analysis), "", one.reason) for one in subject.refused]
+    return (*waiting, *refused, *off, *controls, *absent, *untested, *alone)
+
+
+def lacking(found: Sequence[Missing], most: int) -> Card:
+    """Return the card that names at most `most` of them."""
+    state = State.NOT_RUN if found else State.MEASURED
+    text = listing([str(one) for one in found], most) if found else "Nothing: every analysis was run"
+    statement = Statement("not measured", state, f"{text[0].upper()}{text[1:]}.", (), code="all", section=METHOD)
+    return Card(Question.MISSING, f"{text[0].upper()}{text[1:]}", statement)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

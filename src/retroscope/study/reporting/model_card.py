@@ -1,0 +1,152 @@
+"""A section of a model card: what fine-tuning changed, with metadata (`model-index`) that the hub reads."""
+
+import re
+from collections.abc import Iterator
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from retroscope.documents import clean
+from retroscope.errors import AnalysisError, SettingsError
+from retroscope.study.reporting.answer import Answer
+from retroscope.study.reporting.report import Report
+from retroscope.typesetting.numbers import interval, p_value, score, signed
+from retroscope.typesetting.statements import Estimate
+
+TASK = ("information-retrieval", "Information Retrieval")  # as sentence-transformers names it
+METRICS = {"nDCG": "ndcg", "RR": "mrr", "R": "recall", "P": "precision", "AP": "map", "Success": "accuracy"}
+BEGIN, END = "<!-- retroscope: begin -->", "<!-- retroscope: end -->"
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&])")
+
+
+def model_card(report: Report) -> str:
+    """Return metadata and section, as a model card of their own.
+
+    Raises:
+        AnalysisError: if the study compares no two models.
+    """
+    data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
+    return f"---\n{data.to_yaml()}\n---\n\n{section(report)}\n"
+
+
+def into_card(report: Report, text: str) -> str:
+    """Return a model card with this study's metadata and section; those of an earlier study are replaced.
+
+    Args:
+        text: of the card, e.g. README.md.
+
+    Raises:
+        AnalysisError: if the study compares no two models.
+        SettingsError: if the card's metadata cannot be read.
+    """
+    try:
+        card = ModelCard(text, ignore_metadata_errors=False)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"this card's metadata cannot be read: {error}", fix="mend them, or leave out --into"
+        ) from error
+    data, new = card.data, list(_results(report))
+    if not isinstance(data, ModelCardData):
+        raise TypeError("a model card has model-card data")
+    kept = [one for one in data.eval_results or () if not any(map(one.is_equal_except_value, new))]
+    data.model_name = data.model_name or report.subject.after.name
+    data.eval_results = [*kept, *new]
+    card.text = _with_section(card.text, section(report))
+    return str(card)
+
+
+def section(report: Report) -> str:
+    """Return the section as Markdown, between two comments by which it is found again.
+
+    Raises:
+        AnalysisError: if the study compares no two models.
+    """
+    answer, subject = _answer(report), report.subject
+    measured = [one for s in report.sections.values() for one in s.estimates]
+    version = subject.versions.get("retroscope", "")
+    lines = [
+        BEGIN,
+        "## What fine-tuning changed",
+        "",
+        f"{escaped(answer.sentence)} Backbone: {escaped(subject.before.name)}. Test collection: "
+        f"{escaped(subject.collection.name)}.",
+        "",
+        "| question | answer | number | state |",
+        "|---|---|---|---|",
+        *(_cells(card.question, card.answer, str(card.estimate or ""), str(card.state)) for card in answer.cards),
+        "",
+        "| collection | measure | before | after | change | p | queries |",
+        "|---|---|---|---|---|---|---|",
+        *map(_row, measured),
+        "",
+        f"Intervals: {100 * subject.statistics.level:g} %, over queries; p is corrected. Measured with "
+        f"Retroscope {escaped(version)}.",
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """Return a text on one line, in which no character is Markdown or HTML."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _answer(report: Report) -> Answer:
+    if report.answer is None:
+        raise AnalysisError(
+            "this study does not compare two models", where=report.subject.title, fix="make one with retroscope compare"
+        )
+    return report.answer
+
+
+def _row(one: Estimate) -> str:
+    change = f"{signed(one.value)} {interval(one.low, one.high, effect=True)}"
+    sides = (score(one.before), score(one.after))
+    return _cells(one.collection, one.name, *sides, change, p_value(one.p), f"{one.n:,}")
+
+
+def _cells(*texts: str) -> str:
+    """Return a row of a table."""
+    return f"| {' | '.join(map(escaped, texts))} |"
+
+
+def _results(report: Report) -> Iterator[EvalResult]:
+    """Return what the retriever reaches, by collection and measure; the change from the backbone is its argument."""
+    _answer(report)
+    for one in (one for s in report.sections.values() for one in s.estimates):
+        change = {
+            "before": one.before,
+            "change": one.value,
+            "ci_low": one.low,
+            "ci_high": one.high,
+            "p": one.p,
+            "queries": one.n,
+        }
+        yield EvalResult(
+            task_type=TASK[0],
+            task_name=TASK[1],
+            dataset_type=slug(one.collection),
+            dataset_name=one.collection,
+            metric_type=metric_type(one.name),
+            metric_name=one.name,
+            metric_value=clean(one.after),
+            metric_args={name: clean(value) for name, value in change.items()},
+        )
+
+
+def metric_type(measure: str) -> str:
+    """Return what the hub calls a measure: "nDCG@10" is "ndcg_at_10"."""
+    name, at, cutoff = measure.partition("@")
+    return f"{METRICS.get(name, slug(name))}_at_{cutoff}" if at else METRICS.get(name, slug(name))
+
+
+def slug(name: str) -> str:
+    """Return a name in lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "collection"
+
+
+def _with_section(text: str, new: str) -> str:
+    """Return a text with the section in its place, or at its end."""
+    begin, end = text.find(BEGIN), text.find(END)
+    if 0 <= begin < end:
+        return f"{text[:begin]}{new}{text[end + len(END) :]}"
+    return f"{text.rstrip()}\n\n{new}\n"

@@ -1,0 +1,45 @@
+"""The picture beside the answer: one panel an analysis, a value by layer before and after."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.answer import LayerCurves
+from retroscope.analyses.section import Section
+from retroscope.typesetting.curves import curves, facets, layer_axis
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.palette import CHANCE
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+
+PANEL = {"width": 400, "height": 150}
+NAME = "answer"
+
+
+def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
+    """Return the panels of all sections, one below the other; None where no section has one."""
+    drawn = [section.curves for section in sections.values() if section.curves is not None]
+    if not drawn:
+        return None
+    frame = pd.concat([_points(one) for one in drawn], ignore_index=True)
+    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=True))
+    panel = curves(layer_axis(subject.layer_names), frame, y).properties(**PANEL)
+    chart = facets(panel, frame, "panel", [one.title for one in drawn], columns=1)
+    words = " ".join(f"{one.title}: {_ends(one, subject)}" for one in drawn)
+    return Figure(NAME, "Before and after, by layer", "Bands are intervals over queries.", words, chart)
+
+
+def _points(one: LayerCurves) -> pd.DataFrame:
+    """Return the rows of one panel, with those of chance."""
+    frame = one.frame.rename(columns={"side": "series"})
+    layers = sorted(set(frame["layer"])) if one.chance is not None else []
+    chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": one.chance})
+    frame = pd.concat([frame, chance], ignore_index=True) if layers else frame
+    return frame.assign(line=frame["series"], panel=one.title)
+
+
+def _ends(one: LayerCurves, subject: Subject) -> str:
+    """Return the values at the last layer, in words."""
+    last = one.frame[one.frame["layer"] == one.frame["layer"].max()].set_index("side")["value"]
+    layer = subject.layer_label(int(one.frame["layer"].max()))
+    return f"{last[BEFORE]:.3f} before and {last[AFTER]:.3f} after at layer {layer}."

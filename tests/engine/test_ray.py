@@ -1,0 +1,173 @@
+"""Two nodes of one processor: the same bytes as one process, whatever is lost on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray_work import SIZE, copying, written
+
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.engine.choice import LOCAL, Engine
+from retroscope.engine.ledger import Ledger
+from retroscope.engine.storage import Storage
+from retroscope.errors import EngineError
+from retroscope.representations import extraction
+from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
+from toys import save_toy
+
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed (pip install 'retroscope[ray]')", allow_module_level=True)
+
+ROOT = Path(__file__).resolve().parents[2]
+STORE_BYTES = 80 * 2**20
+WORDS = ("moon", "river", "red", "cat", "star", "light", "book", "mat")
+TEXTS = [" ".join(WORDS[(i * j) % 8] for j in range(1, 3 + i % 5)) for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[None]:
+    """What the processes of Ray inherit: where the code is, and nothing that leaves the machine."""
+    paths = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "engine"), os.environ.get("PYTHONPATH", "")]
+    given = {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in given.items():
+            patched.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A head without processors, to which nodes are added; this process is connected to it."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False},
+    )
+    try:
+        ray.init(address=made.address, log_to_driver=False, configure_logging=False)
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def nodes(cluster: Any) -> Callable[[], list[Any]]:
+    """Bring the cluster to two nodes of one processor, and return them."""
+
+    def two() -> list[Any]:
+        while len(cluster.worker_nodes) < 2:
+            cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        cluster.wait_for_nodes()
+        return list(cluster.worker_nodes)
+
+    return two
+
+
+def test_the_vectors_are_those_of_one_process(
+    nodes: Callable[[], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    nodes()
+    encoder = load_encoder(save_toy("bert", tmp_path / "bert"), LoadSettings(pooling="mean"))
+    texts = [*TEXTS, *TEXTS[:12], *TEXTS]  # windows that need others
+    ids, stores = [str(i) for i in range(len(texts))], {}
+    plan = plan_extraction(encoder, texts, ExtractionSettings())
+    told: list[str] = []
+    for name, engine in (("local", LOCAL), ("ray", Engine("ray", told=told.append))):
+        extract(plan, ids, texts, tmp_path / name, engine=engine)
+        folder = tmp_path / name
+        stores[name] = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert stores["ray"] == stores["local"]
+    assert f"{len(texts)} items by 2 workers" in told[-1]
+
+
+def test_a_killed_node_loses_nothing(cluster: Any, nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
+    _, second = nodes()
+    job = copying(tmp_path, 24, seconds=0.25)
+    killer = threading.Timer(2.5, lambda: cluster.remove_node(second, allow_graceful=False))
+    killer.start()
+    try:
+        tally = Engine("ray", workers=2).run(job)
+    finally:
+        killer.join()
+    assert len(tally.lost) == 1
+    assert tally.done + tally.kept == 24 * SIZE  # kept: written by the lost worker, which did not live to report it
+    LOCAL.run(copying(tmp_path / "local", 24))
+    assert written(tmp_path) == written(tmp_path / "local")
+
+
+def test_a_shard_that_kills_its_worker_is_done_by_another(nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
+    nodes()
+    tally = Engine("ray").run(copying(tmp_path, 8, deadly=(3,)))
+    assert (tally.done + tally.kept, len(tally.lost)) == (8 * SIZE, 1)
+    assert "3" in tally.retried
+
+
+def test_what_fails_is_named_the_rest_is_done_and_the_next_run_mends_it(
+    nodes: Callable[[], list[Any]], tmp_path: Path
+) -> None:
+    nodes()
+    with pytest.raises(EngineError) as caught:
+        Engine("ray").run(copying(tmp_path, 10, broken=(2,), needs={7: 2}))
+    assert "2 shards are missing, all others are done" in str(caught.value)
+    assert "- 2: 3 attempts, the last: OSError: no space left for 2" in str(caught.value)
+    assert "- 7: needs shard 2, which is missing" in str(caught.value)
+    assert sorted(written(tmp_path)) == [str(i) for i in range(10) if i not in (2, 7)]
+    (tmp_path / "mended").touch()
+    tally = Engine("ray").run(copying(tmp_path, 10, broken=(2,), needs={7: 2}))
+    assert (tally.done, tally.kept) == (2 * SIZE, 8 * SIZE)
+    assert len(written(tmp_path)) == 10
+
+
+def test_a_mixed_cluster_is_refused(nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
+    nodes()
+    with pytest.raises(
+        EngineError, match=r"the cluster is mixed: worker \d on \S+ has device 'node (.|\n)*one store for"
+    ):
+        Engine("ray", workers=2).run(copying(tmp_path, 40, seconds=0.2, by_node=True))
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from ray_work import copying
+from retroscope.engine.choice import Engine
+Engine("ray", address=sys.argv[2]).run(copying(Path(sys.argv[1]), 30, seconds=0.2))
+"""
+
+
+def test_a_killed_driver_is_resumed(cluster: Any, nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
+    nodes()
+    ledger = Ledger(Storage(str(tmp_path)))
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, tmp_path, cluster.address], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while ledger.records() < 5 and time.monotonic() < deadline and driver.poll() is None:
+            time.sleep(0.1)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    before = ledger.records()
+    assert 5 <= before < 30
+    tally = Engine("ray").run(copying(tmp_path, 30))
+    assert tally.kept >= before * SIZE
+    assert tally.kept + tally.done == 30 * SIZE
+    assert len(written(tmp_path)) == 30
