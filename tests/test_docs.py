@@ -22,7 +22,10 @@ RUN = ("bash", "python")
 NOT_RUN = ("", "text", "html", "toml", "py", "json", "tsv", "xml", "yaml")  # drawings, output, files, tested code
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 EXTENDING = sorted((ROOT / "docs" / "how-to").glob("add-*.md"))  # they add to the tables of the package
-FOLLOWED = [page for page in PAGES if page not in EXTENDING and any(block.tag in RUN for block in blocks(page))]
+README = ROOT / "README.md"  # shows models of the hub
+FOLLOWED = [
+    page for page in PAGES if page not in (*EXTENDING, README) and any(block.tag in RUN for block in blocks(page))
+]
 
 
 def code_of(page: Path, tag: str) -> list[str]:
