@@ -80,9 +80,10 @@ def check_ranges(settings: Any) -> None:
     Raises:
         SettingsError: that names the field, its value, and what may be given.
     """
+    limits = _limits(type(settings))  # type: ignore[arg-type]  # mypy takes a class for unhashable
     for one in fields(settings):
         value = getattr(settings, one.name)
-        for limit in _limits(type(settings))[one.name] if value is not None else ():
+        for limit in limits[one.name] if value is not None else ():
             if isinstance(limit.mark, Distinct):
                 _check_distinct(one.name, value)
             else:

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from retroscope.errors import RetroscopeError, cut, did_you_mean, excerpt
 
-Kind = type[RetroscopeError]
+ErrorClass = type[RetroscopeError]
 
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 32 * 2**20  # bytes of a line, and of a JSON item
@@ -41,7 +41,7 @@ KINDS: dict[Callable[[int], bool], str] = {
 
 
 @contextmanager
-def foreign(kind: Kind, what: str, where: object, fix: str = DOWNLOAD_AGAIN) -> Iterator[None]:
+def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAIN) -> Iterator[None]:
     """Turn whatever a library raises while it reads what others made into one of our errors.
 
     Args:
@@ -69,7 +69,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {cut(line, LONGEST_REASON)}" if line else type(error).__name__
 
 
-def path_of(text: str | Path, kind: Kind) -> Path:
+def path_of(text: str | Path, kind: ErrorClass) -> Path:
     """Return the path that a user or a file names, with `~` resolved; it need not exist.
 
     Raises:
@@ -86,7 +86,7 @@ def path_of(text: str | Path, kind: Kind) -> Path:
     return path
 
 
-def check_file(path: Path, kind: Kind) -> None:
+def check_file(path: Path, kind: ErrorClass) -> None:
     """Refuse what is not a regular file that can be read: a folder, a pipe, a device, a loop of links.
 
     Raises:
@@ -107,7 +107,7 @@ def check_file(path: Path, kind: Kind) -> None:
 
 
 @contextmanager
-def open_bytes(path: Path, kind: Kind) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
     """Open a regular file, unpacked where the first two bytes show that it is gzipped.
 
     Raises:
@@ -135,7 +135,7 @@ def open_bytes(path: Path, kind: Kind) -> Iterator[IO[bytes]]:
 class _Unpacked(io.RawIOBase):
     """The content of a gzip file that refuses to unpack to far more than any text does."""
 
-    def __init__(self, file: gzip.GzipFile, path: Path, kind: Kind) -> None:
+    def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind
         self._limit = max(UNPACKED, RATIO * path.stat().st_size)
 
@@ -167,7 +167,7 @@ class _Unpacked(io.RawIOBase):
         return size
 
 
-def file_lines(path: Path, kind: Kind) -> Iterator[tuple[int, str]]:
+def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of every line, UTF-8 with or without byte-order mark, gzipped or not.
 
     Raises:
@@ -195,7 +195,7 @@ def file_lines(path: Path, kind: Kind) -> Iterator[tuple[int, str]]:
             offset += len(raw)
 
 
-def read_whole(path: Path, kind: Kind, largest: int = LARGEST_DOCUMENT) -> str:
+def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) -> str:
     """Return the text of a regular file in UTF-8.
 
     Raises:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from retroscope.errors import unknown_name
-from retroscope.ranges import Distinct, OpenFraction, Resamplings, Seed, check_ranges
+from retroscope.ranges import Distinct, OpenFraction, Range, Resamplings, Seed, check_ranges
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.testing.correction import CORRECTIONS

@@ -36,7 +36,8 @@ class NeuronAblationSettings:
         tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
         draws: random sets of each size, at most; those of one draw grow with the fraction.
         groups: number of groups of the queries, each with its own pool of passages, where the corpus is sampled and
-            each has `ENOUGH` queries; a fraction whose answer is clear after the first is measured no further (see `ablation.looks`).
+            each has `ENOUGH` queries; a fraction whose answer is clear after the first is measured no further (see
+            `ablation.looks`).
             1 measures everything at once.
         measures: ir-measures names.
         held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import CONFIG, check_chain, load_backbone, locate_base
+from retroscope.encoders.checkpoints.adapter_settings import CONFIG
+from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, Modules, read_modules

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import Anatomy, find_anatomy
-from retroscope.encoders.checkpoints.adapter_settings import read_settings
-from retroscope.encoders.checkpoints.adapters import CONFIG, check_chain, endings, load_adapter, locate_base
+from retroscope.encoders.checkpoints.adapter_settings import CONFIG, read_settings
+from retroscope.encoders.checkpoints.adapters import check_chain, endings, load_adapter, locate_base
 from retroscope.encoders.checkpoints.backbones import (
     DPR_CLASSES,
     How,

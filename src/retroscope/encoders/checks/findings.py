@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.adapters import CONFIG, load_backbone, locate_base
+from retroscope.encoders.checkpoints.adapter_settings import CONFIG
+from retroscope.encoders.checkpoints.adapters import load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
