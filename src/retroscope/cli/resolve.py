@@ -6,7 +6,7 @@ from typing import Any
 
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
-from retroscope.inputs.sources import refuse_missing
+from retroscope.inputs.sources import refuse_missing_paths
 from retroscope.study.protocols import study_settings
 
 
@@ -40,7 +40,7 @@ def resolve_found(
         EncoderError, CollectionError, SettingsError: if they name one.
     """
     settings = resolve(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
-    refuse_missing(settings)
+    refuse_missing_paths(settings)
     return settings
 
 

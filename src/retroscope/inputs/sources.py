@@ -5,7 +5,7 @@ from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 
 
-def refuse_missing(settings: StudySettings) -> None:
+def refuse_missing_paths(settings: StudySettings) -> None:
     """Refuse settings that name a path where nothing is, or data in no known format; hub names are not looked up.
 
     Raises:

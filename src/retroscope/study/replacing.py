@@ -8,8 +8,7 @@ from typing import Any, cast
 from retroscope.documents import as_json, read_document
 from retroscope.errors import SettingsError
 from retroscope.files import refuse_other_report
-from retroscope.inputs.settings_files import from_yaml
-from retroscope.study.folder import FACTS, REPORTED, SETTINGS, SUMMARY, WRITTEN
+from retroscope.study.folder import FACTS, REPORTED, SETTINGS, SUMMARY, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts
 
 
@@ -33,14 +32,15 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
     Raises:
         SettingsError: if `folder` holds one.
         AnalysisError: if it holds one of another schema.
+        DamageError: if it holds one that is damaged.
     """
     if not (folder / FACTS).exists():
         return
-    there, here = _made_of(cast(StudyFacts, read_document(folder / FACTS))), _made_of(facts)
+    there, here = _made_of(cast(StudyFacts, stored_facts(folder))), _made_of(facts)
     for kind in there:
         if there[kind] != here[kind]:
             raise replaced(folder, f"other {kind}")
-    if from_yaml(folder / SETTINGS) != settings:
+    if stored_settings(folder) != settings:
         raise replaced(folder, "other settings")
 
 
@@ -80,7 +80,7 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
 
 def replaced(folder: Path, what: str) -> SettingsError:
     """Return the error for a folder whose study would be replaced; `what` tells that study from the new one."""
-    title = read_document(folder / FACTS)["title"]
+    title = stored_facts(folder)["title"]
     return SettingsError(
         f"this folder holds a study with {what} ({title})",
         where=str(folder),

@@ -10,7 +10,7 @@ from retroscope.analyses.weights.report import weight_section
 from retroscope.analyses.weights.result import BOTH, WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.display import ShownCount, shown_count
-from retroscope.documents import SCHEMA, as_json, clean, write_text
+from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
@@ -94,7 +94,7 @@ def diff_text(drift: WeightDrift) -> str:
     )
 
 
-def refuse_other_files(folder: Path) -> None:
+def refuse_other_reports(folder: Path) -> None:
     """Refuse to replace what no comparison of weights wrote.
 
     Raises:
@@ -109,7 +109,7 @@ def write_diff(drift: WeightDrift, folder: Path) -> Path:
     Raises:
         SettingsError: if that would replace what no comparison of weights wrote.
     """
-    refuse_other_files(folder)
+    refuse_other_reports(folder)
     section, document = diff_section(drift), diff_document(drift)
     values = {
         "title": diff_title(drift),
@@ -120,7 +120,7 @@ def write_diff(drift: WeightDrift, folder: Path) -> Path:
     }
     body = SectionPage(ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {"section": section})
     page = fill("diff.html.j2", section.figures, section.tables, values, (body,))
-    write_text(folder / DIFF, as_json(document))
+    write_document(folder / DIFF, document)
     write_frames({"tensors": drift.tensors, "groups": drift.groups}, section.tables, folder / "tables")
     write_figures(section.figures, folder / "figures")
     return write_whole(folder / "report.html", page.encode())

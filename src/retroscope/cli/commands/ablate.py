@@ -149,9 +149,9 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     refuse_other_report(out, GRID, REPORTED)
     with claimed(out), progress_bars() as progress:
         gathered = gather(grid, run_grid(grid, out, progress))
-    save_gathered(grid, gathered, out)
-    findings = grid_findings(grid, gathered)
-    page = write_grid_report(findings, out)
+        save_gathered(grid, gathered, out)
+        findings = grid_findings(grid, gathered)
+        page = write_grid_report(findings, out)
     document = grid_document(findings)
     emit(document) if as_json else say("\n".join(document["verdict"]))
     note(f"report: {page}")

@@ -52,19 +52,19 @@ def run(
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
     load_libraries()
-    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, refuse_other_files, write_diff
+    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, refuse_other_reports, write_diff
     from retroscope.analyses.weights.settings import WeightSettings
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
 
     if out is not None:
-        refuse_other_files(out)
+        refuse_other_reports(out)
     with claimed(*([out] if out else [])), progress_bars() as progress:
         drift = diff(
             before, after, base=options.base,
             settings=WeightSettings(spectra=not options.no_spectra, directions=options.directions),
             progress=lambda done, total: progress("tensors", done, total),
         )  # fmt: skip
-    if out is not None:
-        note(f"report: {write_diff(drift, out)}")
+        if out is not None:
+            note(f"report: {write_diff(drift, out)}")
     emit(diff_document(drift)) if as_json else say(diff_text(drift))
