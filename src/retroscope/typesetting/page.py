@@ -28,7 +28,7 @@ ROLES = re.compile(r' (?:role|aria-\w+)="[^"]*"')  # of the parts of a drawing, 
 SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "answer.css")
-WITHOUT_SCRIPTS = Markup(".scripted, [data-figure] { display: none; }")
+WITHOUT_SCRIPTS = Markup(".scripted, [data-figure], [id^=figure-]:not(.main) { display: none; }")
 SCRIPTS = ("page.js", "queries.js")
 MACROS = (  # templates call them
     "alarms",
@@ -132,15 +132,17 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
 
 
-def inline_svg(drawn: str, words: str) -> Markup:
-    """Return an SVG that scales to the width of its place, with the words that describe it.
+def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
+    """Return an SVG with the words that describe it.
 
     Args:
         drawn: from `drawing.svg`, which escapes every text in it.
         words: for those who cannot see it.
+        scaled: let it take the width of its place, else it keeps its own.
     """
-    opened = drawn[drawn.index("<svg") :]
-    opened = SIZE.sub("", ROLES.sub("", opened), count=2)  # the box that is left says the proportions
+    opened = ROLES.sub("", drawn[drawn.index("<svg") :])
+    if scaled:
+        opened = SIZE.sub("", opened, count=2)  # the box that is left says the proportions
     return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 
@@ -188,7 +190,7 @@ def _tied(text: str) -> str:
 
 def _picture(figure: Figure) -> Markup:
     """Draw a figure as SVG, for readers without JavaScript."""
-    return inline_svg(svg(figure.paper_specification), figure.alt)
+    return inline_svg(svg(figure.paper_specification), figure.alt, scaled=False)
 
 
 @cache
