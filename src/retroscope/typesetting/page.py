@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import jinja2
 from markupsafe import Markup
@@ -75,7 +76,6 @@ def fill(
     tables: Mapping[str, PaperTable],
     values: Mapping[str, object],
     sections: Sequence[SectionPage] = (),
-    data: Mapping[str, object] | None = None,
 ) -> str:
     """Return the page that a template makes of figures, tables, other values and sections.
 
@@ -83,19 +83,19 @@ def fill(
         template: its file name.
         figures: of all sections.
         tables: likewise.
-        values: name -> what the template reads besides.
+        values: name -> what the template reads besides; "data" maps names to JSON-like values for the page's scripts.
         sections: of the analyses, in reading order.
-        data: name -> JSON-like values that the page's scripts read besides figures and tables.
     """
     library, own = script_bundle(), [_inside_script((TEMPLATES / name).read_text("utf-8")) for name in SCRIPTS]
     style = Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES))
     environment = _environment()
-    shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, "data": data or {}, **values}
+    data = cast(Mapping[str, object], values.get("data", {}))
+    shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, **values, "data": data}
     return environment.get_template(template).render(
         sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
                   for one in sections],
         scripts=own,
-        packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data or {})},
+        packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data)},
         policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),
         styles=(style, WITHOUT_SCRIPTS),
         **shared,
