@@ -44,6 +44,7 @@ async function draw(place) {
   const options = { renderer: "svg", ast: true, actions: false, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
   try {
     views[name] = (await /** @type {any} */ (window).vegaEmbed(place, spec, options)).view;
+    place.querySelector("svg")?.setAttribute("aria-hidden", "true"); // the words are those of the place
     place.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
   } catch (error) {
     place.textContent = `This figure could not be drawn: ${error}`;
