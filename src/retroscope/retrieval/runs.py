@@ -30,10 +30,10 @@ def write_run(run: Run, path: Path, tag: str) -> None:
                 file.write(f"{query_id} Q0 {passage_id} {rank} {np.float32(score)!s} {word}\n".encode())
 
 
-def written_run(path: Path) -> Run:
-    """Return what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
+def run_of(content: bytes) -> Run:
+    """Return the run in what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
     run: dict[str, list[tuple[str, float]]] = {}
-    for line in path.read_text("utf-8").splitlines():
+    for line in content.decode().splitlines():
         query_id, _, passage_id, _, score, _ = line.split()
         run.setdefault(query_id, []).append((passage_id, float(score)))
     return run

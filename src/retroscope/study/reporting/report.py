@@ -11,7 +11,7 @@ import pandas as pd
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.section import Section
-from retroscope.documents import SCHEMA, as_json, clean, write_text
+from retroscope.documents import SCHEMA, as_json, clean, write_document, write_text
 from retroscope.files import write_whole
 from retroscope.study.folder import PAGE, SUMMARY
 from retroscope.study.reporting.answer import Answer, answer_of, first_cards, marked
@@ -149,7 +149,7 @@ def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Pa
         large = merge_named([section.large for section in report.sections.values()])
         write_frames(report.frames(), report.tables, folder / "tables", large)
         write_figures(report.figures, folder / "figures")
-    write_text(folder / SUMMARY, as_json(report.document()))
+    write_document(folder / SUMMARY, report.document())
     for name, value in merge_named([section.files for section in report.sections.values()]).items():
         write_text(folder / name, as_json(value))
     return write_whole(folder / PAGE, page.encode())
