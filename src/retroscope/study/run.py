@@ -171,12 +171,10 @@ def _stored(place: Path) -> Measurement | None:
         sealed = open_sealed(place, "")
         runs = {Path(name).stem: run_of(sealed.read(name)) for name in sealed.checksums if name.endswith(".run")}
         return replace(load_measurement(place), runs=runs)
-    except DamageError as damage:
+    except (DamageError, AnalysisError) as damage:  # damaged, or of another schema
         note_remade(damage)
-    except AnalysisError:
-        pass  # of another schema
-    remove_whole(place)
-    return None
+        remove_whole(place)
+        return None
 
 
 def _key(step: Step) -> str:

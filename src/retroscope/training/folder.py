@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from retroscope.checksums import damaged
 from retroscope.documents import as_json, write_text
 from retroscope.encoders.checkpoints.adapters import KEPT_BASE
 from retroscope.encoders.checkpoints.folders import quiet
@@ -35,6 +36,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
 
     Raises:
         TrainingError: if another training wrote it.
+        DamageError: if what it wrote is no JSON any more.
     """
     if not (folder / ABOUT).is_file():
         return None
@@ -107,7 +109,10 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise damaged(path, "name another folder, or restore the file from a copy") from error
 
 
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
