@@ -24,10 +24,11 @@ ErrorClass = type[RetroscopeError]
 
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 32 * 2**20  # bytes of a line, and of a JSON item
+MOST_EMPTY = 100_000  # empty lines, one after another
 LARGEST_DOCUMENT = 64 * 2**20  # bytes of a JSON document that is read at once
 BUFFER = 2**17  # bytes unpacked at a time
-UNPACKED = 64 * 2**20  # bytes that any gzip file may unpack to
-RATIO = 250  # times its size that a larger one may unpack to; text unpacks to 3 to 10 times its size
+UNPACKED = 32 * 2**20  # bytes that any gzip file may unpack to
+RATIO = 100  # times its size that a larger one may unpack to; text unpacks to 3 to 10 times its size
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_REASON = 200  # characters of a library's message
 DOWNLOAD_AGAIN = "copy or download the file again"
@@ -173,7 +174,7 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
     Raises:
         RetroscopeError: of this kind, for other encodings, and for a line of more than `LONGEST_LINE` bytes.
     """
-    offset = 0
+    offset, empty = 0, 0
     with open_bytes(path, kind) as file:
         for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
             if len(raw) > LONGEST_LINE:
@@ -182,6 +183,10 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
                     where=f"{path}, line {number}",
                     fix="put every record on a line of its own",
                 )
+            empty = 0 if raw.strip() else empty + 1
+            if empty > MOST_EMPTY:
+                fix = "remove them, or fetch the file again"
+                raise kind(f"more than {MOST_EMPTY:,} empty lines", where=f"{path}, line {number}", fix=fix)
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             try:

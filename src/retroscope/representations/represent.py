@@ -8,8 +8,11 @@ from retroscope.collection.collection import Collection, join_title
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.engine.choice import LOCAL, Engine
+from retroscope.kept import CacheOrigin, used, versions
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
+    SOFTWARE,
+    VERSION,
     ExtractionPlan,
     ExtractionSettings,
     extract,
@@ -33,13 +36,14 @@ class StreamedTexts:
 
 @dataclass(frozen=True, eq=False)
 class TowerPlan:
-    """One tower's share: which texts, through which encoder, into which folder of the cache."""
+    """One tower's share: which texts of a collection, through which encoder, into which folder of the cache."""
 
     tower: str
     plan: ExtractionPlan
     ids: Sequence[str]
     texts: StreamedTexts
     folder: Path
+    collection: str = ""
 
     @property
     def is_stored(self) -> bool:
@@ -54,6 +58,10 @@ class TowerPlan:
     def extract(self, progress: Progress | None = None, engine: Engine = LOCAL) -> Representations:
         """Make, resume or open the vectors."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
+        origin = CacheOrigin(
+            models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
+        )
+        used(self.folder, origin)
         return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
 
@@ -84,7 +92,7 @@ def plan_towers(
         if key not in known:
             known[key] = take_inventory(encoder, texts, counted(progress, f"{name} texts", len(ids)))
         extraction = plan_inventory(encoder, known[key], settings)
-        return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr")
+        return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr", collection.name)
 
     return (
         tower("query", retriever.query, list(collection.queries), queries),

@@ -79,15 +79,16 @@ def run(
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
     from retroscope.engine.storage import is_url
-    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+    from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 
-    out, place = source.out, chosen_engine(engine)
+    out = source.out if is_url(source.out) else as_new_folder(Path(source.out))
+    place = chosen_engine(engine)
     study_settings = resolve(values, settings, assignments)
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
     if printed.dry_run:
         emit(planned.document(out)) if printed.as_json else say(describe_embedding(planned, out))
         return
     note(describe_embedding(planned, out))
-    with claimed(*([] if is_url(out) else [Path(out).parent])), progress_bars() as progress:
+    with claimed(*([] if is_url(out) else [Path(out).parent]), locked=False), progress_bars() as progress:
         document = embed(planned, out, progress, engine=place)
     emit(document) if printed.as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")
