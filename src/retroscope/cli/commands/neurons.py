@@ -186,7 +186,7 @@ def run(
     settings = resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=tuple(left_out))
 
     def prepare(progress: "Progress") -> "Plan":
-        from retroscope.cli.plans_of_texts import plan_neurons_of_texts
+        from retroscope.cli.plans.texts import plan_neurons_of_texts
 
         return plan_neurons_of_texts(settings, texts, cache, options.engine)
 
