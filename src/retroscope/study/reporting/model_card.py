@@ -36,7 +36,8 @@ def card_document(report: Report) -> dict[str, Any]:
         AnalysisError: if the study compares no two models.
     """
     data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
-    return {"schema": SCHEMA, "metadata": data.to_dict(), "section": section(report)}
+    metadata = data.to_dict()  # type: ignore[no-untyped-call]
+    return {"schema": SCHEMA, "metadata": metadata, "section": section(report)}
 
 
 def into_card(report: Report, text: str) -> str:
