@@ -294,13 +294,13 @@ def measure(model: str, texts: int, rounds: int) -> None:
 
 def _run(plan: "object", corpus: list[str], workers: int) -> Measured:
     from retroscope.engine.ray import run_on_ray
-    from retroscope.representations.extraction import _create
+    from retroscope.representations.extraction import window_job
+    from retroscope.representations.own_store import create_store
     from retroscope.representations.store import open_store
-    from retroscope.representations.windows import window_job
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "v"
-        _create(plan, place)
+        create_store(plan, place)
         job = window_job(plan, corpus, place, open_store(place, "r+"))
         tally = run_on_ray(job, None, workers)
     shards = -(-job.total // plan.window)

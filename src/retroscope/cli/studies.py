@@ -72,7 +72,7 @@ def carry_out_study(
     cache, engine = options.cache or default_cache(), chosen_engine(options)
 
     def prepare(progress: "Progress") -> "Plan":
-        from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
+        from retroscope.cli.plans.study import plan_study_of_model, plan_study_of_pair
 
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
         plan = planned(settings, cache, asked, progress, engine=engine)

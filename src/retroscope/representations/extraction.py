@@ -229,6 +229,7 @@ def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, stor
         ledger=Ledger(Storage(place), equipment(str(encoder.device))),
         shards=window_shards(plan, texts, place),
         total=len(plan.inventory.first),
+        count=-(-len(plan.inventory.first) // plan.window),
         worker=WindowWorker(encoder, form, store),
         recruit=recruit,
         accelerators=1 if encoder.device.type == "cuda" else 0,

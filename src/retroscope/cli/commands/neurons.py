@@ -188,7 +188,7 @@ def run(
 
     def prepare(progress: "Progress") -> "Plan":
         load_libraries()
-        from retroscope.cli.plans_of_texts import plan_neurons_of_texts
+        from retroscope.cli.plans.texts import plan_neurons_of_texts
 
         return plan_neurons_of_texts(settings, texts, cache, options.engine)
 
