@@ -1,7 +1,7 @@
 """Files and folders that are whole or absent: written beside their place, then moved into it.
 
 What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
-and the next run that writes into the folder removes it (`sweep`).
+and the next run that writes into the folder removes it (`remove_abandoned`).
 """
 
 import hashlib

@@ -24,7 +24,7 @@ from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.locks import held
-from retroscope.partials import sweep
+from retroscope.partials import remove_abandoned
 from retroscope.progress import Progress
 from retroscope.scores import Scores
 from retroscope.study.embed import read_lines
@@ -149,7 +149,7 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
             if progress:
                 progress("cells", number, len(grid.cells))
             place = folder / "cells" / cell.name
-            sweep(place)
+            remove_abandoned(place)
             scores = stored_scores(place, grid.key(cell), grid.tests)
             if scores is None:
                 backbone = _backbone(grid, cell, folder, backbones, progress)
