@@ -177,8 +177,9 @@ def of_lines() -> Cases:
         for number, line in enumerate(
             ["a\n", "a\tb\tc\td\te\n", "\n\t\n", "\x00\n", "\tx\n", "d0\tagain\tand again\n", "\x1b\n"]
         ):
+            empty = not line.strip()
             yield Case("collection", "line of TREC", f"{file} {number}", partial(
-                changed, trec, partial(lines_with, file, line), "trec"))  # fmt: skip
+                changed, trec, partial(lines_with, file, line), "trec"), not empty)  # fmt: skip
     topics = {"no number": "<top><title>a</top>", "no end": "<top><num>1<title>a", "many": "<top>" * 10**5,
               "empty": "<top></top>", "tags": "<top>" + "<a>" * 10**5 + "</top>", "deep": "<top><num>1" + "<x>" * 10**5}  # fmt: skip
     for name, text in topics.items():

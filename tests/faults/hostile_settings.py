@@ -21,7 +21,7 @@ def kinds() -> dict[str, tuple[type, dict[str, Any]]]:
     from retroscope.encoders.settings import LoadSettings
     from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSettings, StudySettings
     from retroscope.probing.options import ConcatTraining
-    from retroscope.representations.extraction import ExtractionSettings
+    from retroscope.representations.settings import ExtractionSettings
     from retroscope.statistics.resampling.flips import SignFlips
     from retroscope.statistics.resampling.intervals import IntervalSettings
     from retroscope.statistics.settings import ComparisonSettings
@@ -130,7 +130,7 @@ def of_assignments() -> Cases:
             )
     for number, text in enumerate(["=", "a", "a=", "=1", ".=1", "a..b=1", "no.such=1", "analyses=1", "probes=3", "data=x", "before=[1]",
                                    "measures=RR@10", "measures=[RR@0]", "measures=[RR@-1]", "measures=[nDCG@99999999999]", "measures=[no]",
-                                   "measures=[" + "(" * 1000 + "]", "\x1b=1", "x" * 10**6, "trainings={a: 1}", "probes.probes=[1]",
+                                   "measures=[" + "(" * 1000 + "]", "\x1b=1", "x" * 10**6, "a." * 10**5 + "a=1", "trainings={a: 1}", "probes.probes=[1]",
                                    "statistics.headline=[a]", "statistics.headline=5", "data.columns={a: [b]}", "data.columns=5",
                                    "probes.layers=[-1]", "neurons.attribution.quadrature=gauss:99999999", "measures=[RR@10,RR@10]",
                                    "neurons.attribution.quadrature=auto:nan", "neurons.attribution.quadrature=midpoint:0",

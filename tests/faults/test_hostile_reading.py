@@ -99,7 +99,10 @@ def test_broken_json_is_one_error(name: str) -> None:
 @pytest.mark.parametrize(("size", "unit"), [(2**28, b"a"), (2**28, b"\n"), (2**28, b" ")])
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, size: int, unit: bytes) -> None:
     path = put(tmp_path / "x.gz", bomb(size, unit))
-    with pytest.raises(CollectionError, match=r"unpacks to more than 250 times its size|a line of more than 32 MiB"):
+    with pytest.raises(
+        CollectionError,
+        match=r"unpacks to more than 100 times its size|a line of more than 32 MiB|more than 100,000 empty lines",
+    ):
         for _ in file_lines(path, CollectionError):
             pass
 

@@ -13,6 +13,8 @@ from retroscope.reading import foreign, read_whole
 
 Kind = TypeVar("Kind")
 LARGEST = 2**17  # bytes of a settings file
+LONGEST_NAME = 500  # characters of the name of a setting
+LONGEST_VALUE = 10_000  # characters of the value of an assignment
 MOST_VALUES = 100_000  # of a settings file
 
 
@@ -80,7 +82,11 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def from_yaml(path: Path) -> dict[str, Any]:
     """Return the values of a settings file, not checked yet."""
-    text = read_whole(path, SettingsError, LARGEST)
+    return yaml_values(read_whole(path, SettingsError, LARGEST), path)
+
+
+def yaml_values(text: str, path: Path) -> dict[str, Any]:
+    """Return the values in the text of a settings file, not checked yet."""
     with foreign(SettingsError, "this is not YAML", path, "correct the file"):
         values = _loaded(text)
     if not isinstance(values, dict):
@@ -93,7 +99,7 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     result = dict(values)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals or not name:
+        if not equals or not name or len(name) > LONGEST_NAME:
             raise SettingsError(f"invalid assignment {excerpt(assignment)}", fix="write --set name.field=value")
         result = assigned(result, name.split("."), _read(assignment, text))
     return result
@@ -101,6 +107,8 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
 
 def _read(assignment: str, text: str) -> object:
     what, fix = f"the value of {excerpt(assignment)} is not YAML", "write lists as [a, b]"
+    if len(text) > LONGEST_VALUE:
+        raise SettingsError(what, fix=f"give a value of {LONGEST_VALUE:,} characters at most, or a settings file")
     with foreign(SettingsError, what, "", fix):
         return _loaded(text)
 

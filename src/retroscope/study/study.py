@@ -4,23 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
-from retroscope.documents import read_document
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.inputs.settings_files import from_yaml, read_as
+from retroscope.inputs.settings_files import read_as
+from retroscope.locks import held
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.folder import FACTS, MEASURED, PAGE, SETTINGS
-from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
+from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
+from retroscope.study.replacing import refuse_foreign_files, refuse_other_study, refuse_report_of_another
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
-from retroscope.typesetting.subject import Pending, Refused, Subject
+from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Study:
     """All measurements of a study (models x collections x analyses), and their report.
 
     Attributes:
-        facts: JSON-like: models, collections, caveats, versions, timings.
+        facts: models, collections, caveats, versions, timings.
         settings: of the study, JSON-like.
         measured: analysis -> its measurement on every collection, the first collection's first.
         reported_before: analysis -> its report in a smaller study of the same run, reused where it is the same.
@@ -61,7 +61,7 @@ class Study:
     `study["retrieval"]` is the result of an analysis: paired differences with intervals and tests.
     """
 
-    facts: Mapping[str, Any]
+    facts: StudyFacts
     settings: Mapping[str, Any]
     measured: Mapping[str, Sequence[Measurement]]
     reported_before: dict[str, Reported] = field(default_factory=dict, repr=False)
@@ -169,11 +169,13 @@ class Study:
         """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
+                another run writes to it.
         """
         self._refuse_replacing(folder, overwrite)
-        self._save_measured(folder, set())
-        write_facts(folder, self.measured, self.facts)
+        with held(folder):
+            self._save_measured(folder, set())
+            write_facts(folder, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
@@ -205,16 +207,29 @@ class Study:
             overwrite: replace another study, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
+                another run writes to it.
         """
         target = Path(folder)
         self._refuse_replacing(target, overwrite)
-        if is_ahead(target, self.measured, self.settings):
-            return target / PAGE
-        self._save_measured(target, set() if written is None else written)
-        page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
-        write_facts(target, self.measured, self.facts)
-        return page
+        with held(target):
+            if is_ahead(target, self.measured, self.settings):
+                return target / PAGE
+            self._save_measured(target, set() if written is None else written)
+            page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
+            write_facts(target, self.measured, self.facts)
+            return page
+
+    def report_alone(self, folder: str | Path) -> Path:
+        """Write page, tables, figures and summary.json below `folder`, no measurements, and return the page's path.
+
+        Raises:
+            SettingsError: if the folder holds files that no report wrote, or another study or its report.
+        """
+        target = Path(folder)
+        refuse_other_study(target, self.settings, self.facts)
+        refuse_report_of_another(target, self.summary())
+        return write_report(self.report_contents, target)
 
     def summary(self) -> dict[str, Any]:
         """Return the study in numbers and sentences, for other programs: what `summary.json` holds."""
@@ -226,13 +241,14 @@ def load_study(folder: str | Path) -> Study:
 
     Raises:
         AnalysisError: if there is no finished study, or one of another version.
+        DamageError: if one of the files that are read is not what was written.
     """
     home = Path(folder)
     if not (home / FACTS).exists():
         raise AnalysisError("there is no finished study here", where=str(home), fix="run retroscope compare --out DIR")
-    facts = read_document(home / FACTS)
+    facts = stored_facts(home)
     measured = {
-        name: tuple(load_measurement(home / MEASURED / name / str(number)) for number in range(count))
+        name: tuple(load_measurement(home / MEASURED / name / str(number), RESTORE) for number in range(count))
         for name, count in facts.pop("measured").items()
     }
     unknown = [name for name in measured if name not in analyses()]
@@ -242,11 +258,11 @@ def load_study(folder: str | Path) -> Study:
             where=str(home),
             fix="install the package that declares it",
         )
-    settings = from_yaml(home / SETTINGS)
+    settings = stored_settings(home)
     missing = [name for name in ("protocol", "measures", "statistics") if name not in settings]
     if missing:
         raise AnalysisError(f"these settings lack {missing[0]!r}", where=str(home / SETTINGS), fix="restore the file")
-    return Study(facts, settings, measured)
+    return Study(cast(StudyFacts, facts), settings, measured)
 
 
 def _in_order_of_needs() -> list[str]:

@@ -8,6 +8,8 @@ from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
+from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but, refuse_without_effect
 from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares
@@ -152,7 +154,7 @@ def run(
     models: o.ModelOptions,
     attribution: AttributionOptions,
     ablation: AblationOptions,
-    options: o.RunOptions,
+    options: RunOptions,
     output: o.ReportOptions,
     protocol: o.ProtocolOption = None,
 ) -> None:
@@ -174,20 +176,21 @@ def run(
         carry_out_study(values, left_out, options, output, asked=("neurons",))
         return
 
-    from retroscope.cli.resolve import resolve
+    from retroscope.cli.resolve import resolve_found
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
 
-    left_out = {"neurons.ablation": "--texts", **left_out}
-    refuse_without_effect(values, options.assignments, left_out)
+    off = {"neurons.ablation": "--texts", **left_out}
+    refuse_without_effect(values, options.assignments, off)
     texts, cache = source.texts, options.cache or default_cache()
-    settings = resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=tuple(left_out))
+    settings = resolve_found(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=[*off])
 
     def prepare(progress: "Progress") -> "Plan":
-        from retroscope.cli.plans_of_texts import plan_neurons_of_texts
+        load_libraries()
+        from retroscope.cli.plans.texts import plan_neurons_of_texts
 
-        return plan_neurons_of_texts(settings, texts, cache)
+        return plan_neurons_of_texts(settings, texts, cache, options.engine)
 
     carry_out(
         prepare,

@@ -1,6 +1,5 @@
 """Summary of a training ablation: means over seeds and queries, paired effects, shares of variance, worth in labels."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
@@ -11,8 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.errors import AnalysisError
+from retroscope.files import refuse_other_report, remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
@@ -22,8 +22,10 @@ from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.worth import worth
-from retroscope.study.training.grid import Grid, group_of, steps_of
-from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings
+from retroscope.study.folder import GRID, REPORTED
+from retroscope.study.training.cells import group_of
+from retroscope.study.training.grid import Grid, steps_of
+from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings, write_grid_page
 from retroscope.study.training.grid_settings import AXES, Cell
 
 SETTINGS = AXES[:-1]  # all but the seed
@@ -185,10 +187,21 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
             yield {"test": test, **at, **asdict(found), "shown": found.shown}
 
 
+def write_grid_report(findings: GridFindings, folder: Path) -> Path:
+    """Write report.html, grid.json, tables/ and figures/ into `folder` and return the path of the page.
+
+    Raises:
+        SettingsError: if that would replace what no training ablation wrote.
+    """
+    refuse_other_report(folder, GRID, REPORTED)
+    write_document(folder / GRID, grid_document(findings))
+    return write_grid_page(findings, folder)
+
+
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
     """Write all scores to `grid.zarr`, replacing it; each test is a group named by its fingerprint."""
     store = folder / "grid.zarr"
-    shutil.rmtree(store, ignore_errors=True)
+    remove_whole(store)
     for test, scores in gathered.items():
         scores.save(store, group_of(grid.tests[test]))
     return store
