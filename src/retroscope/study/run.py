@@ -12,7 +12,7 @@ from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA, fingerprint
+from retroscope.documents import SCHEMA, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
 from retroscope.files import file_digest
@@ -115,7 +115,7 @@ def _study(
     """
     waiting = [{"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending]
     facts = recorded_facts(plan, measured, progress) | {"not_yet_run": waiting}
-    return Study(facts, as_values(plan.settings), measured, reported)
+    return Study(facts, impersonal(as_values(plan.settings)), measured, reported)
 
 
 def forget(plan: StudyPlan) -> None:

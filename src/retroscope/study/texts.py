@@ -32,4 +32,4 @@ def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress 
         "timings": dict(measurement.seconds),
     }
     kept = {name: impersonal(clean(value)) for name, value in facts.items()}
-    return Study(kept, as_values(complete(settings)), {"neurons": (measurement,)})
+    return Study(kept, impersonal(as_values(complete(settings))), {"neurons": (measurement,)})
