@@ -20,7 +20,7 @@ HAS_DEV := $(VENV)/.has-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test quick slow check lint types imports docs house smoke hooks constraints clean distclean
+.PHONY: help install demo test quick slow faults check lint types imports docs house smoke hooks constraints clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ quick: $(HAS_DEV)  ## run the tests that are not slow: two minutes on two cores
 
 slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
 	$(BIN)/pytest $(PARALLEL) --measure-slow
+
+faults: $(HAS_DEV)  ## kill, stop and starve all stages at random for two hours; KILLS, SEED and MINUTES choose
+	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),120)
 
 check: lint types imports docs test  ## all that must be green before a commit
 

@@ -1,9 +1,10 @@
 """What a study of a large collection takes: bytes, operations, hours; how it scales; and the check on this machine.
 
     python benchmarks/scaling.py                      # the tables of docs/scaling.md
+    python benchmarks/scaling.py --driver MODEL       # what the driver does a second, in processor time
     python benchmarks/scaling.py --measure MODEL      # on a QUIET machine: 1 and 2 workers, against the simulation
 
-The tables are arithmetic and a simulation, from the constants below; only `--measure` measures anything.
+The tables are arithmetic and a simulation, from the constants below; only `--driver` and `--measure` measure anything.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import heapq
 import math
 import random
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,7 +198,9 @@ def writing() -> Iterator[str]:
 
 STORAGE_BYTES = 5e9  # a second, all workers together; an assumption
 WORKER_BYTES = 1e9  # a second, one worker; an assumption
-DRIVER_TEXTS = 100_000  # a second that the driver reads and sends; an assumption
+INVENTORY_TEXTS = 10_000  # a second that one thread tokenises before the start: `--driver`, 56 words a text
+SENT_TEXTS = 4e6  # a second that the driver reads and packs: `--driver`
+CALL = 1e-3  # seconds of one call through Ray; an assumption
 LOAD, LIFETIME = 120.0, 24 * 3600.0  # seconds; assumptions
 WORKERS = (1, 2, 8, 64, 256, 1000)
 
@@ -206,23 +210,50 @@ def fleet_of(model: Model, collection: Collection, *, all_layers: bool) -> tuple
     texts = window(model, all_layers=all_layers, itemsize=2, gpu=True)
     shard = texts * model.numbers(all_layers=all_layers) * 2
     compute = texts * model.operations(collection.tokens) / DEVICES[2].rate
-    fleet = Fleet(compute, shard / WORKER_BYTES, STORAGE_BYTES / shard, texts / DRIVER_TEXTS, LOAD, LIFETIME)
+    hand_out = CALL + texts / SENT_TEXTS
+    fleet = Fleet(compute, shard / WORKER_BYTES, STORAGE_BYTES / shard, hand_out, LOAD, LIFETIME)
     return fleet, -(-collection.passages // texts)
 
 
 def scaling() -> Iterator[str]:
-    """The table of the simulation: hours, and share of what so many workers would reach without any limit."""
-    yield f"| MS MARCO, float16 | {' | '.join(f'{n:,}' for n in WORKERS)} |"
-    yield f"|---|{'---|' * len(WORKERS)}"
-    for model in MODELS:
-        for all_layers in (True, False):
-            fleet, shards = fleet_of(model, COLLECTIONS[1], all_layers=all_layers)
-            ideal = shards * fleet.compute
-            cells = []
-            for workers in WORKERS:
-                seconds = simulate(fleet, shards, workers)
-                cells.append(f"{seconds / 3600:.3g} h ({ideal / workers / seconds:.2f})")
-            yield f"| {model.name}, {'all layers' if all_layers else 'final only'} | {' | '.join(cells)} |"
+    """The table of the simulation: hours after the inventory, and the share of what no limit would allow."""
+    yield f"| float16, H100 | inventory | {' | '.join(f'{n:,}' for n in WORKERS)} |"
+    yield f"|---|---|{'---|' * len(WORKERS)}"
+    cases = [(model, COLLECTIONS[1], kept) for model in MODELS for kept in (True, False)]
+    for model, collection, all_layers in [*cases, (MODELS[1], COLLECTIONS[2], False)]:
+        fleet, shards = fleet_of(model, collection, all_layers=all_layers)
+        cells = [f"{collection.passages / INVENTORY_TEXTS / 3600:.2g} h"]
+        for workers in WORKERS:
+            seconds = simulate(fleet, shards, workers)
+            cells.append(f"{seconds / 3600:.3g} h ({shards * fleet.compute / workers / seconds:.2f})")
+        kept = "all layers" if all_layers else "final only"
+        yield f"| {model.name}, {collection.name}, {kept} | {' | '.join(cells)} |"
+
+
+def driver(model: str, texts: int = 40_000) -> None:
+    """Measure in processor time what the driver does for a text: the inventory, then reading and packing windows."""
+    import pickle
+
+    from retroscope.encoders.loading import load_encoder
+    from retroscope.encoders.settings import LoadSettings
+    from retroscope.representations.extraction import ExtractionSettings, plan_inventory
+    from retroscope.representations.inventory import take_inventory
+    from retroscope.representations.windows import window_shards
+
+    draw = random.Random(0)
+    words = Path(__file__).read_text(encoding="utf-8").split()
+    corpus = [" ".join(draw.choice(words) for _ in range(56)) for _ in range(texts)]
+    encoder = load_encoder(model, LoadSettings(pooling="mean"))
+    start = time.process_time()
+    inventory = take_inventory(encoder, corpus)
+    taken = time.process_time()
+    plan = plan_inventory(encoder, inventory, ExtractionSettings())
+    planned = time.process_time()
+    size = sum(len(pickle.dumps(shard)) for shard in window_shards(plan, corpus, "nowhere"))
+    packed = time.process_time() - planned
+    print(
+        f"inventory {texts / (taken - start):,.0f} texts a second, packing {texts / packed:,.0f}; {size / texts:.0f} B"
+    )
 
 
 @dataclass(frozen=True)
@@ -284,9 +315,13 @@ def _middle(runs: list[Measured]) -> Measured:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", metavar="MODEL", help="folder of a model; needs a quiet machine and Ray")
+    parser.add_argument("--driver", metavar="MODEL", help="folder of a model")
     parser.add_argument("--texts", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=2, help="of runs with 1, 2, 2 and 1 workers")
     args = parser.parse_args()
+    if args.driver:
+        driver(args.driver)
+        return
     if args.measure:
         measure(args.measure, args.texts, args.rounds)
         return
@@ -294,9 +329,10 @@ def main() -> None:
         print(f"\n### {title}\n")
         print("\n".join(rows))
     fleet, shards = fleet_of(MODELS[1], COLLECTIONS[1], all_layers=True)
-    never = replace(fleet, lifetime=float("inf"))
-    ratio = simulate(fleet, shards, 64) / simulate(never, shards, 64)
-    print(f"\nWorkers lost once a day cost {100 * (ratio - 1):.1f} % of the time of 64 workers (7B, all layers).")
+    for hours_alive in (24, 6, 1):
+        lost = simulate(replace(fleet, lifetime=3600.0 * hours_alive), shards, 8, seed=1)
+        never = simulate(replace(fleet, lifetime=math.inf), shards, 8, seed=1)
+        print(f"8 workers, 7B, all layers, each lost every {hours_alive} h: {100 * (lost / never - 1):.1f} % more time")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,14 @@ from unittest.mock import patch
 
 from retroscope.cli.main import main
 
+RUN = ("bash", "python")
+NOT_RUN = ("", "text", "html", "toml", "py", "json", "tsv", "xml", "yaml")  # drawings, output, files, tested code
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+")
 MEASURED = re.compile(r"[\d.,:]+ ?(?:s|min|h|MB|KiB|MiB|GiB|GFLOP/s)\b")  # times and sizes: of one machine
-FAILURE = re.compile(r"^(?:error:|NOT SOUND)", re.MULTILINE)  # shown on purpose: the command fails
+FAILURE = re.compile(
+    r"^(?:error:|NOT SOUND|gate .* does not hold)", re.MULTILINE
+)  # shown on purpose: the command fails
 RELATIVE, ABSOLUTE = 0.1, 0.02  # how far a printed number may be from the page's
 
 

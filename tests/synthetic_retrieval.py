@@ -5,10 +5,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
-from retroscope.analyses.retrieval.result import RankedPassage, RetrievalEffect, RetrievalResult, TopPassages
+from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect, RetrievalResult
 from retroscope.scores import Scores
 from synthetic_subject import LAYERS, N_QUERIES, compare, query_ids
 
@@ -44,30 +45,46 @@ def layer_scores(seed: int = 1) -> tuple[Scores, Scores]:
     return before, after
 
 
-def top_passages() -> TopPassages:
-    passage = RankedPassage("p1", "The Suez Canal opened in 1869 after ten years of work.", 0.81, True)
-    other = RankedPassage("p2", "The Panama Canal opened in 1914.", 0.74, False)
-    return TopPassages(before=(other, passage), after=(passage, other))
+RIGHT, WRONG = "The Suez Canal opened in 1869 after ten years of work.", "The Panama Canal opened in 1914."
+
+
+def rankings(text: str = "", passage: str = "", listed: int = N_QUERIES) -> QueryRankings:
+    """Return ranks of `retrieval_scores`, and the same two passages for every query; texts as given, or made up."""
+    ids = query_ids()
+    ranks = [np.rint(1 / scores.select(measure="RR").values.values).astype(int) for scores in retrieval_scores()]
+    texts = [text or f"when did event number {i} happen and who was there" for i, _ in enumerate(ids)]
+    queries = pd.DataFrame({"query_id": ids, "text": texts, "rank_before": ranks[0], "rank_after": ranks[1]})
+    found = {"before": ("p2", "p1"), "after": ("p1", "p2")}
+    hits = [
+        (one, side, rank, passage_id, 0.9 - rank / 10, passage_id == "p1")
+        for one in ids[:listed]
+        for side, ranking in found.items()
+        for rank, passage_id in enumerate(ranking, start=1)
+    ]
+    columns = ["query_id", "side", "rank", "passage_id", "score", "relevant"]
+    passages = pd.DataFrame({"passage_id": ["p1", "p2"], "text": [passage or RIGHT, passage or WRONG]})
+    return QueryRankings(queries, pd.DataFrame(hits, columns=columns), passages, 10)
 
 
 def retrieval_result(**changes: Any) -> RetrievalResult:
-    if "effect" in changes:
-        changes["by_collection"] = (RetrievalEffect("toy", changes.pop("effect")),)
+    known = _whole().by_collection[0]
+    if {"effect", "rankings"} & set(changes):
+        effect, found = changes.pop("effect", known.effect), changes.pop("rankings", known.rankings)
+        changes["by_collection"] = (RetrievalEffect("toy", effect, found),)
     return replace(_whole(), **changes)
 
 
 @cache
 def _whole() -> RetrievalResult:
-    ids = query_ids()
     return RetrievalResult(
-        by_collection=(RetrievalEffect("toy", compare(*retrieval_scores())),),
+        by_collection=(RetrievalEffect("toy", compare(*retrieval_scores()), rankings()),),
         headline="nDCG@10",
         flip_measure="RR",
-        query_texts={q: f"when did event number {i} happen and who was there" for i, q in enumerate(ids)},
-        top_passages={q: top_passages() for q in ids[::3]},
     )
 
 
 @cache
 def layer_result(seed: int = 1) -> LayerResult:
-    return LayerResult((LayerEffects("toy", compare(*layer_scores(seed))),))
+    places = [(query, layer) for query in query_ids() for layer in LAYERS]
+    ranks = pd.DataFrame(places, columns=["query", "layer"]).assign(before=lambda f: f["layer"] + 2, after=1)
+    return LayerResult((LayerEffects("toy", compare(*layer_scores(seed)), first_ranks=ranks),))

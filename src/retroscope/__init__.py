@@ -68,6 +68,11 @@ if TYPE_CHECKING:
     from retroscope.statistics.resampling.intervals import IntervalSettings as IntervalSettings
     from retroscope.statistics.settings import ComparisonSettings as ComparisonSettings
     from retroscope.statistics.summaries import summarise as summarise
+    from retroscope.study.cache.care import clean_cache as clean_cache
+    from retroscope.study.cache.care import repair_cache as repair_cache
+    from retroscope.study.cache.care import shrink_cache as shrink_cache
+    from retroscope.study.cache.care import verify_cache as verify_cache
+    from retroscope.study.cache.entries import cache_entries as cache_entries
     from retroscope.study.doctor import diagnose as diagnose
     from retroscope.study.planning.plan import plan_study as plan_study
     from retroscope.study.protocols import study_settings as study_settings
@@ -125,6 +130,8 @@ _HOMES = {
     "WorldSettings": "collection.world.people",
     "ablation_curves": "analyses.neurons.ablation.curves",
     "attribute": "analyses.neurons.attribute",
+    "cache_entries": "study.cache.entries",
+    "clean_cache": "study.cache.care",
     "compare": "study.run",
     "compare_scores": "statistics.comparison",
     "diagnose": "study.doctor",
@@ -140,6 +147,7 @@ _HOMES = {
     "plan_study": "study.planning.plan",
     "probe": "probing.grid",
     "reinitialise": "surgery.reinitialise",
+    "repair_cache": "study.cache.care",
     "represent": "representations.represent",
     "representation_drift": "drift.representations",
     "retrieve": "retrieval.retrieve",
@@ -148,7 +156,9 @@ _HOMES = {
     "measure_study": "study.run",
     "self_test": "encoders.checks.selftest",
     "study_settings": "study.protocols",
+    "shrink_cache": "study.cache.care",
     "summarise": "statistics.summaries",
+    "verify_cache": "study.cache.care",
     "with_random_weights": "encoders.random_weights",
 }
 

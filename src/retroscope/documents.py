@@ -1,5 +1,7 @@
 """JSON documents: values that JSON can hold, their text, files and hashes. Schemas in docs/reference/json.md."""
 
+import base64
+import gzip
 import hashlib
 import json
 import os
@@ -10,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from retroscope.errors import AnalysisError
+from retroscope.checksums import checksum, damaged
+from retroscope.errors import AnalysisError, DamageError
 from retroscope.files import write_whole
 
 SECRETS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/@\s]+(?=@)")  # tokens of the hub, passwords of URLs
+PACKING = 9  # level of compression
 SCHEMA = 2  # of every document; raised when a reader of the old one would go wrong
+CHECKSUM = "checksum"  # field of a stored document: of its text without that field
 
 
 def clean(value: Any) -> Any:
@@ -68,19 +73,54 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Read a document whose schema this version knows.
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a cleaned document, whole or not at all, with its checksum in the field `checksum`."""
+    write_text(path, as_json({**document, CHECKSUM: _checksum(document)}))
+
+
+def read_document(path: Path, fix: str = "run the command again that made it") -> dict[str, Any]:
+    """Read a document that `write_document` wrote and whose schema this version knows; without its checksum.
+
+    Args:
+        fix: what a user should do if it is damaged.
 
     Raises:
-        AnalysisError: if it is damaged, or of another schema.
+        DamageError: if it is not what was written.
+        AnalysisError: if it is of another schema.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_bytes())
     except ValueError as error:
-        raise AnalysisError(f"this is not JSON: {error}", where=str(path), fix="run compare again") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise _other_schema(document if isinstance(document, dict) else {}, path)
-    return dict(document)
+        raise damaged(path, fix) from error
+    except OSError as error:
+        raise DamageError(f"this file cannot be read: {error.strerror}", where=str(path), fix=fix) from error
+    if not isinstance(document, dict):
+        raise damaged(path, fix)
+    written = document.pop(CHECKSUM, None)
+    if written is not None and written != _checksum(document):
+        raise damaged(path, fix)
+    if document.get("schema") != SCHEMA:
+        raise _other_schema(document, path)
+    if written is None:
+        raise DamageError("this file has no checksum: it is damaged, or an early version wrote it",
+                          where=str(path), fix=fix)  # fmt: skip
+    return document
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    return checksum(as_json(document).encode())
+
+
+def parse_document(content: bytes, path: Path) -> dict[str, Any]:
+    """Read a document whose content was checked.
+
+    Raises:
+        AnalysisError: if it is of another schema.
+    """
+    document: dict[str, Any] = json.loads(content)
+    if document.get("schema") != SCHEMA:
+        raise _other_schema(document, path)
+    return document
 
 
 def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
@@ -94,3 +134,17 @@ def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
         fix=f"read it with {f'retroscope {version}' if version else 'the version that wrote it'}, or run the command "
         "again that made it, into another folder",
     )
+
+
+def packed(text: str) -> str:
+    """Return a text as gzip in base64, which ends no element of a page; the same bytes each time."""
+    return base64.b64encode(gzip.compress(text.encode(), PACKING, mtime=0)).decode("ascii")
+
+
+def packed_json(value: object) -> str:
+    """Return JSON-like values likewise.
+
+    Raises:
+        ValueError: if a number is not finite, which JSON cannot hold.
+    """
+    return packed(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))

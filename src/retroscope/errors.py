@@ -44,6 +44,10 @@ class RepresentationError(RetroscopeError):
     """A vector store that is damaged, or was made from something else."""
 
 
+class DamageError(RetroscopeError):
+    """A kept file that is damaged or gone: its checksum is not that of what was written."""
+
+
 class AnalysisError(RetroscopeError):
     """An analysis of scores or vectors that do not allow it."""
 

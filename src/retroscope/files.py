@@ -1,17 +1,22 @@
-"""Files and folders that are whole or absent: written beside their place, then moved into it."""
+"""Files and folders that are whole or absent: written beside their place, then moved into it.
+
+What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
+and the next run that writes into the folder removes it (`sweep`).
+"""
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from retroscope.errors import SettingsError
+import xxhash
 
-MARK = ".retroscope"  # in every folder that a report wrote, and may therefore replace
+from retroscope.checksums import MARK, checksum_line, seal
+from retroscope.errors import SettingsError
+from retroscope.partials import PARTIAL, in_use, new_beside
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -25,18 +30,36 @@ def write_whole(path: Path, content: bytes) -> Path:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file for writing; it takes the place of `path` when the block ends without an error.
 
-    It gets the permissions of any new file, as the umask says. On an error the old file stays as it was.
+    It gets the permissions of any new file, as the umask says. On an error the old file stays as it was. The content is
+    on the disk before it takes its place, so that no loss of power leaves an empty file there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+    partial = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file, in_use(file):
             yield file
-        Path(beside).chmod(0o666 & ~_umask())
-        Path(beside).replace(path)
+            file.flush()
+            os.fsync(file.fileno())
+            partial.chmod(0o666 & ~_umask())
+            if os.name == "nt":  # where an open file cannot be moved
+                file.close()
+            partial.replace(path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def checked_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file for writing, as `whole_file` does; it ends in its checksum, and `read_checked` reads it."""
+    with whole_file(path) as file:
+        yield file
+        file.seek(0)
+        digest = xxhash.xxh3_128()
+        while piece := file.read(2**20):
+            digest.update(piece)
+        file.write(checksum_line(digest.hexdigest()))
 
 
 def refuse_foreign(path: Path) -> None:
@@ -77,24 +100,48 @@ def file_digest(file: Path) -> str:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Make a folder to fill; it takes the place of `path` when the block ends without an error.
 
-    Files of an earlier report are not in it. On an error the old folder stays as it was.
+    Files of an earlier report are not in it. On an error the old folder stays as it was. Its `.retroscope` lists the
+    checksums of its files, which `open_sealed` reads.
 
     Raises:
         SettingsError: if `path` holds files that no report wrote.
     """
     refuse_foreign(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with new_folder(path) as new:
+        yield new
+        seal(new)
+        if path.exists():
+            path.replace(new.with_name("old"))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder to fill; it becomes `path` when the block ends without an error.
+
+    Raises:
+        OSError: if there is a folder by then, unless it is empty.
+    """
+    with new_beside(path) as beside:
         new = beside / "new"
         new.mkdir()
-        (new / MARK).touch()
         yield new
-        if path.exists():
-            path.replace(beside / "old")
-        new.replace(path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        sync_folder(new)
+        new.rename(path)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a folder at once: no reader and no crash ever sees half of it."""
+    if path.exists():
+        with new_beside(path) as beside:
+            path.rename(beside / "old")
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when everything in a folder is on the disk, and not in the memory of the system alone."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with (Path(place) / name).open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from zarr.abc.store import Store
+from zarr.buffer import cpu
+from zarr.storage import MemoryStore
 
 from retroscope.errors import SHOWN, AnalysisError, listed
 from retroscope.notebook import html_table
@@ -153,22 +156,37 @@ def load_scores(store: Path, group: str) -> Scores:
     if not (store / group).exists():
         raise AnalysisError(f"no scores in group {group!r}", where=str(store), fix="run the analysis that writes them")
     try:
-        with xr.open_zarr(store, group=group, consolidated=False) as data:
-            loaded = data.load()
-        values = loaded["values"]
-        return Scores(
-            name=loaded.attrs["retroscope_name"],
-            values=values.assign_coords(_coords_as(values, object)),
-            recipe=json.loads(loaded.attrs["retroscope_recipe"]),
-            warnings=tuple(json.loads(loaded.attrs["retroscope_warnings"])),
-            passages=_passages_of(loaded),
-        )
+        return scores_in(str(store), group)
     except (KeyError, ValueError, OSError) as damage:
         raise AnalysisError(
             f"group {group!r} is incomplete: {damage}",
             where=str(store),
             fix="run the analysis that writes them again",
         ) from damage
+
+
+def scores_in(store: str | Store, group: str) -> Scores:
+    """Read the scores of a group of a zarr store whose files are sound."""
+    loaded = dataset_in(store, group)
+    return Scores(
+        name=loaded.attrs["retroscope_name"],
+        values=loaded["values"].assign_coords(_coords_as(loaded["values"], object)),
+        recipe=json.loads(loaded.attrs["retroscope_recipe"]),
+        warnings=tuple(json.loads(loaded.attrs["retroscope_warnings"])),
+        passages=_passages_of(loaded),
+    )
+
+
+def dataset_in(store: str | Store, group: str) -> xr.Dataset:
+    """Read a group of a zarr store into memory."""
+    with xr.open_zarr(store, group=group, consolidated=False) as data:
+        loaded: xr.Dataset = data.load()
+    return loaded
+
+
+def store_of(files: Mapping[str, bytes]) -> Store:
+    """Return a zarr store of files in memory: path -> content."""
+    return MemoryStore({path: cpu.Buffer.from_bytes(content) for path, content in files.items()}, read_only=True)
 
 
 def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:

@@ -346,7 +346,7 @@ def test_where_the_two_are_one_model_no_share_is_claimed(both_sides: Measured) -
     mine = replace(both_sides.baselines, scores={**scores, "best/after": scores["best/before"]})
     _, section = both_sides.reported(retrieval=same, baselines=mine)
     assert section.statements[0].state == State.NOT_SIGNIFICANT
-    assert "No evidence that fine-tuning adds anything to it." in section.statements[0].text
+    assert "Fine-tuning adds nothing significant to it." in section.statements[0].text
     assert not any("of the gain" in s.text for s in section.statements)
 
 

@@ -81,11 +81,11 @@ def test_a_change_that_all_agree_on() -> None:
         assert (weights["place"], weights["agreement"], weights["rival"]) == ("block:4", "agrees", "")
         assert claim(result, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in localisation_statements(result)]
-    start = re.escape("What does retrieval need? Put back alone, the largest mean loss is with block 4: RR@10 ")
+    start = re.escape("What does retrieval need? Restored alone, the largest mean loss is with block 4: RR@10 ")
     (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
     before, after, effect = map(float, needed.groups())
     assert after - before == pytest.approx(effect, abs=0.0011), "each is rounded to three places"
-    assert any("Held against it, agrees: weights moved; contradicted: vectors part (CKA) (block" in t for t in texts)
+    assert any("Instruments: agrees: weight drift; contradicted: representation drift (CKA) (block" in t for t in texts)
 
 
 def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
@@ -108,20 +108,25 @@ def test_what_is_redundant_decides_nothing() -> None:
     assert claim(result, "grafted", "weights")["rival"] == "block:2"
     (one,) = [s for s in localisation_statements(result) if "the largest mean gain is with block 2: RR@10" in s.text]
     assert one.state == State.SIGNIFICANT
-    (none,) = [s for s in localisation_statements(result) if "No block or group, put back alone, is shown" in s.text]
+    (none,) = [
+        s
+        for s in localisation_statements(result)
+        if "No block or group, restored alone, costs significantly more" in s.text
+    ]
     assert none.state == State.NOT_SIGNIFICANT
-    assert "is shown to cost anything" in none.text
-    assert "Other blocks may compensate, or these queries are too few" in none.text
+    assert "costs significantly more than nothing" in none.text
+    assert "Other blocks may compensate, or there are too few queries" in none.text
 
 
 def test_harm_is_not_called_a_gain() -> None:
-    """Where fine-tuning harmed, what is put back gains: the words follow the sign of the whole effect."""
+    """Where fine-tuning harmed, what is restored gains: the words follow the sign of the whole effect."""
     texts = [s.text for s in localisation_statements(localised(harmed(transplant_effects("block:3", "block:3"))))]
     assert any(
-        t.startswith("What holds retrieval back? Put back alone, the largest mean gain is with block 3") for t in texts
+        t.startswith("What holds retrieval back? Restored alone, the largest mean gain is with block 3") for t in texts
     )
     assert any(
-        t.startswith("What would have done the harm? Put into the backbone alone, the largest mean loss") for t in texts
+        t.startswith("What would have done the harm? Grafted into the backbone alone, the largest mean loss")
+        for t in texts
     )
 
 
@@ -146,7 +151,9 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     result = localised(replace(effects, differences=level))
     assert set(result.claims["agreement"]) == {"undecided"}
     (statement,) = [s for s in localisation_statements(result) if s.state == State.NOT_SIGNIFICANT]
-    assert "All weights, put back, have no significant effect, so there is nothing to localise" in statement.text
+    assert (
+        "All weights together, restored, have no significant effect, so there is nothing to localise" in statement.text
+    )
 
 
 def test_an_instrument_that_saw_nothing_names_nothing() -> None:
@@ -175,15 +182,15 @@ def test_neurons_that_nothing_confirms_are_not_in_the_verdict() -> None:
     assert "neurons" in set(result.claims["instrument"])
     assert result.confirmed is True, "as their ablation is made up"
     said = " ".join(s.text for s in localisation_statements(replace(result, confirmed=False)))
-    assert "neurons" not in said
-    assert "neurons" in " ".join(s.text for s in localisation_statements(replace(result, confirmed=True)))
+    assert "neuron attribution" not in said
+    assert "neuron attribution" in " ".join(s.text for s in localisation_statements(replace(result, confirmed=True)))
 
 
 def test_a_failed_control_of_the_probes_marks_what_names_them() -> None:
     result = localisation_of("block:4", None)
     alarm = Statement("controls", State.FAILED, "Probes read a shuffled query.", title="Probes read a shuffled query")
     broken = replace(read(), sections={"probes": Section(statements=(alarm,))})
-    marked = [s for s in report(result, broken).statements if "growth of own question" in s.text]
+    marked = [s for s in report(result, broken).statements if "similarity probe" in s.text]
     assert marked
     assert all(s.doubts == ("Probes read a shuffled query (see above)",) for s in marked)
     assert all(not s.doubts for s in report(result, read()).statements)
@@ -216,16 +223,16 @@ def test_the_section_names_the_places_first() -> None:
     section = report(result, read())
     first = section.statements[0]
     assert (first.topic, first.state, first.text[:44]) == (
-        "localisation", State.MEASURED, "Where did it happen? What the instruments na"
+        "localisation", State.MEASURED, "Where did it happen? Each instrument names a"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
-    assert "weights moved: block 4" in figure.alt
+    assert "weight drift: block 4" in figure.alt
     assert section.figures[0].name == figure.name == "localisation"
     assert list(section.tables) == ["localisation"]
     assert list(section.frames) == ["localisation", "localisation_most", "localisation_claims"]
     assert len(section.document["claims"]) == len(result.claims)
     asked = replace(result, queries=240, passages=1200)
-    assert "held against transplants: 240 queries over 1,200 passages were measured;" in report(
+    assert "Transplants test them: 240 queries over 1,200 passages were measured;" in report(
         asked, read()
     ).statements[0].text  # fmt: skip
 
@@ -284,6 +291,6 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
     assert most[["share", "share_low", "share_high"]].to_list() == pytest.approx([1, 1, 1])
     texts = [s.text for s in section.statements]
     assert any("By luck, 4 of 4 would agree with probability 0.06" in t and "0.50 if the answer" in t for t in texts)
-    assert any("No block or group, put into the backbone alone, is shown to gain more than random changes" in t
+    assert any("No block or group, grafted into the backbone alone, gains significantly more than random changes" in t
                for t in texts)  # fmt: skip
     assert "150 queries over 150 passages were measured" in texts[0]

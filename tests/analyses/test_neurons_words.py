@@ -55,7 +55,8 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
 
 def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     statements = neuron_statements(NOTHING)
-    assert not [s.text for s in statements if s.state in (State.SIGNIFICANT, State.EQUIVALENT)]
+    claims = [s for s in statements if not s.control]  # an ablation is a control
+    assert not [s.text for s in claims if s.state in (State.SIGNIFICANT, State.EQUIVALENT)]
     assert [s.state for s in statements_of(NOTHING, "Concentration")] == [State.NOT_SIGNIFICANT, State.NOT_SIGNIFICANT]
     assert all("no layer stands out before" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
     assert all("no layer stands out after" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
@@ -85,7 +86,7 @@ def test_without_a_margin_no_word_speaks_of_equivalence(after: AttributedModel) 
     texts = [s.text for s in neuron_statements(tower)]
     texts += [text for f in draw_neurons(tower) for text in (f.caption, f.alt, json.dumps(f.specification))]
     assert not [t for t in texts if "equivalent" in t.lower() or "negligible" in t]
-    assert any("at none of 6 layers (equivalence was not tested)" in t for t in texts)
+    assert any("at any of 6 layers (equivalence was not tested)" in t for t in texts)
     assert State.EQUIVALENT not in {s.state for s in neuron_statements(tower)}
 
 
@@ -230,7 +231,7 @@ def test_queries_that_chose_the_neurons_show_nothing() -> None:
     assert "the smallest 0.1 %), but cannot confirm them: fixing" in statement.text
     assert statement.caution
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
-    assert [s.rests_on for s in neuron_statements(tower) if s.state == State.SIGNIFICANT] == [("before",)]
+    assert [s.rests_on for s in neuron_statements(tower) if s.control and s.state == State.SIGNIFICANT] == [("before",)]
     mark = "the queries of the ablation had a part in choosing the neurons of the after side"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
 
@@ -238,7 +239,7 @@ def test_queries_that_chose_the_neurons_show_nothing() -> None:
 def test_without_an_ablation_a_count_is_not_evidence() -> None:
     tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     cautions = statements_of(tower, "No ablation was run")
-    assert [s.state for s in cautions] == [CAUTION, CAUTION]
+    assert [s.state for s in cautions] == [State.NOT_RUN, State.NOT_RUN]
     assert all("A count without an ablation is not evidence" in s.text for s in cautions)
     mark = "no ablation says whether the neurons of the before side and of the after side matter"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)

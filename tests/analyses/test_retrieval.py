@@ -1,6 +1,5 @@
 """Retrieval: measured, kept, tested, told."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,24 +48,22 @@ def test_the_effect_is_that_of_the_scores(tiny: Tiny, cache: Path, searched: Mea
     assert list(section.tables) == ["retrieval", "flips"]
 
 
-def test_examples_are_flips_with_their_texts(tiny: Tiny, cache: Path, searched: Measurement) -> None:
+def test_every_query_is_stored_with_what_was_found(tiny: Tiny, cache: Path, searched: Measurement) -> None:
     context = context_of(tiny, cache, SETTINGS)
     collection, planned = context.collection, INSTRUMENT.plan(context, NoSettings())
     fresh = INSTRUMENT.measure(context, NoSettings(), planned)
-    texts: Mapping[str, str] = searched.facts["query_texts"]
-    assert texts
-    assert fresh.facts == searched.facts
-    assert all(collection.queries[q].text == text for q, text in texts.items())
-    scores = {side: searched.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
-    for q, sides in searched.facts["top_passages"].items():
-        assert float(scores["before"].sel(query=q)) != float(scores["after"].sel(query=q))
-        for side, hits in sides.items():
-            first = [hit["id"] for hit in hits]
-            assert first == [p for p, _ in fresh.runs[side][q][: len(first)]]
-            assert [hit["relevant"] for hit in hits] == [p in collection.qrels[q] for p in first]
-    result, _ = reported(ANALYSIS, [searched], subject_of(context))
-    assert {q: result.query_texts[q] for q in texts} == dict(texts)
-    assert set(result.top_passages) == set(searched.facts["top_passages"])
+    queries, hits, passages = (searched.frames[name] for name in ("queries", "hits", "passages"))
+    assert all(fresh.frames[name].equals(searched.frames[name]) for name in ("queries", "hits", "passages"))
+    assert list(queries["query_id"]) == list(collection.judged_queries)
+    assert all(collection.queries[q].text == text for q, text in zip(queries["query_id"], queries["text"], strict=True))
+    reciprocal = {side: searched.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
+    for side, scores in reciprocal.items():
+        for q, rank in zip(queries["query_id"], queries[f"rank_{side}"], strict=True):
+            assert float(scores.sel(query=q)) == pytest.approx(1 / rank if 0 < rank <= 10 else 0)
+    for (q, side), ranking in hits.groupby(["query_id", "side"]):
+        assert list(ranking["passage_id"]) == [p for p, _ in fresh.runs[side][q][:10]]
+        assert list(ranking["relevant"]) == [p in collection.qrels[q] for p in ranking["passage_id"]]
+    assert set(passages["passage_id"]) == set(hits["passage_id"])
 
 
 def test_another_collection_has_a_statement_and_a_table_of_its_own(

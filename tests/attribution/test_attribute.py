@@ -76,7 +76,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bits(
 
     with pytest.raises(Interrupted):
         attribute_neurons(plan, tmp_path, stop)
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".lock", ".npz"]
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".lock", ".npz"]
     resumed: list[int] = []
     again = attribute_neurons(plan, tmp_path, lambda done, total: resumed.append(done))
     assert resumed == [3, 4, 5, 6, 7, 8]
@@ -100,17 +100,19 @@ def test_a_state_of_other_settings_is_not_taken(bert: Encoder, tmp_path: Path, m
     assert resumed[:2] == [0, 1]
 
 
-def test_a_damaged_state_is_an_error(bert: Encoder, tmp_path: Path) -> None:
+def test_a_damaged_state_is_made_again(bert: Encoder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plan = planned(bert)
     state = tmp_path / f"neurons-{plan.key[:32]}.npz"
-    attribute_neurons(plan, tmp_path)
+    result = attribute_neurons(plan, tmp_path)
     whole = state.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 255
     for damaged in (b"PK not really", whole[: len(whole) // 2], bytes(flipped)):
         state.write_bytes(damaged)
-        with pytest.raises(AnalysisError, match="damaged"):
-            attribute_neurons(plan, tmp_path)
+        caplog.clear()
+        assert_same_bits(result, attribute_neurons(plan, tmp_path))
+        assert f"{state}: this file is damaged: it is not what was written; it is made again" in caplog.text
+        assert state.read_bytes() == whole
 
 
 def test_the_folder_of_the_state_is_made(bert: Encoder, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every command on a tiny pair: results on standard output, notes on standard error, files where they belong."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,8 @@ def report(cli: Cli, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Pa
     if not (out / "summary.json").exists():
         done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out, line=QUICK)
         assert done.code == 0, done.err
-        assert "Verdict" in done.out
+        assert "Did retrieval change?" in done.out
+        assert "Verdict" not in done.out
         assert f"report: {out}/report.html" in done.err
     return out
 
@@ -103,8 +105,48 @@ def test_report_writes_the_same_again(cli: Cli, report: Path, tmp_path: Path) ->
 def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
     done = cli("show", report)
     assert (done.code, done.err) == (0, "")
-    assert "Verdict" in done.out
+    assert "Did retrieval change?" in done.out
+    everything = cli("show", report, "--all").out
+    assert "Verdict" in everything
+    summary = json.loads((report / "summary.json").read_text())
+    assert summary["answer"]["sentence"] in " ".join(done.out.split())
+    assert [s["text"] for s in summary["statements"] if s["text"][:30] not in " ".join(everything.split())] == []
     assert document(cli("show", report, "--json")) == json.loads((report / "summary.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("gate", "code", "says"),
+    [
+        ("RR@10 >= -1", 0, "gate 'RR@10 >= -1' holds: the lower end of the interval is"),
+        ("RR@10 >= 1", 1, "gate 'RR@10 >= 1' does not hold"),
+        ("rr@10 >= 0", 2, "did you mean 'RR@10'?"),
+        ("RR@10 on collektion >= 0", 2, "did you mean 'collection'?"),
+    ],
+)
+def test_a_gate_decides_the_exit_code(cli: Cli, report: Path, gate: str, code: int, says: str) -> None:
+    done = cli("show", report, "--gate", gate, "--gate", "R@10 > -1")
+    assert (done.code, says in done.err) == (code, True), done.err
+
+
+def test_an_unknown_measure_of_a_gate_is_refused_before_anything_is_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    pair = ("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out", "--gate")
+    unknown = cli(*pair, "nDCG@10 >= 0", line=QUICK)
+    assert (unknown.code, "unknown measure of --gate 'nDCG@10'" in unknown.err) == (2, True)
+    assert "in all about" not in unknown.err
+    assert not (tmp_path / "out").exists()
+    lost = cli(*pair, "RR@10 on other >= 0", line=QUICK)
+    assert (lost.code, "unknown collection of --gate 'other'" in lost.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_card_takes_the_section(cli: Cli, report: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# My model\n")
+    done = cli("card", report, "--into", readme)
+    assert (done.code, done.out) == (0, "")
+    assert readme.read_text().count("## What fine-tuning changed") == 1
+    assert "model-index:" in cli("card", report).out
+    assert cli("card", report, "--into", tmp_path / "none.md").code == 2
 
 
 def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
@@ -201,7 +243,8 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert rows["restored", "all"]["intact"] == pytest.approx(rows["grafted", "all"]["score"])
     printed = " ".join(cli(*words, line=line).out.split())
     assert "All of the backbone's weights in the retriever take RR@10 from" in printed
-    assert [text for text in (s["text"] for s in summary["verdict"]) if " ".join(text.split()[:6]) not in printed] == []
+    openings = [" ".join(s["text"].split()[:6]) for s in summary["statements"]]
+    assert [opening for opening in openings if opening not in printed] == []
     shown = cli("show", out)
     assert (shown.code, " ".join(shown.out.split())) == (0, printed)
     assert "- transplants: 90 queries over 180 passages were measured" in printed
@@ -458,6 +501,11 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     summary = document(cli("demo", "--retrain", "--out", out, "--json"))
+    cards = summary["answer"]["cards"]
+    printed = " ".join([summary["answer"]["sentence"], *(f"{c['question']} {c['answer']} {c['state']}" for c in cards)])
+    numbers = [c for c in cards if c["effect"] is not None]
+    assert len(re.findall(r"\S*\w\S*", printed)) + 4 * len(numbers) <= 120
+    assert cards[0]["question"] == "Did retrieval change?"
     assert summary["analyses"]["health"]["models"]["before"]["name"] == "backbone"
     assert [one["collection"] for one in summary["analyses"]["retrieval"]] == ["world"]
     rows = json.loads((out / "exposures.json").read_text())

@@ -1,6 +1,11 @@
 """The exit codes are the documented ones, and each is what a shell sees."""
 
+import errno
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +36,12 @@ def test_no_module_ends_with_a_code_of_its_own() -> None:
         for path in commands.rglob("*.py")
         for code in re.findall(r"(?:typer\.Exit|sys\.exit)\((.*?)\)", path.read_text(encoding="utf-8"))
     }
-    assert ends == {("doctor.py", "UNSOUND"), ("main.py", "USER_ERROR")}
+    assert ends == {
+        ("cache.py", "UNSOUND"),
+        ("doctor.py", "UNSOUND"),
+        ("studies.py", "UNSOUND"),
+        ("main.py", "code"),
+    }
 
 
 def test_a_command_that_is_done(cli: Cli, tiny: Tiny) -> None:
@@ -57,3 +67,31 @@ def test_an_interruption(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
     done = cli("doctor", tiny.retriever)
     assert done.code == INTERRUPTED
     assert "the same command goes on from there" in done.err
+
+
+def test_a_full_disk(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/out")
+
+    monkeypatch.setattr(doctor, "diagnose", full)
+    done = cli("doctor", tiny.retriever)
+    assert done.code == USER_ERROR
+    assert done.err.splitlines()[-2:] == [
+        "error: runs/out: the disk is full", "  fix: free some space and repeat the command: it goes on from there"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("redirected", "said"), [(">/dev/full", "No space left on device"), (">&-", "is closed")])
+def test_standard_output_that_takes_nothing(tmp_path: Path, redirected: str, said: str) -> None:
+    line = f"{shlex.quote(sys.executable)} -m retroscope world --people 20 --out {tmp_path / 'w'} {redirected}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == USER_ERROR, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert (tmp_path / "w" / "world.json").exists()
+
+
+def test_a_path_without_a_name(cli: Cli) -> None:
+    done = cli("world", "--people", 20, "--out", "")
+    assert (done.code, "--out is empty" in done.err) == (USER_ERROR, True)

@@ -62,6 +62,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "tower": ("embed {model} --pooling mean --texts {texts} --tower qury", r"unknown tower 'qury'.*\n  fix: .*'query'"),
     "study": ("show {tmp}/none", "there is no finished study here"),
     "report": ("report {tmp}/none", "there is no finished study here"),
+    "card": ("card {tmp}/none", "there is no finished study here"),
 }
 
 
@@ -73,7 +74,7 @@ def test_a_mistake_is_refused(
     texts = tmp_path_factory.mktemp("texts") / "texts.txt"
     texts.write_text("ana\n")
     filled = line.format(tmp=tmp_path, data=tiny.data, model=tiny.retriever, texts=texts)
-    out = "" if line.startswith("show") else f" --out {tmp_path}/out"
+    out = "" if line.startswith(("show", "card")) else f" --out {tmp_path}/out"
     cache = f" --cache {tmp_path}/cache" if line.startswith(("retrieve", "probe")) else ""
     refused(cli(line=filled + out + cache), message)
     assert list(tmp_path.rglob("*")) == []

@@ -34,6 +34,7 @@ REQUIRED = {
     "transplant": "a b --data x",
     "report": "x",
     "show": "x",
+    "card": "x",
     "train": "a --data x --out y",
     "pretrain": "--text x --shape bert-tiny --tokenizer words --out y",
     "ablate": "a --data x --out y",

@@ -8,7 +8,8 @@ import pytest
 from command_line import Cli
 
 from retroscope.analyses import analyses
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SizeOptions
+from retroscope.cli.options import OutputOptions, ReportOptions, SizeOptions
+from retroscope.cli.run_options import RunOptions
 
 CAN_BE_LEFT_OUT = [name for name, one in analyses().items() if not (one.required or one.optional_input)]
 PAIR = "compare B A --data beir:x --out o"

@@ -62,14 +62,12 @@ def test_several_blocks_and_batches_are_one_table(monkeypatch):
         assert list(table.values()) == records
 
 
-def test_the_file_is_private_and_goes_with_the_table(own_temp):
-    table = store_passages([Passage("a", "text")], in_memory_bytes=-1)
-    (file,) = own_temp.iterdir()
-    assert file.stat().st_mode & 0o077 == 0
-    assert table["a"].text == "text"
-    del table
-    gc.collect()
+def test_the_file_has_no_name_so_that_a_killed_process_leaves_none(own_temp):
+    held = pa.total_allocated_bytes()
+    table = store_passages([Passage("a", "text " * 100_000)], in_memory_bytes=-1)
     assert list(own_temp.iterdir()) == []
+    assert pa.total_allocated_bytes() - held < 100_000, "the text is mapped, and not in memory"
+    assert table["a"].text == "text " * 100_000
 
 
 def test_nothing_is_written_in_memory_and_nothing_stays_after_an_error(own_temp):

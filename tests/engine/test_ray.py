@@ -1,18 +1,20 @@
 """Two nodes of one processor: the same bytes as one process, whatever is lost on the way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_work import SIZE, copying, written
+from ray_work import SIZE, Meeting, copying, written
 
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
@@ -21,7 +23,8 @@ from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import EngineError
 from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
+from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction, window_job
+from retroscope.representations.store import open_store
 from toys import save_toy
 
 if find_spec("ray") is None:
@@ -88,29 +91,48 @@ def test_the_vectors_are_those_of_one_process(
     nodes()
     encoder = load_encoder(save_toy("bert", tmp_path / "bert"), LoadSettings(pooling="mean"))
     texts = [*TEXTS, *TEXTS[:12], *TEXTS]  # windows that need others
-    ids, stores = [str(i) for i in range(len(texts))], {}
     plan = plan_extraction(encoder, texts, ExtractionSettings())
-    told: list[str] = []
-    for name, engine in (("local", LOCAL), ("ray", Engine("ray", told=told.append))):
-        extract(plan, ids, texts, tmp_path / name, engine=engine)
-        folder = tmp_path / name
-        stores[name] = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    assert stores["ray"] == stores["local"]
-    assert f"{len(texts)} items by 2 workers" in told[-1]
+    ids = [str(i) for i in range(len(texts))]
+    extract(plan, ids, texts, tmp_path / "local")
+    extract(plan, ids, texts, tmp_path / "ray", engine=Engine("ray", workers=1))
+    assert files(tmp_path / "ray") == files(tmp_path / "local")
+
+    place = tmp_path / "two"
+    shutil.copytree(tmp_path / "local", place)
+    for part in ("vectors/c", "final/c"):
+        shutil.rmtree(place / part)
+    open_store(place, "r+").group.attrs["done"] = 0
+    job = window_job(plan, texts, place, open_store(place, "r+"))
+    assert job.recruit is not None
+    tally = Engine("ray").run(replace(job, recruit=Meeting(job.recruit, str(tmp_path / "meeting"))))
+    assert len(tally.by_worker) == 2
+    extract(plan, ids, texts, place)  # declares finished what is there
+    assert files(place) == files(tmp_path / "local")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_killed_node_loses_nothing(cluster: Any, nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
     _, second = nodes()
-    job = copying(tmp_path, 24, seconds=0.25)
-    killer = threading.Timer(2.5, lambda: cluster.remove_node(second, allow_graceful=False))
+    job, ended = copying(tmp_path, 30, seconds=0.2, meet=2), threading.Event()
+
+    def kill() -> None:
+        while job.ledger.records() < 6 and not ended.wait(0.1):
+            pass
+        cluster.remove_node(second, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
     killer.start()
     try:
         tally = Engine("ray", workers=2).run(job)
     finally:
+        ended.set()
         killer.join()
     assert len(tally.lost) == 1
-    assert tally.done + tally.kept == 24 * SIZE  # kept: written by the lost worker, which did not live to report it
-    LOCAL.run(copying(tmp_path / "local", 24))
+    assert tally.done + tally.kept == 30 * SIZE  # kept: written by the lost worker, which did not live to report it
+    LOCAL.run(copying(tmp_path / "local", 30))
     assert written(tmp_path) == written(tmp_path / "local")
 
 

@@ -12,7 +12,7 @@ from retroscope.collection.loading import load_collection
 from retroscope.errors import CollectionError, SettingsError
 
 CASES = list(collection_cases())
-EACH = 12
+EACH = 20
 
 
 def test_the_table_has_every_class() -> None:

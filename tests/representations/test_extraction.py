@@ -21,7 +21,7 @@ from retroscope.engine.choice import Engine
 from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import RepresentationError
-from retroscope.representations import extraction, windows
+from retroscope.representations import extraction, own_store, windows
 from retroscope.representations.extraction import (
     ExtractionPlan,
     ExtractionSettings,
@@ -227,7 +227,7 @@ def test_a_store_that_could_not_be_created_leaves_nothing(
         raise Stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(extraction, "create_arrays", broken)
+        patched.setattr(own_store, "create_arrays", broken)
         with pytest.raises(Stopped):
             extract(planned(encoder), IDS, CORPUS, tmp_path / "cache" / "v")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -269,7 +269,7 @@ def test_two_creators_leave_one_sound_store(encoder: Encoder, tmp_path: Path) ->
     plan = planned(encoder)
 
     def create(_: int) -> None:
-        extraction._create(plan, tmp_path / "v")
+        own_store.create_store(plan, tmp_path / "v")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(create, range(8)))

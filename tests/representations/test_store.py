@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,12 +28,15 @@ IDS = tuple("abcdefghij")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A finished store of ten texts in shards of four."""
-    made = tmp_path / "v.zarr"
-    create_arrays(made, shapes=((10, 3, 4), (10, 5)), window=4, dtype="float32", attrs=ATTRS)
-    store = open_store(made, "r+")
+    return finished(tmp_path / "v.zarr", ATTRS)
+
+
+def finished(folder: Path, attrs: dict[str, Any]) -> Path:
+    create_arrays(folder, shapes=((10, 3, 4), (10, 5)), window=4, dtype="float32", attrs=attrs)
+    store = open_store(folder, "r+")
     store.vectors[:], store.final[:] = VALUES, FINAL
     store.group.attrs["done"] = 10
-    return made
+    return folder
 
 
 def test_vectors_come_back(folder: Path) -> None:
@@ -64,9 +68,9 @@ def test_blocks_are_the_whole_in_order_in_whole_shards(
 
 
 @pytest.mark.parametrize("normed", [False, True])
-def test_blocks_of_layers_are_read_with_the_final_norm_or_without(folder: Path, normed: bool) -> None:
+def test_blocks_of_layers_are_read_with_the_final_norm_or_without(tmp_path: Path, normed: bool) -> None:
     """Three stored columns of a model of one block: layers 0 and 1, and layer 0 with the norm."""
-    open_store(folder, "r+").group.attrs["norm_each_layer"] = True
+    folder = finished(tmp_path / "v.zarr", {**ATTRS, "norm_each_layer": True})
     stored = Representations(IDS, open_store(folder), normed=normed)
     (block,) = stored.layer_blocks()
     assert stored.n_layers == len(block) == 2
@@ -168,7 +172,8 @@ def test_arrays_at_hand_are_representations_too() -> None:
 
 def test_the_files_of_a_store_are_those_that_zarr_writes(folder: Path, tmp_path: Path) -> None:
     """The layout is documented and read elsewhere: no file more, none less, no byte changed."""
-    group = zarr.open_group(LocalStore(tmp_path / "plain"), mode="w-", attributes={**ATTRS, "done": 10})
+    attributes = {**ATTRS, "done": 10, "checksum": open_store(folder).attributes["checksum"]}
+    group = zarr.open_group(LocalStore(tmp_path / "plain"), mode="w-", attributes=attributes)
     for name, values, dims in (("vectors", VALUES, ("text", "layer", "dim")), ("final", FINAL, ("text", "out"))):
         chunk = (4, 1, 4) if name == "vectors" else (4, 5)
         array = group.create_array(
@@ -181,6 +186,7 @@ def test_the_files_of_a_store_are_those_that_zarr_writes(folder: Path, tmp_path:
             serializer=BytesCodec(),
             compressors=(Crc32cCodec(),),
             dimension_names=dims,
+            attributes={"key": ATTRS["key"]},
         )
         array[:] = values
     ours, plain = (

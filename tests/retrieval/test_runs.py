@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.representations.store import representations_in_memory
 from retroscope.retrieval.measures import DEFAULT_MEASURES, depth, measure_queries, parse_measure
-from retroscope.retrieval.runs import write_run, written_run
+from retroscope.retrieval.runs import run_of, write_run
 from retroscope.retrieval.search import as_run, search
 
 # trec_eval has no RR@10; of ten passages it is RR. (ir-measures computes it by its own order of ties.)
@@ -123,7 +123,7 @@ def test_measures_that_cannot_be_computed_are_refused() -> None:
 def test_a_written_run_is_read_in_its_order_and_written_as_it_was(tmp_path: Path) -> None:
     run = {"q2": [("b", 0.1), ("a", 0.1), ("c", -1.5e-7)], "q1": [("é", 3.0)], "none": []}
     write_run(run, tmp_path / "one.run", "a name")
-    again = written_run(tmp_path / "one.run")
+    again = run_of((tmp_path / "one.run").read_bytes())
     assert {query: [passage for passage, _ in hits] for query, hits in again.items()} == {
         "q2": ["b", "a", "c"],
         "q1": ["é"],

@@ -11,7 +11,7 @@ from retroscope.analyses.analysis import Phase
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.errors import AnalysisError
+from retroscope.errors import AnalysisError, DamageError
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.outcome import Runnable, StudyOutcome
 from retroscope.study.planning.plan import StudyPlan, plan_study
@@ -128,7 +128,7 @@ def test_a_damaged_measurement_is_written_again_by_a_repeated_command(
     outcome.write(out)
     whole = stable(load_study(out))
     (out / "measured" / "weights" / "0" / "measurement.json").unlink()
-    with pytest.raises(AnalysisError, match="there is no measurement here"):
+    with pytest.raises(DamageError, match=r"weights/0/measurement.json: this file is missing\n  fix: restore it"):
         load_study(out)
     for again in Runnable(planned(pair, collection, tmp_path / "cache")).run(lambda *_: None):
         again.write(out)

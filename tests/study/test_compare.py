@@ -1,7 +1,6 @@
 """A whole comparison: complete, the same twice, the same after an interruption, and honest about its doubts."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -416,20 +415,6 @@ def test_probing_accuracy_is_the_mean_of_its_scores(study: Study) -> None:
         cell = {"probe": row["probe"], "control": row["control"], "passages": row["n_passages"], "layer": row["layer"]}
         values = measured.scores[row["side"]].select(**cell).values
         assert row["accuracy"] == pytest.approx(float(np.nanmean(values)))
-
-
-def test_examples_are_flips_with_their_texts(study: Study, collection: Collection) -> None:
-    measured = study.measured["retrieval"][0]
-    texts: Mapping[str, str] = measured.facts["query_texts"]
-    assert texts
-    assert all(collection.queries[q].text == text for q, text in texts.items())
-    scores = {side: measured.scores[side].values.sel(measure="RR@10") for side in ("before", "after")}
-    for q, sides in measured.facts["top_passages"].items():
-        assert float(scores["before"].sel(query=q)) != float(scores["after"].sel(query=q))
-        for side, hits in sides.items():
-            first = [hit["id"] for hit in hits]
-            assert first == [p for p, _ in measured.runs[side][q][: len(first)]]
-            assert [hit["relevant"] for hit in hits] == [p in collection.qrels[q] for p in first]
 
 
 def test_settings_default_to_the_default_protocol() -> None:

@@ -10,7 +10,7 @@ import zarr
 from retroscope.encoders.encode import encode_layers
 from retroscope.errors import CollectionError, RepresentationError, SettingsError
 from retroscope.inputs.settings import ModelSettings, StudySettings
-from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 from retroscope.study.settings import from_values
 from tiny_study import Tiny
 
@@ -73,7 +73,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySetting
     assert zarr.open_group(tmp_path / "empty", mode="r")["vectors"].shape == (6, 3, 32)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")
-    with pytest.raises(RepresentationError, match="this is not a vector store"):
+    with pytest.raises(RepresentationError, match="not of a vector store"):
         embed(plan_embedding(settings, LINES, "passage"), tmp_path / "full")
     assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
 
@@ -139,3 +139,46 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         read_lines(tmp_path / "none.txt")
     with pytest.raises(CollectionError, match="cannot be read: Is a directory"):
         read_lines(tmp_path)
+
+
+def test_files_of_somebody_else_are_refused_and_never_to_be_removed(settings: StudySettings, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    zarr.open_group(tmp_path / "other", mode="w").create_array("vectors", shape=(2,), dtype="f4")
+    (tmp_path / "link").symlink_to(tmp_path / "thesis")
+    (tmp_path / "file").write_text("mine")
+    for name in ("thesis", "other", "link", "file"):
+        with pytest.raises(RepresentationError, match="not of a vector store") as refused:
+            as_new_folder(tmp_path / name)
+        assert refused.value.fix == "name another folder"
+    with pytest.raises(RepresentationError, match="not of a vector store"):
+        embed(plan_embedding(settings, LINES, "passage"), tmp_path / "thesis")
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+
+
+def test_links_are_followed_and_the_current_folder_stays(
+    settings: StudySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    out = as_new_folder(tmp_path / "link")
+    embed(plan_embedding(settings, LINES, "passage"), out)
+    assert (tmp_path / "link").is_symlink()
+    assert zarr.open_group(tmp_path / "real", mode="r").attrs["done"] == len(LINES)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="cannot take the place of the current folder"):
+        as_new_folder(Path("."))
+
+
+def test_what_a_killed_run_left_in_a_store_is_removed(settings: StudySettings, tmp_path: Path) -> None:
+    planned, out = plan_embedding(settings, LINES, "passage"), tmp_path / "out"
+    embed(planned, out)
+    whole = sorted(out.rglob("*"))
+    zarr.open_group(out, mode="r+").attrs["done"] = 0
+    (out / "vectors" / "c" / "0" / "0" / "0.abc.partial").touch()
+    embed(planned, out)
+    assert sorted(out.rglob("*")) == whole
+    (out / ".shards").mkdir()
+    (out / ".shards" / "00000000.json").touch()
+    embed(planned, out)
+    assert sorted(out.rglob("*")) == whole, "records go with the run that finishes the store, or with the next one"

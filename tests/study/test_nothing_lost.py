@@ -1,8 +1,12 @@
 """What a study must not lose: caveats, collections, finished folders, the results of stopped runs."""
 
+import errno
 import json
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,13 +130,36 @@ def test_a_study_of_an_analysis_that_is_not_installed_is_not_read_in_part(
 
 
 def test_a_damaged_result_of_a_stopped_run_is_measured_again(
-    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path
+    backbone: Retriever,
+    retriever: Retriever,
+    collection: Collection,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     plan = plan_study({"before": backbone, "after": retriever}, [collection], PLAIN, cache=tmp_path)
     whole = run_study(plan)
-    (kept,) = (tmp_path / KEPT).iterdir()
+    (kept,) = (place for place in (tmp_path / KEPT).iterdir() if place.is_dir())
     (kept / FACTS).write_text(json.dumps({"schema": 99}))
     again = run_study(plan_study({"before": backbone, "after": retriever}, [collection], PLAIN, cache=tmp_path))
     assert again.summary()["analyses"] == whole.summary()["analyses"]
+    assert f"{kept / FACTS}: this file is damaged: it is not what was written; it is made again" in caplog.text
     forget(plan)
     assert list((tmp_path / KEPT).iterdir()) == []
+
+
+def test_a_read_only_cache_that_holds_all_is_enough(
+    backbone: Retriever, retriever: Retriever, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, make_folder = tmp_path / "cache", tempfile.mkdtemp
+    first = compare(backbone, retriever, collection, PLAIN, cache=cache)
+
+    def refused(*words: Any, **named: Any) -> str:
+        if str(named.get("dir", "")).startswith(str(cache)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), named["dir"])
+        return make_folder(*words, **named)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    again = compare(backbone, retriever, collection, PLAIN, cache=cache)
+    assert again.summary()["analyses"] == first.summary()["analyses"]
+    with pytest.raises(OSError, match="Read-only file system"):
+        compare(backbone, retriever, replace(collection, name="few", title_separator=" : "), PLAIN, cache=cache / "new")

@@ -1,6 +1,7 @@
 """The page: what it says, that it needs nothing from outside, and that no text can break out of it."""
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -11,36 +12,20 @@ from typing import Any
 
 import pytest
 
-from retroscope.analyses.analysis import Reporter
-from retroscope.analyses.health.report import REPORTER as HEALTH
-from retroscope.analyses.layers.report import REPORTER as LAYERS
-from retroscope.analyses.probes.report import REPORTER as PROBES
-from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
-from retroscope.analyses.section import Reading
+from retroscope.documents import packed_json
 from retroscope.statistics import Difference
 from retroscope.study.reporting.console import console_text
-from retroscope.study.reporting.report import Report, render, write_report
+from retroscope.study.reporting.report import render, write_report
 from retroscope.typesetting.drawing import svg, write_figures
-from retroscope.typesetting.page import json_for_script
 from retroscope.typesetting.palette import LOOKS
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
-from synthetic_retrieval import layer_result, retrieval_result, retrieval_scores, top_passages
+from synthetic_report import report_of
+from synthetic_retrieval import rankings, retrieval_result, retrieval_scores
 from synthetic_subject import EVIL, compare, model, query_ids, subject, tower
 from synthetic_subject import LAYERS as LAYERS_OF
 
 GOLDEN = Path(__file__).parent / "golden_summary.txt"
-REPORTERS: dict[str, Reporter] = {"retrieval": RETRIEVAL, "layers": LAYERS, "probes": PROBES}
-
-
-def report_of(about: Subject | None = None, **results: Any) -> Report:
-    """Return the report of made-up results; those that are not given have their defaults, None leaves one out."""
-    about = about or subject()
-    reading = Reading(about)
-    made = {"retrieval": retrieval_result(), "layers": layer_result(), "probes": probes_result()} | results
-    sections = {"health": HEALTH.report(HEALTH.infer((), reading), reading)}
-    sections |= {name: REPORTERS[name].report(one, reading) for name, one in made.items() if one is not None}
-    return Report(about, sections)
 
 
 def failing() -> Subject:
@@ -73,6 +58,16 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
+def unpack(page: Page, name: str) -> str:
+    """Return a text that is packed in a page."""
+    places = [n for n, attrs in enumerate(page.named("script")) if attrs.get("id") == f"packed-{name}"]
+    return gzip.decompress(base64.b64decode(page.scripts[places[0]])).decode()
+
+
+def unpacked(page: Page, name: str) -> Any:
+    return json.loads(unpack(page, name))
+
+
 @pytest.fixture(scope="module")
 def html() -> str:
     return render(report_of())
@@ -88,8 +83,7 @@ def evil() -> str:
         settings={EVIL: EVIL},
         versions={EVIL: EVIL},
     )
-    texts, tops = dict.fromkeys(query_ids(), EVIL), {q: top_passages() for q in query_ids()}
-    return render(report_of(about, retrieval=retrieval_result(query_texts=texts, top_passages=tops)))
+    return render(report_of(about, retrieval=retrieval_result(rankings=rankings(EVIL, EVIL))))
 
 
 def test_golden_fragments(html: str) -> None:
@@ -100,7 +94,7 @@ def test_golden_fragments(html: str) -> None:
         '<th scope="row">pooling</th><td><code>"mean"</code></td><td>checkpoint: 1_Pooling/config.json</td></tr>',
         '<li><span class="badge pass">pass</span> more padding changes nothing',
         "<caption>Retrieval: toy-backbone (before) and toy-retriever (after) on toy.</caption>",
-        "<pre><code>retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>",
+        "retroscope compare toy-backbone toy-retriever --data beir:data/toy --out runs/toy</code></pre>",
         "<td>1 min 23 s</td>",
     ):
         assert fragment in html
@@ -109,18 +103,20 @@ def test_golden_fragments(html: str) -> None:
 def test_every_section_and_figure_is_there(html: str) -> None:
     page = Page(html)
     sections = [attrs["id"] for attrs in page.named("section")]
-    assert sections == ["answer", "verdict", "caveats", "health", "retrieval", "layers", "probes", "method"]
-    assert {a["href"] for a in page.named("a")} == {f"#{s}" for s in sections[1:]}
-    charts = [attrs["data-chart"] for attrs in page.named("script") if "data-chart" in attrs]
+    assert sections == ["answer", "verdict", "health", "retrieval", "layers", "probes", "queries", "method"]
+    links, places = {a["href"] for a in page.named("a")}, {f"#{attrs['id']}" for _, attrs in page.tags if "id" in attrs}
+    assert {f"#{one}" for one in sections} <= links <= places
+    charts = [attrs["data-figure"] for attrs in page.named("div") if "data-figure" in attrs]
+    assert set(charts) == set(unpacked(page, "figures"))
     assert len(charts) == 7
-    assert {attrs.get("id") for attrs in page.named("div")} >= set(charts)
+    assert {f"figure-{name}" for name in charts} <= {attrs.get("id") for attrs in page.named("figure")}
     assert all(attrs.get("aria-label") for attrs in page.named("div") if "chart" in attrs.get("class", ""))
     assert len(page.named("table")) == html.count("<caption>")
 
 
 def test_the_page_is_small_and_whole(html: str) -> None:
     assert len(html.encode()) < 3_000_000
-    assert html.count("window.vegaEmbed=") == 1  # the library is inlined once
+    assert unpack(Page(html), "library").count("window.vegaEmbed=") == 1
 
 
 @pytest.mark.parametrize("which", ["html", "evil"])
@@ -142,12 +138,14 @@ def test_no_address_is_loaded_by_any_tag(html: str) -> None:
 @pytest.mark.parametrize("which", ["html", "evil"])
 def test_only_our_two_scripts_may_run(which: str, request: pytest.FixtureRequest) -> None:
     page = Page(request.getfixturevalue(which))
-    running = [attrs for attrs in page.named("script") if attrs.get("type") != "application/json"]
+    running = [attrs for attrs in page.named("script") if attrs.get("type") != "application/octet-stream"]
     assert running == [{}, {}]
     policy = next(m["content"] for m in page.named("meta") if m.get("http-equiv") == "Content-Security-Policy")
-    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in page.scripts[-2:]]
-    assert policy.startswith(f"default-src 'none'; script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';")
-    assert "unsafe-eval" not in policy
+    scripts = [unpack(page, "library"), *page.scripts[-2:]]
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    assert policy.startswith(f"default-src 'none'; script-src {allowed};")
+    assert "unsafe" not in policy
 
 
 def test_malicious_texts_are_only_text(evil: str) -> None:
@@ -157,10 +155,22 @@ def test_malicious_texts_are_only_text(evil: str) -> None:
     assert any(EVIL in text for text in page.texts)
 
 
-def test_data_in_scripts_cannot_end_the_script() -> None:
-    safe = json_for_script({"q": EVIL + "\u2028<!--"})
-    assert not set("<>&\u2028") & set(safe)
-    assert json.loads(safe) == {"q": EVIL + "\u2028<!--"}
+def test_packed_data_cannot_end_its_element_and_is_the_same_each_time() -> None:
+    value = {"q": EVIL + "\u2028<!--"}
+    packed = packed_json(value)
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)
+    assert json.loads(gzip.decompress(base64.b64decode(packed))) == value
+    assert packed_json(value) == packed
+
+
+def test_every_query_is_on_the_page_with_both_rankings(html: str) -> None:
+    (queries,) = unpacked(Page(html), "queries")
+    assert queries["ids"] == query_ids()
+    stored = rankings().queries
+    assert queries["ranks"] == {side: stored[f"rank_{side}"].tolist() for side in ("before", "after")}
+    assert queries["listed"] == len(query_ids())
+    assert [queries["passages"]["ids"][hit] for hit in queries["hits"]["before"][3]] == ["p2", "p1"]
+    assert [queries["passages"]["ids"][hit] for hit in queries["relevant"][3]] == ["p1"]
 
 
 def test_failures_are_marked_on_the_page(evil: str, html: str) -> None:
@@ -172,10 +182,10 @@ def test_failures_are_marked_on_the_page(evil: str, html: str) -> None:
 
 
 def test_retrieval_alone_makes_a_page() -> None:
-    bare = retrieval_result(query_texts={}, top_passages={})
+    bare = retrieval_result(rankings=None)
     report = report_of(subject(caveats=()), retrieval=bare, layers=None, probes=None)
     sections = [attrs["id"] for attrs in Page(render(report)).named("section")]
-    assert sections == ["answer", "verdict", "caveats", "health", "retrieval", "method"]
+    assert sections == ["answer", "verdict", "health", "retrieval", "method"]
 
 
 def test_code_lengths_alone_make_a_page() -> None:
@@ -185,8 +195,8 @@ def test_code_lengths_alone_make_a_page() -> None:
 
 def test_layers_without_the_final_norm_are_on_the_page(html: str) -> None:
     bare = render(report_of(probes=replace(probes_result(), bare=probes_result().effect)))
-    assert "<h3>Layers without the final norm</h3>" in bare
-    assert "<h3>Layers without the final norm</h3>" not in html
+    assert "<summary>Layers without the final norm</summary>" in bare
+    assert "<summary>Layers without the final norm</summary>" not in html
 
 
 def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:
@@ -204,7 +214,7 @@ def test_the_report_on_disk_leaves_other_files_alone(tmp_path: Path) -> None:
 
 
 def test_the_summary_for_the_terminal_is_as_agreed() -> None:
-    assert console_text(report_of(failing())) == GOLDEN.read_text("utf-8")
+    assert console_text(report_of(failing()), everything=True) == GOLDEN.read_text("utf-8")
 
 
 def test_the_summary_cannot_steer_the_terminal() -> None:

@@ -15,12 +15,16 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
-from retroscope.errors import EncoderError, RetroscopeError, TrainingError
+from retroscope.errors import EncoderError, RetroscopeError, SettingsError, TrainingError
 from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.locks import LOCK
+from retroscope.partials import in_use
 from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
 from retroscope.surgery.reinitialise import reinitialise
+from retroscope.training.folder import last_checkpoint
 from retroscope.training.pairs import training_pairs
 from retroscope.training.settings import TrainingSettings
+from retroscope.training.watch import WHOLE
 from toys import TEXTS
 
 QUICK = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 2}
@@ -151,13 +155,58 @@ def test_checkpoints_of_another_training_are_not_gone_on_with(job: Callable[...,
         run_training(job("bert", TrainingSettings(**QUICK, seed=1)), tmp_path / "out")
     whole = run_training(training, tmp_path / "whole")
     resumed = run_training(training, tmp_path / "out")
-    drop = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
-    curves = [
-        [{k: v for k, v in row.items() if k not in drop} for row in training["curve"]] for training in (whole, resumed)
-    ]
-    assert curves[0][:-1] == curves[1][:-1]
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "out")]
-    assert weights[0] == weights[1]
+    assert resumed == whole
+    for name in ("model.safetensors", "training.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_a_training_that_wrote_no_checkpoint_gives_way(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    failed = job("bert", TrainingSettings(**QUICK | {"learning_rate": 1e30, "evaluations": 1}, strategy="lora"))
+    with pytest.raises(TrainingError, match="the loss is"):
+        run_training(failed, tmp_path / "out")
+    mended = job("bert", TrainingSettings(**QUICK))
+    run_training(mended, tmp_path / "out")
+    run_training(mended, tmp_path / "fresh")
+    names = [sorted(path.name for path in (tmp_path / name).rglob("*")) for name in ("out", "fresh")]
+    assert names[0] == names[1]
+
+
+def test_a_training_killed_while_it_began_goes_on(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    (tmp_path / "out" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "out" / ".checkpoints.abcdefgh.partial").mkdir()
+    (tmp_path / "out" / ".retroscope.lock").touch()
+    run_training(job("bert", TrainingSettings(**QUICK)), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.name.startswith((".", "check"))} == set()
+
+
+def test_a_finished_training_sheds_what_a_killed_run_left(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    training, out = job("bert", TrainingSettings(**QUICK)), tmp_path / "out"
+    done = run_training(training, out)
+    before = sorted(out.rglob("*"))
+    (out / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+    (out / ".training.json.abcdefgh.partial").touch()
+    assert run_training(training, out) == done
+    assert sorted(out.rglob("*")) == before
+
+
+def test_a_folder_is_written_by_one_training_at_a_time(job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    training, lock = job("bert", TrainingSettings(**QUICK)), tmp_path / "out" / LOCK
+    lock.parent.mkdir()
+    with lock.open("wb") as file, in_use(file):
+        with pytest.raises(SettingsError, match="another run is writing to this folder"):
+            run_training(training, tmp_path / "out")
+        assert [path.name for path in lock.parent.iterdir()] == [LOCK]
+    run_training(training, tmp_path / "out")
+    assert not lock.exists()
+
+
+def test_a_checkpoint_is_whole_only_once_it_is_on_the_disk(tmp_path: Path) -> None:
+    for step in (2, 10, 12):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+    (tmp_path / "checkpoint-10" / WHOLE).touch()
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"], "the others are removed"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from retroscope.encoders.encoder import Encoder, Retriever, architecture
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.random_weights import with_random_weights
 from retroscope.encoders.work import measured_rate, product_rate
+from retroscope.engine.choice import LOCAL, Engine
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.whole_search import DEPTH, WholeSearch, whole_search
@@ -58,6 +59,7 @@ class Context:
         trainings: further trainings of the retriever.
         first: whether `collection` is the study's first.
         progress: told (what, done, total).
+        engine: where texts are encoded.
     """
 
     models: Mapping[str, Retriever]
@@ -67,6 +69,7 @@ class Context:
     trainings: tuple[Retriever, ...] = ()
     first: bool = True
     progress: Progress | None = None
+    engine: Engine = LOCAL
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -185,7 +188,7 @@ class Context:
         stages = self.stages(label or retriever.name)
         self_tests = self.self_tests(retriever)
         stages.ended("self-tests")
-        vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers())
+        vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers(), engine=self.engine)
         stages.ended("encoding")
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
 

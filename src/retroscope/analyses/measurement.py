@@ -1,18 +1,20 @@
 """Measurement: what one analysis measured on one collection, in memory and as a folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
+from retroscope.checksums import Sealed, open_sealed
 from retroscope.collection.records import Run
-from retroscope.documents import SCHEMA, as_json, clean, read_document, write_text
+from retroscope.documents import SCHEMA, as_json, clean, parse_document, write_text
 from retroscope.errors import AnalysisError
 from retroscope.files import whole_folder
-from retroscope.scores import Scores, load_scores
+from retroscope.scores import Scores, dataset_in, scores_in, store_of
 
 FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
@@ -77,21 +79,27 @@ class Measurement:
         return {"schema": SCHEMA, **{name: clean(value) for name, value in (names | kept).items()}}
 
 
-def load_measurement(folder: Path) -> Measurement:
-    """Read what `Measurement.save` wrote.
+def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
+    """Read what `Measurement.save` wrote; rankings are left out.
+
+    Args:
+        fix: what a user should do if it is damaged.
 
     Raises:
-        AnalysisError: if it is not there, or not whole.
+        AnalysisError: if it is not there, or of another schema.
+        DamageError: if one of its files is not what was written.
     """
-    if not (folder / FACTS).exists():
+    if not folder.exists():
         raise AnalysisError(
             "there is no measurement here", where=str(folder), fix="run the command again that makes it"
         )
-    facts = read_document(folder / FACTS)
+    sealed = open_sealed(folder, fix)
+    facts = facts_in(sealed)
+    scores, datasets = store_of(sealed.below(SCORES)), store_of(sealed.below(DATASETS))
     return Measurement(
-        scores={name: load_scores(folder / SCORES, name) for name in facts["scores"]},
-        frames={name: _frame(folder / f"{name}.parquet") for name in facts["frames"]},
-        datasets=dict(_datasets(folder, facts["datasets"])),
+        scores={name: scores_in(scores, name) for name in facts["scores"]},
+        frames={name: pd.read_parquet(BytesIO(sealed.read(f"{name}.parquet"))) for name in facts["frames"]},
+        datasets={name: dataset_in(datasets, name) for name in facts["datasets"]},
         facts=facts["facts"],
         caveats=tuple(facts["caveats"]),
         seconds=facts["seconds"],
@@ -100,22 +108,9 @@ def load_measurement(folder: Path) -> Measurement:
     )
 
 
-def _frame(file: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as damage:
-        raise AnalysisError(f"this is no whole table: {damage}", where=str(file), fix="measure again") from damage
-
-
-def _datasets(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, xr.Dataset]]:
-    for name in names:
-        try:
-            with xr.open_zarr(folder / DATASETS, group=name, consolidated=False) as data:
-                yield name, data.load()
-        except (KeyError, ValueError, OSError) as damage:
-            raise AnalysisError(
-                f"group {name!r} is incomplete: {damage}", where=str(folder), fix="measure again"
-            ) from damage
+def facts_in(sealed: Sealed) -> dict[str, Any]:
+    """Read what a stored measurement says of itself: names, facts, caveats, times and its key."""
+    return parse_document(sealed.read(FACTS), sealed.folder / FACTS)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -39,6 +39,7 @@ class Section:
         values: name -> what its template reads besides `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
         head: lines that a terminal shows below the names of models and collections.
+        data: -> name -> JSON-like value that the page's scripts read; called only where a page is made.
         files: name of a file beside the report -> JSON-like value, for formats that others read.
     """
 
@@ -58,6 +59,7 @@ class Section:
     values: Mapping[str, Any] = field(default_factory=dict)
     printed: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
+    data: Callable[[], Mapping[str, Any]] = dict
     files: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property

@@ -1,7 +1,6 @@
 """Aggregates over examples, added batch by batch; memory grows by one row of statistics an example."""
 
-import zipfile
-import zlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from retroscope.attribution.integrals.methods import gaps
 from retroscope.attribution.integrals.paths import SiteValues, Values, only
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
-from retroscope.errors import AnalysisError
-from retroscope.files import whole_file
+from retroscope.checksums import read_if_sound
+from retroscope.files import checked_file
 
 # Shares are counted in bins of equal ratio between SMALLEST and 1; a quantile read from them errs by at most half
 # a bin, 3.7 %. Bin 0 holds what is smaller and reads as 0.
@@ -195,28 +194,16 @@ def quantiles_of(
 
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
-    """Write what resuming takes, whole or not at all."""
-    with whole_file(path) as file:
+    """Write what resuming takes, whole or not at all, with its checksum."""
+    with checked_file(path) as file:
         np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)
 
 
-def load_state(path: Path, sums: Aggregates) -> tuple[int, int]:
-    """Fill the aggregates from a saved state; return (batches done, row_tokens).
-
-    Raises:
-        AnalysisError: if the file is damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            loaded = {name: stored[name] for name in sums.arrays}
-            done, row_tokens = int(stored["done"]), int(stored["row_tokens"])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as damage:
-        raise AnalysisError(
-            f"this state of an interrupted attribution is damaged: {damage}",
-            where=str(path),
-            fix="delete it; the attribution then starts anew",
-        ) from damage
-    if any(loaded[name].shape != array.shape for name, array in sums.arrays.items()):
-        raise AnalysisError("this state is of another attribution", where=str(path), fix="delete it")
-    sums.arrays.update(loaded)
-    return done, row_tokens
+def load_state(path: Path, sums: Aggregates) -> tuple[int, int] | None:
+    """Fill the aggregates from a saved state and return (batches done, row_tokens); None without a sound one."""
+    content = read_if_sound(path)
+    if content is None:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        sums.arrays.update({name: stored[name] for name in sums.arrays})
+        return int(stored["done"]), int(stored["row_tokens"])

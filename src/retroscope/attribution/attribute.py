@@ -32,8 +32,10 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.precision import EXACT, TF32
 from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError
+from retroscope.kept import used
 from retroscope.progress import Count
 
+STATE = "neurons-"  # begin of the name of a state in the cache
 SAVE_EVERY = 10.0  # seconds
 
 
@@ -88,7 +90,7 @@ def attribute_neurons(
             with, which must have the same examples.
 
     Raises:
-        AnalysisError: if the memory does not suffice for a single example, or a state is damaged.
+        AnalysisError: if the memory does not suffice for a single example.
     """
     stage = plan.until(plan.stages[0])
     effect = _precision_effect(stage) if plan.settings.precision != EXACT else None
@@ -125,7 +127,12 @@ def _add_stage(
     if folder is None:
         return _add_batches(plan, sums, start, report, lambda done, row_tokens: None)
     folder.mkdir(parents=True, exist_ok=True)
-    state, saved = folder / f"neurons-{plan.key[:32]}.npz", [time.monotonic()]
+    state, saved = folder / f"{STATE}{plan.key[:32]}.npz", [time.monotonic()]
+    used(state, plan.origin)
+    resumed = load_state(state, sums)
+    if resumed is not None and resumed[0] == len(plan.batches):  # finished: no lock, any number of readers
+        report(len(plan.examples))
+        return resumed[1]
 
     def save(done: int, row_tokens: int) -> None:
         if done == len(plan.batches) or time.monotonic() - saved[0] > SAVE_EVERY:
@@ -133,7 +140,7 @@ def _add_stage(
             saved[0] = time.monotonic()
 
     with FileLock(state.with_suffix(".lock")):  # two runs of one plan: the second takes what the first made
-        return _add_batches(plan, sums, load_state(state, sums) if state.exists() else start, report, save)
+        return _add_batches(plan, sums, load_state(state, sums) or start, report, save)
 
 
 def _add_batches(

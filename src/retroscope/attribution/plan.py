@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Int
@@ -19,8 +18,10 @@ from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import ATTRIBUTION
+from retroscope.kept import CacheOrigin, versions
 
-FORMAT = 3  # of states; raised when the same plan would give other numbers or other arrays
+SOFTWARE = ("retroscope", "torch", "transformers")
+FORMAT = 4  # of states; raised when the same plan would give other numbers or other arrays
 PADDING = 0.1  # share of a batch that may be padding
 
 
@@ -35,6 +36,7 @@ class AttributionPlan:
         bytes_per_token: that they take, measured on the longest text.
         record_bytes: that the recorded pass of the largest batch takes, measured likewise.
         padding_pooled: mean pooling reads padding, as published.
+        collection: its name.
         stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.
     """
 
@@ -50,6 +52,7 @@ class AttributionPlan:
     padding_pooled: bool = False
     cosine: bool = False
     stages: tuple[int, ...] = ()
+    collection: str = ""
 
     @property
     def half(self) -> Int[np.ndarray, "example"]:
@@ -69,6 +72,17 @@ class AttributionPlan:
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
+    def origin(self) -> CacheOrigin:
+        """Return what the states of this plan are made from, for the record of the cache."""
+        return CacheOrigin(
+            models=(self.encoder.name,),
+            collection=self.collection,
+            analysis="neurons",
+            software=versions(SOFTWARE),
+            form=FORMAT,
+        )
+
+    @property
     def key(self) -> str:
         """Return the SHA-256 of all that determines the sums: encoder, examples, settings, batches.
 
@@ -80,7 +94,7 @@ class AttributionPlan:
             "padding_pooled": self.padding_pooled,
         }
         told["format"] = FORMAT
-        told["versions"] = {name: version(name) for name in ("retroscope", "torch", "transformers")}
+        told["versions"] = dict(versions(SOFTWARE))
         batches = [list(batch) for batch in self.batches]
         digest.update(json.dumps([told, batches, self.half.tolist(), self.cosine, str(self.encoder.device)]).encode())
         for example in self.examples:

@@ -4,14 +4,17 @@ Nothing here imports torch; a command imports what it needs when it runs.
 """
 
 import sys
+from contextlib import suppress
 from importlib.metadata import version as version_of
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from retroscope.cli.exit_codes import INTERRUPTED, USER_ERROR
+from retroscope.cli.exit_codes import INTERRUPTED, MEANINGS, USER_ERROR
 from retroscope.cli.parsing import Command, Commands
+from retroscope.cli.signals import stopping
+from retroscope.disk import is_full, refused_by_system
 from retroscope.errors import RetroscopeError
 from retroscope.visible import visible
 
@@ -45,6 +48,7 @@ def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
         ablate,
+        cache,
         card,
         compare,
         demo,
@@ -63,7 +67,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, card, train, pretrain, ablate, world, demo)
+    return (*measure, report, show, card, train, pretrain, ablate, world, demo, cache)
 
 
 def _print_version(wanted: bool) -> None:
@@ -81,13 +85,31 @@ def _program(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends with status 2 and a message, not a traceback."""
-    try:
-        make_app()(prog_name="retroscope")
-    except RetroscopeError as error:
-        sys.stderr.write(visible(f"error: {error}\n"))
-        sys.exit(USER_ERROR)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            sys.stderr.write("\ninterrupted; what was measured is kept, and the same command goes on from there\n")
-        raise
+    """Run the command line; a user's mistake and a full disk end with status 2 and a message, not a traceback."""
+    with stopping() as stop:
+        try:
+            make_app()(prog_name="retroscope")
+        except SystemExit as end:
+            if end.code != INTERRUPTED:
+                raise
+            _end(f"\n{MEANINGS[stop.code]}", stop.code)
+        except BaseException as error:
+            if stop.number:  # a library made an error of its own of the interruption
+                _end(f"\n{MEANINGS[stop.code]}", stop.code)
+            known = _known(error)
+            if known is None:
+                raise
+            _end(f"error: {known}", USER_ERROR)
+
+
+def _known(error: BaseException) -> RetroscopeError | None:
+    """Return an error that a user can mend: one of ours, a full disk, a file that the system refuses; None: another."""
+    refused = refused_by_system(error)
+    return error if isinstance(error, RetroscopeError) and not is_full(error) else refused
+
+
+def _end(message: str, code: int) -> NoReturn:
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(visible(f"{message}\n"))
+        sys.stderr.flush()
+    sys.exit(code)

@@ -238,15 +238,6 @@ class ProbeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Settings, cache and dry run."""
-
-    settings: SettingsFile = None
-    assignments: Set = None
-    cache: Cache = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Output folder, and how the result is printed."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -50,7 +51,7 @@ def _heading(parameter: Any) -> str:
 
 
 def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:
-    """Refuse an option that does not exist, and one that takes one value and is given twice.
+    """Refuse an option that does not exist, one that takes one value and is given twice, and a path without a name.
 
     Raises:
         SettingsError: with the nearest option that exists.
@@ -65,6 +66,8 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
         hint = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"there is no option {word}", where=place, fix=f"{hint}`{place} --help` lists the options")
     for option in dict.fromkeys(order):
+        if values.get(option.name) == "" and option.type_descriptor.annotation is Path:
+            raise SettingsError(f"{option.opts[-1]} is empty", where=place, fix="name a file or folder")
         if order.count(option) > 1 and _takes_one(option):
             spelled = "/".join((*option.opts, *option.secondary_opts))
             raise SettingsError(f"{spelled} is given more than once", where=place, fix="give it once")

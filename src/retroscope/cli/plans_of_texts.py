@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retroscope.analyses.neurons.one_model import TextsPlan, plan_texts
 from retroscope.cli.running import Document, Outcome, Plan
+from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.reporting.console import console_text
@@ -60,6 +61,14 @@ class NeuronPlan:
         yield NeuronOutcome(study_of_texts(self.plan, self.settings, progress))
 
 
-def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path) -> Plan:
-    """Load one retriever, and plan the attribution of its neurons on a file of texts."""
+def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path, engine: str) -> Plan:
+    """Load one retriever, and plan the attribution of its neurons on a file of texts.
+
+    Raises:
+        SettingsError: for an engine other than `local`: nothing is encoded that another could do.
+    """
+    if engine != "local":
+        raise SettingsError(
+            f"--engine {engine} has no effect on neurons --texts", fix="leave it out: this runs in one process"
+        )
     return NeuronPlan(plan_texts(settings, texts, cache), settings)

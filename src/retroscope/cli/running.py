@@ -79,8 +79,8 @@ class Destination:
 
     @property
     def claims(self) -> tuple[Path, ...]:
-        """Return the folders that must be writable before the long work starts."""
-        return tuple(folder for folder in (self.out, self.cache) if folder is not None)
+        """Return the folder that is locked, and must be writable before the long work starts."""
+        return () if self.out is None else (self.out,)
 
 
 def carry_out(
@@ -104,7 +104,7 @@ def carry_out(
         return None
     note("\n".join(plan.lines()))
     outcome, page = None, None
-    with claimed(*place.claims), progress_bars() as progress:
+    with claimed(*place.claims, cache=place.cache), progress_bars() as progress:
         try:
             for outcome in plan.run(progress):
                 if outcome.is_final and place.out is not None:

@@ -8,7 +8,8 @@ import typer
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.options import OutputOptions, ReportOptions, RunOptions, SettingValues, SizeOptions
+from retroscope.cli.options import OutputOptions, ReportOptions, SettingValues, SizeOptions
+from retroscope.cli.run_options import RunOptions, chosen_engine
 from retroscope.cli.switches import refuse_without_effect
 
 if TYPE_CHECKING:
@@ -68,13 +69,13 @@ def carry_out_study(
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
-    cache = options.cache or default_cache()
+    cache, engine = options.cache or default_cache(), chosen_engine(options)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans import plan_study_of_model, plan_study_of_pair
 
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
-        plan = planned(settings, cache, asked, progress)
+        plan = planned(settings, cache, asked, progress, engine=engine)
         if seconds is not None:
             plan = plan.within(seconds, resolved(*given, left_out=off).keys(), guarded, asked)
             if guarded is not None:

@@ -3,16 +3,20 @@
 All that a command writes comes through here or `display`: no control character of an id or a text reaches the terminal.
 """
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from retroscope.errors import SettingsError
+from retroscope.locks import held
+from retroscope.partials import sweep
+from retroscope.study.folder import MEASURED
 from retroscope.visible import visible, visible_json
 
 
@@ -23,27 +27,73 @@ def note(text: str) -> None:
 
 def say(text: str) -> None:
     """Write a result in words to standard output."""
-    sys.stdout.write(f"{visible(text)}\n")
+    _print(f"{visible(text)}\n")
 
 
 def emit(document: Mapping[str, Any]) -> None:
     """Write one JSON document to standard output."""
-    sys.stdout.write(visible_json(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n")
+    _print(visible_json(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)) + "\n")
+
+
+def _print(text: str) -> None:
+    """Write to standard output, and find out at once whether that worked.
+
+    Raises:
+        SettingsError: if it is closed, or full; not for a reader that has seen enough.
+    """
+    if sys.stdout is None:
+        raise SettingsError("standard output is closed, so the result cannot be printed", fix="repeat the command")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it ends
+        raise SettingsError(
+            f"the result cannot be printed: {error.strerror}", where="standard output", fix="repeat the command"
+        ) from None  # it is no fault of the disk that results are written to
 
 
 @contextmanager
-def claimed(*folders: Path) -> Iterator[None]:
-    """Make the folders and prove them writable before the long work starts; after an error remove the empty ones."""
-    made = [part for folder in folders for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
+def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> Iterator[None]:
+    """Lock the folders and prove them writable before the long work starts; after an error remove the empty ones.
+
+    What killed runs left half written in them is removed.
+
+    Args:
+        cache: a folder that other runs write to, too; one that is read-only may hold all that is needed.
+        locked: whether no other run may write to the folders meanwhile.
+    """
+    named = [*folders, *([cache] if cache else [])]
+    made = [part for folder in named for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
     try:
-        for folder in folders:
-            _prove_writable(folder)
-        yield
+        with ExitStack() as locks:
+            for folder in folders:
+                _prove_writable(folder)
+                if locked:
+                    locks.enter_context(held(folder))
+                sweep(folder, folder / MEASURED, *(folder / MEASURED).glob("*"))
+            if cache is not None and _is_open(cache):
+                sweep(cache, *cache.glob("*/"), *cache.glob("*/*/"))
+            yield
     except BaseException:
         for folder in made:
             with suppress(OSError):  # what holds something stays
                 folder.rmdir()
         raise
+
+
+def _is_open(cache: Path) -> bool:
+    """Return whether a cache can be written to; one that holds something may be read-only, which is noted."""
+    try:
+        _prove_writable(cache)
+    except SettingsError:
+        if not cache.is_dir() or not any(cache.iterdir()):
+            raise
+        note(f"{cache} is read-only: what it holds is used, and nothing is added")
+        return False
+    return True
 
 
 def _prove_writable(folder: Path) -> None:

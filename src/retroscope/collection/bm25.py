@@ -1,8 +1,6 @@
 """BM25 over a collection, through bm25s (Lù 2024, arXiv 2407.03618), with ties broken by id."""
 
-import shutil
 import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +12,7 @@ from jaxtyping import Float, Int
 from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
 from retroscope.display import listens
+from retroscope.partials import new_beside, sweep
 
 IN_MEMORY = 100_000  # passages of the largest corpus whose index is in memory
 REPORTED = 1000  # passages between two reports of progress
@@ -76,10 +75,11 @@ def _texts(collection: Collection) -> Iterator[str]:
 
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
     """Give a bm25s index the scores of tokenised passages in files, which live as long as it does."""
-    folder = Path(tempfile.mkdtemp(prefix="retroscope-bm25-"))
-    weakref.finalize(index, shutil.rmtree, folder)
-    count = write_index(passages, folder, k1=index.k1, b=index.b)
-    index.load_scores(folder, num_docs=count, mmap=True)
+    place = Path(tempfile.gettempdir()) / "retroscope-bm25"
+    sweep(place.parent)
+    with new_beside(place) as folder:
+        count = write_index(passages, folder, k1=index.k1, b=index.b)
+        index.load_scores(folder, num_docs=count, mmap=True)  # what is mapped stays when the folder goes
     index.nonoccurrence_array = None  # other variants of BM25 score absent words, too
 
 

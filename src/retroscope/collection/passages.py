@@ -5,12 +5,11 @@ In memory it keeps 16 bytes a passage (a hash of the id and a row number), whate
 
 import hashlib
 import tempfile
-import weakref
 from bisect import bisect_right
-from collections.abc import Hashable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from itertools import accumulate, islice
-from pathlib import Path
-from typing import Self
+from mmap import ACCESS_READ, mmap
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -131,30 +130,30 @@ def hash_of(key: str) -> int:
 def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEMORY_BYTES) -> PassageTable:
     """Store the passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
 
-    The stream is read once and never kept whole in memory. The file is removed with the table.
+    The stream is read once and never kept whole in memory. The file has no name, so it goes with the table or the
+    process, whatever ends it.
 
     Raises:
         CollectionError: if an id or text cannot be written as UTF-8 (a lone surrogate).
     """
     hashes: list[np.ndarray] = []
-    with _Shelf(in_memory_bytes) as shelf:
+    with tempfile.TemporaryFile(prefix="retroscope-") as file:
+        shelf = _Shelf(in_memory_bytes, file)
         for block in _blocks(passages):
             shelf.add(_as_batch(block))
             hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
         batches = shelf.close()
-        table = PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
-        shelf.hand_over(table)
-    return table
+    return PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
 
 
 class _Shelf:
     """Record batches, kept in memory until they are too many, then in one Arrow IPC file."""
 
-    def __init__(self, in_memory_bytes: int) -> None:
+    def __init__(self, in_memory_bytes: int, file: IO[bytes]) -> None:
         self._limit = in_memory_bytes
         self._batches: list[pa.RecordBatch] = []
         self._held = 0
-        self._path: Path | None = None
+        self._file = file
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -167,9 +166,7 @@ class _Shelf:
             self._writer.write_batch(batch)
 
     def _spill(self) -> None:
-        with tempfile.NamedTemporaryFile(prefix="retroscope-", suffix=".arrow", delete=False) as file:
-            self._path = Path(file.name)
-        self._writer = pa.ipc.new_file(str(self._path), SCHEMA)
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), SCHEMA)
         for batch in self._batches:
             self._writer.write_batch(batch)
         self._batches = []
@@ -179,23 +176,10 @@ class _Shelf:
         if self._writer is None:
             return self._batches
         self._writer.close()
-        file = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        self._file.flush()
+        mapped = mmap(self._file.fileno(), 0, access=ACCESS_READ)  # outlives the file, as long as a batch does
+        file = pa.ipc.open_file(pa.py_buffer(mapped))
         return [file.get_batch(k) for k in range(file.num_record_batches)]
-
-    def hand_over(self, owner: Hashable) -> None:
-        """Bind the life of the file to that of `owner`."""
-        if self._path is not None:
-            weakref.finalize(owner, self._path.unlink, missing_ok=True)
-            self._path = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._path is not None:
-            if self._writer is not None:
-                self._writer.close()
-            self._path.unlink(missing_ok=True)
 
 
 def _blocks(passages: Iterable[Passage]) -> Iterator[list[Passage]]:

@@ -9,16 +9,18 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32, Int64, UInt64
 
+from retroscope.checksums import damaged, note_remade
 from retroscope.files import file_digest, write_whole
+from retroscope.kept import CacheOrigin, used, versions
 
 TOKENS = "tokens"  # folder of a cache
+TOKENS_ORIGIN = CacheOrigin(software=versions(("transformers", "tokenizers")))
 BUDGET = 128 * 2**20  # bytes in memory; what does not fit is saved, or without a folder tokenised again
 OVERHEAD = 200  # bytes of a row in memory besides its token ids
 TokenRows = dict[bytes, "array[int]"]  # digest of a text -> its token ids
@@ -91,6 +93,7 @@ class TokenMemory:
             content = _content(self._rows[reading])
             place = self._place(reading) / f"{hashlib.sha256(content).hexdigest()}.arrow"
             with suppress(OSError):  # where nothing can be written they stay in memory: a plan needs no folder
+                used(place.parent, TOKENS_ORIGIN)
                 write_whole(place, content)
                 self._saved[reading] = [*self._files(reading), _read(place)]
                 self._left += sum(map(_size, self._rows.pop(reading).values()))
@@ -118,13 +121,15 @@ class TokenMemory:
             return []
         if reading not in self._saved:
             files = sorted(self._place(reading).glob("*.arrow"))
+            if files:
+                used(self._place(reading), TOKENS_ORIGIN)
             self._saved[reading] = [_read(file) for file in files if _is_whole(file)]
         return self._saved[reading]
 
     def _place(self, reading: bytes) -> Path:
         if self._folder is None:
             raise ValueError("token ids have no folder")
-        made_of = reading + "".join(version(name) for name in ("transformers", "tokenizers")).encode()
+        made_of = reading + "".join(number for _, number in TOKENS_ORIGIN.software).encode()
         return self._folder / hashlib.sha256(made_of).hexdigest()[:32]
 
 
@@ -152,11 +157,17 @@ def _content(rows: Mapping[bytes, "array[int]"]) -> bytes:
     return bytes(sink.getvalue())
 
 
+def is_what_its_name_says(file: Path) -> bool:
+    """Return whether a file of token ids is named by the digest of its content."""
+    return file_digest(file) == file.stem
+
+
 def _is_whole(file: Path) -> bool:
-    """Return whether a file is what its name says; one that is not is removed."""
+    """Return whether a file is what its name says; one that is not is removed, and its texts are tokenised again."""
     with suppress(OSError):
-        if file_digest(file) == file.stem:
+        if is_what_its_name_says(file):
             return True
+        note_remade(damaged(file, ""))
         file.unlink(missing_ok=True)
     return False
 

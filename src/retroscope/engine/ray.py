@@ -5,6 +5,7 @@ again, what counts as done. No vector passes Ray's object store.
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -121,6 +122,7 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         if address:
             _connect(ray, address, quiet)
         else:
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
             ray.init(
                 address="local",
                 include_dashboard=False,

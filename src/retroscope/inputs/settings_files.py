@@ -84,7 +84,11 @@ def from_yaml(path: Path) -> dict[str, Any]:
     """Return the values of a settings file, not checked yet."""
     if not path_of(path, SettingsError).exists():
         raise SettingsError("there is no such settings file", where=str(path), fix="check the path")
-    text = read_whole(path, SettingsError, LARGEST)
+    return yaml_values(read_whole(path, SettingsError, LARGEST), path)
+
+
+def yaml_values(text: str, path: Path) -> dict[str, Any]:
+    """Return the values in the text of a settings file, not checked yet."""
     with foreign(SettingsError, "this is not YAML", path, "correct the file"):
         values = _loaded(text)
     if not isinstance(values, dict):

@@ -18,6 +18,7 @@ class TowerTexts:
         rows: token ids of each text.
         tokens: padded tokens of a batch, at most.
         precision: of the passes (see `encoders.precision`).
+        collection: its name.
     """
 
     encoder: Encoder
@@ -25,6 +26,7 @@ class TowerTexts:
     rows: list[TokenIds]
     tokens: int
     precision: str = EXACT
+    collection: str = ""
 
 
 def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tokens: int | None) -> TowerTexts:
@@ -40,4 +42,5 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
     else:
         ids = tuple(collection.passages)
         texts = [collection.passage_text(i) for i in ids]
-    return TowerTexts(encoder, ids, tokenise(encoder, texts), batch_tokens or encoding_budget(encoder.device))
+    tokens = batch_tokens or encoding_budget(encoder.device)
+    return TowerTexts(encoder, ids, tokenise(encoder, texts), tokens, collection=collection.name)

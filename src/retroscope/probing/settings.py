@@ -51,7 +51,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-    """Settings of `probe`; the protocol decides what is None.
+    """Settings of `probe`; a field that is None has the value of the protocol.
 
     Attributes:
         protocol: "default" or "ielab-2025".

@@ -6,12 +6,10 @@ what is missing and ends with the same bytes, whoever computes which window. Mem
 of the corpus: one is written while the model runs on the next.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import numpy as np
@@ -24,14 +22,17 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
 from retroscope.engine.choice import LOCAL, Engine
-from retroscope.engine.ledger import Ledger
+from retroscope.engine.ledger import RECORDS, Ledger
 from retroscope.engine.shards import Job
 from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
+from retroscope.kept import versions
 from retroscope.progress import Count
 from retroscope.ranges import Range, check_ranges
 from retroscope.representations.inventory import Inventory, take_inventory
-from retroscope.representations.layout import create_arrays
+from retroscope.representations.own_store import create_store, open_own, own_store
+from retroscope.representations.place import refuse_other_files, remove_unfinished
+from retroscope.representations.repair import Remake, lock_of
 from retroscope.representations.store import Representations, VectorStore, open_store, store_exists
 from retroscope.representations.windows import (
     WindowFormat,
@@ -43,6 +44,7 @@ from retroscope.representations.windows import (
 )
 
 VERSION = 1  # raise it when a change here changes a vector
+SOFTWARE = ("torch", "transformers", "tokenizers")  # whose versions are in the key
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
@@ -128,7 +130,7 @@ def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionS
         "texts": inventory.fingerprint,
         "dtype": settings.dtype,
         "batches": [tokens, window],  # float rounding depends on the batch
-        "code": [VERSION, version("torch"), version("transformers"), version("tokenizers")],
+        "code": [VERSION, *(number for _, number in versions(SOFTWARE))],
         "device": encoder.device.type,
     }
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are
@@ -166,12 +168,38 @@ def extract(
     """
     if len(ids) != len(plan.inventory.first):
         raise other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", place)
+    if not is_url(place):
+        refuse_other_files(Path(place))
     if not store_exists(place):
-        _create(plan, place)
-    if not _open_own(plan, place, "r").complete:  # a finished store is read only: no lock, any number of readers
+        create_store(plan, place)
+    if not own_store(plan, place).complete:  # a finished store is read only: no lock, any number of readers
         with _alone(place):
             _fill(plan, texts, place, engine, progress)
-    return Representations(ids, open_store(place), normed=plan.normed)
+    elif not is_url(place):
+        _tidy(Path(place))
+    store = replace(open_store(place), remake=_remake(plan, texts, place))
+    return Representations(ids, store, normed=plan.normed)
+
+
+def _remake(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Remake:
+    """Return what makes damaged windows of the store again."""
+    first = plan.inventory.first
+
+    def sources(start: int) -> list[int]:
+        repeated = first[start : start + plan.window]
+        return [int(k) * plan.window for k in np.unique(repeated[repeated < start] // plan.window)]
+
+    def write(store: VectorStore, wanted: Collection[int]) -> None:
+        worker = WindowWorker(plan.encoder, _form(plan), store)
+        for shard in window_shards(plan, texts, place):
+            if shard.payload.start in wanted:
+                worker.write(shard.payload, worker.compute(shard.payload))
+
+    return Remake(place, sources, write)
+
+
+def _form(plan: ExtractionPlan) -> WindowFormat:
+    return WindowFormat(plan.shape, plan.settings.dtype, plan.tokens, plan.normed)
 
 
 @contextmanager
@@ -184,7 +212,7 @@ def _alone(place: Location) -> Iterator[None]:
         return
     folder = Path(place)
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+        with FileLock(lock_of(folder), timeout=0):
             yield
     except Timeout as busy:
         raise RepresentationError(
@@ -192,60 +220,27 @@ def _alone(place: Location) -> Iterator[None]:
         ) from busy
 
 
-def _create(plan: ExtractionPlan, place: Location) -> None:
-    """Make the empty store; a half-made one is never seen.
-
-    A folder is made beside its place and renamed. If another run was quicker, its store stands (they are the same) and
-    this one goes.
-    """
-    n, (depth, dim, out) = len(plan.inventory.first), plan.shape
-    attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
-    if plan.normed:
-        attrs["norm_each_layer"] = True
-    attrs["recipe"] = plan.encoder.recipe.as_dict()
-    shapes = ((n, depth, dim), (n, out))
-    if is_url(place):
-        create_arrays(place, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
-        return
-    folder = Path(place)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
-        store = Path(scratch) / "store"
-        create_arrays(store, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
-        try:
-            store.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-
-
-def _open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"]) -> VectorStore:
-    store = open_store(place, mode=mode)
-    if store.attributes["key"] != plan.key:
-        raise RepresentationError(
-            "this folder holds vectors of another model, recipe or set of texts",
-            where=str(place),
-            fix="choose another folder, or remove this one",
-        )
-    return store
-
-
 def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: Engine, progress: Count | None) -> None:
     """Do the windows that are missing, then declare the store finished and remove the records."""
-    store = _open_own(plan, place, "r+")
+    store = open_own(plan, place, "r+")
+    if not is_url(place):
+        remove_unfinished(Path(place))
     job = window_job(plan, texts, place, store)
     engine.run(job, progress)
     store.group.attrs["done"] = job.total
     job.ledger.clear()
-    if not is_url(place):
-        for unfinished in Path(place).rglob("*.partial"):  # of runs that were killed
-            with suppress(OSError):
-                unfinished.unlink()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the records of a finished store whose run was killed before it did so."""
+    if (folder / RECORDS).exists():
+        with suppress(OSError, RepresentationError), _alone(folder):  # a read-only store is as good with them
+            Ledger(Storage(folder)).clear()
 
 
 def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, store: VectorStore) -> Job:
     """Return the windows of a plan as a job for an engine."""
-    encoder, form = plan.encoder, WindowFormat(plan.shape, plan.settings.dtype, plan.tokens, plan.normed)
+    encoder, form = plan.encoder, _form(plan)
     threads = torch.get_num_threads()
     recruit = None
     if encoder.source is not None:

@@ -10,6 +10,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from retroscope.engine.storage import Location, Storage
+from retroscope.representations.damage import CHECKSUM, description_checksum
 
 ROOT = "zarr.json"  # of the group
 
@@ -48,7 +49,9 @@ def create_arrays(
             serializer=BytesCodec(),
             compressors=(Crc32cCodec(),),
             dimension_names=dims,
+            attributes={"key": attrs["key"]},
         )
+    group.attrs[CHECKSUM] = description_checksum(group.store)
     storage = Storage(place)
     for name in sorted(made, key=lambda name: name == ROOT):  # the root last: without it there is no store
         storage.write(name, made[name].to_bytes())

@@ -7,8 +7,12 @@ from pathlib import Path
 from retroscope.collection.collection import Collection, join_title
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.engine.choice import LOCAL, Engine
+from retroscope.kept import CacheOrigin, used, versions
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
+    SOFTWARE,
+    VERSION,
     ExtractionPlan,
     ExtractionSettings,
     extract,
@@ -32,13 +36,14 @@ class StreamedTexts:
 
 @dataclass(frozen=True, eq=False)
 class TowerPlan:
-    """One tower's share: which texts, through which encoder, into which folder of the cache."""
+    """One tower's share: which texts of a collection, through which encoder, into which folder of the cache."""
 
     tower: str
     plan: ExtractionPlan
     ids: Sequence[str]
     texts: StreamedTexts
     folder: Path
+    collection: str = ""
 
     @property
     def is_stored(self) -> bool:
@@ -50,10 +55,14 @@ class TowerPlan:
         """Count the floating point operations of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else self.plan.operations
 
-    def extract(self, progress: Progress | None = None) -> Representations:
+    def extract(self, progress: Progress | None = None, engine: Engine = LOCAL) -> Representations:
         """Make, resume or open the vectors."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
-        return extract(self.plan, self.ids, self.texts, self.folder, count)
+        origin = CacheOrigin(
+            models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
+        )
+        used(self.folder, origin)
+        return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
 
 def plan_towers(
@@ -83,7 +92,7 @@ def plan_towers(
         if key not in known:
             known[key] = take_inventory(encoder, texts, counted(progress, f"{name} texts", len(ids)))
         extraction = plan_inventory(encoder, known[key], settings)
-        return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr")
+        return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr", collection.name)
 
     return (
         tower("query", retriever.query, list(collection.queries), queries),
@@ -97,6 +106,8 @@ def represent(
     cache: Path,
     settings: ExtractionSettings | None = None,
     progress: Shown = None,
+    *,
+    engine: Engine = LOCAL,
 ) -> RetrieverRepresentations:
     """Return every layer's pooled vector of every query and passage; stored vectors are reused.
 
@@ -106,16 +117,22 @@ def represent(
         cache: folder of the vector stores; a store is named by a hash of all that made it.
         settings: number format and batch size.
         progress: receives (tower, texts done, texts in all); see `display.shown`.
+        engine: where texts are encoded; the vectors are the same.
     """
     with shown(progress) as report:
-        return extract_towers(retriever, plan_towers(retriever, collection, cache, settings), report)
+        towers = plan_towers(retriever, collection, cache, settings)
+        return extract_towers(retriever, towers, report, engine=engine)
 
 
 def extract_towers(
-    retriever: Retriever, towers: tuple[TowerPlan, TowerPlan], progress: Progress | None = None
+    retriever: Retriever,
+    towers: tuple[TowerPlan, TowerPlan],
+    progress: Progress | None = None,
+    *,
+    engine: Engine = LOCAL,
 ) -> RetrieverRepresentations:
     """Make, resume or open the vectors that `plan_towers` planned."""
-    query, passage = (tower.extract(progress) for tower in towers)
+    query, passage = (tower.extract(progress, engine) for tower in towers)
     recipe = {
         "retriever": retriever.name,
         "similarity": retriever.similarity,

@@ -1,9 +1,8 @@
 """Vectors on disk: a zarr group per tower, checksummed, keyed by what made it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from zarr.storage import MemoryStore
 
 from retroscope.engine.storage import Location, Storage, failures_named, is_url, zarr_store
 from retroscope.errors import AnalysisError, RepresentationError, listed
+from retroscope.representations.damage import FIX, check_description, damage_named, refuse_missing
 
 Vectors = Float[np.ndarray, "text dim"]
 
@@ -28,11 +28,14 @@ class VectorStore:
     Attributes:
         vectors: (text, layer, dim): layers 0 .. L, and where `normed`, layers 0 .. L-1 with the final norm after them.
         final: (text, out).
+        remake: makes shards again that turn out to be damaged, by the positions of their first texts; None: damage is
+            an error.
     """
 
     group: zarr.Group
     vectors: zarr.Array[Any]
     final: zarr.Array[Any]
+    remake: Callable[[Collection[int]], None] | None = None
 
     @property
     def done(self) -> int:
@@ -60,14 +63,35 @@ class VectorStore:
         """Return what is recorded about the vectors: key, recipe, layer names, texts done."""
         return dict(self.group.attrs.asdict())
 
+    @property
+    def window(self) -> int:
+        """Return the number of texts in a shard."""
+        return int((self.vectors.shards or self.vectors.chunks)[0])
+
+    @property
+    def starts(self) -> range:
+        """Return the positions of the first texts of all shards."""
+        return range(0, self.vectors.shape[0], self.window)
+
+    @property
+    def place(self) -> str:
+        """Return where the vectors are, for messages."""
+        return str(self.group.store_path)
+
     def shard_files(self, start: int) -> tuple[str, ...]:
         """Return the names of the files that hold the shard of texts which begins at a position."""
-        arrays = (self.vectors, self.final)
-        places = [(start // (array.shards or array.chunks)[0], *([0] * (array.ndim - 1))) for array in arrays]
-        return tuple(
-            f"{array.basename}/{array.metadata.encode_chunk_key(place)}"
-            for array, place in zip(arrays, places, strict=True)
-        )
+        places = ((array, (start // self.window, *([0] * (array.ndim - 1)))) for array in (self.vectors, self.final))
+        return tuple(f"{array.basename}/{array.metadata.encode_chunk_key(place)}" for array, place in places)
+
+    def unsound_files(self, start: int) -> list[str]:
+        """Return the files of a shard that are damaged or missing; the shard is read."""
+        rows, unsound = slice(start, start + self.window), list[str]()
+        for array, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
+            try:
+                self._checked(partial(array.get_basic_selection, rows))
+            except RepresentationError:
+                unsound.append(file)
+        return unsound
 
     def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
         """Write all texts of a shard in place of what is there, damaged or not; return the names of its files."""
@@ -79,39 +103,27 @@ class VectorStore:
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
         """Read all layers and the final vectors of some texts, in the stored number format."""
-        with _damage_named(self):
-            vectors, final = np.asarray(self.vectors.oindex[rows]), np.asarray(self.final.oindex[rows])
-        return _written(self, vectors), _written(self, final)
+        vectors = self._sound(rows, lambda: self.vectors.oindex[rows])
+        return vectors, self._sound(rows, lambda: self.final.oindex[rows])
 
     def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
         """Read layer k, several layers, or the final vectors (None) of some texts, in the stored number format."""
-        with _damage_named(self):
-            values = np.asarray(self.final[rows] if k is None else self.vectors[rows, k])
-        return _written(self, values)
+        places = np.arange(self.vectors.shape[0])[rows]
+        return self._sound(places, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 
+    def _sound(self, rows: Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
+        """Read, and where that shows damage, once more after the damaged shards of these rows were made again."""
+        try:
+            return self._checked(read)
+        except RepresentationError:
+            if self.remake is None:
+                raise
+            self.remake((np.unique(rows // self.window) * self.window).tolist())
+            return self._checked(read)
 
-@contextmanager
-def _damage_named(store: VectorStore) -> Iterator[None]:
-    """Turn what zarr and its codecs raise for a damaged file (checksums included) into our error."""
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as damage:
-        raise RepresentationError(
-            f"the stored vectors cannot be read: {damage}",
-            where=str(store.group.store_path),
-            fix="remove this folder and run again",
-        ) from damage
-
-
-def _written(store: VectorStore, values: np.ndarray) -> np.ndarray:
-    """Refuse rows of NaN, which is how zarr reads a file that is not there."""
-    if np.isnan(values[..., 0]).any():
-        raise RepresentationError(
-            "some of the stored vectors are missing: a file was removed, or they were never written",
-            where=str(store.group.store_path),
-            fix="remove this folder and run again",
-        )
-    return values
+    def _checked(self, read: Callable[[], Any]) -> np.ndarray:
+        with damage_named(self.place):
+            return refuse_missing(np.asarray(read()), self.place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +151,7 @@ class Representations:
         if self.normed and not self.store.normed:
             raise RepresentationError(
                 "these vectors were stored without the final norm on every layer",
-                where=str(self.store.group.store_path),
+                where=self.store.place,
                 fix="represent the collection again, with norm_each_layer",
             )
 
@@ -239,8 +251,10 @@ class RetrieverRepresentations:
 
 
 def store_exists(place: Location) -> bool:
-    """Return whether there is anything at a folder, or a group at a URL."""
-    return Storage(place).read("zarr.json") is not None if is_url(place) else Path(place).exists()
+    """Return whether there is anything in a folder, or a group at a URL."""
+    if is_url(place):
+        return Storage(place).read("zarr.json") is not None
+    return Path(place).is_dir() and any(Path(place).iterdir())
 
 
 def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
@@ -248,11 +262,11 @@ def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
     try:
         with failures_named(place):
             group = zarr.open_group(zarr_store(place, read_only=mode == "r"), mode=mode)
-            return _store(group, needs=("key", "done", "layer_names"))
-    except (FileNotFoundError, KeyError, ValueError) as damage:
-        raise RepresentationError(
-            f"this is not a vector store: {damage}", where=str(place), fix="remove this folder and run again"
-        ) from damage
+            store = _store(group, needs=("key", "done", "layer_names"))
+            check_description(group.store, store.attributes)
+            return store
+    except (OSError, LookupError, ValueError, TypeError, AttributeError) as damage:
+        raise RepresentationError(f"this is not a vector store: {damage}", where=str(place), fix=FIX) from damage
 
 
 def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
@@ -266,8 +280,11 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
 
 
 def is_finished(place: Location) -> bool:
-    """Return whether the store at `place` has the vectors of all its texts."""
-    return store_exists(place) and open_store(place).complete
+    """Return whether the store at `place` has the vectors of all its texts; one that is damaged is not finished."""
+    try:
+        return store_exists(place) and open_store(place).complete
+    except RepresentationError:
+        return False
 
 
 def representations_in_memory(

@@ -14,6 +14,7 @@ from retroscope.errors import AnalysisError
 from retroscope.representations.store import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
 from retroscope.retrieval.ranking import RankedPassages
+from retroscope.retrieval.runs import first_relevant_ranks
 from retroscope.retrieval.search import as_run, search, search_layers
 from retroscope.scores import Scores
 
@@ -107,6 +108,19 @@ def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> 
     return ""
 
 
+@dataclass(frozen=True, eq=False)
+class LayerRetrieval:
+    """The passages retrieved by the vectors of every layer.
+
+    Attributes:
+        scores: dims (query, layer, measure).
+        ranks: dims (query, layer): rank of the first relevant passage, 0 where the ranking holds none.
+    """
+
+    scores: Scores
+    ranks: xr.DataArray
+
+
 def retrieve_layers(
     vectors: RetrieverRepresentations,
     collection: Collection,
@@ -114,6 +128,19 @@ def retrieve_layers(
     progress: ShownCount = None,
 ) -> Scores:
     """Return the measures of every layer's pooled vectors, dims (query, layer, measure).
+
+    Arguments and errors are those of `rank_by_layers`, which returns the ranks of relevant passages, too.
+    """
+    return rank_by_layers(vectors, collection, measures, progress).scores
+
+
+def rank_by_layers(
+    vectors: RetrieverRepresentations,
+    collection: Collection,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    progress: ShownCount = None,
+) -> LayerRetrieval:
+    """Rank all passages by every layer's pooled vectors, and measure the rankings.
 
     Every layer is searched under the similarity of the retriever, without its head.
 
@@ -131,15 +158,20 @@ def retrieve_layers(
     with shown_count(progress, "searching all layers") as report:
         rankings = search_layers(queries, vectors.passage, k, similarity=similarity, progress=report)
     parts: list[xr.DataArray] = []
+    ranks: list[list[int]] = []
     warnings: list[str] = []
     for layer, ranking in enumerate(rankings):
         measured = _measured(queries[layer], ranking, vectors, collection, measures)
         parts.append(measured.scores.values)
+        first = first_relevant_ranks(measured.run, collection.qrels)
+        ranks.append([first.get(query_id, 0) for query_id in collection.judged_queries])
         warnings += [f"retrieval by layer {layer}: {measured.blind}"] if measured.blind else []
     values = xr.concat(parts, dim=xr.Variable("layer", range(len(parts))))
     ordered = values.transpose("query", "layer", "measure")
     scores = _scores(ordered, vectors, collection, depth(measures), "layer retrieval")
-    return replace(scores, warnings=(*scores.warnings, *warnings))
+    coords = {"query": list(collection.judged_queries), "layer": range(len(parts))}
+    by_layer = xr.DataArray(np.array(ranks, dtype=np.int64).T, coords=coords, dims=("query", "layer"))
+    return LayerRetrieval(replace(scores, warnings=(*scores.warnings, *warnings)), by_layer)
 
 
 def _scores(

@@ -1,5 +1,6 @@
 """TREC run files: what was retrieved, so that any other tool can check our measures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,18 @@ def write_run(run: Run, path: Path, tag: str) -> None:
                 file.write(f"{query_id} Q0 {passage_id} {rank} {np.float32(score)!s} {word}\n".encode())
 
 
-def written_run(path: Path) -> Run:
-    """Return what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
+def run_of(content: bytes) -> Run:
+    """Return the run in what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
     run: dict[str, list[tuple[str, float]]] = {}
-    for line in path.read_text("utf-8").splitlines():
+    for line in content.decode().splitlines():
         query_id, _, passage_id, _, score, _ = line.split()
         run.setdefault(query_id, []).append((passage_id, float(score)))
     return run
+
+
+def first_relevant_ranks(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return the rank of the first relevant passage of every query; 0 where its ranking holds none."""
+    return {
+        query_id: next((rank for rank, (p, _) in enumerate(hits, 1) if qrels.get(query_id, {}).get(p, 0) > 0), 0)
+        for query_id, hits in run.items()
+    }

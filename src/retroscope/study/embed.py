@@ -9,8 +9,8 @@ from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import measured_rate
 from retroscope.engine.choice import LOCAL, Engine
-from retroscope.engine.storage import Location, is_url
-from retroscope.errors import unknown_name
+from retroscope.engine.storage import Location
+from retroscope.errors import SettingsError, unknown_name
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import read_lines as read_lines
 from retroscope.inputs.load import retriever_of
@@ -18,6 +18,8 @@ from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.representations.extraction import ExtractionPlan, extract, plan_extraction
+from retroscope.representations.place import refuse_other_files
+from retroscope.representations.repair import remake_damaged
 from retroscope.typesetting.numbers import estimate
 
 TOWERS = ("query", "passage")
@@ -58,6 +60,21 @@ class Embedding:
         }
 
 
+def as_new_folder(out: Path) -> Path:
+    """Return the folder that vectors are written to, links followed: a new one takes its place as a whole.
+
+    Raises:
+        SettingsError: if it is the current folder.
+        RepresentationError: if it has files that are not of a vector store.
+    """
+    real = out.resolve()
+    if real == Path.cwd():
+        raise SettingsError("vectors cannot take the place of the current folder", where=str(out),
+                            fix="name a folder in it, e.g. --out vectors")  # fmt: skip
+    refuse_other_files(real)
+    return real
+
+
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
     """Load the model and plan its run over the texts; the file holds every layer once, as its block leaves it."""
     if tower not in TOWERS:
@@ -88,9 +105,8 @@ def embed(
     embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
 ) -> dict[str, Any]:
     """Write the vectors to `out`, or go on where an earlier run stopped; return what `embed --json` says."""
-    if not is_url(out) and Path(out).is_dir() and not any(Path(out).iterdir()):
-        Path(out).rmdir()  # made for us by the user; a store is put in its place as a whole
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
     ids = [str(i) for i in range(len(embedding.texts))]
-    extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)
+    vectors = extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)
+    remake_damaged(vectors.store)  # of an earlier run
     return embedding.document(out)

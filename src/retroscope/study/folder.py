@@ -1,5 +1,32 @@
-"""The folders that studies write: the names in them."""
+"""The folders that studies write: the names in them, and what `study.json` and `settings.yaml` hold."""
+
+from pathlib import Path
+from typing import Any
+
+from retroscope.checksums import read_checked
+from retroscope.documents import read_document
+from retroscope.inputs.settings_files import yaml_values
 
 FACTS, SETTINGS, SUMMARY, MEASURED, PAGE = "study.json", "settings.yaml", "summary.json", "measured", "report.html"
 GRID, DIFF = "grid.json", "diff.json"  # of a training ablation, and of a comparison of weights
 WRITTEN = (MEASURED, "tables", "figures")  # folders that a study replaces as a whole
+RESTORE = "restore it from a copy, or repeat the command that made the study, with --overwrite"
+
+
+def stored_facts(folder: Path) -> dict[str, Any]:
+    """Return what `study.json` says.
+
+    Raises:
+        DamageError: if it is not what was written.
+        AnalysisError: if it is of another schema.
+    """
+    return read_document(folder / FACTS, RESTORE)
+
+
+def stored_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a stored study, not checked yet.
+
+    Raises:
+        DamageError: if `settings.yaml` is not what was written.
+    """
+    return yaml_values(read_checked(folder / SETTINGS, RESTORE).decode(), folder / SETTINGS)

@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import read_document
 from retroscope.errors import SettingsError
 from retroscope.files import refuse_foreign, refuse_other_report
-from retroscope.inputs.settings_files import from_yaml
-from retroscope.study.folder import FACTS, SETTINGS, WRITTEN
+from retroscope.study.folder import FACTS, SETTINGS, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import CollectionRecord, ModelFacts
 
 
@@ -33,14 +31,15 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping
     Raises:
         SettingsError: if `folder` holds one.
         AnalysisError: if it holds one of another schema.
+        DamageError: if it holds one that is damaged.
     """
     if not (folder / FACTS).exists():
         return
-    there, here = _made_of(read_document(folder / FACTS)), _made_of(facts)
+    there, here = _made_of(stored_facts(folder)), _made_of(facts)
     for kind in there:
         if there[kind] != here[kind]:
             raise replaced(folder, f"other {kind}")
-    if from_yaml(folder / SETTINGS) != settings:
+    if stored_settings(folder) != settings:
         raise replaced(folder, "other settings")
 
 
@@ -59,7 +58,7 @@ def _made_of(facts: Mapping[str, Any]) -> dict[str, object]:
 
 def replaced(folder: Path, what: str) -> SettingsError:
     """Return the error for a folder whose study would be replaced; `what` tells that study from the new one."""
-    title = read_document(folder / FACTS)["title"]
+    title = stored_facts(folder)["title"]
     return SettingsError(
         f"this folder holds a study with {what} ({title})",
         where=str(folder),

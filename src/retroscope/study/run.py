@@ -1,28 +1,30 @@
 """Run a plan: every analysis on every collection; each measurement is stored at once."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from retroscope.analyses import OWN
 from retroscope.analyses.analysis import Analysis
-from retroscope.analyses.measurement import FACTS, Measurement, load_measurement
+from retroscope.analyses.measurement import Measurement, load_measurement
+from retroscope.checksums import note_remade, open_sealed
 from retroscope.collection.collection import Collection
+from retroscope.disk import is_full
 from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
-from retroscope.errors import AnalysisError
-from retroscope.files import file_digest
-from retroscope.inputs.provenance import (
-    made_by,
-)
+from retroscope.errors import AnalysisError, DamageError
+from retroscope.files import file_digest, remove_whole
+from retroscope.inputs.provenance import LIBRARIES, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
+from retroscope.kept import CacheOrigin, record_of, used, versions
 from retroscope.progress import Progress
-from retroscope.retrieval.runs import write_run, written_run
+from retroscope.retrieval.runs import run_of, write_run
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
@@ -122,32 +124,57 @@ def forget(plan: StudyPlan) -> None:
     """Remove the stored measurements of a run from the cache, once its study is saved."""
     for step in plan.steps:
         if step.planned is not None:
-            shutil.rmtree(step.context.cache / KEPT / _key(step), ignore_errors=True)
+            place = step.context.cache / KEPT / _key(step)
+            with suppress(OSError):  # in a read-only cache nothing was stored
+                remove_whole(place)
+                record_of(place).unlink(missing_ok=True)
 
 
 def _measured(step: Step, progress: Progress | None) -> Measurement:
     """Return the measurement of a step: read if a stopped run stored it, else measured and stored."""
     place = step.context.cache / KEPT / _key(step)
-    if (place / FACTS).exists() and (stored := _stored(place)) is not None:
+    if place.exists() and (stored := _stored(place)) is not None:
         return stored
     if step.planned is None:
         raise TypeError(f"{step.analysis.name} cannot run: {step.refused}")
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
     measurement = replace(measurement, collection=step.context.collection.name, key=_key(step))
-    place.parent.mkdir(parents=True, exist_ok=True)
+    used(place, _origin(step))
+    try:
+        return _kept(measurement, place)
+    except OSError as error:
+        if is_full(error):
+            raise
+    with TemporaryDirectory() as scratch:  # a read-only cache, which may hold all else that is needed
+        return _kept(measurement, Path(scratch) / "measurement")
+
+
+def _kept(measurement: Measurement, place: Path) -> Measurement:
+    """Store a measurement, and return it as a later run reads it."""
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
 
 
+def _origin(step: Step) -> CacheOrigin:
+    """Return what makes the measurement of a step, for the record of the cache."""
+    models = tuple(one.name for one in step.context.models.values())
+    name, software = step.context.collection.name, versions(LIBRARIES)
+    return CacheOrigin(models=models, collection=name, analysis=step.analysis.name, software=software, form=SCHEMA)
+
+
 def _stored(place: Path) -> Measurement | None:
-    """Read a stored measurement; one that is damaged is removed, so that it is measured again."""
+    """Read a stored measurement; one that is damaged, or of another schema, is removed and measured again."""
     try:
-        runs = {file.stem: written_run(file) for file in place.glob("*.run")}
+        sealed = open_sealed(place, "")
+        runs = {Path(name).stem: run_of(sealed.read(name)) for name in sealed.checksums if name.endswith(".run")}
         return replace(load_measurement(place), runs=runs)
+    except DamageError as damage:
+        note_remade(damage)
     except AnalysisError:
-        shutil.rmtree(place)
-        return None
+        pass  # of another schema
+    remove_whole(place)
+    return None
 
 
 def _key(step: Step) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
-from retroscope.documents import impersonal, read_document
+from retroscope.documents import impersonal
 from retroscope.errors import SettingsError, listed
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.settings_files import as_yaml, from_yaml, plain, read_as, unknown_setting
-from retroscope.study.folder import FACTS, SETTINGS
+from retroscope.inputs.settings_files import as_yaml, plain, read_as, unknown_setting
+from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings
 from retroscope.study.replacing import replaced
 
 ANALYSES = "analyses"
@@ -102,10 +102,11 @@ def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
     Raises:
         SettingsError: if `folder` holds one.
         AnalysisError: if it holds one of another schema.
+        DamageError: if it holds one that is damaged.
     """
     if not (folder / FACTS).exists():
         return
-    read_document(folder / FACTS)
-    file = folder / SETTINGS
-    if impersonal(as_values(from_values(from_yaml(file), where=str(file)))) != impersonal(as_values(settings)):
+    stored_facts(folder)
+    stored = from_values(stored_settings(folder), where=str(folder / SETTINGS))
+    if impersonal(as_values(stored)) != impersonal(as_values(settings)):
         raise replaced(folder, "other settings")

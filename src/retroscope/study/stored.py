@@ -4,18 +4,18 @@
 written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retroscope.analyses.measurement import FACTS as MEASUREMENT
-from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.measurement import Measurement, facts_in
+from retroscope.checksums import open_sealed
 from retroscope.collection.records import Run
-from retroscope.documents import as_json, read_document, write_text
-from retroscope.files import refuse_foreign, whole_folder
-from retroscope.inputs.settings_files import as_yaml, from_yaml
-from retroscope.study.folder import FACTS, MEASURED, SETTINGS, WRITTEN
+from retroscope.documents import write_document
+from retroscope.errors import DamageError
+from retroscope.files import checked_file, refuse_foreign, remove_whole, whole_folder
+from retroscope.inputs.settings_files import as_yaml
+from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
 
 Measurements = Mapping[str, Sequence[Measurement]]
 MeasurementPlace = tuple[str, int]  # an analysis and the number of its collection
@@ -43,20 +43,21 @@ def write_measured(
     if not (_continues(folder, measured, settings) and _stored_keys(folder).keys() <= _places(measured).keys()):
         (folder / FACTS).unlink(missing_ok=True)
         for name in WRITTEN:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            remove_whole(folder / name)
         with whole_folder(folder / MEASURED):
             written.clear()
     for (name, number), one in _places(measured).items():
         if (name, number) not in written:
             one.save(folder / MEASURED / name / str(number), write_run)
             written.add((name, number))
-    write_text(folder / SETTINGS, as_yaml(settings))
+    with checked_file(folder / SETTINGS) as file:
+        file.write(as_yaml(settings).encode())
 
 
 def write_facts(folder: Path, measured: Measurements, facts: Mapping[str, Any]) -> None:
     """Write `study.json`, which names the measurements of the study."""
     counts = {name: len(measurements) for name, measurements in measured.items()}
-    write_text(folder / FACTS, as_json({**facts, "measured": counts}))
+    write_document(folder / FACTS, {**facts, "measured": counts})
 
 
 def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
@@ -65,21 +66,34 @@ def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any]) 
 
 
 def _continues(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
-    """Return whether the folder holds the same study: equal settings, and what both have measured has one key."""
-    if not ((folder / FACTS).exists() and (folder / SETTINGS).exists() and from_yaml(folder / SETTINGS) == settings):
+    """Return whether the folder holds the same study: equal settings, and what both have measured has one key.
+
+    A damaged study is not continued: it is replaced.
+    """
+    try:
+        if not ((folder / FACTS).exists() and stored_settings(folder) == settings):
+            return False
+        stored = _stored_keys(folder)
+    except DamageError:
         return False
-    stored = _stored_keys(folder)
     return all(one.key and one.key == stored[place] for place, one in _places(measured).items() if place in stored)
 
 
 def _stored_keys(folder: Path) -> dict[MeasurementPlace, str]:
-    """Map every measurement that `study.json` names to its key; "" where it is gone."""
-    counts = read_document(folder / FACTS)["measured"]
+    """Map every measurement that `study.json` names to its key.
+
+    Raises:
+        DamageError: if any of them is gone, or its files are not what was written.
+    """
+    counts = stored_facts(folder)["measured"]
     return {(name, n): _stored_key(folder / MEASURED / name / str(n)) for name in counts for n in range(counts[name])}
 
 
 def _stored_key(folder: Path) -> str:
-    return str(read_document(folder / MEASUREMENT).get("key", "")) if (folder / MEASUREMENT).exists() else ""
+    sealed = open_sealed(folder, RESTORE)
+    for damage in sealed.damages():
+        raise damage
+    return str(facts_in(sealed).get("key", ""))
 
 
 def _places(measured: Measurements) -> dict[MeasurementPlace, Measurement]:

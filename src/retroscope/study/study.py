@@ -11,11 +11,11 @@ from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
-from retroscope.documents import read_document
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.inputs.settings_files import from_yaml, read_as
+from retroscope.inputs.settings_files import read_as
+from retroscope.locks import held
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.folder import FACTS, MEASURED, PAGE, SETTINGS
+from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
 from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
@@ -169,11 +169,13 @@ class Study:
         """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
+                another run writes to it.
         """
         self._refuse_replacing(folder, overwrite)
-        self._save_measured(folder, set())
-        write_facts(folder, self.measured, self.facts)
+        with held(folder):
+            self._save_measured(folder, set())
+            write_facts(folder, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
@@ -205,16 +207,18 @@ class Study:
             overwrite: replace another study, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
+                another run writes to it.
         """
         target = Path(folder)
         self._refuse_replacing(target, overwrite)
-        if is_ahead(target, self.measured, self.settings):
-            return target / PAGE
-        self._save_measured(target, set() if written is None else written)
-        page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
-        write_facts(target, self.measured, self.facts)
-        return page
+        with held(target):
+            if is_ahead(target, self.measured, self.settings):
+                return target / PAGE
+            self._save_measured(target, set() if written is None else written)
+            page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
+            write_facts(target, self.measured, self.facts)
+            return page
 
     def summary(self) -> dict[str, Any]:
         """Return the study in numbers and sentences, for other programs: what `summary.json` holds."""
@@ -226,13 +230,14 @@ def load_study(folder: str | Path) -> Study:
 
     Raises:
         AnalysisError: if there is no finished study, or one of another version.
+        DamageError: if one of the files that are read is not what was written.
     """
     home = Path(folder)
     if not (home / FACTS).exists():
         raise AnalysisError("there is no finished study here", where=str(home), fix="run retroscope compare --out DIR")
-    facts = read_document(home / FACTS)
+    facts = stored_facts(home)
     measured = {
-        name: tuple(load_measurement(home / MEASURED / name / str(number)) for number in range(count))
+        name: tuple(load_measurement(home / MEASURED / name / str(number), RESTORE) for number in range(count))
         for name, count in facts.pop("measured").items()
     }
     unknown = [name for name in measured if name not in analyses()]
@@ -242,7 +247,7 @@ def load_study(folder: str | Path) -> Study:
             where=str(home),
             fix="install the package that declares it",
         )
-    settings = from_yaml(home / SETTINGS)
+    settings = stored_settings(home)
     missing = [name for name in ("protocol", "measures", "statistics") if name not in settings]
     if missing:
         raise AnalysisError(f"these settings lack {missing[0]!r}", where=str(home / SETTINGS), fix="restore the file")

@@ -32,7 +32,7 @@ from retroscope.training.pairs import Pairs
 from retroscope.training.processes import n_processes
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import set_trainable
-from retroscope.training.watch import Watch, disk_errors, rhythm, shared_arguments
+from retroscope.training.watch import Watch, disk_errors, logged, rhythm, shared_arguments
 
 MEASURE = "ndcg@10"  # of the held-out queries, by which the best checkpoint is chosen
 
@@ -82,8 +82,7 @@ def train(
     trainer.add_callback(Watch(progress))
     with quiet(), disk_errors(folder):
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-        history = trainer.state.log_history
-        curve = tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
+        curve = logged(trainer.state.log_history)
         last, measured = trainer.state.global_step, held_out_scores(curve)
         step = best_step(measured, {step_of(path) for path in folder.glob("checkpoint-*")}) if measured else last
         if step != last:

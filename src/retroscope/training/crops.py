@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import TrainingError
+from retroscope.files import new_folder
 from retroscope.progress import Progress
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model, without_new_pooler
@@ -34,10 +35,10 @@ def pretrain_on_crops(
     """Train with the crops of a batch as one another's negatives, mean pooling; the model and the curve."""
     start = folder / "start"
     with first_alone(device):
-        if is_first() and not (start / "config.json").is_file():
-            with quiet():
-                model.save_pretrained(start)
-                tokenizer.save_pretrained(start)
+        if is_first() and not start.exists():
+            with quiet(), new_folder(start) as new:
+                model.save_pretrained(new)
+                tokenizer.save_pretrained(new)
     retriever = load_retriever(start, pooling="mean", max_length=settings.max_length, device=device)
     pairs = cropped(texts, settings.steps * settings.batch_size * n_processes(), settings.seed)
     training = TrainingSettings(

@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,17 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.documents import as_json, write_text
+from retroscope.encoders.checkpoints.adapters import KEPT_BASE
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import TrainingError
-from retroscope.training.watch import disk_errors
+from retroscope.files import new_folder, remove_whole, sync_folder
+from retroscope.locks import LOCK, held
+from retroscope.partials import sweep
+from retroscope.training.processes import is_first
+from retroscope.training.watch import WHOLE, disk_errors
 
 ABOUT, CHECKPOINTS, OWNER = "training.json", "checkpoints", "key.json"
 TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an unmerged one
@@ -42,8 +48,34 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
     )
 
 
+@contextmanager
+def first_holds(folder: Path) -> Iterator[None]:
+    """Lock the folder of a training in the first of its processes, and remove what killed runs left there.
+
+    Raises:
+        SettingsError: if another run writes to it.
+    """
+    if not is_first():
+        yield
+        return
+    new = not folder.exists()
+    try:
+        with held(folder):
+            sweep(folder)
+            if (folder / ABOUT).is_file():
+                remove_whole(folder / CHECKPOINTS)
+            yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # what holds something stays
+                folder.rmdir()
+        raise
+
+
 def claim(folder: Path, key: str) -> Path:
     """Return the folder of the checkpoints, new or of an earlier run of the same training.
+
+    Another training that wrote no checkpoint, as one whose settings failed at the first step, gives way.
 
     Raises:
         TrainingError: if the folder contains something else.
@@ -52,16 +84,21 @@ def claim(folder: Path, key: str) -> Path:
     owner = checkpoints / OWNER
     if owner.is_file() and _read(owner)["key"] == key:
         return checkpoints
-    if checkpoints.exists():
+    if owner.is_file() and not any(checkpoints.glob("checkpoint-*")):
+        remove_whole(folder / KEPT_BASE)
+        remove_whole(checkpoints)
+    elif checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()  # as older versions left it when they were killed
+    if owner.is_file():
         raise TrainingError(
             "the checkpoints here are of another training: of other texts, settings, weights or software",
             where=str(checkpoints),
-            fix="name another folder",
+            fix="name another folder, or give that training up and remove its checkpoints",
         )
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and {place.name for place in folder.iterdir()} - {LOCK}:
         raise TrainingError("this folder is in use", where=str(folder), fix="name another one")
-    checkpoints.mkdir(parents=True)
-    _write(owner, {"key": key})
+    with new_folder(checkpoints) as new:
+        _write(new / OWNER, {"key": key})
     return checkpoints
 
 
@@ -112,6 +149,7 @@ def _fresh(folder: Path) -> Path:
 def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
     """Move everything to its place, `training.json` last, and remove the checkpoints."""
     (partial / "README.md").write_text(card, encoding="utf-8")
+    sync_folder(partial)
     for part in sorted(partial.iterdir()):
         place = folder / part.name
         if place.is_dir():
@@ -119,7 +157,7 @@ def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) ->
         os.replace(part, place)
     partial.rmdir()
     _write(folder / ABOUT, about)
-    shutil.rmtree(folder / CHECKPOINTS)
+    remove_whole(folder / CHECKPOINTS)
     return folder
 
 
@@ -165,9 +203,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def last_checkpoint(checkpoints: Path) -> str | None:
-    """Return the last checkpoint that is whole; the trainer writes its state last. Incomplete ones are removed."""
+    """Return the last checkpoint that is whole; incomplete ones are removed."""
     checkpoints_by_step = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
-    for torn in [path for path in checkpoints_by_step if not (path / "trainer_state.json").is_file()]:
+    for torn in [path for path in checkpoints_by_step if not (path / WHOLE).is_file()]:
         shutil.rmtree(torn)
     whole = [path for path in checkpoints_by_step if path.exists()]
     return str(whole[-1]) if whole else None

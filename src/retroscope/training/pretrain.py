@@ -16,7 +16,7 @@ from retroscope.progress import Progress
 from retroscope.training.collate import Collate
 from retroscope.training.folder import last_checkpoint
 from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.watch import Watch, disk_errors, rhythm, shared_arguments
+from retroscope.training.watch import Watch, disk_errors, logged, rhythm, shared_arguments
 
 TokenisedDocument = dict[str, list[int]]
 
@@ -108,5 +108,4 @@ def pretrain(
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Watch(progress, "pre-training"))
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    rows = trainer.state.log_history
-    return [{k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in rows]
+    return list(logged(trainer.state.log_history))

@@ -1,8 +1,7 @@
 """Watching a training: the loss must stay finite, progress is reported, logs and checkpoints have a rhythm."""
 
-import errno
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,17 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from retroscope.disk import disk_full, is_full
 from retroscope.errors import TrainingError
+from retroscope.files import sync_folder
 from retroscope.progress import Progress
+
+WHOLE = "whole"  # file in a checkpoint that is on the disk with all its files
 
 
 @dataclass
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """A Trainer callback that reports progress and stops a training whose loss is not a number.
+    """A Trainer callback that reports progress, stops a training whose loss is not a number, and marks checkpoints.
 
     The trainer logs before it writes a checkpoint, so that none is written with weights that are not numbers (see
     `Rhythm`).
@@ -29,6 +32,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """Report how many steps are done."""
         if self.progress:
             self.progress(self.what, state.global_step, state.max_steps)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Mark the checkpoint as whole, once it is on the disk: no loss of power leaves one that only looks whole."""
+        if state.is_world_process_zero:
+            checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+            sync_folder(checkpoint)
+            (checkpoint / WHOLE).touch()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Stop if the mean loss since the last log is no number."""
@@ -95,14 +105,25 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
     }
 
 
+def logged(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
+    """Return the curve of a training: the logged rows without times, names sorted, as a checkpoint has them.
+
+    The Trainer's last row is left out: it sums up a run and not a training, so it depends on interruptions.
+    """
+    rows = [row for row in history if "train_runtime" not in row]
+    return tuple({name: float(row[name]) for name in sorted(row) if _is_measured(name, row[name])} for row in rows)
+
+
+def _is_measured(name: str, value: object) -> bool:
+    return isinstance(value, int | float) and not name.endswith(("_runtime", "_per_second"))
+
+
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk into an error that says so."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not is_full(error):
             raise
-        raise TrainingError(
-            "the disk is full", where=str(folder), fix="free some space and repeat the command; it goes on from there"
-        ) from error
+        raise disk_full(str(folder)) from error

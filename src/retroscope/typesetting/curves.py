@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from retroscope.typesetting.palette import CHANCE, series_channels
+from retroscope.typesetting.palette import CHANCE, CONTROL_SERIES, series_channels
 
 PANEL = {"width": 270, "height": 190}
+AUTOSIZE = {
+    "type": "fit-x",
+    "contains": "padding",
+    "resize": True,
+}  # labels keep their place when a choice changes them
+SIZE = {"width": "container", "height": 280, "autosize": AUTOSIZE}
 DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 
 
@@ -26,7 +33,7 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: for each series a band (`low` to `high`), a line and points.
+    """Draw one panel: for each series a band (`low` to `high`), a line and points; controls are thinner and behind.
 
     `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
     apart the lines that share a series.
@@ -34,13 +41,23 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
     channels = series_channels(list(frame["series"].unique()))
     base = alt.Chart().encode(x=x, detail="line:N")
     band = base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"])
-    line = base.mark_line(strokeWidth=1.8).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
-    points = (
-        base.mark_point(filled=True, size=34, opacity=1)
-        .encode(y=y, color=channels["color"], shape=channels["shape"], tooltip=tooltips("line", at))
-        .transform_filter(alt.datum.series != CHANCE)
-    )
-    return alt.layer(band, line, points).properties(**PANEL)
+    tips = tooltips("line", at)
+
+    def lines(width: float, size: int, *, controls: bool) -> list[Any]:
+        kept = _is_control(controls=controls)
+        line = base.mark_line(strokeWidth=width).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
+        points = base.mark_point(filled=True, size=size, opacity=1).encode(
+            y=y, color=channels["color"], shape=channels["shape"], tooltip=tips
+        )
+        without_chance = f"({kept}) && datum.series !== {json.dumps(CHANCE)}"
+        return [line.transform_filter(kept), points.transform_filter(without_chance)]
+
+    return alt.layer(*lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False)).properties(**PANEL)
+
+
+def _is_control(*, controls: bool) -> str:
+    """Return the condition that a row is one of a control, or is none."""
+    return f"indexof({json.dumps(list(CONTROL_SERIES))}, datum.series) {'>=' if controls else '<'} 0"
 
 
 def zero_line() -> Any:
@@ -62,12 +79,54 @@ def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], colu
     ).resolve_axis(x="independent", y="independent")
 
 
-def choosing_n(chart: Any, numbers: Sequence[int], title: str) -> Any:
-    """Add a selector of N, the number of candidate passages, to a chart; print shows the largest."""
-    largest = max(numbers)
-    if len(numbers) == 1:
-        return chart.properties(title=f"{title} (N = {largest})")
-    options = alt.binding_select(options=sorted(numbers), name="N, candidate passages: ")
-    chosen = alt.param(name="N", value=largest, bind=options)
-    words = alt.expr(f"{json.dumps(title)} + ' (N = ' + N + ')'")
-    return chart.add_params(chosen).transform_filter("datum.passages == N").properties(title=alt.Title(words))
+@dataclass(frozen=True)
+class Selector:
+    """A selector of a figure.
+
+    Attributes:
+        column: of the rows, that it filters by.
+        label: what the reader sees before it.
+        default: the label that is shown first.
+        names: label in the column -> what the reader sees, where that differs.
+    """
+
+    column: str
+    label: str
+    default: Any
+    names: tuple[tuple[Any, str], ...] = ()
+
+
+def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
+    """Return a panel that shows the rows of one choice at a time; choices that the rows do not offer are left out.
+
+    Args:
+        panel: without data.
+        frame: its rows, of all choices.
+        choices: of columns of the rows.
+        size: let the panel take the width of its place.
+    """
+    chart = panel.properties(data=embedded(frame), **(SIZE if size else {}))
+    for choice in choices:
+        options = list(dict.fromkeys(frame[choice.column].tolist()))
+        if len(options) > 1:
+            chart = with_choice(chart, choice, options)
+    series = set(frame["series"]) if "series" in frame else set()
+    return _with_switch(chart) if series & set(CONTROL_SERIES) and series - set(CONTROL_SERIES) else chart
+
+
+def with_choice(chart: Any, choice: Selector, options: Sequence[Any]) -> Any:
+    """Return a chart of one panel with a selector of one of the options."""
+    known = dict(choice.names)
+    bind = alt.binding_select(
+        options=list(options), labels=[known.get(one, str(one)) for one in options], name=f"{choice.label} "
+    )
+    default = choice.default if choice.default in options else options[0]
+    parameter = alt.param(name=f"chosen_{choice.column}", value=default, bind=bind)
+    return chart.add_params(parameter).transform_filter(f"datum[{json.dumps(choice.column)}] === {parameter.name}")
+
+
+def _with_switch(chart: Any) -> Any:
+    """Return a chart whose controls can be switched off."""
+    shown = alt.param(name="with_controls", value=True, bind=alt.binding_checkbox(name="controls "))
+    series = json.dumps(list(CONTROL_SERIES))
+    return chart.add_params(shown).transform_filter(f"with_controls || indexof({series}, datum.series) < 0")

@@ -1,5 +1,6 @@
 """Drawing: one specification of a figure makes the page's figure and the paper's (PDF, SVG)."""
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import pikepdf
 import vl_convert
 
 from retroscope.files import whole_folder, write_whole
@@ -26,16 +28,24 @@ def svg(spec: dict[str, Any]) -> str:
     return drawn.replace('<g class="mark-rect ', '<g shape-rendering="crispEdges" class="mark-rect ')
 
 
+def pdf(drawn: str) -> bytes:
+    """Return an SVG as PDF, the same bytes each time: vl-convert orders fonts and groups otherwise in each process."""
+    ordered = io.BytesIO()
+    with pikepdf.open(io.BytesIO(vl_convert.svg_to_pdf(drawn))) as document:
+        document.save(ordered, deterministic_id=True)
+    return ordered.getvalue()
+
+
 def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
-    """Write every figure as SVG, PDF and Vega-Lite JSON; the folder is replaced as a whole."""
+    """Write every figure that has files as SVG, PDF and Vega-Lite JSON; the folder is replaced as a whole."""
     names: list[str] = []
     with whole_folder(folder) as new:
-        for figure in figures:
-            spec = figure.specification
+        for figure in (one for one in figures if one.in_files):
+            spec = figure.paper_specification
             drawn = svg(spec | {"background": "white"})
             contents = {
                 ".svg": drawn.encode(),
-                ".pdf": bytes(vl_convert.svg_to_pdf(drawn)),
+                ".pdf": pdf(drawn),
                 ".vl.json": json.dumps(spec, indent=1).encode(),
             }
             names += [write_whole(new / f"{figure.name}{end}", content).name for end, content in contents.items()]

@@ -45,7 +45,7 @@ def explained(difference: Difference) -> str:
     over = f"{n:,} queries of {texts:,} distinct texts"
     return (
         f"Intervals: {level}, over {over}, not corrected; p is corrected. {stars}; {equal}. "
-        "No mark: no evidence of either."
+        "No mark: neither is significant."
     )
 
 

@@ -14,7 +14,11 @@ class Figure:
         title: heading.
         caption: how to read it.
         alt: what it shows, for those who cannot see it.
-        chart: the altair chart, not yet styled.
+        chart: the altair chart of the page, not yet styled; it may offer choices.
+        paper: the chart of the files and of readers without JavaScript, where the page's offers choices: everything
+            side by side. None where it is the same.
+        on_page: whether the page shows it.
+        in_files: whether it is written as a file.
     """
 
     name: str
@@ -22,13 +26,24 @@ class Figure:
     caption: str
     alt: str
     chart: Any
+    paper: Any = None
+    on_page: bool = True
+    in_files: bool = True
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """Return the figure as styled Vega-Lite, with all data inside; computed once, for page and files."""
+        """Return the figure of the page as styled Vega-Lite, with all data inside; computed once."""
+        return self._styled(self.chart)
+
+    @cached_property
+    def paper_specification(self) -> dict[str, Any]:
+        """Return the figure of the files likewise."""
+        return self.specification if self.paper is None else self._styled(self.paper)
+
+    def _styled(self, chart: Any) -> dict[str, Any]:
         from retroscope.typesetting.palette import style  # altair is slow to import
 
-        spec: dict[str, Any] = style(self.chart.properties(description=self.alt)).to_dict()
+        spec: dict[str, Any] = style(chart.properties(description=self.alt)).to_dict()
         return spec
 
 

@@ -11,7 +11,7 @@ from retroscope.typesetting.palette import LOOKS
 from retroscope.typesetting.subject import AFTER, BEFORE
 from retroscope.typesetting.words import is_equivalent
 
-GAIN, LOSS, EQUAL, NEITHER = "gain", "loss", "equivalent", "no evidence"
+GAIN, LOSS, EQUAL, NEITHER = "gain", "loss", "equivalent", "not significant"
 OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"
     GAIN: (LOOKS[AFTER].colour, "square"),
     LOSS: (LOOKS[BEFORE].colour, "circle"),

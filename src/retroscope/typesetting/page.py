@@ -1,7 +1,7 @@
 """What every page shares: one file with every script, style and figure inside, and nothing to fetch.
 
-Texts of queries, passages and models are not trusted: the template escapes them, data inside
-scripts cannot end its element, and the page's policy runs only the two scripts written here.
+Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
+page's policy runs only the scripts of this package and the figure library, by their hashes.
 """
 
 import base64
@@ -17,23 +17,29 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from retroscope.typesetting.drawing import script_bundle
+from retroscope.documents import packed, packed_json
+from retroscope.typesetting.drawing import script_bundle, svg
 from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.latex import PaperTable, booktabs
 from retroscope.typesetting.numbers import score, seconds, signed
+from retroscope.typesetting.statements import Statement
 
+ROLES = re.compile(r' (?:role|aria-\w+)="[^"]*"')  # of the parts of a drawing, which has one text for all
 SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "answer.css")
-MACROS = (
+WITHOUT_SCRIPTS = Markup(".scripted, [data-figure] { display: none; }")
+SCRIPTS = ("page.js", "queries.js")
+MACROS = (  # templates call them
     "alarms",
     "caveats",
     "facts",
     "figure",
+    "fold",
     "model_facts",
     "statement",
     "table",
-)  # templates call them
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class SectionPage:
         package: whose folder has its templates `section.html.j2` and, maybe, `sources.html.j2`; "" for a section that
             has no content yet.
         values: name -> what its templates read.
+        statements: all that it says; the first is its answer.
     """
 
     name: str
@@ -54,6 +61,12 @@ class SectionPage:
     question: str
     package: str
     values: Mapping[str, object]
+    statements: Sequence[Statement] = ()
+
+    @property
+    def answer(self) -> str:
+        """Return its first conclusion that is neither an alarm nor a limit; "" where there is none."""
+        return next((s.text for s in self.statements if not (s.failed or s.caution)), "")
 
 
 def fill(
@@ -62,24 +75,46 @@ def fill(
     tables: Mapping[str, PaperTable],
     values: Mapping[str, object],
     sections: Sequence[SectionPage] = (),
+    data: Mapping[str, object] | None = None,
 ) -> str:
-    """Return the page that a template makes of figures, tables, other values and sections."""
-    vega, own = (_inside_script(text) for text in (script_bundle(), (TEMPLATES / "report.js").read_text("utf-8")))
+    """Return the page that a template makes of figures, tables, other values and sections.
+
+    Args:
+        template: its file name.
+        figures: of all sections.
+        tables: likewise.
+        values: name -> what the template reads besides.
+        sections: of the analyses, in reading order.
+        data: name -> JSON-like values that the page's scripts read besides figures and tables.
+    """
+    library, own = script_bundle(), [_inside_script((TEMPLATES / name).read_text("utf-8")) for name in SCRIPTS]
+    style = Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES))
     environment = _environment()
-    shared = {
-        "figures": {figure.name: figure for figure in figures},
-        "specs": {figure.name: json_for_script(figure.specification) for figure in figures},
-        "tables": tables,
-        **values,
-    }
+    shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, "data": data or {}, **values}
     return environment.get_template(template).render(
         sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
                   for one in sections],
-        scripts=(vega, own),
-        policy=policy((vega, own)),
-        css=Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES)),
+        scripts=own,
+        packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data or {})},
+        policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),
+        styles=(style, WITHOUT_SCRIPTS),
         **shared,
     )  # fmt: skip
+
+
+def _packed_data(
+    figures: Sequence[Figure], tables: Mapping[str, PaperTable], data: Mapping[str, object]
+) -> dict[str, Markup]:
+    """Return what the page's scripts unpack: specifications of figures, sources of tables, and other data."""
+    sources = {
+        name: {"csv": str(table.frame.to_csv(index=False, lineterminator="\n")), "latex": booktabs(table, name)}
+        for name, table in tables.items()
+    }
+    specifications = {figure.name: figure.specification for figure in figures if figure.on_page}
+    return {
+        name: Markup(packed_json(one))
+        for name, one in ({"figures": specifications, "tables": sources} | dict(data)).items()
+    }
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
@@ -97,14 +132,6 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
 
 
-def json_for_script(value: object) -> Markup:
-    """Return JSON that is safe inside a script element: no character of it can open or close a tag."""
-    text = json.dumps(value, separators=(",", ":"))  # ASCII only, so U+2028 and U+2029 are escaped already
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
 def inline_svg(drawn: str, words: str) -> Markup:
     """Return an SVG that scales to the width of its place, with the words that describe it.
 
@@ -113,18 +140,21 @@ def inline_svg(drawn: str, words: str) -> Markup:
         words: for those who cannot see it.
     """
     opened = drawn[drawn.index("<svg") :]
-    opened = SIZE.sub("", opened, count=2)  # the box that is left says the proportions
+    opened = SIZE.sub("", ROLES.sub("", opened), count=2)  # the box that is left says the proportions
     return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 
-def policy(scripts: Sequence[Markup]) -> str:
-    """Return the content security policy: nothing is fetched, and only these scripts run."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """Return the content security policy: nothing is fetched, and only these scripts and style sheets apply."""
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _hashes(texts: Sequence[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
 def _inside_script(code: str) -> Markup:
@@ -156,6 +186,11 @@ def _tied(text: str) -> str:
     return text.replace("p < ", "p\u00a0<\u00a0").replace("p = ", "p\u00a0=\u00a0")
 
 
+def _picture(figure: Figure) -> Markup:
+    """Draw a figure as SVG, for readers without JavaScript."""
+    return inline_svg(svg(figure.paper_specification), figure.alt)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -166,6 +201,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        score=score, signed=signed, seconds=seconds, pretty=_pretty, plain=_plain, shallow=_shallow, tied=_tied
+        score=score,
+        signed=signed,
+        seconds=seconds,
+        pretty=_pretty,
+        plain=_plain,
+        shallow=_shallow,
+        tied=_tied,
+        picture=_picture,
     )
     return environment

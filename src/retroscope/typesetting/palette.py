@@ -32,6 +32,7 @@ LOOKS = {
     HALVES: Look("#7a7a7a", (4, 2), "diamond"),
     CHANCE: Look("#9a9a9a", (2, 4), "stroke"),
 }
+CONTROL_SERIES = tuple(name for name in LOOKS if name not in (BEFORE, AFTER))
 BETWEEN = "between the two"
 NEURON_LOOKS = {  # a retriever that is not compared, and what two that are have in common
     MODEL: Look("#009E73", (1, 0), "circle"),
@@ -50,9 +51,11 @@ FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 
 
 def style(chart: Any) -> Any:
-    """Apply the report's style to a chart: font, thin grid, legend on top."""
+    """Apply the report's style to a chart: font, thin grid, legend on top, one text for all of its marks."""
     return (
-        chart.configure(font=FONT, background="transparent")
+        chart.configure(
+            font=FONT, background="transparent", aria=False
+        )  # a figure has one text for those who cannot see it
         .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridOpacity=0.5, tickSize=4)
         .configure_legend(orient="top", title=None, labelFontSize=11, symbolStrokeWidth=2, symbolSize=70, columns=6)
         .configure_header(labelFontSize=12, labelFontWeight="bold", title=None)
@@ -64,7 +67,8 @@ def style(chart: Any) -> Any:
 def series_channels(names: list[str]) -> dict[str, Any]:
     """Encode the column `series` by colour, dash and shape, with one legend."""
     known = LOOKS | NEURON_LOOKS
-    known |= {name: _other(i) for i, name in enumerate(name for name in names if name not in known)}
+    used = sum(look.colour in OTHER_COLOURS for name, look in LOOKS.items() if name in names)
+    known |= {name: _other(used + i) for i, name in enumerate(name for name in names if name not in known)}
     shown = [name for name in known if name in names]
     looks = [known[name] for name in shown]
     opaque = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])
@@ -72,9 +76,12 @@ def series_channels(names: list[str]) -> dict[str, Any]:
     def scale(values: list[Any]) -> Any:
         return alt.Scale(domain=shown, range=values)
 
+    # legends of one domain are merged, hidden ones too; symbols with dashed outlines look broken
+    dashes = alt.Scale(domain=[*shown, ""], range=[*(list(look.dash) for look in looks), [1, 0]])
+
     return {
         "color": alt.Color("series:N", scale=scale([look.colour for look in looks]), title=None, legend=opaque),
-        "strokeDash": alt.StrokeDash("series:N", scale=scale([list(look.dash) for look in looks]), legend=None),
+        "strokeDash": alt.StrokeDash("series:N", scale=dashes, legend=None),
         "shape": alt.Shape("series:N", scale=scale([look.shape for look in looks]), title=None, legend=opaque),
     }
 

@@ -3,7 +3,7 @@
 import altair as alt
 
 from retroscope.analyses.baselines.result import BM25, RANDOM, BaselineResult
-from retroscope.typesetting.curves import curves, facets, layer_axis
+from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.subject import Subject
 
@@ -18,7 +18,7 @@ def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
     shown = shown[["vectors", "layer", "series", "line", "value", "low", "high"]]
     y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True))
     kinds = list(dict.fromkeys(shown["vectors"]))
-    chart = facets(curves(layer_axis(subject.layer_names), shown, y), shown, "vectors", kinds)
+    panel = curves(layer_axis(subject.layer_names), shown, y)
     return Figure(
         "baselines",
         "What was already there",
@@ -26,5 +26,6 @@ def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
         f"linear head. Before: the backbone, under the retriever's pooling and others. {RANDOM.capitalize()}: a copy "
         "of the backbone that never learned anything. Bands are intervals over queries.",
         f"{measure} by layer of {', '.join(dict.fromkeys(shown['series']))}; {', '.join(kinds)}",
-        chart.properties(title="Baselines, layer by layer"),
+        choosing(panel, shown, [Selector("vectors", "vectors", kinds[-1])]),
+        facets(panel, shown, "vectors", kinds).properties(title="Baselines, layer by layer"),
     )

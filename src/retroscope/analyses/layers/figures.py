@@ -1,18 +1,19 @@
 """Figures of retrieval by layer."""
 
 import altair as alt
+import pandas as pd
 
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.statistics import Difference
-from retroscope.typesetting.curves import curves, facets, layer_axis
+from retroscope.typesetting.curves import SIZE, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
 from retroscope.typesetting.frames import by_side, rows
-from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def layer_figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
     """Return the curves of both sides, and those without the final norm where they differ."""
-    figures = [_curves(effects.effect, subject)]
+    figures = [_curves(effects.effect, subject), _chosen(effects.effect, subject)]
     if effects.bare is not None:
         figures.append(without_final_norm(_curves(effects.bare, subject)))
     return tuple(figures)
@@ -23,7 +24,21 @@ def _curves(effect: Difference, subject: Subject) -> Figure:
     frame["line"] = frame["series"]
     measures = list(dict.fromkeys(frame["measure"]))
     y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
-    chart = facets(curves(layer_axis(subject.layer_names), frame, y), frame, "measure", measures)
+    panel = curves(layer_axis(subject.layer_names), frame, y)
     words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
     caption = "The pooled vectors of one layer are searched. Bands are intervals over queries."
-    return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart.properties(title="Retrieval by layer"))
+    chart = choosing(panel, frame, [Selector("measure", "measure", subject.measures[0] if subject.measures else None)])
+    paper = facets(panel, frame, "measure", measures).properties(title="Retrieval by layer")
+    return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart, paper)
+
+
+def _chosen(effect: Difference, subject: Subject) -> Figure:
+    """Draw the curves that the page's script redraws for the queries that a reader chooses; at first for none."""
+    measures = list(dict.fromkeys(rows(effect)["measure"]))
+    measure = next((name for name in subject.measures[:1] if name in measures), measures[0])
+    sides = pd.DataFrame({"series": [BEFORE, AFTER]})
+    panel = curves(layer_axis(subject.layer_names), sides, alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True)))
+    chart = panel.properties(data=alt.InlineData(values=[], name="chosen"), **SIZE)
+    words = f"{measure} by layer of the queries that are chosen, before and after fine-tuning."
+    caption = f"{measure} when the vectors of one layer are searched, of the queries that are chosen above."
+    return Figure("chosen_layers", "These queries, layer by layer", caption, words, chart, in_files=False)

@@ -1,9 +1,11 @@
 """Search with the vectors of every layer."""
 
+import xarray as xr
+
 from retroscope.analyses.analysis import Instrument, NoSettings, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.retrieval.retrieve import retrieve_layers
+from retroscope.retrieval.retrieve import rank_by_layers, retrieve_layers
 from retroscope.scores import Scores
 
 
@@ -21,17 +23,22 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of every side, (query, layer, measure), as "SIDE" and, without the final norm, "SIDE/bare"."""
+    """Return the scores of every side, (query, layer, measure), as "SIDE" and, without the final norm, "SIDE/bare".
+
+    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side.
+    """
     scores: dict[str, Scores] = {}
+    ranks: dict[str, xr.DataArray] = {}
     caveats: list[str] = []
     seconds: dict[str, float] = {}
     for side, retriever in context.models.items():
         stages = context.stages(retriever.name)
         vectors = context.encoded(retriever).vectors
-        by_layer = retrieve_layers(
+        ranked = rank_by_layers(
             vectors, context.collection, context.settings.measures, stages.inside("retrieval by layer")
         )
-        scores[side] = by_layer
+        by_layer = scores[side] = ranked.scores
+        ranks[side] = ranked.ranks
         caveats += [f"{side}: {warning}" for warning in by_layer.warnings if warning not in vectors.warnings]
         bare = vectors.bare()
         if bare is not None:
@@ -39,7 +46,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             scores[f"{side}/bare"] = retrieve_layers(bare, context.collection, context.settings.measures, show)
         stages.ended("retrieval by layer")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
-    return Measurement(scores=scores, caveats=tuple(caveats), seconds=seconds)
+    frames = {"first_ranks": xr.Dataset(ranks).to_dataframe().reset_index()}
+    return Measurement(scores=scores, frames=frames, caveats=tuple(caveats), seconds=seconds)
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

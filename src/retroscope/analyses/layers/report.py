@@ -7,6 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.layers.card import cards, layer_curves
+from retroscope.analyses.layers.queries import page_layers
 from retroscope.analyses.layers.result import LayerEffects, LayerResult
 from retroscope.analyses.layers.tables import layer_means, layer_tables
 from retroscope.analyses.layers.words import best_layers
@@ -30,7 +31,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
         return None if before is None or after is None else compare_scores(before, after, settings)
 
     effects = [
-        LayerEffects(one.collection, effect, paired(one, "/bare"))
+        LayerEffects(one.collection, effect, paired(one, "/bare"), one.frames.get("first_ranks"))
         for one in measurements
         if (effect := paired(one, "")) is not None
     ]
@@ -65,6 +66,7 @@ def report(result: LayerResult, reading: Reading) -> Section:
         ],
         values={"further": [f"layer_retrieval_{n}" for n, _ in enumerate(result.by_collection[1:], start=2)]},
         printed=("layer_retrieval",),
+        data=lambda: {"layers": [page_layers(one, reading.subject) for one in result.by_collection]},
     )
 
 

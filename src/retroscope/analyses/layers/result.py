@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from retroscope.statistics import Difference
 
 
@@ -13,11 +15,14 @@ class LayerEffects:
         collection: its name.
         effect: over (layer, measure); the layers of a measure are a family.
         bare: the same of layers without the final norm, where the model has one and `effect` is with it on each.
+        first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 where the ranking holds
+            none; None in a study that was stored without them.
     """
 
     collection: str
     effect: Difference
     bare: Difference | None = None
+    first_ranks: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)

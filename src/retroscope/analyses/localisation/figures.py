@@ -14,6 +14,7 @@ from retroscope.typesetting.places import place_words
 
 PERCENT = ("weights", "neurons", GRAFTED, RESTORED)
 CELL, ROW = 46, 24  # pixels
+SHADES, INK = ["#fff4ea", "#e8792b"], "#1b1f24"  # one hue, so light that one ink has a contrast of 6 on every cell
 WIDEST = 640
 
 
@@ -35,19 +36,18 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
     names = list(dict.fromkeys(frame.sort_values("first")["blocks"]))
     base = alt.Chart(embedded(frame)).encode(
         x=alt.X("blocks:O", sort=names, title="block", axis=alt.Axis(labelAngle=0, grid=False)),
-        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(grid=False)),
+        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(grid=False, labelLimit=220)),
     )
-    colour = alt.Color("strength:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=None)
-    text = alt.condition("datum.strength > 0.6", alt.value("black"), alt.value("white"))
+    colour = alt.Color("strength:Q", scale=alt.Scale(range=SHADES, domain=[0, 1]), legend=None)
     chart = alt.layer(
         base.mark_rect().encode(color=colour, tooltip=["row:N", "blocks:O", "label:N"]),
-        base.mark_text(fontSize=10).encode(text="label:N", color=text),
+        base.mark_text(fontSize=10).encode(text="label:N", color=alt.value(INK)),
     ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
     caption = (
-        "Each row has its own scale, its largest value brightest. Weights: size of the change over size before. CKA: "
-        "by how much it falls over the block. Growth: by how much after - before grows over the block "
-        "(falls, where the retriever loses). Put in, put "
-        f"back: part of the whole effect on {measure} that the block alone makes."
+        "Each row has its own scale, its largest value darkest. Weight drift: size of the change over size before. "
+        "CKA: by how much it falls over the block. Similarity probe and retrieval by layer: by how much after - before "
+        "grows over the block (falls, where the retriever loses). Grafted, restored: share of the total effect on "
+        f"{measure} that the block alone has."
     )
     tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
     largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())

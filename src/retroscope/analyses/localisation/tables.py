@@ -32,18 +32,23 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
         }
     )
     note = (
-        "Matters more: the place that alone is shown to do most more, by how much, with its interval, paired by query "
-        f"({result.correction}-corrected over all other places, an instrument at a time). Agrees: it names the place "
-        "that does most. Matters too: it names another that is shown to matter, and none to matter more. An instrument "
-        "may name a place for what others did: vectors part where a change below shows. Rank: Spearman's correlation "
-        "of its values with what the places do alone, p by permutations of the places, uncorrected."
+        "Matters more: the place whose effect alone is significantly larger, by how much, with its interval, paired by "
+        f"query ({result.correction}-corrected over all other places, an instrument at a time). Agrees: it names the "
+        "place with the largest effect. Matters too: it names another with a significant effect, and none has a larger "
+        "one. An instrument may name a place for what others did: representations diverge where a change below becomes "
+        "visible. Rank: Spearman's correlation of its values with the effects of the places alone, p by permutations "
+        "of the places, uncorrected."
     )
     numeric = (result.measure, "effect", "interval")
-    return {"localisation": PaperTable(frame, "What each instrument names, held against transplants", note, numeric)}
+    return {
+        "localisation": PaperTable(
+            frame, "The place that each instrument names, and whether transplants agree", note, numeric
+        )
+    }
 
 
 def _rival(row: "pd.Series[Any]") -> str:
     if not row["rival"]:
-        return "none shown"
+        return "none significantly"
     more = f"{signed(row['extra'])} {interval(row['extra_low'], row['extra_high'], effect=True)}"
     return f"{place_words(row['rival'])} ({more})"

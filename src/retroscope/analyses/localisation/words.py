@@ -19,22 +19,22 @@ from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
 
 TOPIC = "localisation"
-DONE = {RESTORED: "put back", GRAFTED: "put into the backbone"}
+DONE = {RESTORED: "restored", GRAFTED: "grafted into the backbone"}
 ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
-    (RESTORED, False): ("What does retrieval need?", "loss", "to cost"),
-    (GRAFTED, True): ("What would have sufficed?", "gain", "to gain"),
-    (RESTORED, True): ("What holds retrieval back?", "gain", "to gain"),
-    (GRAFTED, False): ("What would have done the harm?", "loss", "to cost"),
+    (RESTORED, False): ("What does retrieval need?", "loss", "costs"),
+    (GRAFTED, True): ("What would have sufficed?", "gain", "gains"),
+    (RESTORED, True): ("What holds retrieval back?", "gain", "gains"),
+    (GRAFTED, False): ("What would have done the harm?", "loss", "costs"),
 }
 PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
-    "weights": "weights moved",
-    "representations": "vectors part (CKA)",
-    PROBES: "growth of own question",
-    "layers": "growth of layer retrieval",
-    "neurons": "neurons' attribution",
-    GRAFTED: "put in: part of the effect",
-    RESTORED: "put back: part of the effect",
+    "weights": "weight drift",
+    "representations": "representation drift (CKA)",
+    PROBES: "similarity probe",
+    "layers": "retrieval by layer",
+    "neurons": "neuron attribution",
+    GRAFTED: "grafted (share)",
+    RESTORED: "restored (share)",
 }
 ALONE = {
     RESTORED: "Other blocks may compensate",
@@ -58,8 +58,8 @@ def _named(result: LocalisationResult) -> list[Statement]:
     measured = ""
     if result.queries:
         measured = f": {result.queries:,} queries over {result.passages:,} passages were measured"
-    end = f" They are held against transplants{measured}; p is corrected, intervals are not."
-    text = f"Where did it happen? What the instruments name, by point estimates: {names}.{end}"
+    end = f" Transplants test them{measured}; p is corrected, intervals are not."
+    text = f"Where did it happen? Each instrument names a block, by point estimates: {names}.{end}"
     named = tuple(claims["instrument"])
     return [Statement(TOPIC, State.MEASURED, text, code="named", instruments=named, figure="localisation")]
 
@@ -71,20 +71,20 @@ def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
 
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     """Describe the place with the largest effect alone, and which instruments agree."""
-    question, does, to_do = ASKED[row["direction"], bool(row["sign"] > 0)]
+    question, does, verb = ASKED[row["direction"], bool(row["sign"] > 0)]
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
-        text = f"{question} All weights, {done}, have no significant effect, so there is nothing to localise."
+        text = f"{question} All weights together, {done}, have no significant effect, so there is nothing to localise."
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     about["estimate"] = effect_alone(result, row)
     alone = f"{place_words(row['place'])}: {_effect(result, row)}"
     if not row["significant"]:
-        anything = "more than random changes of equal size" if row["controlled"] else "anything"
+        anything = "more than random changes of equal size" if row["controlled"] else "more than nothing"
         text = (
-            f"{question} No {things}, {done} alone, is shown {to_do} {anything} (the most, {alone}). "
-            f"{ALONE[row['direction']]}, or these queries are too few to show it."
+            f"{question} No {things}, {done} alone, {verb} significantly {anything} (the most: {alone}). "
+            f"{ALONE[row['direction']]}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
@@ -105,14 +105,14 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
 
 def _random(row: "pd.Series[Any]") -> str:
     """Describe the effect of random changes of equal size there, or nothing if none were measured."""
-    return "" if math.isnan(row["random"]) else f"; random changes of equal size do {signed(row['random'])}"
+    return "" if math.isnan(row["random"]) else f"; random changes of equal size: {signed(row['random'])}"
 
 
 def _share(row: "pd.Series[Any]") -> str:
     if math.isnan(row["share"]):
         return ""
     ends = " to ".join(share_words(row[name]) for name in ("share_low", "share_high"))
-    return f"; {share_words(row['share'])} of the whole effect, interval {ends}"
+    return f"; {share_words(row['share'])} of the total effect, interval {ends}"
 
 
 def share_words(value: float) -> str:
@@ -136,7 +136,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
             ends = ["" if word == AGREES else f" ({place_words(place)})" for place in alike["place"]]
             names = [f"{ROWS[name]}{end}" for name, end in zip(alike["instrument"], ends, strict=True)]
             groups.append(f"{word}: {', '.join(names)}")
-    return f"Held against it, {'; '.join(groups)}. {_luck(row)}" if groups else ""
+    return f"Instruments: {'; '.join(groups)}. {_luck(row)}" if groups else ""
 
 
 def _luck(row: "pd.Series[Any]") -> str:

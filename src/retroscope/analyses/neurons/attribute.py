@@ -77,10 +77,11 @@ def plan_on_collection(
 ) -> AttributionPlan:
     """Plan the attribution over the judged queries of a collection, or over their texts."""
     measured, settings = as_measured(retriever, protocol), as_asked(settings, protocol)
-    return plan_attribution(
+    plan = plan_attribution(
         measured.tower(settings.scaled),
         collection_examples(measured, collection, candidates, settings),
         settings,
         cosine=measured.similarity == "cosine",
         padding_pooled=protocol == PUBLISHED,
     )
+    return replace(plan, collection=collection.name)

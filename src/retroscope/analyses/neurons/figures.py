@@ -14,7 +14,7 @@ from retroscope.analyses.neurons.maps import map_figure
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.analyses.neurons.tables import by_prefix
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis
+from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
@@ -45,7 +45,7 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
     """Draw every statistic by layer, a row of panels each, with intervals over examples."""
-    charts = []
+    charts, parts = [], []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
         if frame.empty:
@@ -54,14 +54,17 @@ def profile_figure(tower: TowerNeurons) -> Figure | None:
         y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=statistic == LAYER_SHARE))
         panel = curves(layer_axis(), named, y).properties(height=HEIGHT)
         charts.append(facets(panel, named, "part", tower.parts))
+        parts.append(named.assign(statistic=title))
     means = profile_rows(tower, LAYER_SHARE).groupby(["part", "side"], sort=False)
     tops = (frame.loc[frame["value"].idxmax()] for _, frame in means)
+    every = pd.concat(parts, ignore_index=True)
     words = "; ".join(f"{t['part']}, {t['side']}: layer {t['layer']} with {t['value']:.3f}" for t in tops)
     return Figure(
         "neuron_profile",
         "Neurons by layer",
         f"Means over examples; bands are their intervals. {READING}",
         f"Four statistics of every layer's neurons. Largest share of the total: {words}.",
+        choosing(curves(layer_axis(), every, alt.Y("value:Q", title="value")), every, _choices(tower)),
         alt.vconcat(*charts, title="Neurons by layer"),
     )
 
@@ -70,6 +73,7 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
     """Draw the paired effect of fine-tuning on every statistic and layer, and what its tests say."""
     if tower.profile is None:
         return None
+    parts: list[pd.DataFrame] = []
     charts, tested = [], not math.isnan(margin(tower.profile))
     outcomes = {name: look for name, look in OUTCOMES_HERE.items() if tested or name != EQUAL}
     for statistic, title in SHOWN.items():
@@ -78,16 +82,25 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
             return None
         panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
         charts.append(facets(panel, frame, "part", tower.parts).properties(title=title))
-    equal = "Equivalent: shown by the equivalence test. No evidence: neither was shown."
+        parts.append(frame.assign(statistic=title))
+    equal = "Equivalent: by the equivalence test. Not significant: neither of the two."
     rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
         "What fine-tuning moved, by layer",
         f"Bars are intervals of the paired difference, after - before. Higher and lower: {rule}. "
-        f"{equal if tested else 'No evidence: no difference was shown.'}",
+        f"{equal if tested else 'Not significant: no difference by the test.'}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
+        choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
     )
+
+
+def _choices(tower: TowerNeurons) -> list[Selector]:
+    return [
+        Selector("statistic", "statistic", SHOWN[LAYER_SHARE]),
+        Selector("part", "matrix", tower.parts[0]),
+    ]
 
 
 def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
@@ -107,7 +120,7 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
         return None
     named = frame.rename(columns={"side": "series"}).assign(line=frame["side"])
     y = alt.Y("value:Q", title="active neurons", axis=alt.Axis(format="%"))
-    chart = facets(curves(threshold_axis(tower), named, y, "threshold"), named, "part", tower.parts)
+    panel = curves(threshold_axis(tower), named, y, "threshold")
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
@@ -115,7 +128,8 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
         "largest, so that a few neurons that grow make all others less active. Bands are intervals over examples. A "
         "count at one threshold is one point of this curve.",
         f"Part of the neurons that are active at the thresholds {_listed(tower)}.",
-        chart.properties(title="Active neurons over thresholds"),
+        choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
+        facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),
     )
 
 
@@ -141,6 +155,7 @@ def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
         "Active neurons over thresholds, layer by layer",
         "One line a layer, from dark (the first) to light (the last).",
         f"Part of every layer's neurons that are active at the thresholds {_listed(tower)}.",
+        choosing(alt.layer(line), frame, [Selector("panel", "matrix", labels[0])]),
         chart.properties(title="Active neurons over thresholds, layer by layer"),
     )
 
@@ -180,6 +195,11 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
         "lines. All are measured between halves that share no example; there is one split, and its luck is in every "
         "line. Grey is chance.",
         "Overlap of the neurons by layer, between the two, between halves of each, and by chance.",
+        choosing(
+            curves(layer_axis(), frame, alt.Y("value:Q", title="overlap", scale=alt.Scale(zero=True))),
+            frame.assign(measure=frame["measure"].map(OVERLAPS)),
+            [Selector("measure", "measure", OVERLAPS["jaccard"]), Selector("part", "matrix", tower.parts[0])],
+        ),
         alt.vconcat(*shown),
     )
 

@@ -1,13 +1,15 @@
 """Figures of the probes: curves against controls, effects with their tests, selectivity."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
-from retroscope.typesetting.curves import PANEL, choosing_n, curves, facets, layer_axis, zero_line
+from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis, zero_line
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, correction
 from retroscope.typesetting.outcomes import effect_panel, outcome_of
@@ -61,6 +63,7 @@ def similarity_figure(result: ProbesResult, subject: Subject) -> Figure | None:
         "Grey lines are controls, of both sides.",
         f"Accuracy of the probe {probe} by layer for N = {', '.join(map(str, numbers))}, before, after and controls.",
         chart.properties(title=f"The similarity probe ({probe})"),
+        on_page=False,
     )
 
 
@@ -70,13 +73,15 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     if frame.empty:
         return None
     probes = list(dict.fromkeys(frame["probe"]))
-    chart = facets(curves(layer_axis(subject.layer_names), frame, ACCURACY), frame, "probe", probes)
+    panel = curves(layer_axis(subject.layer_names), frame, ACCURACY)
     return Figure(
         "probes",
         "Probes and controls",
-        "One panel per probe. passage_only never reads the query: what another probe reads above it needs the query.",
+        f"The probe {result.similarity} is the similarity itself and learns nothing. passage_only never reads the "
+        "query: what another probe reads above it needs the query.",
         f"Accuracy by layer of the probes {', '.join(probes)}, before, after and controls.",
-        choosing_n(chart, _numbers(frame), "Probes and controls"),
+        choosing(panel, frame, _choices(result.similarity, frame)),
+        at_largest_n(panel, frame, probes, "Probes and controls"),
     )
 
 
@@ -86,15 +91,16 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     if frame.empty or result.effect is None:
         return None
     probes = list(dict.fromkeys(frame["probe"]))
-    chart = facets(effect_panel(layer_axis(subject.layer_names)), frame, "probe", probes)
+    panel = effect_panel(layer_axis(subject.layer_names))
     rule = f"{correction(result.effect)}-corrected p below {alpha(result.effect):g}"
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: shown by the equivalence "
-        "test. No evidence: neither was shown.",
+        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: by the equivalence "
+        "test. Not significant: neither of the two.",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
-        choosing_n(chart, _numbers(frame), "Effect of fine-tuning on accuracy"),
+        choosing(panel, frame, _choices(result.similarity, frame)),
+        at_largest_n(panel, frame, probes, "Effect of fine-tuning on accuracy"),
     )
 
 
@@ -106,13 +112,13 @@ def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figur
     probes = list(dict.fromkeys(frame["probe"]))
     y = alt.Y("value:Q", title="selectivity")
     panel = alt.layer(zero_line(), curves(layer_axis(subject.layer_names), frame, y)).properties(**PANEL)
-    chart = facets(panel, frame, "probe", probes)
     return Figure(
         "selectivity",
         "Selectivity",
         "Accuracy minus the accuracy with shuffled queries, paired by query. Zero: the probe does not use the query.",
         f"Selectivity by layer of the probes {', '.join(probes)}, before and after.",
-        choosing_n(chart, _numbers(frame), "Selectivity"),
+        choosing(panel, frame, _choices(probes[0], frame)),
+        at_largest_n(panel, frame, probes, "Selectivity"),
     )
 
 
@@ -147,5 +153,16 @@ def _chance(cells: pd.DataFrame) -> pd.DataFrame:
     return places.assign(series=CHANCE, line=CHANCE, value=1 / places["passages"], low=float("nan"), high=float("nan"))
 
 
-def _numbers(frame: pd.DataFrame) -> list[int]:
-    return sorted(int(n) for n in frame["passages"].unique())
+def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
+    return [
+        Selector("probe", "probe", probe),
+        Selector("passages", "N, candidate passages", max(int(n) for n in frame["passages"])),
+    ]
+
+
+def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
+    """Repeat a panel for every probe, at the largest number of candidate passages."""
+    largest = int(frame["passages"].max())
+    return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
+        title=f"{title} (N = {largest})"
+    )

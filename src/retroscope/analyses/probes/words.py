@@ -158,7 +158,7 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
     about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
         text = f"A probe that never reads the query may explain this: {sizes}. No evidence that relevance is readable."
-        return Statement("probing", State.NOT_SIGNIFICANT, text, **about)
+        return Statement("probing", State.NOT_SIGNIFICANT, text, caution=True, **about)
     text = (
         f"Reading the passage alone does not reach this: {sizes}. There {BLIND} moved by {signed(blind['effect'])} "
         f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."

@@ -1,11 +1,13 @@
 """Figures of the drift of representations: similarity with its controls, layer against layer, geometry."""
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from retroscope.analyses.representations.result import CollectionDrift
 from retroscope.drift.result import RepresentationDrift
-from retroscope.typesetting.curves import curves, embedded, facets, layer_axis
+from retroscope.typesetting.curves import Selector, choosing, curves, embedded, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
 from retroscope.typesetting.numbers import score
 from retroscope.typesetting.palette import BETWEEN, CHANCE, HALVES
@@ -18,6 +20,7 @@ STATISTICS = {
     "effective_rank": "effective dimensions",
     "alignment": "alignment of judged pairs",
 }
+TOWERS = {"query": "queries", "passage": "passages", "both": "queries with passages"}
 RANDOM_WEIGHTS = "random weights"
 OTHER_TRAINING = "another seed (ceiling)"
 CELL = 13  # of the map of layers, in pixels
@@ -34,7 +37,7 @@ def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[
 
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
     """Draw every similarity by layer with its controls."""
-    charts = []
+    charts, parts = [], []
     for name, title in PANELS.items():
         similarities = drift.similarity[drift.similarity["statistic"] == name]
         series = [similarities.assign(series=BETWEEN)]
@@ -51,6 +54,7 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
         y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
         panel = curves(layer_axis(subject.layer_names), shown, y)
         charts.append(facets(panel, shown, "tower", list(dict.fromkeys(shown["tower"]))))
+        parts.append(shown.assign(statistic=title))
     least = drift.similarity[drift.similarity["statistic"] == "cka"]
     least = least.loc[least["value"].idxmin()]
     return Figure(
@@ -62,6 +66,7 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
         "dimensions (mean of both models), no bound. Ceiling: the retriever and another training of it, where one was "
         "given. Below: the backbone and its random-weight control, chance.",
         f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
+        _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
         alt.vconcat(*charts, title="Before and after, layer by layer"),
     )
 
@@ -97,7 +102,7 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
 
 def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
     """Draw the geometry of both sides by layer."""
-    charts = []
+    charts, parts = [], []
     for name, title in STATISTICS.items():
         frame = drift.geometry[drift.geometry["statistic"] == name].rename(columns={"side": "series"})
         if frame.empty:
@@ -105,6 +110,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
         shown = frame.assign(line=frame["series"])[["tower", "layer", "series", "line", "value", "low", "high"]]
         panel = curves(layer_axis(subject.layer_names), shown, alt.Y("value:Q", title=title))
         charts.append(facets(panel, shown, "tower", list(dict.fromkeys(shown["tower"]))))
+        parts.append(shown.assign(statistic=title))
     last = drift.geometry[(drift.geometry["statistic"] == "anisotropy") & (drift.geometry["tower"] == "passage")]
     ends = {side: last[last["side"] == side]["value"].iloc[-1] for side in (BEFORE, AFTER)}
     return Figure(
@@ -116,5 +122,13 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
         "relevant passage, 0 at best. Bands are intervals over texts.",
         f"Geometry by layer; mean cosine of passages at the last layer {score(ends[BEFORE])} before, "
         f"{score(ends[AFTER])} after",
+        _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
         alt.vconcat(*charts, title="Geometry, layer by layer"),
     )
+
+
+def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
+    """Draw one statistic of one tower's vectors at a time; "both" is a statistic of queries with passages."""
+    panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
+    shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
+    return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

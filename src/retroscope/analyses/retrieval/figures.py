@@ -12,6 +12,7 @@ from retroscope.typesetting.numbers import count, score
 from retroscope.typesetting.palette import LOOKS, series_channels
 from retroscope.typesetting.subject import AFTER, BEFORE
 
+ROW = 40  # pixels of a measure
 BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no change"
 
 
@@ -38,11 +39,13 @@ def measures_figure(effect: Difference) -> Figure | None:
     )
     tips = [alt.Tooltip("series:N"), *tooltips("measure")]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", shape=channels["shape"], tooltip=tips)
-    chart = alt.layer(bars, points).properties(width=620, height=alt.Step(16), title="Retrieval")
+    drawn = alt.layer(bars, points)
+    height = ROW * frame["measure"].nunique()
+    chart, paper = (drawn.properties(width=width, height=height) for width in ("container", 620))
     means = rows(effect)
     words = "; ".join(f"{r['measure']} {score(r[BEFORE])} before, {score(r[AFTER])} after" for _, r in means.iterrows())
     caption = "Points are means over queries, bars their intervals."
-    return Figure("retrieval", "Retrieval by measure", caption, words, chart)
+    return Figure("retrieval", "Retrieval by measure", caption, words, chart, paper.properties(title="Retrieval"))
 
 
 def flips_figure(result: RetrievalResult) -> Figure | None:
@@ -58,17 +61,17 @@ def flips_figure(result: RetrievalResult) -> Figure | None:
     points = alt.Chart(embedded(pairs)).mark_point(filled=True, opacity=0.75).encode(
         x=alt.X(f"{BEFORE}:Q", title=f"{m} before"),
         y=alt.Y(f"{AFTER}:Q", title=f"{m} after"),
-        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), legend=alt.Legend(orient="right")),
+        size=alt.Size("queries:Q", scale=alt.Scale(range=[20, 500]), legend=None),
         color=alt.Color("change:N", scale=scale, title=None),
         shape=alt.Shape("change:N", scale=shapes, title=None),
         tooltip=[alt.Tooltip(f"{BEFORE}:Q"), alt.Tooltip(f"{AFTER}:Q"), alt.Tooltip("queries:Q")],
     )  # fmt: skip
     drawn = alt.layer(diagonal.encode(x="at:Q", y="at:Q"), points)
-    chart = drawn.properties(width=380, height=380, title="Query by query")
+    chart, paper = (drawn.properties(width=width, height=height) for width, height in (("container", 300), (380, 380)))
     tally = pairs.groupby("change")["queries"].sum()
     words = "; ".join(f"{count(int(tally.get(c, 0)), 'query')}: {c}" for c in (BETTER, WORSE, SAME))
     caption = f"Each point stands for the queries with that {m} before and after; its area is their number."
-    return Figure("flips", "Query by query", caption, words, chart)
+    return Figure("flips", "Query by query", caption, words, chart, paper.properties(title="Query by query"))
 
 
 def query_pairs(result: RetrievalResult) -> pd.DataFrame:

@@ -3,9 +3,10 @@
 from retroscope.analyses.analysis import Instrument, NoSettings, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.retrieval.flips import flip_facts, flip_measure
+from retroscope.analyses.retrieval.flips import flip_measure
+from retroscope.analyses.retrieval.stored import query_frames
 from retroscope.inputs.encoding import refuse_blind
-from retroscope.retrieval.measures import depth_caveats
+from retroscope.retrieval.measures import depth, depth_caveats
 from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
 
 
@@ -43,9 +44,9 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         seconds[f"{side}: retrieval"] = stages.seconds["retrieval"]
     scores = {side: ranked.scores for side, ranked in searched.items()}
     runs = {side: ranked.run for side, ranked in searched.items()}
-    flipped = context.is_pair and context.first
-    facts = flip_facts(scores, runs, collection, flip_measure(measures)) if flipped else {}
-    return Measurement(scores=scores, facts=facts, caveats=tuple(caveats), seconds=seconds, runs=runs)
+    frames = query_frames(scores, runs, collection, flip_measure(measures)) if context.is_pair else {}
+    facts = {"depth": depth(measures)}
+    return Measurement(scores=scores, frames=frames, facts=facts, caveats=tuple(caveats), seconds=seconds, runs=runs)
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

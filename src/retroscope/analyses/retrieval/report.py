@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.card import cards
-from retroscope.analyses.retrieval.flips import flip_frame, flip_measure, flipped_queries, top_passages
-from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.flips import flip_frame, flip_measure, flipped_queries
+from retroscope.analyses.retrieval.queries import page_queries
+from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect, RetrievalResult
 from retroscope.analyses.retrieval.tables import names, retrieval_tables
 from retroscope.analyses.retrieval.words import estimates, statements
 from retroscope.analyses.section import Reading, Section
@@ -25,19 +27,23 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalRes
     """Return the paired differences of every collection; the headline is a family of its own."""
     if not measurements:
         return None
-    measures, facts = reading.subject.measures, measurements[0].facts
+    measures = reading.subject.measures
     settings = replace(reading.subject.paired_statistics, family_per=(), headline=("measure", measures[0]))
     effects = [
-        RetrievalEffect(one.collection, compare_scores(one.scores[BEFORE], one.scores[AFTER], settings))
+        RetrievalEffect(one.collection, compare_scores(one.scores[BEFORE], one.scores[AFTER], settings), _rankings(one))
         for one in measurements
     ]
     return RetrievalResult(
         tuple(effects),
         headline=measures[0],
-        flip_measure=facts.get("flip_measure", flip_measure(measures)),
-        query_texts=facts.get("query_texts", {}),
-        top_passages={query: top_passages(sides) for query, sides in facts.get("top_passages", {}).items()},
+        flip_measure=flip_measure(measures),
     )
+
+
+def _rankings(one: Measurement) -> QueryRankings | None:
+    if "queries" not in one.frames:
+        return None
+    return QueryRankings(one.frames["queries"], one.frames["hits"], one.frames["passages"], one.facts["depth"])
 
 
 def report(result: RetrievalResult, reading: Reading) -> Section:
@@ -62,7 +68,14 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
             "other_collections": tables[1:],
         },
         printed=("retrieval",),
+        data=lambda: _page_data(result),
     )
+
+
+def _page_data(result: RetrievalResult) -> dict[str, list[dict[str, Any]]]:
+    """Return every query of every collection for the page's script; nothing where no study stored them."""
+    queries = page_queries(result.by_collection, result.flip_measure)
+    return {"queries": queries} if queries else {}
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:

@@ -1,28 +1,30 @@
 """Result of retrieval."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
 
 from retroscope.errors import unknown_name
 from retroscope.statistics import Difference
 
 
-@dataclass(frozen=True)
-class RankedPassage:
-    """A passage that a retriever put near the top."""
+@dataclass(frozen=True, eq=False)
+class QueryRankings:
+    """What both retrievers found for every query of a collection.
 
-    id: str
-    text: str
-    score: float
-    relevant: bool
+    Attributes:
+        queries: query_id, text, rank_before, rank_after: of the first relevant passage, 0 if it is deeper than `depth`.
+        hits: query_id, side, rank, passage_id, score, relevant: the top of the rankings of all queries or of a sample.
+        passages: passage_id, text: of the passages in `hits`.
+        depth: passages of a ranking that were looked through for a relevant one.
+    """
 
-
-@dataclass(frozen=True)
-class TopPassages:
-    """The top of both rankings for one query, best first."""
-
-    before: tuple[RankedPassage, ...]
-    after: tuple[RankedPassage, ...]
+    queries: pd.DataFrame
+    hits: pd.DataFrame
+    passages: pd.DataFrame
+    depth: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +34,12 @@ class RetrievalEffect:
     Attributes:
         collection: its name.
         effect: over `measure`; the headline is a family of its own, the other measures are another.
+        rankings: what was found; None in a study that was stored without them.
     """
 
     collection: str
     effect: Difference
+    rankings: QueryRankings | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +50,25 @@ class RetrievalResult:
         by_collection: the effects.
         headline: the measure that the report opens with.
         flip_measure: the measure by which queries of the first collection are listed as gained or lost.
-        query_texts: query id -> text, of the queries that gained or lost.
-        top_passages: query id -> the top of both rankings, of those that the page shows.
     """
 
     by_collection: tuple[RetrievalEffect, ...]
     headline: str
     flip_measure: str
-    query_texts: Mapping[str, str] = field(default_factory=dict)
-    top_passages: Mapping[str, TopPassages] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         measures = [str(name) for name in self.effect.table.coords["measure"].values]
         for wanted in (self.headline, self.flip_measure):
             if wanted not in measures:
                 raise unknown_name("measure of retrieval", wanted, measures)
+
+    @cached_property
+    def query_texts(self) -> Mapping[str, str]:
+        """Return query id -> text, of the first collection; empty in a study that was stored without texts."""
+        rankings = self.by_collection[0].rankings
+        if rankings is None:
+            return {}
+        return dict(zip(rankings.queries["query_id"], rankings.queries["text"], strict=True))
 
     @property
     def effect(self) -> Difference:

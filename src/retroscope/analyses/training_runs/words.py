@@ -28,7 +28,11 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
     sides = f"{measure} from {score(row[BEFORE])} to a mean of {score(row[AFTER])}"
     significant = row["p_corrected"] < result.alpha
     verb = "raised" if row["effect"] > 0 else "lowered"
-    claim = f"fine-tuning {verb} {sides}" if significant else f"no evidence that fine-tuning changes {measure}: {sides}"
+    claim = (
+        f"fine-tuning {verb} {sides}"
+        if significant
+        else f"fine-tuning does not change {measure} significantly: {sides}"
+    )
     text = (
         f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. "
         f"Each training: {', '.join(parts)}."

@@ -5,10 +5,10 @@ import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.curves import curves, facets
+from retroscope.typesetting.curves import Selector, choosing, curves, facets
 from retroscope.typesetting.figure import Figure
 
-PANELS = {RESTORED: "retriever, weights put back", GRAFTED: "backbone, weights put in"}
+PANELS = {RESTORED: "retriever, weights restored", GRAFTED: "backbone, weights grafted"}
 
 
 def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:
@@ -37,7 +37,7 @@ def _depth(f: TransplantEffects) -> Figure:
     shown = pd.concat([frame, *level], ignore_index=True)[columns]
     x = alt.X("blocks:O", title="block, or number of blocks", axis=alt.Axis(labelAngle=0, labelOverlap="parity"))
     panel = curves(x, shown, alt.Y("value:Q", title=f.measures[0], scale=alt.Scale(zero=True)), at="blocks")
-    chart = facets(panel, shown, "panel", list(dict.fromkeys(shown["panel"])), columns=2)
+    panels = list(dict.fromkeys(shown["panel"]))
     return Figure(
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
@@ -45,5 +45,6 @@ def _depth(f: TransplantEffects) -> Figure:
         "blocks and the final norm are. From the bottom: the embeddings and the first k blocks are. Bands are "
         "intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
-        chart,
+        choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
+        facets(panel, shown, "panel", panels, columns=2),
     )

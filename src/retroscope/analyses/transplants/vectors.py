@@ -9,18 +9,20 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from retroscope.checksums import read_if_sound
 from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.precision import EXACT
-from retroscope.files import write_whole
+from retroscope.files import checked_file
 from retroscope.inputs.texts import TowerTexts
+from retroscope.kept import CacheOrigin, used
 from retroscope.surgery.hybrids import hybrids
 from retroscope.surgery.ownership import Wanted
 from retroscope.surgery.random_changes import RandomChanges
 
 WINDOW = 64  # texts between two writes
 FOLDER = "transplants"  # of the cache
-FORMAT = 1  # of the windows: another number is another key
+FORMAT = 2  # of the windows: another number is another key
 
 
 def hybrid_vectors(
@@ -40,6 +42,7 @@ def hybrid_vectors(
         report: called with the number of texts that were done since.
     """
     folder = cache / FOLDER / _key(pair, texts, wanted)
+    used(folder, _origin(pair, texts))
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
     random = RandomChanges(pair)
     made: np.ndarray | None = None
@@ -55,17 +58,22 @@ def hybrid_vectors(
     return dict(zip(wanted, made if made is not None else (), strict=True))
 
 
+def _origin(pair: tuple[Encoder, Encoder], texts: TowerTexts) -> CacheOrigin:
+    models = tuple(encoder.name for encoder in pair)
+    return CacheOrigin(models=models, collection=texts.collection, analysis=FOLDER, form=FORMAT)
+
+
 def _window(
     file: Path, wanted: Sequence[Wanted], make: Callable[[], Mapping[Wanted, Tensor]]
 ) -> Float[np.ndarray, "hybrid text out"]:
-    if file.exists():
-        stored: np.ndarray = np.load(file, allow_pickle=False)
+    content = read_if_sound(file)
+    if content is not None:
+        stored: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
         return stored
     vectors = make()
     stacked = np.stack([vectors[key].numpy() for key in wanted])
-    held = io.BytesIO()
-    np.save(held, stacked, allow_pickle=False)
-    write_whole(file, held.getvalue())
+    with checked_file(file) as new:
+        np.save(new, stacked, allow_pickle=False)
     return stacked
 
 

@@ -130,8 +130,7 @@ def run(
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import as_json as in_json
-    from retroscope.documents import write_text
+    from retroscope.documents import write_document
     from retroscope.files import refuse_foreign, refuse_other_report
     from retroscope.study.folder import GRID as SUMMARY
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
@@ -148,10 +147,10 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
         for name in ("tables", "figures"):
             refuse_foreign(out / name)
         gathered = gather(grid, run_grid(grid, out, progress))
-    save_gathered(grid, gathered, out)
-    findings = grid_findings(grid, gathered)
-    document = grid_document(findings)
-    write_text(out / SUMMARY, in_json(document))
-    page = write_grid_report(findings, out)
+        save_gathered(grid, gathered, out)
+        findings = grid_findings(grid, gathered)
+        document = grid_document(findings)
+        write_document(out / SUMMARY, document)
+        page = write_grid_report(findings, out)
     emit(document) if as_json else say("\n".join(document["verdict"]))
     note(f"report: {page}")

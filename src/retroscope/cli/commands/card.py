@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 
@@ -19,20 +20,24 @@ def run(
         option("--into", help="Model card to write the section and its metadata into", metavar="FILE",
                default="print them"),
     ] = None,
+    as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Print a section for a model card: what fine-tuning changed.
 
     It begins with metadata (model-index) that the Hugging Face hub reads. With --into, other evaluations are kept.
     """
-    from retroscope.cli.terminal import note, say
+    from retroscope.cli.terminal import emit, note, say
     from retroscope.documents import write_text
     from retroscope.errors import SettingsError
-    from retroscope.study.reporting.model_card import into_card, model_card
+    from retroscope.study.reporting.model_card import card_document, into_card, model_card
     from retroscope.study.study import load_study
 
     report = load_study(folder).report_contents
+    if as_json:
+        emit(card_document(report))
     if into is None:
-        say(model_card(report).rstrip())
+        if not as_json:
+            say(model_card(report).rstrip())
         return
     if not into.is_file():
         raise SettingsError("there is no such model card", where=str(into), fix="name a README.md that exists")

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import Gates, carry_out_study, judge
 from retroscope.cli.switches import SwitchedOff, switches
 from retroscope.cli.values import given, measures, model_values
@@ -74,7 +75,7 @@ class StudyOptions(o.SizeOptions):
 
 
 GROUPS = (
-    o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, o.RunOptions, o.ReportOptions
+    o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, RunOptions, o.ReportOptions
 )  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def run(
     study: StudyOptions,
     probes: o.ProbeOptions,
     left_out: SwitchedOff,
-    options: o.RunOptions,
+    options: RunOptions,
     output: o.ReportOptions,
 ) -> None:
     """Measure what fine-tuning changed, and report it.

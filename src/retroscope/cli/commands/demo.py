@@ -50,11 +50,11 @@ def run(
         before, after = pair_of(settings.before, settings.after)
         study = compare(before, after, collection_of(settings.data), settings, cache=cache, progress=progress)
         rows = demo.exposures(models, world, cache, progress)
-    named = {"title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
-    study = replace(study, facts={**study.facts, **named})
-    note("statistics, tables and figures ...")
-    page = study.report(out, overwrite=True)
-    write_text(out / EXPOSURES, in_json(rows))
+        named = {"title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
+        study = replace(study, facts={**study.facts, **named})
+        note("statistics, tables and figures ...")
+        page = study.report(out, overwrite=True)
+        write_text(out / EXPOSURES, in_json(rows))
     emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")
 

@@ -47,8 +47,7 @@ def run(
     from retroscope.analyses.weights.settings import WeightSettings
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import as_json as in_json
-    from retroscope.documents import write_text
+    from retroscope.documents import write_document
     from retroscope.files import refuse_foreign, refuse_other_report
     from retroscope.study.folder import DIFF
 
@@ -61,8 +60,8 @@ def run(
             before, after, base=base, settings=WeightSettings(spectra=not no_spectra, directions=directions),
             progress=lambda done, total: progress("tensors", done, total),
         )  # fmt: skip
-    document = diff_document(drift)
-    if out is not None:
-        write_text(out / DIFF, in_json(document))
-        note(f"report: {write_diff(drift, out, document)}")
+        document = diff_document(drift)
+        if out is not None:
+            write_document(out / DIFF, document)
+            note(f"report: {write_diff(drift, out, document)}")
     emit(document) if as_json else say(diff_text(drift))

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
-from retroscope.cli.engine_options import EngineOptions
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
+from retroscope.cli.run_options import EngineOptions, chosen_engine
 from retroscope.cli.values import given, model_values
 
 EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt --out runs/vectors"
@@ -79,15 +79,16 @@ def run(
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
     from retroscope.engine.storage import is_url
-    from retroscope.study.embed import describe_embedding, embed, plan_embedding, read_lines
+    from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 
-    out, chosen_engine = source.out, engine.chosen(note)
+    out = source.out if is_url(source.out) else as_new_folder(Path(source.out))
+    place = chosen_engine(engine)
     study_settings = resolve(values, settings, assignments)
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
     if printed.dry_run:
         emit(planned.document(out)) if printed.as_json else say(describe_embedding(planned, out))
         return
     note(describe_embedding(planned, out))
-    with claimed(*([] if is_url(out) else [Path(out).parent])), progress_bars() as progress:
-        document = embed(planned, out, progress, engine=chosen_engine)
+    with claimed(*([] if is_url(out) else [Path(out).parent]), locked=False), progress_bars() as progress:
+        document = embed(planned, out, progress, engine=place)
     emit(document) if printed.as_json else say(f"vectors of {len(planned.texts):,} texts: {out}")

@@ -8,6 +8,7 @@ from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but, refuse_without_effect
 from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares
@@ -152,7 +153,7 @@ def run(
     models: o.ModelOptions,
     attribution: AttributionOptions,
     ablation: AblationOptions,
-    options: o.RunOptions,
+    options: RunOptions,
     output: o.ReportOptions,
     protocol: o.ProtocolOption = None,
 ) -> None:
@@ -187,7 +188,7 @@ def run(
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans_of_texts import plan_neurons_of_texts
 
-        return plan_neurons_of_texts(settings, texts, cache)
+        return plan_neurons_of_texts(settings, texts, cache, options.engine)
 
     carry_out(
         prepare,

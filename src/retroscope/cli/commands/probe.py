@@ -2,6 +2,7 @@
 
 from retroscope.cli import options as o
 from retroscope.cli.groups import flat
+from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
 from retroscope.cli.values import comma_separated, model_values
@@ -16,7 +17,7 @@ def run(
     data: o.DataOptions,
     models: o.ModelOptions,
     probes: o.ProbeOptions,
-    options: o.RunOptions,
+    options: RunOptions,
     output: o.OutputOptions,
     protocol: o.ProtocolOption = None,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
 from retroscope.cli.values import measures as measures_of
@@ -20,7 +21,7 @@ def run(
     model: o.ModelArgument,
     data: o.DataOptions,
     models: o.ModelOptions,
-    options: o.RunOptions,
+    options: RunOptions,
     output: o.OutputOptions,
     protocol: o.ProtocolOption = None,
     measures: o.Measures = None,

@@ -7,6 +7,7 @@ from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
 from retroscope.cli.values import comma_separated, measures
@@ -75,7 +76,7 @@ def run(
     data: o.DataOptions,
     models: o.ModelOptions,
     transplants: TransplantOptions,
-    options: o.RunOptions,
+    options: RunOptions,
     output: o.OutputOptions,
 ) -> None:
     """Measure which of the fine-tuned weights retrieval needs.

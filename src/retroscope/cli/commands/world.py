@@ -50,12 +50,13 @@ def run(
     It is known which model read about whom. Writes a pre-training text and a BEIR folder with one split for each
     exposure: in the pre-training text or not, in the fine-tuning pairs or not.
     """
-    from retroscope.cli.terminal import emit, say
+    from retroscope.cli.terminal import claimed, emit, say
     from retroscope.collection.world.files import write_world
     from retroscope.collection.world.people import WorldSettings
     from retroscope.collection.world.world import make_world, world_facts, world_summary
 
     settings = WorldSettings(people=people, known=known, trained=trained, documents=documents, seed=seed)
     world = make_world(settings)
-    folder = write_world(world, out)
+    with claimed(out):
+        folder = write_world(world, out)
     emit(world_facts(world)) if as_json else say(f"{world_summary(world)}\nwritten: {folder}")

@@ -6,8 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from retroscope.checksums import MARK
 from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
+from retroscope.files import write_whole
+from retroscope.locks import LOCK
+from retroscope.partials import sweep
 
 PRETRAINING, NEGATIVES_RUN, ABOUT = "pretraining.txt", "negatives.run", "world.json"
 
@@ -22,11 +26,10 @@ def write_world(world: World, folder: Path) -> Path:
     Raises:
         CollectionError: if the folder contains something else.
     """
-    if folder.exists() and not (folder / ABOUT).is_file() and any(folder.iterdir()):
-        raise CollectionError(
-            "this folder has files that are not of a world", where=str(folder), fix="name another one"
-        )
+    _refuse_other_files(folder)
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    sweep(folder, folder / "qrels")
+    (folder / MARK).touch()  # until the last file is there
     _lines(folder / "corpus.jsonl", ({"_id": p.id, "title": p.title, "text": p.text} for p in world.passages))
     asked = {query.id: query for split in world.splits.values() for query, _ in split}
     _lines(folder / "queries.jsonl", ({"_id": q.id, "text": q.text} for q in asked.values()))
@@ -37,7 +40,17 @@ def write_world(world: World, folder: Path) -> Path:
     _text(folder / NEGATIVES_RUN, "".join(_run_lines(world)))
     _lines(folder / "people.jsonl", ({**asdict(person), "stratum": person.stratum} for person in world.people))
     _text(folder / ABOUT, json.dumps(world_facts(world), indent=1) + "\n")
+    (folder / MARK).unlink()
     return folder
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Refuse a folder with files unless they are of a world, whole or begun."""
+    names = {place.name for place in folder.iterdir()} - {LOCK} if folder.exists() else set()
+    if names and not names & {ABOUT, MARK}:
+        raise CollectionError(
+            "this folder has files that are not of a world", where=str(folder), fix="name another one"
+        )
 
 
 def _run_lines(world: World) -> Iterator[str]:
@@ -51,4 +64,4 @@ def _lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8", newline="\n")
+    write_whole(path, content.encode())

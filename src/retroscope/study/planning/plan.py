@@ -15,6 +15,7 @@ from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TOKENS, TokenMemory
+from retroscope.engine.choice import LOCAL, Engine
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
@@ -146,6 +147,7 @@ def plan_study(
     asked: Sequence[str] = (),
     cache: str | Path | None = None,
     progress: Shown = None,
+    engine: Engine = LOCAL,
 ) -> StudyPlan:
     """Check everything that can be checked before texts are encoded, and plan every analysis on every collection.
 
@@ -157,6 +159,7 @@ def plan_study(
         asked: analyses that the study is for: if one cannot be measured, that is an error and not a caveat.
         cache: folder of the vector stores; by default the user's cache folder.
         progress: told (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
+        engine: where texts are encoded; no number depends on it.
 
     Raises:
         EncoderError: if the layers of the models cannot be paired.
@@ -174,13 +177,7 @@ def plan_study(
         check_ids(collection)
         for other in collections[:number]:
             refuse_same_texts(other, collection)
-    context = Context(
-        named,
-        collections[0],
-        whole,
-        folder,
-        trainings=_other_names(named, trainings),
-    )
+    context = Context(named, collections[0], whole, folder, trainings=_other_names(named, trainings), engine=engine)
     renamed = _distinct_collections(collections)
     context = context.on(renamed[0], first=True)
     with shown(progress) as report:

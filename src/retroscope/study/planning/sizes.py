@@ -12,11 +12,10 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import DEPTHS, LEFT_OUT, STANDARD, Analysis, AnalysisSize
-from retroscope.documents import read_document
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.settings_files import from_yaml, merged, plain, read_as
-from retroscope.study.folder import FACTS, SETTINGS
+from retroscope.inputs.settings_files import merged, plain, read_as
+from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of
 from retroscope.typesetting.numbers import estimate
@@ -105,10 +104,9 @@ def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
 
     What fits depends on the speed of the machine at that moment, so a study that goes on keeps the sizes it began with.
     """
-    if not (folder / FACTS).exists() or not read_document(folder / FACTS).get("not_yet_run"):
+    if not (folder / FACTS).exists() or not stored_facts(folder).get("not_yet_run"):
         return settings
-    file = folder / SETTINGS
-    begun = from_values(from_yaml(file), where=str(file))
+    begun = from_values(stored_settings(folder), where=str(folder / SETTINGS))
     sized = [name for name, one in analyses().items() if len(one.sizes) > 1]
     as_begun = {name: begun.analyses[name] for name in sized}
     return begun if replace(settings, analyses={**settings.analyses, **as_begun}) == begun else settings

@@ -11,10 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
+from typing import TYPE_CHECKING
 
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.typesetting.numbers import count, interval, signed
-from retroscope.typesetting.statements import Estimate
+
+if TYPE_CHECKING:
+    from retroscope.typesetting.statements import Estimate
 
 SIGNS: Mapping[str, Callable[[float, float], bool]] = {">=": ge, ">": gt, "<=": le, "<": lt}
 EXAMPLE = "write MEASURE >= NUMBER, e.g. 'nDCG@10 >= -0.01' or 'mean RR@10 on scifact > 0'"
@@ -96,7 +99,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
             raise unknown_name("collection of --gate", gate.collection, collections)
 
 
-def outcome_of_gate(gate: Gate, estimates: Iterable[Estimate], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
+def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
     """Return whether a gate holds.
 
     Args:
@@ -116,7 +119,7 @@ def outcome_of_gate(gate: Gate, estimates: Iterable[Estimate], first: str, doubt
     return GateOutcome(gate, holds, f"gate '{gate.text}' {outcome} ({sizes})")
 
 
-def _outcome(gate: Gate, one: Estimate) -> tuple[str, bool]:
+def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
     if gate.of_mean:
         holds = gate.is_met_by(one.value)
         return f"{'holds' if holds else 'does not hold'}: the estimate is {signed(one.value)}", holds
@@ -129,7 +132,7 @@ def _outcome(gate: Gate, one: Estimate) -> tuple[str, bool]:
     return f"does not hold: the whole interval is beyond {gate.limit:g}", False
 
 
-def _needed(gate: Gate, one: Estimate) -> str:
+def _needed(gate: Gate, one: "Estimate") -> str:
     """Return how many queries would decide, if the estimate stayed; nothing where more queries would not help."""
     room = abs(one.value - gate.limit)
     if not gate.is_met_by(one.value) or not room:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from retroscope.documents import clean
+from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
@@ -28,6 +29,17 @@ def model_card(report: Report) -> str:
     return f"---\n{data.to_yaml()}\n---\n\n{section(report)}\n"
 
 
+def card_document(report: Report) -> dict[str, Any]:
+    """Return metadata and section as JSON-like values.
+
+    Raises:
+        AnalysisError: if the study compares no two models.
+    """
+    data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
+    metadata = data.to_dict()  # type: ignore[no-untyped-call]
+    return {"schema": SCHEMA, "metadata": metadata, "section": section(report)}
+
+
 def into_card(report: Report, text: str) -> str:
     """Return a model card with this study's metadata and section; those of an earlier study are replaced.
 
@@ -47,7 +59,8 @@ def into_card(report: Report, text: str) -> str:
     data, new = card.data, list(_results(report))
     if not isinstance(data, ModelCardData):
         raise TypeError("a model card has model-card data")
-    kept = [one for one in data.eval_results or () if not any(map(one.is_equal_except_value, new))]
+    replaced = {_measured(one) for one in new}
+    kept = [one for one in data.eval_results or () if _measured(one) not in replaced]
     data.model_name = data.model_name or report.subject.after.name
     data.eval_results = [*kept, *new]
     card.text = _with_section(card.text, section(report))
@@ -131,6 +144,11 @@ def _results(report: Report) -> Iterator[EvalResult]:
             metric_value=clean(one.after),
             metric_args={name: clean(value) for name, value in change.items()},
         )
+
+
+def _measured(one: EvalResult) -> tuple[str, str, str]:
+    """Return what a result is about: task, collection and measure."""
+    return one.task_type, one.dataset_type, one.metric_type
 
 
 def metric_type(measure: str) -> str:

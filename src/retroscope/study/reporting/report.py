@@ -11,7 +11,7 @@ import pandas as pd
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.section import Section
-from retroscope.documents import SCHEMA, as_json, clean, write_text
+from retroscope.documents import SCHEMA, as_json, clean, write_document, write_text
 from retroscope.files import write_whole
 from retroscope.study.folder import PAGE, SUMMARY
 from retroscope.study.reporting.answer import Answer, answer_of, first_cards, marked
@@ -79,6 +79,11 @@ class Report:
         return merge_named([section.tables for section in self.sections.values()])
 
     @property
+    def data(self) -> dict[str, Any]:
+        """Return what the scripts of the page read of all sections; their names are distinct."""
+        return merge_named([section.data() for section in self.sections.values()])
+
+    @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
         """Label -> how a difference, or another number with an interval, was computed."""
         methods: dict[str, Mapping[str, Any]] = {}
@@ -144,7 +149,7 @@ def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Pa
         large = merge_named([section.large for section in report.sections.values()])
         write_frames(report.frames(), report.tables, folder / "tables", large)
         write_figures(report.figures, folder / "figures")
-    write_text(folder / SUMMARY, as_json(report.document()))
+    write_document(folder / SUMMARY, report.document())
     for name, value in merge_named([section.files for section in report.sections.values()]).items():
         write_text(folder / name, as_json(value))
     return write_whole(folder / PAGE, page.encode())
@@ -168,7 +173,7 @@ def render(report: Report) -> str:
         "verdict": report.verdict,
         "methods": report.methods,
     }
-    return fill("report.html.j2", report.figures, report.tables, values, pages)
+    return fill("report.html.j2", report.figures, report.tables, values, pages, report.data)
 
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
@@ -188,4 +193,5 @@ def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
     if section is None:
         return SectionPage(analysis.name, analysis.title, analysis.question, "", {})
     values = {**section.values, "section": section}
-    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values)
+    statements = (*section.statements, *section.details, *section.unconfirmed)
+    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values, statements)

@@ -17,7 +17,7 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
-from retroscope.training.folder import ABOUT, claim, finished_training, save_trained
+from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_trained
 from retroscope.training.model import build_model, find_base, without_new_pooler
 from retroscope.training.overlap import TrainingOverlap, overlap_with
 from retroscope.training.pairs import Pairs, check_held_out, check_not_chosen_with, training_pairs
@@ -111,10 +111,14 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
 
     Raises:
         TrainingError: if the folder belongs to something else.
+        SettingsError: if another run writes to it.
     """
-    done = finished_training(folder, job.key)
-    if done is not None:
-        return done
+    with first_holds(folder):
+        done = finished_training(folder, job.key)
+        return _trained(job, folder, progress) if done is None else done
+
+
+def _trained(job: TrainJob, folder: Path, progress: Progress | None) -> dict[str, Any]:
     source = job.settings.backbone.source if job.settings.backbone else None
     chosen, device, altered = job.settings.training, job.backbone.passage.device.type, bool(job.settings.reinitialise)
     with first_alone(device):

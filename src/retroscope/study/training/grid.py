@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,20 +13,22 @@ import numpy as np
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import with_queries
-from retroscope.documents import SCHEMA, as_json, clean, impersonal, read_document, write_text
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.errors import SettingsError, TrainingError
-from retroscope.files import file_digest
+from retroscope.errors import SettingsError
+from retroscope.files import file_digest, remove_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
+from retroscope.locks import held
+from retroscope.partials import sweep
 from retroscope.progress import Progress
-from retroscope.scores import Scores, load_scores
+from retroscope.scores import Scores
 from retroscope.study.embed import read_lines
+from retroscope.study.training.cells import is_complete, stored_scores, write_cell
 from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
 from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of, levels
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
@@ -37,7 +38,6 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import n_processes
 
 FEWEST_STEPS = 20
-DONE, SCORES = "cell.json", "scores.zarr"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,17 +138,21 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
+        SettingsError: if another run writes to it.
     """
     found, backbones = {}, dict[tuple[str, int], Path]()
-    for number, cell in enumerate(grid.cells):
-        if progress:
-            progress("cells", number, len(grid.cells))
-        place = folder / "cells" / cell.name
-        if not _is_done(grid, cell, place):
-            backbone = _backbone(grid, cell, folder, backbones, progress)
-            _run_cell(grid, cell, backbone, place, progress)
-        _clear(grid, place)
-        found[cell] = {name: load_scores(place / SCORES, group_of(test)) for name, test in grid.tests.items()}
+    with held(folder):
+        for number, cell in enumerate(grid.cells):
+            if progress:
+                progress("cells", number, len(grid.cells))
+            place = folder / "cells" / cell.name
+            sweep(place)
+            scores = stored_scores(place, grid.key(cell), grid.tests)
+            if scores is None:
+                backbone = _backbone(grid, cell, folder, backbones, progress)
+                scores = _run_cell(grid, cell, backbone, place, progress)
+            _clear(grid, place)
+            found[cell] = scores
     if progress:
         progress("cells", len(grid.cells), len(grid.cells))
     return found
@@ -156,42 +160,27 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
 def finished_cells(grid: Grid, folder: Path) -> int:
     """Count the cells that are complete in `folder`."""
-    return sum(_is_done(grid, cell, folder / "cells" / cell.name) for cell in grid.cells)
+    return sum(is_complete(folder / "cells" / cell.name, grid.key(cell)) for cell in grid.cells)
 
 
-def _is_done(grid: Grid, cell: Cell, place: Path) -> bool:
-    if not (place / DONE).is_file():
-        return False
-    if read_document(place / DONE)["key"] == grid.key(cell):
-        return True
-    raise TrainingError(
-        "this cell was made by another grid: with other data, settings, weights or software",
-        where=str(place),
-        fix="name another folder, or remove this cell",
-    )
-
-
-def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> None:
-    """Train, measure, write; the document last, so that a cell that has it is whole."""
+def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> dict[str, Scores]:
+    """Train, measure, write, and return the scores."""
     told = None if progress is None else _within(progress, cell)
     model = place / "model"
     job = _job(grid, cell, backbone)
     trained = run_training(job, model, told)
     retriever = load_retriever(model, device=grid.settings.load.device)
-    means = {}
-    for name, test in grid.tests.items():
-        scores = searched(retriever, test, grid.settings.measures, place / "vectors", told)
-        scores.save(place / SCORES, group_of(test))
-        means[name] = {str(m): float(v) for m, v in scores.mean().to_series().items()}
-    about = {"schema": SCHEMA, "key": grid.key(cell), "cell": vars(cell), "means": means, "training": trained}
-    write_text(place / DONE, as_json(impersonal(clean(about))))
+    measures, vectors = grid.settings.measures, place / "vectors"
+    scores = {name: searched(retriever, test, measures, vectors, told) for name, test in grid.tests.items()}
+    about = {"key": grid.key(cell), "cell": vars(cell), "training": trained}
+    return write_cell(place, about, scores, grid.tests)
 
 
 def _clear(grid: Grid, place: Path) -> None:
     """Remove what a finished cell no longer needs; a kill in the middle of that loses nothing."""
-    shutil.rmtree(place / "vectors", ignore_errors=True)
+    remove_whole(place / "vectors")
     if not grid.settings.keep_models:
-        shutil.rmtree(place / "model", ignore_errors=True)
+        remove_whole(place / "model")
 
 
 def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
@@ -244,11 +233,6 @@ def _load(settings: GridSettings, source: str) -> Retriever:
 
 def _within(progress: Progress, cell: Cell) -> Progress:
     return lambda what, done, total: progress(f"{cell.name}: {what}", done, total)
-
-
-def group_of(test: Collection) -> str:
-    """Name the group of a test's scores in a store, by the test's fingerprint and not by its position."""
-    return f"test-{test.fingerprint[:16]}"
 
 
 def _contents(place: Path) -> str:

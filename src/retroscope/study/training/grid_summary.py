@@ -1,6 +1,5 @@
 """Summary of a training ablation: means over seeds and queries, paired effects, shares of variance, worth in labels."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import product
@@ -13,6 +12,7 @@ import xarray as xr
 
 from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError
+from retroscope.files import remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
@@ -22,7 +22,8 @@ from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.worth import worth
-from retroscope.study.training.grid import Grid, group_of, steps_of
+from retroscope.study.training.cells import group_of
+from retroscope.study.training.grid import Grid, steps_of
 from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings
 from retroscope.study.training.grid_settings import AXES, Cell
 
@@ -188,7 +189,7 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
     """Write all scores to `grid.zarr`, replacing it; each test is a group named by its fingerprint."""
     store = folder / "grid.zarr"
-    shutil.rmtree(store, ignore_errors=True)
+    remove_whole(store)
     for test, scores in gathered.items():
         scores.save(store, group_of(grid.tests[test]))
     return store

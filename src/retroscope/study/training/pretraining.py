@@ -25,7 +25,7 @@ from retroscope.progress import Progress
 from retroscope.reading import path_of
 from retroscope.study.embed import read_lines
 from retroscope.training.crops import pretrain_on_crops, word_windows
-from retroscope.training.folder import ABOUT, claim, finished_training, save_backbone
+from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
 from retroscope.training.objectives import go_on, objective_of
 from retroscope.training.pretrain import Documents, pretrain, tokenised_documents
 from retroscope.training.pretraining_settings import PretrainingSettings
@@ -134,20 +134,26 @@ def read_documents(settings: PretrainStudySettings) -> list[str]:
 
 
 def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Pre-train into `folder`, or go on with what was interrupted there; what `pretrain --json` says."""
+    """Pre-train into `folder`, or go on with what was interrupted there; what `pretrain --json` says.
+
+    Raises:
+        TrainingError: if the folder belongs to something else.
+        SettingsError: if another run writes to it.
+    """
     key = job.key
-    done = finished_training(folder, key)
-    if done is not None:
-        return done
-    device = "cpu" if job.settings.device == "cpu" else "cuda"
-    with first_alone(device):
-        checkpoints = claim(folder, key)
-    model, curve = _trained(job, checkpoints, progress)
-    about = impersonal(clean(_document(job, key, curve)))
-    if is_first():
-        save_backbone(model, job.tokenizer, folder, about, _card(job))
-    wait(device)
-    return dict(about)
+    with first_holds(folder):
+        done = finished_training(folder, key)
+        if done is not None:
+            return done
+        device = "cpu" if job.settings.device == "cpu" else "cuda"
+        with first_alone(device):
+            checkpoints = claim(folder, key)
+        model, curve = _trained(job, checkpoints, progress)
+        about = impersonal(clean(_document(job, key, curve)))
+        if is_first():
+            save_backbone(model, job.tokenizer, folder, about, _card(job))
+        wait(device)
+        return dict(about)
 
 
 def _trained(

@@ -1,5 +1,6 @@
 """Figure of the ablation curves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -7,17 +8,17 @@ import pandas as pd
 
 from retroscope.analyses.neurons.frames import ablation_rows
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, TowerNeurons
-from retroscope.typesetting.curves import embedded, tooltips
+from retroscope.typesetting.curves import Selector, choosing, embedded, tooltips
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.numbers import score
 from retroscope.typesetting.palette import LOOKS, NEURON_LOOKS
-from retroscope.typesetting.subject import MODEL
+from retroscope.typesetting.subject import AFTER, MODEL
 
 INTACT = "intact"
 LINES = {TOP: "top", "signed": "top by signed value", "magnitude": "top by magnitude", LARGEST: "largest",
          BOTTOM: "bottom", RANDOM: "random draws", INTACT: "nothing ablated"}  # fmt: skip
 DASHES = {BOTTOM: [5, 3], INTACT: [2, 3], LARGEST: [7, 2, 2, 2], "signed": [4, 1], "magnitude": [4, 1]}
-GREY, PALE, DARK = "#6f6f6f", "#9a9a9a", "#333333"
+GREY, PALE, OTHER = "#6f6f6f", "#9a9a9a", "#B04A9E"
 WIDE = {"width": 360, "height": 230}
 
 
@@ -41,41 +42,55 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
         "queries, the grey one that of the intact model. Neurons are confirmed where they cost more than every random "
         "draw and more than the largest.",
         "; ".join(_words(name, frame, measure) for measure in measures for name, frame in frames.items()) + ".",
+        _one_at_a_time(frames),
         alt.vconcat(*rows).resolve_scale(color="independent", strokeDash="independent"),
     )
+
+
+def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
+    """Draw the panel of one side and measure at a time, in one colour; the retriever and its first measure first."""
+    frame = pd.concat([rows.assign(side=name) for name, rows in frames.items()], ignore_index=True)
+    frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
+    sides, measures = list(frames), list(dict.fromkeys(frame["measure"]))
+    panel = _panel(frame, "score", LOOKS[AFTER].colour, alt.Chart())
+    return choosing(panel, frame, [Selector("side", "model", sides[-1]), Selector("measure", "measure", measures[0])])
 
 
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
     """Draw one panel; its colour is that of the side."""
     frame = frame[frame["measure"] == measure]
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
-    cut = frame[frame["how"] != INTACT]
-    channels = _channels((LOOKS | NEURON_LOOKS)[name].colour, [how for how in LINES if (frame["how"] == how).any()])
-    x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=_percent(cut))
-    y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False, padding=6))
-    base = alt.Chart(embedded(cut)).encode(x=x, detail="line:N")
-    sets = base.transform_filter(
-        alt.FieldOneOfPredicate(field="how", oneOf=[h for h in LINES if h not in (RANDOM, INTACT)])
-    )
+    panel = _panel(frame, measure, (LOOKS | NEURON_LOOKS)[name].colour, alt.Chart())
+    title = measure if name == MODEL else f"{measure}: {name}"
+    return panel.properties(data=embedded(frame), title=title, **WIDE)
+
+
+def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
+    """Draw the curves of one side and measure, over the level of the intact model; without data."""
+    channels = _channels(colour, [how for how in LINES if (frame["how"] == how).any()])
+    axis = _percent(frame[frame["how"] != INTACT])
+    x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=axis)
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=6))
+    level = chart.transform_filter(alt.datum.how == INTACT)
+    base = chart.encode(x=x, detail="line:N").transform_filter(alt.datum.how != INTACT)
+    sets = base.transform_filter(alt.datum.how != RANDOM)
     tips = [alt.Tooltip("line:N"), alt.Tooltip("fraction:Q", format=".2%"), *tooltips()]
-    level = alt.Chart(embedded(frame[frame["how"] == INTACT]))
+    top = base.transform_filter(alt.datum.how == TOP).mark_area(opacity=0.14)
     layers = [
         level.mark_rect(opacity=0.12, color=GREY).encode(y="low:Q", y2="high:Q"),
-        base.transform_filter(alt.datum.how == TOP)
-        .mark_area(opacity=0.14)
-        .encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"]),
+        top.encode(y=alt.Y("low:Q"), y2="high:Q", color=channels["color"]),
         base.transform_filter(alt.datum.how == RANDOM).mark_line(strokeWidth=0.9).encode(y=y, **channels),
         level.mark_rule(strokeWidth=1.4).encode(y="value:Q", **channels),
         sets.mark_line(strokeWidth=2).encode(y=y, **channels),
         sets.mark_point(filled=True, size=36, opacity=1).encode(y=y, color=channels["color"], tooltip=tips),
     ]
-    return alt.layer(*layers).properties(title=measure if name == MODEL else f"{measure}: {name}", **WIDE)
+    return alt.layer(*layers)
 
 
 def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
     """Return colour and dash by what was ablated."""
     names = [LINES[how] for how in hows]
-    colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: DARK}.get(how, colour) for how in hows]
+    colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: OTHER}.get(how, colour) for how in hows]
     dashes = [DASHES.get(how, [1, 0]) for how in hows]
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=250)
     return {

@@ -1,0 +1,142 @@
+"""Checksums: everything that is kept has one, which is checked when it is read.
+
+A folder that is written as a whole lists those of its files in `.retroscope`. A file that is kept by itself ends in a
+line with its own. A JSON document has its own in the field `checksum` (`documents.py`). Vectors have one a chunk, which
+zarr checks (`representations/store.py`).
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from retroscope.errors import DamageError
+
+MARK = ".retroscope"  # in every folder that is written as a whole, and may therefore be replaced
+LINE = "\n# xxh3_128 {}\n"  # at the end of a file; a comment, where the file is of text
+LINE_BYTES = len(LINE.format(32 * "0"))
+
+log = logging.getLogger("retroscope")
+
+
+def checksum(content: bytes) -> str:
+    """Return the XXH3 checksum of 128 bits, in hexadecimal."""
+    return xxhash.xxh3_128_hexdigest(content)
+
+
+def checksum_line(digest: str) -> bytes:
+    """Return the line at the end of a file that is kept by itself."""
+    return LINE.format(digest).encode()
+
+
+def read_checked(path: Path, fix: str) -> bytes:
+    """Return what was written to a file that ends in its checksum, without that line.
+
+    Raises:
+        DamageError: if it is not there, or is not what was written.
+    """
+    whole = _content(path, fix)
+    content, line = whole[:-LINE_BYTES], whole[-LINE_BYTES:]
+    if line != checksum_line(checksum(content)):
+        raise damaged(path, fix)
+    return content
+
+
+def read_if_sound(path: Path) -> bytes | None:
+    """Return what was written to a file that ends in its checksum; None where it is not there.
+
+    A damaged file is noted and removed, so that it is made again.
+    """
+    if not path.exists():
+        return None
+    try:
+        return read_checked(path, "")
+    except DamageError as damage:
+        note_remade(damage)
+        with suppress(OSError):  # in a read-only folder it stays, and is left out
+            path.unlink()
+        return None
+
+
+def damaged(path: Path | str, fix: str) -> DamageError:
+    """Return the error for a file that is not what was written."""
+    return DamageError("this file is damaged: it is not what was written", where=str(path), fix=fix)
+
+
+def note_remade(damage: DamageError) -> None:
+    """Tell the user that what is damaged is made again, and go on."""
+    log.warning("note: %s: %s; it is made again", damage.where, damage.what)
+
+
+def seal(folder: Path) -> None:
+    """List the checksums of all files below a folder in its `.retroscope`, which is a line to each and its own."""
+    listed = "\n".join(f"{digest}  {name}" for name, digest in checksums_of(folder).items()).encode()
+    (folder / MARK).write_bytes(listed + checksum_line(checksum(listed)))
+
+
+def checksums_of(folder: Path) -> dict[str, str]:
+    """Map every file below a folder to its checksum, in the order of their paths."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+    return {path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in paths}
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A folder whose files are checked as they are read. Make one with `open_sealed`.
+
+    Attributes:
+        checksums: name of a file -> its checksum.
+        fix: what a user should do if one is damaged.
+    """
+
+    folder: Path
+    checksums: Mapping[str, str]
+    fix: str
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            DamageError: if it is not there, or is not what was written.
+        """
+        content = _content(self.folder / name, self.fix)
+        if self.checksums.get(name) != checksum(content):
+            raise damaged(self.folder / name, self.fix)
+        return content
+
+    def below(self, name: str) -> dict[str, bytes]:
+        """Return the content of every file below a folder, by its path there."""
+        inside = f"{name}/"
+        return {path.removeprefix(inside): self.read(path) for path in self.checksums if path.startswith(inside)}
+
+    def damages(self) -> list[DamageError]:
+        """Return what is wrong with each file that is not what was written."""
+        found = []
+        for name in self.checksums:
+            try:
+                self.read(name)
+            except DamageError as damage:
+                found.append(damage)
+        return found
+
+
+def open_sealed(folder: Path, fix: str) -> Sealed:
+    """Read the checksums of a folder.
+
+    Raises:
+        DamageError: if it has none, or they are damaged themselves.
+    """
+    lines = [line.partition("  ") for line in read_checked(folder / MARK, fix).decode().splitlines()]
+    return Sealed(folder, {name: digest for digest, _, name in lines}, fix)
+
+
+def _content(path: Path, fix: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamageError("this file is missing", where=str(path), fix=fix) from error
+    except OSError as error:
+        raise DamageError(f"this file cannot be read: {error.strerror}", where=str(path), fix=fix) from error

@@ -1,0 +1,66 @@
+"""retroscope cache."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.exit_codes import UNSOUND
+from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
+from retroscope.cli.values import in_bytes
+
+EXAMPLE = "retroscope cache --clean --max-size 50GiB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CareOptions:
+    """What is done to the cache."""
+
+    HEADING: ClassVar[str] = "Care"
+
+    verify: Annotated[bool, option("--verify", help="Read every file and name those that are damaged")] = False
+    repair: Annotated[
+        bool, option("--repair", help="Remove what is damaged; the next run that needs it makes it again")
+    ] = False
+    clean: Annotated[
+        bool, option("--clean", help="Remove what nothing uses: partial files, and entries of earlier versions")
+    ] = False
+    max_size: Annotated[
+        str | None,
+        option("--max-size", help="Remove entries until the others fit into this size, oldest unused first",
+               metavar="SIZE"),
+    ] = None  # fmt: skip
+
+
+@flat()
+def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
+    """List what the cache keeps, and verify, repair or shrink it.
+
+    Every entry with its size, the time of its last use, and what made it. What is removed is made again by the next run
+    that needs it. The exit status of --verify is 1 if a file is damaged.
+    """
+    size = in_bytes(care.max_size, "--max-size")
+    load_libraries()
+    from retroscope.cli.terminal import emit, say
+    from retroscope.display import progress_bars
+    from retroscope.inputs.cache import default_cache
+    from retroscope.study.cache.care import Removed, clean_cache, repair_cache, shrink_cache, verify_cache
+    from retroscope.study.cache.listing import cache_document, cache_text
+
+    folder, removed, damaged = cache or default_cache(), Removed(), None
+    with progress_bars() as progress:
+        if care.repair:
+            removed += repair_cache(folder, progress)
+        if care.verify:
+            damaged = verify_cache(folder, progress)
+    if care.clean:
+        removed += clean_cache(folder)
+    if size is not None:
+        removed += shrink_cache(folder, size)
+    document = cache_document(folder, removed, damaged)
+    emit(document) if as_json else say(cache_text(document))
+    if damaged:
+        raise typer.Exit(UNSOUND)

@@ -1,0 +1,63 @@
+"""Options of a run: its settings, its cache, and the engine that does the work."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option, written
+
+if TYPE_CHECKING:
+    from retroscope.engine.choice import Engine
+
+
+EngineName = Annotated[
+    str,
+    option(
+        "--engine",
+        help="Where texts are encoded: local, ray, or ray:ADDRESS of a cluster",
+        metavar="NAME",
+        default=written("engine.choice:Engine.name", "local"),
+    ),
+]
+Workers = Annotated[
+    int | None,
+    option(
+        "--workers",
+        help="Number of Ray workers, each with a model of its own",
+        metavar="N",
+        default="as many as the cluster has room for",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where texts are encoded; no number depends on it."""
+
+    HEADING: ClassVar[str] = "Engine"
+
+    engine: EngineName = "local"
+    workers: Workers = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Settings, cache and engine."""
+
+    settings: o.SettingsFile = None
+    assignments: o.Set = None
+    cache: o.Cache = None
+    engine: EngineName = "local"
+    workers: Workers = None
+
+
+def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
+    """Return the engine that the options name; what happens to shards and workers is noted on standard error.
+
+    Raises:
+        SettingsError: for an unknown name, or a number of workers that it cannot have.
+    """
+    from retroscope.cli.terminal import note
+    from retroscope.engine.choice import engine_of
+
+    return engine_of(options.engine, options.workers, note)

@@ -1,0 +1,53 @@
+"""A disk that is full or cannot be written to, whatever library found out."""
+
+import errno
+from collections.abc import Iterator
+
+from retroscope.errors import SettingsError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+# What libraries say that pass on a text instead of the number of the system: safetensors and tokenizers, torch.
+TEXTS = (
+    "(os error 28)",
+    "(os error 122)",
+    "(os error 27)",
+    "PytorchStreamWriter failed writing",
+    "inline_container.cc",
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a full disk is why an error was raised."""
+    return any(
+        cause.errno in FULL if isinstance(cause, OSError) else any(text in str(cause) for text in TEXTS)
+        for cause in _chain(error)
+    )
+
+
+def refused_by_system(error: BaseException) -> SettingsError | None:
+    """Return the error for a full or read-only disk, or a file that is not ours to read; None for other errors."""
+    refusals = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno in (*FULL, *CLOSED)]
+    where = str(refusals[0].filename or "") if refusals else ""
+    if is_full(error):
+        return disk_full(where)
+    if not refusals:
+        return None
+    return SettingsError(f"access refused: {refusals[0].strerror}", where=where, fix="name another file or folder")
+
+
+def disk_full(where: str) -> SettingsError:
+    """Return the error for a full disk."""
+    return SettingsError(
+        "the disk is full", where=where, fix="free some space and repeat the command: it goes on from there"
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from or during."""
+    known: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in known:
+        known.append(current)
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)

@@ -1,0 +1,90 @@
+"""Records of what a cache keeps: what made an entry, and when a run last used it.
+
+A record lies beside its entry, `NAME.about.json`; its time is that of the last use. An entry is valid without it: the
+record is for people, and for choosing what to remove.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from retroscope.documents import SCHEMA, read_document, write_document
+from retroscope.errors import AnalysisError, DamageError
+
+RECORD = ".about.json"  # end of the name of a record; it begins with the name of its entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheOrigin:
+    """What made an entry of a cache.
+
+    Attributes:
+        models: their names.
+        collection: its name.
+        analysis: that it is of; "" where several share it.
+        software: library -> version, of those whose change makes the entry useless.
+        form: number of its format; entries of an earlier one are useless.
+    """
+
+    models: tuple[str, ...] = ()
+    collection: str = ""
+    analysis: str = ""
+    software: tuple[tuple[str, str], ...] = ()
+    form: int = 1
+
+
+def versions(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the installed version of each library."""
+    return tuple((name, version(name)) for name in names)
+
+
+def installed(name: str) -> str:
+    """Return the installed version of a library, or "" where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def used(entry: Path, origin: CacheOrigin) -> None:
+    """Record that a run makes or uses an entry of a cache; what made it is written once."""
+    record = record_of(entry)
+    with suppress(OSError):  # a read-only cache can be used, too
+        if record.exists():
+            os.utime(record)
+        else:
+            write_document(record, {"schema": SCHEMA, **_as_values(origin)})
+
+
+def _as_values(origin: CacheOrigin) -> dict[str, Any]:
+    return {**vars(origin), "models": list(origin.models), "software": dict(origin.software)}
+
+
+def record_of(entry: Path) -> Path:
+    """Return the file that records the origin of an entry."""
+    return entry.with_name(f"{entry.name}{RECORD}")
+
+
+def origin_of(entry: Path) -> CacheOrigin | None:
+    """Return what made an entry; None where that is not recorded, as before there were records."""
+    try:
+        values = read_document(record_of(entry))
+    except (DamageError, AnalysisError):
+        return None
+    return CacheOrigin(
+        models=tuple(values["models"]),
+        collection=values["collection"],
+        analysis=values["analysis"],
+        software=tuple(values["software"].items()),
+        form=values["form"],
+    )
+
+
+def last_used(entry: Path) -> float:
+    """Return the time at which a run last used an entry, in seconds since 1970; of one without a record, its own."""
+    record = record_of(entry)
+    return (record if record.exists() else entry).stat().st_mtime

@@ -1,0 +1,37 @@
+"""Locks of the folders that runs write to: two runs of one folder would overwrite each other's files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from retroscope.errors import SettingsError
+
+LOCK = ".retroscope.lock"  # in the folder, as long as a run writes to it
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Lock a folder for this process until the block ends; a block within may lock it again.
+
+    The system releases the lock of a process that is gone, so a lock file that a killed run left stops nobody.
+
+    Raises:
+        SettingsError: if another process writes to it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as busy:
+        raise SettingsError(
+            "another run is writing to this folder", where=str(folder), fix="wait for it, or name another folder"
+        ) from busy
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # where an open file cannot be removed
+                (folder / LOCK).unlink()
+        lock.release()

@@ -1,0 +1,70 @@
+"""Damage of stored vectors, as it shows when they are read: what zarr raises, and what it reads in place of a file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from retroscope.checksums import checksum
+from retroscope.errors import RepresentationError
+
+GROUP, ARRAYS = "zarr.json", ("vectors", "final")
+CHECKSUM = "checksum"  # attribute of the group: of all that describes it and its arrays, but for `done`
+FIX = "remove this folder and run again"
+
+
+@contextmanager
+def damage_named(where: str) -> Iterator[None]:
+    """Turn what zarr and its codecs raise for a damaged file (checksums included) into our error."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as damage:
+        raise RepresentationError(f"the stored vectors cannot be read: {damage}", where=where, fix=FIX) from damage
+
+
+def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
+    """Refuse rows of NaN, which is how zarr reads a file that is not there."""
+    if np.isnan(values[..., 0]).any():
+        raise RepresentationError(
+            "some of the stored vectors are missing: a file was removed, or they were never written",
+            where=where,
+            fix=FIX,
+        )
+    return values
+
+
+def description_checksum(store: Store) -> str:
+    """Return the checksum of what describes a group and its arrays: keys, recipe, layers, shapes, codecs.
+
+    Raises:
+        ValueError, KeyError: if that is no JSON, or not there.
+    """
+    group, *arrays = (_json(store, name) for name in (GROUP, *(f"{array}/{GROUP}" for array in ARRAYS)))
+    attributes = {name: value for name, value in group["attributes"].items() if name not in (CHECKSUM, "done")}
+    return checksum(json.dumps([{**group, "attributes": attributes}, *arrays], sort_keys=True).encode())
+
+
+def check_description(store: Store, attributes: Mapping[str, Any]) -> None:
+    """Refuse a group whose description is not what was written; of an early version it has no checksum.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    of_arrays = [_json(store, f"{array}/{GROUP}").get("attributes", {}) for array in ARRAYS]
+    if CHECKSUM not in attributes and not any(of_arrays):
+        return
+    if attributes.get(CHECKSUM) != description_checksum(store):
+        raise ValueError("its description is not what was written")
+
+
+def _json(store: Store, name: str) -> dict[str, Any]:
+    content = sync(store.get(name, default_buffer_prototype()))
+    if content is None:
+        raise KeyError(name)
+    document: dict[str, Any] = json.loads(content.to_bytes())
+    return document

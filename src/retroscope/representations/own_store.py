@@ -1,0 +1,82 @@
+"""The store of a plan of extraction: made beside its place, opened if it is this plan's, its description mended."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from filelock import FileLock
+
+from retroscope.checksums import damaged, note_remade
+from retroscope.engine.storage import Location, is_url
+from retroscope.errors import RepresentationError
+from retroscope.files import sync_folder
+from retroscope.partials import new_beside
+from retroscope.representations.layout import ROOT, create_arrays
+from retroscope.representations.place import is_free
+from retroscope.representations.repair import is_of_key, lock_of, renew_description
+from retroscope.representations.store import VectorStore, open_store
+
+if TYPE_CHECKING:
+    from retroscope.representations.extraction import ExtractionPlan
+
+
+def create_store(plan: "ExtractionPlan", place: Location) -> None:
+    """Make the empty store; a half-made one is never seen.
+
+    A folder is made beside its place and renamed. If another run was quicker, its store stands (they are the same) and
+    this one goes.
+    """
+    if is_url(place):
+        _write_empty(plan, place)
+        return
+    folder = Path(place)
+    with new_beside(folder) as beside:
+        store = beside / "store"
+        _write_empty(plan, store)
+        sync_folder(store)
+        try:
+            store.rename(folder)
+        except OSError:
+            if is_free(folder):
+                raise
+
+
+def _write_empty(plan: "ExtractionPlan", place: Location) -> None:
+    n, (depth, dim, out) = len(plan.inventory.first), plan.shape
+    attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
+    if plan.normed:
+        attrs["norm_each_layer"] = True
+    attrs["recipe"] = plan.encoder.recipe.as_dict()
+    shapes = ((n, depth, dim), (n, out))
+    create_arrays(place, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
+
+
+def own_store(plan: "ExtractionPlan", place: Location) -> VectorStore:
+    """Open the store of this plan; where its description is damaged, that is made again, and its windows are kept."""
+    try:
+        return open_own(plan, place)
+    except RepresentationError:
+        if is_url(place) or not is_of_key(Path(place), plan.key):
+            raise
+    folder = Path(place)
+    note_remade(damaged(folder / ROOT, ""))
+    with FileLock(lock_of(folder)), new_beside(folder) as beside:
+        _write_empty(plan, beside / "store")
+        sync_folder(beside / "store")
+        renew_description(folder, beside / "store")
+    return open_own(plan, folder)
+
+
+def open_own(plan: "ExtractionPlan", place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
+    """Open the store of this plan.
+
+    Raises:
+        RepresentationError: if it is of another plan, or its description is damaged.
+    """
+    store = open_store(place, mode=mode)
+    if store.attributes["key"] != plan.key:
+        raise RepresentationError(
+            "this folder holds vectors of another model, recipe or set of texts",
+            where=str(place),
+            fix="choose another folder, or remove this one",
+        )
+    return store

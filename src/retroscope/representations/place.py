@@ -1,0 +1,41 @@
+"""The place of a vector store on the disk: free, or of such a store; files of anything else are refused."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from retroscope.errors import RepresentationError
+
+GROUP, ARRAYS = "zarr.json", ("vectors", "final")
+
+
+def is_free(folder: Path) -> bool:
+    """Return whether a new store can take this place: nothing is there, or an empty folder."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Refuse a place with files that are not of a vector store.
+
+    Raises:
+        RepresentationError: if there are any.
+    """
+    if not is_free(folder) and not _is_store(folder):
+        raise RepresentationError(
+            "there are files here that are not of a vector store", where=str(folder), fix="name another folder"
+        )
+
+
+def _is_store(folder: Path) -> bool:
+    """Return whether a folder is a vector store, whole or damaged: by its key, else by its two arrays."""
+    try:
+        return "key" in json.loads((folder / GROUP).read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return all((folder / name / GROUP).is_file() for name in ARRAYS)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files of a store that killed runs left half written, as zarr names them; nobody else may write it."""
+    for partial in folder.rglob("*.partial"):
+        with suppress(OSError):
+            partial.unlink()

@@ -1,0 +1,92 @@
+"""Repair of a vector store: its damaged windows are made again, with the same bytes."""
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from retroscope.checksums import damaged, note_remade
+from retroscope.engine.storage import Location, is_url
+from retroscope.errors import RepresentationError
+from retroscope.representations.damage import ARRAYS, GROUP
+from retroscope.representations.store import VectorStore, open_store
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the file that whoever writes to a store locks."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+@dataclass(frozen=True, eq=False)
+class Remake:
+    """Makes windows of a store again, by the position of their first text.
+
+    Attributes:
+        place: of the store.
+        sources: start of a window -> starts of the earlier windows from which repeated texts are copied.
+        write: computes and writes the windows of a store with these starts, in order.
+    """
+
+    place: Location
+    sources: Callable[[int], Iterable[int]]
+    write: Callable[[VectorStore, Collection[int]], None]
+
+    def __call__(self, starts: Collection[int]) -> None:
+        """Make those windows again that are still damaged once this process holds the lock, and say so."""
+        with nullcontext() if is_url(self.place) else FileLock(lock_of(Path(self.place))):
+            store = open_store(self.place, "r+")
+            wanted = self._with_sources(starts, store)
+            for start in sorted(wanted):
+                for file in store.unsound_files(start):
+                    note_remade(damaged(f"{self.place}/{file}", ""))
+            self.write(store, wanted)
+
+    def _with_sources(self, starts: Collection[int], store: VectorStore) -> set[int]:
+        """Return the windows that are damaged, and those that they are copied from and that are damaged, too."""
+        wanted, queue = set[int](), list(starts)
+        while queue:
+            start = queue.pop()
+            if start not in wanted and store.unsound_files(start):
+                wanted.add(start)
+                queue += self.sources(start)
+        return wanted
+
+
+def is_of_key(folder: Path, key: str) -> bool:
+    """Return whether a damaged store is of this key: by its name in a cache, or by what is left of its description."""
+    if folder.name == f"{key[:32]}.zarr":
+        return True
+    files = (folder / GROUP, *(folder / array / GROUP for array in ARRAYS))
+    return any(f'"key": "{key}"'.encode() in file.read_bytes() for file in files if file.is_file())
+
+
+def renew_description(folder: Path, empty: Path) -> None:
+    """Take the description of an empty store of the same plan, and count the shards that are there."""
+    for name in (*(f"{array}/{GROUP}" for array in ARRAYS), GROUP):
+        (empty / name).replace(folder / name)
+    store = open_store(folder, "r+")
+    unsound = next((start for start in store.starts if store.unsound_files(start)), store.vectors.shape[0])
+    store.group.attrs["done"] = unsound
+
+
+def remake_damaged(store: VectorStore) -> None:
+    """Read every window of a store, and make those that are damaged again."""
+    starts = [start for start in store.starts if store.unsound_files(start)]
+    if starts and store.remake is not None:
+        store.remake(starts)
+
+
+def damaged_files(folder: Path) -> list[Path]:
+    """Return the files of a store that are damaged, and of a finished one those that are missing.
+
+    Every chunk is read and compared with its CRC-32C. Where the description of group or arrays is damaged, no chunk can
+    be read, and the description of the group stands for all.
+    """
+    try:
+        store = open_store(folder)
+    except RepresentationError:
+        return [folder / GROUP]
+    files = [folder / file for start in store.starts for file in store.unsound_files(start)]
+    return files if store.complete else [file for file in files if file.exists()]

@@ -1,0 +1,116 @@
+"""Verify, repair, clean and shrink a cache: the next run that needs what was removed makes it again."""
+
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from retroscope.kept import RECORD, record_of
+from retroscope.progress import Progress
+from retroscope.study.cache.entries import cache_entries
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was removed from a cache, and how many bytes that freed.
+
+    Attributes:
+        busy: what a run was using, and was therefore left.
+    """
+
+    paths: tuple[Path, ...] = ()
+    size: int = 0
+    busy: tuple[Path, ...] = ()
+
+    def __add__(self, other: "Removed") -> "Removed":
+        """Return both together."""
+        return Removed(self.paths + other.paths, self.size + other.size, self.busy + other.busy)
+
+
+def verify_cache(cache: Path, progress: Progress | None = None) -> list[Path]:
+    """Return the files of a cache that are not what was written; every file is read."""
+    entries = cache_entries(cache)
+    damaged: list[Path] = []
+    for number, entry in enumerate(entries):
+        if progress:
+            progress("entries verified", number, len(entries))
+        damaged += [] if entry.is_outdated else entry.damages()
+    if progress and entries:
+        progress("entries verified", len(entries), len(entries))
+    return damaged
+
+
+def repair_cache(cache: Path, progress: Progress | None = None) -> Removed:
+    """Remove what is damaged, so that the next run that needs it makes it again, with the same bytes."""
+    return _remove(verify_cache(cache, progress))
+
+
+def clean_cache(cache: Path) -> Removed:
+    """Remove what nothing uses: what killed runs left half written, and entries of earlier versions."""
+    outdated = [entry.path for entry in cache_entries(cache) if entry.is_outdated]
+    lost_records = [record for record in cache.rglob(f"*{RECORD}") if not _entry_of(record).exists()]
+    return _remove([*outdated, *_leftovers(cache), *lost_records])
+
+
+def shrink_cache(cache: Path, size: int) -> Removed:
+    """Remove the entries that were not used for the longest time, until the others have at most so many bytes."""
+    entries = sorted(cache_entries(cache), key=lambda entry: entry.used)
+    excess, chosen = sum(entry.size for entry in entries) - size, list[Path]()
+    for entry in entries:
+        if excess <= 0:
+            break
+        chosen.append(entry.path)
+        excess -= entry.size
+    return _remove(chosen)
+
+
+def _entry_of(record: Path) -> Path:
+    return record.with_name(record.name.removesuffix(RECORD))
+
+
+def _leftovers(cache: Path) -> Iterable[Path]:
+    """Yield what killed runs left: partial files and folders, half-made stores, locks that nobody holds."""
+    for pattern in (".*.partial", "*.zarr.*", "*.zarr/**/*.partial", "*/.*.partial", ".*.lock", "*.lock"):
+        yield from (path for path in cache.glob(pattern) if not path.name.endswith(RECORD))
+
+
+def _remove(paths: Iterable[Path]) -> Removed:
+    """Remove files and folders with their records, but for those that a run is using."""
+    gone, busy, size = list[Path](), list[Path](), 0
+    for path in dict.fromkeys(paths):
+        with suppress(FileNotFoundError):
+            freed = _size(path)
+            if _removed(path):
+                gone.append(path)
+                size += freed
+            else:
+                busy.append(path)
+    return Removed(tuple(gone), size, tuple(busy))
+
+
+def _size(path: Path) -> int:
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file or folder and its record; return False where a run holds the lock of it."""
+    try:
+        for lock in _locks(path):
+            FileLock(lock, timeout=0).acquire().lock.release(force=True)
+    except Timeout:
+        return False
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    record_of(path).unlink(missing_ok=True)
+    return True
+
+
+def _locks(path: Path) -> list[Path]:
+    """Return the locks that a run holds while it writes to an entry, those that exist."""
+    inside = [parent for parent in (path, *path.parents) if parent.suffix == ".zarr"]
+    own = [path] if path.suffix == ".lock" else [path.with_suffix(".lock")]
+    return [lock for lock in (*own, *(one.with_name(f".{one.name}.lock") for one in inside)) if lock.exists()]

@@ -1,0 +1,123 @@
+"""What a cache keeps: entries of every kind, found in its folder, with what made them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retroscope.analyses.transplants.vectors import FOLDER as TRANSPLANTS
+from retroscope.analyses.transplants.vectors import FORMAT as TRANSPLANTS_FORM
+from retroscope.attribution.attribute import STATE
+from retroscope.attribution.plan import FORMAT as STATE_FORM
+from retroscope.checksums import open_sealed, read_checked
+from retroscope.documents import SCHEMA
+from retroscope.encoders.token_memory import TOKENS, is_what_its_name_says
+from retroscope.errors import DamageError, SettingsError
+from retroscope.kept import RECORD, CacheOrigin, installed, last_used, origin_of, record_of
+from retroscope.representations.extraction import VERSION
+from retroscope.representations.repair import damaged_files
+from retroscope.study.run import KEPT as MEASUREMENTS
+
+
+@dataclass(frozen=True)
+class EntryKind:
+    """One kind of what a cache keeps.
+
+    Attributes:
+        name: as it is printed.
+        pattern: of the paths of its entries below the cache.
+        form: number of the format that this version writes.
+        recorded: whether every entry of today's format has a record of its origin.
+        damages: lists the files of an entry that are not what was written.
+    """
+
+    name: str
+    pattern: str
+    form: int
+    recorded: bool
+    damages: Callable[[Path], list[Path]]
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One entry of a cache.
+
+    Attributes:
+        size: of its files, in bytes.
+        used: when a run last used it, in seconds since 1970.
+        origin: what made it; None where that is not recorded.
+    """
+
+    path: Path
+    kind: EntryKind
+    size: int
+    used: float
+    origin: CacheOrigin | None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether no run can use it any more: it has an earlier format, or was made with other libraries."""
+        if self.origin is None:
+            return self.kind.recorded
+        return self.origin.form != self.kind.form or any(installed(n) != v for n, v in self.origin.software)
+
+    def damages(self) -> list[Path]:
+        """Return its files that are not what was written; a whole folder where single files cannot be made again."""
+        return self.kind.damages(self.path)
+
+
+def _of_file(file: Path) -> list[Path]:
+    try:
+        read_checked(file, "")
+    except DamageError:
+        return [file]
+    return []
+
+
+def _of_windows(folder: Path) -> list[Path]:
+    return [damaged for file in sorted(folder.glob("*.npy")) for damaged in _of_file(file)]
+
+
+def _of_measurement(folder: Path) -> list[Path]:
+    try:
+        damaged = open_sealed(folder, "").damages()
+    except DamageError:
+        return [folder]
+    return [folder] if damaged else []
+
+
+def _of_tokens(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob("*.arrow")) if not is_what_its_name_says(file)]
+
+
+KINDS: Sequence[EntryKind] = (
+    EntryKind("vectors", "*.zarr", VERSION, False, damaged_files),
+    EntryKind("neurons", f"{STATE}*.npz", STATE_FORM, True, _of_file),
+    EntryKind("transplants", f"{TRANSPLANTS}/*", TRANSPLANTS_FORM, True, _of_windows),
+    EntryKind("measurements", f"{MEASUREMENTS}/*", SCHEMA, True, _of_measurement),
+    EntryKind("tokens", f"{TOKENS}/*", 1, False, _of_tokens),
+)
+
+
+def cache_entries(cache: Path) -> list[CacheEntry]:
+    """Return what a cache keeps, the largest first.
+
+    Raises:
+        SettingsError: if there is no such folder.
+    """
+    if not cache.is_dir():
+        raise SettingsError("there is no such folder", where=str(cache), fix="name a cache: --cache DIR")
+    found = [_entry(path, kind) for kind in KINDS for path in sorted(cache.glob(kind.pattern)) if _is_entry(path)]
+    return sorted(found, key=lambda one: (-one.size, str(one.path)))
+
+
+def _is_entry(path: Path) -> bool:
+    return not path.name.startswith(".") and not path.name.endswith(RECORD)
+
+
+def _entry(path: Path, kind: EntryKind) -> CacheEntry:
+    size = sum(file.stat().st_size for file in (*_files(path), record_of(path)) if file.exists())
+    return CacheEntry(path, kind, size, last_used(path), origin_of(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield from (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)

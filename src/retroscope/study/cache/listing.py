@@ -1,0 +1,90 @@
+"""A cache as text and as a JSON document."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from retroscope.documents import SCHEMA
+from retroscope.study.cache.care import Removed
+from retroscope.study.cache.entries import CacheEntry, cache_entries
+
+HEAD = ("kind", "size", "last used", "models", "collection", "analysis", "entry")
+
+
+def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None) -> dict[str, Any]:
+    """Return the JSON document of `cache --json`: what a cache keeps by now, and what was done to it.
+
+    Args:
+        damaged: files that are damaged; None where nothing was verified.
+    """
+    listed = [_record(entry, cache) for entry in cache_entries(cache)]
+    return {
+        "schema": SCHEMA,
+        "cache": str(cache),
+        "bytes": sum(one["bytes"] for one in listed),
+        "entries": listed,
+        "damaged": None if damaged is None else [str(path) for path in damaged],
+        "removed": [str(path) for path in removed.paths],
+        "freed": removed.size,
+        "in_use": [str(path) for path in removed.busy],
+    }
+
+
+def _record(entry: CacheEntry, cache: Path) -> dict[str, Any]:
+    origin = entry.origin
+    return {
+        "entry": entry.path.relative_to(cache).as_posix(),
+        "kind": entry.kind.name,
+        "bytes": entry.size,
+        "used": datetime.fromtimestamp(entry.used, UTC).isoformat(timespec="seconds"),
+        "outdated": entry.is_outdated,
+        "models": list(origin.models) if origin else [],
+        "collection": origin.collection if origin else "",
+        "analysis": origin.analysis if origin else "",
+    }
+
+
+def cache_text(document: Mapping[str, Any]) -> str:
+    """Return the entries of a document as a table, their size in all, and what was done."""
+    entries: Sequence[Mapping[str, Any]] = document["entries"]
+    rows = [HEAD, *map(_row, entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    outdated = sum(entry["outdated"] for entry in entries)
+    lines = [
+        *(lines if entries else ()),
+        f"{len(entries)} entries, {in_units(document['bytes'])} in {document['cache']}",
+    ]
+    if outdated:
+        lines.append(f"{outdated} of them are of earlier versions: --clean removes them")
+    if document["damaged"] is not None:
+        lines += [f"damaged: {path}" for path in document["damaged"]] or ["no file is damaged"]
+    if document["removed"]:
+        lines.append(f"removed {len(document['removed'])}, which freed {in_units(document['freed'])}")
+    lines += [f"in use, and left: {path}" for path in document["in_use"]]
+    return "\n".join(lines)
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    models = " + ".join(dict.fromkeys(entry["models"])) or "-"
+    used = entry["used"][:16].replace("T", " ")
+    kind = f"{entry['kind']} (outdated)" if entry["outdated"] else entry["kind"]
+    return (
+        kind,
+        in_units(entry["bytes"]),
+        used,
+        models,
+        entry["collection"] or "-",
+        entry["analysis"] or "-",
+        entry["entry"],
+    )
+
+
+def in_units(size: int) -> str:
+    """Return a number of bytes with its unit, e.g. "1.5 GiB"."""
+    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"

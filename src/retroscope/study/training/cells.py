@@ -1,0 +1,81 @@
+"""The folder of one cell of a training ablation: its scores, and the document that makes it complete."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retroscope.checksums import Sealed, checksums_of, note_remade
+from retroscope.collection.collection import Collection
+from retroscope.documents import SCHEMA, clean, impersonal, read_document, write_document
+from retroscope.errors import DamageError, TrainingError
+from retroscope.files import remove_whole
+from retroscope.scores import Scores, scores_in, store_of
+
+DONE, SCORES = "cell.json", "scores.zarr"
+Tests = Mapping[str, Collection]
+
+
+def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Scores], tests: Tests) -> dict[str, Scores]:
+    """Write the scores of every test and then the document, with their checksums; return the scores as they are read.
+
+    Args:
+        about: the key of the cell, and what else is recorded.
+    """
+    remove_whole(place / SCORES)  # of a run that was stopped while it wrote them, or damaged
+    for name, one in scores.items():
+        one.save(place / SCORES, group_of(tests[name]))
+    means = {name: {str(m): float(v) for m, v in one.mean().to_series().items()} for name, one in scores.items()}
+    files = checksums_of(place / SCORES)
+    write_document(place / DONE, impersonal(clean({"schema": SCHEMA, **about, "means": means, "files": files})))
+    return _scores(place, files, tests)
+
+
+def is_complete(place: Path, key: str) -> bool:
+    """Return whether a cell of this key is complete; one whose document is damaged is not.
+
+    Raises:
+        TrainingError: if it has another key.
+    """
+    try:
+        return _document(place, key) is not None
+    except DamageError:
+        return False
+
+
+def stored_scores(place: Path, key: str, tests: Tests) -> dict[str, Scores] | None:
+    """Return the scores of a cell that is complete; None where it is not, or where it is damaged, which is noted.
+
+    Raises:
+        TrainingError: if it has another key.
+    """
+    try:
+        document = _document(place, key)
+        return None if document is None else _scores(place, document["files"], tests)
+    except DamageError as damage:
+        note_remade(damage)
+        (place / DONE).unlink()
+        return None
+
+
+def _document(place: Path, key: str) -> dict[str, Any] | None:
+    if not (place / DONE).is_file():
+        return None
+    document = read_document(place / DONE)
+    if document["key"] == key:
+        return document
+    raise TrainingError(
+        "this cell was made by another grid: with other data, settings, weights or software",
+        where=str(place),
+        fix="name another folder, or remove this cell",
+    )
+
+
+def _scores(place: Path, checksums: Mapping[str, str], tests: Tests) -> dict[str, Scores]:
+    sealed = Sealed(place / SCORES, checksums, "repeat the command: it makes this cell again")
+    store = store_of({name: sealed.read(name) for name in checksums})
+    return {name: scores_in(store, group_of(test)) for name, test in tests.items()}
+
+
+def group_of(test: Collection) -> str:
+    """Name the group of a test's scores in a store, by the test's fingerprint and not by its position."""
+    return f"test-{test.fingerprint[:16]}"
