@@ -15,7 +15,7 @@ from retroscope.checksums import note_remade, open_sealed
 from retroscope.collection.collection import Collection
 from retroscope.disk import is_full
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA, fingerprint
+from retroscope.documents import SCHEMA, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError, DamageError
 from retroscope.files import file_digest, remove_whole
@@ -119,7 +119,7 @@ def _study(
         {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
     ]
     facts: StudyFacts = {**recorded_facts(plan, measured, progress), "not_yet_run": waiting}
-    return Study(facts, as_values(plan.settings), measured, reported)
+    return Study(facts, impersonal(as_values(plan.settings)), measured, reported)
 
 
 def forget(plan: StudyPlan) -> None:

@@ -31,4 +31,4 @@ def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress 
         "versions": software(),
         "timings": dict(measurement.seconds),
     }
-    return Study(impersonal(clean(facts)), as_values(complete(settings)), {"neurons": (measurement,)})
+    return Study(impersonal(clean(facts)), impersonal(as_values(complete(settings))), {"neurons": (measurement,)})

@@ -1,5 +1,6 @@
 """retroscope neurons MODEL --data SPEC | --texts FILE --out DIR."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -174,8 +175,18 @@ def run(
     left_out = all_but("neurons") | ({"neurons.ablation": "--no-ablation"} if ablation.no_ablation else {})
     if source.texts is None:
         carry_out_study(values, left_out, options, output, asked=("neurons",))
-        return
+    else:
+        _of_texts(source.texts, values, left_out, options, output)
 
+
+def _of_texts(
+    texts: Path,
+    values: o.SettingValues,
+    left_out: Mapping[str, str],
+    options: RunOptions,
+    output: o.ReportOptions,
+) -> None:
+    """Attribute the neurons of texts in a file: no queries, so no ablation."""
     from retroscope.cli.resolve import resolve_found
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
@@ -183,7 +194,7 @@ def run(
 
     off = {"neurons.ablation": "--texts", **left_out}
     refuse_without_effect(values, options.assignments, off)
-    texts, cache = source.texts, options.cache or default_cache()
+    cache = options.cache or default_cache()
     settings = resolve_found(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=[*off])
 
     def prepare(progress: "Progress") -> "Plan":
