@@ -271,7 +271,8 @@ def measure(model: str, texts: int, rounds: int) -> None:
     """Time runs of 1 and 2 workers of one thread in turn, and hold the simulation of 2 against what was measured."""
     from retroscope.encoders.loading import load_encoder
     from retroscope.encoders.settings import LoadSettings
-    from retroscope.representations.extraction import ExtractionSettings, plan_extraction
+    from retroscope.representations.extraction import plan_extraction
+    from retroscope.representations.settings import ExtractionSettings
 
     draw = random.Random(0)
     words = Path(__file__).read_text(encoding="utf-8").split()

@@ -23,7 +23,7 @@ from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
-from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, RefusedFacts, with_side
 
 # Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
 # for each query that is resampled.
@@ -294,6 +294,6 @@ def _step(step: Step) -> dict[str, Any]:
     return what | {"seconds": round(planned.seconds, 1), **planned.document}
 
 
-def refused_step(step: Step) -> dict[str, str]:
+def refused_step(step: Step) -> RefusedFacts:
     """Return why a step cannot be measured, as JSON-like values."""
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}
