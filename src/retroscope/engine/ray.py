@@ -13,7 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from retroscope.engine.crew import Crew, Event
 from retroscope.engine.queue import Queue
@@ -23,6 +26,7 @@ from retroscope.progress import Count
 
 OBJECT_STORE_BYTES = 100 * 2**20  # little more than Ray's least: only texts and reports pass through it
 QUIET = {"log_to_driver": False, "configure_logging": False}
+FOLDERS = "rs-ray-"  # of our clusters, in the temporary folder: short, since paths of sockets are
 PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
 
 
@@ -131,21 +135,36 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
 def _start(ray: Any) -> None:
     """Start a cluster for all jobs of this process; its processes and files go when the process ends."""
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
-    folder = tempfile.mkdtemp(prefix="rs-ray-")
+    _remove_left_behind()
+    folder = tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-")
 
     def end() -> None:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(end)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        _temp_dir=folder,
-        _node_ip_address="127.0.0.1",
-        **QUIET,
-    )
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+            _node_ip_address="127.0.0.1",
+            **QUIET,
+        )
+    except Exception as error:  # Ray raises that, among others, where its processes are too slow to start
+        raise EngineError(
+            f"Ray does not start on this machine: {' '.join(str(error).split())[:200]}",
+            fix="try again, or use --engine local",
+        ) from error
+
+
+def _remove_left_behind() -> None:
+    """Remove the folders of clusters whose process was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
+        owner = folder.name.removeprefix(FOLDERS).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _connect(ray: Any, address: str) -> None:
