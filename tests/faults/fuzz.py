@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from hostile_case import put
 from hostile_collections import ROWS, beir, collection_cases, jsonl, make_bombs, parquets, trec
 from hostile_doors import ABORT, BAD, HANG, answer_of, summary, tried, warm
-from hostile_models import Case, adapter, model_cases, st, toy
+from hostile_models import Case, adapter, make_toys, model_cases, st, toy
 from hostile_settings import settings_cases
 
 SECONDS = 60
@@ -204,6 +204,7 @@ def tabled(every: int) -> int:
     """Try one in so many cases of the tables, each in a process of its own; print what is wrong and a line."""
     warm()
     make_bombs()
+    make_toys()
     wrong = 0
     for name, cases in {
         "checkpoints": model_cases(),
